@@ -1,0 +1,76 @@
+"""A sound as a network wants it: one rate, one length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sonotype.audio.decode import Samples, Sound, read, seconds_of
+from sonotype.audio.length import Cut, Pad, cut_offset, fit_length, trim_silence
+
+
+@dataclass(frozen=True)
+class ClipFormat:
+    """What every sound is brought to before it meets a network.
+
+    Attributes:
+        sample_rate: in Hz.
+        seconds: length.
+        pad: what happens to a shorter sound, see :func:`sonotype.audio.length.fit_length`.
+        cut: what stays of a longer one.
+        trim: whether leading and trailing silence (60 dB under the loudest frame) goes first.
+
+    """
+
+    sample_rate: int
+    seconds: float = 5.0
+    pad: Pad = "centre"
+    cut: Cut = "front"
+    trim: bool = False
+
+    @property
+    def length(self) -> int:
+        """Samples of a clip."""
+        return round(self.seconds * self.sample_rate)
+
+
+def read_clip(
+    path: str | Path | bytes, form: ClipFormat, rng: np.random.Generator | None = None
+) -> Samples:
+    """Decode a sound file to one clip; of a long file only the part that stays is decoded.
+
+    Shape:
+        ``[form.length]``
+
+    Raises:
+        AudioError: as for :func:`sonotype.audio.decode.read`.
+
+    """
+    return shape_clip(read_for_clip(path, form, rng), form, rng)
+
+
+def read_for_clip(
+    path: str | Path | bytes, form: ClipFormat, rng: np.random.Generator | None = None
+) -> Sound:
+    """Decode as much of a file as a clip needs: all of it only where silence is to be trimmed."""
+    if form.trim:
+        return read(path, sample_rate=form.sample_rate)
+    start = 0.0
+    if form.cut != "front" and not isinstance(path, bytes):
+        surplus = round((seconds_of(path) - form.seconds) * form.sample_rate)
+        start = cut_offset(max(surplus, 0), form.cut, rng) / form.sample_rate
+    elif form.cut != "front":
+        return read(path, sample_rate=form.sample_rate)
+    return read(path, sample_rate=form.sample_rate, start=start, duration=form.seconds)
+
+
+def shape_clip(sound: Sound, form: ClipFormat, rng: np.random.Generator | None = None) -> Samples:
+    """Trim, cut and pad a decoded sound to one clip.
+
+    Shape:
+        ``[form.length]``
+    """
+    samples = trim_silence(sound.samples) if form.trim else sound.samples
+    return fit_length(samples, form.length, pad=form.pad, cut=form.cut, rng=rng)

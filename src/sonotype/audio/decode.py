@@ -1,0 +1,206 @@
+"""Decode a sound, or a part of one, to mono samples at a wanted rate."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from sonotype.errors import AudioError
+
+Samples = npt.NDArray[np.float32]
+
+READABLE = "wav, flac, ogg, opus, mp3 and what else libsndfile reads"
+
+# A header that was never finished (a recorder that lost power, a pipe) declares one of these sizes.
+_UNFINISHED_SIZES = (0, 0x7FFFFFFF, 0x80000000)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Mono samples and where they come from.
+
+    Attributes:
+        samples: ``[samples]`` float32, nominally within [-1, 1].
+        sample_rate: of ``samples``, in Hz.
+        file_seconds: length of the whole recording in seconds, of which ``samples`` may be a part.
+
+    """
+
+    samples: Samples
+    sample_rate: int
+    file_seconds: float
+
+
+def read(
+    source: str | Path | bytes,
+    *,
+    sample_rate: int | None = None,
+    start: float = 0.0,
+    duration: float | None = None,
+) -> Sound:
+    """Decode a file, or a part of it without reading the rest, to mono at one rate.
+
+    Args:
+        source: a path, or the bytes of a whole file.
+        sample_rate: wanted rate in Hz; ``None`` keeps the file's own.
+        start: where the part begins, in seconds.
+        duration: how long the part is, in seconds; ``None`` for all that follows. A part that
+            reaches past the end is as long as the file allows.
+
+    Raises:
+        AudioError: missing, empty, truncated, not a sound, no samples, or values that are no
+            numbers; names the file and the cause.
+
+    """
+    name = "<bytes>" if isinstance(source, bytes) else str(source)
+    with _opened(source, name) as file:
+        rate, length = file.samplerate, file.frames
+        if length <= 0:
+            raise AudioError(name, "holds no samples")
+        first = round(start * rate)
+        if not 0 <= first < length:
+            raise AudioError(
+                name, f"a part starting at {start:g} s was asked for, it has {length / rate:.3f} s"
+            )
+        wanted = length - first if duration is None else min(round(duration * rate), length - first)
+        if first:
+            file.seek(first)
+        frames = file.read(wanted, dtype="float32", always_2d=True)
+        if len(frames) < wanted:
+            raise AudioError(
+                name, f"is truncated: ends after {(first + len(frames)) / rate:.3f} of "
+                f"{length / rate:.3f} s"
+            )  # fmt: skip
+    samples = frames.mean(axis=1) if frames.shape[1] > 1 else frames[:, 0]
+    return Sound(_finished(samples, rate, sample_rate, name), sample_rate or rate, length / rate)
+
+
+def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = None) -> Sound:
+    """Take samples that are already in memory through the same steps as a file.
+
+    Args:
+        samples: ``[samples]`` or ``[samples, channels]`` (as soundfile gives them); floats within
+            [-1, 1], or integers, which are scaled by their type's range.
+        rate: of the samples, in Hz.
+        sample_rate: wanted rate in Hz; ``None`` keeps ``rate``.
+
+    Raises:
+        AudioError: no samples, wrong shape, or values that are no numbers.
+
+    """
+    array = np.asarray(samples)
+    if rate <= 0:
+        raise AudioError("<array>", f"a sample rate of {rate} Hz is none")
+    if array.ndim not in (1, 2):
+        raise AudioError(
+            "<array>", f"has shape {array.shape}, not [samples] or [samples, channels]"
+        )
+    if array.ndim == 2 and array.shape[1] > array.shape[0]:
+        raise AudioError(
+            "<array>", f"has shape {array.shape}: [samples, channels] is wanted, transpose it"
+        )
+    if array.dtype.kind == "i":
+        array = array / np.float32(-float(np.iinfo(array.dtype).min))
+    elif array.dtype.kind != "f":
+        raise AudioError("<array>", f"has values of type {array.dtype}, not floats or integers")
+    if array.size == 0:
+        raise AudioError("<array>", "holds no samples")
+    array = array.astype(np.float32, copy=False)
+    mono = array.mean(axis=1) if array.ndim == 2 else array
+    return Sound(
+        _finished(mono, rate, sample_rate, "<array>"), sample_rate or rate, len(mono) / rate
+    )
+
+
+def seconds_of(path: str | Path) -> float:
+    """Length of a sound file in seconds, from its header.
+
+    Raises:
+        AudioError: as for :func:`read`.
+
+    """
+    with _opened(path, str(path)) as file:
+        return float(file.frames / file.samplerate)
+
+
+def _finished(samples: Samples, rate: int, wanted_rate: int | None, name: str) -> Samples:
+    """Refuse what is no number, resample; the one way of files and arrays alike."""
+    if not np.isfinite(samples).all():
+        raise AudioError(name, "holds values that are no numbers (NaN or infinite)")
+    if wanted_rate is not None and wanted_rate != rate:
+        samples = soxr.resample(samples, rate, wanted_rate)
+    return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+@contextmanager
+def _opened(source: str | Path | bytes, name: str) -> Iterator[soundfile.SoundFile]:
+    """Open a sound with every failure turned into an ``AudioError`` with its cause."""
+    if isinstance(source, bytes):
+        if not source:
+            raise AudioError(name, "is empty (0 bytes)")
+    else:
+        path = Path(source)
+        if path.is_dir():
+            raise AudioError(name, "is a folder, not a sound file")
+        try:
+            if path.stat().st_size == 0:
+                raise AudioError(name, "is empty (0 bytes)")
+        except FileNotFoundError:
+            raise AudioError(name, "does not exist") from None
+        except OSError as error:
+            raise AudioError(name, f"cannot be opened: {error.strerror}") from error
+    try:
+        opened = soundfile.SoundFile(
+            io.BytesIO(source) if isinstance(source, bytes) else str(source)
+        )
+    except soundfile.LibsndfileError as error:
+        reason = error.error_string.rstrip(".")
+        raise AudioError(name, f"is not a readable sound ({reason}); {READABLE}") from None
+    with opened as file:
+        _refuse_truncated(file, source, name)
+        try:
+            yield file
+        except soundfile.LibsndfileError as error:
+            reason = error.error_string.rstrip(".")
+            raise AudioError(name, f"is damaged or truncated ({reason})") from None
+
+
+def _refuse_truncated(file: soundfile.SoundFile, source: str | Path | bytes, name: str) -> None:
+    """Refuse a file that was meant to be longer than it is.
+
+    libsndfile mends such files in silence. It notes in its log "data : DECLARED (should be ACTUAL)"
+    for the containers that declare their size; an Ogg stream ends with a page that says so, and a
+    compressed file whose end is missing may have a frame count near the largest integer.
+    """
+    if file.frames >= 2**62 or (file.format == "OGG" and not _ogg_ends(source)):
+        raise AudioError(name, "is truncated (its end is missing)")
+    noted = re.search(r"(?:data|SSND|riff) *: (\d+) \(should be (\d+)\)", file.extra_info)
+    if noted:
+        declared, actual = int(noted[1]), int(noted[2])
+        if declared > actual and declared not in _UNFINISHED_SIZES and declared < 0xFFFFFF00:
+            raise AudioError(name, f"is truncated ({actual} of {declared} bytes are there)")
+
+
+def _ogg_ends(source: str | Path | bytes) -> bool:
+    """Whether the last Ogg page is whole and flagged as the end of its stream (RFC 3533)."""
+    largest_page = 27 + 255 + 255 * 255
+    if isinstance(source, bytes):
+        tail = source[-largest_page:]
+    else:
+        with Path(source).open("rb") as stream:
+            stream.seek(-min(largest_page, Path(source).stat().st_size), io.SEEK_END)
+            tail = stream.read()
+    page = tail[tail.rfind(b"OggS") :]
+    if len(page) < 27 or not page[5] & 0x04:
+        return False
+    segments = page[27 : 27 + page[26]]
+    return len(page) >= 27 + len(segments) + sum(segments) and len(segments) == page[26]

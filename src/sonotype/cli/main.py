@@ -1,0 +1,81 @@
+"""The program ``sonotype``: one file a verb, heavy imports only inside the handlers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from sonotype import __version__
+from sonotype.cli import data, weights
+from sonotype.errors import SonotypeError
+
+EXIT_CODES = """
+Exit codes: 0 done; 1 unexpected error; 2 wrong usage or option; 3 a sound could not be read
+(predict: some of the files); 4 faults in the data; 5 weights not to be had; 6 model file refused;
+7 an optional part is not installed; 130 interrupted.
+"""
+
+app = typer.Typer(
+    name="sonotype",
+    help="From a small folder of labelled sounds to an audio event classifier.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.add_typer(data.app, name="data")
+app.add_typer(weights.app, name="weights")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sonotype {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it and stop"),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the whole traceback of an error (anywhere)")
+    ] = False,
+) -> None:
+    pass
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the program on the arguments and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        app(args=arguments)
+    except SystemExit as stop:  # how typer reports success, wrong usage and ctrl-C
+        return stop.code if isinstance(stop.code, int) else 0
+    except SonotypeError as error:
+        if debug:
+            raise
+        _say(f"error: {error}")
+        return error.exit_code
+    except Exception as error:
+        if debug:
+            raise
+        _say(f"error: unexpected {type(error).__name__}: {error} (--debug shows where)")
+        return 1
+    return 0
+
+
+def _say(message: str) -> None:
+    typer.secho(message, fg=typer.colors.RED, err=True)
+
+
+def main() -> None:
+    """Entry point of the ``sonotype`` command."""
+    sys.exit(run())

@@ -1,0 +1,219 @@
+"""What can be set: frozen dataclasses whose fields carry the help that the command line shows.
+
+A recipe is a set of defaults for the fields of :class:`TrainOptions` that are ``None``; what a
+user sets stands. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from sonotype.errors import OptionsError
+
+Options = TypeVar("Options")
+
+SystemName = Literal["cbir_1", "cbir_2", "cbir_3", "cbir_4"]
+Recipe = Literal["paper", "modern"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["32", "bf16-mixed", "16-mixed"]
+Schedule = Literal["constant", "cosine"]
+Protocol = Literal["auto", "folds", "grouped", "random"]
+
+
+def option(default: Any, help_text: str, **limits: float) -> Any:
+    """A dataclass field with its help and, by ``low``/``high``, its inclusive limits."""
+    return field(default=default, metadata={"help": help_text, **limits})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemOptions:
+    """Everything that rebuilds a network but its labels; stored in the model file."""
+
+    system: SystemName = option("cbir_2", "The paper's system")
+    backbone: str = option("mn04", "Branch 1: vggish, mn01 to mn40, or none (from scratch)")
+    width: float = option(1.0, "Multiplier of the trained branch's channels", low=0.01, high=4)
+    adapters: tuple[int, ...] = option(
+        (4,), "Blocks (1 to 4) where branch 1 joins branch 2; 0 for nowhere", low=0, high=4
+    )
+    softmax_over: Literal["channels", "positions"] = option(
+        "channels", "Attention: the authors' softmax over channels, or over positions"
+    )
+    unfreeze_from: int = option(
+        0, "First block of branch 1 (1 to 4) that is trained; 0 keeps all frozen", low=0, high=4
+    )
+    dropout: float = option(0.2, "After pooling and after the embedding", low=0, high=0.95)
+    seconds: float = option(5.0, "Length of a clip in seconds", low=1, high=60)
+    pad: Literal["centre", "start", "repeat"] = option("centre", "How short clips are filled up")
+    cut: Literal["front", "centre"] = option("front", "What stays of long clips")
+    trim: bool = option(False, "Trim leading and trailing silence (60 dB) first")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """How a network is trained; ``None`` means: as the recipe says."""
+
+    recipe: Recipe = option("modern", "paper: the paper's settings; modern: better defaults")
+    epochs: int | None = option(None, "At most so many", low=1)
+    patience: int | None = option(None, "Stop after so many epochs without a better one", low=1)
+    batch_size: int | None = option(None, "Clips in a step", low=2)
+    learning_rate: float | None = option(None, "Adam's", low=0)
+    weight_decay: float | None = option(None, "AdamW's; 0 is plain Adam", low=0)
+    schedule: Schedule | None = option(None, "Of the learning rate")
+    label_smoothing: float | None = option(None, "Share of the target given to all", low=0, high=1)
+    mixup: float | None = option(None, "Alpha of mixup between clips; 0 for none", low=0)
+    time_mask: float | None = option(
+        None, "Largest share of time masked in branch 2's log-mel", low=0, high=1
+    )
+    frequency_mask: float | None = option(
+        None, "Largest share of bands masked in branch 2's log-mel", low=0, high=1
+    )
+    shift: float | None = option(None, "Largest circular shift in seconds", low=0)
+    gain: float | None = option(None, "Largest change of level in dB", low=0)
+    variants: int | None = option(
+        None, "Shifted and amplified versions of a clip; 0: fresh in each epoch", low=0
+    )
+    mix_same_class: bool | None = option(
+        None, "Mix two clips of a class, fresh in each epoch (CBIR_3's augmentation)"
+    )
+    mix_delay: float = option(2.5, "Same-class mixing: largest delay in seconds", low=0)
+    mix_gain: float = option(6.0, "Same-class mixing: largest gain in dB, up or down", low=0)
+    mix_equaliser: float = option(10.0, "Same-class mixing: largest equaliser gain in dB", low=0)
+    class_weights: bool = option(False, "Weigh classes by the inverse of their count")
+    event_weight: float = option(1.0, "Weight of the event loss beside the category's", low=0)
+    random_cut: bool = option(False, "Train on random parts of long clips, fresh in each epoch")
+    seed: int = option(0, "Of splits, weights, order and augmentation", low=0)
+    device: Device = option("auto", "Where to train")
+    precision: Precision = option("32", "Of the arithmetic in training")
+    workers: int = option(0, "Processes that decode ahead where maps are not cached", low=0)
+    cache: bool = option(True, "Keep the frozen branch's maps instead of computing them again")
+    tensorboard: bool = option(False, "Write TensorBoard logs beside the CSV log")
+
+
+RECIPES: dict[Recipe, dict[str, Any]] = {
+    "paper": {
+        "epochs": 50,
+        "patience": 10,
+        "batch_size": 32,
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "label_smoothing": 0.0,
+        "mixup": 0.0,
+        "time_mask": 0.0,
+        "frequency_mask": 0.0,
+        "shift": 0.0,
+        "gain": 0.0,
+        "variants": 1,
+    },
+    "modern": {
+        "epochs": 40,
+        "patience": 12,
+        "batch_size": 32,
+        "learning_rate": 1e-3,
+        "weight_decay": 1e-2,
+        "schedule": "cosine",
+        "label_smoothing": 0.1,
+        "mixup": 0.3,
+        "time_mask": 0.2,
+        "frequency_mask": 0.15,
+        "shift": 1.0,
+        "gain": 8.0,
+        "variants": 4,
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """How a source is parted into training, validation and test."""
+
+    protocol: Protocol = option(
+        "auto", "folds: official ones; grouped: recordings stay together; random: the paper's"
+    )
+    test_fraction: float = option(0.2, "Share of the test part", low=0.01, high=0.9)
+    val_fraction: float = option(0.15, "Share of the validation part", low=0.01, high=0.9)
+    train_folds: tuple[int, ...] = option((), "Folds to train on, such as 1,2")
+    val_folds: tuple[int, ...] = option((), "Folds that choose the epoch")
+    test_folds: tuple[int, ...] = option((), "Folds that are scored at the end")
+
+
+def resolve(options: TrainOptions, system: str) -> TrainOptions:
+    """Fill every ``None`` from the recipe; CBIR_3 is the system that mixes clips of a class."""
+    defaults = {**RECIPES[options.recipe], "mix_same_class": system == "cbir_3"}
+    missing = {name: value for name, value in defaults.items() if getattr(options, name) is None}
+    return dataclasses.replace(options, **missing)
+
+
+def check(options: Any) -> None:
+    """Compare every field with its type, its choices and its limits.
+
+    Raises:
+        OptionsError: names every field that is wrong, with its value and what would do.
+    """
+    hints = get_type_hints(type(options))
+    wrong = [
+        f"{item.name} is {getattr(options, item.name)!r}, {complaint}"
+        for item in fields(options)
+        if (complaint := _complaint(getattr(options, item.name), hints[item.name], item.metadata))
+    ]
+    if wrong:
+        raise OptionsError("; ".join(wrong))
+
+
+def to_dict(options: Any) -> dict[str, Any]:
+    """Plain JSON values of a flat options dataclass."""
+    values = dataclasses.asdict(options)
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
+    }
+
+
+def from_dict(kind: type[Options], values: Mapping[str, Any]) -> Options:
+    """The options that :func:`to_dict` wrote; checked.
+
+    Raises:
+        OptionsError: names that do not exist, or values that :func:`check` refuses.
+    """
+    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise OptionsError(
+            f"unknown options {', '.join(unknown)}; {', '.join(sorted(known))} exist"
+        )
+    options = kind(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+    )
+    check(options)
+    return options
+
+
+def _complaint(value: Any, hint: Any, limits: Mapping[str, Any]) -> str:
+    """What is wrong with a value, or nothing."""
+    if get_origin(hint) is UnionType:
+        if value is None:
+            return ""
+        hint = next(part for part in get_args(hint) if part is not type(None))
+    if get_origin(hint) is Literal:
+        choices = ", ".join(map(str, get_args(hint)))
+        return "" if value in get_args(hint) else f"not one of {choices}"
+    if get_origin(hint) is tuple:
+        if not isinstance(value, tuple):
+            return "not a list"
+        return next(filter(None, (_complaint(one, get_args(hint)[0], limits) for one in value)), "")
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = numeric if hint is float else isinstance(value, hint)
+    if not fits or (hint is int and isinstance(value, bool)):
+        return f"not of type {hint.__name__}"
+    low, high = limits.get("low"), limits.get("high")
+    if low is not None and value < low:
+        return f"at least {low:g} is wanted"
+    if high is not None and value > high:
+        return f"at most {high:g} is wanted"
+    return ""

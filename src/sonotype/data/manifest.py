@@ -1,0 +1,73 @@
+"""The one shape that every data source is read into."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from sonotype.types import Clip, Labels
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Labelled clips and what has to be said wherever a score on them is shown.
+
+    Attributes:
+        name: short name of the source, such as ``esc50`` or the folder's own name.
+        clips: the clips, sorted by path.
+        grouped: whether ``Clip.group`` was told by the source, a column or a pattern; ``False``
+            where every clip stands as a group of its own because nothing better is known.
+        synthetic: whether the sounds are procedural; a score on them says nothing of quality.
+        licence: licence of the recordings, where the source states one.
+        citation: what to cite, where the source asks for it.
+
+    """
+
+    name: str
+    clips: tuple[Clip, ...]
+    grouped: bool = False
+    synthetic: bool = False
+    licence: str = ""
+    citation: str = ""
+
+    @cached_property
+    def labels(self) -> Labels:
+        """The category and event names that occur."""
+        return Labels.of(self.clips)
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The official folds that occur, sorted; empty where the source has none."""
+        return tuple(sorted({clip.fold for clip in self.clips if clip.fold is not None}))
+
+    def take(self, indices: list[int]) -> Manifest:
+        """The same source with only the clips at these positions."""
+        return replace(self, clips=tuple(self.clips[index] for index in indices))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over labels and contents, independent of where the files lie.
+
+        Each file is read once. Two manifests with the same sounds under the same labels have the
+        same fingerprint, whatever the folder is called and however the clips are ordered.
+        """
+        rows = []
+        for clip in self.clips:
+            with clip.path.open("rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
+            rows.append(json.dumps([content, clip.category, clip.event]))
+        return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
+
+    def summary(self) -> dict[str, object]:
+        """Counts for people: clips, groups, folds, categories, events."""
+        return {
+            "clips": len(self.clips),
+            "groups": len({clip.group for clip in self.clips}) if self.grouped else None,
+            "folds": list(self.folds),
+            "categories": dict(sorted(Counter(clip.category for clip in self.clips).items())),
+            "events": dict(
+                sorted(Counter(clip.event for clip in self.clips if clip.event).items())
+            ),
+        }

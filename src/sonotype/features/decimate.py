@@ -1,0 +1,62 @@
+"""From one sample rate to a whole fraction of it, inside a network.
+
+A network whose branches want different rates takes one waveform, at the higher rate, and brings it
+down itself; so the exported network needs no resampler beside it. Everything outside a network
+resamples with soxr.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ATTENUATION_DB = 90.0
+TRANSITION = 0.06
+"""Width of the transition band as a fraction of the lower rate, half of it on each side of the new
+Nyquist frequency: at 16 kHz what folds back lands above 7,520 Hz, above the highest VGGish band."""
+
+BLOCK = 64
+"""Output samples computed together: one matrix product of overlapping blocks instead of a long
+single-channel convolution, which runs far from the machine's peak."""
+
+
+class Decimate(nn.Module):
+    """Low-pass (Kaiser-windowed sinc, linear phase, no delay) and keep every ``factor``-th sample.
+
+    Shape:
+        ``[..., samples] -> [..., ceil(samples / factor)]``
+    """
+
+    kernel: Tensor
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        # Kaiser's estimate of the length; the transition is TRANSITION / factor of the input rate.
+        width = 2 * np.pi * TRANSITION / factor
+        reach = int(np.ceil((ATTENUATION_DB - 8.0) / (2.285 * width) / 2))
+        time = np.arange(-reach, reach + 1)
+        taps = np.sinc(time / factor) * np.kaiser(2 * reach + 1, 0.1102 * (ATTENUATION_DB - 8.7))
+        taps /= taps.sum()
+        # Row j of the kernel holds the taps moved by j output samples, so that one strided
+        # convolution with BLOCK output channels gives BLOCK neighbouring outputs at once.
+        kernel = np.zeros((BLOCK, 1, (BLOCK - 1) * factor + len(taps)))
+        for row in range(BLOCK):
+            kernel[row, 0, row * factor : row * factor + len(taps)] = taps
+        self.reach = reach
+        self.register_buffer("kernel", torch.from_numpy(kernel).float(), persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Waveforms at the lower rate."""
+        if self.factor == 1:
+            return waveform
+        lead, samples = waveform.shape[:-1], waveform.shape[-1]
+        wanted = -(-samples // self.factor)
+        blocks = -(-wanted // BLOCK)
+        needed = (blocks - 1) * BLOCK * self.factor + self.kernel.shape[-1]
+        rows = waveform.reshape(-1, 1, samples)
+        rows = F.pad(rows, (self.reach, max(needed - samples - self.reach, 0)))
+        out = F.conv1d(rows, self.kernel, stride=BLOCK * self.factor)
+        return out.transpose(1, 2).reshape(*lead, -1)[..., :wanted]

@@ -1,0 +1,51 @@
+"""The VGGish front end: 64 log-mel bands of 16 kHz sound, 100 frames a second.
+
+Hershey et al., "CNN architectures for large-scale audio classification" (2017), as released with
+AudioSet. Frames are neither centred nor padded: frame ``i`` starts at sample ``160 i``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sonotype.features.mel import mel_bands
+
+SAMPLE_RATE = 16_000
+WINDOW = 400  # 25 ms
+HOP = 160  # 10 ms
+FFT_SIZE = 512
+BANDS = 64
+LOW, HIGH = 125.0, 7_500.0
+LOG_OFFSET = 0.01
+
+
+class VGGishLogMel(nn.Module):
+    """Log-mel of magnitude spectra, ``log(mel + 0.01)``.
+
+    Shape:
+        ``[..., samples] -> [..., frames, 64]`` with ``frames = (samples - 400) // 160 + 1``,
+        none where there are fewer than 400 samples; 5 s give 498 frames.
+    """
+
+    sample_rate = SAMPLE_RATE
+    bands = BANDS
+    window: Tensor
+    mel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A periodic Hann window: one period of the cosine is WINDOW samples.
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+        mel = mel_bands(sample_rate=SAMPLE_RATE, fft_size=FFT_SIZE, bands=BANDS, low=LOW, high=HIGH)
+        self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
+        self.register_buffer("mel", torch.from_numpy(mel).float(), persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Log-mel of waveforms at 16 kHz."""
+        if waveform.shape[-1] < WINDOW:
+            return waveform.new_zeros(*waveform.shape[:-1], 0, BANDS)
+        frames = waveform.unfold(-1, WINDOW, HOP) * self.window
+        magnitude = torch.fft.rfft(frames, n=FFT_SIZE).abs()
+        return torch.log(magnitude @ self.mel + LOG_OFFSET)

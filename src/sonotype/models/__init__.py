@@ -1,0 +1,1 @@
+"""Networks: two pretrained backbones, attention pooling, and the paper's four systems."""

@@ -1,0 +1,92 @@
+"""Attention pooling: from a map over time and frequency to one vector, and where it looked.
+
+Each position p of the map gives a value v_c(p) and an attention score s_c(p) in every channel c.
+The pooled vector is the weighted mean over positions
+
+    y_c = sum_p a_c(p) v_c(p) / sum_p a_c(p)
+
+and the two forms differ in what turns scores into weights a. ``softmax_over="channels"``, the
+authors' own: a(p) is a softmax over channels at each position, clipped away from 0 and 1, so that
+channels compete for a position and a position may count little in all of them.
+``softmax_over="positions"``, the textbook's: a_c is a softmax over positions in each channel. It
+already sums to one.
+
+Kong et al., "Audio set classification with attention model" (2018), the paper's reference [1].
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+SoftmaxOver = Literal["channels", "positions"]
+SOFTMAX_OVER: tuple[SoftmaxOver, ...] = get_args(SoftmaxOver)
+CLIP = 1e-7
+
+
+class AttentionPooling(nn.Module):
+    """Weighted mean of values over positions, then batch norm, ReLU and dropout.
+
+    Args:
+        channels: of the map.
+        features: of the pooled vector.
+        softmax_over: see the module's own text.
+        dropout: on the pooled vector.
+
+    Shape:
+        ``[batch, channels, time, frequency] -> [batch, features], [batch, time, frequency]``; the
+        second is the weight of each position, averaged over channels, and sums to 1.
+
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        features: int = 256,
+        *,
+        softmax_over: SoftmaxOver = "channels",
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        if softmax_over not in SOFTMAX_OVER:
+            raise ValueError(f"softmax_over is {softmax_over!r}, not one of {SOFTMAX_OVER}")
+        self.softmax_over = softmax_over
+        self.features = features
+        self.value = nn.Linear(channels, features)
+        self.score = nn.Linear(channels, features)
+        self.finish = nn.Sequential(nn.BatchNorm1d(features), nn.ReLU(), nn.Dropout(dropout))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled vector and where it came from."""
+        time, frequency = x.shape[2:]
+        positions = x.flatten(2).transpose(1, 2)  # [batch, time * frequency, channels]
+        weight = self.weights(self.score(positions))
+        pooled = (weight * self.value(positions)).sum(1)
+        where = weight.mean(2).view(-1, time, frequency)
+        return self.finish(pooled), where
+
+    def weights(self, score: Tensor) -> Tensor:
+        """``[batch, positions, features]`` scores to weights that sum to 1 over positions."""
+        if self.softmax_over == "positions":
+            return torch.softmax(score, dim=1)
+        weight = torch.softmax(score, dim=2).clamp(CLIP, 1 - CLIP)
+        return weight / weight.sum(1, keepdim=True)
+
+
+class GlobalMaxPooling(nn.Module):
+    """The largest value of each channel (CBIR_4), and where the largest values stood.
+
+    Shape:
+        ``[batch, channels, time, frequency] -> [batch, channels], [batch, time, frequency]``; the
+        second is the share of channels that have their maximum at each position, summing to 1.
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Maxima and where they came from."""
+        time, frequency = x.shape[2:]
+        pooled, index = x.flatten(2).max(2)
+        share = x.new_ones(()).expand_as(index) / index.shape[1]
+        where = x.new_zeros(len(x), time * frequency).scatter_add(1, index, share)
+        return pooled, where.view(-1, time, frequency)

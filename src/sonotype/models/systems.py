@@ -1,0 +1,350 @@
+"""The paper's four systems as functions that return a module.
+
+========  ==========================================  =======================================
+function  branches                                    pooling
+========  ==========================================  =======================================
+cbir_1    frozen branch 1, trained branch 2           one attention over both maps, in a row
+cbir_2    frozen branch 1, trained branch 2           one attention per branch
+cbir_3    as cbir_1; the paper trains it with         as cbir_1
+          same-class mixing (a training option)
+cbir_4    frozen branch 1 alone                       global maximum
+========  ==========================================  =======================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sonotype.features.decimate import Decimate
+from sonotype.features.vggish import VGGishLogMel
+from sonotype.models.adapter import LateralAdapter
+from sonotype.models.attention import AttentionPooling, GlobalMaxPooling, SoftmaxOver
+from sonotype.models.backbone import NO_BACKBONE, Backbone, build_backbone
+from sonotype.models.branch import TrainedBranch
+from sonotype.models.vggish import stack_patches
+
+BLOCKS = 4
+FULLY_FROZEN = BLOCKS + 1
+EMBEDDING = 128
+
+Stage = dict[str, Tensor]
+"""What the frozen part of a system hands to the trained part: ``branch_1.B`` is branch 1's map
+after block B (0: its log-mel), ``branch_2.0`` the log-mel of branch 2. All ``[batch, channels,
+time, frequency]``."""
+
+
+class Output(NamedTuple):
+    """What a system answers.
+
+    Attributes:
+        category: logits ``[batch, categories]``.
+        event: logits ``[batch, events]``; ``None`` without an event head.
+        embedding: ``[batch, 128]``, the input of both heads.
+        attention: for each pooled map where it was looked at, ``[batch, time, frequency]``, each
+            summing to 1. ``cbir_2`` has two, branch 1's first; the others one.
+
+    """
+
+    category: Tensor
+    event: Tensor | None
+    embedding: Tensor
+    attention: tuple[Tensor, ...]
+
+
+class JoinedAttention(nn.Module):
+    """One attention over the maps of both branches, joined along time (CBIR_1).
+
+    Branch 1's map is brought to branch 2's channels and bands by an adapter where they differ; its
+    length in time it keeps.
+    """
+
+    def __init__(self, channels: Sequence[int], bands: Sequence[int], **options: object) -> None:
+        super().__init__()
+        fits = channels[0] == channels[1] and bands[0] == bands[1]
+        self.adapter = None if fits else LateralAdapter(channels[0], channels[1])
+        self.attention = AttentionPooling(channels[1], **options)  # type: ignore[arg-type]
+        self.features = self.attention.features
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Pooled vector and one attention map over both branches' time, branch 1's first."""
+        first, second = maps
+        if self.adapter is not None:
+            first = self.adapter(first, (first.shape[2], second.shape[3]))
+        pooled, where = self.attention(torch.cat([first, second], dim=2))
+        return pooled, (where,)
+
+
+class SeparateAttention(nn.Module):
+    """One attention per map, pooled vectors concatenated (CBIR_2)."""
+
+    def __init__(self, channels: Sequence[int], **options: object) -> None:
+        super().__init__()
+        self.attentions = nn.ModuleList(
+            AttentionPooling(count, **options)  # type: ignore[arg-type]
+            for count in channels
+        )
+        self.features = sum(pooling.features for pooling in self.attentions)  # type: ignore[misc]
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Pooled vector and an attention map for each branch."""
+        pooled, where = zip(
+            *(attention(x) for attention, x in zip(self.attentions, maps, strict=True)),
+            strict=True,
+        )
+        return torch.cat(pooled, dim=1), tuple(where)
+
+
+class MaxOnly(nn.Module):
+    """The global maximum of the only map (CBIR_4)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.maximum = GlobalMaxPooling()
+        self.features = channels
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Pooled vector and where the maxima stood."""
+        pooled, where = self.maximum(maps[0])
+        return pooled, (where,)
+
+
+class System(nn.Module):
+    """Front ends, branch 1, perhaps branch 2, pooling and two heads.
+
+    The forward pass has two halves, so that what is frozen can be computed once per clip:
+    ``trained_part(frozen_part(waveform))`` is ``forward(waveform)``. Branch 1 up to the block
+    before ``unfreeze_from`` takes no gradient and stays in evaluation mode whatever mode the
+    system is in, so no batch-norm statistic of it ever moves.
+
+    Shape:
+        waveforms ``[batch, samples]`` at :attr:`sample_rate`, the highest rate a branch wants.
+    """
+
+    def __init__(
+        self,
+        *,
+        branch_1: Backbone,
+        branch_2: TrainedBranch | None,
+        pooling: JoinedAttention | SeparateAttention | MaxOnly,
+        categories: int,
+        events: int,
+        adapters: Sequence[int],
+        unfreeze_from: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.branch_1 = branch_1
+        self.branch_2 = branch_2
+        self.front_end_2 = VGGishLogMel() if branch_2 is not None else None
+        self.pooling = pooling
+        self.adapters = tuple(sorted(adapters)) if branch_2 is not None else ()
+        self.unfreeze_from = unfreeze_from
+        self.sample_rate = branch_1.sample_rate
+        self.decimate = Decimate(self.sample_rate // VGGishLogMel.sample_rate)
+        self.embedding = nn.Sequential(
+            nn.Linear(pooling.features, EMBEDDING),
+            nn.BatchNorm1d(EMBEDDING),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+        )
+        self.category = nn.Linear(EMBEDDING, categories)
+        self.event = nn.Linear(EMBEDDING, events) if events else None
+        for block in self.frozen_blocks():
+            block.requires_grad_(False)
+        self.train()
+
+    def frozen_blocks(self) -> list[nn.Module]:
+        """Blocks of branch 1 that never change."""
+        return list(self.branch_1.blocks)[: self.unfreeze_from - 1]
+
+    def train(self, mode: bool = True) -> System:
+        """Set the mode of all but the frozen blocks, which stay in evaluation mode."""
+        super().train(mode)
+        for block in self.frozen_blocks():
+            block.eval()
+        return self
+
+    def forward(self, waveform: Tensor) -> Output:
+        """Logits, embedding and attention of waveforms ``[batch, samples]``."""
+        return self.trained_part(self.frozen_part(waveform))
+
+    def forward_log_mel(self, log_mel_1: Tensor, log_mel_2: Tensor | None = None) -> Output:
+        """The same from log-mels as the front ends give them; branch 2's where there is one."""
+        return self.trained_part(self.frozen_maps(log_mel_1, log_mel_2))
+
+    @torch.no_grad()
+    def frozen_part(self, waveform: Tensor) -> Stage:
+        """Front ends and frozen blocks: all that is the same in every epoch."""
+        log_mel_2 = None
+        if self.front_end_2 is not None:
+            log_mel_2 = self.front_end_2(self.decimate(waveform))
+        return self.frozen_maps(self.branch_1.front_end(waveform), log_mel_2)
+
+    @torch.no_grad()
+    def frozen_maps(self, log_mel_1: Tensor, log_mel_2: Tensor | None) -> Stage:
+        """The frozen blocks on log-mels; keeps the maps that the trained part will ask for."""
+        x = self.branch_1.prepare(log_mel_1)
+        maps = {0: x}
+        for number, block in enumerate(self.frozen_blocks(), start=1):
+            x = maps[number] = block(x)
+        wanted = {*self.adapters, self.unfreeze_from - 1}
+        stage = {f"branch_1.{number}": x for number, x in maps.items() if number in wanted}
+        if log_mel_2 is not None:
+            stage["branch_2.0"] = stack_patches(log_mel_2)
+        return stage
+
+    def trained_part(self, stage: Stage) -> Output:
+        """Everything that learns, from the maps of :meth:`frozen_part`."""
+        maps = {number: stage[f"branch_1.{number}"] for number in self._handed_over()}
+        for number in range(self.unfreeze_from, FULLY_FROZEN):
+            maps[number] = self.branch_1.blocks[number - 1](maps[number - 1])
+        ends = [maps[BLOCKS]]
+        if self.branch_2 is not None:
+            ends.append(self.branch_2(stage["branch_2.0"], maps))
+        pooled, attention = self.pooling(ends)
+        embedding = self.embedding(pooled)
+        event = self.event(embedding) if self.event is not None else None
+        return Output(self.category(embedding), event, embedding, attention)
+
+    def _handed_over(self) -> set[int]:
+        last = self.unfreeze_from - 1
+        return {last, *(number for number in self.adapters if number < last)}
+
+
+def cbir_1(
+    *,
+    categories: int,
+    events: int = 0,
+    backbone: str | Backbone = "vggish",
+    width: float = 1.0,
+    adapters: Sequence[int] = (BLOCKS,),
+    softmax_over: SoftmaxOver = "channels",
+    unfreeze_from: int | None = None,
+    dropout: float = 0.2,
+) -> System:
+    """CNN + attention: one attention over the joined maps of both branches (paper, table 1).
+
+    Args:
+        categories: classes of the category head.
+        events: classes of the event head; 0 for none.
+        backbone: name of branch 1 (random weights; see :mod:`sonotype.weights.backbone` for
+            pretrained ones), a backbone itself, or ``"none"`` to train one of VGGish's shape.
+        width: multiplier of branch 2's channels.
+        adapters: blocks of branch 2 (1 to 4) that a lateral adapter joins.
+        softmax_over: form of the attention, see :mod:`sonotype.models.attention`.
+        unfreeze_from: first block of branch 1 (1 to 4) that is trained; ``None`` for none.
+        dropout: after pooling and after the embedding.
+
+    Raises:
+        ValueError: an argument out of range; names it.
+
+    """
+    branch_1, first = _branch_1(backbone, width, unfreeze_from)
+    branch_2 = _branch_2(branch_1, width, adapters)
+    bands = (4, 4)  # VGGish halves 64 bands four times, the EfficientAT family 128 bands five times
+    pooling = JoinedAttention(
+        (branch_1.channels[-1], branch_2.channels),
+        bands,
+        softmax_over=softmax_over,
+        dropout=dropout,
+    )
+    return System(
+        branch_1=branch_1,
+        branch_2=branch_2,
+        pooling=pooling,
+        categories=categories,
+        events=events,
+        adapters=adapters,
+        unfreeze_from=first,
+        dropout=dropout,
+    )
+
+
+def cbir_2(
+    *,
+    categories: int,
+    events: int = 0,
+    backbone: str | Backbone = "vggish",
+    width: float = 1.0,
+    adapters: Sequence[int] = (BLOCKS,),
+    softmax_over: SoftmaxOver = "channels",
+    unfreeze_from: int | None = None,
+    dropout: float = 0.2,
+) -> System:
+    """CNN + multi-attention: an attention for each branch (paper, figure 1; its best system).
+
+    Arguments and errors as for :func:`cbir_1`.
+    """
+    branch_1, first = _branch_1(backbone, width, unfreeze_from)
+    branch_2 = _branch_2(branch_1, width, adapters)
+    pooling = SeparateAttention(
+        (branch_1.channels[-1], branch_2.channels), softmax_over=softmax_over, dropout=dropout
+    )
+    return System(
+        branch_1=branch_1,
+        branch_2=branch_2,
+        pooling=pooling,
+        categories=categories,
+        events=events,
+        adapters=adapters,
+        unfreeze_from=first,
+        dropout=dropout,
+    )
+
+
+cbir_3 = cbir_1
+"""CNN + augmentation: the network of CBIR_1; what differs is how it is trained (paper, 1.2)."""
+
+
+def cbir_4(
+    *,
+    categories: int,
+    events: int = 0,
+    backbone: str | Backbone = "vggish",
+    width: float = 1.0,
+    unfreeze_from: int | None = None,
+    dropout: float = 0.2,
+) -> System:
+    """CNN + FC: branch 1 alone, its global maximum, the embedding (paper, table 1).
+
+    ``width`` counts for ``backbone="none"`` only. Other arguments and errors as for
+    :func:`cbir_1`.
+    """
+    branch_1, first = _branch_1(backbone, width, unfreeze_from)
+    return System(
+        branch_1=branch_1,
+        branch_2=None,
+        pooling=MaxOnly(branch_1.channels[-1]),
+        categories=categories,
+        events=events,
+        adapters=(),
+        unfreeze_from=first,
+        dropout=dropout,
+    )
+
+
+def _branch_1(
+    backbone: str | Backbone, width: float, unfreeze_from: int | None
+) -> tuple[Backbone, int]:
+    if width <= 0:
+        raise ValueError(f"width is {width}, it must be positive")
+    if unfreeze_from is not None and not 1 <= unfreeze_from <= BLOCKS:
+        raise ValueError(f"unfreeze_from is {unfreeze_from}, a block from 1 to {BLOCKS} is wanted")
+    first = FULLY_FROZEN if unfreeze_from is None else unfreeze_from
+    if backbone == NO_BACKBONE:
+        first = 1
+    if isinstance(backbone, str):
+        backbone = build_backbone(backbone, width=width)
+    return backbone, first
+
+
+def _branch_2(branch_1: Backbone, width: float, adapters: Sequence[int]) -> TrainedBranch:
+    wrong = [block for block in adapters if not 1 <= block <= BLOCKS]
+    if wrong or len(set(adapters)) != len(adapters):
+        raise ValueError(f"adapters is {tuple(adapters)}, different blocks from 1 to 4 are wanted")
+    lateral = {block: branch_1.channels[block - 1] for block in adapters}
+    return TrainedBranch(width=width, lateral=lateral)

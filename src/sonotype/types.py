@@ -1,0 +1,72 @@
+"""Frozen dataclasses that cross rooms: labelled clips, the labels of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+NO_EVENT = -1
+"""Index that stands for "this clip has no event label"; the event loss and scores pass over it."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled recording.
+
+    Attributes:
+        path: the sound file.
+        category: its class on the coarse level.
+        event: its class on the fine level, or ``None`` where it is not known.
+        group: clips of one group come from one recording and never part in a split.
+        fold: the official fold, or ``None`` where the source has none.
+
+    """
+
+    path: Path
+    category: str
+    event: str | None
+    group: str
+    fold: int | None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The class names of a model, in the order of its logits.
+
+    Attributes:
+        categories: names of the coarse classes.
+        events: names of the fine classes; empty for a model without an event head.
+        event_category: for each event the index of its category.
+
+    """
+
+    categories: tuple[str, ...]
+    events: tuple[str, ...] = ()
+    event_category: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, clips: Iterable[Clip]) -> Labels:
+        """Collect the sorted labels of some clips; an event belongs to one category."""
+        clips = tuple(clips)
+        categories = tuple(sorted({clip.category for clip in clips}))
+        home = {clip.event: clip.category for clip in clips if clip.event is not None}
+        events = tuple(sorted(home))
+        return cls(categories, events, tuple(categories.index(home[name]) for name in events))
+
+    @cached_property
+    def _category_index(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.categories)}
+
+    @cached_property
+    def _event_index(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.events)}
+
+    def category_index(self, clip: Clip) -> int:
+        """Index of the clip's category; a ``KeyError`` where the labels lack it."""
+        return self._category_index[clip.category]
+
+    def event_index(self, clip: Clip) -> int:
+        """Index of the clip's event, ``NO_EVENT`` where it has none."""
+        return NO_EVENT if clip.event is None else self._event_index[clip.event]

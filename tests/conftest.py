@@ -1,0 +1,22 @@
+"""Shared by all tests: one thread a process, and the folder of real sounds and weights, if any."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Two test processes on two cores: more threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ASSETS_VARIABLE = "SONOTYPE_TEST_ASSETS"
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """The folder with golden files, real sounds and real weights; skips where it is not given."""
+    folder = os.environ.get(ASSETS_VARIABLE)
+    if not folder:
+        pytest.skip(f"{ASSETS_VARIABLE} is not set: no golden files, real sounds or real weights")
+    return Path(folder)
