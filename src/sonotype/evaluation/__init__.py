@@ -1,0 +1,1 @@
+"""From a model's answers to honest scores: figures with intervals, text reports, plots."""

@@ -1,0 +1,36 @@
+"""Files that are whole or not there at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sonotype.errors import OptionsError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` that takes its place when the block ends well.
+
+    Missing folders are made. A block that fails leaves an older file of that name as it was.
+
+    Raises:
+        OptionsError: the file cannot be written there.
+
+    """
+    # Not tempfile: its files can be read by their owner alone, and so would the final one.
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise OptionsError(
+            f"{path} cannot be written ({error.strerror or error}): choose another place"
+        ) from error
+    finally:
+        # The folder itself may be what failed: its lack is not to hide the first error.
+        if part.parent.is_dir():
+            part.unlink(missing_ok=True)

@@ -1,0 +1,115 @@
+"""Cross-validation: the mean over folds, their spread, and every fold."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sonotype.errors import OptionsError
+from sonotype.evaluation.bootstrap import METRICS
+from sonotype.evaluation.scores import HeadScores, Scores
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One figure over the folds.
+
+    Attributes:
+        mean: the plain mean, every fold counting the same.
+        deviation: the sample standard deviation (n - 1); ``None`` for one fold. It is the spread
+            of the folds, not the error of the mean: folds share training clips.
+        values: the figure of each fold.
+
+    """
+
+    mean: float
+    deviation: float | None
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class HeadSpread:
+    """The figures of one level of labels over the folds; macro means but for the accuracy."""
+
+    accuracy: Spread
+    precision: Spread
+    recall: Spread
+    f1: Spread
+
+
+@dataclass(frozen=True)
+class FoldSummary:
+    """What the folds of a cross-validation say together.
+
+    Attributes:
+        names: name of each fold.
+        clips: clips scored in each fold.
+        category: the coarse level.
+        event: the fine level; ``None`` unless every fold has scores for it.
+        category_from: how the category was read.
+        notes: all notes of the folds, each once.
+
+    """
+
+    names: tuple[str, ...]
+    clips: tuple[int, ...]
+    category: HeadSpread
+    event: HeadSpread | None
+    category_from: str
+    notes: tuple[str, ...]
+
+
+def summarise_folds(folds: Sequence[Scores], names: Sequence[str] = ()) -> FoldSummary:
+    """Put the scores of the folds together.
+
+    Args:
+        folds: scores of each fold.
+        names: their names; 1, 2, ... where none are given.
+
+    Raises:
+        OptionsError: no folds, another number of names, or categories read in different ways.
+
+    """
+    if not folds:
+        raise OptionsError("there are no folds to summarise: give at least one")
+    names = tuple(names) or tuple(str(number) for number in range(1, len(folds) + 1))
+    if len(names) != len(folds):
+        raise OptionsError(
+            f"the number of fold names ({len(names)}) is not that of the folds ({len(folds)}): "
+            "give one for each"
+        )
+    ways = {fold.category_from for fold in folds}
+    if len(ways) > 1:
+        raise OptionsError(
+            f"the folds read the category in different ways ({', '.join(sorted(ways))}): "
+            "score all of them with one category_from"
+        )
+    events = [fold.event for fold in folds if fold.event is not None]
+    return FoldSummary(
+        names=names,
+        clips=tuple(fold.clips for fold in folds),
+        category=_spread_head([fold.category for fold in folds]),
+        event=_spread_head(events) if len(events) == len(folds) else None,
+        category_from=folds[0].category_from,
+        notes=tuple(dict.fromkeys(note for fold in folds for note in fold.notes)),
+    )
+
+
+def _spread_head(heads: Sequence[HeadScores]) -> HeadSpread:
+    return HeadSpread(
+        **{name: _spread([getattr(head, name).value for head in heads]) for name in METRICS}
+    )
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Spread(statistics.fmean(values), deviation, tuple(values))
+
+
+def folds_to_json(summary: FoldSummary) -> dict[str, Any]:
+    """The summary as plain dicts, lists, numbers and texts, ready for :func:`json.dumps`."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(summary), allow_nan=False))
+    return plain

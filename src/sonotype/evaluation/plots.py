@@ -1,0 +1,295 @@
+"""Scores, training curves and attention as PNG files.
+
+Drawn on figure objects of their own, never through pyplot: no global state, no window, safe beside
+a caller's own plots. All colour maps grow in lightness alone or are made for colour-blind eyes.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+
+from sonotype.errors import OptionsError
+from sonotype.evaluation.files import replacing
+from sonotype.evaluation.scores import HeadScores
+from sonotype.evaluation.text import shorten
+
+DPI = 120
+LABEL_CELLS = 24
+TITLE_CELLS_PER_INCH = 10
+LARGEST = 40.0
+"""Longest side that grows with the number of classes, in inches (4,800 pixels)."""
+
+# Okabe and Ito's palette for colour-blind eyes (https://jfly.uni-koeln.de/color/).
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+FONTS = (
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Apple SD Gothic Neo",
+)
+"""Tried in turn for each character; those that are not installed are passed over."""
+
+
+def plot_confusion(head: HeadScores, path: Path, title: str) -> None:
+    """Draw the confusion matrix: colour is the share of the true class, numbers are clips.
+
+    A class without a true clip has an empty row.
+
+    Raises:
+        OptionsError: the file cannot be written there.
+
+    """
+    classes = len(head.labels)
+    names = [shorten(label, LABEL_CELLS) for label in head.labels]
+    cell = 0.5 if classes <= 12 else 0.26
+    side = min(LARGEST, cell * classes)
+    points = min(9.0, 72 * side / classes * 0.62)
+    figure = Figure(figsize=(max(side + 3, 5.5), max(side + 2.6, 4.5)), layout="compressed")
+    axes = figure.add_subplot()
+    counts = np.asarray(head.confusion, dtype=np.float64).reshape(classes, classes)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for true, other in np.argwhere(counts):
+        axes.text(
+            other,
+            true,
+            f"{counts[true, other]:.0f}",
+            ha="center",
+            va="center",
+            fontsize=points,
+            color="white" if share[true, other] > 0.55 else "black",
+        )
+    ticks = range(classes)
+    axes.set_xticks(ticks, names, rotation=90, fontsize=points, parse_math=False)
+    axes.set_yticks(ticks, names, fontsize=points, parse_math=False)
+    axes.set_xticks([tick - 0.5 for tick in ticks], minor=True)
+    axes.set_yticks([tick - 0.5 for tick in ticks], minor=True)
+    axes.grid(which="minor", color="0.85", linewidth=0.5)
+    axes.tick_params(which="minor", length=0)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 4 / side), aspect=20)
+    bar.set_label("share of the true class")
+    _save(figure, path, title)
+
+
+def plot_per_class(head: HeadScores, path: Path, title: str) -> None:
+    """Draw a bar of F1 a class, worst at the top, with its number of clips.
+
+    Classes without a true clip are left out; the dashed line is the macro F1.
+
+    Raises:
+        OptionsError: the file cannot be written there.
+
+    """
+    ranked = sorted(
+        (one for one in head.per_class if one.support), key=lambda one: (one.f1, one.label)
+    )
+    height = min(LARGEST, 0.21 * len(ranked))
+    points = min(9.0, 72 * height / max(1, len(ranked)) * 0.62)
+    figure = Figure(figsize=(7, height + 1.6), layout="constrained")
+    axes = figure.add_subplot()
+    rows = range(len(ranked))
+    axes.barh(rows, [one.f1 for one in ranked], color=BLUE, height=0.75)
+    for row, one in zip(rows, ranked, strict=True):
+        axes.text(1.02, row, f"{one.f1:.2f}", va="center", fontsize=points)
+        axes.text(1.13, row, f"{one.support}", va="center", fontsize=points)
+    for at, name in ((1.02, "F1"), (1.13, "clips")):
+        axes.text(at, -0.9, name, va="bottom", fontsize=9, color="0.35")
+    axes.axvline(head.f1.value, color=ORANGE, linestyle="--", label=f"macro F1 {head.f1.value:.3f}")
+    axes.set_yticks(
+        rows, [shorten(one.label, LABEL_CELLS) for one in ranked], fontsize=points, parse_math=False
+    )
+    axes.set_ylim(len(ranked) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("F1")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower right", frameon=False, fontsize=9)
+    _save(figure, path, title)
+
+
+def plot_history(
+    rows: Sequence[Mapping[str, Any]],
+    path: Path,
+    *,
+    title: str = "",
+    losses: Mapping[str, str] | None = None,
+    scores: Mapping[str, str] | None = None,
+    best_epoch: int | None = None,
+) -> None:
+    """Draw the training curves: losses above, scores below, the best epoch marked.
+
+    Args:
+        rows: lines of a training log, each with ``epoch`` and some of the other columns; several
+            lines may tell of one epoch, and cells may be empty, as in Lightning's CSV.
+        path: the PNG file.
+        title: shown above.
+        losses: name in the plot of each loss column; ``train_loss`` and ``val_loss`` by default.
+        scores: name in the plot of each score column; ``val_f1`` by default.
+        best_epoch: the epoch that was kept; by default the first with the highest first score.
+
+    Raises:
+        OptionsError: no line has a figure in any of the columns, or the file cannot be written.
+
+    """
+    losses = {"train_loss": "training", "val_loss": "validation"} if losses is None else losses
+    scores = {"val_f1": "validation F1"} if scores is None else scores
+    curves = {name: _curve(rows, name) for name in (*losses, *scores)}
+    if not any(len(curve) for curve in curves.values()):
+        raise OptionsError(
+            f"there is nothing to draw: the training log has no figures under {', '.join(curves)}"
+        )
+    if best_epoch is None:
+        best_epoch = _best(curves[name] for name in scores)
+    figure = Figure(figsize=(7, 5.5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    for axes, columns, name in ((above, losses, "loss"), (below, scores, "score")):
+        for (column, label), colour in zip(columns.items(), _colours(), strict=False):
+            curve = curves[column]
+            if len(curve):
+                axes.plot(
+                    curve[:, 0], curve[:, 1], ".-", color=colour, label=shorten(label, LABEL_CELLS)
+                )
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color="0.4", linestyle="--", label=f"best epoch: {best_epoch}")
+        axes.set_ylabel(name)
+        axes.grid(color="0.9")
+        axes.spines[["top", "right"]].set_visible(False)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=9)
+    epochs = np.concatenate([curve[:, 0] for curve in curves.values()])
+    below.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
+    below.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    below.set_xlabel("epoch")
+    _save(figure, path, title)
+
+
+def _colours() -> tuple[str, ...]:
+    return (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
+
+
+def _curve(rows: Sequence[Mapping[str, Any]], column: str) -> npt.NDArray[np.float64]:
+    """``[epochs, 2]`` epoch and last figure of a column; empty cells are passed over."""
+    figures: dict[int, float] = {}
+    for row in rows:
+        epoch, figure = _number(row.get("epoch")), _number(row.get(column))
+        if epoch is not None and figure is not None:
+            figures[int(epoch)] = figure
+    return np.asarray(sorted(figures.items()), dtype=np.float64).reshape(-1, 2)
+
+
+def _number(cell: Any) -> float | None:
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        return None
+    number = float(cell)
+    return number if math.isfinite(number) else None
+
+
+def _best(curves: Iterable[npt.NDArray[np.float64]]) -> int | None:
+    """The first epoch with the highest figure of the first curve that has any."""
+    for curve in curves:
+        if len(curve):
+            return int(curve[curve[:, 1].argmax(), 0])
+    return None
+
+
+def plot_attention(
+    log_mel: npt.NDArray[np.floating],
+    attention: npt.NDArray[np.floating],
+    path: Path,
+    title: str,
+    seconds: float,
+) -> None:
+    """Draw what the network heard and where it listened.
+
+    Above, the log-mel with the attention laid over it, stronger where more of it lies; below, the
+    attention over time. Attention is in multiples of the even share: 1 is what every position
+    would get from a network that listens everywhere alike.
+
+    Args:
+        log_mel: ``[time, mel]``.
+        attention: ``[time', frequency']``, not negative; drawn over the whole log-mel.
+        path: the PNG file.
+        title: shown above.
+        seconds: length of the sound in the log-mel.
+
+    Raises:
+        OptionsError: the attention has no weight anywhere, or the file cannot be written there.
+
+    """
+    attention = np.asarray(attention, dtype=np.float64)
+    total = attention.sum()
+    if not (np.isfinite(total) and total > 0):
+        raise OptionsError("there is no attention to draw: the weights of the map sum to no share")
+    share = attention / total * attention.size
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    extent = (0.0, seconds, 0.0, float(log_mel.shape[1]))
+    above.imshow(log_mel.T, origin="lower", aspect="auto", extent=extent, cmap="gray_r")
+    top = max(2.0, float(share.max()))
+    overlay = _upsample(share, log_mel.shape).T
+    image = above.imshow(
+        overlay,
+        origin="lower",
+        aspect="auto",
+        extent=extent,
+        cmap="viridis",
+        vmin=0,
+        vmax=top,
+        alpha=0.7 * np.clip(overlay / top, 0, 1),
+    )
+    above.set_ylabel("mel band")
+    bar = figure.colorbar(image, ax=above, pad=0.02)
+    bar.set_label("attention (1: even)")
+    over_time = share.mean(axis=1)
+    edges = np.linspace(0, seconds, len(over_time) + 1)
+    below.stairs(over_time, edges, color=BLUE, fill=True, alpha=0.5)
+    below.axhline(1, color="0.4", linestyle="--", linewidth=0.8)
+    below.set_xlim(0, seconds)
+    below.set_ylim(0, None)
+    below.set_ylabel("over time")
+    below.set_xlabel("seconds")
+    _save(figure, path, title)
+
+
+def _upsample(values: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """Bilinear resize of ``[a, b]`` to ``shape``, cells standing for their centres."""
+    for axis, (old, new) in enumerate(zip(values.shape, shape, strict=True)):
+        centres = (np.arange(new) + 0.5) / new * old - 0.5
+        low = np.clip(np.floor(centres).astype(int), 0, old - 1)
+        high = np.minimum(low + 1, old - 1)
+        weight = np.clip(centres - low, 0, 1).reshape((-1, 1) if axis == 0 else (1, -1))
+        values = values.take(low, axis) * (1 - weight) + values.take(high, axis) * weight
+    return values
+
+
+def _save(figure: Figure, path: Path, title: str) -> None:
+    if title:
+        room = int(TITLE_CELLS_PER_INCH * figure.get_figwidth())
+        figure.suptitle(shorten(title, room), fontsize=11, parse_math=False)
+    installed = set(fontManager.get_font_names())
+    fonts = [font for font in FONTS if font in installed]
+    for text in figure.findobj(match=Text):
+        text.set_fontfamily(fonts)
+    canvas = FigureCanvasAgg(figure)
+    with replacing(path) as part, warnings.catch_warnings():
+        # A character that no installed font has is drawn as a box; the plot is still of use.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        canvas.print_figure(part, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.15)

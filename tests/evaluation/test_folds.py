@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sonotype.errors import OptionsError
+from sonotype.evaluation.answers import Answers
+from sonotype.evaluation.folds import Spread, folds_to_json, summarise_folds
+from sonotype.evaluation.scores import Scores, score
+from sonotype.types import Labels
+
+
+def fold(right: int, wrong: int, note: str = "") -> Scores:
+    """Scores of a fold with so many right and wrong answers, all of one class."""
+    n = right + wrong
+    probability = np.array([[1.0, 0.0]] * right + [[0.0, 1.0]] * wrong)
+    return score(
+        Answers(
+            tuple(map(str, range(n))),
+            tuple(map(str, range(n))),
+            np.zeros(n, dtype=int),
+            np.zeros(n, dtype=int),
+            probability,
+            probability,
+            Labels(("x", "y"), ("x1", "y1"), (0, 1)),
+        ),
+        resamples=10,
+        notes=[note, "all folds"],
+    )
+
+
+def test_mean_and_spread_over_folds() -> None:
+    summary = summarise_folds([fold(1, 1), fold(4, 1), fold(8, 2)])
+    accuracy = summary.category.accuracy
+    assert accuracy.values == (0.5, 0.8, 0.8)
+    assert accuracy.mean == pytest.approx(0.7)
+    assert accuracy.deviation == pytest.approx(math.sqrt((0.2**2 + 0.1**2 + 0.1**2) / 2))
+    assert summary.category.f1.values == pytest.approx((2 / 3, 8 / 9, 8 / 9))
+    assert summary.event == summary.category
+    assert (summary.names, summary.clips) == (("1", "2", "3"), (2, 5, 10))
+
+
+def test_one_fold_has_no_spread() -> None:
+    assert summarise_folds([fold(3, 1)], ["4"]).category.recall == Spread(0.75, None, (0.75,))
+
+
+def test_every_note_is_kept_once() -> None:
+    summary = summarise_folds([fold(1, 0, "a"), fold(1, 0, "b")])
+    assert summary.notes == ("a", "all folds", "b")
+
+
+def test_events_are_summarised_only_where_all_folds_have_them() -> None:
+    assert summarise_folds([fold(1, 0), replace(fold(1, 0), event=None)]).event is None
+
+
+@pytest.mark.parametrize(
+    ("folds", "names", "text"),
+    [
+        ([], [], "there are no folds to summarise: give at least one"),
+        (
+            [fold(1, 0)],
+            ["1", "2"],
+            "the number of fold names (2) is not that of the folds (1): give one",
+        ),
+        (
+            [fold(1, 0), replace(fold(1, 0), category_from="both")],
+            [],
+            (
+                "the folds read the category in different ways (both, head): "
+                "score all of them with one category_from"
+            ),
+        ),
+    ],
+)
+def test_folds_that_do_not_fit_are_refused(
+    folds: list[Scores], names: list[str], text: str
+) -> None:
+    with pytest.raises(OptionsError, match=re.escape(text)):
+        summarise_folds(folds, names)
+
+
+def test_the_summary_is_plain_json() -> None:
+    plain = folds_to_json(summarise_folds([fold(1, 1), fold(2, 0)]))
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert plain["category"]["accuracy"]["values"] == [0.5, 1.0]
+    assert plain["names"] == ["1", "2"]

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+
+from sonotype.evaluation.answers import Answers, concatenate
+from sonotype.evaluation.folds import summarise_folds
+from sonotype.evaluation.report import WIDTH, render, render_folds
+from sonotype.evaluation.scores import score
+from sonotype.types import NO_EVENT, Labels
+
+
+def answers(
+    categories: Sequence[str],
+    events: Sequence[str],
+    clips: int = 60,
+    *,
+    right: float = 0.6,
+    seed: int = 0,
+    groups: int = 20,
+) -> Answers:
+    generator = np.random.default_rng(seed)
+    home = tuple(index % len(categories) for index in range(len(events)))
+    event = generator.integers(0, len(events), clips)
+    category = np.array(home)[event]
+
+    def heard(true: np.ndarray, classes: int) -> np.ndarray:
+        kept = generator.random(clips) < right
+        return np.eye(classes)[np.where(kept, true, generator.integers(0, classes, clips))]
+
+    return Answers(
+        tuple(map(str, range(clips))),
+        tuple(str(clip % groups) for clip in range(clips)),
+        category,
+        event,
+        heard(category, len(categories)),
+        heard(event, len(events)),
+        Labels(tuple(categories), tuple(events), home),
+    )
+
+
+def small(groups: str = "abcdefgh") -> Answers:
+    """Eight clips: 5 dogs, 3 of them taken for cats; 3 cats, all right; no cow."""
+    true, predicted = [0, 0, 0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 1, 1, 1]
+    return Answers(
+        tuple(map(str, range(8))),
+        tuple(groups),
+        np.array(true),
+        np.full(8, NO_EVENT),
+        np.eye(3)[predicted],
+        None,
+        Labels(("dog", "cat", "cow")),
+    )
+
+
+def test_the_whole_text_of_a_small_case() -> None:
+    assert render(score(small(), resamples=0, notes=["random split, not grouped"])) == (
+        "note: random split, not grouped\n"
+        "\n"
+        "8 clips in 8 groups; category read from its own head; brackets: 95 % interval by\n"
+        "group\n"
+        "\n"
+        "                  2 categories\n"
+        "macro precision   0.750  -\n"
+        "macro recall      0.700  -\n"
+        "macro F1          0.619  -\n"
+        "accuracy          0.625  -\n"
+        "\n"
+        "categories, worst first                  precision    recall        F1     clips\n"
+        "dog                                          1.000     0.400     0.571         5\n"
+        "cat                                          0.500     1.000     0.667         3\n"
+        "  1 of 3 without a clip here: in none of the means\n"
+        "\n"
+        "categories, largest confusions (3 of 8 clips wrong)\n"
+        "  dog                        -> cat                            3 of 5"
+    )
+
+
+def test_intervals_stand_in_brackets() -> None:
+    scores = score(small())
+    accuracy = scores.category.accuracy
+    line = f"accuracy          0.625  [{accuracy.low:.3f}, {accuracy.high:.3f}]"
+    assert line in render(scores).splitlines()
+
+
+def test_one_group_is_said_to_tell_no_interval() -> None:
+    text = render(score(small("aaaaaaaa")))
+    assert "accuracy          0.625  -" in text.splitlines()
+    assert "categories: all clips are of one group, no interval can be told" in text.splitlines()
+
+
+def test_flawless_answers_are_not_oversold() -> None:
+    one = answers(["dog", "cat"], ["bark", "meow"], 40, right=1, groups=40)
+    lines = render(score(one)).splitlines()
+    assert "accuracy          1.000  [1.000, 1.000]       1.000  [1.000, 1.000]" in lines
+    words = " ".join(" ".join(lines).split())
+    for head in ("categories", "events"):
+        assert (
+            f"{head}: without a mistake the interval is a point; an error rate of 8 % is not "
+            "ruled out by 40 groups (3 / 40)"
+        ) in words
+    assert "confusions" not in render(score(one))
+
+
+def test_events_on_some_of_the_clips_are_said_so() -> None:
+    one = answers(["dog", "cat"], ["bark", "meow"], 40)
+    one.event_true[:13] = NO_EVENT
+    assert "events are scored on the 27 clips that have one" in render(score(one)).splitlines()
+
+
+def test_worst_classes_come_first_and_the_rest_is_counted() -> None:
+    one = answers(["dog", "cat"], [f"event {index:02}" for index in range(25)], 300)
+    scores = score(one, resamples=10)
+    lines = render(scores, classes=4, confusions=3).splitlines()
+    start = next(at for at, line in enumerate(lines) if line.startswith("events, worst first"))
+    assert scores.event is not None
+    shown = [float(line.split()[-2]) for line in lines[start + 1 : start + 5]]
+    assert shown == [
+        round(figure, 3) for figure in sorted(c.f1 for c in scores.event.per_class)[:4]
+    ]
+    assert lines[start + 5] == "  ... and 21 more, none of them worse"
+    start = next(at for at, line in enumerate(lines) if line.startswith("events, largest"))
+    counts = sorted(
+        (
+            count
+            for true, row in enumerate(scores.event.confusion)
+            for other, count in enumerate(row)
+            if count and true != other
+        ),
+        reverse=True,
+    )
+    assert lines[start] == f"events, largest confusions ({sum(counts)} of 300 clips wrong)"
+    assert [int(line.split()[-3]) for line in lines[start + 1 : start + 4]] == counts[:3]
+    rest = f"  ... and {len(counts) - 3} more pairs ({sum(counts[3:])} clips)"
+    assert lines[start + 4] == rest
+
+
+@pytest.mark.parametrize("way", ["head", "events", "both"])
+@pytest.mark.parametrize(
+    "events",
+    [
+        ["x" * 300, "y" * 79, "z", "line\nend [red]markup[/red]"],
+        ["\u6f22\u5b57" * 40, "\ud55c\uad6d\uc5b4" * 20, "e\u0301" * 90, "\x1b[31mred"],
+    ],
+)
+def test_no_line_is_wider_than_eighty_columns(events: list[str], way: str) -> None:
+    categories = [events[0], events[1]]
+    parts = [answers(categories, events, 3000, seed=seed, groups=700) for seed in range(3)]
+    notes = ["\u6f22\u5b57" * 70, "words " * 40, "w" * 200, "two\nlines"]
+    folds = [score(part, category_from=way, resamples=10, notes=notes) for part in parts]
+    pooled = score(concatenate(parts), category_from=way, resamples=10, notes=["pooled"])
+    texts = [
+        render(pooled),
+        render(folds[0]),
+        render_folds(summarise_folds(folds, events[:3]), pooled),
+    ]
+    for text in texts:
+        for line in text.split("\n"):
+            assert cell_len(line) <= WIDTH, line
+            assert line == line.rstrip()
+            assert line.isprintable()
+    assert "note: two lines" in texts[1].splitlines()
+
+
+def test_markup_in_labels_is_shown_as_it_is() -> None:
+    text = render(score(answers(["[red]", "b"], ["[bold]a[/bold]", ":dog:"]), notes=["[i]"]))
+    for part in ("note: [i]", "[red] ", "[bold]a[/bold] ", ":dog: "):
+        assert part in text
+
+
+def test_the_text_of_folds() -> None:
+    folds = [score(small(), resamples=0, notes=["not grouped"]) for _ in range(2)]
+    assert render_folds(summarise_folds(folds, ["first", "second"])) == (
+        "note: not grouped\n"
+        "\n"
+        "2 folds, 16 clips; category read from its own head\n"
+        "\n"
+        "                      categories (macro)\n"
+        "fold           clips   prec recall     F1    acc\n"
+        "first              8  0.750  0.700  0.619  0.625\n"
+        "second             8  0.750  0.700  0.619  0.625\n"
+        "mean                  0.750  0.700  0.619  0.625\n"
+        "std                   0.000  0.000  0.000  0.000"
+    )
+
+
+def test_one_fold_shows_no_deviation() -> None:
+    line = render_folds(summarise_folds([score(small(), resamples=0)])).splitlines()[-1]
+    assert line == "std                       -      -      -      -"
+
+
+def test_pooled_figures_follow_the_folds() -> None:
+    summary = summarise_folds([score(small(), notes=["a"])] * 2)
+    text = render_folds(summary, score(concatenate([small()] * 2), notes=["a", "b"]))
+    assert text.startswith("note: a\nnote: b\n\n2 folds, 16 clips")
+    assert "\n\nall folds pooled:\n16 clips in 8 groups; category read from" in text
