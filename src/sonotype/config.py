@@ -10,9 +10,10 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sonotype.errors import OptionsError
+from sonotype.readout import CategoryFrom
 
 Options = TypeVar("Options")
 
@@ -141,6 +142,15 @@ class SplitOptions:
     test_folds: tuple[int, ...] = option((), "Folds that are scored at the end")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions:
+    """How answers become scores."""
+
+    category_from: CategoryFrom = option(
+        "head", "Read the category from its head, from the sum of its events, or both averaged"
+    )
+
+
 def resolve(options: TrainOptions, system: str) -> TrainOptions:
     """Fill every ``None`` from the recipe; CBIR_3 is the system that mixes clips of a class."""
     defaults = {**RECIPES[options.recipe], "mix_same_class": system == "cbir_3"}
@@ -194,12 +204,18 @@ def from_dict(kind: type[Options], values: Mapping[str, Any]) -> Options:
     return options
 
 
+def without_none(hint: Any) -> Any:
+    """The type that an optional field has where it is set."""
+    if get_origin(hint) in (UnionType, Union):
+        return next(part for part in get_args(hint) if part is not type(None))
+    return hint
+
+
 def _complaint(value: Any, hint: Any, limits: Mapping[str, Any]) -> str:
     """What is wrong with a value, or nothing."""
-    if get_origin(hint) is UnionType:
-        if value is None:
-            return ""
-        hint = next(part for part in get_args(hint) if part is not type(None))
+    if value is None and type(None) in get_args(hint):
+        return ""
+    hint = without_none(hint)
     if get_origin(hint) is Literal:
         choices = ", ".join(map(str, get_args(hint)))
         return "" if value in get_args(hint) else f"not one of {choices}"

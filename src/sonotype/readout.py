@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Literal, get_args
 
 from sonotype.types import Labels
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 CategoryFrom = Literal["head", "events", "both"]
 CATEGORY_FROM: tuple[CategoryFrom, ...] = get_args(CategoryFrom)
@@ -35,6 +36,8 @@ def read_category(
     """
     if event is None or how == "head":
         return category
+    import numpy as np  # the command line imports this file for its names alone
+
     membership = np.zeros((len(labels.events), len(labels.categories)), dtype=event.dtype)
     membership[np.arange(len(labels.events)), list(labels.event_category)] = 1
     summed = event @ membership

@@ -10,6 +10,11 @@ import typer
 
 from sonotype import __version__
 from sonotype.cli import data, weights
+from sonotype.cli.crossval import crossval
+from sonotype.cli.evaluate import evaluate
+from sonotype.cli.info import info
+from sonotype.cli.predict import predict
+from sonotype.cli.train import train
 from sonotype.errors import SonotypeError
 
 EXIT_CODES = """
@@ -27,6 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+for command in (train, evaluate, crossval, predict, info):
+    app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 

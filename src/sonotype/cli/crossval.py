@@ -1,0 +1,39 @@
+"""``sonotype crossval``: train and score on every fold in turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sonotype.cli.flags import takes
+from sonotype.config import ScoreOptions, SystemOptions, TrainOptions
+from sonotype.data.source import SourceOptions
+
+
+@takes(Network=SystemOptions, Training=TrainOptions, Data=SourceOptions, Scores=ScoreOptions)
+def crossval(
+    data: Annotated[Path, typer.Argument(help="Labelled sounds, as for sonotype train")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the folds; finished ones are kept")
+    ],
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="How many, where the source has none [default: 5]")
+    ] = None,
+    **options: Any,
+) -> None:
+    """Train on all folds but one and test on that one, each in turn.
+
+    A stopped cross-validation goes on when the same command is given again.
+
+    Example: sonotype crossval recordings --out runs/folds --system cbir_4
+    """
+    from sonotype.training.crossval import crossval as run
+
+    result = run(data, out, folds=folds or 5, progress=True, say=typer.echo, **options)
+    if result.interrupted:
+        typer.echo("interrupted; the same command goes on from here")
+        raise typer.Exit(130)
+    typer.echo(f"\n{result.report}")
+    typer.echo(f"scores: {out / 'scores.json'}")

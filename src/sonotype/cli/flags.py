@@ -1,0 +1,105 @@
+"""Command-line flags made from the fields of options dataclasses, so that each is spelled once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+
+from sonotype.config import without_none
+from sonotype.errors import OptionsError
+
+
+def takes(**panels: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one flag for each field of some dataclasses.
+
+    The command gets, as keyword arguments, only the fields that the user set.
+
+    Args:
+        panels: heading in the help (underscores become spaces) and the dataclass under it.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [
+            parameter
+            for parameter in inspect.signature(command, eval_str=True).parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        hints = {kind: get_type_hints(kind) for kind in panels.values()}
+        flags = [
+            _flag(item, hints[kind][item.name], panel.replace("_", " "))
+            for panel, kind in panels.items()
+            for item in fields(kind)
+        ]
+        lists = {flag.name for flag in flags if _is_list(flag, panels, hints)}
+
+        def run(**arguments: Any) -> None:
+            given = {name: value for name, value in arguments.items() if value not in (None, [])}
+            for name in lists & given.keys():
+                given[name] = _listed(name, given[name], panels, hints)
+            command(**{parameter.name: None for parameter in own} | given)
+
+        run.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
+        run.__annotations__ = {flag.name: flag.annotation for flag in (*own, *flags)}
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        return run
+
+    return decorate
+
+
+def _flag(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
+    kind = without_none(hint)
+    if get_origin(kind) is tuple:  # words are given one by one, numbers as 1,2
+        kind = list[str] if get_args(kind)[0] is str else str
+    shown = item.default if item.default is not MISSING else None
+    default = _shown(shown)
+    help_text = f"{item.metadata.get('help', '')}{f' [default: {default}]' if default else ''}"
+    name = item.name.replace("_", "-")
+    declared = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
+    option = typer.Option(
+        declared, help=help_text.replace("[", "\\["), show_default=False, rich_help_panel=panel
+    )
+    return inspect.Parameter(
+        item.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )
+
+
+def _shown(default: Any) -> str:
+    if default is None or default == () or default == "":
+        return ""
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _is_list(
+    flag: inspect.Parameter, panels: dict[str, type], hints: dict[type, dict[str, Any]]
+) -> bool:
+    return get_origin(_hint_of(flag.name, panels, hints)) is tuple
+
+
+def _hint_of(name: str, panels: dict[str, type], hints: dict[type, dict[str, Any]]) -> Any:
+    return next(without_none(hints[kind][name]) for kind in panels.values() if name in hints[kind])
+
+
+def _listed(
+    name: str, text: str | list[str], panels: dict[str, type], hints: dict[type, dict[str, Any]]
+) -> tuple[Any, ...]:
+    """The tuple that the field wants, of ``1,2`` or of a flag given several times."""
+    if isinstance(text, list):
+        return tuple(text)
+    of = get_args(_hint_of(name, panels, hints))[0]
+    try:
+        return tuple(of(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise OptionsError(
+            f"--{name.replace('_', '-')} is {text!r}; a list such as 1,2 is wanted"
+        ) from None

@@ -1,0 +1,59 @@
+"""``sonotype train``: from a folder of labelled sounds to a model file and its scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sonotype.cli.flags import takes
+from sonotype.config import ScoreOptions, SplitOptions, SystemOptions, TrainOptions
+from sonotype.data.source import SourceOptions
+from sonotype.errors import OptionsError
+
+
+@takes(
+    Network=SystemOptions,
+    Training=TrainOptions,
+    Parts=SplitOptions,
+    Data=SourceOptions,
+    Scores=ScoreOptions,
+)
+def train(
+    data: Annotated[
+        Path | None, typer.Argument(help="Folder of labelled folders, CSV or Parquet, ESC-50, MSoS")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="New folder for the run")] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Run to go on with, with all its options")
+    ] = None,
+    **options: Any,
+) -> None:
+    """Train a system on labelled sounds and score it once on its test part.
+
+    Example: sonotype train recordings --out runs/first --system cbir_2 --backbone mn04
+    """
+    if (out is None) == (resume is None):
+        raise OptionsError("give either --out FOLDER for a new run, or --resume RUN to go on")
+    if resume is not None and data is not None:
+        raise OptionsError("--resume takes the data from the run; leave DATA out")
+    from sonotype.training.run import train as run
+
+    result = run(
+        data,
+        out or resume or Path(),
+        resume=resume is not None,
+        progress=True,
+        say=typer.echo,
+        **options,
+    )
+    typer.echo(f"best epoch {result.best_epoch}, macro F1 on validation {result.best_score:.3f}")
+    if result.interrupted:
+        typer.echo(f"model so far: {result.model}; the test part was not read")
+        typer.echo(f"go on with: sonotype train --resume {result.folder}")
+        raise typer.Exit(130)
+    typer.echo(f"\n{result.report}")
+    typer.echo(f"model:  {result.model}")
+    typer.echo(f"scores: {result.folder / 'scores.json'}")
+    typer.echo(f"plots:  {result.folder / 'plots'}")

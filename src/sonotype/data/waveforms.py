@@ -1,0 +1,150 @@
+"""Training clips as waveforms: decoded, augmented, each draw reproducible on its own.
+
+A training clip is asked for by (epoch, index). What it sounds like depends on these two and the
+seed alone, not on what was drawn before: so a resumed run, or one with more loading processes,
+hears the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from sonotype.audio.clip import ClipFormat, read_clip
+from sonotype.data.augment import Mixing, Samples, gain, mix_same_class, shift
+from sonotype.types import Clip
+
+Transform = Callable[[Samples, int], Samples]
+"""From samples and their rate to samples of the same length; audiomentations' are such."""
+
+Key = tuple[int, int]
+"""Epoch and index of a clip."""
+
+ORIGINAL = 0
+MIXED_SHARE = 0.5
+"""With same-class mixing, the share of an epoch that is mixtures; the rest is as recorded."""
+
+_FRESH, _CHOICE, _VARIANT = range(3)  # separate streams of one seed
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What may happen to a training waveform.
+
+    Attributes:
+        shift: largest circular shift in seconds.
+        gain: largest change of level in dB.
+        mixing: same-class mixing, or ``None``.
+        random_cut: take a random part of a long clip.
+        transform: a callable of the user's, applied last.
+        variants: how many versions of a clip there are in all, the first of them as recorded; 0
+            draws a new version in each epoch.
+    """
+
+    shift: float = 0.0
+    gain: float = 0.0
+    mixing: Mixing | None = None
+    random_cut: bool = False
+    transform: Transform | None = None
+    variants: int = 1
+
+    @property
+    def fresh(self) -> bool:
+        """Whether each epoch hears clips that no other epoch does."""
+        return self.variants == 0 or self.mixing is not None or self.random_cut
+
+
+class Waveforms(Dataset[Samples]):
+    """Waveforms of labelled clips; with an augmentation for training, without one for the rest.
+
+    Args:
+        clips: the labelled clips.
+        form: rate, length, padding.
+        augmentation: ``None`` gives every clip as recorded, always.
+        seed: of every draw.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        form: ClipFormat,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.clips = tuple(clips)
+        self.form = form
+        self.augmentation = augmentation or Augmentation()
+        self.seed = seed
+        self._peers = _same_class(self.clips) if self.augmentation.mixing else []
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, key: Key) -> Samples:
+        """``[samples]`` of the clip ``(epoch, index)``.
+
+        Raises:
+            AudioError: the file cannot be read.
+        """
+        epoch, index = key
+        if self.augmentation.fresh:
+            return self._drawn(index, self._rng(_FRESH, epoch, index), epoch_fresh=True)
+        return self.version(index, self.version_of(epoch, index))
+
+    def version_of(self, epoch: int, index: int) -> int:
+        """Which of its variants a clip appears as in an epoch."""
+        if self.augmentation.variants <= 1:
+            return ORIGINAL
+        return int(self._rng(_CHOICE, epoch, index).integers(self.augmentation.variants))
+
+    def version(self, index: int, version: int) -> Samples:
+        """``[samples]`` of one variant of a clip; variant 0 is the clip as recorded."""
+        if version == ORIGINAL:
+            return self._read(self.clips[index].path, None)
+        return self._drawn(index, self._rng(_VARIANT, version, index), epoch_fresh=False)
+
+    def _drawn(self, index: int, rng: np.random.Generator, *, epoch_fresh: bool) -> Samples:
+        how, rate = self.augmentation, self.form.sample_rate
+        samples = self._read(self.clips[index].path, rng if how.random_cut else None)
+        if epoch_fresh and how.mixing is not None and rng.uniform() < MIXED_SHARE:
+            other = self.clips[rng.choice(self._peers[index])].path
+            second = self._read(other, rng if how.random_cut else None)
+            samples = mix_same_class(samples, second, rate, how.mixing, rng)
+        if how.shift:
+            samples = shift(samples, round(how.shift * rate), rng)
+        if how.gain:
+            samples = gain(samples, how.gain, rng)
+        if how.transform is not None:
+            samples = _transformed(samples, rate, how.transform)
+        return samples
+
+    def _read(self, path: Path, rng: np.random.Generator | None) -> Samples:
+        form = self.form if rng is None else replace(self.form, cut="random")
+        return read_clip(path, form, rng)
+
+    def _rng(self, stream: int, *key: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, stream, *key])
+
+
+def _same_class(clips: Sequence[Clip]) -> list[list[int]]:
+    """For each clip the others of its class (its event where it has one); itself if alone."""
+    members: dict[tuple[str, str | None], list[int]] = {}
+    for index, clip in enumerate(clips):
+        members.setdefault((clip.category, clip.event), []).append(index)
+    return [
+        [other for other in members[clip.category, clip.event] if other != index] or [index]
+        for index, clip in enumerate(clips)
+    ]
+
+
+def _transformed(samples: Samples, rate: int, transform: Transform) -> Samples:
+    out = np.asarray(transform(samples, rate), dtype=np.float32)
+    if out.shape != samples.shape:
+        raise ValueError(
+            f"the transform turned {samples.shape} samples into {out.shape}; it must keep them"
+        )
+    return out

@@ -1,0 +1,132 @@
+"""From clips to batches: cached maps where they are the same in every epoch, else waveforms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from sonotype.data.waveforms import Key, Waveforms
+from sonotype.training.stages import StageCache
+from sonotype.types import Clip, Labels
+
+Batch = dict[str, Any]
+
+_ORDER = 3  # a stream of the seed beside those of the waveforms
+
+
+def targets(clips: Sequence[Clip], labels: Labels) -> tuple[Tensor, Tensor]:
+    """Category and event index of every clip; ``NO_EVENT`` where it has none."""
+    category = torch.tensor([labels.category_index(clip) for clip in clips])
+    event = torch.tensor([labels.event_index(clip) for clip in clips])
+    return category, event
+
+
+def inverse_weights(target: Tensor, classes: int) -> Tensor:
+    """Weights by the inverse of each class's count, with mean 1 over the clips.
+
+    Clips without a label (a negative index) do not count; a class without clips gets 0.
+    """
+    target = target[target >= 0]
+    counts = torch.bincount(target, minlength=classes).float()
+    present = counts > 0
+    weights = torch.zeros(classes)
+    weights[present] = counts.sum() / (present.sum() * counts[present])
+    return weights
+
+
+class LabelledMaps(Dataset[Batch]):
+    """Batches of cached maps; fetched whole, since a row of a memory map costs next to nothing."""
+
+    def __init__(self, cache: StageCache, labels: Labels) -> None:
+        self.cache = cache
+        self.category, self.event = targets(cache.waveforms.clips, labels)
+
+    def __len__(self) -> int:
+        return len(self.category)
+
+    def __getitem__(self, keys: list[Key]) -> Batch:
+        """The batch of some keys ``(epoch, index)``."""
+        rows = [index for _, index in keys]
+        return {
+            "stage": self.cache.rows(keys),
+            "category": self.category[rows],
+            "event": self.event[rows],
+        }
+
+
+class LabelledWaveforms(Dataset[Batch]):
+    """Batches of waveforms, decoded and augmented as they are asked for."""
+
+    def __init__(self, waveforms: Waveforms, labels: Labels) -> None:
+        self.waveforms = waveforms
+        self.category, self.event = targets(waveforms.clips, labels)
+
+    def __len__(self) -> int:
+        return len(self.category)
+
+    def __getitem__(self, keys: list[Key]) -> Batch:
+        """The batch of some keys ``(epoch, index)``."""
+        rows = [index for _, index in keys]
+        samples = [torch.from_numpy(self.waveforms[key]) for key in keys]
+        return {
+            "waveform": torch.stack(samples),
+            "category": self.category[rows],
+            "event": self.event[rows],
+        }
+
+
+class EpochBatches(Sampler[list[Key]]):
+    """Batches of keys ``(epoch, index)`` in an order that follows from seed and epoch alone.
+
+    A last batch of a single clip is left out while shuffling, that is in training: batch norm has
+    no variance to go by. The next epoch's order leaves out another.
+    """
+
+    def __init__(self, length: int, batch_size: int, *, shuffle: bool, seed: int = 0) -> None:
+        self.length = length
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        used = self.length - 1 if self._leaves_one() else self.length
+        return -(-used // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        order = np.arange(self.length)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, _ORDER, self.epoch]).permutation(order)
+        for number in range(len(self)):
+            rows = order[number * self.batch_size : (number + 1) * self.batch_size]
+            yield [(self.epoch, int(index)) for index in rows]
+
+    def _leaves_one(self) -> bool:
+        return self.shuffle and self.length % self.batch_size == 1 and self.length > 1
+
+
+def loader(
+    source: LabelledMaps | LabelledWaveforms,
+    batch_size: int,
+    *,
+    shuffle: bool,
+    seed: int = 0,
+    workers: int = 0,
+) -> DataLoader[Batch]:
+    """Batches of a source; ``workers`` processes decode ahead, 0 for none."""
+    return DataLoader(
+        source,
+        batch_size=None,
+        sampler=EpochBatches(len(source), batch_size, shuffle=shuffle, seed=seed),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )

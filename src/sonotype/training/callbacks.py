@@ -1,0 +1,73 @@
+"""What Lightning is told to do between epochs: keep files whole, say how it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from sonotype.training.learner import SCORE
+
+Say = Callable[[str], None]
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint under another name first, so that a kill leaves the last one whole."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write, then rename."""
+        part = Path(f"{path}.part")
+        super().save_checkpoint(checkpoint, part, storage_options)
+        part.replace(path)
+
+
+class EpochLines(pl.Callback):
+    """One line an epoch: losses, validation scores, whether it is the best, time left at most."""
+
+    def __init__(self, say: Say) -> None:
+        self.say = say
+        self.best = float("-inf")
+        self._durations: list[float] = []
+        self._start = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best score so far, for a resumed run."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a resumed run's best score."""
+        self.best = state_dict["best"]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        """Say how the epoch went."""
+        self._durations.append(time.monotonic() - self._start)
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        score = values.get(SCORE, float("nan"))
+        better = score > self.best
+        self.best = max(self.best, score)
+        epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
+        left = (epochs - epoch) * sum(self._durations) / len(self._durations)
+        line = (
+            f"epoch {epoch:>3}/{epochs}  loss {values.get('train_loss', float('nan')):.3f}"
+            f"  val loss {values.get('val_loss', float('nan')):.3f}  val F1 {score:.3f}"
+            f"{' *' if better else '  '}  {duration(left)} left at most"
+        )
+        self.say(line)
+
+
+def duration(seconds: float) -> str:
+    """A time span as people say it: 42 s, 7 min, 1 h 05 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

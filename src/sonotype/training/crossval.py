@@ -1,0 +1,132 @@
+"""Cross-validation: train and score on every fold in turn, and tell mean, spread and every fold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sonotype.data.source import open_source
+from sonotype.data.splits import cross_validation
+from sonotype.data.waveforms import Transform
+from sonotype.errors import OptionsError
+from sonotype.evaluation.answers import Answers, concatenate, load_answers
+from sonotype.evaluation.folds import folds_to_json, summarise_folds
+from sonotype.evaluation.publish import publish, write_text
+from sonotype.evaluation.report import render_folds
+from sonotype.evaluation.scores import Scores, score, scores_from_json, scores_to_json
+from sonotype.training.callbacks import Say
+from sonotype.training.run import ANSWERS, SCORES, RunOptions, notes_on, run_split
+
+CONFIG = "crossval.json"
+
+
+@dataclass(frozen=True)
+class CrossvalResult:
+    """Scores over all folds.
+
+    Attributes:
+        scores: JSON values: ``folds`` (mean, spread, every fold) and ``pooled`` (all answers
+            together, with intervals by recording); empty where ctrl-C came before.
+        report: the same as text.
+        interrupted: by ctrl-C.
+    """
+
+    scores: dict[str, Any]
+    report: str
+    interrupted: bool
+
+
+def crossval(
+    data: str | Path,
+    out: str | Path,
+    *,
+    folds: int = 5,
+    transform: Transform | None = None,
+    progress: bool = False,
+    say: Say = lambda _: None,
+    **options: Any,
+) -> CrossvalResult:
+    """Train on all folds but one, validate on a part of them, test on that one, each in turn.
+
+    Official folds are used where the source has them, else stratified folds that keep recordings
+    together. Finished folds in ``out`` are kept, so the same call goes on after a kill.
+
+    Args:
+        data: as for :func:`sonotype.training.run.train`.
+        out: gets a run folder for each fold, and the scores over all.
+        folds: how many, where the source has none.
+        transform: as for training.
+        progress: draw bars.
+        say: gets a line now and then.
+        options: as for training, those of the split excepted.
+
+    Raises:
+        OptionsError: ``out`` holds a cross-validation with other options or data.
+        SonotypeError: as for training.
+    """
+    folder = Path(out)
+    chosen = RunOptions.of(options)
+    manifest = open_source(data, chosen.source)
+    fingerprint = manifest.fingerprint()
+    _claim(folder, {"fingerprint": fingerprint, "folds": folds, "options": chosen.flat()})
+    splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
+    scores: list[Scores] = []
+    answers: list[Answers] = []
+    for number, parts in enumerate(splits, start=1):
+        run = folder / f"fold_{number}"
+        if not (run / SCORES).exists():
+            say(f"fold {number} of {len(splits)}")
+            result = run_split(
+                manifest,
+                parts,
+                run,
+                chosen,
+                data=data,
+                transform=transform,
+                progress=progress,
+                say=say,
+            )
+            if result.interrupted:
+                return CrossvalResult({}, "", True)
+        scores.append(scores_from_json(json.loads((run / SCORES).read_text(encoding="utf-8"))))
+        answers.append(load_answers(run / ANSWERS))
+    summary = summarise_folds(scores)
+    pooled = score(
+        concatenate(answers),
+        category_from=chosen.score.category_from,
+        seed=chosen.train.seed,
+        notes=notes_on(manifest, splits[0]),
+    )
+    report = render_folds(summary, pooled)
+    publish(pooled, concatenate(answers), folder)
+    values = {"folds": folds_to_json(summary), "pooled": scores_to_json(pooled)}
+    write_text(folder / SCORES, json.dumps(values, indent=1) + "\n")
+    write_text(folder / "scores.txt", report)
+    return CrossvalResult(values, report, False)
+
+
+def _claim(folder: Path, config: dict[str, Any]) -> None:
+    """Note what is being cross-validated, or compare with what was noted before."""
+    path = folder / CONFIG
+    config = json.loads(json.dumps(config))
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(
+            {name for name in config if found.get(name) != config[name]} - {"options"}
+            | {
+                name
+                for name in {*config["options"], *found.get("options", {})}
+                if found.get("options", {}).get(name) != config["options"].get(name)
+            }
+        )
+        if changed:
+            raise OptionsError(
+                f"{folder} holds a cross-validation with another {', '.join(changed)}; "
+                "name another --out"
+            )
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise OptionsError(f"{folder} is not empty; a cross-validation needs a folder of its own")
+    write_text(path, json.dumps(config, indent=2) + "\n")

@@ -1,0 +1,337 @@
+"""Train a system on the clips of a split: from waveforms to the best epoch's weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import CSVLogger, Logger
+from torch.utils.data import DataLoader
+
+from sonotype.audio.clip import ClipFormat
+from sonotype.config import TrainOptions
+from sonotype.data.augment import Mixing
+from sonotype.data.waveforms import Augmentation, Transform, Waveforms
+from sonotype.errors import MissingExtraError, OptionsError, SonotypeError
+from sonotype.models.systems import System
+from sonotype.training.batches import (
+    Batch,
+    LabelledMaps,
+    LabelledWaveforms,
+    inverse_weights,
+    loader,
+    targets,
+)
+from sonotype.training.callbacks import AtomicCheckpoints, EpochLines, Say
+from sonotype.training.learner import SCORE, Learner
+from sonotype.training.stages import StageCache
+from sonotype.types import Clip, Labels
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "gpu", "mps": "mps"}
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a training ended.
+
+    Attributes:
+        best_epoch: counted from 1; its weights are in the system.
+        best_score: macro F1 on validation of that epoch.
+        epochs: that were finished in all, earlier sittings included.
+        interrupted: by ctrl-C; the system holds the best epoch so far.
+    """
+
+    best_epoch: int
+    best_score: float
+    epochs: int
+    interrupted: bool
+
+
+def fit(
+    system: System,
+    form: ClipFormat,
+    labels: Labels,
+    train: Sequence[Clip],
+    val: Sequence[Clip],
+    folder: Path,
+    options: TrainOptions,
+    *,
+    transform: Transform | None = None,
+    progress: bool = False,
+    say: Say = lambda _: None,
+) -> FitResult:
+    """Train until the validation score stops rising; leave the best epoch's weights in the system.
+
+    A folder with an unfinished training is gone on with, to the same weights as if it had never
+    stopped (on one machine with one set of versions).
+
+    Args:
+        system: with its pretrained weights, if any.
+        form: what sounds are brought to.
+        labels: order of the classes.
+        train: clips to learn from; only these are augmented.
+        val: clips that choose the epoch.
+        folder: gets checkpoints, logs and cached maps.
+        options: resolved.
+        transform: one more augmentation of training waveforms.
+        progress: draw bars.
+        say: gets a line an epoch.
+
+    Raises:
+        AudioError: a clip cannot be read.
+        OptionsError: a device that is not there.
+        SonotypeError: no room for the maps, or interrupted before the first epoch was done.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _quiet()
+    system.channels_last()
+    loaders = _loaders(system, form, labels, train, val, folder, options, transform, progress)
+    category, event = targets(train, labels)
+    learner = Learner(
+        system,
+        options,
+        labels,
+        category_weight=_weights(options, category, len(labels.categories)),
+        event_weight=_weights(options, event, len(labels.events)),
+        steps=len(loaders[0]),
+    )
+    trainer = _trainer(folder, options, progress, say)
+    last = folder / LAST
+    with _filtered():
+        interrupted = _run(trainer, learner, loaders, last if last.exists() else None)
+    return _take_best(trainer, learner, folder, interrupted)
+
+
+def augmentation(options: TrainOptions, transform: Transform | None = None) -> Augmentation:
+    """What the resolved options do to training waveforms."""
+    mixing = Mixing(options.mix_delay, options.mix_gain, options.mix_equaliser)
+    moved = bool(options.shift or options.gain or transform is not None)
+    return Augmentation(
+        shift=options.shift or 0.0,
+        gain=options.gain or 0.0,
+        mixing=mixing if options.mix_same_class else None,
+        random_cut=options.random_cut,
+        transform=transform,
+        variants=(options.variants or 0) if moved else 1,
+    )
+
+
+def device_of(name: str) -> torch.device:
+    """The device that a ``--device`` stands for.
+
+    Raises:
+        OptionsError: it is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next((kind for kind, found in there.items() if found), "cpu"))
+    if not there.get(name, name == "cpu"):
+        found = ["cpu", *(kind for kind, here in there.items() if here)]
+        raise OptionsError(f"device {name} is not there; this machine has {', '.join(found)}")
+    return torch.device(name)
+
+
+def _loaders(
+    system: System,
+    form: ClipFormat,
+    labels: Labels,
+    train: Sequence[Clip],
+    val: Sequence[Clip],
+    folder: Path,
+    options: TrainOptions,
+    transform: Transform | None,
+    progress: bool,
+) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
+    learning = Waveforms(train, form, augmentation(options, transform), options.seed)
+    plain = Waveforms(val, form)
+    batch_size = options.batch_size or 32
+
+    def batches(waveforms: Waveforms, name: str) -> LabelledMaps | LabelledWaveforms:
+        if not options.cache or waveforms.augmentation.fresh:
+            return LabelledWaveforms(waveforms, labels)
+        identity = _identity(system, waveforms)
+        cache = StageCache(folder / "maps" / name, waveforms, identity)
+        cache.fill(system, device_of(options.device), progress=progress)
+        return LabelledMaps(cache, labels)
+
+    return (
+        loader(
+            batches(learning, "train"),
+            batch_size,
+            shuffle=True,
+            seed=options.seed,
+            workers=options.workers,
+        ),
+        loader(batches(plain, "val"), batch_size, shuffle=False, workers=options.workers),
+    )
+
+
+def _identity(system: System, waveforms: Waveforms) -> str:
+    """Digest of all that cached maps follow from: frozen weights, clips, format, augmentation."""
+    digest = hashlib.sha256()
+    for block in system.frozen_blocks():
+        for tensor in block.state_dict().values():
+            digest.update(tensor.contiguous().cpu().numpy().tobytes())
+    how = waveforms.augmentation
+    facts = [
+        [[str(clip.path), clip.path.stat().st_mtime_ns] for clip in waveforms.clips],
+        [repr(waveforms.form), how.shift, how.gain, how.variants, repr(how.transform)],
+        [waveforms.seed, system.unfreeze_from, system.adapters, system.branch_2 is not None],
+        type(system.branch_1).__name__,
+    ]
+    digest.update(json.dumps(facts).encode())
+    return digest.hexdigest()
+
+
+def _weights(options: TrainOptions, target: torch.Tensor, classes: int) -> torch.Tensor | None:
+    return inverse_weights(target, classes) if options.class_weights and classes else None
+
+
+def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> pl.Trainer:
+    device_of(options.device)
+    bar = progress and sys.stderr.isatty()
+    checkpoints = ModelCheckpoint(
+        folder,
+        BEST.removesuffix(".ckpt"),
+        monitor=SCORE,
+        mode="max",
+        save_last=True,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
+    stopping = EarlyStopping(
+        SCORE, mode="max", patience=options.patience or 1, check_on_train_epoch_end=True
+    )
+    return pl.Trainer(
+        accelerator=ACCELERATORS[options.device],
+        devices=1,
+        precision=options.precision,
+        max_epochs=options.epochs,
+        callbacks=[
+            stopping,
+            checkpoints,
+            EpochLines(say),
+            *([RichProgressBar(leave=False)] if bar else []),
+        ],
+        logger=_loggers(folder, options),
+        plugins=[AtomicCheckpoints()],
+        enable_progress_bar=bar,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        deterministic="warn",
+    )
+
+
+def _loggers(folder: Path, options: TrainOptions) -> list[Logger]:
+    loggers: list[Logger] = [CSVLogger(folder, name="log", version="")]
+    if options.tensorboard:
+        try:
+            from pytorch_lightning.loggers import TensorBoardLogger
+
+            loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
+        except ModuleNotFoundError:
+            raise MissingExtraError("--tensorboard", "tensorboard") from None
+    return loggers
+
+
+def _run(
+    trainer: pl.Trainer,
+    learner: Learner,
+    loaders: tuple[DataLoader[Batch], DataLoader[Batch]],
+    checkpoint: Path | None,
+) -> bool:
+    """Train; whether ctrl-C ended it. Lightning then leaves by SystemExit and mutes the signal."""
+    here = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if here else None
+    try:
+        trainer.fit(
+            learner,
+            *loaders,
+            ckpt_path=str(checkpoint) if checkpoint else None,
+            weights_only=True,
+        )
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        return True
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+    return bool(trainer.interrupted)
+
+
+def _take_best(trainer: pl.Trainer, learner: Learner, folder: Path, interrupted: bool) -> FitResult:
+    best = folder / BEST
+    if not best.exists():
+        raise SonotypeError(
+            f"{folder}: interrupted before the first epoch was done; nothing is lost but that epoch"
+        )
+    state = torch.load(best, map_location="cpu", weights_only=True)
+    learner.load_state_dict(state["state_dict"])
+    learner.system.eval()
+    score = next(
+        float(entry["best_model_score"])
+        for name, entry in state["callbacks"].items()
+        if name.startswith("ModelCheckpoint")
+    )
+    if not interrupted:
+        shutil.rmtree(folder / "maps", ignore_errors=True)
+    return FitResult(
+        best_epoch=int(state["epoch"]) + 1,
+        best_score=score,
+        epochs=trainer.current_epoch,
+        interrupted=interrupted,
+    )
+
+
+def _quiet() -> None:
+    """Let Lightning say only what is wrong."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def _filtered() -> Iterator[None]:
+    """Hold back hints of Lightning that do not apply here."""
+    with warnings.catch_warnings():
+        for hint in (
+            ".*does not have many workers.*",
+            ".*Checkpoint directory .* exists and is not empty.*",
+            ".*Experiment logs directory .* exists.*",
+            ".*Trying to infer the `batch_size`.*",
+            ".*deterministic.*",
+            ".*LeafSpec.*",
+        ):
+            warnings.filterwarnings("ignore", hint)
+        yield
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """The CSV log of a training as rows; empty where there is none."""
+    import csv
+
+    path = folder / "log" / "metrics.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,0 +1,208 @@
+"""One step of training: masks, mixup, two cross-entropies, the optimiser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from sonotype.config import TrainOptions
+from sonotype.models.systems import Output, Stage, System
+from sonotype.types import NO_EVENT, Labels
+
+WARM_UP_EPOCHS = 1
+LAST_RATE = 0.01
+"""Of the cosine schedule: the share of the learning rate that the last step still has."""
+
+SCORE = "val_f1"
+"""What chooses the epoch: macro F1 on validation, the mean of both heads where there are two."""
+
+
+class Learner(pl.LightningModule):
+    """A system, its losses and its optimiser.
+
+    A batch is a dict: ``category`` and ``event`` (indices, ``NO_EVENT`` for none) and either
+    ``waveform`` or the maps of :meth:`System.frozen_part` under ``stage``.
+
+    Args:
+        system: learns.
+        options: resolved, no ``None`` left.
+        labels: sizes of the heads.
+        category_weight: ``[categories]`` weights of the loss, or ``None``.
+        event_weight: ``[events]``, or ``None``.
+        steps: in an epoch.
+    """
+
+    category_weight: Tensor | None
+    event_weight: Tensor | None
+
+    def __init__(
+        self,
+        system: System,
+        options: TrainOptions,
+        labels: Labels,
+        *,
+        category_weight: Tensor | None,
+        event_weight: Tensor | None,
+        steps: int,
+    ) -> None:
+        super().__init__()
+        self.system = system
+        self.options = options
+        self.steps = steps
+        self.register_buffer("category_weight", category_weight, persistent=False)
+        self.register_buffer("event_weight", event_weight, persistent=False)
+        self.category_f1 = MulticlassF1Score(len(labels.categories), average="macro")
+        self.event_f1: MulticlassF1Score | None = None
+        self.event_accuracy: MulticlassAccuracy | None = None
+        if labels.events:
+            events = len(labels.events)
+            self.event_f1 = MulticlassF1Score(events, average="macro", ignore_index=NO_EVENT)
+            self.event_accuracy = MulticlassAccuracy(events, average="micro", ignore_index=NO_EVENT)
+
+    def on_train_epoch_start(self) -> None:
+        """Seed dropout, masks and mixup by seed and epoch, so that a resumed run draws alike."""
+        key = np.random.SeedSequence([self.options.seed, self.current_epoch])
+        torch.manual_seed(int(key.generate_state(1)[0]))
+
+    def training_step(self, batch: dict[str, Any], _: int) -> Tensor:
+        """Loss of one batch."""
+        stage = self._stage(batch)
+        if "branch_2.0" in stage:
+            stage["branch_2.0"] = self._masked(stage["branch_2.0"])
+        partner, share = self._mixup(len(batch["category"]))
+        if partner is not None:
+            stage = {name: x * share + x[partner] * (1 - share) for name, x in stage.items()}
+        output = self.system.trained_part(_channels_last(stage))
+        loss = self._loss(output, batch["category"], batch["event"])
+        if partner is not None:
+            other = self._loss(output, batch["category"][partner], batch["event"][partner])
+            loss = loss * share + other * (1 - share)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(output.category))
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], _: int) -> None:
+        """Collect loss and scores of one batch of the validation part."""
+        output = self.system.trained_part(_channels_last(self._stage(batch)))
+        loss = self._loss(output, batch["category"], batch["event"])
+        self.category_f1.update(output.category, batch["category"])
+        if output.event is not None and self.event_f1 is not None:
+            self.event_f1.update(output.event, batch["event"])
+            if self.event_accuracy is not None:
+                self.event_accuracy.update(output.event, batch["event"])
+        self.log("val_loss", loss, on_epoch=True, batch_size=len(output.category))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores of the validation part."""
+        scores = [self._finished("val_category_f1", self.category_f1)]
+        if self.event_f1 is not None and self.event_accuracy is not None:
+            scores.append(self._finished("val_event_f1", self.event_f1))
+            self._finished("val_event_accuracy", self.event_accuracy)
+        self.log(SCORE, torch.stack(scores).mean())
+
+    def configure_optimizers(self) -> Any:
+        """AdamW on what learns; a cosine schedule with a short warm-up where it is wanted."""
+        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(
+            learning,
+            lr=self._set("learning_rate"),
+            weight_decay=self._set("weight_decay"),
+        )
+        if self.options.schedule == "constant":
+            return optimiser
+        rate = cosine_schedule(self.steps, int(self._set("epochs")))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _stage(self, batch: dict[str, Any]) -> Stage:
+        if "stage" in batch:
+            return dict(batch["stage"])
+        return self.system.frozen_part(batch["waveform"])
+
+    def _loss(self, output: Output, category: Tensor, event: Tensor) -> Tensor:
+        """Cross-entropy of the categories plus that of the events, where a clip has one."""
+        smoothing = self._set("label_smoothing")
+        loss = F.cross_entropy(
+            output.category, category, self.category_weight, label_smoothing=smoothing
+        )
+        if output.event is not None and bool((event != NO_EVENT).any()):
+            loss = loss + self.options.event_weight * F.cross_entropy(
+                output.event,
+                event,
+                self.event_weight,
+                ignore_index=NO_EVENT,
+                label_smoothing=smoothing,
+            )
+        return loss
+
+    def _mixup(self, size: int) -> tuple[Tensor | None, float]:
+        """A partner for every clip of the batch and the share that each keeps of itself.
+
+        Zhang et al., "mixup: beyond empirical risk minimization" (2018). Cached or not, the maps of
+        the frozen part are what is mixed, each branch's by the same share.
+        """
+        alpha = self._set("mixup")
+        if not alpha:
+            return None, 1.0
+        # Drawn by torch so that one seed a epoch governs everything here.
+        draws = torch._sample_dirichlet(torch.tensor([[alpha, alpha]]))
+        return torch.randperm(size, device=self.device), float(draws[0, 0])
+
+    def _masked(self, log_mel: Tensor) -> Tensor:
+        """Blank one stretch of time and one of bands in each clip, with the clip's mean.
+
+        Park et al., "SpecAugment" (2019).
+        """
+        x = log_mel
+        for axis, most in ((2, self._set("time_mask")), (3, self._set("frequency_mask"))):
+            if most:
+                x = torch.where(_stretch(x, axis, most), log_mel.mean((2, 3), keepdim=True), x)
+        return x
+
+    def _set(self, name: str) -> float:
+        return float(getattr(self.options, name))
+
+    def _finished(self, name: str, metric: Any) -> Tensor:
+        value: Tensor = metric.compute()
+        metric.reset()
+        self.log(name, value)
+        return value
+
+
+def cosine_schedule(steps: int, epochs: int) -> Callable[[int], float]:
+    """Factor of the learning rate by step: a linear warm-up of one epoch, then half a cosine."""
+    warm, total = steps * WARM_UP_EPOCHS, steps * max(epochs, WARM_UP_EPOCHS + 1)
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        done = min((step - warm) / max(total - warm, 1), 1.0)
+        return LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * done)) / 2
+
+    return factor
+
+
+def _stretch(x: Tensor, axis: int, most: float) -> Tensor:
+    """For each clip a random stretch of up to a share ``most`` of one axis, as a mask."""
+    size = x.shape[axis]
+    length = torch.rand(len(x), 1, device=x.device) * most * size
+    first = torch.rand(len(x), 1, device=x.device) * (size - length)
+    position = torch.arange(size, device=x.device)
+    inside = (position >= first) & (position < first + length)
+    shape = [len(x), 1, 1, 1]
+    shape[axis] = size
+    return inside.view(shape)
+
+
+def _channels_last(stage: Stage) -> Stage:
+    return {name: x.contiguous(memory_format=torch.channels_last) for name, x in stage.items()}

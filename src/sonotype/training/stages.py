@@ -1,0 +1,116 @@
+"""Frozen maps, computed once per clip and variant and kept in files, read back by memory map.
+
+The slow obvious twin is to run the frozen part in every step; both give the same numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sonotype.data.waveforms import Key, Waveforms
+from sonotype.errors import SonotypeError
+from sonotype.models.systems import Stage, System
+from sonotype.progress import track
+
+BATCH = 16
+DONE = "done.json"
+
+
+class StageCache:
+    """Maps of the frozen part for every clip and variant of a part of the data.
+
+    Args:
+        folder: where the files lie; filled by :meth:`fill`.
+        waveforms: the clips and their variants.
+        identity: names weights, clips and settings; a folder filled under another is emptied.
+    """
+
+    def __init__(self, folder: Path, waveforms: Waveforms, identity: str) -> None:
+        self.folder = folder
+        self.waveforms = waveforms
+        self.variants = max(waveforms.augmentation.variants, 1)
+        self.identity = identity
+        self._maps: dict[str, np.memmap] = {}
+
+    def fill(self, system: System, device: torch.device, *, progress: bool = False) -> None:
+        """Compute what is not there yet.
+
+        Raises:
+            AudioError: a clip cannot be read.
+            SonotypeError: the disk has no room; says how much is wanted and what to do.
+        """
+        if not self._filled():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+            self._compute(system, device, progress)
+        names = json.loads((self.folder / DONE).read_text())["maps"]
+        self._maps = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in names}
+
+    def rows(self, keys: Sequence[Key]) -> Stage:
+        """The maps of some clips, each in the variant that its epoch wants."""
+        rows = [
+            index * self.variants + self.waveforms.version_of(epoch, index) for epoch, index in keys
+        ]
+        return {name: torch.from_numpy(array[rows]) for name, array in self._maps.items()}
+
+    def _filled(self) -> bool:
+        try:
+            done = json.loads((self.folder / DONE).read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(done.get("identity") == self.identity)
+
+    def _compute(self, system: System, device: torch.device, progress: bool) -> None:
+        total = len(self.waveforms) * self.variants
+        loader = DataLoader(_Versions(self.waveforms, self.variants), batch_size=BATCH)
+        batches = -(-total // BATCH)
+        maps: dict[str, np.memmap] = {}
+        first = 0
+        for batch in track(loader, "frozen maps", batches, show=progress):
+            stage = system.frozen_part(batch.to(device))
+            if not maps:
+                self._require_room(stage, total)
+                maps = {
+                    name: np.lib.format.open_memmap(
+                        self.folder / f"{name}.npy", "w+", np.float32, (total, *x.shape[1:])
+                    )
+                    for name, x in stage.items()
+                }
+            for name, x in stage.items():
+                maps[name][first : first + len(x)] = x.float().cpu().numpy()
+            first += len(batch)
+        for array in maps.values():
+            array.flush()
+        done = {"identity": self.identity, "maps": sorted(maps)}
+        (self.folder / DONE).write_text(json.dumps(done))
+
+    def _require_room(self, stage: Stage, total: int) -> None:
+        wanted = total * sum(x[0].numel() * 4 for x in stage.values())
+        free = shutil.disk_usage(self.folder).free
+        if wanted > 0.95 * free:
+            raise SonotypeError(
+                f"{self.folder}: the frozen maps need {wanted / 1e9:.1f} GB, {free / 1e9:.1f} GB "
+                "are free; use fewer --variants, or --no-cache"
+            )
+
+
+class _Versions(Dataset[Tensor]):
+    """Every variant of every clip, in the order of the cache's rows."""
+
+    def __init__(self, waveforms: Waveforms, variants: int) -> None:
+        self.waveforms = waveforms
+        self.variants = variants
+
+    def __len__(self) -> int:
+        return len(self.waveforms) * self.variants
+
+    def __getitem__(self, row: int) -> Tensor:
+        return torch.from_numpy(self.waveforms.version(*divmod(row, self.variants)))
