@@ -7,6 +7,7 @@ user sets stands. Nothing here imports torch.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import UnionType
@@ -164,12 +165,7 @@ def check(options: Any) -> None:
     Raises:
         OptionsError: names every field that is wrong, with its value and what would do.
     """
-    hints = get_type_hints(type(options))
-    wrong = [
-        f"{item.name} is {getattr(options, item.name)!r}, {complaint}"
-        for item in fields(options)
-        if (complaint := _complaint(getattr(options, item.name), hints[item.name], item.metadata))
-    ]
+    wrong = _faults(options)
     if wrong:
         raise OptionsError("; ".join(wrong))
 
@@ -189,18 +185,19 @@ def from_dict(kind: type[Options], values: Mapping[str, Any]) -> Options:
         OptionsError: names that do not exist, or values that :func:`check` refuses.
     """
     known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise OptionsError(
-            f"unknown options {', '.join(unknown)}; {', '.join(sorted(known))} exist"
-        )
     options = kind(
         **{
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
+            if name in known
         }
     )
-    check(options)
+    wrong = _faults(options)
+    unknown = sorted(set(values) - known)
+    if unknown:
+        wrong.append(f"unknown options {', '.join(unknown)}; {', '.join(sorted(known))} exist")
+    if wrong:
+        raise OptionsError("; ".join(wrong))
     return options
 
 
@@ -209,6 +206,15 @@ def without_none(hint: Any) -> Any:
     if get_origin(hint) in (UnionType, Union):
         return next(part for part in get_args(hint) if part is not type(None))
     return hint
+
+
+def _faults(options: Any) -> list[str]:
+    hints = get_type_hints(type(options))
+    return [
+        f"{item.name} is {getattr(options, item.name)!r}, {complaint}"
+        for item in fields(options)
+        if (complaint := _complaint(getattr(options, item.name), hints[item.name], item.metadata))
+    ]
 
 
 def _complaint(value: Any, hint: Any, limits: Mapping[str, Any]) -> str:
@@ -227,6 +233,8 @@ def _complaint(value: Any, hint: Any, limits: Mapping[str, Any]) -> str:
     fits = numeric if hint is float else isinstance(value, hint)
     if not fits or (hint is int and isinstance(value, bool)):
         return f"not of type {hint.__name__}"
+    if numeric and not math.isfinite(value):
+        return "not a finite number"
     low, high = limits.get("low"), limits.get("high")
     if low is not None and value < low:
         return f"at least {low:g} is wanted"

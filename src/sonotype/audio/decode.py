@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
+import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +23,12 @@ Samples = npt.NDArray[np.float32]
 
 READABLE = "wav, flac, ogg, opus, mp3 and what else libsndfile reads"
 
-# A header that was never finished (a recorder that lost power, a pipe) declares one of these sizes.
-_UNFINISHED_SIZES = (0, 0x7FFFFFFF, 0x80000000)
+# A header that was never finished (a recorder that lost power, a pipe) declares one of these sizes;
+# 0x7FFFF000 is what SoX writes to a pipe.
+_UNFINISHED_SIZES = (0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000)
+
+# libsndfile's code for an MP3 without one whole frame; it says that the file does not exist.
+_NO_WHOLE_FRAME = 7
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,16 @@ def read(
         rate, length = file.samplerate, file.frames
         if length <= 0:
             raise AudioError(name, "holds no samples")
-        first = round(start * rate)
-        if not 0 <= first < length:
+        first = round(start * rate) if 0 <= start < length / rate else length
+        if first >= length:
             raise AudioError(
                 name, f"a part starting at {start:g} s was asked for, it has {length / rate:.3f} s"
             )
-        wanted = length - first if duration is None else min(round(duration * rate), length - first)
+        if duration is not None and not duration > 0:
+            raise AudioError(name, f"a part of {duration:g} s was asked for")
+        wanted = length - first
+        if duration is not None:
+            wanted = round(min(duration * rate, wanted))
         if first:
             file.seek(first)
         frames = file.read(wanted, dtype="float32", always_2d=True)
@@ -80,7 +91,7 @@ def read(
                 name, f"is truncated: ends after {(first + len(frames)) / rate:.3f} of "
                 f"{length / rate:.3f} s"
             )  # fmt: skip
-    samples = frames.mean(axis=1) if frames.shape[1] > 1 else frames[:, 0]
+    samples = _mono(frames)
     return Sound(_finished(samples, rate, sample_rate, name), sample_rate or rate, length / rate)
 
 
@@ -97,13 +108,18 @@ def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = N
         AudioError: no samples, wrong shape, or values that are no numbers.
 
     """
-    array = np.asarray(samples)
-    if rate <= 0:
+    try:
+        array = np.asarray(samples)
+    except ValueError:
+        raise AudioError("<array>", "holds rows of different lengths") from None
+    if not (rate > 0 and math.isfinite(rate)):
         raise AudioError("<array>", f"a sample rate of {rate} Hz is none")
     if array.ndim not in (1, 2):
         raise AudioError(
             "<array>", f"has shape {array.shape}, not [samples] or [samples, channels]"
         )
+    if array.size == 0:
+        raise AudioError("<array>", "holds no samples")
     if array.ndim == 2 and array.shape[1] > array.shape[0]:
         raise AudioError(
             "<array>", f"has shape {array.shape}: [samples, channels] is wanted, transpose it"
@@ -112,10 +128,9 @@ def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = N
         array = array / np.float32(-float(np.iinfo(array.dtype).min))
     elif array.dtype.kind != "f":
         raise AudioError("<array>", f"has values of type {array.dtype}, not floats or integers")
-    if array.size == 0:
-        raise AudioError("<array>", "holds no samples")
-    array = array.astype(np.float32, copy=False)
-    mono = array.mean(axis=1) if array.ndim == 2 else array
+    with np.errstate(over="ignore"):  # becomes infinite, which is refused below
+        array = array.astype(np.float32, copy=False)
+    mono = _mono(array) if array.ndim == 2 else array
     return Sound(
         _finished(mono, rate, sample_rate, "<array>"), sample_rate or rate, len(mono) / rate
     )
@@ -132,12 +147,24 @@ def seconds_of(path: str | Path) -> float:
         return float(file.frames / file.samplerate)
 
 
+def _mono(frames: npt.NDArray[np.float32]) -> Samples:
+    """Mean over the channels of ``[samples, channels]``."""
+    if frames.shape[1] == 1:
+        return frames[:, 0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean: Samples = frames.mean(axis=1)
+    return mean
+
+
 def _finished(samples: Samples, rate: int, wanted_rate: int | None, name: str) -> Samples:
     """Refuse what is no number, resample; the one way of files and arrays alike."""
     if not np.isfinite(samples).all():
         raise AudioError(name, "holds values that are no numbers (NaN or infinite)")
     if wanted_rate is not None and wanted_rate != rate:
-        samples = soxr.resample(samples, rate, wanted_rate)
+        resampled = soxr.resample(samples, rate, wanted_rate)
+        if len(samples) and not len(resampled):
+            raise AudioError(name, f"is too short for a sample rate of {wanted_rate} Hz")
+        samples = resampled
     return np.ascontiguousarray(samples, dtype=np.float32)
 
 
@@ -148,22 +175,16 @@ def _opened(source: str | Path | bytes, name: str) -> Iterator[soundfile.SoundFi
         if not source:
             raise AudioError(name, "is empty (0 bytes)")
     else:
-        path = Path(source)
-        if path.is_dir():
-            raise AudioError(name, "is a folder, not a sound file")
-        try:
-            if path.stat().st_size == 0:
-                raise AudioError(name, "is empty (0 bytes)")
-        except FileNotFoundError:
-            raise AudioError(name, "does not exist") from None
-        except OSError as error:
-            raise AudioError(name, f"cannot be opened: {error.strerror}") from error
+        _refuse_unopenable(Path(source), name)
     try:
+        # As bytes, a name goes through that is no valid text (on Linux there are such).
         opened = soundfile.SoundFile(
-            io.BytesIO(source) if isinstance(source, bytes) else str(source)
+            io.BytesIO(source) if isinstance(source, bytes) else os.fsencode(source)
         )
     except soundfile.LibsndfileError as error:
         reason = error.error_string.rstrip(".")
+        if error.code == _NO_WHOLE_FRAME:
+            reason = "It holds no whole frame"
         raise AudioError(name, f"is not a readable sound ({reason}); {READABLE}") from None
     with opened as file:
         _refuse_truncated(file, source, name)
@@ -174,16 +195,33 @@ def _opened(source: str | Path | bytes, name: str) -> Iterator[soundfile.SoundFi
             raise AudioError(name, f"is damaged or truncated ({reason})") from None
 
 
+def _refuse_unopenable(path: Path, name: str) -> None:
+    """Say why a file cannot be opened before libsndfile does, which has few words for it."""
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise AudioError(name, "is a folder, not a sound file")
+        if status.st_size == 0:
+            raise AudioError(name, "is empty (0 bytes)")
+        path.open("rb").close()
+    except FileNotFoundError:
+        raise AudioError(name, "does not exist") from None
+    except OSError as error:
+        raise AudioError(name, f"cannot be opened: {error.strerror}") from error
+    except ValueError:
+        raise AudioError(name, "cannot be opened: no file can have this name") from None
+
+
 def _refuse_truncated(file: soundfile.SoundFile, source: str | Path | bytes, name: str) -> None:
     """Refuse a file that was meant to be longer than it is.
 
     libsndfile mends such files in silence. It notes in its log "data : DECLARED (should be ACTUAL)"
-    for the containers that declare their size; an Ogg stream ends with a page that says so, and a
+    for the containers that declare their size (RF64 only for the whole file); an Ogg stream ends with a page that says so, and a
     compressed file whose end is missing may have a frame count near the largest integer.
     """
     if file.frames >= 2**62 or (file.format == "OGG" and not _ogg_ends(source)):
         raise AudioError(name, "is truncated (its end is missing)")
-    noted = re.search(r"(?:data|SSND|riff) *: (\d+) \(should be (\d+)\)", file.extra_info)
+    noted = re.search(r"(?:[Dd]ata(?: Size)?|SSND|riff|Riff size) *: (\d+) \(should be (\d+)\)", file.extra_info)
     if noted:
         declared, actual = int(noted[1]), int(noted[2])
         if declared > actual and declared not in _UNFINISHED_SIZES and declared < 0xFFFFFF00:

@@ -129,4 +129,6 @@ def loader(
         sampler=EpochBatches(len(source), batch_size, shuffle=shuffle, seed=seed),
         num_workers=workers,
         persistent_workers=workers > 0,
+        # Its own, so that making an iterator draws nothing from the generator of dropout.
+        generator=torch.Generator(),
     )

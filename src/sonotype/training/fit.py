@@ -206,14 +206,16 @@ def _weights(options: TrainOptions, target: torch.Tensor, classes: int) -> torch
 def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> pl.Trainer:
     device_of(options.device)
     bar = progress and sys.stderr.isatty()
-    checkpoints = ModelCheckpoint(
-        folder,
-        BEST.removesuffix(".ckpt"),
-        monitor=SCORE,
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
+    best, last = (
+        ModelCheckpoint(
+            folder,
+            name.removesuffix(".ckpt"),
+            monitor=monitor,
+            mode="max",
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
+        for name, monitor in ((BEST, SCORE), (LAST, None))
     )
     stopping = EarlyStopping(
         SCORE, mode="max", patience=options.patience or 1, check_on_train_epoch_end=True
@@ -225,7 +227,8 @@ def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> p
         max_epochs=options.epochs,
         callbacks=[
             stopping,
-            checkpoints,
+            best,
+            last,
             EpochLines(say),
             *([RichProgressBar(leave=False)] if bar else []),
         ],
@@ -258,6 +261,10 @@ def _run(
     checkpoint: Path | None,
 ) -> bool:
     """Train; whether ctrl-C ended it. Lightning then leaves by SystemExit and mutes the signal."""
+    if checkpoint is not None:
+        # Lightning asks for the first resumed epoch's order before it says which epoch that is.
+        done = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"] + 1
+        loaders[0].sampler.set_epoch(done)  # type: ignore[attr-defined]
     here = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT) if here else None
     try:
@@ -289,7 +296,7 @@ def _take_best(trainer: pl.Trainer, learner: Learner, folder: Path, interrupted:
     score = next(
         float(entry["best_model_score"])
         for name, entry in state["callbacks"].items()
-        if name.startswith("ModelCheckpoint")
+        if name.startswith("ModelCheckpoint") and SCORE in name
     )
     if not interrupted:
         shutil.rmtree(folder / "maps", ignore_errors=True)

@@ -1,0 +1,173 @@
+"""One door for all sources: a path is recognised and read into a manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sonotype.data.check import Purpose, Rules, settle, sound_faults
+from sonotype.data.esc50 import META, is_esc50, list_esc50
+from sonotype.data.folder import list_folder
+from sonotype.data.manifest import Manifest
+from sonotype.data.msos import SHEETS, find_sheets, list_msos
+from sonotype.data.rows import Listing
+from sonotype.data.table import find_metadata, list_table
+from sonotype.errors import DataError, Fault, OptionsError
+
+TABLES = (".csv", ".parquet")
+
+
+def _help(text: str) -> dict[str, str]:
+    return {"help": text}
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How a source is read; every field is a flag of the commands that take data."""
+
+    names: str | None = field(
+        default=None,
+        metadata=_help("ESC-50: label names, esc50 (its own, the default) or msos"),
+    )
+    part: str | None = field(
+        default=None,
+        metadata=_help("MSoS: development (the default where it is there) or evaluation"),
+    )
+    column: tuple[str, ...] = field(
+        default=(),
+        metadata=_help("Tables: OURS=THEIRS, ours of path, category, event, group, fold"),
+    )
+    ignore_columns: bool = field(
+        default=False, metadata=_help("Tables: pass over columns that mean nothing here")
+    )
+    group_pattern: str | None = field(
+        default=None,
+        metadata=_help("Regular expression over file names; what it captures is the recording"),
+    )
+    rare_events: str = field(
+        default="fault",
+        metadata=_help("Events with one clip: fault, or unlabel to keep only their category"),
+    )
+    qualify_events: bool = field(
+        default=False,
+        metadata=_help("Call events that stand under two categories CATEGORY/EVENT"),
+    )
+
+    def rules(self, purpose: Purpose = "training") -> Rules:
+        """The part of the options that says how strict the checks are."""
+        return Rules(
+            purpose=purpose, rare_events=self.rare_events, qualify_events=self.qualify_events
+        )
+
+    def columns(self) -> dict[str, str]:
+        """``column`` as a mapping from our name to theirs."""
+        pairs = [item.partition("=") for item in self.column]
+        for ours, equals, theirs in pairs:
+            if not (ours and equals and theirs):
+                raise OptionsError(
+                    f"--column {ours}{equals}{theirs}: write OURS=THEIRS, as in category=species"
+                )
+        return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+
+
+DEFAULTS = SourceOptions()
+
+
+def open_source(
+    spec: str | Path, options: SourceOptions = DEFAULTS, *, purpose: Purpose = "training"
+) -> Manifest:
+    """Recognise a source and read it.
+
+    A folder is ESC-50 where it has ``meta/esc50.csv``, MSoS where it or a folder up to two levels
+    below has a log sheet, a table where it has ``metadata.csv``, and class folders otherwise. A
+    file is a table, CSV or Parquet, or one of the two data sets' own tables.
+
+    Args:
+        spec: the folder or file.
+        options: how to read it; those that do not fit the kind of source are refused.
+        purpose: ``"evaluation"`` lets one-clip classes and a single category pass.
+
+    Raises:
+        DataError: with all faults of the source.
+        OptionsError: an option that does not fit the source, or has an impossible value.
+    """
+    return settle(list_source(spec, options), options.rules(purpose))
+
+
+def survey(
+    spec: str | Path,
+    options: SourceOptions = DEFAULTS,
+    *,
+    purpose: Purpose = "training",
+    decode: bool = False,
+    progress: bool = False,
+) -> Manifest:
+    """As ``open_source``, and with ``decode`` also every sound is decoded.
+
+    Raises:
+        DataError: with all faults of the source and of its sounds together.
+    """
+    if not decode:
+        return open_source(spec, options, purpose=purpose)
+    listing = list_source(spec, options)
+    paths = dict.fromkeys(row.path for row in listing.rows if "\0" not in str(row.path))
+    sounds = sound_faults([path for path in paths if path.is_file()], progress=progress)
+    return settle(replace(listing, faults=(*listing.faults, *sounds)), options.rules(purpose))
+
+
+def list_source(spec: str | Path, options: SourceOptions = DEFAULTS) -> Listing:
+    """What the source says, not yet checked; recognised as ``open_source`` does it."""
+    path = Path(spec)
+    if not path.exists():
+        raise DataError(path, [Fault(str(path), 0, "no such file or folder")])
+    kind, place = recognise(path)
+    _refuse_misplaced(kind, path, options)
+    if kind == "esc50":
+        return list_esc50(place, names=options.names or "esc50")
+    if kind == "msos":
+        return list_msos(place, part=options.part, group_pattern=options.group_pattern)
+    if kind == "table":
+        return list_table(
+            place,
+            columns=options.columns(),
+            ignore_columns=options.ignore_columns,
+            group_pattern=options.group_pattern,
+        )
+    return list_folder(place, group_pattern=options.group_pattern)
+
+
+def recognise(path: Path) -> tuple[str, Path]:
+    """Which kind of source a path is (esc50, msos, table or folder), and where it begins."""
+    if path.is_file():
+        if path.suffix.lower() not in TABLES:
+            cause = f"neither a folder nor a table ({' or '.join(TABLES)})"
+            raise DataError(path, [Fault(str(path), 0, cause)])
+        if path.name == META.name and is_esc50(path.parent.parent):
+            return "esc50", path.parent.parent
+        if path.name in SHEETS.values():
+            return "msos", path
+        return "table", path
+    if is_esc50(path):
+        return "esc50", path
+    if find_sheets(path):
+        return "msos", path
+    if find_metadata(path) != path:
+        return "table", path
+    return "folder", path
+
+
+def _refuse_misplaced(kind: str, path: Path, options: SourceOptions) -> None:
+    """Refuse options that would silently do nothing."""
+    spoken = {"esc50": "ESC-50", "msos": "MSoS", "table": "a table", "folder": "class folders"}
+    fits = {
+        "names": ("esc50",),
+        "part": ("msos",),
+        "column": ("table",),
+        "ignore_columns": ("table",),
+        "group_pattern": ("msos", "table", "folder"),
+    }
+    for name, kinds in fits.items():
+        if getattr(options, name) != getattr(DEFAULTS, name) and kind not in kinds:
+            flag = "--" + name.replace("_", "-")
+            wanted = " or ".join(spoken[other] for other in kinds)
+            raise OptionsError(f"{flag} is for {wanted}, but {path} is {spoken[kind]}")

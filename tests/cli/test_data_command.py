@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from soundsets import esc50_folder, four_clips, tone, touch, write_table
+
+from sonotype.cli.main import run
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def lines_of(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "list"]) == 0
+    lines = lines_of(capsys.readouterr().out)
+    assert [line.split()[0] for line in lines[:4]] == ["name", "esc50", "msos", "synth"]
+    assert "CC BY-NC 3.0" in lines[1]
+    assert "msos: https://doi.org/10.17866/rd.salford.6901475" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == ["esc50", "msos", "synth"]
+    assert set(rows[0]) == {"name", "what", "clips", "size", "licence", "address", "citation"}
+
+
+def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "check", str(esc50_folder(tmp_path))]) == 0
+    assert lines_of(capsys.readouterr().out) == [
+        "name        esc50",
+        "clips       5",
+        "recordings  4",
+        "folds       1, 2",
+        "categories  2",
+        "events      2",
+        "licence     CC BY-NC 3.0",
+        "",
+        "category  clips  recordings",
+        "animals       3           2",
+        "urban         2           2",
+        "",
+        "event         category  clips  recordings",
+        "dog           animals       3           2",
+        "church_bells  urban         2           2",
+    ]
+
+
+def test_check_without_events_and_groups(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_table(tmp_path, '{"synthetic": true, "name": "[b]pets"}', "sonotype.json")
+    assert run(["data", "check", str(four_clips(tmp_path))]) == 0
+    assert lines_of(capsys.readouterr().out) == [
+        "name        [b]pets (synthetic)",
+        "clips       4",
+        "recordings  not known; each clip stands alone",
+        "folds       none",
+        "categories  2",
+        "events      none",
+        "licence     not stated",
+        "",
+        "category  clips",
+        "cat           2",
+        "dog           2",
+    ]
+
+
+def test_check_fits_eighty_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = "a very long name " * 6
+    touch(
+        tmp_path, *(f"{c}{long}/{e}{long}/{n}.wav" for c in "ab" for e in c + "x" + c for n in "12")
+    )
+    assert run(["data", "check", str(tmp_path), "--qualify-events"]) == 0
+    assert max(map(len, lines_of(capsys.readouterr().out)[7:])) <= 80
+
+
+def test_check_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "check", str(esc50_folder(tmp_path)), "--names", "msos", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.pop("citation").startswith("K. J. Piczak")
+    assert found == {
+        "name": "esc50",
+        "synthetic": False,
+        "licence": "CC BY-NC 3.0",
+        "clips": 5,
+        "groups": 4,
+        "folds": [1, 2],
+        "categories": {"Music": 2, "Nature": 3},
+        "events": {"Church bells": 2, "Dog": 3},
+    }
+
+
+def test_check_prints_all_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "\n".join(f"{n}.wav,{'ab'[n % 2]}" for n in range(50))
+    table = write_table(tmp_path, f"path,label\n{rows}")
+    assert run(["data", "check", str(table)]) == 4
+    found = capsys.readouterr()
+    assert lines_of(found.out) == [f"{table}:{n + 2}: {n}.wav: no such file" for n in range(50)]
+    assert found.err == f"{table}: 50 faults\n"
+    assert run(["data", "check", str(table), "--json"]) == 4
+    faults = json.loads(capsys.readouterr().out)["faults"]
+    assert faults[0] == {"file": str(table), "line": 2, "cause": "0.wav: no such file"}
+    assert len(faults) == 50
+
+
+def test_check_takes_the_options_of_sources(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path, "r1_a.wav", "r1_b.wav", "r2_c.wav")
+    table = write_table(
+        tmp_path, "clip,kind,what,note\nr1_a.wav,x,i,\nr1_b.wav,x,i,\nr2_c.wav,x,j,"
+    )
+    arguments = ["data", "check", str(table), "--purpose", "evaluation", "--ignore-columns"]
+    arguments += ["--column", "path=clip", "--column", "category=kind", "--column", "event=what"]
+    arguments += ["--group-pattern", "r[0-9]", "--rare-events", "unlabel", "--json"]
+    assert run(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["groups"], found["events"]) == (2, {"i": 2})
+    assert run(["data", "check", str(table), "--part", "evaluation"]) == 2
+    assert capsys.readouterr().err == f"error: --part is for MSoS, but {table} is a table\n"
+
+
+def test_check_decodes_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("x/1.wav", "x/2.wav", "y/1.wav"):
+        tone(tmp_path / name)
+    (tmp_path / "y/2.wav").write_text("no sound")
+    assert run(["data", "check", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert run(["data", "check", str(tmp_path), "--decode"]) == 4
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/y/2.wav: ")
+    tone(tmp_path / "y/2.wav")
+    assert run(["data", "check", str(tmp_path), "--decode"]) == 0
+
+
+def test_get_synth_then_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "sounds"
+    arguments = ["data", "get", "synth", "--out", str(out), "--clips-per-event", "2"]
+    arguments += ["--sample-rate", "8000", "--seconds", "0.5", "--seed", "3"]
+    assert run(arguments) == 0
+    assert capsys.readouterr().out == f"synth is in {out}; see: sonotype data check {out}\n"
+    assert run(["data", "check", str(out), "--decode", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["synthetic"] is True
+    assert set(found["categories"]) == {"Effects", "Human", "Music", "Nature", "Urban"}
+    assert set(found["events"].values()) == {2}
+    assert run(arguments) == 2
+    assert capsys.readouterr().err == f"error: --out {out}: not empty; name a new folder\n"
+
+
+def test_get_what_is_there_and_what_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    esc50_folder(tmp_path)
+    assert run(["data", "get", "esc50", "--out", str(tmp_path)]) == 0
+    assert lines_of(capsys.readouterr().out)[:2] == [
+        f"esc50 is in {tmp_path}; see: sonotype data check {tmp_path}",
+        "licence: CC BY-NC 3.0",
+    ]
+    assert run(["data", "get", "msos", "--out", str(tmp_path / "msos")]) == 2
+    assert capsys.readouterr().err.startswith(
+        "error: msos has no direct address: open https://doi.org/10.17866/rd.salford.6901475 in a"
+    )
+    assert run(["data", "get", "esc5", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        "error: no data set 'esc5' is known; there are esc50, msos, synth\n"
+    )
+
+
+def test_nothing_heavy_is_imported_for_the_help() -> None:
+    heavy = "{'torch', 'pandas', 'numpy', 'sklearn', 'matplotlib', 'soundfile', 'requests'}"
+    code = f"import sys, sonotype.cli.data; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
