@@ -74,9 +74,7 @@ def test_two_runs_of_one_seed_give_the_same_weights(
     same_weights(tmp_path / "run", uninterrupted)
 
 
-def test_another_seed_gives_other_weights(
-    tones: Path, uninterrupted: Path, tmp_path: Path
-) -> None:
+def test_another_seed_gives_other_weights(tones: Path, uninterrupted: Path, tmp_path: Path) -> None:
     sonotype.train(tones, tmp_path / "run", **OPTIONS | {"seed": 1})
     first, second = (load_file(r / "model.safetensors") for r in (tmp_path / "run", uninterrupted))
     assert not torch.equal(first["category.weight"], second["category.weight"])
@@ -111,9 +109,7 @@ def test_a_kill_before_the_first_epoch_costs_only_the_start(
     same_weights(tmp_path / "run", uninterrupted)
 
 
-def test_ctrl_c_leaves_a_usable_model_and_a_run_to_go_on_with(
-    tones: Path, tmp_path: Path
-) -> None:
+def test_ctrl_c_leaves_a_usable_model_and_a_run_to_go_on_with(tones: Path, tmp_path: Path) -> None:
     options = OPTIONS | {"epochs": 4000, "patience": 4000}
     process = start(tones, tmp_path / "run", options)
     wait_for(process, "epoch   2/")

@@ -27,6 +27,9 @@ READABLE = "wav, flac, ogg, opus, mp3 and what else libsndfile reads"
 # 0x7FFFF000 is what SoX writes to a pipe.
 _UNFINISHED_SIZES = (0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000)
 
+# WAV and CAF, AIFF, W64, AU, and RF64 (which counts the whole file).
+_NOTED_SIZES = re.compile(r"(?:data|SSND|riff|Data Size|Riff size) *: (\d+) \(should be (\d+)\)")
+
 # libsndfile's code for an MP3 without one whole frame; it says that the file does not exist.
 _NO_WHOLE_FRAME = 7
 
@@ -216,12 +219,12 @@ def _refuse_truncated(file: soundfile.SoundFile, source: str | Path | bytes, nam
     """Refuse a file that was meant to be longer than it is.
 
     libsndfile mends such files in silence. It notes in its log "data : DECLARED (should be ACTUAL)"
-    for the containers that declare their size (RF64 only for the whole file); an Ogg stream ends with a page that says so, and a
+    for the containers that declare their size; an Ogg stream ends with a page that says so, and a
     compressed file whose end is missing may have a frame count near the largest integer.
     """
     if file.frames >= 2**62 or (file.format == "OGG" and not _ogg_ends(source)):
         raise AudioError(name, "is truncated (its end is missing)")
-    noted = re.search(r"(?:[Dd]ata(?: Size)?|SSND|riff|Riff size) *: (\d+) \(should be (\d+)\)", file.extra_info)
+    noted = _NOTED_SIZES.search(file.extra_info)
     if noted:
         declared, actual = int(noted[1]), int(noted[2])
         if declared > actual and declared not in _UNFINISHED_SIZES and declared < 0xFFFFFF00:

@@ -182,11 +182,15 @@ class System(nn.Module):
 
     @torch.no_grad()
     def frozen_part(self, waveform: Tensor) -> Stage:
-        """Front ends and frozen blocks: all that is the same in every epoch."""
-        log_mel_2 = None
-        if self.front_end_2 is not None:
-            log_mel_2 = self.front_end_2(self.decimate(waveform))
-        return self.frozen_maps(self.branch_1.front_end(waveform), log_mel_2)
+        """Front ends and frozen blocks: all that is the same in every epoch.
+
+        In full precision always, so that maps are the same whether they come from a cache or not.
+        """
+        with torch.autocast(waveform.device.type, enabled=False):
+            log_mel_2 = None
+            if self.front_end_2 is not None:
+                log_mel_2 = self.front_end_2(self.decimate(waveform))
+            return self.frozen_maps(self.branch_1.front_end(waveform), log_mel_2)
 
     @torch.no_grad()
     def frozen_maps(self, log_mel_1: Tensor, log_mel_2: Tensor | None) -> Stage:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
-import os
 import shutil
 import signal
 import sys
@@ -112,9 +112,8 @@ def fit(
         steps=len(loaders[0]),
     )
     trainer = _trainer(folder, options, progress, say)
-    last = folder / LAST
     with _filtered():
-        interrupted = _run(trainer, learner, loaders, last if last.exists() else None)
+        interrupted = _run(trainer, learner, loaders, folder)
     return _take_best(trainer, learner, folder, interrupted)
 
 
@@ -258,9 +257,10 @@ def _run(
     trainer: pl.Trainer,
     learner: Learner,
     loaders: tuple[DataLoader[Batch], DataLoader[Batch]],
-    checkpoint: Path | None,
+    folder: Path,
 ) -> bool:
     """Train; whether ctrl-C ended it. Lightning then leaves by SystemExit and mutes the signal."""
+    checkpoint = folder / LAST if (folder / LAST).exists() else None
     if checkpoint is not None:
         # Lightning asks for the first resumed epoch's order before it says which epoch that is.
         done = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"] + 1
@@ -278,6 +278,12 @@ def _run(
         if not trainer.interrupted:
             raise
         return True
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise SonotypeError(
+            f"{folder}: no space left on the disk; make room and go on with --resume"
+        ) from error
     finally:
         if handler is not None:
             signal.signal(signal.SIGINT, handler)
@@ -325,6 +331,7 @@ def _filtered() -> Iterator[None]:
             ".*Trying to infer the `batch_size`.*",
             ".*deterministic.*",
             ".*LeafSpec.*",
+            ".*in eval mode at the start of training.*",
         ):
             warnings.filterwarnings("ignore", hint)
         yield
@@ -339,6 +346,3 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
         return []
     with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
-
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

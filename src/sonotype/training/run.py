@@ -156,7 +156,7 @@ def train(
     """
     folder = Path(out)
     if resume:
-        data, chosen, fingerprint = _read_config(folder, options)
+        data, chosen, fingerprint = _read_config(folder, options, transform)
     elif data is None:
         raise OptionsError("there is no data to train on; name a folder or a table")
     else:
@@ -364,7 +364,9 @@ def _write_config(
         raise SonotypeError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
-def _read_config(folder: Path, options: Mapping[str, Any]) -> tuple[str, RunOptions, str]:
+def _read_config(
+    folder: Path, options: Mapping[str, Any], transform: Transform | None
+) -> tuple[str, RunOptions, str]:
     if options:
         names = ", ".join(sorted(options))
         raise OptionsError(f"--resume takes all options from the run; leave out {names}")
@@ -375,6 +377,13 @@ def _read_config(folder: Path, options: Mapping[str, Any]) -> tuple[str, RunOpti
         raise OptionsError(f"{folder} holds no run to go on with ({CONFIG} is missing)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OptionsError(f"{folder / CONFIG} cannot be read ({error})") from None
+    if bool(config.get("transform")) != (transform is not None):
+        wanted = config.get("transform")
+        raise OptionsError(
+            f"{folder} was trained with the transform {wanted}; give it again to go on"
+            if wanted
+            else f"{folder} was trained without a transform; leave it out to go on"
+        )
     if (folder / SCORES).exists():
         raise OptionsError(f"{folder} is finished; its scores are in {folder / SCORES}")
     return data, RunOptions.of(flat), found

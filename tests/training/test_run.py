@@ -1,0 +1,333 @@
+"""A whole training: what it leaves behind, what it must never touch, what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from sklearn.metrics import f1_score
+from training_data import RATE, SMALL, write_tones
+
+import sonotype
+from sonotype.audio.clip import ClipFormat
+from sonotype.config import SystemOptions, TrainOptions, resolve
+from sonotype.data.folder import read_folder
+from sonotype.data.waveforms import Waveforms
+from sonotype.errors import (
+    DataError,
+    MissingExtraError,
+    OptionsError,
+    SonotypeError,
+    WeightsError,
+)
+from sonotype.inference import classifier as classifier_room
+from sonotype.models.mobilenet import MobileNet
+from sonotype.training import fit as fit_room
+from sonotype.training import run as run_room
+from sonotype.training.fit import augmentation, device_of, read_history
+from sonotype.training.run import RunOptions, TrainResult, train
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture(scope="module")
+def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    return train(tones, tmp_path_factory.mktemp("runs") / "run", **SMALL | {"epochs": 8})
+
+
+def parts_of(run: TrainResult) -> dict[str, list[dict[str, str]]]:
+    with (run.folder / "split.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    return {part: [r for r in rows if r["part"] == part] for part in ("train", "val", "test")}
+
+
+def test_a_run_leaves_everything_where_the_docs_say(run: TrainResult) -> None:
+    found = {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()}
+    assert found == {
+        "answers.csv",
+        "answers.npz",
+        "config.json",
+        "model.safetensors",
+        "plots/category_confusion.png",
+        "plots/category_f1.png",
+        "plots/event_confusion.png",
+        "plots/event_f1.png",
+        "plots/training.png",
+        "scores.json",
+        "scores.txt",
+        "split.csv",
+        "training/best.ckpt",
+        "training/last.ckpt",
+        "training/log/metrics.csv",
+    }
+
+
+def test_every_clip_is_in_one_part(run: TrainResult, tones: Path) -> None:
+    parts = parts_of(run)
+    paths = [row["path"] for rows in parts.values() for row in rows]
+    assert sorted(paths) == sorted(str(path) for path in tones.rglob("*.wav"))
+    assert {name: len(rows) for name, rows in parts.items()} == {"train": 13, "val": 5, "test": 6}
+
+
+def test_the_model_holds_the_best_epoch(run: TrainResult) -> None:
+    rows = [row for row in read_history(run.folder / "training") if row.get("val_f1")]
+    scores = [float(row["val_f1"]) for row in rows]
+    assert run.best_score == pytest.approx(max(scores), abs=1e-6)
+    assert scores[run.best_epoch - 1] == pytest.approx(max(scores), abs=1e-6)
+    model = sonotype.load(run.model)
+    val = parts_of(run)["val"]
+    answers = [model.predict(row["path"]) for row in val]
+    category = f1_score(
+        [row["category"] for row in val], [one.category for one in answers], average="macro"
+    )
+    event = f1_score([row["event"] for row in val], [one.event for one in answers], average="macro")
+    assert (category + event) / 2 == pytest.approx(run.best_score, abs=1e-3)
+
+
+def test_the_scores_are_those_of_the_model_on_the_test_part(run: TrainResult) -> None:
+    model = sonotype.load(run.model)
+    right = [model.predict(row["path"]).event == row["event"] for row in parts_of(run)["test"]]
+    assert run.scores["event"]["accuracy"]["value"] == pytest.approx(np.mean(right))
+    assert model.card.scores == json.loads((run.folder / "scores.json").read_text())
+
+
+def test_the_model_file_tells_where_it_comes_from(run: TrainResult, tones: Path) -> None:
+    card = sonotype.load(run.model).card
+    assert card.training["data"] == tones.name
+    assert card.training["fingerprint"] == read_folder(tones).fingerprint()
+    assert card.training["clips"] == {"train": 13, "val": 5, "test": 6}
+    assert card.training["options"]["seed"] == 0
+    assert card.front_ends == ("VGGishLogMel", "VGGishLogMel")
+    assert set(card.versions) >= {"sonotype", "python", "torch", "soundfile"}
+
+
+def test_the_test_part_is_read_once_and_never_augmented(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered: list[list[str]] = []
+    augmented: set[str] = set()
+    ask = classifier_room.Classifier.predict_files
+    draw = Waveforms._drawn
+
+    def asked(self: Any, paths: Any, **options: Any) -> Any:
+        answered.append(sorted(map(str, paths)))
+        return ask(self, paths, **options)
+
+    def drawn(self: Any, index: int, *arguments: Any, **options: Any) -> Any:
+        augmented.add(str(self.clips[index].path))
+        return draw(self, index, *arguments, **options)
+
+    monkeypatch.setattr(classifier_room.Classifier, "predict_files", asked)
+    monkeypatch.setattr(Waveforms, "_drawn", drawn)
+    result = train(tones, tmp_path / "run", **SMALL | {"system": "cbir_3"})
+    parts = parts_of(result)
+    assert answered == [sorted(row["path"] for row in parts["test"])]
+    assert augmented == {row["path"] for row in parts["train"]}
+
+
+def test_frozen_means_frozen_through_a_whole_training(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(5)
+    backbone = MobileNet(width=0.1)
+    before = {name: x.clone() for name, x in backbone.state_dict().items()}
+    monkeypatch.setattr(run_room, "load_backbone", lambda *_, **__: backbone)
+    options = SMALL | {"backbone": "mn01", "recipe": "modern", "epochs": 2}
+    for name, extra in (("cached", {}), ("fresh", {"variants": 0})):
+        result = train(tones, tmp_path / name, **options | extra)
+        after = sonotype.load(result.model).system.branch_1.state_dict()
+        for key, x in before.items():
+            assert torch.equal(after[key], x), key
+
+
+def test_unfrozen_blocks_learn_and_those_before_do_not(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(5)
+    backbone = MobileNet(width=0.1)
+    before = {name: x.clone() for name, x in backbone.state_dict().items()}
+    monkeypatch.setattr(run_room, "load_backbone", lambda *_, **__: backbone)
+    options = SMALL | {"backbone": "mn01", "unfreeze_from": 4, "epochs": 2}
+    result = train(tones, tmp_path / "run", **options)
+    after = sonotype.load(result.model).system.branch_1.state_dict()
+    moved = {name.split(".")[1] for name, x in before.items() if not torch.equal(after[name], x)}
+    assert moved == {"3"}
+
+
+@pytest.mark.parametrize("system", ["cbir_1", "cbir_3", "cbir_4"])
+def test_the_other_systems_train_too(tones: Path, tmp_path: Path, system: str) -> None:
+    result = train(tones, tmp_path / "run", **SMALL | {"system": system, "recipe": "paper"})
+    assert sonotype.load(result.model).card.options.system == system
+
+
+def test_one_level_of_labels_gives_a_category_head_alone(tones: Path, tmp_path: Path) -> None:
+    result = train(tones / "low", tmp_path / "run", **SMALL)
+    answer = sonotype.load(result.model).predict(tones / "low" / "hum" / "hum_0.wav")
+    assert answer.event is None
+    assert set(answer.category_probabilities) == {"hum", "buzz"}
+    assert result.scores["event"] is None
+
+
+def test_the_papers_split_says_that_it_is_not_grouped(tones: Path, tmp_path: Path) -> None:
+    result = train(tones, tmp_path / "run", **SMALL | {"protocol": "random"})
+    assert any("not grouped" in note for note in result.scores["notes"])
+    assert sonotype.load(result.model).card.training["grouped"] is False
+
+
+def test_early_stopping_ends_a_training_that_does_not_rise(tones: Path, tmp_path: Path) -> None:
+    options = SMALL | {"epochs": 40, "patience": 2, "learning_rate": 0.0, "recipe": "paper"}
+    train(tones, tmp_path / "run", **options)
+    rows = [row for row in read_history(tmp_path / "run" / "training") if row.get("val_f1")]
+    assert len(rows) == 3
+
+
+def test_class_weights_and_mixed_precision_run(tones: Path, tmp_path: Path) -> None:
+    options = SMALL | {"class_weights": True, "precision": "bf16-mixed", "variants": 0}
+    assert train(tones, tmp_path / "run", **options).best_epoch >= 1
+
+
+def test_tensorboard_logs_are_written_when_asked_for(tones: Path, tmp_path: Path) -> None:
+    train(tones, tmp_path / "run", **SMALL | {"tensorboard": True, "epochs": 1})
+    assert list((tmp_path / "run" / "training" / "tensorboard").glob("events.out.tfevents*"))
+
+
+def test_tensorboard_without_its_package_names_the_extra(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("tensorboard")
+
+    monkeypatch.setattr("pytorch_lightning.loggers.TensorBoardLogger", missing)
+    with pytest.raises(MissingExtraError, match=r"pip install 'sonotype\[tensorboard\]'"):
+        train(tones, tmp_path / "run", **SMALL | {"tensorboard": True})
+
+
+def test_a_device_that_is_not_there_is_named(tones: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has what the test wants to be missing")
+    with pytest.raises(OptionsError, match="device cuda is not there; this machine has cpu"):
+        train(tones, tmp_path / "run", **SMALL | {"device": "cuda"})
+    assert device_of("auto") in (torch.device("cpu"), torch.device("mps"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_unreadable_sounds_are_all_told_before_any_training(tmp_path: Path) -> None:
+    tones = write_tones(tmp_path / "tones", clips=4)
+    (tones / "low" / "hum" / "hum_0.wav").write_text("no sound")
+    soundfile.write(tones / "high" / "beep" / "beep_1.wav", np.full(99, np.nan), RATE, "FLOAT")
+    with pytest.raises(DataError) as caught:
+        train(tones, tmp_path / "run", **SMALL)
+    assert [Path(fault.file).name for fault in caught.value.faults] == ["beep_1.wav", "hum_0.wav"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_cannot_be_had_stop_it_before_any_training(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise WeightsError("no network")
+
+    monkeypatch.setattr(run_room, "load_backbone", refuse)
+    with pytest.raises(WeightsError, match="no network"):
+        train(tones, tmp_path / "run", **SMALL | {"backbone": "mn04"})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_says_how_to_go_on(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fit_room.AtomicCheckpoints, "save_checkpoint", full)
+    with pytest.raises(SonotypeError, match="no space left on the disk; make room and go on with"):
+        train(tones, tmp_path / "run", **SMALL)
+
+
+def test_unknown_and_wrong_options_are_told_together() -> None:
+    with pytest.raises(OptionsError, match="unknown options epoch, sytem; there are adapters"):
+        RunOptions.of({"sytem": "cbir_1", "epoch": 3})
+    with pytest.raises(OptionsError) as caught:
+        RunOptions.of({"epochs": 0, "batch_size": 1, "recipe": "newer"})
+    assert str(caught.value) == (
+        "recipe is 'newer', not one of paper, modern; epochs is 0, at least 1 is wanted; "
+        "batch_size is 1, at least 2 is wanted"
+    )
+
+
+def test_without_data_there_is_nothing_to_train_on(tmp_path: Path) -> None:
+    with pytest.raises(OptionsError, match="there is no data to train on"):
+        train(None, tmp_path / "run")
+
+
+def test_a_transform_is_needed_again_to_go_on(tones: Path, tmp_path: Path) -> None:
+    def louder(samples: np.ndarray, _: int) -> np.ndarray:
+        return samples * 2
+
+    train(tones, tmp_path / "run", transform=louder, **SMALL | {"epochs": 1})
+    (tmp_path / "run" / "scores.json").unlink()
+    with pytest.raises(OptionsError, match="was trained with the transform .*louder"):
+        train(None, tmp_path / "run", resume=True)
+    assert train(None, tmp_path / "run", resume=True, transform=louder).best_epoch == 1
+
+
+def test_cbir_3_mixes_by_default_and_the_others_do_not() -> None:
+    for system in ("cbir_1", "cbir_2", "cbir_3", "cbir_4"):
+        how = augmentation(resolve(TrainOptions(recipe="paper"), system))
+        assert (how.mixing is not None) is (system == "cbir_3")
+        assert how.fresh is (system == "cbir_3")
+
+
+def test_nothing_to_vary_means_one_version() -> None:
+    options = resolve(TrainOptions(recipe="modern", shift=0.0, gain=0.0), "cbir_2")
+    assert augmentation(options).variants == 1
+
+
+def test_training_says_an_epoch_a_line(tones: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    train(tones, tmp_path / "run", say=lines.append, **SMALL)
+    assert lines[0] == ("cbir_2 with backbone none: 13 clips to train on, 5 to validate, 6 to test")
+    epochs = [line for line in lines if line.startswith("epoch")]
+    assert [line[:11] for line in epochs] == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
+    assert all(len(line) <= 80 for line in epochs)
+    assert epochs[0].endswith("left at most")
+
+
+def test_a_run_on_real_sounds_hears_what_it_learnt(
+    assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SONOTYPE_WEIGHTS", str(assets / "weights"))
+    folder = assets / "data" / "esc10_44k1"
+    names = ["001 - Dog bark", "002 - Rain", "009 - Rooster"]
+    for name in names:
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for path in (folder / name).iterdir():
+            (tmp_path / "data" / name / path.name).write_bytes(path.read_bytes())
+    options = {"system": "cbir_4", "backbone": "mn04", "recipe": "paper", "epochs": 30}
+    parts = {"val_fraction": 0.34, "test_fraction": 0.25, "batch_size": 4}
+    result = train(tmp_path / "data", tmp_path / "run", **options, **parts)
+    model = sonotype.load(result.model)
+    assert model.form == ClipFormat(32_000)
+    right = [
+        model.predict(path).category == path.parent.name
+        for path in sorted((tmp_path / "data").rglob("*.ogg"))
+    ]
+    assert np.mean(right) >= 0.75
+    assert SystemOptions(system="cbir_4", backbone="mn04") == model.card.options
+
+
+def test_training_needs_no_terminal(tones: Path, tmp_path: Path, capfd: Any) -> None:
+    train(tones, tmp_path / "run", progress=True, **SMALL)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err == ""
