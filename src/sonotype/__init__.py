@@ -9,19 +9,33 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sonotype.api import crossval, evaluate, load, train
+    from sonotype.api import evaluate
+    from sonotype.inference.classifier import load
+    from sonotype.training.crossval import crossval
+    from sonotype.training.run import train
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "crossval", "evaluate", "load", "train"]
 
+# Those who only load a model do not wait for what trains one to be imported.
+_HOMES = {
+    "crossval": "sonotype.training.crossval",
+    "evaluate": "sonotype.api",
+    "load": "sonotype.inference.classifier",
+    "train": "sonotype.training.run",
+}
+
 
 def __getattr__(name: str) -> Any:
     """Import torch and all that follows only when something that needs it is asked for."""
-    if name in __all__:
-        from sonotype import api
-
-        return getattr(api, name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'sonotype' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

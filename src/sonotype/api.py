@@ -1,4 +1,8 @@
-"""What ``import sonotype`` offers: the same as the commands."""
+"""``sonotype.evaluate``: the same as the command.
+
+Its neighbours in ``import sonotype`` are at home elsewhere: ``train`` and ``crossval`` in
+:mod:`sonotype.training`, ``load`` in :mod:`sonotype.inference`.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sonotype.config import from_dict
+from sonotype.data.manifest import Manifest
 from sonotype.data.source import SourceOptions, open_source
+from sonotype.device import device_of
 from sonotype.errors import OptionsError
 from sonotype.evaluation.publish import publish
-from sonotype.evaluation.run import answer
+from sonotype.evaluation.run import SYNTHETIC_NOTE, answer
 from sonotype.evaluation.scores import Scores, score
 from sonotype.inference.classifier import Classifier, load
 from sonotype.readout import CategoryFrom
-from sonotype.training.crossval import crossval
-from sonotype.training.fit import device_of
-from sonotype.training.run import notes_on, train
-
-__all__ = ["crossval", "evaluate", "load", "train"]
 
 
 def evaluate(
@@ -48,20 +50,31 @@ def evaluate(
         ModelFileError: the model file is refused.
         OptionsError: an option that will not do.
     """
+    options = from_dict(SourceOptions, source)
     classifier = (
         model if isinstance(model, Classifier) else load(model, device=str(device_of(device)))
     )
-    manifest = open_source(data, SourceOptions(**source), purpose="evaluation")
-    if folds:
-        missing = sorted(set(folds) - set(manifest.folds))
-        if missing:
-            there = ", ".join(map(str, manifest.folds)) or "none"
-            raise OptionsError(f"folds {missing} are not in the data, which has {there}")
-        chosen = [index for index, clip in enumerate(manifest.clips) if clip.fold in folds]
-        manifest = manifest.take(chosen)
+    manifest = _only(open_source(data, options, purpose="evaluation"), folds)
     answers = answer(classifier, manifest, progress=progress)
     how = category_from or classifier.category_from
-    scores = score(answers, category_from=how, notes=notes_on(manifest))
+    notes = (SYNTHETIC_NOTE,) if manifest.synthetic else ()
+    scores = score(answers, category_from=how, notes=notes)
     if out is not None:
         publish(scores, answers, Path(out))
     return scores
+
+
+def _only(manifest: Manifest, folds: Sequence[int]) -> Manifest:
+    """The clips of some folds; all clips where none is named."""
+    if not folds:
+        return manifest
+    unknown = sorted(set(folds) - set(manifest.folds))
+    if unknown:
+        there = f"there are {', '.join(map(str, manifest.folds))}"
+        raise OptionsError(
+            f"--folds: no fold {', '.join(map(str, unknown))}; "
+            f"{there if manifest.folds else f'{manifest.name} has no folds'}"
+        )
+    return manifest.take(
+        [index for index, clip in enumerate(manifest.clips) if clip.fold in set(folds)]
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -137,7 +138,7 @@ def test_the_cosine_schedule_warms_up_and_ends_low() -> None:
     assert values[9] == values[10] == pytest.approx(1.0)
     assert values[30] == pytest.approx((1 + LAST_RATE) / 2)
     assert values[50] == values[59] == pytest.approx(LAST_RATE)
-    assert all(a >= b for a, b in zip(values[10:], values[11:], strict=False))
+    assert all(a >= b for a, b in pairwise(values[10:]))
 
 
 def test_the_constant_schedule_has_no_scheduler() -> None:

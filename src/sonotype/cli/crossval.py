@@ -31,9 +31,11 @@ def crossval(
     """
     from sonotype.training.crossval import crossval as run
 
-    result = run(data, out, folds=folds or 5, progress=True, say=typer.echo, **options)
+    chosen = {} if folds is None else {"folds": folds}
+    result = run(data, out, **chosen, progress=True, say=typer.echo, **options)
     if result.interrupted:
         typer.echo("interrupted; the same command goes on from here")
         raise typer.Exit(130)
     typer.echo(f"\n{result.report}")
-    typer.echo(f"scores: {out / 'scores.json'}")
+    typer.echo(f"\nscores: {out / 'scores.json'}")
+    typer.echo(f"plots:  {out / 'plots'}")

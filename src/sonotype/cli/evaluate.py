@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from sonotype.cli.flags import takes
-from sonotype.config import Device, ScoreOptions
+from sonotype.cli.flags import numbers, takes
+from sonotype.config import Device
 from sonotype.data.source import SourceOptions
+from sonotype.readout import CategoryFrom
 
 
-@takes(Scores=ScoreOptions, Data=SourceOptions)
+@takes(Data=SourceOptions)
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A model.safetensors")],
     data: Annotated[Path, typer.Argument(help="Labelled sounds that the model has not seen")],
@@ -20,15 +21,20 @@ def evaluate(
         Path | None, typer.Option("--out", help="Folder for scores.json, answers.csv and plots")
     ] = None,
     folds: Annotated[
-        str | None, typer.Option("--folds", help="Score these official folds only, such as 4")
+        str | None,
+        typer.Option("--folds", metavar="1,2,...", help="Score these official folds only"),
     ] = None,
-    as_json: Annotated[bool | None, typer.Option("--json", help="Print the scores as JSON")] = None,
-    device: Annotated[Device | None, typer.Option("--device", help="Where to run")] = None,
+    category_from: Annotated[
+        CategoryFrom | None,
+        typer.Option("--category-from", help="How to read the category [default: as the model]"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON")] = False,
+    device: Annotated[Device, typer.Option("--device", help="Where to run")] = "auto",
     **options: Any,
 ) -> None:
     """Score a model on labelled sounds.
 
-    Example: sonotype evaluate runs/first/model.safetensors new_recordings --out runs/check
+    Example: sonotype evaluate runs/first/model.safetensors new_recordings
     """
     import json
 
@@ -36,11 +42,17 @@ def evaluate(
     from sonotype.evaluation.report import render
     from sonotype.evaluation.scores import scores_to_json
 
-    chosen = tuple(int(fold) for fold in folds.split(",")) if folds else ()
     scores = run(
-        model, data, out=out, folds=chosen, device=device or "auto", progress=True, **options
+        model,
+        data,
+        out=out,
+        folds=() if folds is None else numbers("--folds", folds),
+        category_from=category_from,
+        device=device,
+        progress=True,
+        **options,
     )
     typer.echo(json.dumps(scores_to_json(scores), indent=1) if as_json else render(scores))
     if out is not None and not as_json:
-        typer.echo(f"scores: {out / 'scores.json'}")
+        typer.echo(f"\nscores: {out / 'scores.json'}")
         typer.echo(f"plots:  {out / 'plots'}")

@@ -39,7 +39,7 @@ def takes(**panels: type) -> Callable[[Callable[..., None]], Callable[..., None]
         def run(**arguments: Any) -> None:
             given = {name: value for name, value in arguments.items() if value not in (None, [])}
             for name in lists & given.keys():
-                given[name] = _listed(name, given[name], panels, hints)
+                given[name] = _listed(name, given[name])
             command(**{parameter.name: None for parameter in own} | given)
 
         run.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
@@ -60,7 +60,11 @@ def _flag(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
     name = item.name.replace("_", "-")
     declared = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
     option = typer.Option(
-        declared, help=help_text.replace("[", "\\["), show_default=False, rich_help_panel=panel
+        declared,
+        help=help_text,
+        metavar=_metavar(hint),
+        show_default=False,
+        rich_help_panel=panel,
     )
     return inspect.Parameter(
         item.name,
@@ -68,6 +72,14 @@ def _flag(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
         default=None,
         annotation=Annotated[kind | None, option],
     )
+
+
+def _metavar(hint: Any) -> str | None:
+    """What stands for a list in the help; ``None`` leaves it to typer."""
+    kind = without_none(hint)
+    if get_origin(kind) is not tuple:
+        return None
+    return "OURS=THEIRS" if get_args(kind)[0] is str else "1,2,..."
 
 
 def _shown(default: Any) -> str:
@@ -90,16 +102,20 @@ def _hint_of(name: str, panels: dict[str, type], hints: dict[type, dict[str, Any
     return next(without_none(hints[kind][name]) for kind in panels.values() if name in hints[kind])
 
 
-def _listed(
-    name: str, text: str | list[str], panels: dict[str, type], hints: dict[type, dict[str, Any]]
-) -> tuple[Any, ...]:
+def _listed(name: str, text: str | list[str]) -> tuple[Any, ...]:
     """The tuple that the field wants, of ``1,2`` or of a flag given several times."""
     if isinstance(text, list):
         return tuple(text)
-    of = get_args(_hint_of(name, panels, hints))[0]
+    return numbers(f"--{name.replace('_', '-')}", text)
+
+
+def numbers(flag: str, text: str) -> tuple[int, ...]:
+    """The whole numbers in ``1,2``.
+
+    Raises:
+        OptionsError: there is something else, or nothing; names the flag.
+    """
     try:
-        return tuple(of(part.strip()) for part in text.split(",") if part.strip())
+        return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise OptionsError(
-            f"--{name.replace('_', '-')} is {text!r}; a list such as 1,2 is wanted"
-        ) from None
+        raise OptionsError(f"{flag} is {text!r}; a list such as 1,2 is wanted") from None

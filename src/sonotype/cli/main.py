@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -13,27 +14,40 @@ from sonotype.cli import data, weights
 from sonotype.cli.crossval import crossval
 from sonotype.cli.evaluate import evaluate
 from sonotype.cli.info import info
+from sonotype.cli.layout import Command
 from sonotype.cli.predict import predict
 from sonotype.cli.train import train
 from sonotype.errors import SonotypeError
 
-EXIT_CODES = """
-Exit codes: 0 done; 1 unexpected error; 2 wrong usage or option; 3 a sound could not be read
-(predict: some of the files); 4 faults in the data; 5 weights not to be had; 6 model file refused;
-7 an optional part is not installed; 130 interrupted.
+# \b keeps the lines of a paragraph as they are.
+EPILOG = """
+Example: sonotype train recordings --out runs/first
+
+\b
+Exit codes:
+  0    done
+  1    an error of another kind than those below
+  2    wrong usage, or an option that will not do
+  3    a sound that cannot be read (predict: one or more of them)
+  4    faults in the data
+  5    weights that cannot be had
+  6    a model file that is refused
+  7    an optional part that is not installed
+  130  interrupted
 """
 
 app = typer.Typer(
     name="sonotype",
     help="From a small folder of labelled sounds to an audio event classifier.",
-    epilog=EXIT_CODES,
+    epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for command in (train, evaluate, crossval, predict, info):
-    app.command()(command)
+    app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 
@@ -65,7 +79,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         app(args=arguments)
     except SystemExit as stop:  # how typer reports success, wrong usage and ctrl-C
-        return stop.code if isinstance(stop.code, int) else 0
+        return _code(stop)
     except SonotypeError as error:
         if debug:
             raise
@@ -74,9 +88,17 @@ def run(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        _say(f"error: unexpected {type(error).__name__}: {error} (--debug shows where)")
+        cause = " ".join([f"{type(error).__name__}:", *str(error).split()])
+        _say(f"error: unexpected {cause} (--debug shows where)")
         return 1
     return 0
+
+
+def _code(stop: SystemExit) -> int:
+    if isinstance(stop.code, str):
+        _say(f"error: {stop.code}")
+        return 1
+    return stop.code or 0
 
 
 def _say(message: str) -> None:
@@ -85,4 +107,8 @@ def _say(message: str) -> None:
 
 def main() -> None:
     """Entry point of the ``sonotype`` command."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names that the terminal has no letters for are shown with escapes, not refused.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run())

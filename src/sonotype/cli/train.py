@@ -30,9 +30,12 @@ def train(
     ] = None,
     **options: Any,
 ) -> None:
-    """Train a system on labelled sounds and score it once on its test part.
+    """Train a system on labelled sounds and score it, once.
 
-    Example: sonotype train recordings --out runs/first --system cbir_2 --backbone mn04
+    The scores are those of a test part that is read at the very end. Ctrl-C leaves a model that
+    works and a run to go on with.
+
+    Example: sonotype train recordings --out runs/first --system cbir_2
     """
     if (out is None) == (resume is None):
         raise OptionsError("give either --out FOLDER for a new run, or --resume RUN to go on")
@@ -54,6 +57,6 @@ def train(
         typer.echo(f"go on with: sonotype train --resume {result.folder}")
         raise typer.Exit(130)
     typer.echo(f"\n{result.report}")
-    typer.echo(f"model:  {result.model}")
+    typer.echo(f"\nmodel:  {result.model}")
     typer.echo(f"scores: {result.folder / 'scores.json'}")
     typer.echo(f"plots:  {result.folder / 'plots'}")

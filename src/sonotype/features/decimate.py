@@ -54,6 +54,8 @@ class Decimate(nn.Module):
             return waveform
         lead, samples = waveform.shape[:-1], waveform.shape[-1]
         wanted = -(-samples // self.factor)
+        if waveform.numel() == 0:
+            return waveform.new_zeros(*lead, wanted)
         blocks = -(-wanted // BLOCK)
         needed = (blocks - 1) * BLOCK * self.factor + self.kernel.shape[-1]
         rows = waveform.reshape(-1, 1, samples)

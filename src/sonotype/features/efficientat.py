@@ -54,16 +54,18 @@ class EfficientATLogMel(nn.Module):
         frames of 800 over a signal padded by 400, with the zeros behind.
 
         The transform runs in double precision: single costs half the time but errs by more than
-        1e-4 in a band of near-silence beside a loud one.
+        1e-4 in a band of near-silence beside a loud one. (Apple's GPUs have no double.)
         """
         lead, half = waveform.shape[:-1], WINDOW // 2
-        if waveform.shape[-1] < half + 2:
-            return waveform.new_zeros(*lead, BANDS, 0)
+        count = (waveform.shape[-1] - 1) // HOP + 1 if waveform.shape[-1] >= half + 2 else 0
+        if count == 0 or waveform.numel() == 0:  # no transform takes an empty batch
+            return waveform.new_zeros(*lead, BANDS, count)
         emphasised = waveform[..., 1:] - PRE_EMPHASIS * waveform[..., :-1]
         rows = emphasised.reshape(-1, 1, emphasised.shape[-1])
-        padded = F.pad(rows, (half, half), mode="reflect").squeeze(1).double()
+        padded = F.pad(rows, (half, half), mode="reflect").squeeze(1)
+        padded = padded if padded.device.type == "mps" else padded.double()
         frames = padded.unfold(-1, WINDOW, HOP) * self.window
         spectrum = torch.fft.rfft(frames, n=FFT_SIZE)
         power = torch.view_as_real(spectrum).square().sum(-1).to(self.mel.dtype)
         log_mel = (torch.log(power @ self.mel + LOG_OFFSET) + SHIFT) / SCALE
-        return log_mel.transpose(-1, -2).reshape(*lead, BANDS, -1)
+        return log_mel.transpose(-1, -2).reshape(*lead, BANDS, count)

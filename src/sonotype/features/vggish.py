@@ -44,8 +44,9 @@ class VGGishLogMel(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel of waveforms at 16 kHz."""
-        if waveform.shape[-1] < WINDOW:
-            return waveform.new_zeros(*waveform.shape[:-1], 0, BANDS)
+        count = max((waveform.shape[-1] - WINDOW) // HOP + 1, 0)
+        if count == 0 or waveform.numel() == 0:  # no transform takes an empty batch
+            return waveform.new_zeros(*waveform.shape[:-1], count, BANDS)
         frames = waveform.unfold(-1, WINDOW, HOP) * self.window
         magnitude = torch.fft.rfft(frames, n=FFT_SIZE).abs()
         return torch.log(magnitude @ self.mel + LOG_OFFSET)

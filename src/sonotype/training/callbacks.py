@@ -9,6 +9,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from rich.console import Console
+from rich.progress import Progress, TaskID
 
 from sonotype.training.learner import SCORE
 
@@ -25,6 +27,42 @@ class AtomicCheckpoints(TorchCheckpointIO):
         part = Path(f"{path}.part")
         super().save_checkpoint(checkpoint, part, storage_options)
         part.replace(path)
+
+
+class StepBar(pl.Callback):
+    """A bar over the steps of an epoch, on standard error; gone when the epoch is done.
+
+    Lightning's own bars stay on the screen and break the lines that are said between epochs.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        """Draw it empty."""
+        self._bar = Progress(console=Console(stderr=True), transient=True)
+        self._bar.start()
+        name = f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
+        self._task = self._bar.add_task(name, total=float(trainer.num_training_batches))
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Go on by a step."""
+        if self._bar is not None:
+            self._bar.advance(self._task)
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        """Take it off the screen."""
+        self._close()
+
+    def on_exception(self, *_: Any) -> None:
+        """Take it off the screen when something went wrong, too."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
 
 class EpochLines(pl.Callback):

@@ -60,13 +60,15 @@ def crossval(
         transform: as for training.
         progress: draw bars.
         say: gets a line now and then.
-        options: as for training, those of the split excepted.
+        options: as for training, those of the split excepted, which are refused.
 
     Raises:
-        OptionsError: ``out`` holds a cross-validation with other options or data.
+        OptionsError: ``out`` holds a cross-validation with other options or data, or an option
+            that will not do.
         SonotypeError: as for training.
     """
     folder = Path(out)
+    _refuse_parts(options)
     chosen = RunOptions.of(options)
     manifest = open_source(data, chosen.source)
     fingerprint = manifest.fingerprint()

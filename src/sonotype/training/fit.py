@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import json
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger
 from torch.utils.data import DataLoader
 
@@ -37,13 +38,13 @@ from sonotype.training.batches import (
     loader,
     targets,
 )
-from sonotype.training.callbacks import AtomicCheckpoints, EpochLines, Say
+from sonotype.training.callbacks import AtomicCheckpoints, EpochLines, Say, StepBar
 from sonotype.training.learner import SCORE, Learner
 from sonotype.training.stages import StageCache
 from sonotype.types import Clip, Labels
 
 LAST, BEST = "last.ckpt", "best.ckpt"
-ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "gpu", "mps": "mps"}
+ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def fit(
     """
     folder.mkdir(parents=True, exist_ok=True)
     _quiet()
-    system.channels_last()
+    device = device_of(options.device)
+    system.channels_last().to(device)
     loaders = _loaders(system, form, labels, train, val, folder, options, transform, progress)
     category, event = targets(train, labels)
     learner = Learner(
@@ -203,7 +205,6 @@ def _weights(options: TrainOptions, target: torch.Tensor, classes: int) -> torch
 
 
 def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> pl.Trainer:
-    device_of(options.device)
     bar = progress and sys.stderr.isatty()
     best, last = (
         ModelCheckpoint(
@@ -220,7 +221,7 @@ def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> p
         SCORE, mode="max", patience=options.patience or 1, check_on_train_epoch_end=True
     )
     return pl.Trainer(
-        accelerator=ACCELERATORS[options.device],
+        accelerator=ACCELERATORS[device_of(options.device).type],
         devices=1,
         precision=options.precision,
         max_epochs=options.epochs,
@@ -228,12 +229,12 @@ def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> p
             stopping,
             best,
             last,
+            *([StepBar()] if bar else []),
             EpochLines(say),
-            *([RichProgressBar(leave=False)] if bar else []),
         ],
         logger=_loggers(folder, options),
         plugins=[AtomicCheckpoints()],
-        enable_progress_bar=bar,
+        enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
@@ -338,11 +339,10 @@ def _filtered() -> Iterator[None]:
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """The CSV log of a training as rows; empty where there is none."""
-    import csv
-
+    """The CSV log of a training as rows, epochs counted from 1; empty where there is none."""
     path = folder / "log" / "metrics.csv"
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+        rows = list(csv.DictReader(stream))
+    return [row | {"epoch": int(row["epoch"]) + 1} for row in rows]

@@ -74,7 +74,7 @@ class StageCache:
         batches = -(-total // BATCH)
         maps: dict[str, np.memmap] = {}
         first = 0
-        for batch in track(loader, "frozen maps", batches, show=progress):
+        for batch in track(loader, f"maps of {self.folder.name}", batches, show=progress):
             stage = system.frozen_part(batch.to(device))
             if not maps:
                 self._require_room(stage, total)
