@@ -25,7 +25,7 @@ COLUMNS = ("Category", "Event", "File")
 ADDRESS = "https://doi.org/10.17866/rd.salford.6901475"
 LICENCE = "see its page"
 CITATION = (
-    "L. Harris, O. C. Bones. Making Sense Of Sounds: Data for the machine learning challenge 2018. "
+    "Making Sense Of Sounds: Data for the machine learning challenge 2018. "
     "University of Salford. https://doi.org/10.17866/rd.salford.6901475"
 )
 

@@ -45,6 +45,7 @@ from sonotype.inference.classifier import Classifier
 from sonotype.models.backbone import NO_BACKBONE
 from sonotype.models.build import build_system, clip_format
 from sonotype.models.model_file import ModelCard, save_model
+from sonotype.models.summary import summarise
 from sonotype.models.systems import System
 from sonotype.training.callbacks import Say
 from sonotype.training.fit import FitResult, device_of, fit, read_history
@@ -218,6 +219,11 @@ def run_split(
     )
     if parts.note:
         say(parts.note)
+    total = summarise(system, options.system.seconds).total
+    say(
+        f"{total.parameters:,} parameters, {total.frozen:,} of them frozen; "
+        f"{total.multiply_adds / 1e6:,.0f} million multiply-adds a clip"
+    )
     result = fit(
         system,
         form,
