@@ -14,7 +14,9 @@ from sonotype.data.source import SourceOptions
 
 @takes(Network=SystemOptions, Training=TrainOptions, Data=SourceOptions, Scores=ScoreOptions)
 def crossval(
-    data: Annotated[Path, typer.Argument(help="Labelled sounds, as for sonotype train")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Labelled sounds, as for sonotype train")
+    ],
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the folds; finished ones are kept")
     ],
@@ -31,8 +33,8 @@ def crossval(
     """
     from sonotype.training.crossval import crossval as run
 
-    chosen = {} if folds is None else {"folds": folds}
-    result = run(data, out, **chosen, progress=True, say=typer.echo, **options)
+    wanted = 5 if folds is None else folds
+    result = run(data, out, folds=wanted, progress=True, say=typer.echo, **options)
     if result.interrupted:
         typer.echo("interrupted; the same command goes on from here")
         raise typer.Exit(130)

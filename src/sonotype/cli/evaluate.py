@@ -15,8 +15,10 @@ from sonotype.readout import CategoryFrom
 
 @takes(Data=SourceOptions)
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model.safetensors")],
-    data: Annotated[Path, typer.Argument(help="Labelled sounds that the model has not seen")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Labelled sounds that the model has not seen")
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for scores.json, answers.csv and plots")
     ] = None,

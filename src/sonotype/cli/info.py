@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from sonotype.models.model_file import ModelCard
+
+WIDTH = 80
+
 
 def info(
-    model: Annotated[Path, typer.Argument(help="A model.safetensors")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors")],
     as_json: Annotated[bool, typer.Option("--json", help="The whole header as JSON")] = False,
 ) -> None:
     """Show a model's labels, training, licences, scores and size.
@@ -26,19 +31,52 @@ def info(
     if as_json:
         typer.echo(json.dumps(asdict(card), indent=1, ensure_ascii=False))
         return
-    typer.echo(f"{card.options.system}, backbone {card.options.backbone}, {card.sample_rate} Hz")
-    typer.echo(f"categories: {', '.join(card.labels.categories)}")
-    if card.labels.events:
-        typer.echo(f"events: {', '.join(card.labels.events)}")
-    for name, licence in card.licences.items():
-        typer.echo(f"licence of {name}: {licence}")
-    training = card.training
-    if training:
-        clips = ", ".join(f"{count} {part}" for part, count in training["clips"].items())
-        typer.echo(f"trained on {training['data']} ({clips}), best epoch {training['best_epoch']}")
+    for name, text in _facts(card):
+        typer.echo(_entry(name, text))
     if card.scores:
-        from sonotype.evaluation.report import render
-        from sonotype.evaluation.scores import scores_from_json
-
-        typer.echo(f"\n{render(scores_from_json(card.scores), classes=0, confusions=0)}")
+        typer.echo(f"\n{_figures(card)}")
     typer.echo(f"\n{summarise(system, card.options.seconds)}")
+
+
+def _facts(card: ModelCard) -> list[tuple[str, str]]:
+    options, labels, training = card.options, card.labels, card.training
+    facts = [
+        ("system", f"{options.system}, backbone {options.backbone}, width {options.width:g}"),
+        ("hears", f"{options.seconds:g} s at {card.sample_rate} Hz"),
+        (f"{len(labels.categories)} categories", ", ".join(labels.categories)),
+    ]
+    if labels.events:
+        facts.append((f"{len(labels.events)} events", ", ".join(labels.events)))
+    if training:
+        clips = training["clips"]
+        parts = f"{clips['train']} clips to train on, {clips['val']} to validate"
+        kind = "synthetic sounds, " if training.get("synthetic") else ""
+        facts.append(("data", f"{training['data']}: {kind}{parts}, {clips['test']} to test"))
+        ended = "; interrupted, the test part was not read" if training.get("interrupted") else ""
+        facts.append(("best epoch", f"{training['best_epoch']}{ended}"))
+    facts += [("licence", f"{name}: {licence}") for name, licence in card.licences.items()]
+    return facts
+
+
+def _figures(card: ModelCard) -> str:
+    """The scores without the lists of classes and confusions, which are in the run's report."""
+    from sonotype.evaluation.report import render
+    from sonotype.evaluation.scores import scores_from_json
+
+    report = render(scores_from_json(card.scores))
+    return report.partition("\n\ncategories, worst first")[0]
+
+
+def _entry(name: str, text: str) -> str:
+    from textwrap import fill
+
+    from sonotype.evaluation.text import printable
+
+    return fill(
+        printable(text),
+        WIDTH,
+        initial_indent=f"{name:<14} ",
+        subsequent_indent=" " * 15,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -77,7 +77,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        app(args=arguments)
+        app(args=arguments, prog_name="sonotype")
     except SystemExit as stop:  # how typer reports success, wrong usage and ctrl-C
         return _code(stop)
     except SonotypeError as error:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sonotype.config import Device
 from sonotype.errors import AudioError, OptionsError
 from sonotype.readout import CategoryFrom
-
-if TYPE_CHECKING:
-    from sonotype.inference.prediction import Failure, Prediction
 
 
 class Form(StrEnum):
@@ -26,49 +23,55 @@ class Form(StrEnum):
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A model.safetensors")],
-    sounds: Annotated[list[Path], typer.Argument(help="Sound files, or folders of them")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors")],
+    sounds: Annotated[
+        list[Path], typer.Argument(metavar="SOUNDS", help="Sound files, or folders of them")
+    ],
     form: Annotated[Form, typer.Option("--format", help="Of the output")] = Form.table,
     top: Annotated[int, typer.Option("--top", min=1, help="Most probable labels shown")] = 3,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write there instead of to the terminal")
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 16,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Files classified at once")
+    ] = 16,
     category_from: Annotated[
-        CategoryFrom | None, typer.Option("--category-from", help="How to read the category")
+        CategoryFrom | None,
+        typer.Option("--category-from", help="How to read the category [default: as the model]"),
     ] = None,
     device: Annotated[Device, typer.Option("--device", help="Where to run")] = "auto",
 ) -> None:
-    """Classify sound files; one that cannot be read gets a row with its error.
+    """Classify sound files, and all sounds in folders.
 
-    Of a long recording the first seconds are heard, as many as the model was trained on. The exit
-    code is 3 where a file could not be read.
+    A file that cannot be read gets a row with its error, and the exit code is 3. Of a long
+    recording only as much is heard as the model was trained on.
 
-    Example: sonotype predict runs/first/model.safetensors field/*.wav --format csv
+    Example: sonotype predict runs/first/model.safetensors field --format csv
     """
     from sonotype.cli.predictions import write
+    from sonotype.device import device_of
     from sonotype.inference.classifier import load
-    from sonotype.inference.prediction import Failure
-    from sonotype.training.fit import device_of
+    from sonotype.inference.prediction import Failure, Prediction
 
     classifier = load(model, device=str(device_of(device)), category_from=category_from)
     files = list(_files(sounds))
     answers = classifier.predict_files(files, batch_size=batch_size, progress=True)
-    seen: list[Prediction | Failure] = []
+    failed = partly = 0
 
-    def noted() -> Iterator[Prediction | Failure]:
+    def counted() -> Iterator[Prediction | Failure]:
+        nonlocal failed, partly
         for answer in answers:
-            seen.append(answer)
+            failed += isinstance(answer, Failure)
+            partly += isinstance(answer, Prediction) and answer.partly_heard
             yield answer
 
-    write(noted(), form.value, top, out)
-    failed = sum(isinstance(answer, Failure) for answer in seen)
-    partly = sum(not isinstance(answer, Failure) and answer.partly_heard for answer in seen)
+    write(counted(), form.value, top, out)
     if partly:
-        heard = classifier.form.seconds
-        typer.echo(f"note: of {_files_of(partly)} only the first {heard:g} s were heard", err=True)
+        part = {"front": "first", "centre": "middle"}[classifier.form.cut]
+        heard = f"only the {part} {classifier.form.seconds:g} s were heard"
+        typer.echo(f"note: of {_files_of(partly)} {heard}", err=True)
     if failed:
-        typer.echo(f"{_files_of(failed)} of {len(files)} could not be read", err=True)
+        typer.echo(f"{failed} of {_files_of(len(files))} could not be read", err=True)
         raise typer.Exit(AudioError.exit_code)
 
 

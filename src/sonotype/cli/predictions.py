@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sonotype.errors import SonotypeError
+from sonotype.evaluation.text import printable
 from sonotype.inference.prediction import Failure, Prediction
 
 Answer = Prediction | Failure
+
+FILE_CELLS = 34
+PIPE_CELLS = 100
+"""Columns of a table that goes to a file or a pipe, which have no width of their own."""
 
 
 def write(answers: Iterable[Answer], form: str, top: int, out: Path | None) -> None:
@@ -26,38 +33,56 @@ def write(answers: Iterable[Answer], form: str, top: int, out: Path | None) -> N
         SonotypeError: the file cannot be written.
     """
     try:
-        opened = out.open("w", newline="", encoding="utf-8") if out else nullcontext(sys.stdout)
-        with opened as stream:
+        with _opened(out) as stream:
             {"table": _table, "csv": _csv, "jsonl": _jsonl}[form](answers, top, stream)
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise SonotypeError(f"{out}: cannot be written ({error.strerror})") from error
+        where = out or "standard output"
+        raise SonotypeError(f"{where}: cannot be written ({error.strerror})") from error
+
+
+def _opened(out: Path | None) -> TextIO | nullcontext[TextIO]:
+    if out is None:
+        return nullcontext(sys.stdout)
+    # A file name that is no UTF-8 must not end a run of hours; it is written with escapes.
+    return out.open("w", newline="", encoding="utf-8", errors="backslashreplace")
 
 
 def _table(answers: Iterable[Answer], top: int, stream: TextIO) -> None:
     answers = list(answers)
     events = any(isinstance(answer, Prediction) and answer.event for answer in answers)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("file", overflow="fold", max_width=34)
-    table.add_column("category")
-    if events:
-        table.add_column("most probable events")
-    for answer in answers:
+    table.add_column("file", overflow="fold", max_width=FILE_CELLS)
+    table.add_column("category", overflow="fold")
+    table.add_column(f"most probable {'events' if events else 'categories'}", overflow="fold")
+    for name, answer in zip(_short([one.source for one in answers]), answers, strict=True):
         if isinstance(answer, Failure):
-            table.add_row(Path(answer.source).name, "[red]error[/red]", answer.cause)
+            table.add_row(_text(name), Text("error", style="red"), _text(answer.cause))
             continue
         share = answer.category_probabilities[answer.category]
-        row = [Path(answer.source).name, f"{answer.category} {share:.2f}"]
-        if events:
-            row.append(", ".join(f"{label} {value:.2f}" for label, value in answer.top(top)))
-        table.add_row(*row)
-    console = Console(file=stream, width=None if stream.isatty() else 100, highlight=False)
+        labels = ", ".join(f"{label} {value:.2f}" for label, value in answer.top(top))
+        table.add_row(_text(name), _text(f"{answer.category} {share:.2f}"), _text(labels))
+    console = Console(file=stream, width=None if stream.isatty() else PIPE_CELLS, highlight=False)
     console.print(table)
 
 
+def _short(names: Sequence[str]) -> list[str]:
+    """The names without the folder that they have in common."""
+    try:
+        common = os.path.commonpath([Path(name).parent for name in names])
+    except ValueError:  # no names, or some from the root and some not
+        return list(names)
+    return [str(Path(name).relative_to(common)) for name in names]
+
+
+def _text(text: str) -> Text:
+    """The text as it is: brackets in names are no markup, control characters do nothing."""
+    return Text(printable(text))
+
+
 def _csv(answers: Iterable[Answer], top: int, stream: TextIO) -> None:
-    writer = csv.writer(stream)
+    writer = csv.writer(stream, lineterminator="\n")
     ranked = [f"{kind}_{rank}" for rank in range(1, top + 1) for kind in ("label", "probability")]
     fixed = ["file", "category", "category_probability", "event", "event_probability"]
     writer.writerow([*fixed, *ranked, "file_seconds", "clip_seconds", "error"])

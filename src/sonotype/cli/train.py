@@ -22,7 +22,10 @@ from sonotype.errors import OptionsError
 )
 def train(
     data: Annotated[
-        Path | None, typer.Argument(help="Folder of labelled folders, CSV or Parquet, ESC-50, MSoS")
+        Path | None,
+        typer.Argument(
+            metavar="DATA", help="Folder of labelled folders, CSV or Parquet, ESC-50, MSoS"
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="New folder for the run")] = None,
     resume: Annotated[

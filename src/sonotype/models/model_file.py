@@ -156,7 +156,7 @@ def _card(document: str, path: Path) -> ModelCard:
     try:
         values = json.loads(document)
         version = values.pop("format_version")
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, TypeError):
         raise ModelFileError(f"{path}: the header is no readable description of a model") from None
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ModelFileError(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from sonotype.config import SplitOptions
+from sonotype.data.manifest import Manifest
 from sonotype.data.source import open_source
-from sonotype.data.splits import cross_validation
+from sonotype.data.splits import Split, cross_validation
 from sonotype.data.waveforms import Transform
 from sonotype.errors import OptionsError
 from sonotype.evaluation.answers import Answers, concatenate, load_answers
@@ -71,9 +74,9 @@ def crossval(
     _refuse_parts(options)
     chosen = RunOptions.of(options)
     manifest = open_source(data, chosen.source)
+    splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
     fingerprint = manifest.fingerprint()
     _claim(folder, {"fingerprint": fingerprint, "folds": folds, "options": chosen.flat()})
-    splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
     scores: list[Scores] = []
     answers: list[Answers] = []
     for number, parts in enumerate(splits, start=1):
@@ -99,7 +102,7 @@ def crossval(
         concatenate(answers),
         category_from=chosen.score.category_from,
         seed=chosen.train.seed,
-        notes=notes_on(manifest, splits[0]),
+        notes=_shared_notes(manifest, splits),
     )
     report = render_folds(summary, pooled)
     publish(pooled, concatenate(answers), folder)
@@ -109,26 +112,48 @@ def crossval(
     return CrossvalResult(values, report, False)
 
 
+def _refuse_parts(options: Mapping[str, Any]) -> None:
+    names = sorted({one.name for one in fields(SplitOptions)} & options.keys())
+    if names:
+        raise OptionsError(f"cross-validation makes its parts itself; leave out {', '.join(names)}")
+
+
+def _shared_notes(manifest: Manifest, splits: Sequence[Split]) -> tuple[str, ...]:
+    """What holds for every fold; which of the official folds tests is different in each."""
+    notes = [notes_on(manifest, parts) for parts in splits]
+    return tuple(note for note in notes[0] if all(note in others for others in notes))
+
+
 def _claim(folder: Path, config: dict[str, Any]) -> None:
-    """Note what is being cross-validated, or compare with what was noted before."""
+    """Note what is being cross-validated, or compare with what was noted before.
+
+    A note beside which no fold was begun (the sounds could not be read, say) binds nobody.
+    """
     path = folder / CONFIG
     config = json.loads(json.dumps(config))
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        changed = sorted(
-            {name for name in config if found.get(name) != config[name]} - {"options"}
-            | {
-                name
-                for name in {*config["options"], *found.get("options", {})}
-                if found.get("options", {}).get(name) != config["options"].get(name)
-            }
-        )
+    if path.exists() and any(folder.glob("fold_*")):
+        changed = _changed(path, config)
         if changed:
             raise OptionsError(
-                f"{folder} holds a cross-validation with another {', '.join(changed)}; "
+                f"{folder} holds a cross-validation with other {', '.join(changed)}; "
                 "name another --out"
             )
         return
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(entry != path for entry in folder.iterdir()):
         raise OptionsError(f"{folder} is not empty; a cross-validation needs a folder of its own")
     write_text(path, json.dumps(config, indent=2) + "\n")
+
+
+def _changed(path: Path, config: Mapping[str, Any]) -> list[str]:
+    """Names of what differs from the file's: options, ``folds``, and ``data`` itself."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        before, now = (
+            {"data": one["fingerprint"], "folds": one["folds"], **one["options"]}
+            for one in (found, config)
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OptionsError(f"{path} cannot be read ({error}); name another --out") from None
+    missing = object()
+    names = {*before, *now}
+    return sorted(name for name in names if before.get(name, missing) != now.get(name, missing))

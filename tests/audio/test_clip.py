@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sonotype.audio.clip import ClipFormat, read_clip, read_for_clip, shape_clip
+from sonotype.audio.decode import Samples, from_array, read
+from sonotype.audio.length import fit_length, trim_silence
+from sonotype.errors import AudioError
+
+RATE = 16_000
+
+
+def write(path: Path, seconds: float, rate: int = RATE) -> Path:
+    """Noise with a tenth of a second of silence at both ends."""
+    samples = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * rate))
+    edge = rate // 10
+    samples[:edge] = samples[-edge:] = 0
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    return path
+
+
+def slow_clip(path: Path, form: ClipFormat, rng: np.random.Generator | None = None) -> Samples:
+    """Read everything, then shape it."""
+    samples = read(path, sample_rate=form.sample_rate).samples
+    if form.trim:
+        samples = trim_silence(samples)
+    return fit_length(samples, form.length, pad=form.pad, cut=form.cut, rng=rng)
+
+
+@pytest.mark.parametrize("seconds", [0.4, 1.0, 1.00003, 2.7])
+@pytest.mark.parametrize("pad", ["centre", "start", "repeat"])
+@pytest.mark.parametrize("cut", ["front", "centre"])
+@pytest.mark.parametrize("trim", [False, True])
+def test_a_clip_is_the_whole_file_shaped(
+    tmp_path: Path, seconds: float, pad: str, cut: str, trim: bool
+) -> None:
+    path = write(tmp_path / "a.wav", seconds)
+    form = ClipFormat(RATE, 1.0, pad=pad, cut=cut, trim=trim)
+    expected = slow_clip(path, form)
+    assert expected.shape == (RATE,)
+    np.testing.assert_array_equal(read_clip(path, form), expected)
+    np.testing.assert_array_equal(read_clip(path.read_bytes(), form), expected)
+
+
+@pytest.mark.parametrize("trim", [False, True])
+def test_random_cuts_draw_the_same_part_either_way(tmp_path: Path, trim: bool) -> None:
+    path = write(tmp_path / "a.wav", 2.7)
+    form = ClipFormat(RATE, 1.0, cut="random", trim=trim)
+    for seed in range(5):
+        expected = slow_clip(path, form, np.random.default_rng(seed))
+        np.testing.assert_array_equal(read_clip(path, form, np.random.default_rng(seed)), expected)
+        from_bytes = read_clip(path.read_bytes(), form, np.random.default_rng(seed))
+        np.testing.assert_array_equal(from_bytes, expected)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100])
+@pytest.mark.parametrize("cut", ["front", "centre", "random"])
+def test_a_part_at_another_rate_is_the_part_of_the_whole(
+    tmp_path: Path, rate: int, cut: str
+) -> None:
+    time = np.arange(round(2.7 * rate)) / rate
+    samples = 0.5 * np.sin(2 * np.pi * 440 * time)
+    soundfile.write(tmp_path / "a.wav", samples, rate, subtype="FLOAT")
+    form = ClipFormat(RATE, 1.0, cut=cut)
+    clip = read_clip(tmp_path / "a.wav", form, np.random.default_rng(3))
+    expected = slow_clip(tmp_path / "a.wav", form, np.random.default_rng(3))
+    # The resampler has no neighbours at the ends of a part, and a part starts at a whole sample of
+    # the file: at 8 kHz up to 1/16,000 s, or 0.173 of the sine's phase, from where it should.
+    middle = slice(400, -400)
+    np.testing.assert_allclose(clip[middle], expected[middle], atol=0.5 * 0.18)
+    assert clip.shape == (RATE,)
+
+
+def test_only_what_a_clip_needs_is_decoded(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", 3.0)
+    for cut in ("front", "centre", "random"):
+        form = ClipFormat(RATE, 1.0, cut=cut)
+        sound = read_for_clip(path, form, np.random.default_rng(0))
+        assert (len(sound.samples), sound.file_seconds) == (RATE, 3.0)
+    whole = read_for_clip(path, ClipFormat(RATE, 1.0, trim=True))
+    assert len(whole.samples) == 3 * RATE
+
+
+def test_an_array_becomes_the_clip_that_its_file_becomes(tmp_path: Path) -> None:
+    for seconds in (0.4, 2.7):
+        path = write(tmp_path / "a.wav", seconds)
+        samples, rate = soundfile.read(path, dtype="float32")
+        for cut in ("front", "centre"):
+            form = ClipFormat(RATE, 1.0, cut=cut)
+            clip = shape_clip(from_array(samples, rate, sample_rate=RATE), form)
+            np.testing.assert_array_equal(clip, read_clip(path, form))
+
+
+def test_length_in_samples() -> None:
+    assert ClipFormat(32_000).length == 160_000
+    assert ClipFormat(16_000, 0.96).length == 15_360
+    assert ClipFormat(44_100, 1 / 3).length == 14_700
+
+
+def test_the_usual_clip_is_five_seconds_centred_cut_at_the_front() -> None:
+    form = ClipFormat(16_000)
+    assert (form.seconds, form.pad, form.cut, form.trim) == (5.0, "centre", "front", False)
+
+
+@pytest.mark.parametrize("cut", ["front", "centre"])
+def test_errors_name_the_file(tmp_path: Path, cut: str) -> None:
+    with pytest.raises(AudioError) as caught:
+        read_clip(tmp_path / "none.wav", ClipFormat(RATE, cut=cut))
+    assert str(caught.value) == f"{tmp_path / 'none.wav'}: does not exist"

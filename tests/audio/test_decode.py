@@ -1,0 +1,506 @@
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import re
+import struct
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+import soxr
+
+from sonotype.audio.decode import READABLE, from_array, read, seconds_of
+from sonotype.errors import AudioError
+
+RATE = 48_000  # the one rate that every format takes, Opus too
+
+# Suffix, format, subtype, and the largest RMS error of coding noise of RMS 0.1.
+FORMATS = {
+    "wav 16 bit": ("wav", "WAV", "PCM_16", 2e-5),
+    "wav 24 bit": ("wav", "WAV", "PCM_24", 1e-7),
+    "wav float": ("wav", "WAV", "FLOAT", 1e-8),
+    "flac": ("flac", "FLAC", "PCM_16", 2e-5),
+    "vorbis": ("ogg", "OGG", "VORBIS", 0.08),
+    "opus": ("opus", "OGG", "OPUS", 0.1),
+    "mp3": ("mp3", "MP3", "MPEG_LAYER_III", 0.08),
+    "aiff": ("aiff", "AIFF", "PCM_16", 2e-5),
+    "w64": ("w64", "W64", "PCM_16", 2e-5),
+    "rf64": ("wav", "RF64", "PCM_16", 2e-5),
+    "au": ("au", "AU", "PCM_16", 2e-5),
+}
+
+
+def noise(samples: int = RATE, channels: int = 1, seed: int = 0) -> npt.NDArray[np.float32]:
+    shape = (samples,) if channels == 1 else (samples, channels)
+    return 0.1 * np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def write(folder: Path, kind: str, samples: npt.ArrayLike, rate: int = RATE) -> Path:
+    suffix, container, subtype, _ = FORMATS[kind]
+    path = folder / f"{kind.replace(' ', '_')}.{suffix}"
+    soundfile.write(path, samples, rate, format=container, subtype=subtype)
+    return path
+
+
+def wav(samples: npt.ArrayLike, rate: int = 8_000, subtype: str = "PCM_16") -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="WAV", subtype=subtype)
+    return buffer.getvalue()
+
+
+def cause_of(action: Callable[[], object]) -> str:
+    with pytest.raises(AudioError) as caught:
+        action()
+    assert str(caught.value) == f"{caught.value.source}: {caught.value.cause}"
+    return caught.value.cause
+
+
+# Whole files
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels"),
+    [
+        (kind, channels)
+        for kind in FORMATS
+        for channels in (1, 2, 6)
+        if (kind, channels) != ("mp3", 6)
+    ],
+)
+def test_each_format_gives_the_mean_of_its_channels(
+    tmp_path: Path, kind: str, channels: int
+) -> None:
+    stored = noise(channels=channels)
+    path = write(tmp_path, kind, stored)
+    sound = read(path)
+    everything, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    np.testing.assert_array_equal(sound.samples, everything.mean(axis=1))
+    expected = stored if channels == 1 else stored.mean(axis=1)
+    error = np.sqrt(np.mean((sound.samples - expected) ** 2))
+    assert error < FORMATS[kind][3]
+    assert sound.samples.dtype == np.float32
+    assert (sound.sample_rate, sound.file_seconds) == (RATE, 1.0)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_path_text_and_bytes_give_the_same(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path, kind, noise(channels=2))
+    expected = read(path, sample_rate=16_000, start=0.1)
+    for source in (str(path), path.read_bytes()):
+        sound = read(source, sample_rate=16_000, start=0.1)
+        np.testing.assert_array_equal(sound.samples, expected.samples)
+        assert (sound.sample_rate, sound.file_seconds) == (16_000, 1.0)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 32_000, 44_100, 96_000])
+@pytest.mark.parametrize("wanted", [16_000, 32_000])
+def test_resampling_is_soxr(tmp_path: Path, rate: int, wanted: int) -> None:
+    stored = noise(rate)
+    path = write(tmp_path, "wav float", stored, rate)
+    sound = read(path, sample_rate=wanted)
+    expected = stored if rate == wanted else soxr.resample(stored, rate, wanted)
+    np.testing.assert_array_equal(sound.samples, expected)
+    assert len(sound.samples) == wanted
+    assert (sound.sample_rate, sound.file_seconds) == (wanted, 1.0)
+
+
+def test_channels_are_averaged_before_resampling(tmp_path: Path) -> None:
+    stored = noise(channels=2)
+    path = write(tmp_path, "wav float", stored)
+    expected = soxr.resample(stored.mean(axis=1), RATE, 16_000)
+    np.testing.assert_array_equal(read(path, sample_rate=16_000).samples, expected)
+
+
+def test_any_sample_rate_is_read_as_it_is() -> None:
+    for rate in (1, 1_234, 192_000):
+        sound = read(wav(noise(50), rate))
+        assert (len(sound.samples), sound.sample_rate) == (50, rate)
+        assert sound.file_seconds == pytest.approx(50 / rate)
+
+
+def test_one_sample_is_a_sound() -> None:
+    np.testing.assert_array_equal(read(wav([0.5])).samples, [0.5])
+
+
+@pytest.mark.parametrize("name", ["ünï.wav", "音.wav", "🐶 'a' \"b\".wav", "no suffix"])
+def test_file_names_are_any_text(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(wav(noise(100)))
+    assert len(read(tmp_path / name).samples) == 100
+    assert seconds_of(str(tmp_path / name)) == 100 / 8_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_file_names_that_are_no_text_work_too(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.wav")
+    Path(path).write_bytes(wav(noise(100)))
+    assert len(read(path).samples) == 100
+
+
+# Parts
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    ("start", "duration"), [(0.0, 0.25), (0.3, 0.2), (0.123456, 0.7), (0.9, 5.0), (0.5, None)]
+)
+def test_a_part_is_the_slice_of_the_whole(
+    tmp_path: Path, kind: str, start: float, duration: float | None
+) -> None:
+    path = write(tmp_path, kind, noise(channels=2))
+    whole = read(path).samples
+    first = round(start * RATE)
+    end = len(whole) if duration is None else first + round(duration * RATE)
+    sound = read(path, start=start, duration=duration)
+    # libmpg123 rounds differently after a seek, by the last digit of a float
+    np.testing.assert_allclose(sound.samples, whole[first:end], rtol=0, atol=1e-6)
+    assert sound.file_seconds == 1.0
+
+
+@pytest.mark.parametrize("kind", ["vorbis", "opus", "mp3", "flac"])
+def test_seeking_in_a_long_compressed_file_is_exact(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path, kind, noise(20 * 8_000), 8_000)
+    whole = read(path).samples
+    for start in (3.21, 11.0, 18.765):
+        part = read(path, start=start, duration=1.0).samples
+        expected = whole[round(start * 8_000) :][:8_000]
+        np.testing.assert_allclose(part, expected, rtol=0, atol=1e-6)
+
+
+def test_of_a_part_only_the_part_is_resampled() -> None:
+    stored = noise(8_000)
+    sound = read(wav(stored, subtype="FLOAT"), sample_rate=16_000, start=0.25, duration=0.5)
+    np.testing.assert_array_equal(sound.samples, soxr.resample(stored[2_000:6_000], 8_000, 16_000))
+
+
+def test_what_lies_outside_the_part_is_not_looked_at() -> None:
+    samples = noise(8_000)
+    samples[100] = np.nan
+    assert len(read(wav(samples, subtype="FLOAT"), start=0.5).samples) == 4_000
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_a_part_of_a_huge_file_costs_no_more_than_the_part(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"long.{suffix}"
+    with soundfile.SoundFile(path, "w", 8_000, 1, "PCM_16") as file:
+        for _ in range(30):
+            file.write(np.zeros(8_000 * 60, dtype=np.int16))
+    asked = []
+    decode = soundfile.SoundFile.read
+    monkeypatch.setattr(
+        soundfile.SoundFile,
+        "read",
+        lambda self, frames=-1, **kwargs: asked.append(frames) or decode(self, frames, **kwargs),
+    )
+    tracemalloc.start()
+    try:
+        sound = read(path, start=1_500.0, duration=5.0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert asked == [40_000]
+    assert peak < 1_000_000  # the whole would take 57.6 MB, the part takes 0.16 MB
+    assert (len(sound.samples), sound.file_seconds) == (40_000, 1_800.0)
+
+
+def test_seconds_of_a_file_are_read_from_its_header(tmp_path: Path) -> None:
+    for kind in FORMATS:
+        assert seconds_of(write(tmp_path, kind, noise(12_345))) == 12_345 / RATE
+
+
+@pytest.mark.parametrize("start", [1.0, 5.0, -0.1, float("inf")])
+def test_a_part_that_starts_elsewhere_is_refused(start: float) -> None:
+    cause = cause_of(lambda: read(wav(noise(8_000)), start=start))
+    assert cause == f"a part starting at {start:g} s was asked for, it has 1.000 s"
+
+
+@pytest.mark.parametrize("duration", [0.0, -1.0, float("nan")])
+def test_a_part_without_length_is_refused(duration: float) -> None:
+    cause = cause_of(lambda: read(wav(noise(8_000)), duration=duration))
+    assert cause == f"a part of {duration:g} s was asked for"
+
+
+def test_a_part_without_end_reaches_to_the_end() -> None:
+    assert len(read(wav(noise(8_000)), start=0.5, duration=float("inf")).samples) == 4_000
+
+
+# Files that cannot be read
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(AudioError) as caught:
+        read(tmp_path / "none.wav")
+    assert str(caught.value) == f"{tmp_path / 'none.wav'}: does not exist"
+    assert caught.value.source == str(tmp_path / "none.wav")
+    assert caught.value.cause == "does not exist"
+    assert caught.value.exit_code == 3
+
+
+def test_seconds_of_refuses_as_reading_does(tmp_path: Path) -> None:
+    assert cause_of(lambda: seconds_of(tmp_path / "none.wav")) == "does not exist"
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "empty.wav").touch()
+    assert cause_of(lambda: read(tmp_path / "empty.wav")) == "is empty (0 bytes)"
+    assert cause_of(lambda: read(b"")) == "is empty (0 bytes)"
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    assert cause_of(lambda: read(tmp_path)) == "is a folder, not a sound file"
+
+
+def test_a_file_under_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(wav(noise(100)))
+    cause = cause_of(lambda: read(tmp_path / "a.wav" / "b.wav"))
+    assert cause == "cannot be opened: Not a directory"
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    cause = cause_of(lambda: read(tmp_path / ("x" * 300)))
+    assert cause == "cannot be opened: File name too long"
+
+
+def test_a_name_that_no_file_can_have() -> None:
+    assert cause_of(lambda: read("a\0b.wav")) == "cannot be opened: no file can have this name"
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.wav").write_bytes(wav(noise(100)))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert cause_of(lambda: read(tmp_path / "a.wav")) == "cannot be opened: Permission denied"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"I am no sound.\n" * 100, b"\x89PNG\r\n\x1a\n" + bytes(1_000), bytes(1_000), b"RIFF"],
+    ids=["text", "picture", "zeros", "four bytes"],
+)
+def test_what_is_no_sound(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.wav").write_bytes(content)
+    for source in (tmp_path / "a.wav", content):
+        cause = cause_of(lambda source=source: read(source))
+        assert cause == f"is not a readable sound (Format not recognised); {READABLE}"
+    assert READABLE == "wav, flac, ogg, opus, mp3 and what else libsndfile reads"
+
+
+@pytest.mark.parametrize("container", ["WAV", "AIFF", "OGG"])
+def test_a_sound_without_samples(container: str) -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.zeros(0), 8_000, format=container)
+    assert cause_of(lambda: read(buffer.getvalue())) == "holds no samples"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_values_that_are_no_numbers(bad: float, channels: int) -> None:
+    samples = noise(8_000, channels)
+    samples[100] = bad
+    expected = "holds values that are no numbers (NaN or infinite)"
+    assert cause_of(lambda: read(wav(samples, subtype="FLOAT"))) == expected
+    assert cause_of(lambda: from_array(samples, 8_000)) == expected
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_values_beyond_single_precision(channels: int) -> None:
+    samples = np.full((100, channels), 3e38)
+    samples[50] *= 1 if channels == 2 else 10
+    expected = "holds values that are no numbers (NaN or infinite)"
+    assert cause_of(lambda: read(wav(samples, subtype="DOUBLE"))) == expected
+    assert cause_of(lambda: from_array(samples, 8_000)) == expected
+
+
+MISSING_BYTES = r"is truncated \(\d+ of \d+ bytes are there\)"
+MISSING_END = r"is truncated \(its end is missing\)"
+MISSING_START = r"is not a readable sound \(Supported file format but file is malformed\); .*"
+
+
+@pytest.mark.parametrize("rest", [0.99, 0.9, 0.5, 0.2])
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("wav 16 bit", MISSING_BYTES),
+        ("wav float", MISSING_BYTES),
+        ("aiff", MISSING_BYTES),
+        ("w64", MISSING_BYTES),
+        ("rf64", MISSING_BYTES),
+        ("au", MISSING_BYTES),
+        ("flac", r"is damaged or truncated \(Error : flac decoder lost sync\)"),
+        ("vorbis", f"{MISSING_END}|{MISSING_START}"),
+        ("opus", f"{MISSING_END}|{MISSING_START}"),
+        ("mp3", r"is truncated: ends after 0\.\d+ of 1\.000 s"),
+    ],
+)
+def test_a_truncated_file(tmp_path: Path, kind: str, expected: str, rest: float) -> None:
+    path = write(tmp_path, kind, noise())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * rest)])
+    cause = cause_of(lambda: read(path))
+    assert re.fullmatch(expected, cause)
+    if rest > 0.6:
+        assert "truncated" in cause
+    assert cause_of(lambda: read(path.read_bytes())) == cause
+
+
+def test_a_truncated_wav_says_how_much_is_there() -> None:
+    cause = cause_of(lambda: read(wav(noise(8_000))[:10_044]))
+    assert cause == "is truncated (10000 of 16000 bytes are there)"
+
+
+def test_a_truncated_mp3_says_where_it_ends(tmp_path: Path) -> None:
+    content = write(tmp_path, "mp3", noise()).read_bytes()
+    cause = cause_of(lambda: read(content[: len(content) // 2]))
+    assert cause == "is truncated: ends after 0.433 of 1.000 s"
+
+
+def test_an_mp3_without_a_whole_frame(tmp_path: Path) -> None:
+    cause = cause_of(lambda: read(write(tmp_path, "mp3", noise()).read_bytes()[:800]))
+    assert cause == f"is not a readable sound (It holds no whole frame); {READABLE}"
+
+
+def test_a_part_before_the_damage_is_read(tmp_path: Path) -> None:
+    for kind in ("flac", "mp3"):
+        content = write(tmp_path, kind, noise()).read_bytes()
+        half = content[: len(content) // 2]
+        assert len(read(half, duration=0.2).samples) == round(0.2 * RATE)
+
+
+@pytest.mark.parametrize("kind", ["wav 16 bit", "aiff", "flac", "vorbis", "opus"])
+def test_bytes_behind_the_end_do_no_harm(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path, kind, noise())
+    expected = read(path).samples
+    with path.open("ab") as stream:
+        stream.write(b"tag" * 100)
+    np.testing.assert_array_equal(read(path).samples, expected)
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0xFFFFFFFE, 0x80000000, 0x7FFFFFFF, 0x7FFFF000])
+def test_a_header_that_was_never_finished_is_accepted(size: int) -> None:
+    content = wav(noise(8_000))
+    data = content.index(b"data")
+    unfinished = struct.pack("<I", size)
+    streamed = (
+        content[:4] + unfinished + content[8 : data + 4] + unfinished + content[data + 8 :]
+    )  # fmt: skip
+    np.testing.assert_array_equal(read(streamed).samples, read(content).samples)
+
+
+def test_a_header_that_declares_no_samples_holds_none() -> None:
+    content = wav(noise(8_000))
+    data = content.index(b"data")
+    streamed = content[: data + 4] + bytes(4) + content[data + 8 :]
+    assert cause_of(lambda: read(streamed)) == "holds no samples"
+
+
+def test_too_few_samples_to_resample() -> None:
+    cause = cause_of(lambda: read(wav([0.5], 48_000), sample_rate=16_000))
+    assert cause == "is too short for a sample rate of 16000 Hz"
+
+
+def test_errors_survive_the_way_between_processes(tmp_path: Path) -> None:
+    with pytest.raises(AudioError) as caught:
+        read(tmp_path)
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert type(copy) is AudioError
+    assert (str(copy), copy.source, copy.cause) == (
+        f"{tmp_path}: is a folder, not a sound file",
+        str(tmp_path),
+        "is a folder, not a sound file",
+    )
+
+
+# Arrays
+
+
+@pytest.mark.parametrize("wanted", [None, 16_000])
+def test_an_array_gives_what_its_file_gives(wanted: int | None) -> None:
+    samples = noise(8_000, channels=2)
+    file = read(wav(samples, subtype="FLOAT"), sample_rate=wanted)
+    array = from_array(samples, 8_000, sample_rate=wanted)
+    np.testing.assert_array_equal(array.samples, file.samples)
+    assert (array.sample_rate, array.file_seconds) == (file.sample_rate, file.file_seconds)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+def test_integers_are_scaled_as_the_file_scales_them(dtype: type) -> None:
+    stored = (np.random.default_rng(0).uniform(-1, 1, 1_000) * np.iinfo(dtype).max).astype(dtype)
+    stored[:2] = np.iinfo(dtype).min, np.iinfo(dtype).max
+    subtype = {np.int16: "PCM_16", np.int32: "PCM_32"}[dtype]
+    file = read(wav(stored, subtype=subtype))
+    np.testing.assert_allclose(from_array(stored, 8_000).samples, file.samples, atol=1e-7)
+    assert from_array(stored, 8_000).samples[0] == -1
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.longdouble])
+def test_other_floats_become_single(dtype: type) -> None:
+    sound = from_array(np.array([0.5, -0.25], dtype=dtype), 8_000)
+    assert sound.samples.dtype == np.float32
+    np.testing.assert_array_equal(sound.samples, [0.5, -0.25])
+
+
+def test_lists_and_views_are_arrays_too() -> None:
+    np.testing.assert_array_equal(from_array([0.5, 0.25], 8_000).samples, [0.5, 0.25])
+    backwards = from_array(np.array([0.5, 0.25], dtype=np.float32)[::-1], 8_000)
+    np.testing.assert_array_equal(backwards.samples, [0.25, 0.5])
+    assert backwards.samples.flags.c_contiguous
+
+
+def test_an_array_is_left_as_it_was() -> None:
+    samples = np.array([[3, -3], [5, -4]], dtype=np.int16)
+    from_array(samples, 8_000)
+    np.testing.assert_array_equal(samples, [[3, -3], [5, -4]])
+
+
+@pytest.mark.parametrize(
+    ("samples", "cause"),
+    [
+        (np.zeros((2, 2, 2)), "has shape (2, 2, 2), not [samples] or [samples, channels]"),
+        (np.float64(1), "has shape (), not [samples] or [samples, channels]"),
+        (np.zeros((2, 9)), "has shape (2, 9): [samples, channels] is wanted, transpose it"),
+        (np.zeros(0), "holds no samples"),
+        (np.zeros((0, 2)), "holds no samples"),
+        (np.zeros((9, 0)), "holds no samples"),
+        (np.zeros(9, np.uint8), "has values of type uint8, not floats or integers"),
+        (np.zeros(9, np.uint16), "has values of type uint16, not floats or integers"),
+        (np.zeros(9, bool), "has values of type bool, not floats or integers"),
+        (np.array([None, 1.0]), "has values of type object, not floats or integers"),
+        (np.zeros(9, complex), "has values of type complex128, not floats or integers"),
+        (["a"], "has values of type <U1, not floats or integers"),
+        ([[1.0, 2.0], [3.0]], "holds rows of different lengths"),
+    ],
+)
+def test_what_is_no_array_of_samples(samples: npt.ArrayLike, cause: str) -> None:
+    with pytest.raises(AudioError) as caught:
+        from_array(samples, 8_000)
+    assert str(caught.value) == f"<array>: {cause}"
+
+
+@pytest.mark.parametrize("rate", [0, -8_000, float("nan"), float("inf")])
+def test_a_rate_that_is_none(rate: int) -> None:
+    cause = cause_of(lambda: from_array([0.5], rate))
+    assert cause == f"a sample rate of {rate} Hz is none"
+
+
+# Real sounds
+
+
+def test_real_clips_are_read_whole(assets: Path) -> None:
+    paths = sorted((assets / "data" / "esc10_44k1").rglob("*.ogg"))[:4]
+    assert len(paths) == 4
+    for path in paths:
+        sound = read(path, sample_rate=16_000)
+        assert len(sound.samples) == pytest.approx(sound.file_seconds * 16_000, abs=1)
+        assert 1 < sound.file_seconds < 10
+        assert 1e-4 < np.abs(sound.samples).max() < 2

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_models import flags
+from training_data import write_tones
+
+from sonotype.cli.main import run
+from sonotype.training.crossval import CrossvalResult
+
+FLAGS = flags(epochs=1, val_fraction=None, test_fraction=None)
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=4)
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the library is called with; it answers that it was interrupted."""
+    found: dict[str, Any] = {}
+
+    def crossval(data: Path, out: Path, **options: Any) -> CrossvalResult:
+        found.update(data=data, out=out, **options)
+        return CrossvalResult({}, "", True)
+
+    monkeypatch.setattr("sonotype.training.crossval.crossval", crossval)
+    return found
+
+
+def test_all_folds_and_then_again(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    argv = ["crossval", str(tones), "--out", str(out), "--folds", "2", *FLAGS]
+    assert run(argv) == 0
+    first = capsys.readouterr()
+    assert first.err == ""
+    lines = first.out.splitlines()
+    assert [line for line in lines if line.startswith("fold ")][:2] == [
+        "fold 1 of 2",
+        "fold 2 of 2",
+    ]
+    report = (out / "scores.txt").read_text()
+    ending = f"\n{report}\n\nscores: {out / 'scores.json'}\nplots:  {out / 'plots'}\n"
+    assert first.out.endswith(ending)
+    assert json.loads((out / "scores.json").read_text())["folds"]["clips"] == [8, 8]
+
+    shutil.rmtree(out / "fold_1")
+    assert run(argv) == 0
+    second = capsys.readouterr().out
+    assert second.startswith("fold 1 of 2\n")
+    assert "fold 2 of 2" not in second
+    assert second.endswith(ending)
+
+    assert run([*argv, "--epochs", "2"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {out} holds a cross-validation with other epochs; name another --out\n"
+    )
+
+
+@pytest.mark.parametrize("folds", ["0", "1", "99"])
+def test_an_impossible_number_of_folds(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], folds: str
+) -> None:
+    argv = ["crossval", str(tones), "--out", str(tmp_path / "out"), "--folds", folds, *FLAGS]
+    assert run(argv) == 2
+    assert capsys.readouterr().err == (
+        f"error: --folds {folds}: has to be from 2 to 16, the number of recordings\n"
+    )
+
+
+@pytest.mark.parametrize(("argv", "folds"), [([], 5), (["--folds", "3"], 3)])
+def test_five_folds_unless_told_otherwise(
+    called: dict[str, Any], capsys: pytest.CaptureFixture[str], argv: list[str], folds: int
+) -> None:
+    assert run(["crossval", "data", "--out", "out", *argv, "--seed", "4"]) == 130
+    assert capsys.readouterr().out == "interrupted; the same command goes on from here\n"
+    assert (called["folds"], called["seed"]) == (folds, 4)
+    assert (called["data"], called["out"]) == (Path("data"), Path("out"))

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_models import CATEGORIES, write_model
+from training_data import write_tones
+
+import sonotype
+from sonotype.cli.main import run
+from sonotype.evaluation.report import render
+from sonotype.evaluation.scores import scores_to_json
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=3)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "model.safetensors")
+
+
+def test_the_report(model: Path, tones: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", str(model), str(tones)]) == 0
+    output = capsys.readouterr()
+    assert output.out == f"{render(sonotype.evaluate(model, tones))}\n"
+    assert output.err == ""
+    assert max(map(len, output.out.splitlines())) <= 80
+
+
+def test_json_and_nothing_else(
+    model: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["evaluate", str(model), str(tones), "--json", "--out", str(tmp_path / "out")]
+    assert run(argv) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out) == scores_to_json(sonotype.evaluate(model, tones))
+    assert output.err == ""
+    assert json.loads((tmp_path / "out" / "scores.json").read_text()) == json.loads(output.out)
+
+
+def test_files(
+    model: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "out"
+    assert run(["evaluate", str(model), str(tones), "--out", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3:] == ["", f"scores: {out / 'scores.json'}", f"plots:  {out / 'plots'}"]
+    assert "\n".join(lines[:-3]) == (out / "scores.txt").read_text()
+    assert (out / "answers.csv").read_text().count("\n") == 13
+    assert len(list((out / "plots").glob("*.png"))) == 4
+
+
+def test_how_the_category_is_read(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the model says, unless it is asked otherwise."""
+    path = write_model(tmp_path / "model.safetensors", card={"category_from": "events"})
+    for flags, wanted in (([], "events"), (["--category-from", "head"], "head")):
+        assert run(["evaluate", str(path), str(tones), "--json", *flags]) == 0
+        assert json.loads(capsys.readouterr().out)["category_from"] == wanted
+
+
+@pytest.mark.parametrize("text", ["x", "1,x", "", "1.5"])
+def test_folds_that_are_no_numbers(
+    model: Path, tones: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    assert run(["evaluate", str(model), str(tones), "--folds", text]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == f"error: --folds is {text!r}; a list such as 1,2 is wanted\n"
+
+
+def test_folds(
+    model: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["path,category,event,fold"]
+    for path in sorted(tones.rglob("*.wav")):
+        category, event, name = path.parts[-3:]
+        rows.append(f"{path},{category},{event},{int(name[-5]) + 1}")
+    table = tmp_path / "tones.csv"
+    table.write_text("\n".join(rows))
+    assert run(["evaluate", str(model), str(table), "--folds", "1,3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"] == 8
+    assert run(["evaluate", str(model), str(table), "--folds", "1,5"]) == 2
+    assert capsys.readouterr().err == "error: --folds: no fold 5; there are 1, 2, 3\n"
+    assert run(["evaluate", str(model), str(tones), "--folds", "1"]) == 2
+    assert capsys.readouterr().err == "error: --folds: no fold 1; tones has no folds\n"
+
+
+def test_options_of_the_data(model: Path, tones: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["evaluate", str(model), str(tones), "--group-pattern", r"_(\d)\.wav", "--json"]
+    assert run(argv) == 0
+    assert json.loads(capsys.readouterr().out)["groups"] == 3
+
+
+def test_unknown_labels(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tones = write_tones(tmp_path / "tones", clips=2)
+    (tones / "low" / "hum").rename(tones / "low" / "growl")
+    assert run(["evaluate", str(model), str(tones)]) == 4
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == (
+        "error: tones: 1 fault\n"
+        "  tones: the model has no event 'growl'; it has beep, buzz, hum, whistle\n"
+    )
+
+
+def test_unreadable_sounds(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tones = write_tones(tmp_path / "tones", clips=2)
+    (tones / "low" / "hum" / "hum_0.wav").write_bytes(b"")
+    (tones / "low" / "buzz" / "buzz_1.wav").write_bytes(b"")
+    assert run(["evaluate", str(model), str(tones), "--json"]) == 4
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == (
+        "error: tones: 2 faults\n"
+        f"  {tones}/low/buzz/buzz_1.wav: is empty (0 bytes)\n"
+        f"  {tones}/low/hum/hum_0.wav: is empty (0 bytes)\n"
+    )
+
+
+def test_synthetic_sounds_are_called_so(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tones = write_tones(tmp_path / "tones", clips=2)
+    (tones / "sonotype.json").write_text('{"synthetic": true}')
+    note = "synthetic sounds: these scores say nothing about real ones"
+    assert run(["evaluate", str(model), str(tones)]) == 0
+    assert capsys.readouterr().out.startswith(f"note: {note}\n")
+    assert run(["evaluate", str(model), str(tones), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [note]
+
+
+def test_a_model_without_events(
+    tmp_path: Path, tones: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coarse = write_model(tmp_path / "coarse.safetensors", CATEGORIES)
+    assert run(["evaluate", str(coarse), str(tones)]) == 0
+    text = capsys.readouterr().out
+    assert "2 categories" in text
+    assert "events" not in text
+
+
+def test_a_place_that_cannot_be_written(
+    model: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("a file")
+    assert run(["evaluate", str(model), str(tones), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path / 'out' / 'scores.txt'} cannot be written (")
+    assert error.count("\n") == 1

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_models import CATEGORIES, EVENTS, write_model
+from training_data import SMALL, write_tones
+
+import sonotype
+from sonotype.cli.main import run
+from sonotype.types import Labels
+
+TRAINING = {
+    "data": "recordings",
+    "synthetic": True,
+    "clips": {"test": 3, "train": 10, "val": 2},
+    "best_epoch": 7,
+    "interrupted": True,
+}
+
+
+def shown(path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    assert run(["info", str(path)]) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    lines = output.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    return lines
+
+
+def test_a_trained_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tones = write_tones(tmp_path / "tones", clips=4)
+    result = sonotype.train(tones, tmp_path / "run", **SMALL | {"epochs": 1})
+    lines = shown(result.model, capsys)
+    assert lines[:7] == [
+        "system         cbir_2, backbone none, width 0.01",
+        "hears          1 s at 16000 Hz",
+        "2 categories   high, low",
+        "4 events       beep, buzz, hum, whistle",
+        "data           tones: 9 clips to train on, 3 to validate, 4 to test",
+        "best epoch     1",
+        "",
+    ]
+    figures, rest = result.report.split("\n\ncategories, worst first")
+    assert "\n".join(lines[7:]).startswith(f"{figures}\n\npart  ")
+    assert "worst first" in "categories, worst first" + rest
+    assert not any("worst" in line or "confusions" in line for line in lines)
+    assert lines[-1] == "multiply-adds are those of one clip of 1 s, log-mel included"
+    assert lines[-2].split()[0] == "total"
+
+
+def test_a_model_of_an_interrupted_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = {"training": TRAINING, "licences": {"mn04": "MIT", "data recordings": "CC BY 4.0"}}
+    lines = shown(write_model(tmp_path / "m.safetensors", card=card), capsys)
+    assert lines[4:9] == [
+        "data           recordings: synthetic sounds, 10 clips to train on, 2 to",
+        "               validate, 3 to test",
+        "best epoch     7; interrupted, the test part was not read",
+        "licence        data recordings: CC BY 4.0",
+        "licence        mn04: MIT",
+    ]
+    assert lines[9:10] == [""]
+    assert lines[10].split() == ["part", "parameters", "frozen", "multiply-adds"]
+
+
+def test_a_bare_model_without_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(write_model(tmp_path / "m.safetensors", CATEGORIES), capsys)
+    assert [line.split()[0] for line in lines[:4] if line] == ["system", "hears", "2"]
+    assert not any(line.startswith("4 events") for line in lines)
+
+
+def test_many_labels_are_wrapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = tuple(f"a class of number {number:02}" for number in range(20))
+    lines = shown(write_model(tmp_path / "m.safetensors", Labels(names)), capsys)
+    start = lines.index(next(line for line in lines if line.startswith("20 categories")))
+    end = lines.index("")
+    text = " ".join(line[15:].strip() for line in lines[start:end])
+    assert text == ", ".join(names)
+
+
+def test_json_is_the_whole_header(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = {"training": TRAINING, "versions": {"torch": "2"}}
+    path = write_model(tmp_path / "m.safetensors", card=card)
+    assert run(["info", str(path), "--json"]) == 0
+    header = json.loads(capsys.readouterr().out)
+    assert header["training"] == TRAINING
+    assert header["versions"] == {"torch": "2"}
+    assert header["labels"]["events"] == list(EVENTS)
+    assert header["options"]["system"] == "cbir_2"
+    assert header["sample_rate"] == 16_000
+
+
+def test_what_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", str(tmp_path / "none")]) == 6
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path / 'none'}: cannot be read (No such file or directory)\n"
+    )

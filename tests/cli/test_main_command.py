@@ -1,0 +1,222 @@
+"""Exit codes, errors in one line, and help that fits a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from sonotype import __version__, errors
+from sonotype.cli.main import app, main, run
+from sonotype.errors import Fault, SonotypeError
+
+RAISED: list[tuple[BaseException, int, str]] = [
+    (SonotypeError("no room"), 1, "error: no room\n"),
+    (errors.OptionsError("epochs is 0"), 2, "error: epochs is 0\n"),
+    (errors.AudioError("a.wav", "is empty"), 3, "error: a.wav: is empty\n"),
+    (
+        errors.DataError("d", [Fault("d/x.csv", 3, "no path"), Fault("d/y", 0, "no sound")]),
+        4,
+        "error: d: 2 faults\n  d/x.csv:3: no path\n  d/y: no sound\n",
+    ),
+    (errors.WeightsError("mn04 is not here"), 5, "error: mn04 is not here\n"),
+    (errors.ModelFileError("m: truncated"), 6, "error: m: truncated\n"),
+    (
+        errors.MissingExtraError("a Parquet table", "parquet"),
+        7,
+        "error: a Parquet table needs an optional part: pip install 'sonotype[parquet]'\n",
+    ),
+    (
+        ZeroDivisionError("division\n  by zero"),
+        1,
+        "error: unexpected ZeroDivisionError: division by zero (--debug shows where)\n",
+    ),
+    (AssertionError(), 1, "error: unexpected AssertionError: (--debug shows where)\n"),
+    (PermissionError(13, "x", "/x"), 1,
+     "error: unexpected PermissionError: [Errno 13] x: '/x' (--debug shows where)\n"),
+    (KeyboardInterrupt(), 130, ""),
+    (SystemExit(9), 9, ""),
+    (SystemExit(), 0, ""),
+    (SystemExit("out of luck"), 1, "error: out of luck\n"),
+]  # fmt: skip
+
+
+def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command, groups included."""
+    command = typer.main.get_command(app) if command is None else command
+    yield path
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, (*path, name))
+
+
+EVERY = tuple(commands())
+
+
+@pytest.fixture
+def raising(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make ``sonotype info`` fail with an error."""
+
+    def use(error: BaseException) -> None:
+        def load_model(_: Path) -> None:
+            raise error
+
+        monkeypatch.setattr("sonotype.models.model_file.load_model", load_model)
+
+    return use
+
+
+def test_the_commands_are_those_that_are_documented() -> None:
+    assert {" ".join(words) for words in EVERY} == {
+        "",
+        "train",
+        "evaluate",
+        "crossval",
+        "predict",
+        "info",
+        "data",
+        "data list",
+        "data get",
+        "data check",
+        "weights",
+        "weights list",
+        "weights get",
+        "weights path",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"), RAISED, ids=[type(error).__name__ for error, *_ in RAISED]
+)
+def test_an_error_is_told_and_has_its_exit_code(
+    raising: Any, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, text: str
+) -> None:
+    raising(error)
+    assert run(["info", "m"]) == code
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == text
+
+
+def test_every_kind_of_error_is_covered_here_and_in_the_help(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kinds = {SonotypeError, *SonotypeError.__subclasses__()}
+    assert kinds <= {type(error) for error, *_ in RAISED}
+    run(["--help"])
+    listed = capsys.readouterr().out.partition("Exit codes:")[2]
+    codes = {int(line.split()[0]) for line in listed.strip().splitlines()}
+    assert codes == {kind.exit_code for kind in kinds} | {0, 130}
+
+
+@pytest.mark.parametrize("argv", [["--debug", "info", "m"], ["info", "m", "--debug"]])
+@pytest.mark.parametrize("error", [SonotypeError("no room"), ZeroDivisionError("by zero")])
+def test_debug_shows_the_traceback(raising: Any, error: Exception, argv: list[str]) -> None:
+    raising(error)
+    with pytest.raises(type(error)) as caught:
+        run(argv)
+    assert caught.value is error
+
+
+def test_debug_leaves_a_traceback_on_the_terminal() -> None:
+    argv = [sys.executable, "-m", "sonotype", "weights", "path", "huge"]
+    plain = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (plain.returncode, plain.stdout) == (5, "")
+    assert plain.stderr.startswith("error: there are no weights called 'huge'; the names are ")
+    assert plain.stderr.count("\n") == 1
+    debug = subprocess.run([*argv, "--debug"], capture_output=True, text=True, check=False)
+    assert debug.returncode == 1
+    assert debug.stderr.startswith("Traceback")
+    last = debug.stderr.splitlines()[-1]
+    assert last.startswith("sonotype.errors.WeightsError: there are no weights called 'huge'")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"sonotype {__version__}\n"
+
+
+def test_python_m_sonotype() -> None:
+    argv = [sys.executable, "-m", "sonotype", "--version"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (f"sonotype {__version__}\n", "")
+
+
+def test_main_ends_with_the_exit_code(
+    raising: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(errors.ModelFileError("m: truncated"))
+    monkeypatch.setattr(sys, "argv", ["sonotype", "info", "m"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 6
+    assert capsys.readouterr().err == "error: m: truncated\n"
+
+
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_help_fits_80_columns_and_has_an_example(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([*words, "--help"]) == 0
+    long = capsys.readouterr().out
+    assert run([*words, "-h"]) == 0
+    assert capsys.readouterr().out == long
+    lines = long.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith(" ".join(["Usage: sonotype", *words]))
+    assert "\\" not in long, "no marks of a markup that is not read"
+    assert "…" not in long, "nothing is cut"
+    if words not in {("data",), ("weights",)}:
+        command = " ".join(["sonotype", *words])
+        assert re.search(rf"^  Example: .*{command} \S", long, re.MULTILINE)
+
+
+def test_the_help_names_commands_and_exit_codes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    run([])
+    bare = capsys.readouterr()
+    run(["--help"])
+    text = capsys.readouterr().out
+    assert text in (bare.out, bare.err), "without a word the help is shown"
+    for line in (
+        "  evaluate  Score a model on labelled sounds.",
+        "  predict   Classify sound files, and all sounds in folders.",
+        "  Example: sonotype train recordings --out runs/first",
+        "  Exit codes:",
+        "    0    done",
+        "    3    a sound that cannot be read (predict: one or more of them)",
+        "    130  interrupted",
+    ):
+        assert line in text.splitlines()
+    assert "..." not in text.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["trian"], "No such command 'trian'"),
+        (["train", "d", "--out", "r", "--sistem", "x"], "No such option: --sistem"),
+        (["train", "d", "--out", "r", "--epochs", "many"], "--epochs"),
+        (["train", "d", "--out", "r", "--system", "cbir_9"], "--system"),
+        (["predict"], "Missing argument"),
+        (["predict", "m"], "Missing argument"),
+        (["predict", "m", "a.wav", "--top", "0"], "--top"),
+        (["evaluate", "m", "d", "more"], "unexpected extra argument"),
+        (["crossval", "d"], "Missing option '--out'"),
+    ],
+)
+def test_wrong_usage(argv: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(argv) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("Usage: sonotype")
+    assert text in output.err.splitlines()[-1]
+    assert "Traceback" not in output.err

@@ -1,0 +1,400 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from small_models import CATEGORIES, EVENTS, write_model
+from training_data import RATE, tone, write_tones
+
+import sonotype
+from sonotype.cli.main import run
+from sonotype.cli.predictions import write
+from sonotype.inference.prediction import Failure, Prediction
+
+KEYS = [
+    "file",
+    "category",
+    "category_probability",
+    "event",
+    "event_probability",
+    "top",
+    "file_seconds",
+    "clip_seconds",
+    "error",
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def coarse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "coarse.safetensors", CATEGORIES)
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Path:
+    """Sounds on three levels, a file that is none, and a hidden one."""
+    folder = tmp_path / "field"
+    for name in ("b.wav", "a.FLAC", "night/c.wav", "night/deep/d.ogg"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, tone(100.0 * (ord(name[-5]) - 90), 1), RATE)
+    (folder / "notes.txt").write_text("no sound")
+    (folder / ".hidden.wav").write_text("no sound")
+    return folder
+
+
+SORTED = ["a.FLAC", "b.wav", "night/c.wav", "night/deep/d.ogg"]
+
+
+def table_rows(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines()]
+
+
+def csv_rows(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text, newline="")))
+
+
+def test_a_table_of_a_folder(model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["predict", str(model), str(sounds)]) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    header, *rows = table_rows(output.out)
+    assert header == ["file", "category", "most", "probable", "events"]
+    assert [row[0] for row in rows] == SORTED, "sorted, and named below the folder in common"
+    loaded = sonotype.load(model)
+    for row in rows:
+        answer = loaded.predict(sounds / row[0])
+        share = answer.category_probabilities[answer.category]
+        assert row[1:3] == [answer.category, f"{share:.2f}"]
+        wanted = ", ".join(f"{label} {value:.2f}" for label, value in answer.top(3))
+        assert " ".join(row[3:]) == wanted
+
+
+@pytest.mark.parametrize(("top", "shown"), [(1, 1), (2, 2), (4, 4), (50, 4)])
+def test_top_of_the_table(
+    model: Path, sounds: Path, capsys: pytest.CaptureFixture[str], top: int, shown: int
+) -> None:
+    assert run(["predict", str(model), str(sounds / "b.wav"), "--top", str(top)]) == 0
+    (row,) = table_rows(capsys.readouterr().out)[1:]
+    assert sum(word in EVENTS for word in row) == shown
+    assert row[0] == "b.wav"
+
+
+def test_a_table_without_events(
+    coarse: Path, sounds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(coarse), str(sounds / "b.wav"), "--top", "2"]) == 0
+    header, row = table_rows(capsys.readouterr().out)
+    assert header == ["file", "category", "most", "probable", "categories"]
+    assert row[1] == row[3], "the best of the list is the answer"
+    assert {row[3], row[5]} == {"high", "low"}
+
+
+def test_csv(model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["predict", str(model), str(sounds), "--format", "csv", "--top", "2"]) == 0
+    text = capsys.readouterr().out
+    assert "\r" not in text
+    header, *rows = csv_rows(text)
+    assert header == [
+        "file",
+        "category",
+        "category_probability",
+        "event",
+        "event_probability",
+        "label_1",
+        "probability_1",
+        "label_2",
+        "probability_2",
+        "file_seconds",
+        "clip_seconds",
+        "error",
+    ]
+    assert [row[0] for row in rows] == [str(sounds / name) for name in SORTED]
+    loaded = sonotype.load(model)
+    for row in rows:
+        answer = loaded.predict(row[0])
+        (first, share), (second, next_share) = answer.top(2)
+        assert (row[1], row[3], row[5], row[7]) == (answer.category, first, first, second)
+        found = [float(row[place]) for place in (2, 4, 6, 8, 9, 10)]
+        category = answer.category_probabilities[answer.category]
+        wanted = [category, share, share, next_share, 1, 1]
+        assert found == pytest.approx(wanted, abs=1e-5)
+        assert row[11] == ""
+
+
+@pytest.mark.parametrize("top", [1, 3, 9])
+@pytest.mark.parametrize("kind", ["model", "coarse"])
+def test_csv_has_as_many_columns_in_every_row(
+    request: pytest.FixtureRequest,
+    sounds: Path,
+    capsys: pytest.CaptureFixture[str],
+    top: int,
+    kind: str,
+) -> None:
+    (sounds / "broken.wav").write_bytes(b"")
+    path = request.getfixturevalue(kind)
+    argv = ["predict", str(path), str(sounds), "--format", "csv", "--top", str(top)]
+    assert run(argv) == 3
+    rows = csv_rows(capsys.readouterr().out)
+    assert {len(row) for row in rows} == {8 + 2 * top}
+    errors = {Path(row[0]).name: row[-1] for row in rows[1:]}
+    assert errors.pop("broken.wav") == "is empty (0 bytes)"
+    assert set(errors.values()) == {""}
+
+
+def test_json_lines(model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["predict", str(model), str(sounds), str(sounds / "none.wav"), "--format", "jsonl"]
+    assert run([*argv, "--top", "1"]) == 3
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [list(row) for row in rows] == [KEYS] * 5
+    for row in rows[:4]:
+        answer = sonotype.load(model).predict(row["file"])
+        assert row["category"] == answer.category
+        assert row["event"] == answer.event == row["top"][0]["label"]
+        assert row["event_probability"] == row["top"][0]["probability"]
+        assert row["event_probability"] == pytest.approx(answer.top(1)[0][1], abs=1e-5)
+        assert len(row["top"]) == 1
+        assert row["error"] is None
+    assert rows[4] == dict.fromkeys(KEYS) | {
+        "file": str(sounds / "none.wav"),
+        "top": [],
+        "error": "does not exist",
+    }
+
+
+def test_json_lines_without_events(
+    coarse: Path, sounds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(coarse), str(sounds / "b.wav"), "--format", "jsonl"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert list(row) == KEYS
+    assert (row["event"], row["event_probability"]) == (None, None)
+    assert [one["label"] for one in row["top"]] in (["high", "low"], ["low", "high"])
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "jsonl"])
+def test_a_file_gets_what_the_terminal_would(
+    model: Path, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    argv = ["predict", str(model), str(sounds), "--format", form]
+    assert run(argv) == 0
+    shown = capsys.readouterr().out
+    out = tmp_path / "answers"
+    out.write_text("of an earlier run, much longer than what comes now " * 100)
+    assert run([*argv, "--out", str(out)]) == 0
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("", "")
+    assert out.read_text() == shown
+
+
+def test_a_bad_file_is_a_row_and_an_exit_code(
+    model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (sounds / "night" / "bad.wav").write_text("no sound")
+    assert run(["predict", str(model), str(sounds), str(sounds / "none.wav")]) == 3
+    output = capsys.readouterr()
+    rows = {row[0]: row[1:] for row in table_rows(output.out)}
+    assert rows["night/bad.wav"][:6] == ["error", "is", "not", "a", "readable", "sound"]
+    assert rows["none.wav"] == ["error", "does", "not", "exist"]
+    assert rows["b.wav"][0] in ("high", "low")
+    assert output.err == "2 of 6 files could not be read\n"
+
+
+def test_only_bad_files(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["predict", str(model), str(tmp_path / "none.wav")]) == 3
+    output = capsys.readouterr()
+    assert table_rows(output.out)[1] == ["none.wav", "error", "does", "not", "exist"]
+    assert output.err == "1 of 1 file could not be read\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "note"),
+    [
+        ({}, 1, "note: of 1 file only the first 1 s were heard\n"),
+        ({"cut": "centre"}, 2, "note: of 2 files only the middle 1 s were heard\n"),
+    ],
+)
+def test_long_files_get_a_note(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, str],
+    count: int,
+    note: str,
+) -> None:
+    model = write_model(tmp_path / "model.safetensors", **options)
+    paths = [tmp_path / f"{number}.wav" for number in range(count + 1)]
+    for number, path in enumerate(paths):
+        soundfile.write(path, tone(300, 1, 2.5 if number else 1), RATE)
+    assert run(["predict", str(model), *map(str, paths)]) == 0
+    output = capsys.readouterr()
+    assert output.err == note
+    assert len(output.out.splitlines()) == 1 + len(paths)
+
+
+def test_an_empty_folder(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty" / "inner").mkdir(parents=True)
+    (tmp_path / "empty" / "notes.txt").write_text("no sound")
+    assert run(["predict", str(model), str(tmp_path / "empty")]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == f"error: {tmp_path / 'empty'}: holds no sound files\n"
+
+
+def test_a_place_that_cannot_be_written(
+    model: Path, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "nowhere" / "answers.csv"
+    assert run(["predict", str(model), str(sounds), "--out", str(out)]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == f"error: {out}: cannot be written (No such file or directory)\n"
+    assert run(["predict", str(model), str(sounds), "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path}: cannot be written (Is a directory)\n"
+
+
+def test_a_full_disk_under_standard_output(
+    model: Path, sounds: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Full())
+        code = run(["predict", str(model), str(sounds), "--format", "csv"])
+    assert code == 1
+    assert capsys.readouterr().err == (
+        "error: standard output: cannot be written (No space left on device)\n"
+    )
+
+
+def test_wrong_format(model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["predict", str(model), str(sounds), "--format", "xml"]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "--format" in last
+    assert all(name in last for name in ("table", "csv", "jsonl"))
+
+
+def test_what_is_no_model(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["predict", str(sounds / "notes.txt"), str(sounds)]) == 6
+    assert capsys.readouterr().err == (
+        f"error: {sounds / 'notes.txt'}: is no model file (no safetensors header)\n"
+    )
+
+
+def test_a_device_that_is_not_there(
+    model: Path, sounds: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert run(["predict", str(model), str(sounds), "--device", "cuda"]) == 2
+    assert capsys.readouterr().err.startswith("error: device cuda is not there; this machine has")
+
+
+def test_the_category_can_be_read_otherwise(
+    model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for how in ("head", "events", "both"):
+        argv = ["predict", str(model), str(sounds / "b.wav"), "--format", "jsonl"]
+        assert run([*argv, "--category-from", how]) == 0
+        row = json.loads(capsys.readouterr().out)
+        answer = sonotype.load(model, category_from=how).predict(sounds / "b.wav")  # type: ignore[arg-type]
+        wanted = answer.category_probabilities[answer.category]
+        assert row["category_probability"] == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", ["1", "3"])
+def test_the_batch_size_changes_nothing(
+    model: Path, sounds: Path, capsys: pytest.CaptureFixture[str], batch_size: str
+) -> None:
+    run(["predict", str(model), str(sounds)])
+    plain = capsys.readouterr().out
+    run(["predict", str(model), str(sounds), "--batch-size", batch_size])
+    assert capsys.readouterr().out == plain
+
+
+def test_names_are_text_not_markup(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["[red]x.wav", "[/red]y.wav", "Ärger.wav", "鳥.wav", "a\tb\x1b[31m.wav"]
+    (tmp_path / "[").mkdir()
+    for name in names:
+        soundfile.write(tmp_path / name, tone(300, 1), RATE)
+    paths = [str(tmp_path / name) for name in names]
+    assert run(["predict", str(model), *paths]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    shown = ["[red]x.wav", "[/red]y.wav", "Ärger.wav", "鳥.wav", "a b?[31m.wav"]
+    assert [line.partition("  ")[0] for line in lines] == shown
+    assert run(["predict", str(model), *paths, "--format", "jsonl"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["file"] for row in rows] == paths
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "jsonl"])
+def test_a_name_that_is_no_text(tmp_path: Path, form: str) -> None:
+    """Such names exist on Linux; one of them must not end a long run."""
+    name = os.fsdecode(b"\xff.wav")
+    out = tmp_path / "answers"
+    write([Failure(name, "is empty")], form, 3, out)
+    text = out.read_text(encoding="utf-8")
+    if form == "jsonl":
+        assert json.loads(text)["file"] == name
+    else:
+        assert {"table": "?.wav", "csv": "\\udcff.wav"}[form] in text
+
+
+def test_answers_are_written_as_they_come(tmp_path: Path) -> None:
+    """A run of hours that is stopped leaves what it has found."""
+    out = tmp_path / "answers"
+    seen: list[int] = []
+
+    def answers() -> object:
+        for number in range(3):
+            yield Failure(f"{number}.wav", "is empty")
+            seen.append(len(out.read_text().splitlines()))
+
+    write(answers(), "jsonl", 3, out)  # type: ignore[arg-type]
+    assert seen == [1, 2, 3]
+
+
+def test_a_long_table_row_is_folded_not_cut(tmp_path: Path) -> None:
+    name = "a_very_long_name_" * 5 + ".wav"
+    labels = {f"a label of some length {number}": 0.1 for number in range(10)}
+    answer = Prediction(
+        name, "cat", "a label of some length 0", {"cat": 1.0}, labels, np.zeros(128, np.float32),
+        (), 1.0, 1.0,
+    )  # fmt: skip
+    out = tmp_path / "answers"
+    write([answer], "table", 10, out)
+    lines = out.read_text().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "".join(line[:34].strip() for line in lines[1:]) == name
+    words = " ".join(" ".join(line[34:].split()) for line in lines[1:])
+    assert all(f"length {number} 0.10" in words for number in range(10))
+    assert "…" not in out.read_text()
+
+
+@pytest.mark.parametrize("form", ["table", "csv"])
+def test_a_reader_that_leaves_early_ends_it_quietly(model: Path, tmp_path: Path, form: str) -> None:
+    tones = write_tones(tmp_path / "tones", clips=6)
+    command = shlex.join([sys.executable, "-m", "sonotype", "predict", str(model), str(tones)])
+    done = subprocess.run(
+        ["bash", "-c", f"{command} --format {form} --batch-size 1 | head -n 1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""

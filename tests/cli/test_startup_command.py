@@ -1,0 +1,47 @@
+"""``--help`` comes at once: nothing heavy is imported, and 0.4 s of processor time are enough."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+LIMIT, TRIES = 0.4, 5
+
+CODE = """
+import sys
+from sonotype.cli.main import run
+code = run(sys.argv[1:])
+heavy = "torch numpy scipy pandas sklearn matplotlib pytorch_lightning soundfile soxr rich"
+found = sorted(set(heavy.split()) & set(sys.modules))
+assert code == 0 and not found, (code, found)
+"""
+
+
+def seconds(argv: list[str]) -> float:
+    """Processor time of a process; a busy machine does not lengthen it much."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(argv, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["", "train", "evaluate", "crossval", "predict", "info", "data", "data list", "data get",
+     "data check", "weights", "weights list", "weights get", "weights path"],
+)  # fmt: skip
+def test_help_is_quick(words: str) -> None:
+    argv = [sys.executable, "-c", CODE, *words.split(), "--help"]
+    best = float("inf")
+    for _ in range(TRIES):
+        best = min(best, seconds(argv))
+        if best < LIMIT:
+            break
+    assert best < LIMIT
+
+
+def test_version_is_quick() -> None:
+    assert min(seconds([sys.executable, "-c", CODE, "--version"]) for _ in range(2)) < LIMIT

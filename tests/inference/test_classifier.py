@@ -1,0 +1,350 @@
+"""A loaded model gives one answer to one sound, whatever it comes in as."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from small_models import CATEGORIES, EVENTS, LABELS, write_model
+from training_data import RATE, tone, write_tones
+
+import sonotype
+from sonotype.errors import AudioError, ModelFileError, OptionsError
+from sonotype.inference.classifier import Classifier, load
+from sonotype.inference.prediction import Failure, Prediction
+from sonotype.readout import read_category
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    return load(write_model(tmp_path_factory.mktemp("model") / "model.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return sorted(write_tones(tmp_path_factory.mktemp("tones"), clips=5).rglob("*.wav"))
+
+
+def vector(prediction: Prediction | Failure) -> np.ndarray:
+    """All numbers of an answer."""
+    assert isinstance(prediction, Prediction)
+    return np.concatenate(
+        [
+            list(prediction.category_probabilities.values()),
+            list(prediction.event_probabilities.values()),
+            prediction.embedding,
+            *(attention.ravel() for attention in prediction.attention),
+        ]
+    )
+
+
+def write(path: Path, samples: np.ndarray, rate: int = RATE, subtype: str = "PCM_16") -> Path:
+    soundfile.write(path, samples, rate, subtype=subtype)
+    return path
+
+
+def test_the_small_model_answers_differently_to_different_sounds(
+    model: Classifier, tones: list[Path]
+) -> None:
+    """Otherwise the comparisons below would say nothing."""
+    answers = [model.predict(path) for path in tones]
+    shares = np.array([list(one.event_probabilities.values()) for one in answers])
+    distances = np.abs(shares[:, None] - shares[None]).max(-1) + np.eye(len(shares))
+    assert distances.min() > 1e-3
+
+
+def test_a_prediction_has_every_part(model: Classifier, tones: list[Path]) -> None:
+    answer = model.predict(tones[0])
+    assert answer.source == str(tones[0])
+    assert tuple(answer.category_probabilities) == LABELS.categories
+    assert tuple(answer.event_probabilities) == EVENTS
+    assert sum(answer.category_probabilities.values()) == pytest.approx(1, abs=1e-6)
+    assert sum(answer.event_probabilities.values()) == pytest.approx(1, abs=1e-6)
+    assert answer.category == max(LABELS.categories, key=answer.category_probabilities.__getitem__)
+    assert answer.event == max(EVENTS, key=answer.event_probabilities.__getitem__)
+    assert answer.embedding.shape == (128,)
+    assert answer.embedding.dtype == np.float32
+    assert [attention.ndim for attention in answer.attention] == [2, 2]
+    for attention in answer.attention:
+        assert attention.sum() == pytest.approx(1, abs=1e-5)
+        assert attention.min() >= 0
+    assert (answer.file_seconds, answer.clip_seconds) == (1.0, 1.0)
+    assert not answer.partly_heard
+
+
+def test_the_answer_is_the_networks_own(model: Classifier, tones: list[Path]) -> None:
+    samples, _ = soundfile.read(tones[3], dtype="float32")
+    with torch.no_grad():
+        output = model.system(torch.from_numpy(samples)[None])
+    answer = model.predict(tones[3])
+    assert output.event is not None
+    for logits, shares in (
+        (output.category[0], answer.category_probabilities),
+        (output.event[0], answer.event_probabilities),
+    ):
+        exponents = np.exp(logits.numpy().astype(np.float64))
+        np.testing.assert_allclose(list(shares.values()), exponents / exponents.sum(), atol=1e-6)
+    np.testing.assert_allclose(answer.embedding, output.embedding[0].numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3, 4, 9])
+def test_top_is_sorted(model: Classifier, tones: list[Path], k: int) -> None:
+    answer = model.predict(tones[0])
+    ranked = sorted(((share, label) for label, share in answer.event_probabilities.items()))[::-1]
+    assert answer.top(k) == [(label, share) for share, label in ranked[:k]]
+    assert len(answer.top(k)) == min(k, 4)
+
+
+@pytest.mark.parametrize("kind", ["path", "text", "bytes", "floats", "doubles", "int16"])
+def test_file_bytes_and_array_give_the_same_answer(
+    model: Classifier, tones: list[Path], kind: str
+) -> None:
+    path = tones[2]
+    whole = vector(model.predict(path))
+    if kind in ("path", "text", "bytes"):
+        source = {"path": path, "text": str(path), "bytes": path.read_bytes()}[kind]
+        answer = model.predict(source)
+        assert answer.source == ("<bytes>" if kind == "bytes" else str(path))
+    else:
+        dtype = {"floats": "float32", "doubles": "float64", "int16": "int16"}[kind]
+        samples, rate = soundfile.read(path, dtype=dtype)
+        answer = model.predict(samples, rate)
+        assert answer.source == "<array>"
+    np.testing.assert_array_equal(vector(answer), whole)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.6])
+@pytest.mark.parametrize("rate", [8_000, RATE, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_rate_length_and_channels_change_nothing_between_file_and_array(
+    model: Classifier, tmp_path: Path, seconds: float, rate: int, channels: int
+) -> None:
+    rng = np.random.default_rng(3)
+    samples = 0.3 * rng.standard_normal((round(seconds * rate), channels))
+    path = write(tmp_path / "a.wav", samples, rate)
+    decoded, _ = soundfile.read(path)
+    from_file, from_array = model.predict(path), model.predict(decoded, rate)
+    np.testing.assert_array_equal(vector(from_array), vector(from_file))
+    np.testing.assert_array_equal(vector(model.predict(path.read_bytes())), vector(from_file))
+    assert from_array.file_seconds == from_file.file_seconds
+    assert from_array.partly_heard == from_file.partly_heard == (seconds > 1)
+
+
+@pytest.mark.parametrize("options", [{"cut": "centre"}, {"trim": True}, {"pad": "repeat"}])
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_clip_options_change_nothing_between_file_and_array(
+    tmp_path: Path, options: dict[str, object], rate: int
+) -> None:
+    model = load(write_model(tmp_path / "model.safetensors", **options))
+    for seconds in (0.7, 2.345):
+        samples = np.concatenate([np.zeros(round(0.2 * rate)), tone(900, 1, seconds)])
+        path = write(tmp_path / f"{seconds}.wav", samples, rate)
+        decoded, _ = soundfile.read(path)
+        np.testing.assert_array_equal(
+            vector(model.predict(decoded, rate)), vector(model.predict(path))
+        )
+
+
+def test_a_sine_sounds_the_same_at_another_rate(model: Classifier) -> None:
+    """Resampling is inaudible: nothing like a wrong rate, which changes the answer."""
+
+    def sine(rate: int) -> np.ndarray:
+        return np.sin(2 * np.pi * 700 * np.arange(rate) / rate).astype(np.float32) / 3
+
+    plain = model.predict(sine(RATE), RATE).embedding
+    other = model.predict(sine(44_100), 44_100).embedding
+    wrong = model.predict(sine(44_100), RATE).embedding
+    assert np.abs(plain - other).max() < np.abs(plain - wrong).max() / 20
+
+
+def test_the_mean_of_the_channels_is_heard(model: Classifier) -> None:
+    left, right = tone(300, 1), tone(2000, 2)
+    both = model.predict(np.stack([left, right], axis=1), RATE)
+    mean = model.predict((left + right) / 2, RATE)
+    np.testing.assert_allclose(vector(both), vector(mean), atol=1e-6)
+
+
+def test_an_array_needs_its_rate(model: Classifier) -> None:
+    with pytest.raises(OptionsError) as caught:
+        model.predict(tone(300, 1))
+    assert str(caught.value) == "an array needs its sample_rate: predict(samples, 44100)"
+
+
+@pytest.mark.parametrize("as_bytes", [True, False])
+def test_a_file_knows_its_own_rate(model: Classifier, tones: list[Path], as_bytes: bool) -> None:
+    with pytest.raises(OptionsError) as caught:
+        model.predict(tones[0].read_bytes() if as_bytes else tones[0], 16_000)
+    assert str(caught.value) == "sample_rate goes with an array; a file knows its own"
+
+
+def test_a_long_file_is_partly_heard(model: Classifier, tmp_path: Path) -> None:
+    samples = tone(500, 1, seconds=3)
+    answer = model.predict(write(tmp_path / "long.wav", samples))
+    assert answer.partly_heard
+    assert (answer.file_seconds, answer.clip_seconds) == (3.0, 1.0)
+    first = model.predict(write(tmp_path / "first.wav", samples[:RATE]))
+    np.testing.assert_array_equal(vector(answer), vector(first))
+    assert not first.partly_heard
+
+
+def test_what_cannot_be_read_is_an_error(model: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(AudioError) as caught:
+        model.predict(tmp_path / "nowhere.wav")
+    assert str(caught.value) == f"{tmp_path / 'nowhere.wav'}: does not exist"
+    (tmp_path / "text.wav").write_text("no sound")
+    with pytest.raises(AudioError, match=r"text\.wav: is not a readable sound"):
+        model.predict(tmp_path / "text.wav")
+    with pytest.raises(AudioError, match="<bytes>: is empty"):
+        model.predict(b"")
+    with pytest.raises(AudioError, match="<array>: holds values that are no numbers"):
+        model.predict(np.full(100, np.nan), RATE)
+
+
+def test_many_files_are_as_one_by_one(model: Classifier, tones: list[Path]) -> None:
+    slow = [vector(model.predict(path)) for path in tones]
+    for batch_size in (1, 3, 16, 100):
+        answers = list(model.predict_files(tones, batch_size=batch_size))
+        assert [one.source for one in answers] == [str(path) for path in tones]
+        for answer, wanted in zip(answers, slow, strict=True):
+            np.testing.assert_allclose(vector(answer), wanted, atol=1e-5)
+
+
+def test_a_bad_file_fails_in_its_place(
+    model: Classifier, tones: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "empty.wav").touch()
+    paths = [*tones[:2], tmp_path / "empty.wav", *tones[2:4], tmp_path / "none.wav", tones[4]]
+    for batch_size in (1, 2, 16):
+        answers = list(model.predict_files(paths, batch_size=batch_size))
+        assert [one.source for one in answers] == [str(path) for path in paths]
+        assert answers[2] == Failure(str(tmp_path / "empty.wav"), "is empty (0 bytes)")
+        assert answers[5] == Failure(str(tmp_path / "none.wav"), "does not exist")
+        for place in (0, 1, 3, 4, 6):
+            wanted = vector(model.predict(paths[place]))
+            np.testing.assert_allclose(vector(answers[place]), wanted, atol=1e-5)
+
+
+def test_a_batch_of_bad_files_only(model: Classifier, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.wav" for number in range(5)]
+    answers = list(model.predict_files(paths, batch_size=2))
+    assert answers == [Failure(str(path), "does not exist") for path in paths]
+
+
+def test_files_may_come_from_an_iterator(model: Classifier, tones: list[Path]) -> None:
+    def some() -> Iterator[str]:
+        yield from map(str, tones[:3])
+
+    answers = list(model.predict_files(some(), batch_size=2))
+    assert [one.source for one in answers] == [str(path) for path in tones[:3]]
+
+
+def test_no_files_give_no_answers(model: Classifier) -> None:
+    assert list(model.predict_files([])) == []
+    assert list(model.predict_files(iter([]), progress=True)) == []
+
+
+def test_very_many_files_keep_their_order(tmp_path: Path) -> None:
+    """Short and long files take turns, so that readers finish in another order than they began."""
+    model = load(write_model(tmp_path / "model.safetensors", CATEGORIES, width=0.01))
+    short = write(tmp_path / "short.wav", tone(300, 1, 0.1))
+    long = write(tmp_path / "long.flac", np.tile(tone(2000, 2), 60), 44_100)
+    missing = tmp_path / "missing.wav"
+    rng = np.random.default_rng(0)
+    paths = [(short, long, missing)[index] for index in rng.choice(3, 300, p=[0.7, 0.1, 0.2])]
+    known = {path: vector(model.predict(path)) for path in (short, long)}
+    assert np.abs(known[short] - known[long]).max() > 0.01
+    count = 0
+    for path, answer in zip(paths, model.predict_files(paths, batch_size=7), strict=True):
+        count += 1
+        if path == missing:
+            assert answer == Failure(str(missing), "does not exist")
+        else:
+            np.testing.assert_allclose(vector(answer), known[path], atol=1e-5)
+    assert count == 300
+
+
+@pytest.mark.parametrize("name", ["Ärger & Söhne.wav", "鳥の声.wav", "a\u0301 b'\"[x].wav"])
+def test_names_in_any_script(model: Classifier, tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, tone(300, 1))
+    answer = model.predict(path)
+    (listed,) = model.predict_files([path])
+    assert answer.source == listed.source == str(path)
+    np.testing.assert_array_equal(vector(answer), vector(listed))
+
+
+def test_a_batch_size_below_one_is_refused_at_once(model: Classifier) -> None:
+    with pytest.raises(OptionsError) as caught:
+        model.predict_files([], batch_size=0)
+    assert str(caught.value) == "batch_size is 0, at least 1 is wanted"
+
+
+@pytest.mark.parametrize("how", ["head", "events", "both"])
+def test_the_category_is_read_in_three_ways(tmp_path: Path, tones: list[Path], how: str) -> None:
+    path = write_model(tmp_path / "model.safetensors")
+    head = load(path, category_from="head").predict(tones[0])
+    answer = load(path, category_from=how).predict(tones[0])  # type: ignore[arg-type]
+    shares = head.event_probabilities
+    summed = [shares["beep"] + shares["whistle"], shares["buzz"] + shares["hum"]]
+    own = list(head.category_probabilities.values())
+    wanted = {
+        "head": own,
+        "events": summed,
+        "both": [(a + b) / 2 for a, b in zip(own, summed, strict=True)],
+    }[how]
+    found = list(answer.category_probabilities.values())
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    by_hand = read_category(np.array(own), np.array(list(shares.values())), LABELS, how)  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, by_hand, atol=1e-6)
+    assert answer.category == LABELS.categories[int(np.argmax(wanted))]
+    assert answer.event_probabilities == shares
+    assert sum(found) == pytest.approx(1, abs=1e-6)
+
+
+def test_the_model_says_how_its_category_is_read(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "model.safetensors", card={"category_from": "events"})
+    assert load(path).category_from == "events"
+    assert load(path, category_from="both").category_from == "both"
+
+
+def test_an_unknown_way_to_read_the_category(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "model.safetensors")
+    with pytest.raises(OptionsError) as caught:
+        load(path, category_from="tail")  # type: ignore[arg-type]
+    assert str(caught.value) == "category_from is 'tail', not one of head, events, both"
+
+
+@pytest.mark.parametrize("how", ["head", "events", "both"])
+def test_a_model_without_events(tmp_path: Path, tones: list[Path], how: str) -> None:
+    path = write_model(tmp_path / "model.safetensors", CATEGORIES)
+    answer = load(path, category_from=how).predict(tones[0])  # type: ignore[arg-type]
+    assert answer.event is None
+    assert answer.event_probabilities == {}
+    assert sum(answer.category_probabilities.values()) == pytest.approx(1, abs=1e-6)
+    best = answer.top(5)
+    assert [label for label, _ in best] in (["high", "low"], ["low", "high"])
+    assert best[0] == (answer.category, max(answer.category_probabilities.values()))
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("hello")
+    with pytest.raises(ModelFileError, match="is no model file"):
+        load(tmp_path / "model.safetensors")
+
+
+def test_loading_does_not_wait_for_the_training_to_be_imported(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "model.safetensors")
+    code = (
+        "import sys, sonotype; sonotype.load(sys.argv[1]); "
+        "assert 'pytorch_lightning' not in sys.modules and 'sklearn' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True)
+
+
+def test_the_package_offers_load() -> None:
+    assert sonotype.load is load

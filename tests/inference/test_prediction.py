@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from sonotype.inference.prediction import Failure, Prediction
+
+
+def prediction(*, events: bool = True, file_seconds: float = 5.0) -> Prediction:
+    return Prediction(
+        source="a.wav",
+        category="dog",
+        event="bark" if events else None,
+        category_probabilities={"cat": 0.25, "dog": 0.75},
+        event_probabilities={"bark": 0.5, "howl": 0.25, "miaow": 0.25} if events else {},
+        embedding=np.zeros(128, np.float32),
+        attention=(),
+        file_seconds=file_seconds,
+        clip_seconds=5.0,
+    )
+
+
+def test_as_json_values() -> None:
+    assert json.loads(json.dumps(prediction().to_dict(2))) == {
+        "file": "a.wav",
+        "category": "dog",
+        "category_probability": 0.75,
+        "event": "bark",
+        "event_probability": 0.5,
+        "top": [{"label": "bark", "probability": 0.5}, {"label": "howl", "probability": 0.25}],
+        "file_seconds": 5.0,
+        "clip_seconds": 5.0,
+        "error": None,
+    }
+
+
+def test_as_json_values_without_events() -> None:
+    values = prediction(events=False).to_dict()
+    assert (values["event"], values["event_probability"]) == (None, None)
+    assert values["top"] == [
+        {"label": "dog", "probability": 0.75},
+        {"label": "cat", "probability": 0.25},
+    ]
+
+
+def test_a_failure_has_the_same_keys_in_the_same_order() -> None:
+    values = Failure("b.wav", "is empty").to_dict()
+    assert list(values) == list(prediction().to_dict())
+    assert {name: value for name, value in values.items() if value} == {
+        "file": "b.wav",
+        "error": "is empty",
+    }
+    assert values["top"] == []
+
+
+def test_equal_shares_keep_the_models_order() -> None:
+    assert [label for label, _ in prediction().top(3)] == ["bark", "howl", "miaow"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "partly"), [(0.1, False), (5.0, False), (5.04, False), (5.06, True), (600, True)]
+)
+def test_partly_heard(seconds: float, partly: bool) -> None:
+    """The padding that encoders add is not worth a word."""
+    assert prediction(file_seconds=seconds).partly_heard is partly

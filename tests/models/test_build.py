@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sonotype.audio.clip import ClipFormat
+from sonotype.config import SystemOptions
+from sonotype.errors import OptionsError
+from sonotype.models.build import build_system, clip_format
+from sonotype.models.mobilenet import MobileNet
+from sonotype.models.systems import JoinedAttention, MaxOnly, SeparateAttention
+from sonotype.types import Labels
+
+LABELS = Labels(("a", "b", "c"), ("d", "e"), (0, 1))
+
+
+def options(**changes: object) -> SystemOptions:
+    return SystemOptions(**{"backbone": "mn01", "width": 0.125, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling"),
+    [
+        ("cbir_1", JoinedAttention),
+        ("cbir_2", SeparateAttention),
+        ("cbir_3", JoinedAttention),
+        ("cbir_4", MaxOnly),
+    ],
+)
+def test_each_name_gives_its_system(name: str, pooling: type) -> None:
+    system = build_system(options(system=name), LABELS)
+    assert type(system.pooling) is pooling
+    assert (system.category.out_features, system.event.out_features) == (3, 2)
+    assert (system.branch_2 is None) == (name == "cbir_4")
+
+
+def test_without_events_there_is_no_event_head() -> None:
+    assert build_system(options(), Labels(("a", "b"))).event is None
+
+
+def test_options_reach_the_network() -> None:
+    system = build_system(
+        options(
+            system="cbir_2",
+            width=0.25,
+            adapters=(3, 1, 3),
+            softmax_over="positions",
+            unfreeze_from=2,
+            dropout=0.5,
+        ),
+        LABELS,
+    )
+    assert system.branch_2.channels == 128
+    assert system.adapters == (1, 3)
+    assert [attention.softmax_over for attention in system.pooling.attentions] == ["positions"] * 2
+    assert system.unfreeze_from == 2
+    assert (system.embedding[3].p, system.pooling.attentions[0].finish[2].p) == (0.5, 0.5)
+    only = build_system(options(system="cbir_4", unfreeze_from=3, dropout=0.4), LABELS)
+    assert (only.unfreeze_from, only.embedding[3].p) == (3, 0.4)
+    scratch = build_system(options(system="cbir_4", backbone="none", width=0.25), LABELS)
+    assert scratch.branch_1.channels == (16, 32, 64, 128)
+
+
+@pytest.mark.parametrize("adapters", [(), (0,)])
+def test_zero_stands_for_no_adapter(adapters: tuple[int, ...]) -> None:
+    assert build_system(options(adapters=adapters), LABELS).adapters == ()
+
+
+def test_zero_keeps_all_of_branch_1_frozen() -> None:
+    system = build_system(options(unfreeze_from=0), LABELS)
+    assert not any(parameter.requires_grad for parameter in system.branch_1.parameters())
+
+
+def test_a_given_backbone_is_taken_in() -> None:
+    backbone = MobileNet(width=0.1)
+    weights = [parameter.clone() for parameter in backbone.parameters()]
+    for name in ("cbir_1", "cbir_4"):
+        system = build_system(options(system=name), LABELS, backbone)
+        assert system.branch_1 is backbone
+    assert all(map(torch.equal, weights, backbone.parameters()))
+
+
+def test_an_unknown_backbone() -> None:
+    with pytest.raises(OptionsError) as caught:
+        build_system(options(backbone="mn03"), LABELS)
+    assert str(caught.value) == (
+        "backbone is 'mn03', not one of vggish, mn01, mn02, mn04, mn05, mn10, mn20, mn30, mn40, "
+        "none"
+    )
+
+
+def test_the_format_of_its_clips() -> None:
+    chosen = options(seconds=2.5, pad="repeat", cut="centre", trim=True)
+    form = clip_format(chosen, build_system(chosen, LABELS))
+    assert form == ClipFormat(32_000, 2.5, "repeat", "centre", True)
+    usual = options(backbone="vggish")
+    assert clip_format(usual, build_system(usual, LABELS)) == ClipFormat(16_000)

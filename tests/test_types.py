@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from sonotype.types import NO_EVENT, Clip, Labels
+
+
+def clip(category: str, event: str | None = None, name: str = "a.wav") -> Clip:
+    return Clip(Path(name), category, event, group=name, fold=None)
+
+
+CLIPS = [clip("rain", "drip"), clip("dog", "howl"), clip("dog", "bark"), clip("dog"), clip("bird")]
+
+
+def test_labels_are_sorted_and_know_their_categories() -> None:
+    labels = Labels.of(CLIPS)
+    assert labels == Labels(("bird", "dog", "rain"), ("bark", "drip", "howl"), (1, 2, 1))
+    assert labels == Labels.of(iter(reversed(CLIPS)))
+
+
+def test_clips_without_events_have_categories_alone() -> None:
+    assert Labels.of([clip("b"), clip("a")]) == Labels(("a", "b"), (), ())
+    assert Labels.of([]) == Labels(())
+
+
+def test_indices_of_a_clip() -> None:
+    labels = Labels.of(CLIPS)
+    assert [labels.category_index(one) for one in CLIPS] == [2, 1, 1, 1, 0]
+    assert [labels.event_index(one) for one in CLIPS] == [1, 2, 0, NO_EVENT, NO_EVENT]
+    assert NO_EVENT == -1
+
+
+def test_labels_that_a_model_lacks() -> None:
+    labels = Labels.of(CLIPS)
+    with pytest.raises(KeyError, match="cat"):
+        labels.category_index(clip("cat"))
+    with pytest.raises(KeyError, match="meow"):
+        labels.event_index(clip("dog", "meow"))
+
+
+@pytest.mark.parametrize("value", [clip("dog"), Labels(("dog",))])
+def test_nothing_can_be_changed_later(value: object) -> None:
+    for field in dataclasses.fields(value):  # type: ignore[arg-type]
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, field.name, None)
+
+
+def test_equal_labels_are_equal_whatever_was_looked_up() -> None:
+    used, fresh = Labels.of(CLIPS), Labels.of(CLIPS)
+    used.category_index(CLIPS[0])
+    assert used == fresh
+    assert hash(used) == hash(fresh)
