@@ -68,8 +68,8 @@ Now your own sounds: a folder with one folder of recordings for each class.
   .venv/bin/sonotype train recordings --out runs/first
   .venv/bin/sonotype predict runs/first/model.safetensors new_sound.wav
 
-The second line downloads a small pretrained network (mn04, 4 MB) on its first run. Such a network
-is what makes a small folder of recordings enough.""")
+The second line downloads a small pretrained network (mn04, 4 MB) on its first
+run. Such a network is what makes a small folder of recordings enough.""")
     return 0
 
 

@@ -97,7 +97,7 @@ def attention(
     """Attention pooling of one map ``[channels, time, frequency]``, before the batch norm.
 
     ``value`` and ``score`` are weight and bias of the two linear layers. Gives the pooled vector
-    and the weight of each position, averaged over features.
+    and each position's share in it.
     """
     x = np.asarray(x, dtype=np.float64)
     (value_weight, value_bias), (score_weight, score_bias) = (
@@ -119,8 +119,8 @@ def attention(
     pooled = sum(weights[place] / total * values[place] for place in places)
     where = np.zeros((times, frequencies))
     for place in places:
-        where[place] = (weights[place] / total).mean()
-    return np.asarray(pooled), where
+        where[place] = np.abs(weights[place] / total * values[place]).sum()
+    return np.asarray(pooled), where / where.sum()
 
 
 def global_maximum(x: npt.ArrayLike) -> tuple[Array, Array]:

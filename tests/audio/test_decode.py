@@ -504,3 +504,8 @@ def test_real_clips_are_read_whole(assets: Path) -> None:
         assert len(sound.samples) == pytest.approx(sound.file_seconds * 16_000, abs=1)
         assert 1 < sound.file_seconds < 10
         assert 1e-4 < np.abs(sound.samples).max() < 2
+
+
+def test_integers_of_64_bits_are_refused_since_their_range_is_unknown() -> None:
+    with pytest.raises(AudioError, match="has int64 values of unknown range; give int16 or floats"):
+        from_array(np.array([1, 2, 3]), 8000)

@@ -20,6 +20,7 @@ from sonotype.audio.clip import ClipFormat
 from sonotype.config import SystemOptions, TrainOptions, resolve
 from sonotype.data.folder import read_folder
 from sonotype.data.waveforms import Waveforms
+from sonotype.device import device_of
 from sonotype.errors import (
     DataError,
     MissingExtraError,
@@ -31,7 +32,7 @@ from sonotype.inference import classifier as classifier_room
 from sonotype.models.mobilenet import MobileNet
 from sonotype.training import fit as fit_room
 from sonotype.training import run as run_room
-from sonotype.training.fit import augmentation, device_of, read_history
+from sonotype.training.fit import augmentation, read_history
 from sonotype.training.run import RunOptions, TrainResult, train
 
 
@@ -66,9 +67,10 @@ def test_a_run_leaves_everything_where_the_docs_say(run: TrainResult) -> None:
         "scores.json",
         "scores.txt",
         "split.csv",
+        "training.csv",
         "training/best.ckpt",
         "training/last.ckpt",
-        "training/log/metrics.csv",
+        "training/log/part_1/metrics.csv",
     }
 
 
@@ -276,7 +278,7 @@ def test_a_transform_is_needed_again_to_go_on(tones: Path, tmp_path: Path) -> No
 
     train(tones, tmp_path / "run", transform=louder, **SMALL | {"epochs": 1})
     (tmp_path / "run" / "scores.json").unlink()
-    with pytest.raises(OptionsError, match="was trained with the transform .*louder"):
+    with pytest.raises(OptionsError, match=r"was trained with the transform .*louder"):
         train(None, tmp_path / "run", resume=True)
     assert train(None, tmp_path / "run", resume=True, transform=louder).best_epoch == 1
 

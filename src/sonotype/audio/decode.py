@@ -127,6 +127,11 @@ def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = N
         raise AudioError(
             "<array>", f"has shape {array.shape}: [samples, channels] is wanted, transpose it"
         )
+    if array.dtype.kind == "i" and array.dtype.itemsize > 4:
+        # Nobody records 64 bits: these are narrower samples in a default integer type.
+        raise AudioError(
+            "<array>", f"has {array.dtype} values of unknown range; give int16 or floats"
+        )
     if array.dtype.kind == "i":
         array = array / np.float32(-float(np.iinfo(array.dtype).min))
     elif array.dtype.kind != "f":

@@ -57,7 +57,7 @@ KNOWN: tuple[KnownSet, ...] = (
         what="synthetic sounds for demos and tests",
         clips="any",
         size="made here",
-        licence="none",
+        licence="CC0-1.0",
         address="",
         citation="",
     ),

@@ -41,7 +41,7 @@ def publish(
             plot_confusion(head, plots / f"{name}_confusion.png", _title(name, scores))
             plot_per_class(head, plots / f"{name}_f1.png", _title(name, scores))
     if history:
-        plot_history(history, plots / "training.png", title="training")
+        plot_history(history, plots / "training.png", title=_title("training", scores))
     # Last of all: where this file is, the scoring is done.
     write_text(folder / "scores.json", json.dumps(scores_to_json(scores), indent=1) + "\n")
     return report

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from sonotype.audio.clip import ClipFormat, read_for_clip, shape_clip
-from sonotype.audio.decode import Samples, Sound, from_array
+from sonotype.audio.decode import Samples, Sound, from_array, read
 from sonotype.audio.length import cut_offset
 from sonotype.errors import AudioError, OptionsError
 from sonotype.inference.prediction import Array, Failure, Prediction
@@ -74,7 +74,10 @@ class Classifier:
             if sample_rate is not None:
                 raise OptionsError("sample_rate goes with an array; a file knows its own")
             name = "<bytes>" if isinstance(source, bytes) else str(source)
-            sound = read_for_clip(source, self.form)
+            if isinstance(source, bytes):  # there is no rest of a file to leave unread
+                sound = _take_for_clip(read(source), self.form)
+            else:
+                sound = read_for_clip(source, self.form)
         else:
             if sample_rate is None:
                 raise OptionsError("an array needs its sample_rate: predict(samples, 44100)")

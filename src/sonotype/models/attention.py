@@ -11,6 +11,10 @@ channels compete for a position and a position may count little in all of them.
 ``softmax_over="positions"``, the textbook's: a_c is a softmax over positions in each channel. It
 already sums to one.
 
+Where the network listened is told by what each position brings, ``sum_c |a_c(p) v_c(p)|`` with
+normalised weights, as a share of all positions. The weights alone would not tell: those of the
+authors' form sum to one over channels at every position, and so look alike everywhere.
+
 Kong et al., "Audio set classification with attention model" (2018), the paper's reference [1].
 """
 
@@ -24,6 +28,7 @@ from torch import Tensor, nn
 SoftmaxOver = Literal["channels", "positions"]
 SOFTMAX_OVER: tuple[SoftmaxOver, ...] = get_args(SoftmaxOver)
 CLIP = 1e-7
+TINY = 1e-30
 
 
 class AttentionPooling(nn.Module):
@@ -37,7 +42,7 @@ class AttentionPooling(nn.Module):
 
     Shape:
         ``[batch, channels, time, frequency] -> [batch, features], [batch, time, frequency]``; the
-        second is the weight of each position, averaged over channels, and sums to 1.
+        second is each position's share in what was pooled, and sums to 1.
 
     """
 
@@ -62,10 +67,10 @@ class AttentionPooling(nn.Module):
         """Pooled vector and where it came from."""
         time, frequency = x.shape[2:]
         positions = x.flatten(2).transpose(1, 2)  # [batch, time * frequency, channels]
-        weight = self.weights(self.score(positions))
-        pooled = (weight * self.value(positions)).sum(1)
-        where = weight.mean(2).view(-1, time, frequency)
-        return self.finish(pooled), where
+        parts = self.weights(self.score(positions)) * self.value(positions)
+        share = parts.detach().abs().sum(2)
+        where = share / share.sum(1, keepdim=True).clamp_min(TINY)
+        return self.finish(parts.sum(1)), where.view(-1, time, frequency)
 
     def weights(self, score: Tensor) -> Tensor:
         """``[batch, positions, features]`` scores to weights that sum to 1 over positions."""

@@ -153,8 +153,9 @@ class System(nn.Module):
         )
         self.category = nn.Linear(EMBEDDING, categories)
         self.event = nn.Linear(EMBEDDING, events) if events else None
-        for block in self.frozen_blocks():
-            block.requires_grad_(False)
+        branch_1.requires_grad_(False)
+        for block in list(branch_1.blocks)[unfreeze_from - 1 :]:
+            block.requires_grad_(True)
         self.train()
 
     def frozen_blocks(self) -> list[nn.Module]:

@@ -28,7 +28,8 @@ from sonotype.audio.clip import ClipFormat
 from sonotype.config import TrainOptions
 from sonotype.data.augment import Mixing
 from sonotype.data.waveforms import Augmentation, Transform, Waveforms
-from sonotype.errors import MissingExtraError, OptionsError, SonotypeError
+from sonotype.device import device_of
+from sonotype.errors import MissingExtraError, SonotypeError
 from sonotype.models.systems import System
 from sonotype.training.batches import (
     Batch,
@@ -133,21 +134,6 @@ def augmentation(options: TrainOptions, transform: Transform | None = None) -> A
     )
 
 
-def device_of(name: str) -> torch.device:
-    """The device that a ``--device`` stands for.
-
-    Raises:
-        OptionsError: it is not there.
-    """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next((kind for kind, found in there.items() if found), "cpu"))
-    if not there.get(name, name == "cpu"):
-        found = ["cpu", *(kind for kind, here in there.items() if here)]
-        raise OptionsError(f"device {name} is not there; this machine has {', '.join(found)}")
-    return torch.device(name)
-
-
 def _loaders(
     system: System,
     form: ClipFormat,
@@ -243,7 +229,9 @@ def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> p
 
 
 def _loggers(folder: Path, options: TrainOptions) -> list[Logger]:
-    loggers: list[Logger] = [CSVLogger(folder, name="log", version="")]
+    # One part for each sitting: Lightning empties a folder that it logged to before.
+    part = f"part_{_sittings(folder) + 1}"
+    loggers: list[Logger] = [CSVLogger(folder, name="log", version=part)]
     if options.tensorboard:
         try:
             from pytorch_lightning.loggers import TensorBoardLogger
@@ -339,10 +327,21 @@ def _filtered() -> Iterator[None]:
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """The CSV log of a training as rows, epochs counted from 1; empty where there is none."""
-    path = folder / "log" / "metrics.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    return [row | {"epoch": int(row["epoch"]) + 1} for row in rows]
+    """Losses and scores of a training, a row an epoch, counted from 1; empty where none are.
+
+    What a sitting logged after the checkpoint that the next one started from counts no more.
+    """
+    epochs: dict[int, dict[str, Any]] = {}
+    for number in range(1, _sittings(folder) + 1):
+        path = folder / "log" / f"part_{number}" / "metrics.csv"
+        with path.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                epoch = int(row["epoch"]) + 1
+                known = {name: value for name, value in row.items() if value and name != "step"}
+                epochs[epoch] = epochs.get(epoch, {}) | known | {"epoch": epoch}
+    return [epochs[epoch] for epoch in sorted(epochs)]
+
+
+def _sittings(folder: Path) -> int:
+    """How many parts a training's log has."""
+    return len(list((folder / "log").glob("part_*/metrics.csv")))

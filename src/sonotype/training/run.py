@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from sonotype import __version__
@@ -36,6 +37,7 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.source import SourceOptions, open_source
 from sonotype.data.splits import Split, split
 from sonotype.data.waveforms import Transform
+from sonotype.device import device_of
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.answers import save_answers
 from sonotype.evaluation.publish import publish
@@ -48,7 +50,7 @@ from sonotype.models.model_file import ModelCard, save_model
 from sonotype.models.summary import summarise
 from sonotype.models.systems import System
 from sonotype.training.callbacks import Say
-from sonotype.training.fit import FitResult, device_of, fit, read_history
+from sonotype.training.fit import FitResult, fit, read_history
 from sonotype.types import Labels
 from sonotype.weights.backbone import load_backbone
 
@@ -266,7 +268,9 @@ def _score_once(
     values = scores_to_json(scores)
     save_model(folder / MODEL, system, dataclasses.replace(card, scores=values))
     save_answers(answers, folder / ANSWERS)
-    report = publish(scores, answers, folder, history=read_history(folder / "training"))
+    history = read_history(folder / "training")
+    pd.DataFrame(history).to_csv(folder / "training.csv", index=False)
+    report = publish(scores, answers, folder, history=history)
     return TrainResult(
         folder, folder / MODEL, values, report, result.best_epoch, result.best_score, False
     )
