@@ -334,9 +334,12 @@ def test_extras() -> None:
     assert sorted(named) == sorted(project["optional-dependencies"])
 
 
-def test_figures_have_their_place() -> None:
+def test_every_figure_stands_in_its_interval() -> None:
     part = section(ROOT / "README.md", "Measured")
-    assert part.index("<!-- figures -->") < part.index("|") < part.index("<!-- /figures -->")
+    figures = re.findall(r"(0\.\d{3}) \[(0\.\d{3}), (0\.\d{3})\]", part)
+    rows = [line for line in part.splitlines() if line.startswith("| `cbir")]
+    assert len(figures) == 2 * len(rows) > 0
+    assert all(float(low) < float(value) < float(high) for value, low, high in figures)
 
 
 def test_rooms_are_those_of_the_source() -> None:

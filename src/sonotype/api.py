@@ -21,6 +21,15 @@ from sonotype.evaluation.scores import Scores, score
 from sonotype.inference.classifier import Classifier, load
 from sonotype.readout import CategoryFrom
 
+SEEN_NOTE = (
+    "these are the very recordings that the model was trained on: it knows most of them, and "
+    "scores lower on what is new to it"
+)
+SEEN_FOLDS_NOTE = (
+    "folds of the very source that the model was trained on: only those that it was tested on "
+    "are new to it"
+)
+
 
 def evaluate(
     model: str | Path | Classifier,
@@ -54,10 +63,13 @@ def evaluate(
     classifier = (
         model if isinstance(model, Classifier) else load(model, device=str(device_of(device)))
     )
-    manifest = _only(open_source(data, options, purpose="evaluation"), folds)
+    source_of_all = open_source(data, options, purpose="evaluation")
+    manifest = _only(source_of_all, folds)
     answers = answer(classifier, manifest, progress=progress)
     how = category_from or classifier.category_from
-    notes = (SYNTHETIC_NOTE,) if manifest.synthetic else ()
+    notes = [SYNTHETIC_NOTE] if manifest.synthetic else []
+    if source_of_all.fingerprint() == classifier.card.training.get("fingerprint"):
+        notes.append(SEEN_FOLDS_NOTE if folds else SEEN_NOTE)
     scores = score(answers, category_from=how, notes=notes)
     if out is not None:
         publish(scores, answers, Path(out))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from sonotype.audio.decode import Samples, Sound, read, seconds_of
+from sonotype.audio.decode import Samples, Sound, from_array, read, seconds_of
 from sonotype.audio.length import Cut, Pad, cut_offset, fit_length, trim_silence
 
 
@@ -57,13 +57,28 @@ def read_for_clip(
     """Decode as much of a file as a clip needs: all of it only where silence is to be trimmed."""
     if form.trim:
         return read(path, sample_rate=form.sample_rate)
-    start = 0.0
-    if form.cut != "front" and not isinstance(path, bytes):
-        surplus = round((seconds_of(path) - form.seconds) * form.sample_rate)
-        start = cut_offset(max(surplus, 0), form.cut, rng) / form.sample_rate
-    elif form.cut != "front":
-        return read(path, sample_rate=form.sample_rate)
+    start = 0.0 if form.cut == "front" else _start(seconds_of(path), form, rng)
     return read(path, sample_rate=form.sample_rate, start=start, duration=form.seconds)
+
+
+def take_for_clip(sound: Sound, form: ClipFormat) -> Sound:
+    """What :func:`read_for_clip` makes of a file that holds these samples, to the last digit.
+
+    So it cuts before it resamples: the other way round gives other samples near the cut.
+    """
+    samples, rate = sound.samples, sound.sample_rate
+    if not form.trim:
+        start = 0.0 if form.cut == "front" else _start(sound.file_seconds, form)
+        first = round(start * rate)
+        samples = samples[first : first + round(form.seconds * rate)]
+    part = from_array(samples, rate, sample_rate=form.sample_rate)
+    return replace(part, file_seconds=sound.file_seconds)
+
+
+def _start(seconds: float, form: ClipFormat, rng: np.random.Generator | None = None) -> float:
+    """Where in a recording of so many seconds the part that stays begins."""
+    surplus = round((seconds - form.seconds) * form.sample_rate)
+    return cut_offset(max(surplus, 0), form.cut, rng) / form.sample_rate
 
 
 def shape_clip(sound: Sound, form: ClipFormat, rng: np.random.Generator | None = None) -> Samples:

@@ -144,14 +144,15 @@ def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = N
     )
 
 
-def seconds_of(path: str | Path) -> float:
-    """Length of a sound file in seconds, from its header.
+def seconds_of(source: str | Path | bytes) -> float:
+    """Length of a sound file, or of the bytes of one, in seconds, from its header.
 
     Raises:
         AudioError: as for :func:`read`.
 
     """
-    with _opened(path, str(path)) as file:
+    name = "<bytes>" if isinstance(source, bytes) else str(source)
+    with _opened(source, name) as file:
         return float(file.frames / file.samplerate)
 
 

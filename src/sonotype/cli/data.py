@@ -25,6 +25,7 @@ WIDTH = 80
 app = typer.Typer(
     name="data",
     help="List and get the known data sets, and check one of your own.",
+    epilog="Example: sonotype data check recordings",
     no_args_is_help=True,
 )
 

@@ -63,8 +63,7 @@ def _figures(card: ModelCard) -> str:
     from sonotype.evaluation.report import render
     from sonotype.evaluation.scores import scores_from_json
 
-    report = render(scores_from_json(card.scores))
-    return report.partition("\n\ncategories, worst first")[0]
+    return render(scores_from_json(card.scores), classes=0, confusions=0)
 
 
 def _entry(name: str, text: str) -> str:

@@ -127,6 +127,8 @@ def _present(head: HeadScores) -> int:
 
 
 def _classes(name: str, head: HeadScores, most: int) -> Iterator[str]:
+    if not most:
+        return
     ranked = sorted(
         (one for one in head.per_class if one.support),
         key=lambda one: (one.f1, one.recall, -one.support, one.label),
@@ -156,7 +158,7 @@ def _confusions(name: str, head: HeadScores, most: int) -> Iterator[str]:
         for other, count in enumerate(row)
         if count and other != true
     ]
-    if not pairs:
+    if not (pairs and most):
         return
     pairs.sort(key=lambda pair: (-pair[0], support[pair[1]], pair[1], pair[2]))
     mistakes = sum(count for count, _, _ in pairs)

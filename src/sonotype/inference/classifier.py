@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -12,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sonotype.audio.clip import ClipFormat, read_for_clip, shape_clip
-from sonotype.audio.decode import Samples, Sound, from_array, read
-from sonotype.audio.length import cut_offset
+from sonotype.audio.clip import read_for_clip, shape_clip, take_for_clip
+from sonotype.audio.decode import Samples, Sound, from_array
 from sonotype.errors import AudioError, OptionsError
 from sonotype.inference.prediction import Array, Failure, Prediction
 from sonotype.models.build import clip_format
@@ -74,15 +72,12 @@ class Classifier:
             if sample_rate is not None:
                 raise OptionsError("sample_rate goes with an array; a file knows its own")
             name = "<bytes>" if isinstance(source, bytes) else str(source)
-            if isinstance(source, bytes):  # there is no rest of a file to leave unread
-                sound = _take_for_clip(read(source), self.form)
-            else:
-                sound = read_for_clip(source, self.form)
+            sound = read_for_clip(source, self.form)
         else:
             if sample_rate is None:
                 raise OptionsError("an array needs its sample_rate: predict(samples, 44100)")
             name = "<array>"
-            sound = _take_for_clip(from_array(source, sample_rate), self.form)
+            sound = take_for_clip(from_array(source, sample_rate), self.form)
         return self._predictions([name], [sound])[0]
 
     def predict_files(
@@ -187,23 +182,6 @@ def load(
     """
     system, card = load_model(path)
     return Classifier(system, card, device=device, category_from=category_from)
-
-
-def _take_for_clip(sound: Sound, form: ClipFormat) -> Sound:
-    """What :func:`read_for_clip` decodes of a file with these samples, resampled as it does it.
-
-    To resample first and cut then would give other samples near the cut.
-    """
-    samples, rate = sound.samples, sound.sample_rate
-    if not form.trim:
-        start = 0.0
-        if form.cut != "front":
-            surplus = round((sound.file_seconds - form.seconds) * form.sample_rate)
-            start = cut_offset(max(surplus, 0), form.cut) / form.sample_rate
-        first = round(start * rate)
-        samples = samples[first : first + round(form.seconds * rate)]
-    part = from_array(samples, rate, sample_rate=form.sample_rate)
-    return replace(part, file_seconds=sound.file_seconds)
 
 
 def _named(names: Sequence[str], values: npt.NDArray[np.floating]) -> dict[str, float]:

@@ -43,9 +43,8 @@ class Summary:
         for part in (*self.parts, self.total):
             million = f"{part.multiply_adds / 1e6:,.1f} M"
             lines.append(f"{part.name:<14}{part.parameters:>14,}{part.frozen:>14,}{million:>18}")
-        lines.append(
-            f"multiply-adds are those of one clip of {self.seconds:g} s, Fourier transforms left out"
-        )
+        clip = f"one clip of {self.seconds:g} s"
+        lines.append(f"multiply-adds are those of {clip}, Fourier transforms left out")
         return "\n".join(lines)
 
 
