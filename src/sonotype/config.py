@@ -76,7 +76,9 @@ class TrainOptions:
     shift: float | None = option(None, "Largest circular shift in seconds", low=0)
     gain: float | None = option(None, "Largest change of level in dB", low=0)
     variants: int | None = option(
-        None, "Shifted and amplified versions of a clip; 0: fresh in each epoch", low=0
+        None,
+        "Versions of a clip, shifted and amplified, the first as recorded; 0: new in each epoch",
+        low=0,
     )
     mix_same_class: bool | None = option(
         None, "Mix two clips of a class, fresh in each epoch (CBIR_3's augmentation)"
@@ -109,7 +111,7 @@ RECIPES: dict[Recipe, dict[str, Any]] = {
         "frequency_mask": 0.0,
         "shift": 0.0,
         "gain": 0.0,
-        "variants": 1,
+        "variants": 0,
     },
     "modern": {
         "epochs": 40,

@@ -36,7 +36,7 @@ class AudioError(SonotypeError):
         self.cause = cause
 
     def __reduce__(self) -> tuple[type[AudioError], tuple[str, str]]:
-        # Errors cross process borders from loading workers; the default would pass one argument.
+        # Errors come back from loading processes; the default would pass one argument, the text.
         return type(self), (self.source, self.cause)
 
 
@@ -79,6 +79,12 @@ class ModelFileError(SonotypeError):
     """A model file that is refused: truncated, tampered with, foreign, or from a newer version."""
 
     exit_code = 6
+
+
+class StoppedError(SonotypeError):
+    """Ctrl-C came before there was anything to keep."""
+
+    exit_code = 130
 
 
 class MissingExtraError(SonotypeError):

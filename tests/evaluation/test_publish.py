@@ -9,7 +9,8 @@ import pytest
 
 from sonotype.errors import OptionsError
 from sonotype.evaluation.answers import Answers
-from sonotype.evaluation.publish import publish, write_text
+from sonotype.evaluation.files import write_text
+from sonotype.evaluation.publish import publish
 from sonotype.evaluation.report import render
 from sonotype.evaluation.run import SYNTHETIC_NOTE
 from sonotype.evaluation.scores import Scores, score, scores_from_json

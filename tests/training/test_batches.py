@@ -144,6 +144,22 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
     assert list((tmp_path / "maps").iterdir()) == []
 
 
+def test_a_fault_comes_back_whole_from_a_loading_process(
+    clips: tuple[Clip, ...], tmp_path: Path
+) -> None:
+    gone = Clip(tmp_path / "gone.wav", "low", "hum", "g", None)
+    source = LabelledWaveforms(Waveforms([gone], ClipFormat(RATE, 0.5)), Labels.of(clips))
+    batch = next(iter(loader(source, 1, shuffle=False, workers=1)))
+    assert str(batch["fault"]) == f"{tmp_path / 'gone.wav'}: does not exist"
+
+
+def test_cached_maps_are_sent_to_no_process(clips: tuple[Clip, ...], tmp_path: Path) -> None:
+    cache = StageCache(tmp_path / "maps", Waveforms(clips, ClipFormat(32_000, 1.0)), "id")
+    assert (
+        loader(LabelledMaps(cache, Labels.of(clips)), 4, shuffle=True, workers=2).num_workers == 0
+    )
+
+
 def test_loading_processes_hear_the_same(clips: tuple[Clip, ...]) -> None:
     waveforms = Waveforms(
         clips, ClipFormat(RATE, seconds=0.5), Augmentation(shift=0.2, gain=6, variants=0), seed=3

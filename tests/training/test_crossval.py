@@ -275,3 +275,20 @@ def test_an_interrupted_fold_ends_it_and_is_gone_on_with(
     assert calls == ["fold_1", "fold_2", "fold_2"]
     assert not result.interrupted
     assert len(result.scores["folds"]["names"]) == 2
+
+
+def test_the_same_sounds_in_other_folds_are_refused(tones: Path, tmp_path: Path) -> None:
+    table = with_folds(tones, tmp_path / "table.csv", folds=3)
+    sonotype.crossval(table, tmp_path / "out", **OPTIONS)
+    rows = table.read_text().splitlines()
+    first, second = (rows[number].rpartition(",") for number in (1, 2))
+    rows[1], rows[2] = f"{first[0]},{second[2]}", f"{second[0]},{first[2]}"
+    table.write_text("\n".join(rows) + "\n")
+    with pytest.raises(OptionsError, match="holds a cross-validation with other data; name anothe"):
+        sonotype.crossval(table, tmp_path / "out", **OPTIONS)
+
+
+def test_a_transform_is_part_of_what_is_claimed(finished: Any, tones: Path) -> None:
+    out, _, _ = finished
+    with pytest.raises(OptionsError, match="with other transform; name another --out"):
+        sonotype.crossval(tones, out, folds=3, transform=lambda x, _: x, **OPTIONS)

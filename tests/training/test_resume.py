@@ -122,7 +122,11 @@ def test_ctrl_c_leaves_a_usable_model_and_a_run_to_go_on_with(tones: Path, tmp_p
     assert sum(answer.event_probabilities.values()) == pytest.approx(1, abs=1e-5)
     assert model.card.training["interrupted"] is True
     assert model.card.scores == {}, "the test part must not have been read"
-    assert (tmp_path / "run" / "training" / "last.ckpt").exists()
+    config = tmp_path / "run" / "config.json"
+    config.write_text(config.read_text().replace('"epochs": 4000', '"epochs": 5'))
+    finished = sonotype.train(None, tmp_path / "run", resume=True)
+    assert not finished.interrupted
+    assert finished.scores["category"]["n"] == 6
 
 
 def test_resuming_takes_no_options(uninterrupted: Path) -> None:
@@ -149,6 +153,61 @@ def test_a_folder_with_other_things_is_not_used(tones: Path, tmp_path: Path) -> 
 def test_resuming_nothing_says_so(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match=r"holds no run to go on with \(config\.json is missing"):
         sonotype.train(None, tmp_path, resume=True)
+
+
+def test_a_moved_run_goes_on_to_the_same_weights(
+    tones: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    killed = start(tones, tmp_path / "here", OPTIONS)
+    wait_for(killed, "epoch   4/6")
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    (tmp_path / "here").rename(tmp_path / "there")
+    sonotype.train(None, tmp_path / "there", resume=True)
+    same_weights(tmp_path / "there", uninterrupted)
+
+
+def test_a_finished_training_is_only_scored_again(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = OPTIONS | {"epochs": 30, "patience": 2}
+    sonotype.train(tones, tmp_path / "run", **options)
+    before = load_file(tmp_path / "run" / "model.safetensors")
+    for name in ("scores.json", "model.safetensors"):
+        (tmp_path / "run" / name).unlink()
+    monkeypatch.setattr("sonotype.training.fit._run", None)  # would be called to train on
+    sonotype.train(None, tmp_path / "run", resume=True)
+    after = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_cbir_3_with_loading_processes_goes_on_to_the_same_weights(
+    tones: Path, tmp_path: Path
+) -> None:
+    options = OPTIONS | {"system": "cbir_3", "workers": 1, "epochs": 3}
+    sonotype.train(tones, tmp_path / "whole", **options | {"workers": 0})
+    killed = start(tones, tmp_path / "killed", options)
+    wait_for(killed, "epoch   2/3")
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    sonotype.train(None, tmp_path / "killed", resume=True)
+    same_weights(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_resuming_takes_no_data(tones: Path, uninterrupted: Path) -> None:
+    with pytest.raises(OptionsError, match="resuming takes the data from the run; leave them out"):
+        sonotype.train(tones, uninterrupted, resume=True)
+
+
+def test_resuming_on_other_names_or_groups_is_refused(tmp_path: Path) -> None:
+    tones = write_tones(tmp_path / "tones")
+    killed = start(tones, tmp_path / "run", OPTIONS)
+    wait_for(killed, "epoch   1/6")
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    (tones / "low" / "hum" / "hum_0.wav").rename(tones / "low" / "hum" / "zzz.wav")
+    with pytest.raises(OptionsError, match=r"would be parted otherwise than in .*split\.csv"):
+        sonotype.train(None, tmp_path / "run", resume=True)
 
 
 def test_resuming_on_changed_data_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import logging
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +29,12 @@ from sonotype.errors import (
     MissingExtraError,
     OptionsError,
     SonotypeError,
+    StoppedError,
     WeightsError,
 )
 from sonotype.inference import classifier as classifier_room
 from sonotype.models.mobilenet import MobileNet
+from sonotype.models.systems import cbir_2
 from sonotype.training import fit as fit_room
 from sonotype.training import run as run_room
 from sonotype.training.fit import augmentation, read_history
@@ -69,6 +74,7 @@ def test_a_run_leaves_everything_where_the_docs_say(run: TrainResult) -> None:
         "split.csv",
         "training.csv",
         "training/best.ckpt",
+        "training/done.json",
         "training/last.ckpt",
         "training/log/part_1/metrics.csv",
     }
@@ -120,6 +126,13 @@ def test_the_test_part_is_read_once_and_never_augmented(
     augmented: set[str] = set()
     ask = classifier_room.Classifier.predict_files
     draw = Waveforms._drawn
+    read, learnt_from = Waveforms._read, set()
+
+    def noted(self: Any, path: Path, *arguments: Any) -> Any:
+        learnt_from.add(str(path))
+        return read(self, path, *arguments)
+
+    monkeypatch.setattr(Waveforms, "_read", noted)
 
     def asked(self: Any, paths: Any, **options: Any) -> Any:
         answered.append(sorted(map(str, paths)))
@@ -135,6 +148,7 @@ def test_the_test_part_is_read_once_and_never_augmented(
     parts = parts_of(result)
     assert answered == [sorted(row["path"] for row in parts["test"])]
     assert augmented == {row["path"] for row in parts["train"]}
+    assert learnt_from == {row["path"] for row in parts["train"] + parts["val"]}
 
 
 def test_frozen_means_frozen_through_a_whole_training(
@@ -195,7 +209,44 @@ def test_early_stopping_ends_a_training_that_does_not_rise(tones: Path, tmp_path
 
 def test_class_weights_and_mixed_precision_run(tones: Path, tmp_path: Path) -> None:
     options = SMALL | {"class_weights": True, "precision": "bf16-mixed", "variants": 0}
-    assert train(tones, tmp_path / "run", **options).best_epoch >= 1
+    result = train(tones, tmp_path / "run", **options)
+    assert result.scores["event"]["n"] == 6
+
+
+def test_class_weights_reach_the_head_they_are_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tones = write_tones(tmp_path / "tones")
+    for number in (3, 4, 5):
+        (tones / "low" / "hum" / f"hum_{number}.wav").unlink()
+    made: list[Any] = []
+    build = fit_room.Learner
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        made.append(build(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(fit_room, "Learner", noted)
+    result = train(tones, tmp_path / "run", **SMALL | {"class_weights": True, "epochs": 1})
+    rows = parts_of(result)["train"]
+    card = sonotype.load(result.model).card
+    for kind, names, weight in (
+        ("category", card.labels.categories, made[0].category_weight),
+        ("event", card.labels.events, made[0].event_weight),
+    ):
+        counts = [sum(row[kind] == name for row in rows) for name in names]
+        wanted = [len(rows) / (len(names) * count) for count in counts]
+        assert weight.tolist() == pytest.approx(wanted), kind
+
+
+def test_frozen_maps_are_exact_under_mixed_precision() -> None:
+    system = cbir_2(categories=2, events=2, backbone="mn01", width=0.01)
+    waveform = torch.randn(2, 32_000, generator=torch.manual_seed(1))
+    exact = system.frozen_part(waveform)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = system.frozen_part(waveform)
+    for name, x in exact.items():
+        assert torch.equal(mixed[name], x), name
 
 
 def test_tensorboard_logs_are_written_when_asked_for(tones: Path, tmp_path: Path) -> None:
@@ -206,10 +257,7 @@ def test_tensorboard_logs_are_written_when_asked_for(tones: Path, tmp_path: Path
 def test_tensorboard_without_its_package_names_the_extra(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(*_: object, **__: object) -> None:
-        raise ModuleNotFoundError("tensorboard")
-
-    monkeypatch.setattr("pytorch_lightning.loggers.TensorBoardLogger", missing)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'sonotype\[tensorboard\]'"):
         train(tones, tmp_path / "run", **SMALL | {"tensorboard": True})
 
@@ -293,6 +341,57 @@ def test_cbir_3_mixes_by_default_and_the_others_do_not() -> None:
 def test_nothing_to_vary_means_one_version() -> None:
     options = resolve(TrainOptions(recipe="modern", shift=0.0, gain=0.0), "cbir_2")
     assert augmentation(options).variants == 1
+
+
+def test_what_is_asked_for_beside_the_papers_recipe_is_heard(tones: Path, tmp_path: Path) -> None:
+    options = resolve(TrainOptions(recipe="paper", shift=1.0), "cbir_2")
+    assert augmentation(options).variants == 0
+    heard: list[int] = []
+
+    def noted(samples: np.ndarray, rate: int) -> np.ndarray:
+        heard.append(rate)
+        return samples
+
+    for recipe in ("paper", "modern"):
+        heard.clear()
+        own = {name: value for name, value in SMALL.items() if name != "variants"}
+        run = tmp_path / recipe
+        train(tones, run, transform=noted, **own | {"recipe": recipe, "epochs": 1})
+        assert set(heard) == {RATE}, recipe
+
+
+def test_a_transform_that_would_never_be_heard_is_refused(tones: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionsError, match="variants is 1, every clip as recorded: the transform"):
+        train(tones, tmp_path / "run", transform=lambda x, _: x, **SMALL | {"variants": 1})
+
+
+def test_a_stop_before_the_first_epoch_has_the_exit_code_of_ctrl_c(tmp_path: Path) -> None:
+    system = cbir_2(categories=2, backbone="none", width=0.01)
+    with pytest.raises(StoppedError, match=r"before the first epoch was done; go on with --resume"):
+        fit_room._take_best(system, tmp_path, interrupted=True)
+    assert StoppedError.exit_code == 130
+
+
+def test_settings_of_the_caller_stay_as_they_were(tones: Path, tmp_path: Path) -> None:
+    before = torch.are_deterministic_algorithms_enabled()
+    level = logging.getLogger("pytorch_lightning").level
+    train(tones, tmp_path / "run", **SMALL | {"epochs": 1})
+    assert torch.are_deterministic_algorithms_enabled() is before
+    assert logging.getLogger("pytorch_lightning").level == level
+
+
+def test_the_model_tells_its_split_and_how_the_source_was_read(run: TrainResult) -> None:
+    training = sonotype.load(run.model).card.training
+    assert training["split"]["test_fraction"] == 0.25
+    assert training["source"]["rare_events"] == "fault"
+
+
+def test_names_that_are_no_valid_text_are_trained_on(tmp_path: Path) -> None:
+    tones = write_tones(tmp_path / "tones")
+    odd = os.fsdecode(b"hum_\xff.wav")
+    (tones / "low" / "hum" / "hum_0.wav").rename(tones / "low" / "hum" / odd)
+    result = train(tones, tmp_path / "run", **SMALL | {"epochs": 1})
+    assert b"hum_\xff.wav" in (result.folder / "split.csv").read_bytes()
 
 
 def test_training_says_an_epoch_a_line(tones: Path, tmp_path: Path) -> None:

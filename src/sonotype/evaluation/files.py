@@ -34,3 +34,9 @@ def replacing(path: Path) -> Iterator[Path]:
         # The folder itself may be what failed: its lack is not to hide the first error.
         if part.parent.is_dir():
             part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file or none."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sonotype.evaluation.answers import Answers, write_csv
-from sonotype.evaluation.files import replacing
+from sonotype.evaluation.files import write_text
 from sonotype.evaluation.plots import plot_confusion, plot_history, plot_per_class
 from sonotype.evaluation.report import render
 from sonotype.evaluation.scores import Scores, scores_to_json
@@ -45,12 +45,6 @@ def publish(
     # Last of all: where this file is, the scoring is done.
     write_text(folder / "scores.json", json.dumps(scores_to_json(scores), indent=1) + "\n")
     return report
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a whole text file or none."""
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
 
 
 def _title(name: str, scores: Scores) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sonotype.data.waveforms import Key, Waveforms
+from sonotype.errors import AudioError
 from sonotype.training.stages import StageCache
 from sonotype.types import Clip, Labels
 
@@ -60,7 +61,10 @@ class LabelledMaps(Dataset[Batch]):
 
 
 class LabelledWaveforms(Dataset[Batch]):
-    """Batches of waveforms, decoded and augmented as they are asked for."""
+    """Batches of waveforms, decoded and augmented as they are asked for.
+
+    A clip that cannot be read makes its whole batch ``{"fault": AudioError}``.
+    """
 
     def __init__(self, waveforms: Waveforms, labels: Labels) -> None:
         self.waveforms = waveforms
@@ -72,7 +76,11 @@ class LabelledWaveforms(Dataset[Batch]):
     def __getitem__(self, keys: list[Key]) -> Batch:
         """The batch of some keys ``(epoch, index)``."""
         rows = [index for _, index in keys]
-        samples = [torch.from_numpy(self.waveforms[key]) for key in keys]
+        try:
+            samples = [torch.from_numpy(self.waveforms[key]) for key in keys]
+        except AudioError as error:
+            # Raised in a loading process it would come out as another error, without its parts.
+            return {"fault": error}
         return {
             "waveform": torch.stack(samples),
             "category": self.category[rows],
@@ -122,7 +130,13 @@ def loader(
     seed: int = 0,
     workers: int = 0,
 ) -> DataLoader[Batch]:
-    """Batches of a source; ``workers`` processes decode ahead, 0 for none."""
+    """Batches of a source; ``workers`` processes decode ahead, 0 for none.
+
+    Cached maps are read here whatever ``workers`` says: a process that is started afresh would be
+    sent all of them.
+    """
+    if isinstance(source, LabelledMaps):
+        workers = 0
     return DataLoader(
         source,
         batch_size=None,

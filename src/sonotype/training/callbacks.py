@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -27,6 +28,23 @@ class AtomicCheckpoints(TorchCheckpointIO):
         part = Path(f"{path}.part")
         super().save_checkpoint(checkpoint, part, storage_options)
         part.replace(path)
+
+
+class PortableCheckpoint(ModelCheckpoint):
+    """Lightning's, for a run folder that may have been moved since it was written."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a resumed run's best score; the files lie in this run's folder."""
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {name: here(state_dict[name]) for name in paths}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(
+            state_dict | moved | {"best_k_models": best, "dirpath": self.dirpath}
+        )
 
 
 class StepBar(pl.Callback):

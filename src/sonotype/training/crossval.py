@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,12 +16,13 @@ from sonotype.data.splits import Split, cross_validation
 from sonotype.data.waveforms import Transform
 from sonotype.errors import OptionsError
 from sonotype.evaluation.answers import Answers, concatenate, load_answers
+from sonotype.evaluation.files import write_text
 from sonotype.evaluation.folds import folds_to_json, summarise_folds
-from sonotype.evaluation.publish import publish, write_text
+from sonotype.evaluation.publish import publish
 from sonotype.evaluation.report import render_folds
 from sonotype.evaluation.scores import Scores, score, scores_from_json, scores_to_json
 from sonotype.training.callbacks import Say
-from sonotype.training.run import ANSWERS, SCORES, RunOptions, notes_on, run_split
+from sonotype.training.run import ANSWERS, SCORES, RunOptions, notes_on, run_split, split_table
 
 CONFIG = "crossval.json"
 
@@ -75,8 +77,15 @@ def crossval(
     chosen = RunOptions.of(options)
     manifest = open_source(data, chosen.source)
     splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
-    fingerprint = manifest.fingerprint()
-    _claim(folder, {"fingerprint": fingerprint, "folds": folds, "options": chosen.flat()})
+    tables = "".join(split_table(manifest, parts) for parts in splits)
+    claim = {
+        "fingerprint": manifest.fingerprint(),
+        "parts": hashlib.sha256(tables.encode("utf-8", "surrogateescape")).hexdigest(),
+        "folds": folds,
+        "transform": transform is not None,
+        "options": chosen.flat(),
+    }
+    _claim(folder, claim)
     scores: list[Scores] = []
     answers: list[Answers] = []
     for number, parts in enumerate(splits, start=1):
@@ -149,11 +158,18 @@ def _changed(path: Path, config: Mapping[str, Any]) -> list[str]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         before, now = (
-            {"data": one["fingerprint"], "folds": one["folds"], **one["options"]}
+            {
+                "data": one["fingerprint"],
+                "folds": one["folds"],
+                "transform": one["transform"],
+                **one["options"],
+            }
             for one in (found, config)
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OptionsError(f"{path} cannot be read ({error}); name another --out") from None
     missing = object()
     names = {*before, *now}
-    return sorted(name for name in names if before.get(name, missing) != now.get(name, missing))
+    changed = sorted(name for name in names if before.get(name, missing) != now.get(name, missing))
+    # The same sounds and options, but dealt otherwise: names, groups or folds have changed.
+    return changed or (["data"] if found.get("parts") != config["parts"] else [])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import errno
 import hashlib
+import importlib
 import json
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -20,8 +22,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from sonotype.audio.clip import ClipFormat
@@ -29,7 +31,8 @@ from sonotype.config import TrainOptions
 from sonotype.data.augment import Mixing
 from sonotype.data.waveforms import Augmentation, Transform, Waveforms
 from sonotype.device import device_of
-from sonotype.errors import MissingExtraError, SonotypeError
+from sonotype.errors import MissingExtraError, SonotypeError, StoppedError
+from sonotype.evaluation.files import write_text
 from sonotype.models.systems import System
 from sonotype.training.batches import (
     Batch,
@@ -39,12 +42,30 @@ from sonotype.training.batches import (
     loader,
     targets,
 )
-from sonotype.training.callbacks import AtomicCheckpoints, EpochLines, Say, StepBar
+from sonotype.training.callbacks import (
+    AtomicCheckpoints,
+    EpochLines,
+    PortableCheckpoint,
+    Say,
+    StepBar,
+)
 from sonotype.training.learner import SCORE, Learner
 from sonotype.training.stages import StageCache
 from sonotype.types import Clip, Labels
 
-LAST, BEST = "last.ckpt", "best.ckpt"
+LAST, BEST, DONE = "last.ckpt", "best.ckpt", "done.json"
+LIGHTNING_LOGGERS = ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # Lightning sets it for deterministic training
+HINTS = (
+    ".*does not have many workers.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*Experiment logs directory .* exists.*",
+    ".*Trying to infer the `batch_size`.*",
+    ".*deterministic.*",
+    ".*LeafSpec.*",
+    ".*in eval mode at the start of training.*",
+)
+"""What Lightning hints at that does not apply here."""
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
 
@@ -55,13 +76,11 @@ class FitResult:
     Attributes:
         best_epoch: counted from 1; its weights are in the system.
         best_score: macro F1 on validation of that epoch.
-        epochs: that were finished in all, earlier sittings included.
         interrupted: by ctrl-C; the system holds the best epoch so far.
     """
 
     best_epoch: int
     best_score: float
-    epochs: int
     interrupted: bool
 
 
@@ -98,12 +117,14 @@ def fit(
     Raises:
         AudioError: a clip cannot be read.
         OptionsError: a device that is not there.
-        SonotypeError: no room for the maps, or interrupted before the first epoch was done.
+        SonotypeError: no room for the maps.
+        StoppedError: interrupted before the first epoch was done.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _quiet()
-    device = device_of(options.device)
-    system.channels_last().to(device)
+    system.channels_last().to(device_of(options.device))
+    if (folder / DONE).exists():
+        return _take_best(system, folder, interrupted=False)
+    _require_tensorboard(options)
     loaders = _loaders(system, form, labels, train, val, folder, options, transform, progress)
     category, event = targets(train, labels)
     learner = Learner(
@@ -114,10 +135,15 @@ def fit(
         event_weight=_weights(options, event, len(labels.events)),
         steps=len(loaders[0]),
     )
-    trainer = _trainer(folder, options, progress, say)
-    with _filtered():
+    with _undisturbed():
+        trainer = _trainer(folder, options, progress, say)
         interrupted = _run(trainer, learner, loaders, folder)
-    return _take_best(trainer, learner, folder, interrupted)
+    result = _take_best(system, folder, interrupted)
+    if not interrupted:
+        # A run that breaks off later, while it is scored, must not train on.
+        write_text(folder / DONE, json.dumps({"epochs": trainer.current_epoch}) + "\n")
+        shutil.rmtree(folder / "maps", ignore_errors=True)
+    return result
 
 
 def augmentation(options: TrainOptions, transform: Transform | None = None) -> Augmentation:
@@ -157,15 +183,10 @@ def _loaders(
         cache.fill(system, device_of(options.device), progress=progress)
         return LabelledMaps(cache, labels)
 
+    workers, seed = options.workers, options.seed
     return (
-        loader(
-            batches(learning, "train"),
-            batch_size,
-            shuffle=True,
-            seed=options.seed,
-            workers=options.workers,
-        ),
-        loader(batches(plain, "val"), batch_size, shuffle=False, workers=options.workers),
+        loader(batches(learning, "train"), batch_size, shuffle=True, seed=seed, workers=workers),
+        loader(batches(plain, "val"), batch_size, shuffle=False, workers=workers),
     )
 
 
@@ -193,7 +214,7 @@ def _weights(options: TrainOptions, target: torch.Tensor, classes: int) -> torch
 def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> pl.Trainer:
     bar = progress and sys.stderr.isatty()
     best, last = (
-        ModelCheckpoint(
+        PortableCheckpoint(
             folder,
             name.removesuffix(".ckpt"),
             monitor=monitor,
@@ -233,12 +254,7 @@ def _loggers(folder: Path, options: TrainOptions) -> list[Logger]:
     part = f"part_{_sittings(folder) + 1}"
     loggers: list[Logger] = [CSVLogger(folder, name="log", version=part)]
     if options.tensorboard:
-        try:
-            from pytorch_lightning.loggers import TensorBoardLogger
-
-            loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
-        except ModuleNotFoundError:
-            raise MissingExtraError("--tensorboard", "tensorboard") from None
+        loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
     return loggers
 
 
@@ -279,51 +295,62 @@ def _run(
     return bool(trainer.interrupted)
 
 
-def _take_best(trainer: pl.Trainer, learner: Learner, folder: Path, interrupted: bool) -> FitResult:
+def _take_best(system: System, folder: Path, interrupted: bool) -> FitResult:
     best = folder / BEST
     if not best.exists():
-        raise SonotypeError(
-            f"{folder}: interrupted before the first epoch was done; nothing is lost but that epoch"
+        raise StoppedError(
+            f"{folder}: interrupted before the first epoch was done; go on with --resume"
         )
     state = torch.load(best, map_location="cpu", weights_only=True)
-    learner.load_state_dict(state["state_dict"])
-    learner.system.eval()
+    weights = {
+        name.removeprefix("system."): tensor
+        for name, tensor in state["state_dict"].items()
+        if name.startswith("system.")
+    }
+    system.load_state_dict(weights)
+    system.eval()
     score = next(
         float(entry["best_model_score"])
         for name, entry in state["callbacks"].items()
-        if name.startswith("ModelCheckpoint") and SCORE in name
+        if PortableCheckpoint.__name__ in name and SCORE in name
     )
-    if not interrupted:
-        shutil.rmtree(folder / "maps", ignore_errors=True)
-    return FitResult(
-        best_epoch=int(state["epoch"]) + 1,
-        best_score=score,
-        epochs=trainer.current_epoch,
-        interrupted=interrupted,
-    )
+    return FitResult(int(state["epoch"]) + 1, score, interrupted)
 
 
-def _quiet() -> None:
-    """Let Lightning say only what is wrong."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+def _require_tensorboard(options: TrainOptions) -> None:
+    """Say that a package is missing before anything is computed."""
+    if options.tensorboard:
+        try:
+            importlib.import_module("tensorboard")
+        except ImportError:
+            raise MissingExtraError("--tensorboard", "tensorboard") from None
 
 
 @contextmanager
-def _filtered() -> Iterator[None]:
-    """Hold back hints of Lightning that do not apply here."""
-    with warnings.catch_warnings():
-        for hint in (
-            ".*does not have many workers.*",
-            ".*Checkpoint directory .* exists and is not empty.*",
-            ".*Experiment logs directory .* exists.*",
-            ".*Trying to infer the `batch_size`.*",
-            ".*deterministic.*",
-            ".*LeafSpec.*",
-            ".*in eval mode at the start of training.*",
-        ):
-            warnings.filterwarnings("ignore", hint)
-        yield
+def _undisturbed() -> Iterator[None]:
+    """Let Lightning say only what is wrong, and leave the caller's settings as they were."""
+    loggers = [logging.getLogger(f"{name}") for name in LIGHTNING_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    workspace = os.environ.get(WORKSPACE)
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            for hint in HINTS:
+                warnings.filterwarnings("ignore", hint)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
+        if workspace is None:
+            os.environ.pop(WORKSPACE, None)
+        else:
+            os.environ[WORKSPACE] = workspace
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:

@@ -125,6 +125,8 @@ class Learner(pl.LightningModule):
         }
 
     def _stage(self, batch: dict[str, Any]) -> Stage:
+        if "fault" in batch:
+            raise batch["fault"]
         if "stage" in batch:
             return dict(batch["stage"])
         return self.system.frozen_part(batch["waveform"])
@@ -154,9 +156,9 @@ class Learner(pl.LightningModule):
         alpha = self._set("mixup")
         if not alpha:
             return None, 1.0
-        # Drawn by torch so that one seed a epoch governs everything here.
-        draws = torch._sample_dirichlet(torch.tensor([[alpha, alpha]]))
-        return torch.randperm(size, device=self.device), float(draws[0, 0])
+        # Drawn by torch, so that one seed an epoch governs everything here.
+        share = torch.distributions.Beta(alpha, alpha).sample()
+        return torch.randperm(size, device=self.device), float(share)
 
     def _masked(self, log_mel: Tensor) -> Tensor:
         """Blank one stretch of time and one of bands in each clip, with the clip's mean.

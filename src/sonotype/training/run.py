@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from sonotype import __version__
@@ -40,6 +40,7 @@ from sonotype.data.waveforms import Transform
 from sonotype.device import device_of
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.answers import save_answers
+from sonotype.evaluation.files import replacing, write_text
 from sonotype.evaluation.publish import publish
 from sonotype.evaluation.run import SYNTHETIC_NOTE, answer
 from sonotype.evaluation.scores import score, scores_to_json
@@ -158,6 +159,8 @@ def train(
         SonotypeError: one of its kinds for each thing that can be wrong: options, data, weights.
     """
     folder = Path(out)
+    if resume and data is not None:
+        raise OptionsError("resuming takes the data from the run; leave them out")
     if resume:
         data, chosen, fingerprint = _read_config(folder, options, transform)
     elif data is None:
@@ -205,6 +208,11 @@ def run_split(
         say: as for :func:`train`.
     """
     device_of(options.train.device)
+    if transform is not None and options.train.variants == 1:
+        raise OptionsError(
+            "variants is 1, every clip as recorded: the transform would never be heard; give 0 "
+            "for new versions in each epoch, or 2 and more"
+        )
     check_sounds(manifest, progress=progress)
     found = manifest.fingerprint()
     if fingerprint not in (None, found):
@@ -214,7 +222,7 @@ def run_split(
     system = _system(options.system, labels, progress)
     form = clip_format(options.system, system)
     _write_config(folder, data, options, found, transform)
-    _write_split(folder / SPLIT, manifest, parts)
+    _settle_split(folder / SPLIT, manifest, parts)
     say(
         f"{options.system.system} with backbone {options.system.backbone}: {len(parts.train)} "
         f"clips to train on, {len(parts.val)} to validate, {len(parts.test)} to test"
@@ -269,7 +277,7 @@ def _score_once(
     save_model(folder / MODEL, system, dataclasses.replace(card, scores=values))
     save_answers(answers, folder / ANSWERS)
     history = read_history(folder / "training")
-    pd.DataFrame(history).to_csv(folder / "training.csv", index=False)
+    _write_history(folder / "training.csv", history)
     report = publish(scores, answers, folder, history=history)
     return TrainResult(
         folder, folder / MODEL, values, report, result.best_epoch, result.best_score, False
@@ -317,6 +325,8 @@ def _card(
             "protocol": parts.protocol,
             "grouped": parts.grouped,
             "options": to_dict(options.train),
+            "split": to_dict(options.split),
+            "source": to_dict(options.source),
             "best_epoch": result.best_epoch,
             "val_f1": result.best_score,
             "interrupted": result.interrupted,
@@ -368,8 +378,7 @@ def _write_config(
             "transform": None if transform is None else repr(transform),
             "options": options.flat(),
         }
-        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-        (folder / CONFIG).write_text(text, encoding="utf-8")
+        write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
     except OSError as error:
         raise SonotypeError(f"{folder}: cannot be written ({error.strerror})") from error
 
@@ -399,16 +408,39 @@ def _read_config(
     return data, RunOptions.of(flat), found
 
 
-def _write_split(path: Path, manifest: Manifest, parts: Split) -> None:
-    part_of = {
-        index: name
-        for name, indices in (("train", parts.train), ("val", parts.val), ("test", parts.test))
-        for index in indices
-    }
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["part", "path", "category", "event", "group"])
-        for index, clip in enumerate(manifest.clips):
-            if index in part_of:
-                row = [part_of[index], clip.path, clip.category, clip.event or "", clip.group]
-                writer.writerow(row)
+def _settle_split(path: Path, manifest: Manifest, parts: Split) -> None:
+    """Note which clip is in which part, or compare with what was noted when the run began.
+
+    The same sounds under other names or in other groups can be dealt otherwise; going on would
+    then test on clips that were trained on.
+    """
+    text = split_table(manifest, parts)
+    if path.exists() and path.read_bytes().decode("utf-8", "surrogateescape") != text:
+        raise OptionsError(
+            f"the clips would be parted otherwise than in {path}: names, groups or folds of the "
+            "data have changed; train a new run"
+        )
+    with replacing(path) as part:
+        part.write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def split_table(manifest: Manifest, parts: Split) -> str:
+    """The clips of a split as CSV: part, path, category, event, group."""
+    named = (("train", parts.train), ("val", parts.val), ("test", parts.test))
+    part_of = {index: name for name, indices in named for index in indices}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["part", "path", "category", "event", "group"])
+    for index, clip in enumerate(manifest.clips):
+        if index in part_of:
+            row = [part_of[index], clip.path, clip.category, clip.event or "", clip.group]
+            writer.writerow(row)
+    return text.getvalue()
+
+
+def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)

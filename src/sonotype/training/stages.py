@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sonotype.data.waveforms import Key, Waveforms
 from sonotype.errors import SonotypeError
+from sonotype.evaluation.files import write_text
 from sonotype.models.systems import Stage, System
 from sonotype.progress import track
 
@@ -90,7 +91,7 @@ class StageCache:
         for array in maps.values():
             array.flush()
         done = {"identity": self.identity, "maps": sorted(maps)}
-        (self.folder / DONE).write_text(json.dumps(done))
+        write_text(self.folder / DONE, json.dumps(done))
 
     def _require_room(self, stage: Stage, total: int) -> None:
         wanted = total * sum(x[0].numel() * 4 for x in stage.values())
