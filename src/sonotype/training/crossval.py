@@ -22,7 +22,15 @@ from sonotype.evaluation.publish import publish
 from sonotype.evaluation.report import render_folds
 from sonotype.evaluation.scores import Scores, score, scores_from_json, scores_to_json
 from sonotype.training.callbacks import Say
-from sonotype.training.run import ANSWERS, SCORES, RunOptions, notes_on, run_split, split_table
+from sonotype.training.run import (
+    ANSWERS,
+    SCORES,
+    RunOptions,
+    inspect,
+    notes_on,
+    run_split,
+    split_table,
+)
 
 CONFIG = "crossval.json"
 
@@ -78,8 +86,9 @@ def crossval(
     manifest = open_source(data, chosen.source)
     splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
     tables = "".join(split_table(manifest, parts) for parts in splits)
+    fingerprint = inspect(manifest, progress=progress)
     claim = {
-        "fingerprint": manifest.fingerprint(),
+        "fingerprint": fingerprint,
         "parts": hashlib.sha256(tables.encode("utf-8", "surrogateescape")).hexdigest(),
         "folds": folds,
         "transform": transform is not None,
@@ -98,6 +107,7 @@ def crossval(
                 run,
                 chosen,
                 data=data,
+                fingerprint=fingerprint,
                 transform=transform,
                 progress=progress,
                 say=say,

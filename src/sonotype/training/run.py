@@ -13,6 +13,7 @@ import dataclasses
 import io
 import json
 import platform
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -162,16 +163,20 @@ def train(
     if resume and data is not None:
         raise OptionsError("resuming takes the data from the run; leave them out")
     if resume:
-        data, chosen, fingerprint = _read_config(folder, options, transform)
+        data, chosen, before = _read_config(folder, options, transform)
     elif data is None:
         raise OptionsError("there is no data to train on; name a folder or a table")
     else:
-        chosen, fingerprint = RunOptions.of(options), None
+        chosen, before = RunOptions.of(options), None
         _refuse_occupied(folder)
     manifest = open_source(data, chosen.source)
+    parts = split(manifest, **_split_arguments(chosen.split), seed=chosen.train.seed)
+    fingerprint = inspect(manifest, progress=progress)
+    if before not in (None, fingerprint):
+        raise OptionsError(f"{data} is not the data that {folder} was trained on; it has changed")
     return run_split(
         manifest,
-        split(manifest, **_split_arguments(chosen.split), seed=chosen.train.seed),
+        parts,
         folder,
         chosen,
         data=data,
@@ -182,6 +187,16 @@ def train(
     )
 
 
+def inspect(manifest: Manifest, *, progress: bool = False) -> str:
+    """Read every sound once, and give the data's fingerprint.
+
+    Raises:
+        DataError: sounds that cannot be read, all of them.
+    """
+    check_sounds(manifest, progress=progress)
+    return manifest.fingerprint()
+
+
 def run_split(
     manifest: Manifest,
     parts: Split,
@@ -189,7 +204,7 @@ def run_split(
     options: RunOptions,
     *,
     data: str | Path,
-    fingerprint: str | None = None,
+    fingerprint: str,
     transform: Transform | None = None,
     progress: bool = False,
     say: Say = lambda _: None,
@@ -202,7 +217,7 @@ def run_split(
         folder: the run; a training in it is gone on with.
         options: all options.
         data: the source as the user named it, for the record.
-        fingerprint: what the data's must be, when going on with a run.
+        fingerprint: of the data, from :func:`inspect`.
         transform: as for :func:`train`.
         progress: as for :func:`train`.
         say: as for :func:`train`.
@@ -213,22 +228,18 @@ def run_split(
             "variants is 1, every clip as recorded: the transform would never be heard; give 0 "
             "for new versions in each epoch, or 2 and more"
         )
-    check_sounds(manifest, progress=progress)
-    found = manifest.fingerprint()
-    if fingerprint not in (None, found):
-        raise OptionsError(f"{data} is not the data that {folder} was trained on; it has changed")
     labels = manifest.labels
     torch.manual_seed(options.train.seed)
     system = _system(options.system, labels, progress)
     form = clip_format(options.system, system)
-    _write_config(folder, data, options, found, transform)
+    _write_config(folder, data, options, fingerprint, transform)
     _settle_split(folder / SPLIT, manifest, parts)
     say(
         f"{options.system.system} with backbone {options.system.backbone}: {len(parts.train)} "
         f"clips to train on, {len(parts.val)} to validate, {len(parts.test)} to test"
     )
     if parts.note:
-        say(parts.note)
+        say(textwrap.fill(parts.note, 80))
     total = summarise(system, options.system.seconds).total
     say(
         f"{total.parameters:,} parameters, {total.frozen:,} of them frozen; "
@@ -246,7 +257,7 @@ def run_split(
         progress=progress,
         say=say,
     )
-    card = _card(system, options, manifest, parts, found, result)
+    card = _card(system, options, manifest, parts, fingerprint, result)
     if result.interrupted:
         save_model(folder / MODEL, system, card)
         return TrainResult(
