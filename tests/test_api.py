@@ -15,6 +15,8 @@ from small_models import CATEGORIES, write_model
 from training_data import SMALL, write_tones
 
 import sonotype
+from sonotype.api import SEEN_FOLDS_NOTE, SEEN_NOTE
+from sonotype.data.manifest import Manifest
 from sonotype.data.source import open_source
 from sonotype.errors import DataError, ModelFileError, OptionsError
 from sonotype.evaluation.run import SYNTHETIC_NOTE
@@ -154,6 +156,41 @@ def test_synthetic_sounds_are_called_so(model: Classifier, tmp_path: Path) -> No
         .read_text()
         .startswith("note: synthetic sounds: these scores say nothing about real ones\n")
     )
+
+
+def trained_on(data: Path, path: Path) -> Classifier:
+    """A model whose file says that it was trained on these data."""
+    fingerprint = open_source(data).fingerprint()
+    return sonotype.load(write_model(path, card={"training": {"fingerprint": fingerprint}}))
+
+
+def test_sounds_of_the_training_are_called_so(tones: Path, tmp_path: Path) -> None:
+    model = trained_on(tones, tmp_path / "model.safetensors")
+    scores = sonotype.evaluate(model, shutil.copytree(tones, tmp_path / "copy"))
+    assert scores.notes == (SEEN_NOTE,)
+    assert SEEN_NOTE == (
+        "these are the very recordings that the model was trained on: it knows most of them, and "
+        "scores lower on what is new to it"
+    )
+    table = folds_table(tones, tmp_path / "tones.csv")
+    scores = sonotype.evaluate(model, table, folds=[2])
+    assert scores.notes == (SEEN_FOLDS_NOTE,)
+    assert SEEN_FOLDS_NOTE == (
+        "folds of the very source that the model was trained on: only those that it was tested on "
+        "are new to it"
+    )
+    next((tmp_path / "copy").rglob("*.wav")).unlink()
+    assert sonotype.evaluate(model, tmp_path / "copy").notes == ()
+
+
+def test_files_are_not_read_again_for_a_model_that_says_nothing_of_its_data(
+    model: Classifier, tones: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "fingerprint" not in model.card.training
+    asked: list[Manifest] = []
+    monkeypatch.setattr(Manifest, "fingerprint", asked.append)
+    assert sonotype.evaluate(model, tones).notes == ()
+    assert asked == []
 
 
 def test_two_levels_of_labels_and_one(model: Classifier, tones: Path, tmp_path: Path) -> None:

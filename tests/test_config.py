@@ -100,6 +100,7 @@ def test_what_may_be_asked_for_is_right(options: Any) -> None:
         (TrainOptions(schedule="warm"), "schedule is 'warm', not one of constant, cosine"),  # type: ignore[arg-type]
         (TrainOptions(recipe=None), "recipe is None, not one of paper, modern"),  # type: ignore[arg-type]
         (TrainOptions(seed=-1), "seed is -1, at least 0 is wanted"),
+        (TrainOptions(seed=2**32), "seed is 4294967296, at most 4294967295 is wanted"),
         (
             TrainOptions(device="tpu"),  # type: ignore[arg-type]
             "device is 'tpu', not one of auto, cpu, cuda, mps",
@@ -119,6 +120,7 @@ def test_each_kind_of_fault_has_its_sentence(options: Any, text: str) -> None:
 def test_limits_themselves_are_allowed() -> None:
     check(SystemOptions(width=0.01, adapters=(0, 4), dropout=0.95, seconds=60))
     check(SystemOptions(width=4, dropout=0, seconds=1))
+    check(TrainOptions(seed=2**32 - 1))
 
 
 def test_all_faults_are_named_at_once() -> None:

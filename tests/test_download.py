@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -209,6 +210,23 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", no_name_server)
     cause = refusal("http://somewhere.invalid/a.bin", tmp_path / "a.bin")
     assert cause == "no network, or the name of the server is not known"
+
+
+def test_a_certificate_that_is_not_accepted(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def distrust(*_: object, **__: object) -> None:
+        error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+        error.verify_message = "self-signed certificate"
+        tried.append(error)
+        raise error
+
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", distrust)
+    cause = refusal(server.base.replace("http:", "https:") + "/a.bin", tmp_path / "a.bin")
+    assert cause == "the server's certificate was not accepted (self-signed certificate)"
+    assert len(tried) == 1  # it is not tried again
 
 
 def test_an_address_that_is_none(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 from sonotype.config import from_dict
 from sonotype.data.manifest import Manifest
 from sonotype.data.source import SourceOptions, open_source
-from sonotype.device import device_of
 from sonotype.errors import OptionsError
 from sonotype.evaluation.publish import publish
 from sonotype.evaluation.run import SYNTHETIC_NOTE, answer
@@ -60,15 +59,14 @@ def evaluate(
         OptionsError: an option that will not do.
     """
     options = from_dict(SourceOptions, source)
-    classifier = (
-        model if isinstance(model, Classifier) else load(model, device=str(device_of(device)))
-    )
+    classifier = model if isinstance(model, Classifier) else load(model, device=device)
     source_of_all = open_source(data, options, purpose="evaluation")
     manifest = _only(source_of_all, folds)
     answers = answer(classifier, manifest, progress=progress)
     how = category_from or classifier.category_from
     notes = [SYNTHETIC_NOTE] if manifest.synthetic else []
-    if source_of_all.fingerprint() == classifier.card.training.get("fingerprint"):
+    trained_on = classifier.card.training.get("fingerprint")
+    if trained_on is not None and source_of_all.fingerprint() == trained_on:  # reads every file
         notes.append(SEEN_FOLDS_NOTE if folds else SEEN_NOTE)
     scores = score(answers, category_from=how, notes=notes)
     if out is not None:

@@ -89,7 +89,7 @@ class TrainOptions:
     class_weights: bool = option(False, "Weigh classes by the inverse of their count")
     event_weight: float = option(1.0, "Weight of the event loss beside the category's", low=0)
     random_cut: bool = option(False, "Train on random parts of long clips, fresh in each epoch")
-    seed: int = option(0, "Of splits, weights, order and augmentation", low=0)
+    seed: int = option(0, "Of splits, weights, order and augmentation", low=0, high=2**32 - 1)
     device: Device = option("auto", "Where to train")
     precision: Precision = option("32", "Of the arithmetic in training")
     workers: int = option(0, "Processes that decode ahead where maps are not cached", low=0)
@@ -239,7 +239,7 @@ def _complaint(value: Any, hint: Any, limits: Mapping[str, Any]) -> str:
         return "not a finite number"
     low, high = limits.get("low"), limits.get("high")
     if low is not None and value < low:
-        return f"at least {low:g} is wanted"
+        return f"at least {low} is wanted"
     if high is not None and value > high:
-        return f"at most {high:g} is wanted"
+        return f"at most {high} is wanted"
     return ""

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 import soxr
 
-from sonotype.audio.decode import READABLE, from_array, read, seconds_of
+from sonotype.audio.decode import READABLE, from_array, read, seconds_of, verify
 from sonotype.errors import AudioError
 
 RATE = 48_000  # the one rate that every format takes, Opus too
@@ -141,6 +141,21 @@ def test_file_names_that_are_no_text_work_too(tmp_path: Path) -> None:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.wav")
     Path(path).write_bytes(wav(noise(100)))
     assert len(read(path).samples) == 100
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_file_names_are_bytes_but_on_windows(
+    tmp_path: Path, windows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ünï.wav"
+    path.write_bytes(wav(noise(100)))
+    monkeypatch.setattr("sonotype.audio.decode._WINDOWS", windows)
+    opened = []
+    plain = soundfile.SoundFile
+    monkeypatch.setattr(soundfile, "SoundFile", lambda name: opened.append(name) or plain(name))
+    for source in (path, str(path)):
+        assert len(read(source).samples) == 100
+    assert opened == [str(path) if windows else os.fsencode(path)] * 2
 
 
 # Parts
@@ -296,6 +311,15 @@ def test_what_is_no_sound(tmp_path: Path, content: bytes) -> None:
     assert READABLE == "wav, flac, ogg, opus, mp3 and what else libsndfile reads"
 
 
+@pytest.mark.parametrize("name", ["a.raw", "a.b.RAW"])
+def test_raw_samples_without_a_header(tmp_path: Path, name: str) -> None:
+    cause = f"is not a readable sound (by its name it is raw samples without a header); {READABLE}"
+    (tmp_path / name).write_bytes(bytes(1_000))
+    for action in (read, seconds_of, verify):
+        assert cause_of(lambda action=action: action(tmp_path / name)) == cause
+    assert cause_of(lambda: read(tmp_path / "none.raw")) == "does not exist"
+
+
 @pytest.mark.parametrize("container", ["WAV", "AIFF", "OGG"])
 def test_a_sound_without_samples(container: str) -> None:
     buffer = io.BytesIO()
@@ -421,7 +445,76 @@ def test_errors_survive_the_way_between_processes(tmp_path: Path) -> None:
     )
 
 
+# Files that are decoded only to see whether they can be
+
+
+def causes(content: bytes | Path) -> tuple[str, str]:
+    """What is wrong with a sound to those who read it, and to those who only verify it."""
+    return cause_of(lambda: read(content)), cause_of(lambda: verify(content))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_can_be_read_is_verified_in_blocks(
+    tmp_path: Path, kind: str, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, kind, noise(channels=channels))
+    monkeypatch.setattr("sonotype.audio.decode._BLOCK", 5_000)
+    for source in (path, str(path), path.read_bytes()):
+        verify(source)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_is_truncated_is_found_in_blocks_as_in_one(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = write(tmp_path, kind, noise()).read_bytes()
+    monkeypatch.setattr("sonotype.audio.decode._BLOCK", 5_000)
+    for rest in (0.95, 0.5, 0.2):
+        whole, in_blocks = causes(content[: int(len(content) * rest)])
+        assert in_blocks == whole
+
+
+@pytest.mark.parametrize("place", [0, 5_500, 7_999])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_values_that_are_no_numbers_are_found_in_any_block(
+    place: int, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sonotype.audio.decode._BLOCK", 1_000)
+    samples = noise(8_000, channels)
+    samples[place] = np.nan
+    expected = "holds values that are no numbers (NaN or infinite)"
+    assert causes(wav(samples, subtype="FLOAT")) == (expected, expected)
+
+
+def test_verifying_refuses_as_reading_does(tmp_path: Path) -> None:
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "text.wav").write_text("no sound")
+    (tmp_path / "silent.wav").write_bytes(wav([]))
+    for name in ("none.wav", "empty.wav", "text.wav", "silent.wav", "."):
+        whole, in_blocks = causes(tmp_path / name)
+        assert in_blocks == whole
+
+
+@pytest.mark.parametrize("channels", [1, 8])
+def test_verifying_a_long_file_takes_no_more_memory(tmp_path: Path, channels: int) -> None:
+    path = tmp_path / "long.wav"
+    with soundfile.SoundFile(path, "w", 8_000, channels, "PCM_16") as file:
+        for _ in range(16):
+            file.write(np.zeros((1_048_576 // channels, channels), dtype=np.int16))
+    tracemalloc.start()
+    try:
+        verify(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 30_000_000  # the whole is 67 MB as floats
+
+
 # Arrays
+
+
+UNSIGNED = "unsigned integers of unknown offset; give int16 or floats"
 
 
 @pytest.mark.parametrize("wanted", [None, 16_000])
@@ -472,8 +565,9 @@ def test_an_array_is_left_as_it_was() -> None:
         (np.zeros(0), "holds no samples"),
         (np.zeros((0, 2)), "holds no samples"),
         (np.zeros((9, 0)), "holds no samples"),
-        (np.zeros(9, np.uint8), "has values of type uint8, not floats or integers"),
-        (np.zeros(9, np.uint16), "has values of type uint16, not floats or integers"),
+        (np.zeros(9, np.uint8), f"has uint8 values, {UNSIGNED}"),
+        (np.zeros(9, np.uint16), f"has uint16 values, {UNSIGNED}"),
+        (np.zeros(9, np.uint64), f"has uint64 values, {UNSIGNED}"),
         (np.zeros(9, bool), "has values of type bool, not floats or integers"),
         (np.array([None, 1.0]), "has values of type object, not floats or integers"),
         (np.zeros(9, complex), "has values of type complex128, not floats or integers"),

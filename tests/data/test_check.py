@@ -42,9 +42,34 @@ def test_rare_events_lose_their_label(tmp_path: Path) -> None:
         ("2.wav", "a", "x"),
         ("3.wav", "b", "y"),
         ("4.wav", "b", "z"),
+        ("5.wav", "b", "w"),
+        ("6.wav", "b", "w"),
     )
     manifest = settle(made, Rules(rare_events="unlabel"))
-    assert [clip.event for clip in manifest.clips] == ["x", "x", None, None]
+    assert [clip.event for clip in manifest.clips] == ["x", "x", None, None, "w", "w"]
+
+
+ONE_EVENT = "only one event, 'x'; give two or more, or leave the event out"
+
+
+def test_a_single_event_teaches_nothing(tmp_path: Path) -> None:
+    made = listing(
+        tmp_path,
+        ("1.wav", "a", "x"),
+        ("2.wav", "a", "x"),
+        ("3.wav", "b", ""),
+        ("4.wav", "b", ""),
+    )
+    assert faults_of(lambda: settle(made), tmp_path) == [f"{tmp_path}: {ONE_EVENT}"]
+    assert settle(made, Rules("evaluation")).labels.events == ("x",)
+
+
+def test_a_single_event_may_be_what_is_left_of_rare_ones(tmp_path: Path) -> None:
+    rows = (("1.wav", "a", "x"), ("2.wav", "a", "x"), ("3.wav", "b", "y"), ("4.wav", "b", "z"))
+    made, rules = listing(tmp_path, *rows), Rules(rare_events="unlabel")
+    assert faults_of(lambda: settle(made, rules), tmp_path) == [f"{tmp_path}: {ONE_EVENT}"]
+    none_left = listing(tmp_path, ("1.wav", "a", "x"), ("2.wav", "a", ""), *rows[2:])
+    assert settle(none_left, rules).labels.events == ()
 
 
 def test_evaluation_takes_one_clip_of_one_category(tmp_path: Path) -> None:
@@ -52,6 +77,7 @@ def test_evaluation_takes_one_clip_of_one_category(tmp_path: Path) -> None:
     assert len(settle(made, Rules("evaluation")).clips) == 1
     assert faults_of(lambda: settle(made), tmp_path) == [
         f"{tmp_path}: only one category, 'a'; a classifier needs at least two",
+        f"{tmp_path}: only one event, 'x'; give two or more, or leave the event out",
         f"1.wav: category 'a' {ALONE}",
     ]
 
@@ -156,9 +182,18 @@ def test_check_sounds(tmp_path: Path) -> None:
     (tmp_path / "b/4.wav").write_text("no sound")
     touch(tmp_path, "b/5.wav")
     soundfile.write(tmp_path / "b/6.wav", np.zeros(0), 8000)
+    soundfile.write(tmp_path / "b/7.wav", np.full(9, np.nan), 8000, subtype="FLOAT")
+    tone(tmp_path / "b/8.wav")
+    (tmp_path / "b/8.wav").write_bytes((tmp_path / "b/8.wav").read_bytes()[:244])
     faults = faults_of(lambda: check_sounds(read_folder(tmp_path)), tmp_path)
-    assert [fault.split(":")[0] for fault in faults] == ["b/4.wav", "b/5.wav", "b/6.wav"]
-    for name in ("4", "5", "6"):
+    assert faults[1:] == [
+        "b/5.wav: is empty (0 bytes)",
+        "b/6.wav: holds no samples",
+        "b/7.wav: holds values that are no numbers (NaN or infinite)",
+        "b/8.wav: is truncated (200 of 800 bytes are there)",
+    ]
+    assert faults[0].startswith("b/4.wav: is not a readable sound (Format not recognised); ")
+    for name in ("4", "5", "6", "7", "8"):
         (tmp_path / f"b/{name}.wav").unlink()
     tone(tmp_path / "b/4.wav")
     check_sounds(read_folder(tmp_path))

@@ -80,6 +80,7 @@ def test_all_faults_of_the_layout_together(tmp_path: Path) -> None:
     touch(tmp_path, "loose.wav", "dog/1.wav", "dog/2.wav", "cat/tabby/1.wav", "cat/tabby/2.wav")
     touch(tmp_path, "cat/empty/notes.txt", "cow/notes.txt", "cat/tabby/old/1.wav")
     assert faults_of(lambda: read_folder(tmp_path), tmp_path) == [
+        f"{tmp_path}: only one event, 'tabby'; give two or more, or leave the event out",
         f"cat/empty: {NO_SOUND}",
         "cat/tabby/old: sounds on a third level of folders; there are two, category/event",
         f"cow: {NO_SOUND}",

@@ -24,7 +24,7 @@ def test_all_columns(tmp_path: Path) -> None:
         x/b.wav,urban,,r1,1
         x/a.wav,urban,,r3,2""",
     )
-    manifest = read_table(table)
+    manifest = read_table(table, rules=Rules("evaluation"))
     rows = [(c.path, c.category, c.event, c.group, c.fold) for c in manifest.clips]
     assert rows == [
         (tmp_path / "x/a.wav", "urban", None, "r3", 2),
@@ -241,7 +241,7 @@ def test_parquet(tmp_path: Path) -> None:
             "fold": [1.0, 2.0, 1.0, 2.0],
         }
     ).to_parquet(tmp_path / "t.parquet")
-    manifest = read_table(tmp_path / "t.parquet", rules=Rules(rare_events="unlabel"))
+    manifest = read_table(tmp_path / "t.parquet", rules=Rules("evaluation", "unlabel"))
     rows = [(c.path.name, c.category, c.event, c.fold) for c in manifest.clips]
     assert rows == [
         ("a.wav", "7", None, 1),

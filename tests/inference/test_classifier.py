@@ -337,6 +337,29 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "model.safetensors")
 
 
+def test_a_headerless_file_fails_in_its_place(
+    model: Classifier, tones: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "a.raw").write_bytes(bytes(1_000))
+    first, second = model.predict_files([tmp_path / "a.raw", tones[0]])
+    assert isinstance(first, Failure)
+    assert first.cause.startswith("is not a readable sound (by its name it is raw samples ")
+    np.testing.assert_allclose(vector(second), vector(model.predict(tones[0])), atol=1e-5)
+
+
+def test_the_device_is_the_one_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_model(tmp_path / "model.safetensors")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    assert load(path, device="auto").device == torch.device("cpu")
+    for name in ("cuda", "mps", "tpu"):
+        with pytest.raises(OptionsError) as caught:
+            load(path, device=name)
+        assert str(caught.value) == f"device {name} is not there; this machine has cpu"
+
+
 def test_loading_does_not_wait_for_the_training_to_be_imported(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.safetensors")
     code = (

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,16 @@ def test_weights_and_card_come_back_bit_by_bit(tmp_path: Path, system: System) -
                 assert torch.equal(one, other)
     assert [entry.name for entry in path.parent.iterdir()] == ["model.safetensors"]
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("name", ["b\udcff", "\ud800", "é", "🐶", '"\\\n\0'])
+def test_a_set_of_any_name(tmp_path: Path, system: System, name: str) -> None:
+    """Names of folders need not be valid text; the header holds them all the same."""
+    card = replace(CARD, training={"source": {"name": name}})
+    path = save_model(tmp_path / "m.safetensors", system, card)
+    assert load_model(path)[1] == card == read_card(path)
+    header, _ = parts(path.read_bytes())
+    assert str(header["__metadata__"]["sonotype"]).isascii()  # type: ignore[index]
 
 
 @pytest.mark.parametrize("name", ["cbir_1", "cbir_3", "cbir_4"])
@@ -286,6 +297,23 @@ def test_an_edited_header(tmp_path: Path, written: bytes, before: bytes, after: 
     tampered = written[:8] + edited + written[8 + len(header) :]
     assert len(tampered) == len(written)
     assert refusal(tmp_path / "m.safetensors", tampered) == CHANGED
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), SafetensorError("gone")])
+def test_weights_that_cannot_be_read_behind_a_good_header(
+    tmp_path: Path, written: bytes, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def once(path: Path, **how: str) -> object:
+        opened.append(path)
+        if len(opened) > 1:
+            raise error
+        return safe_open(path, **how)
+
+    monkeypatch.setattr("sonotype.models.model_file.safe_open", once)
+    assert refusal(tmp_path / "m.safetensors", written) == "the file is damaged (gone)"
+    assert len(opened) == 2
 
 
 def test_a_header_that_is_no_json(tmp_path: Path, written: bytes) -> None:

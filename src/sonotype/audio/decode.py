@@ -21,6 +21,8 @@ from sonotype.errors import AudioError
 
 Samples = npt.NDArray[np.float32]
 
+NO_NUMBERS = "holds values that are no numbers (NaN or infinite)"
+
 READABLE = "wav, flac, ogg, opus, mp3 and what else libsndfile reads"
 
 # A header that was never finished (a recorder that lost power, a pipe) declares one of these sizes;
@@ -29,6 +31,11 @@ _UNFINISHED_SIZES = (0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000)
 
 # WAV and CAF, AIFF, W64, AU, and RF64 (which counts the whole file).
 _NOTED_SIZES = re.compile(r"(?:data|SSND|riff|Data Size|Riff size) *: (\d+) \(should be (\d+)\)")
+
+# Values in a block of a file that is decoded only to see whether it can be: 8 MB of floats.
+_BLOCK = 1 << 21
+
+_WINDOWS = os.name == "nt"
 
 # libsndfile's code for an MP3 without one whole frame; it says that the file does not exist.
 _NO_WHOLE_FRAME = 7
@@ -73,9 +80,7 @@ def read(
     """
     name = "<bytes>" if isinstance(source, bytes) else str(source)
     with _opened(source, name) as file:
-        rate, length = file.samplerate, file.frames
-        if length <= 0:
-            raise AudioError(name, "holds no samples")
+        rate, length = file.samplerate, _length(file, name)
         first = round(start * rate) if 0 <= start < length / rate else length
         if first >= length:
             raise AudioError(
@@ -88,14 +93,30 @@ def read(
             wanted = round(min(duration * rate, wanted))
         if first:
             file.seek(first)
-        frames = file.read(wanted, dtype="float32", always_2d=True)
-        if len(frames) < wanted:
-            raise AudioError(
-                name, f"is truncated: ends after {(first + len(frames)) / rate:.3f} of "
-                f"{length / rate:.3f} s"
-            )  # fmt: skip
+        frames = _frames(file, first, wanted, name)
     samples = _mono(frames)
     return Sound(_finished(samples, rate, sample_rate, name), sample_rate or rate, length / rate)
+
+
+def verify(source: str | Path | bytes) -> None:
+    """Decode a whole file, a block at a time, and keep nothing of it.
+
+    Memory does not grow with the file's length.
+
+    Raises:
+        AudioError: where :func:`read` raises it for the whole file at its own rate.
+
+    """
+    name = "<bytes>" if isinstance(source, bytes) else str(source)
+    finite = True
+    with _opened(source, name) as file:
+        length = _length(file, name)
+        block = max(1, _BLOCK // file.channels)
+        for first in range(0, length, block):
+            frames = _frames(file, first, min(block, length - first), name)
+            finite = finite and _is_finite(_mono(frames))
+    if not finite:  # said last, as in read: of a truncated file it is the lesser fault
+        raise AudioError(name, NO_NUMBERS)
 
 
 def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = None) -> Sound:
@@ -132,6 +153,12 @@ def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = N
         raise AudioError(
             "<array>", f"has {array.dtype} values of unknown range; give int16 or floats"
         )
+    if array.dtype.kind == "u":
+        # Silence may be at zero or at half the range: nothing in the array tells.
+        raise AudioError(
+            "<array>",
+            f"has {array.dtype} values, unsigned integers of unknown offset; give int16 or floats",
+        )
     if array.dtype.kind == "i":
         array = array / np.float32(-float(np.iinfo(array.dtype).min))
     elif array.dtype.kind != "f":
@@ -156,6 +183,24 @@ def seconds_of(source: str | Path | bytes) -> float:
         return float(file.frames / file.samplerate)
 
 
+def _length(file: soundfile.SoundFile, name: str) -> int:
+    """Frames in the file; none are an error."""
+    if file.frames <= 0:
+        raise AudioError(name, "holds no samples")
+    return int(file.frames)
+
+
+def _frames(
+    file: soundfile.SoundFile, first: int, wanted: int, name: str
+) -> npt.NDArray[np.float32]:
+    """``[samples, channels]`` from where the file stands, at ``first``; all that are wanted."""
+    frames: npt.NDArray[np.float32] = file.read(wanted, dtype="float32", always_2d=True)
+    if len(frames) < wanted:
+        end, length = ((first + len(frames)) / file.samplerate, file.frames / file.samplerate)
+        raise AudioError(name, f"is truncated: ends after {end:.3f} of {length:.3f} s")
+    return frames
+
+
 def _mono(frames: npt.NDArray[np.float32]) -> Samples:
     """Mean over the channels of ``[samples, channels]``."""
     if frames.shape[1] == 1:
@@ -165,10 +210,14 @@ def _mono(frames: npt.NDArray[np.float32]) -> Samples:
     return mean
 
 
+def _is_finite(samples: Samples) -> bool:
+    return bool(np.isfinite(samples).all())
+
+
 def _finished(samples: Samples, rate: int, wanted_rate: int | None, name: str) -> Samples:
     """Refuse what is no number, resample; the one way of files and arrays alike."""
-    if not np.isfinite(samples).all():
-        raise AudioError(name, "holds values that are no numbers (NaN or infinite)")
+    if not _is_finite(samples):
+        raise AudioError(name, NO_NUMBERS)
     if wanted_rate is not None and wanted_rate != rate:
         resampled = soxr.resample(samples, rate, wanted_rate)
         if len(samples) and not len(resampled):
@@ -186,9 +235,8 @@ def _opened(source: str | Path | bytes, name: str) -> Iterator[soundfile.SoundFi
     else:
         _refuse_unopenable(Path(source), name)
     try:
-        # As bytes, a name goes through that is no valid text (on Linux there are such).
         opened = soundfile.SoundFile(
-            io.BytesIO(source) if isinstance(source, bytes) else os.fsencode(source)
+            io.BytesIO(source) if isinstance(source, bytes) else _file_name(source)
         )
     except soundfile.LibsndfileError as error:
         reason = error.error_string.rstrip(".")
@@ -204,6 +252,15 @@ def _opened(source: str | Path | bytes, name: str) -> Iterator[soundfile.SoundFi
             raise AudioError(name, f"is damaged or truncated ({reason})") from None
 
 
+def _file_name(path: str | Path) -> str | bytes:
+    """The name as soundfile takes it whatever it is.
+
+    As bytes, one goes through that is no valid text (on Linux there are such); on Windows, names
+    are text, and bytes would be read in a code page.
+    """
+    return str(path) if _WINDOWS else os.fsencode(path)
+
+
 def _refuse_unopenable(path: Path, name: str) -> None:
     """Say why a file cannot be opened before libsndfile does, which has few words for it."""
     try:
@@ -213,6 +270,9 @@ def _refuse_unopenable(path: Path, name: str) -> None:
         if status.st_size == 0:
             raise AudioError(name, "is empty (0 bytes)")
         path.open("rb").close()
+        if path.suffix.lower() == ".raw":  # soundfile goes by the name, and asks for a rate
+            cause = "is not a readable sound (by its name it is raw samples without a header)"
+            raise AudioError(name, f"{cause}; {READABLE}")
     except FileNotFoundError:
         raise AudioError(name, "does not exist") from None
     except OSError as error:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Samples = npt.NDArray[np.float32]
+from sonotype.audio.decode import Samples
 
 CENTRE_LOW, CENTRE_HIGH = 150.0, 8_000.0
 WIDTH_LOW, WIDTH_HIGH = 5.0, 7.0

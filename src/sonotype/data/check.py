@@ -27,7 +27,7 @@ class Rules:
     """How strict the checks are.
 
     Attributes:
-        purpose: ``"evaluation"`` lets one-clip classes and a single category pass.
+        purpose: ``"evaluation"`` lets one-clip classes, a single category and a single event pass.
         rare_events: ``"fault"``, or ``"unlabel"``, which takes the event label off events with a
             single clip; the clip still counts for its category.
         qualify_events: call events that stand under several categories ``category/event``.
@@ -116,6 +116,7 @@ def check_listing(listing: Listing, rules: Rules = TRAINING) -> list[Fault]:
         if rules.purpose == "training":
             faults += _one_clip_classes(listing.rows)
             faults += _single_category(listing)
+            faults += _single_event(listing)
     if not listing.rows and not faults:
         faults.append(Fault(str(listing.source), 0, "no clips"))
     return faults
@@ -136,7 +137,7 @@ def parse_fold(text: str) -> int | None:
 
 
 def check_sounds(manifest: Manifest, *, progress: bool = False) -> None:
-    """Decode every clip once.
+    """Decode every clip once, a block at a time: memory stays the same however long they are.
 
     Raises:
         DataError: with one fault for each clip that is missing, empty, truncated or no sound.
@@ -147,12 +148,12 @@ def check_sounds(manifest: Manifest, *, progress: bool = False) -> None:
 
 def sound_faults(paths: Sequence[Path], *, progress: bool = False) -> list[Fault]:
     """The faults that show only when the files are decoded."""
-    from sonotype.audio.decode import read
+    from sonotype.audio.decode import verify
 
     faults = []
     for path in track(paths, "decoding", show=progress):
         try:
-            read(path)
+            verify(path)
         except AudioError as error:
             faults.append(Fault(str(path), 0, error.cause))
     return faults
@@ -261,4 +262,11 @@ def _single_category(listing: Listing) -> Iterator[Fault]:
     names = sorted({row.category for row in listing.rows if row.category})
     if len(names) == 1:
         cause = f"only one category, {listed(map(repr, names))}; a classifier needs at least two"
+        yield Fault(str(listing.source), 0, cause)
+
+
+def _single_event(listing: Listing) -> Iterator[Fault]:
+    names = sorted({row.event for row in listing.rows if row.event})
+    if len(names) == 1:
+        cause = f"only one event, {names[0]!r}; give two or more, or leave the event out"
         yield Fault(str(listing.source), 0, cause)

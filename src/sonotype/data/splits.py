@@ -17,8 +17,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
+from sonotype.config import Protocol
 from sonotype.data.manifest import Manifest
 from sonotype.data.rows import counted, listed
 from sonotype.errors import DataError, Fault, OptionsError
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-Protocol = Literal["auto", "folds", "grouped", "random"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 MOST_FOLDS = 10

@@ -15,7 +15,8 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from sonotype.audio.clip import ClipFormat, read_clip
-from sonotype.data.augment import Mixing, Samples, gain, mix_same_class, shift
+from sonotype.audio.decode import Samples
+from sonotype.data.augment import Mixing, gain, mix_same_class, shift
 from sonotype.types import Clip
 
 Transform = Callable[[Samples, int], Samples]

@@ -13,6 +13,7 @@ import torch
 
 from sonotype.audio.clip import read_for_clip, shape_clip, take_for_clip
 from sonotype.audio.decode import Samples, Sound, from_array
+from sonotype.device import device_of
 from sonotype.errors import AudioError, OptionsError
 from sonotype.inference.prediction import Array, Failure, Prediction
 from sonotype.models.build import clip_format
@@ -173,15 +174,17 @@ def load(
 
     Args:
         path: a ``model.safetensors`` that sonotype wrote.
-        device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        device: ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` for the fastest that is there.
         category_from: read the category from its own ``"head"``, from the sum of its
             ``"events"``, or from ``"both"``; ``None`` as the file says.
 
     Raises:
         ModelFileError: the file is refused; says why.
+        OptionsError: a device that is not there; says which are.
     """
+    chosen = device_of(device)
     system, card = load_model(path)
-    return Classifier(system, card, device=device, category_from=category_from)
+    return Classifier(system, card, device=chosen, category_from=category_from)
 
 
 def _named(names: Sequence[str], values: npt.NDArray[np.floating]) -> dict[str, float]:

@@ -70,7 +70,7 @@ def save_model(path: str | Path, system: System, card: ModelCard) -> Path:
     path = Path(path)
     document = json.dumps(
         {"format_version": FORMAT_VERSION, **asdict(card), "options": to_dict(card.options)},
-        ensure_ascii=False,
+        ensure_ascii=True,  # names from file systems may hold what UTF-8 has no bytes for
         sort_keys=True,
     )
     tensors = {name: tensor.contiguous().cpu() for name, tensor in system.state_dict().items()}

@@ -58,15 +58,17 @@ class Output(NamedTuple):
 class JoinedAttention(nn.Module):
     """One attention over the maps of both branches, joined along time (CBIR_1).
 
-    Branch 1's map is brought to branch 2's channels and bands by an adapter where they differ; its
-    length in time it keeps.
+    Branch 1's map is brought to branch 2's channels by an adapter where they differ. Its length in
+    time it keeps; its bands are as many as branch 2's, four, by the strides of both networks.
     """
 
-    def __init__(self, channels: Sequence[int], bands: Sequence[int], **options: object) -> None:
+    def __init__(
+        self, channels: Sequence[int], *, softmax_over: SoftmaxOver, dropout: float
+    ) -> None:
         super().__init__()
-        fits = channels[0] == channels[1] and bands[0] == bands[1]
+        fits = channels[0] == channels[1]
         self.adapter = None if fits else LateralAdapter(channels[0], channels[1])
-        self.attention = AttentionPooling(channels[1], **options)  # type: ignore[arg-type]
+        self.attention = AttentionPooling(channels[1], softmax_over=softmax_over, dropout=dropout)
         self.features = self.attention.features
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -81,13 +83,16 @@ class JoinedAttention(nn.Module):
 class SeparateAttention(nn.Module):
     """One attention per map, pooled vectors concatenated (CBIR_2)."""
 
-    def __init__(self, channels: Sequence[int], **options: object) -> None:
+    def __init__(
+        self, channels: Sequence[int], *, softmax_over: SoftmaxOver, dropout: float
+    ) -> None:
         super().__init__()
-        self.attentions = nn.ModuleList(
-            AttentionPooling(count, **options)  # type: ignore[arg-type]
+        poolings = [
+            AttentionPooling(count, softmax_over=softmax_over, dropout=dropout)
             for count in channels
-        )
-        self.features = sum(pooling.features for pooling in self.attentions)  # type: ignore[misc]
+        ]
+        self.attentions = nn.ModuleList(poolings)
+        self.features = sum(pooling.features for pooling in poolings)
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Pooled vector and an attention map for each branch."""
@@ -252,23 +257,15 @@ def cbir_1(
         ValueError: an argument out of range; names it.
 
     """
-    branch_1, first = _branch_1(backbone, width, unfreeze_from)
-    branch_2 = _branch_2(branch_1, width, adapters)
-    bands = (4, 4)  # VGGish halves 64 bands four times, the EfficientAT family 128 bands five times
-    pooling = JoinedAttention(
-        (branch_1.channels[-1], branch_2.channels),
-        bands,
-        softmax_over=softmax_over,
-        dropout=dropout,
-    )
-    return System(
-        branch_1=branch_1,
-        branch_2=branch_2,
-        pooling=pooling,
+    return _two_branches(
+        JoinedAttention,
         categories=categories,
         events=events,
+        backbone=backbone,
+        width=width,
         adapters=adapters,
-        unfreeze_from=first,
+        softmax_over=softmax_over,
+        unfreeze_from=unfreeze_from,
         dropout=dropout,
     )
 
@@ -288,19 +285,15 @@ def cbir_2(
 
     Arguments and errors as for :func:`cbir_1`.
     """
-    branch_1, first = _branch_1(backbone, width, unfreeze_from)
-    branch_2 = _branch_2(branch_1, width, adapters)
-    pooling = SeparateAttention(
-        (branch_1.channels[-1], branch_2.channels), softmax_over=softmax_over, dropout=dropout
-    )
-    return System(
-        branch_1=branch_1,
-        branch_2=branch_2,
-        pooling=pooling,
+    return _two_branches(
+        SeparateAttention,
         categories=categories,
         events=events,
+        backbone=backbone,
+        width=width,
         adapters=adapters,
-        unfreeze_from=first,
+        softmax_over=softmax_over,
+        unfreeze_from=unfreeze_from,
         dropout=dropout,
     )
 
@@ -331,6 +324,34 @@ def cbir_4(
         categories=categories,
         events=events,
         adapters=(),
+        unfreeze_from=first,
+        dropout=dropout,
+    )
+
+
+def _two_branches(
+    attention: type[JoinedAttention] | type[SeparateAttention],
+    *,
+    categories: int,
+    events: int,
+    backbone: str | Backbone,
+    width: float,
+    adapters: Sequence[int],
+    softmax_over: SoftmaxOver,
+    unfreeze_from: int | None,
+    dropout: float,
+) -> System:
+    """What CBIR_1 and CBIR_2 share: all but how the two maps are attended to."""
+    branch_1, first = _branch_1(backbone, width, unfreeze_from)
+    branch_2 = _branch_2(branch_1, width, adapters)
+    channels = (branch_1.channels[-1], branch_2.channels)
+    return System(
+        branch_1=branch_1,
+        branch_2=branch_2,
+        pooling=attention(channels, softmax_over=softmax_over, dropout=dropout),
+        categories=categories,
+        events=events,
+        adapters=adapters,
         unfreeze_from=first,
         dropout=dropout,
     )
