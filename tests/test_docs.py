@@ -28,7 +28,7 @@ from sonotype.config import RECIPES, SystemOptions
 from sonotype.models.backbone import BACKBONES, build_backbone
 from sonotype.models.model_file import load_model
 from sonotype.models.systems import System, cbir_1, cbir_2, cbir_3, cbir_4
-from sonotype.training.run import RunOptions
+from sonotype.training.run_options import RunOptions
 from sonotype.weights.registry import WEIGHTS
 
 ROOT = Path(__file__).resolve().parent.parent

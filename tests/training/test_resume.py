@@ -17,7 +17,7 @@ from training_data import SMALL, write_tones
 
 import sonotype
 from sonotype.errors import OptionsError
-from sonotype.training.run import RunOptions
+from sonotype.training.run_options import RunOptions
 
 OPTIONS = SMALL | {"epochs": 6, "patience": 6}
 

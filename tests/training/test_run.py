@@ -38,7 +38,8 @@ from sonotype.models.systems import cbir_2
 from sonotype.training import fit as fit_room
 from sonotype.training import run as run_room
 from sonotype.training.fit import augmentation, read_history
-from sonotype.training.run import RunOptions, TrainResult, train
+from sonotype.training.run import TrainResult, train
+from sonotype.training.run_options import RunOptions
 
 
 @pytest.fixture(scope="module")

@@ -22,15 +22,9 @@ from sonotype.evaluation.publish import publish
 from sonotype.evaluation.report import render_folds
 from sonotype.evaluation.scores import Scores, score, scores_from_json, scores_to_json
 from sonotype.training.callbacks import Say
-from sonotype.training.run import (
-    ANSWERS,
-    SCORES,
-    RunOptions,
-    inspect,
-    notes_on,
-    run_split,
-    split_table,
-)
+from sonotype.training.run import inspect, notes_on, run_split
+from sonotype.training.run_folder import ANSWERS, SCORES, split_table
+from sonotype.training.run_options import RunOptions
 
 CONFIG = "crossval.json"
 

@@ -1,20 +1,10 @@
-"""A training as users know it: from a data source to a folder with model, scores and plots.
-
-A run folder holds ``config.json`` (all options and the data's fingerprint), ``split.csv`` (which
-clip is in which part), checkpoints and logs under ``training/``, and at the end
-``model.safetensors``, ``scores.json``, ``scores.txt``, ``answers.csv``, ``answers.npz`` and
-``plots/``.
-"""
+"""A training as users know it: from a data source to a folder with model, scores and plots."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
 import platform
 import textwrap
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,25 +13,15 @@ from typing import Any
 import torch
 
 from sonotype import __version__
-from sonotype.config import (
-    ScoreOptions,
-    SplitOptions,
-    SystemOptions,
-    TrainOptions,
-    check,
-    from_dict,
-    resolve,
-    to_dict,
-)
+from sonotype.config import SplitOptions, SystemOptions, to_dict
 from sonotype.data.check import check_sounds
 from sonotype.data.manifest import Manifest
-from sonotype.data.source import SourceOptions, open_source
+from sonotype.data.source import open_source
 from sonotype.data.splits import Split, split
 from sonotype.data.waveforms import Transform
 from sonotype.device import device_of
-from sonotype.errors import OptionsError, SonotypeError
+from sonotype.errors import OptionsError
 from sonotype.evaluation.answers import save_answers
-from sonotype.evaluation.files import replacing, write_text
 from sonotype.evaluation.publish import publish
 from sonotype.evaluation.run import SYNTHETIC_NOTE, answer
 from sonotype.evaluation.scores import score, scores_to_json
@@ -53,60 +33,22 @@ from sonotype.models.summary import summarise
 from sonotype.models.systems import System
 from sonotype.training.callbacks import Say
 from sonotype.training.fit import FitResult, fit, read_history
+from sonotype.training.run_folder import (
+    ANSWERS,
+    HISTORY,
+    MODEL,
+    SPLIT,
+    read_config,
+    refuse_occupied,
+    settle_split,
+    write_config,
+    write_history,
+)
+from sonotype.training.run_options import RunOptions
 from sonotype.types import Labels
 from sonotype.weights.backbone import load_backbone
 
-CONFIG, SPLIT, MODEL, SCORES = "config.json", "split.csv", "model.safetensors", "scores.json"
-ANSWERS = "answers.npz"
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "soundfile", "soxr", "scikit-learn")
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """All options of a training, each kind in its own frozen dataclass."""
-
-    system: SystemOptions
-    train: TrainOptions
-    split: SplitOptions
-    source: SourceOptions
-    score: ScoreOptions
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> RunOptions:
-        """Sort flat options (``system="cbir_4", epochs=10, ...``) into their kinds; checked.
-
-        Raises:
-            OptionsError: every unknown name, or every value that will not do.
-        """
-        kinds = {
-            "system": SystemOptions,
-            "train": TrainOptions,
-            "split": SplitOptions,
-            "source": SourceOptions,
-            "score": ScoreOptions,
-        }
-        names = {
-            kind: {one.name for one in dataclasses.fields(what)} for kind, what in kinds.items()
-        }
-        known = set().union(*names.values())
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise OptionsError(
-                f"unknown options {', '.join(unknown)}; there are {', '.join(sorted(known))}"
-            )
-        sorted_out: dict[str, Any] = {
-            kind: from_dict(what, {name: values[name] for name in names[kind] if name in values})
-            for kind, what in kinds.items()
-        }
-        options = cls(**sorted_out)
-        resolved = resolve(options.train, options.system.system)
-        check(resolved)
-        return dataclasses.replace(options, train=resolved)
-
-    def flat(self) -> dict[str, Any]:
-        """All options under their names, as JSON values."""
-        parts = (self.system, self.train, self.split, self.source, self.score)
-        return {name: value for part in parts for name, value in to_dict(part).items()}
 
 
 @dataclass(frozen=True)
@@ -163,12 +105,12 @@ def train(
     if resume and data is not None:
         raise OptionsError("resuming takes the data from the run; leave them out")
     if resume:
-        data, chosen, before = _read_config(folder, options, transform)
+        data, chosen, before = read_config(folder, options, transform)
     elif data is None:
         raise OptionsError("there is no data to train on; name a folder or a table")
     else:
         chosen, before = RunOptions.of(options), None
-        _refuse_occupied(folder)
+        refuse_occupied(folder)
     manifest = open_source(data, chosen.source)
     parts = split(manifest, **_split_arguments(chosen.split), seed=chosen.train.seed)
     fingerprint = inspect(manifest, progress=progress)
@@ -232,8 +174,8 @@ def run_split(
     torch.manual_seed(options.train.seed)
     system = _system(options.system, labels, progress)
     form = clip_format(options.system, system)
-    _write_config(folder, data, options, fingerprint, transform)
-    _settle_split(folder / SPLIT, manifest, parts)
+    write_config(folder, data, options, fingerprint, transform)
+    settle_split(folder / SPLIT, manifest, parts)
     say(
         f"{options.system.system} with backbone {options.system.backbone}: {len(parts.train)} "
         f"clips to train on, {len(parts.val)} to validate, {len(parts.test)} to test"
@@ -288,7 +230,7 @@ def _score_once(
     save_model(folder / MODEL, system, dataclasses.replace(card, scores=values))
     save_answers(answers, folder / ANSWERS)
     history = read_history(folder / "training")
-    _write_history(folder / "training.csv", history)
+    write_history(folder / HISTORY, history)
     report = publish(scores, answers, folder, history=history)
     return TrainResult(
         folder, folder / MODEL, values, report, result.best_epoch, result.best_score, False
@@ -359,99 +301,3 @@ def _versions() -> dict[str, str]:
 
 def _split_arguments(options: SplitOptions) -> dict[str, Any]:
     return {one.name: getattr(options, one.name) for one in dataclasses.fields(options)}
-
-
-def _refuse_occupied(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise OptionsError(f"{folder} is a file; a run needs a folder of its own")
-    if (folder / CONFIG).exists():
-        raise OptionsError(
-            f"{folder} holds a run already; --resume {folder} goes on with it, or name "
-            "another --out"
-        )
-    if folder.is_dir() and any(folder.iterdir()):
-        raise OptionsError(f"{folder} is not empty; a run needs a folder of its own")
-
-
-def _write_config(
-    folder: Path,
-    data: str | Path,
-    options: RunOptions,
-    fingerprint: str,
-    transform: Transform | None,
-) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        config = {
-            "sonotype": __version__,
-            "data": str(Path(data).resolve()),
-            "fingerprint": fingerprint,
-            "transform": None if transform is None else repr(transform),
-            "options": options.flat(),
-        }
-        write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
-    except OSError as error:
-        raise SonotypeError(f"{folder}: cannot be written ({error.strerror})") from error
-
-
-def _read_config(
-    folder: Path, options: Mapping[str, Any], transform: Transform | None
-) -> tuple[str, RunOptions, str]:
-    if options:
-        names = ", ".join(sorted(options))
-        raise OptionsError(f"--resume takes all options from the run; leave out {names}")
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        data, flat, found = config["data"], config["options"], config["fingerprint"]
-    except FileNotFoundError:
-        raise OptionsError(f"{folder} holds no run to go on with ({CONFIG} is missing)") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OptionsError(f"{folder / CONFIG} cannot be read ({error})") from None
-    if bool(config.get("transform")) != (transform is not None):
-        wanted = config.get("transform")
-        raise OptionsError(
-            f"{folder} was trained with the transform {wanted}; give it again to go on"
-            if wanted
-            else f"{folder} was trained without a transform; leave it out to go on"
-        )
-    if (folder / SCORES).exists():
-        raise OptionsError(f"{folder} is finished; its scores are in {folder / SCORES}")
-    return data, RunOptions.of(flat), found
-
-
-def _settle_split(path: Path, manifest: Manifest, parts: Split) -> None:
-    """Note which clip is in which part, or compare with what was noted when the run began.
-
-    The same sounds under other names or in other groups can be dealt otherwise; going on would
-    then test on clips that were trained on.
-    """
-    text = split_table(manifest, parts)
-    if path.exists() and path.read_bytes().decode("utf-8", "surrogateescape") != text:
-        raise OptionsError(
-            f"the clips would be parted otherwise than in {path}: names, groups or folds of the "
-            "data have changed; train a new run"
-        )
-    with replacing(path) as part:
-        part.write_bytes(text.encode("utf-8", "surrogateescape"))
-
-
-def split_table(manifest: Manifest, parts: Split) -> str:
-    """The clips of a split as CSV: part, path, category, event, group."""
-    named = (("train", parts.train), ("val", parts.val), ("test", parts.test))
-    part_of = {index: name for name, indices in named for index in indices}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["part", "path", "category", "event", "group"])
-    for index, clip in enumerate(manifest.clips):
-        if index in part_of:
-            row = [part_of[index], clip.path, clip.category, clip.event or "", clip.group]
-            writer.writerow(row)
-    return text.getvalue()
-
-
-def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    columns = list(dict.fromkeys(name for row in history for name in row))
-    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)

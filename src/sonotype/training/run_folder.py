@@ -1,0 +1,131 @@
+"""The folder of a run: what lies where, and what binds a run that is gone on with.
+
+A run folder holds ``config.json`` (all options and the data's fingerprint), ``split.csv`` (which
+clip is in which part), checkpoints and logs under ``training/``, and at the end
+``model.safetensors``, ``scores.json``, ``scores.txt``, ``answers.csv``, ``answers.npz``,
+``training.csv`` and ``plots/``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sonotype import __version__
+from sonotype.data.manifest import Manifest
+from sonotype.data.splits import Split
+from sonotype.data.waveforms import Transform
+from sonotype.errors import OptionsError, SonotypeError
+from sonotype.evaluation.files import replacing, write_text
+from sonotype.training.run_options import RunOptions
+
+CONFIG, SPLIT, MODEL, SCORES = "config.json", "split.csv", "model.safetensors", "scores.json"
+ANSWERS, HISTORY = "answers.npz", "training.csv"
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Raise an ``OptionsError`` where a new run cannot have this folder."""
+    if folder.exists() and not folder.is_dir():
+        raise OptionsError(f"{folder} is a file; a run needs a folder of its own")
+    if (folder / CONFIG).exists():
+        raise OptionsError(
+            f"{folder} holds a run already; --resume {folder} goes on with it, or name "
+            "another --out"
+        )
+    if folder.is_dir() and any(folder.iterdir()):
+        raise OptionsError(f"{folder} is not empty; a run needs a folder of its own")
+
+
+def write_config(
+    folder: Path,
+    data: str | Path,
+    options: RunOptions,
+    fingerprint: str,
+    transform: Transform | None,
+) -> None:
+    """Note what the run is made of, for :func:`read_config`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            "sonotype": __version__,
+            "data": str(Path(data).resolve()),
+            "fingerprint": fingerprint,
+            "transform": None if transform is None else repr(transform),
+            "options": options.flat(),
+        }
+        write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
+    except OSError as error:
+        raise SonotypeError(f"{folder}: cannot be written ({error.strerror})") from error
+
+
+def read_config(
+    folder: Path, options: Mapping[str, Any], transform: Transform | None
+) -> tuple[str, RunOptions, str]:
+    """Data, options and fingerprint of the run that is in a folder.
+
+    Raises:
+        OptionsError: there is none, it is finished, or more was asked for than it can give.
+    """
+    if options:
+        names = ", ".join(sorted(options))
+        raise OptionsError(f"--resume takes all options from the run; leave out {names}")
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        data, flat, found = config["data"], config["options"], config["fingerprint"]
+    except FileNotFoundError:
+        raise OptionsError(f"{folder} holds no run to go on with ({CONFIG} is missing)") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OptionsError(f"{folder / CONFIG} cannot be read ({error})") from None
+    if bool(config.get("transform")) != (transform is not None):
+        wanted = config.get("transform")
+        raise OptionsError(
+            f"{folder} was trained with the transform {wanted}; give it again to go on"
+            if wanted
+            else f"{folder} was trained without a transform; leave it out to go on"
+        )
+    if (folder / SCORES).exists():
+        raise OptionsError(f"{folder} is finished; its scores are in {folder / SCORES}")
+    return data, RunOptions.of(flat), found
+
+
+def settle_split(path: Path, manifest: Manifest, parts: Split) -> None:
+    """Note which clip is in which part, or compare with what was noted when the run began.
+
+    The same sounds under other names or in other groups can be dealt otherwise; going on would
+    then test on clips that were trained on.
+    """
+    text = split_table(manifest, parts)
+    if path.exists() and path.read_bytes().decode("utf-8", "surrogateescape") != text:
+        raise OptionsError(
+            f"the clips would be parted otherwise than in {path}: names, groups or folds of the "
+            "data have changed; train a new run"
+        )
+    with replacing(path) as part:
+        part.write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def split_table(manifest: Manifest, parts: Split) -> str:
+    """The clips of a split as CSV: part, path, category, event, group."""
+    named = (("train", parts.train), ("val", parts.val), ("test", parts.test))
+    part_of = {index: name for name, indices in named for index in indices}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["part", "path", "category", "event", "group"])
+    for index, clip in enumerate(manifest.clips):
+        if index in part_of:
+            row = [part_of[index], clip.path, clip.category, clip.event or "", clip.group]
+            writer.writerow(row)
+    return text.getvalue()
+
+
+def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write losses and scores as CSV, a row an epoch."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)

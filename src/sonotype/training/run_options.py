@@ -1,0 +1,69 @@
+"""All options of a training, from flat names to their kinds and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sonotype.config import (
+    ScoreOptions,
+    SplitOptions,
+    SystemOptions,
+    TrainOptions,
+    check,
+    from_dict,
+    resolve,
+    to_dict,
+)
+from sonotype.data.source import SourceOptions
+from sonotype.errors import OptionsError
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """All options of a training, each kind in its own frozen dataclass."""
+
+    system: SystemOptions
+    train: TrainOptions
+    split: SplitOptions
+    source: SourceOptions
+    score: ScoreOptions
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> RunOptions:
+        """Sort flat options (``system="cbir_4", epochs=10, ...``) into their kinds; checked.
+
+        Raises:
+            OptionsError: every unknown name, or every value that will not do.
+        """
+        kinds = {
+            "system": SystemOptions,
+            "train": TrainOptions,
+            "split": SplitOptions,
+            "source": SourceOptions,
+            "score": ScoreOptions,
+        }
+        names = {
+            kind: {one.name for one in dataclasses.fields(what)} for kind, what in kinds.items()
+        }
+        known = set().union(*names.values())
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise OptionsError(
+                f"unknown options {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            )
+        sorted_out: dict[str, Any] = {
+            kind: from_dict(what, {name: values[name] for name in names[kind] if name in values})
+            for kind, what in kinds.items()
+        }
+        options = cls(**sorted_out)
+        resolved = resolve(options.train, options.system.system)
+        check(resolved)
+        return dataclasses.replace(options, train=resolved)
+
+    def flat(self) -> dict[str, Any]:
+        """All options under their names, as JSON values."""
+        parts = (self.system, self.train, self.split, self.source, self.score)
+        return {name: value for part in parts for name, value in to_dict(part).items()}
