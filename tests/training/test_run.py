@@ -261,6 +261,7 @@ def test_tensorboard_without_its_package_names_the_extra(
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'sonotype\[tensorboard\]'"):
         train(tones, tmp_path / "run", **SMALL | {"tensorboard": True})
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_device_that_is_not_there_is_named(tones: Path, tmp_path: Path) -> None:

@@ -124,7 +124,6 @@ def fit(
     system.channels_last().to(device_of(options.device))
     if (folder / DONE).exists():
         return _take_best(system, folder, interrupted=False)
-    _require_tensorboard(options)
     loaders = _loaders(system, form, labels, train, val, folder, options, transform, progress)
     category, event = targets(train, labels)
     learner = Learner(
@@ -317,8 +316,8 @@ def _take_best(system: System, folder: Path, interrupted: bool) -> FitResult:
     return FitResult(int(state["epoch"]) + 1, score, interrupted)
 
 
-def _require_tensorboard(options: TrainOptions) -> None:
-    """Say that a package is missing before anything is computed."""
+def require_tensorboard(options: TrainOptions) -> None:
+    """Raise a ``MissingExtraError`` where TensorBoard logs are asked for and cannot be written."""
     if options.tensorboard:
         try:
             importlib.import_module("tensorboard")

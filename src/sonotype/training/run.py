@@ -32,7 +32,7 @@ from sonotype.models.model_file import ModelCard, save_model
 from sonotype.models.summary import summarise
 from sonotype.models.systems import System
 from sonotype.training.callbacks import Say
-from sonotype.training.fit import FitResult, fit, read_history
+from sonotype.training.fit import FitResult, fit, read_history, require_tensorboard
 from sonotype.training.run_folder import (
     ANSWERS,
     HISTORY,
@@ -165,6 +165,7 @@ def run_split(
         say: as for :func:`train`.
     """
     device_of(options.train.device)
+    require_tensorboard(options.train)
     if transform is not None and options.train.variants == 1:
         raise OptionsError(
             "variants is 1, every clip as recorded: the transform would never be heard; give 0 "
