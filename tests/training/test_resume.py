@@ -60,6 +60,14 @@ def wait_for(process: subprocess.Popen[str], beginning: str) -> None:
     raise AssertionError(process.stderr.read() if process.stderr else "")
 
 
+def kill_at(beginning: str, tones: Path, run: Path, options: dict[str, object]) -> None:
+    """Train in another process, killed as soon as it says a line that begins so."""
+    process = start(tones, run, options)
+    wait_for(process, beginning)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
 def same_weights(one: Path, other: Path) -> None:
     first, second = (load_file(run / "model.safetensors") for run in (one, other))
     assert first.keys() == second.keys()
@@ -86,10 +94,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 ) -> None:
     options = OPTIONS | extra
     sonotype.train(tones, tmp_path / "whole", **options)
-    killed = start(tones, tmp_path / "killed", options)
-    wait_for(killed, "epoch   3/6")
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    kill_at("epoch   3/6", tones, tmp_path / "killed", options)
     assert not (tmp_path / "killed" / "scores.json").exists()
     resumed = sonotype.train(None, tmp_path / "killed", resume=True)
     assert not resumed.interrupted
@@ -101,10 +106,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 def test_a_kill_before_the_first_epoch_costs_only_the_start(
     tones: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
-    killed = start(tones, tmp_path / "run", OPTIONS)
-    wait_for(killed, "cbir_2")
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    kill_at("cbir_2", tones, tmp_path / "run", OPTIONS)
     sonotype.train(None, tmp_path / "run", resume=True)
     same_weights(tmp_path / "run", uninterrupted)
 
@@ -158,10 +160,7 @@ def test_resuming_nothing_says_so(tmp_path: Path) -> None:
 def test_a_moved_run_goes_on_to_the_same_weights(
     tones: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
-    killed = start(tones, tmp_path / "here", OPTIONS)
-    wait_for(killed, "epoch   4/6")
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    kill_at("epoch   4/6", tones, tmp_path / "here", OPTIONS)
     (tmp_path / "here").rename(tmp_path / "there")
     sonotype.train(None, tmp_path / "there", resume=True)
     same_weights(tmp_path / "there", uninterrupted)
@@ -186,10 +185,7 @@ def test_cbir_3_with_loading_processes_goes_on_to_the_same_weights(
 ) -> None:
     options = OPTIONS | {"system": "cbir_3", "workers": 1, "epochs": 3}
     sonotype.train(tones, tmp_path / "whole", **options | {"workers": 0})
-    killed = start(tones, tmp_path / "killed", options)
-    wait_for(killed, "epoch   2/3")
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    kill_at("epoch   2/3", tones, tmp_path / "killed", options)
     sonotype.train(None, tmp_path / "killed", resume=True)
     same_weights(tmp_path / "killed", tmp_path / "whole")
 
@@ -201,10 +197,7 @@ def test_resuming_takes_no_data(tones: Path, uninterrupted: Path) -> None:
 
 def test_resuming_on_other_names_or_groups_is_refused(tmp_path: Path) -> None:
     tones = write_tones(tmp_path / "tones")
-    killed = start(tones, tmp_path / "run", OPTIONS)
-    wait_for(killed, "epoch   1/6")
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    kill_at("epoch   1/6", tones, tmp_path / "run", OPTIONS)
     (tones / "low" / "hum" / "hum_0.wav").rename(tones / "low" / "hum" / "zzz.wav")
     with pytest.raises(OptionsError, match=r"would be parted otherwise than in .*split\.csv"):
         sonotype.train(None, tmp_path / "run", resume=True)
@@ -212,10 +205,7 @@ def test_resuming_on_other_names_or_groups_is_refused(tmp_path: Path) -> None:
 
 def test_resuming_on_changed_data_is_refused(tmp_path: Path) -> None:
     tones = write_tones(tmp_path / "tones")
-    killed = start(tones, tmp_path / "run", OPTIONS)
-    wait_for(killed, "epoch   1/6")
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    kill_at("epoch   1/6", tones, tmp_path / "run", OPTIONS)
     (tones / "low" / "hum" / "hum_0.wav").rename(tones / "low" / "buzz" / "moved.wav")
     with pytest.raises(OptionsError, match="it has changed"):
         sonotype.train(None, tmp_path / "run", resume=True)

@@ -152,13 +152,18 @@ def test_the_test_part_is_read_once_and_never_augmented(
     assert learnt_from == {row["path"] for row in parts["train"] + parts["val"]}
 
 
+def stand_in_backbone(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """Let a random mn01 stand for the pretrained one; a copy of its weights."""
+    torch.manual_seed(5)
+    backbone = MobileNet(width=0.1)
+    monkeypatch.setattr(run_room, "load_backbone", lambda *_, **__: backbone)
+    return {name: x.clone() for name, x in backbone.state_dict().items()}
+
+
 def test_frozen_means_frozen_through_a_whole_training(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch.manual_seed(5)
-    backbone = MobileNet(width=0.1)
-    before = {name: x.clone() for name, x in backbone.state_dict().items()}
-    monkeypatch.setattr(run_room, "load_backbone", lambda *_, **__: backbone)
+    before = stand_in_backbone(monkeypatch)
     options = SMALL | {"backbone": "mn01", "recipe": "modern", "epochs": 2}
     for name, extra in (("cached", {}), ("fresh", {"variants": 0})):
         result = train(tones, tmp_path / name, **options | extra)
@@ -170,10 +175,7 @@ def test_frozen_means_frozen_through_a_whole_training(
 def test_unfrozen_blocks_learn_and_those_before_do_not(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch.manual_seed(5)
-    backbone = MobileNet(width=0.1)
-    before = {name: x.clone() for name, x in backbone.state_dict().items()}
-    monkeypatch.setattr(run_room, "load_backbone", lambda *_, **__: backbone)
+    before = stand_in_backbone(monkeypatch)
     options = SMALL | {"backbone": "mn01", "unfreeze_from": 4, "epochs": 2}
     result = train(tones, tmp_path / "run", **options)
     after = sonotype.load(result.model).system.branch_1.state_dict()

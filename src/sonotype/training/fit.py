@@ -121,10 +121,20 @@ def fit(
         StoppedError: interrupted before the first epoch was done.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    system.channels_last().to(device_of(options.device))
+    device = device_of(options.device)
+    system.channels_last().to(device)
     if (folder / DONE).exists():
         return _take_best(system, folder, interrupted=False)
-    loaders = _loaders(system, form, labels, train, val, folder, options, transform, progress)
+    learning = Waveforms(train, form, augmentation(options, transform), options.seed)
+
+    def batches(waveforms: Waveforms, name: str) -> LabelledMaps | LabelledWaveforms:
+        if not options.cache or waveforms.augmentation.fresh:
+            return LabelledWaveforms(waveforms, labels)
+        cache = StageCache(folder / "maps" / name, waveforms, _identity(system, waveforms))
+        cache.fill(system, device, progress=progress)
+        return LabelledMaps(cache, labels)
+
+    loaders = _loaders(batches(learning, "train"), batches(Waveforms(val, form), "val"), options)
     category, event = targets(train, labels)
     learner = Learner(
         system,
@@ -160,32 +170,14 @@ def augmentation(options: TrainOptions, transform: Transform | None = None) -> A
 
 
 def _loaders(
-    system: System,
-    form: ClipFormat,
-    labels: Labels,
-    train: Sequence[Clip],
-    val: Sequence[Clip],
-    folder: Path,
+    train: LabelledMaps | LabelledWaveforms,
+    val: LabelledMaps | LabelledWaveforms,
     options: TrainOptions,
-    transform: Transform | None,
-    progress: bool,
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
-    learning = Waveforms(train, form, augmentation(options, transform), options.seed)
-    plain = Waveforms(val, form)
-    batch_size = options.batch_size or 32
-
-    def batches(waveforms: Waveforms, name: str) -> LabelledMaps | LabelledWaveforms:
-        if not options.cache or waveforms.augmentation.fresh:
-            return LabelledWaveforms(waveforms, labels)
-        identity = _identity(system, waveforms)
-        cache = StageCache(folder / "maps" / name, waveforms, identity)
-        cache.fill(system, device_of(options.device), progress=progress)
-        return LabelledMaps(cache, labels)
-
-    workers, seed = options.workers, options.seed
+    size, workers = options.batch_size or 32, options.workers
     return (
-        loader(batches(learning, "train"), batch_size, shuffle=True, seed=seed, workers=workers),
-        loader(batches(plain, "val"), batch_size, shuffle=False, workers=workers),
+        loader(train, size, shuffle=True, seed=options.seed, workers=workers),
+        loader(val, size, shuffle=False, workers=workers),
     )
 
 
