@@ -37,13 +37,22 @@ class SystemOptions:
 
     system: SystemName = option("cbir_2", "The paper's system")
     backbone: str = option("mn04", "Branch 1: vggish, mn01 to mn40, or none (from scratch)")
-    width: float = option(1.0, "Multiplier of the trained branch's channels", low=0.01, high=4)
+    width: float = option(
+        1.0, "Multiplier of the trained branch's channels; 0 leaves it out", low=0, high=4
+    )
     adapters: tuple[int, ...] = option(
         (4,), "Blocks (1 to 4) where branch 1 joins branch 2; 0 for nowhere", low=0, high=4
     )
     softmax_over: Literal["channels", "positions"] = option(
         "channels", "Attention: the authors' softmax over channels, or over positions"
     )
+    pooling: Literal["attention", "mean", "max", "attention_mean"] = option(
+        "attention", "What pools the maps of cbir_1 to cbir_3: the paper's attention, or another"
+    )
+    pool_blocks: tuple[int, ...] = option(
+        (4,), "Blocks (1 to 4) of branch 1 that cbir_2 and cbir_4 pool", low=1, high=4
+    )
+    event_head: bool = option(True, "Learn the events beside the categories, where there are any")
     unfreeze_from: int = option(
         0, "First block of branch 1 (1 to 4) that is trained; 0 keeps all frozen", low=0, high=4
     )
@@ -63,8 +72,17 @@ class TrainOptions:
     patience: int | None = option(None, "Stop after so many epochs without a better one", low=1)
     batch_size: int | None = option(None, "Clips in a step", low=2)
     learning_rate: float | None = option(None, "Adam's", low=0)
+    branch_1_rate: float = option(
+        1.0, "Learning rate of branch 1's unfrozen blocks, as a share of the others'", low=0, high=1
+    )
     weight_decay: float | None = option(None, "AdamW's; 0 is plain Adam", low=0)
     schedule: Schedule | None = option(None, "Of the learning rate")
+    average: float | None = option(
+        None, "Decay a step of a moving average of the weights; 0 for none", low=0, high=0.9999
+    )
+    keep: Literal["best", "last"] = option(
+        "best", "Epoch: the best on validation, or the last; then all but the test part is learnt"
+    )
     label_smoothing: float | None = option(None, "Share of the target given to all", low=0, high=1)
     mixup: float | None = option(None, "Alpha of mixup between clips; 0 for none", low=0)
     time_mask: float | None = option(
@@ -77,12 +95,10 @@ class TrainOptions:
     gain: float | None = option(None, "Largest change of level in dB", low=0)
     variants: int | None = option(
         None,
-        "Versions of a clip, shifted and amplified, the first as recorded; 0: new in each epoch",
+        "Versions of a clip, augmented, the first as recorded; 0: new in each epoch",
         low=0,
     )
-    mix_same_class: bool | None = option(
-        None, "Mix two clips of a class, fresh in each epoch (CBIR_3's augmentation)"
-    )
+    mix_same_class: bool | None = option(None, "Mix two clips of a class (CBIR_3's augmentation)")
     mix_delay: float = option(2.5, "Same-class mixing: largest delay in seconds", low=0)
     mix_gain: float = option(6.0, "Same-class mixing: largest gain in dB, up or down", low=0)
     mix_equaliser: float = option(10.0, "Same-class mixing: largest equaliser gain in dB", low=0)
@@ -105,6 +121,7 @@ RECIPES: dict[Recipe, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "weight_decay": 0.0,
         "schedule": "constant",
+        "average": 0.0,
         "label_smoothing": 0.0,
         "mixup": 0.0,
         "time_mask": 0.0,
@@ -120,6 +137,7 @@ RECIPES: dict[Recipe, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "weight_decay": 1e-2,
         "schedule": "cosine",
+        "average": 0.0,
         "label_smoothing": 0.1,
         "mixup": 0.3,
         "time_mask": 0.2,
@@ -143,6 +161,9 @@ class SplitOptions:
     train_folds: tuple[int, ...] = option((), "Folds to train on, such as 1,2")
     val_folds: tuple[int, ...] = option((), "Folds that choose the epoch")
     test_folds: tuple[int, ...] = option((), "Folds that are scored at the end")
+    choose_on: Literal["val", "test"] = option(
+        "val", "What chooses the epoch; test is the paper's way, its scores are too high"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +172,9 @@ class ScoreOptions:
 
     category_from: CategoryFrom = option(
         "head", "Read the category from its head, from the sum of its events, or both averaged"
+    )
+    shifts: int = option(
+        1, "Average the answers to so many versions of a clip, shifted in a circle", low=1, high=16
     )
 
 

@@ -68,5 +68,5 @@ class Labels:
         return self._category_index[clip.category]
 
     def event_index(self, clip: Clip) -> int:
-        """Index of the clip's event, ``NO_EVENT`` where it has none."""
-        return NO_EVENT if clip.event is None else self._event_index[clip.event]
+        """Index of the clip's event, ``NO_EVENT`` where it, or the model, has none."""
+        return NO_EVENT if clip.event is None or not self.events else self._event_index[clip.event]

@@ -6,7 +6,8 @@ import torch
 from references import attention, global_maximum
 from torch import nn
 
-from sonotype.models.attention import SOFTMAX_OVER, AttentionPooling, GlobalMaxPooling
+from sonotype.models.attention import SOFTMAX_OVER, AttentionPooling
+from sonotype.models.pooling import GlobalMaxPooling
 
 
 def pooling(softmax_over: str, channels: int = 6, features: int = 5) -> AttentionPooling:

@@ -16,6 +16,7 @@ from sonotype.cli.evaluate import evaluate
 from sonotype.cli.info import info
 from sonotype.cli.layout import Command
 from sonotype.cli.predict import predict
+from sonotype.cli.study import study
 from sonotype.cli.train import train
 from sonotype.errors import SonotypeError
 
@@ -46,7 +47,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (train, evaluate, crossval, predict, info):
+for command in (train, evaluate, crossval, study, predict, info):
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")

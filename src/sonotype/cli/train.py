@@ -54,7 +54,11 @@ def train(
         say=typer.echo,
         **options,
     )
-    typer.echo(f"best epoch {result.best_epoch}, macro F1 on validation {result.best_score:.3f}")
+    if result.best_score is None:
+        typer.echo(f"epoch {result.best_epoch}, the last, is kept")
+    else:
+        score = f"macro F1 on validation {result.best_score:.3f}"
+        typer.echo(f"best epoch {result.best_epoch}, {score}")
     if result.interrupted:
         typer.echo(f"model so far: {result.model}; the test part was not read")
         typer.echo(f"go on with: sonotype train --resume {result.folder}")

@@ -27,7 +27,7 @@ Key = tuple[int, int]
 
 ORIGINAL = 0
 MIXED_SHARE = 0.5
-"""With same-class mixing, the share of an epoch that is mixtures; the rest is as recorded."""
+"""With same-class mixing, the share of mixtures in what is drawn; the rest is as recorded."""
 
 _FRESH, _CHOICE, _VARIANT = range(3)  # separate streams of one seed
 
@@ -39,7 +39,7 @@ class Augmentation:
     Attributes:
         shift: largest circular shift in seconds.
         gain: largest change of level in dB.
-        mixing: same-class mixing, or ``None``.
+        mixing: same-class mixing, or ``None``; it makes mixtures of half of what is drawn.
         random_cut: take a random part of a long clip.
         transform: a callable of the user's, applied last.
         variants: how many versions of a clip there are in all, the first of them as recorded; 0
@@ -56,7 +56,7 @@ class Augmentation:
     @property
     def fresh(self) -> bool:
         """Whether each epoch hears clips that no other epoch does."""
-        return self.variants == 0 or self.mixing is not None or self.random_cut
+        return self.variants == 0 or self.random_cut
 
 
 class Waveforms(Dataset[Samples]):
@@ -93,7 +93,7 @@ class Waveforms(Dataset[Samples]):
         """
         epoch, index = key
         if self.augmentation.fresh:
-            return self._drawn(index, self._rng(_FRESH, epoch, index), epoch_fresh=True)
+            return self._drawn(index, self._rng(_FRESH, epoch, index))
         return self.version(index, self.version_of(epoch, index))
 
     def version_of(self, epoch: int, index: int) -> int:
@@ -106,12 +106,12 @@ class Waveforms(Dataset[Samples]):
         """``[samples]`` of one variant of a clip; variant 0 is the clip as recorded."""
         if version == ORIGINAL:
             return self._read(self.clips[index].path, None)
-        return self._drawn(index, self._rng(_VARIANT, version, index), epoch_fresh=False)
+        return self._drawn(index, self._rng(_VARIANT, version, index))
 
-    def _drawn(self, index: int, rng: np.random.Generator, *, epoch_fresh: bool) -> Samples:
+    def _drawn(self, index: int, rng: np.random.Generator) -> Samples:
         how, rate = self.augmentation, self.form.sample_rate
         samples = self._read(self.clips[index].path, rng if how.random_cut else None)
-        if epoch_fresh and how.mixing is not None and rng.uniform() < MIXED_SHARE:
+        if how.mixing is not None and rng.uniform() < MIXED_SHARE:
             other = self.clips[rng.choice(self._peers[index])].path
             second = self._read(other, rng if how.random_cut else None)
             samples = mix_same_class(samples, second, rate, how.mixing, rng)

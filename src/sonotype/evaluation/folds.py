@@ -100,11 +100,12 @@ def summarise_folds(folds: Sequence[Scores], names: Sequence[str] = ()) -> FoldS
 
 def _spread_head(heads: Sequence[HeadScores]) -> HeadSpread:
     return HeadSpread(
-        **{name: _spread([getattr(head, name).value for head in heads]) for name in METRICS}
+        **{name: spread([getattr(head, name).value for head in heads]) for name in METRICS}
     )
 
 
-def _spread(values: Sequence[float]) -> Spread:
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and sample standard deviation of some values."""
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return Spread(statistics.fmean(values), deviation, tuple(values))
 

@@ -35,6 +35,7 @@ class Classifier:
         card: what its model file says.
         device: a torch device to run on.
         category_from: how to read the category; ``None`` as the card says.
+        shifts: average the answers to so many circular shifts of a clip; ``None`` as the card says.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Classifier:
         *,
         device: str | torch.device = "cpu",
         category_from: CategoryFrom | None = None,
+        shifts: int | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.system = system.eval().to(self.device).channels_last()
         self.card = card
         self.labels = card.labels
         self.form = clip_format(card.options, system)
+        self.shifts = shifts or card.shifts
         self.category_from = category_from or card.category_from
         if self.category_from not in CATEGORY_FROM:
             ways = ", ".join(CATEGORY_FROM)
@@ -105,7 +108,26 @@ class Classifier:
     def logits_to_probabilities(
         self, waveforms: npt.NDArray[np.float32]
     ) -> tuple[Array, Array | None, Array, tuple[Array, ...]]:
-        """Softmax of both heads, embedding and attention of clips ``[batch, samples]``."""
+        """Softmax of both heads, embedding and attention of clips ``[batch, samples]``.
+
+        With several shifts the probabilities are means over the clip turned in a circle, by equal
+        parts of its length; embedding and attention are those of the clip as it is.
+        """
+        step = waveforms.shape[1] / self.shifts
+        category, event, embedding, attention = self._once(waveforms)
+        for number in range(1, self.shifts):
+            moved = self._once(np.roll(waveforms, round(number * step), axis=1))
+            category += moved[0]
+            if event is not None and moved[1] is not None:
+                event += moved[1]
+        category /= self.shifts
+        if event is not None:
+            event /= self.shifts
+        return category, event, embedding, attention
+
+    def _once(
+        self, waveforms: npt.NDArray[np.float32]
+    ) -> tuple[Array, Array | None, Array, tuple[Array, ...]]:
         with torch.inference_mode():
             output = self.system(torch.from_numpy(waveforms).to(self.device))
             category = output.category.float().softmax(1).cpu().numpy()

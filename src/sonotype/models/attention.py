@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 SoftmaxOver = Literal["channels", "positions"]
 SOFTMAX_OVER: tuple[SoftmaxOver, ...] = get_args(SoftmaxOver)
+FEATURES = 256
 CLIP = 1e-7
 TINY = 1e-30
 
@@ -49,7 +50,7 @@ class AttentionPooling(nn.Module):
     def __init__(
         self,
         channels: int,
-        features: int = 256,
+        features: int = FEATURES,
         *,
         softmax_over: SoftmaxOver = "channels",
         dropout: float = 0.2,
@@ -68,9 +69,7 @@ class AttentionPooling(nn.Module):
         time, frequency = x.shape[2:]
         positions = x.flatten(2).transpose(1, 2)  # [batch, time * frequency, channels]
         parts = self.weights(self.score(positions)) * self.value(positions)
-        share = parts.detach().abs().sum(2)
-        where = share / share.sum(1, keepdim=True).clamp_min(TINY)
-        return self.finish(parts.sum(1)), where.view(-1, time, frequency)
+        return self.finish(parts.sum(1)), shares(parts).view(-1, time, frequency)
 
     def weights(self, score: Tensor) -> Tensor:
         """``[batch, positions, features]`` scores to weights that sum to 1 over positions."""
@@ -80,18 +79,11 @@ class AttentionPooling(nn.Module):
         return weight / weight.sum(1, keepdim=True)
 
 
-class GlobalMaxPooling(nn.Module):
-    """The largest value of each channel (CBIR_4), and where the largest values stood.
+def shares(parts: Tensor) -> Tensor:
+    """What each position brings to a sum over positions, as a share of all.
 
     Shape:
-        ``[batch, channels, time, frequency] -> [batch, channels], [batch, time, frequency]``; the
-        second is the share of channels that have their maximum at each position, summing to 1.
+        ``[batch, positions, features] -> [batch, positions]``, summing to 1
     """
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Maxima and where they came from."""
-        time, frequency = x.shape[2:]
-        pooled, index = x.flatten(2).max(2)
-        share = x.new_ones(()).expand_as(index) / index.shape[1]
-        where = x.new_zeros(len(x), time * frequency).scatter_add(1, index, share)
-        return pooled, where.view(-1, time, frequency)
+    share = parts.detach().abs().sum(2)
+    return share / share.sum(1, keepdim=True).clamp_min(TINY)

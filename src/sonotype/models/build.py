@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sonotype.audio.clip import ClipFormat
 from sonotype.config import SystemOptions
 from sonotype.errors import OptionsError
@@ -26,6 +28,7 @@ def build_system(
     if options.backbone not in (*BACKBONES, NO_BACKBONE):
         names = ", ".join((*BACKBONES, NO_BACKBONE))
         raise OptionsError(f"backbone is {options.backbone!r}, not one of {names}")
+    _refuse_contradictions(options)
     categories, events = len(labels.categories), len(labels.events)
     branch_1 = backbone if backbone is not None else options.backbone
     unfreeze_from = options.unfreeze_from or None
@@ -36,20 +39,39 @@ def build_system(
             backbone=branch_1,
             width=options.width,
             unfreeze_from=unfreeze_from,
+            pool_blocks=options.pool_blocks,
             dropout=options.dropout,
         )
-    system = {"cbir_1": cbir_1, "cbir_2": cbir_2, "cbir_3": cbir_3}[options.system]
-    adapters = tuple(sorted({block for block in options.adapters if block}))
-    return system(
-        categories=categories,
-        events=events,
-        backbone=branch_1,
-        width=options.width,
-        adapters=adapters,
-        softmax_over=options.softmax_over,
-        unfreeze_from=unfreeze_from,
-        dropout=options.dropout,
-    )
+    common: dict[str, Any] = {
+        "categories": categories,
+        "events": events,
+        "backbone": branch_1,
+        "width": options.width,
+        "adapters": tuple(sorted({block for block in options.adapters if block})),
+        "softmax_over": options.softmax_over,
+        "unfreeze_from": unfreeze_from,
+        "pooling": options.pooling,
+        "dropout": options.dropout,
+    }
+    if options.system == "cbir_2":
+        return cbir_2(**common, pool_blocks=options.pool_blocks)
+    return {"cbir_1": cbir_1, "cbir_3": cbir_3}[options.system](**common)
+
+
+def _refuse_contradictions(options: SystemOptions) -> None:
+    wrong = []
+    if options.width == 0 and options.backbone == NO_BACKBONE:
+        wrong.append("width is 0: with backbone none nothing is left to listen; give a width")
+    if options.pool_blocks != (4,) and options.system in ("cbir_1", "cbir_3"):
+        wrong.append(
+            f"pool_blocks is for cbir_2 and cbir_4: {options.system} joins two maps of one height"
+        )
+    if len(set(options.pool_blocks)) != len(options.pool_blocks) or not options.pool_blocks:
+        wrong.append(f"pool_blocks is {options.pool_blocks}, different blocks are wanted")
+    if options.pooling != "attention" and options.system == "cbir_4":
+        wrong.append("pooling is for cbir_1 to cbir_3: cbir_4 takes the global maximum")
+    if wrong:
+        raise OptionsError("; ".join(wrong))
 
 
 def clip_format(options: SystemOptions, system: System) -> ClipFormat:

@@ -30,7 +30,7 @@ from sonotype.models.systems import System
 from sonotype.readout import CATEGORY_FROM, CategoryFrom
 from sonotype.types import Labels
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KEY, DIGEST = "sonotype", "sha256"
 
 
@@ -44,6 +44,7 @@ class ModelCard:
         sample_rate: of the waveforms that the network takes, in Hz.
         front_ends: names of the log-mel front ends, in the order of the branches.
         category_from: how the category is read unless asked otherwise.
+        shifts: over so many shifted versions of a clip the answers are averaged.
         training: recipe and options, split, data source and its fingerprint, best epoch.
         scores: of the test part, as :func:`sonotype.evaluation.scores.scores_to_json` gives them.
         versions: of Python and the packages that trained it.
@@ -55,6 +56,7 @@ class ModelCard:
     sample_rate: int
     front_ends: tuple[str, ...]
     category_from: CategoryFrom = "head"
+    shifts: int = 1
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

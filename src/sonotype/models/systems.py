@@ -9,6 +9,9 @@ cbir_3    as cbir_1; the paper trains it with         as cbir_1
           same-class mixing (a training option)
 cbir_4    frozen branch 1 alone                       global maximum
 ========  ==========================================  =======================================
+
+Beyond the paper, attention can be another pooling, ``cbir_2`` and ``cbir_4`` can pool several
+blocks of branch 1, and a width of 0 leaves branch 2 out.
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ from torch import Tensor, nn
 from sonotype.features.decimate import Decimate
 from sonotype.features.vggish import VGGishLogMel
 from sonotype.models.adapter import LateralAdapter
-from sonotype.models.attention import AttentionPooling, GlobalMaxPooling, SoftmaxOver
+from sonotype.models.attention import SoftmaxOver
 from sonotype.models.backbone import NO_BACKBONE, Backbone, build_backbone
 from sonotype.models.branch import TrainedBranch
+from sonotype.models.pooling import GlobalMaxPooling, PoolingName, build_pooling
 from sonotype.models.vggish import stack_patches
 
 BLOCKS = 4
@@ -45,7 +49,8 @@ class Output(NamedTuple):
         event: logits ``[batch, events]``; ``None`` without an event head.
         embedding: ``[batch, 128]``, the input of both heads.
         attention: for each pooled map where it was looked at, ``[batch, time, frequency]``, each
-            summing to 1. ``cbir_2`` has two, branch 1's first; the others one.
+            summing to 1. ``cbir_2`` and ``cbir_4`` have one for each pooled block of branch 1,
+            then ``cbir_2`` that of branch 2; the others have one.
 
     """
 
@@ -59,24 +64,32 @@ class JoinedAttention(nn.Module):
     """One attention over the maps of both branches, joined along time (CBIR_1).
 
     Branch 1's map is brought to branch 2's channels by an adapter where they differ. Its length in
-    time it keeps; its bands are as many as branch 2's, four, by the strides of both networks.
+    time it keeps; its bands are as many as branch 2's, four, by the strides of both networks. A
+    single map is attended to as it is.
     """
 
     def __init__(
-        self, channels: Sequence[int], *, softmax_over: SoftmaxOver, dropout: float
+        self,
+        channels: Sequence[int],
+        *,
+        pooling: PoolingName,
+        softmax_over: SoftmaxOver,
+        dropout: float,
     ) -> None:
         super().__init__()
-        fits = channels[0] == channels[1]
-        self.adapter = None if fits else LateralAdapter(channels[0], channels[1])
-        self.attention = AttentionPooling(channels[1], softmax_over=softmax_over, dropout=dropout)
+        fits = channels[0] == channels[-1]
+        self.adapter = None if fits else LateralAdapter(channels[0], channels[-1])
+        self.attention = build_pooling(
+            pooling, channels[-1], softmax_over=softmax_over, dropout=dropout
+        )
         self.features = self.attention.features
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Pooled vector and one attention map over both branches' time, branch 1's first."""
-        first, second = maps
+        first, *rest = maps
         if self.adapter is not None:
-            first = self.adapter(first, (first.shape[2], second.shape[3]))
-        pooled, where = self.attention(torch.cat([first, second], dim=2))
+            first = self.adapter(first, (first.shape[2], rest[0].shape[3]))
+        pooled, where = self.attention(torch.cat([first, *rest], dim=2))
         return pooled, (where,)
 
 
@@ -84,18 +97,23 @@ class SeparateAttention(nn.Module):
     """One attention per map, pooled vectors concatenated (CBIR_2)."""
 
     def __init__(
-        self, channels: Sequence[int], *, softmax_over: SoftmaxOver, dropout: float
+        self,
+        channels: Sequence[int],
+        *,
+        pooling: PoolingName,
+        softmax_over: SoftmaxOver,
+        dropout: float,
     ) -> None:
         super().__init__()
         poolings = [
-            AttentionPooling(count, softmax_over=softmax_over, dropout=dropout)
+            build_pooling(pooling, count, softmax_over=softmax_over, dropout=dropout)
             for count in channels
         ]
         self.attentions = nn.ModuleList(poolings)
-        self.features = sum(pooling.features for pooling in poolings)
+        self.features = sum(one.features for one in poolings)
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Pooled vector and an attention map for each branch."""
+        """Pooled vector and an attention map for each map."""
         pooled, where = zip(
             *(attention(x) for attention, x in zip(self.attentions, maps, strict=True)),
             strict=True,
@@ -104,17 +122,17 @@ class SeparateAttention(nn.Module):
 
 
 class MaxOnly(nn.Module):
-    """The global maximum of the only map (CBIR_4)."""
+    """The global maximum of each map, concatenated; the paper has a single map (CBIR_4)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         self.maximum = GlobalMaxPooling()
-        self.features = channels
+        self.features = sum(channels)
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Pooled vector and where the maxima stood."""
-        pooled, where = self.maximum(maps[0])
-        return pooled, (where,)
+        pooled, where = zip(*(self.maximum(x) for x in maps), strict=True)
+        return torch.cat(pooled, dim=1), tuple(where)
 
 
 class System(nn.Module):
@@ -138,6 +156,7 @@ class System(nn.Module):
         categories: int,
         events: int,
         adapters: Sequence[int],
+        pool_blocks: Sequence[int],
         unfreeze_from: int,
         dropout: float,
     ) -> None:
@@ -147,6 +166,7 @@ class System(nn.Module):
         self.front_end_2 = VGGishLogMel() if branch_2 is not None else None
         self.pooling = pooling
         self.adapters = tuple(sorted(adapters)) if branch_2 is not None else ()
+        self.pool_blocks = tuple(sorted(pool_blocks))
         self.unfreeze_from = unfreeze_from
         self.sample_rate = branch_1.sample_rate
         self.decimate = Decimate(self.sample_rate // VGGishLogMel.sample_rate)
@@ -205,7 +225,7 @@ class System(nn.Module):
         maps = {0: x}
         for number, block in enumerate(self.frozen_blocks(), start=1):
             x = maps[number] = block(x)
-        wanted = {*self.adapters, self.unfreeze_from - 1}
+        wanted = self._handed_over()
         stage = {f"branch_1.{number}": x for number, x in maps.items() if number in wanted}
         if log_mel_2 is not None:
             stage["branch_2.0"] = stack_patches(log_mel_2)
@@ -216,7 +236,7 @@ class System(nn.Module):
         maps = {number: stage[f"branch_1.{number}"] for number in self._handed_over()}
         for number in range(self.unfreeze_from, FULLY_FROZEN):
             maps[number] = self.branch_1.blocks[number - 1](maps[number - 1])
-        ends = [maps[BLOCKS]]
+        ends = [maps[number] for number in self.pool_blocks]
         if self.branch_2 is not None:
             ends.append(self.branch_2(stage["branch_2.0"], maps))
         pooled, attention = self.pooling(ends)
@@ -225,8 +245,10 @@ class System(nn.Module):
         return Output(self.category(embedding), event, embedding, attention)
 
     def _handed_over(self) -> set[int]:
+        """Blocks whose maps the trained part asks for: to go on from, to pool, for adapters."""
         last = self.unfreeze_from - 1
-        return {last, *(number for number in self.adapters if number < last)}
+        needed = {number for number in (*self.adapters, *self.pool_blocks) if number <= last}
+        return needed if last == BLOCKS else needed | {last}
 
 
 def cbir_1(
@@ -238,6 +260,7 @@ def cbir_1(
     adapters: Sequence[int] = (BLOCKS,),
     softmax_over: SoftmaxOver = "channels",
     unfreeze_from: int | None = None,
+    pooling: PoolingName = "attention",
     dropout: float = 0.2,
 ) -> System:
     """CNN + attention: one attention over the joined maps of both branches (paper, table 1).
@@ -247,10 +270,11 @@ def cbir_1(
         events: classes of the event head; 0 for none.
         backbone: name of branch 1 (random weights; see :mod:`sonotype.weights.backbone` for
             pretrained ones), a backbone itself, or ``"none"`` to train one of VGGish's shape.
-        width: multiplier of branch 2's channels.
+        width: multiplier of branch 2's channels; 0 leaves branch 2 out.
         adapters: blocks of branch 2 (1 to 4) that a lateral adapter joins.
         softmax_over: form of the attention, see :mod:`sonotype.models.attention`.
         unfreeze_from: first block of branch 1 (1 to 4) that is trained; ``None`` for none.
+        pooling: what stands in the place of attention, see :mod:`sonotype.models.pooling`.
         dropout: after pooling and after the embedding.
 
     Raises:
@@ -266,6 +290,8 @@ def cbir_1(
         adapters=adapters,
         softmax_over=softmax_over,
         unfreeze_from=unfreeze_from,
+        pooling=pooling,
+        pool_blocks=(BLOCKS,),
         dropout=dropout,
     )
 
@@ -279,11 +305,14 @@ def cbir_2(
     adapters: Sequence[int] = (BLOCKS,),
     softmax_over: SoftmaxOver = "channels",
     unfreeze_from: int | None = None,
+    pooling: PoolingName = "attention",
+    pool_blocks: Sequence[int] = (BLOCKS,),
     dropout: float = 0.2,
 ) -> System:
     """CNN + multi-attention: an attention for each branch (paper, figure 1; its best system).
 
-    Arguments and errors as for :func:`cbir_1`.
+    ``pool_blocks`` names the blocks of branch 1 that are attended to, the paper's the last alone.
+    Other arguments and errors as for :func:`cbir_1`.
     """
     return _two_branches(
         SeparateAttention,
@@ -294,6 +323,8 @@ def cbir_2(
         adapters=adapters,
         softmax_over=softmax_over,
         unfreeze_from=unfreeze_from,
+        pooling=pooling,
+        pool_blocks=pool_blocks,
         dropout=dropout,
     )
 
@@ -309,21 +340,24 @@ def cbir_4(
     backbone: str | Backbone = "vggish",
     width: float = 1.0,
     unfreeze_from: int | None = None,
+    pool_blocks: Sequence[int] = (BLOCKS,),
     dropout: float = 0.2,
 ) -> System:
     """CNN + FC: branch 1 alone, its global maximum, the embedding (paper, table 1).
 
     ``width`` counts for ``backbone="none"`` only. Other arguments and errors as for
-    :func:`cbir_1`.
+    :func:`cbir_2`.
     """
     branch_1, first = _branch_1(backbone, width, unfreeze_from)
+    _check_blocks("pool_blocks", pool_blocks, least=1)
     return System(
         branch_1=branch_1,
         branch_2=None,
-        pooling=MaxOnly(branch_1.channels[-1]),
+        pooling=MaxOnly(_channels(branch_1, pool_blocks)),
         categories=categories,
         events=events,
         adapters=(),
+        pool_blocks=pool_blocks,
         unfreeze_from=first,
         dropout=dropout,
     )
@@ -339,28 +373,39 @@ def _two_branches(
     adapters: Sequence[int],
     softmax_over: SoftmaxOver,
     unfreeze_from: int | None,
+    pooling: PoolingName,
+    pool_blocks: Sequence[int],
     dropout: float,
 ) -> System:
     """What CBIR_1 and CBIR_2 share: all but how the two maps are attended to."""
     branch_1, first = _branch_1(backbone, width, unfreeze_from)
-    branch_2 = _branch_2(branch_1, width, adapters)
-    channels = (branch_1.channels[-1], branch_2.channels)
+    _check_blocks("pool_blocks", pool_blocks, least=1)
+    channels = _channels(branch_1, pool_blocks)
+    branch_2 = None
+    if width > 0:
+        branch_2 = _branch_2(branch_1, width, adapters)
+        channels.append(branch_2.channels)
     return System(
         branch_1=branch_1,
         branch_2=branch_2,
-        pooling=attention(channels, softmax_over=softmax_over, dropout=dropout),
+        pooling=attention(channels, pooling=pooling, softmax_over=softmax_over, dropout=dropout),
         categories=categories,
         events=events,
         adapters=adapters,
+        pool_blocks=pool_blocks,
         unfreeze_from=first,
         dropout=dropout,
     )
 
 
+def _channels(branch_1: Backbone, blocks: Sequence[int]) -> list[int]:
+    return [branch_1.channels[block - 1] for block in sorted(blocks)]
+
+
 def _branch_1(
     backbone: str | Backbone, width: float, unfreeze_from: int | None
 ) -> tuple[Backbone, int]:
-    if width <= 0:
+    if width < 0 or (width == 0 and backbone == NO_BACKBONE):
         raise ValueError(f"width is {width}, it must be positive")
     if unfreeze_from is not None and not 1 <= unfreeze_from <= BLOCKS:
         raise ValueError(f"unfreeze_from is {unfreeze_from}, a block from 1 to {BLOCKS} is wanted")
@@ -373,8 +418,12 @@ def _branch_1(
 
 
 def _branch_2(branch_1: Backbone, width: float, adapters: Sequence[int]) -> TrainedBranch:
-    wrong = [block for block in adapters if not 1 <= block <= BLOCKS]
-    if wrong or len(set(adapters)) != len(adapters):
-        raise ValueError(f"adapters is {tuple(adapters)}, different blocks from 1 to 4 are wanted")
+    _check_blocks("adapters", adapters)
     lateral = {block: branch_1.channels[block - 1] for block in adapters}
     return TrainedBranch(width=width, lateral=lateral)
+
+
+def _check_blocks(name: str, blocks: Sequence[int], least: int = 0) -> None:
+    wrong = [block for block in blocks if not 1 <= block <= BLOCKS]
+    if wrong or len(set(blocks)) != len(blocks) or len(blocks) < least:
+        raise ValueError(f"{name} is {tuple(blocks)}, different blocks from 1 to 4 are wanted")

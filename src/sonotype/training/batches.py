@@ -41,11 +41,19 @@ def inverse_weights(target: Tensor, classes: int) -> Tensor:
 
 
 class LabelledMaps(Dataset[Batch]):
-    """Batches of cached maps; fetched whole, since a row of a memory map costs next to nothing."""
+    """Batches of cached maps; fetched whole, since a row of a memory map costs next to nothing.
 
-    def __init__(self, cache: StageCache, labels: Labels) -> None:
+    Args:
+        cache: of these clips, and perhaps of others as well.
+        clips: the labelled clips, in the order of their indices here.
+        labels: order of the classes.
+    """
+
+    def __init__(self, cache: StageCache, clips: Sequence[Clip], labels: Labels) -> None:
         self.cache = cache
-        self.category, self.event = targets(cache.waveforms.clips, labels)
+        place = {clip.path: index for index, clip in enumerate(cache.waveforms.clips)}
+        self.places = [place[clip.path] for clip in clips]
+        self.category, self.event = targets(clips, labels)
 
     def __len__(self) -> int:
         return len(self.category)
@@ -54,7 +62,7 @@ class LabelledMaps(Dataset[Batch]):
         """The batch of some keys ``(epoch, index)``."""
         rows = [index for _, index in keys]
         return {
-            "stage": self.cache.rows(keys),
+            "stage": self.cache.rows([(epoch, self.places[index]) for epoch, index in keys]),
             "category": self.category[rows],
             "event": self.event[rows],
         }

@@ -113,12 +113,14 @@ class EpochLines(pl.Callback):
         self.best = max(self.best, score)
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
         left = (epochs - epoch) * sum(self._durations) / len(self._durations)
-        line = (
-            f"epoch {epoch:>3}/{epochs}  loss {values.get('train_loss', float('nan')):.3f}"
+        validation = (
             f"  val loss {values.get('val_loss', float('nan')):.3f}  val F1 {score:.3f}"
-            f"{' *' if better else '  '}  {duration(left)} left at most"
+            f"{' *' if better else '  '}"
+            if SCORE in values
+            else ""
         )
-        self.say(line)
+        loss = f"loss {values.get('train_loss', float('nan')):.3f}"
+        self.say(f"epoch {epoch:>3}/{epochs}  {loss}{validation}  {duration(left)} left at most")
 
 
 def duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sonotype.config import SplitOptions
 from sonotype.data.manifest import Manifest
+from sonotype.data.parts import without_validation
 from sonotype.data.source import open_source
 from sonotype.data.splits import Split, cross_validation
 from sonotype.data.waveforms import Transform
@@ -79,6 +80,8 @@ def crossval(
     chosen = RunOptions.of(options)
     manifest = open_source(data, chosen.source)
     splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
+    if chosen.train.keep == "last":
+        splits = [without_validation(parts) for parts in splits]
     tables = "".join(split_table(manifest, parts) for parts in splits)
     fingerprint = inspect(manifest, progress=progress)
     claim = {

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -63,6 +63,7 @@ HINTS = (
     ".*Trying to infer the `batch_size`.*",
     ".*deterministic.*",
     ".*LeafSpec.*",
+    ".*have no `val_dataloader`.*",
     ".*in eval mode at the start of training.*",
 )
 """What Lightning hints at that does not apply here."""
@@ -75,13 +76,27 @@ class FitResult:
 
     Attributes:
         best_epoch: counted from 1; its weights are in the system.
-        best_score: macro F1 on validation of that epoch.
+        best_score: macro F1 on validation of that epoch; ``None`` where the last was kept.
         interrupted: by ctrl-C; the system holds the best epoch so far.
     """
 
     best_epoch: int
-    best_score: float
+    best_score: float | None
     interrupted: bool
+
+
+@dataclass(frozen=True)
+class SharedMaps:
+    """Cached maps that several trainings on one source take from.
+
+    Attributes:
+        folder: where they are kept; nothing here removes them.
+        clips: all clips of the source. What a clip's versions sound like follows from its place
+            among these, so each training hears the same, whatever part of them it learns from.
+    """
+
+    folder: Path
+    clips: Sequence[Clip]
 
 
 def fit(
@@ -94,6 +109,7 @@ def fit(
     options: TrainOptions,
     *,
     transform: Transform | None = None,
+    maps: SharedMaps | None = None,
     progress: bool = False,
     say: Say = lambda _: None,
 ) -> FitResult:
@@ -107,10 +123,12 @@ def fit(
         form: what sounds are brought to.
         labels: order of the classes.
         train: clips to learn from; only these are augmented.
-        val: clips that choose the epoch.
+        val: clips that choose the epoch; none where the last is kept.
         folder: gets checkpoints, logs and cached maps.
         options: resolved.
         transform: one more augmentation of training waveforms.
+        maps: keeps maps for other trainings; ``None`` keeps them in ``folder`` until this one is
+            done.
         progress: draw bars.
         say: gets a line an epoch.
 
@@ -124,17 +142,27 @@ def fit(
     device = device_of(options.device)
     system.channels_last().to(device)
     if (folder / DONE).exists():
-        return _take_best(system, folder, interrupted=False)
-    learning = Waveforms(train, form, augmentation(options, transform), options.seed)
+        return _take_best(system, folder, options, interrupted=False)
+    how = augmentation(options, transform)
 
-    def batches(waveforms: Waveforms, name: str) -> LabelledMaps | LabelledWaveforms:
+    def batches(
+        clips: Sequence[Clip], how: Augmentation | None, name: str
+    ) -> LabelledMaps | LabelledWaveforms:
+        waveforms = Waveforms(clips, form, how, options.seed)
         if not options.cache or waveforms.augmentation.fresh:
             return LabelledWaveforms(waveforms, labels)
-        cache = StageCache(folder / "maps" / name, waveforms, _identity(system, waveforms))
+        # Mixtures are made of the training part alone, so these maps are its own.
+        if maps is not None and waveforms.augmentation.mixing is None:
+            waveforms = Waveforms(maps.clips, form, how, options.seed)
+        identity = _identity(system, waveforms)
+        place = folder / "maps" / name if maps is None else maps.folder / identity
+        cache = StageCache(place, waveforms, identity)
         cache.fill(system, device, progress=progress)
-        return LabelledMaps(cache, labels)
+        return LabelledMaps(cache, clips, labels)
 
-    loaders = _loaders(batches(learning, "train"), batches(Waveforms(val, form), "val"), options)
+    loaders = _loaders(
+        batches(train, how, "train"), batches(val, None, "val") if val else None, options
+    )
     category, event = targets(train, labels)
     learner = Learner(
         system,
@@ -147,7 +175,7 @@ def fit(
     with _undisturbed():
         trainer = _trainer(folder, options, progress, say)
         interrupted = _run(trainer, learner, loaders, folder)
-    result = _take_best(system, folder, interrupted)
+    result = _take_best(system, folder, options, interrupted)
     if not interrupted:
         # A run that breaks off later, while it is scored, must not train on.
         write_text(folder / DONE, json.dumps({"epochs": trainer.current_epoch}) + "\n")
@@ -158,7 +186,7 @@ def fit(
 def augmentation(options: TrainOptions, transform: Transform | None = None) -> Augmentation:
     """What the resolved options do to training waveforms."""
     mixing = Mixing(options.mix_delay, options.mix_gain, options.mix_equaliser)
-    moved = bool(options.shift or options.gain or transform is not None)
+    moved = bool(options.shift or options.gain or options.mix_same_class or transform is not None)
     return Augmentation(
         shift=options.shift or 0.0,
         gain=options.gain or 0.0,
@@ -171,13 +199,13 @@ def augmentation(options: TrainOptions, transform: Transform | None = None) -> A
 
 def _loaders(
     train: LabelledMaps | LabelledWaveforms,
-    val: LabelledMaps | LabelledWaveforms,
+    val: LabelledMaps | LabelledWaveforms | None,
     options: TrainOptions,
-) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
+) -> tuple[DataLoader[Batch], DataLoader[Batch] | None]:
     size, workers = options.batch_size or 32, options.workers
     return (
         loader(train, size, shuffle=True, seed=options.seed, workers=workers),
-        loader(val, size, shuffle=False, workers=workers),
+        None if val is None else loader(val, size, shuffle=False, workers=workers),
     )
 
 
@@ -191,7 +219,8 @@ def _identity(system: System, waveforms: Waveforms) -> str:
     facts = [
         [[str(clip.path), clip.path.stat().st_mtime_ns] for clip in waveforms.clips],
         [repr(waveforms.form), how.shift, how.gain, how.variants, repr(how.transform)],
-        [waveforms.seed, system.unfreeze_from, system.adapters, system.branch_2 is not None],
+        [repr(how.mixing), waveforms.seed, system.unfreeze_from, system.branch_2 is not None],
+        [system.adapters, system.pool_blocks],
         type(system.branch_1).__name__,
     ]
     digest.update(json.dumps(facts).encode())
@@ -218,14 +247,16 @@ def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> p
     stopping = EarlyStopping(
         SCORE, mode="max", patience=options.patience or 1, check_on_train_epoch_end=True
     )
+    choosing = [stopping, best] if options.keep == "best" else []
+    averaging = [EMAWeightAveraging(decay=options.average)] if options.average else []
     return pl.Trainer(
         accelerator=ACCELERATORS[device_of(options.device).type],
         devices=1,
         precision=options.precision,
         max_epochs=options.epochs,
         callbacks=[
-            stopping,
-            best,
+            *averaging,
+            *choosing,
             last,
             *([StepBar()] if bar else []),
             EpochLines(say),
@@ -252,7 +283,7 @@ def _loggers(folder: Path, options: TrainOptions) -> list[Logger]:
 def _run(
     trainer: pl.Trainer,
     learner: Learner,
-    loaders: tuple[DataLoader[Batch], DataLoader[Batch]],
+    loaders: tuple[DataLoader[Batch], DataLoader[Batch] | None],
     folder: Path,
 ) -> bool:
     """Train; whether ctrl-C ended it. Lightning then leaves by SystemExit and mutes the signal."""
@@ -286,8 +317,8 @@ def _run(
     return bool(trainer.interrupted)
 
 
-def _take_best(system: System, folder: Path, interrupted: bool) -> FitResult:
-    best = folder / BEST
+def _take_best(system: System, folder: Path, options: TrainOptions, interrupted: bool) -> FitResult:
+    best = folder / (BEST if options.keep == "best" else LAST)
     if not best.exists():
         raise StoppedError(
             f"{folder}: interrupted before the first epoch was done; go on with --resume"
@@ -301,9 +332,12 @@ def _take_best(system: System, folder: Path, interrupted: bool) -> FitResult:
     system.load_state_dict(weights)
     system.eval()
     score = next(
-        float(entry["best_model_score"])
-        for name, entry in state["callbacks"].items()
-        if PortableCheckpoint.__name__ in name and SCORE in name
+        (
+            float(entry["best_model_score"])
+            for name, entry in state["callbacks"].items()
+            if PortableCheckpoint.__name__ in name and SCORE in name
+        ),
+        None,
     )
     return FitResult(int(state["epoch"]) + 1, score, interrupted)
 

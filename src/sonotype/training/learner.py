@@ -109,20 +109,33 @@ class Learner(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW on what learns; a cosine schedule with a short warm-up where it is wanted."""
-        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        rate = self._set("learning_rate")
         optimiser = torch.optim.AdamW(
-            learning,
-            lr=self._set("learning_rate"),
+            self._groups(rate),
+            lr=rate,
             weight_decay=self._set("weight_decay"),
         )
         if self.options.schedule == "constant":
             return optimiser
-        rate = cosine_schedule(self.steps, int(self._set("epochs")))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        factor = cosine_schedule(self.steps, int(self._set("epochs")))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {
             "optimizer": optimiser,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def _groups(self, rate: float) -> list[dict[str, Any]]:
+        """What learns, in two groups: branch 1, which may learn more slowly, and the rest."""
+        groups: list[dict[str, Any]] = []
+        for ours, lr in ((True, rate * self._set("branch_1_rate")), (False, rate)):
+            parameters = [
+                parameter
+                for name, parameter in self.named_parameters()
+                if parameter.requires_grad and name.startswith("system.branch_1.") is ours
+            ]
+            if parameters:
+                groups.append({"params": parameters, "lr": lr})
+        return groups
 
     def _stage(self, batch: dict[str, Any]) -> Stage:
         if "fault" in batch:

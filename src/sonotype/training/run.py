@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from sonotype import __version__
-from sonotype.config import SplitOptions, SystemOptions, to_dict
+from sonotype.config import SystemOptions, to_dict
 from sonotype.data.check import check_sounds
 from sonotype.data.manifest import Manifest
+from sonotype.data.parts import chosen_on_test, without_validation
 from sonotype.data.source import open_source
 from sonotype.data.splits import Split, split
 from sonotype.data.waveforms import Transform
@@ -32,7 +33,13 @@ from sonotype.models.model_file import ModelCard, save_model
 from sonotype.models.summary import summarise
 from sonotype.models.systems import System
 from sonotype.training.callbacks import Say
-from sonotype.training.fit import FitResult, fit, read_history, require_tensorboard
+from sonotype.training.fit import (
+    FitResult,
+    SharedMaps,
+    fit,
+    read_history,
+    require_tensorboard,
+)
 from sonotype.training.run_folder import (
     ANSWERS,
     HISTORY,
@@ -61,7 +68,7 @@ class TrainResult:
         scores: of the test part, as JSON values; empty where ctrl-C came before.
         report: the scores as text.
         best_epoch: counted from 1.
-        best_score: macro F1 on validation.
+        best_score: macro F1 on validation; ``None`` where the last epoch was kept.
         interrupted: by ctrl-C; the test part was not read.
     """
 
@@ -70,7 +77,7 @@ class TrainResult:
     scores: dict[str, Any]
     report: str
     best_epoch: int
-    best_score: float
+    best_score: float | None
     interrupted: bool
 
 
@@ -112,7 +119,7 @@ def train(
         chosen, before = RunOptions.of(options), None
         refuse_occupied(folder)
     manifest = open_source(data, chosen.source)
-    parts = split(manifest, **_split_arguments(chosen.split), seed=chosen.train.seed)
+    parts = parts_of(manifest, chosen)
     fingerprint = inspect(manifest, progress=progress)
     if before not in (None, fingerprint):
         raise OptionsError(f"{data} is not the data that {folder} was trained on; it has changed")
@@ -127,6 +134,23 @@ def train(
         progress=progress,
         say=say,
     )
+
+
+def parts_of(manifest: Manifest, options: RunOptions) -> Split:
+    """The split that the options ask for.
+
+    Raises:
+        DataError: a part would be empty, or lacks a class.
+        OptionsError: options of the split that will not do, or that contradict each other.
+    """
+    arguments = to_dict(options.split)
+    choose_on = arguments.pop("choose_on")
+    if choose_on == "test" and options.train.keep == "last":
+        raise OptionsError("keep is last, so nothing chooses the epoch; leave out choose_on")
+    parts = split(manifest, **arguments, seed=options.train.seed)
+    if options.train.keep == "last":
+        return without_validation(parts)
+    return chosen_on_test(parts) if choose_on == "test" else parts
 
 
 def inspect(manifest: Manifest, *, progress: bool = False) -> str:
@@ -148,6 +172,7 @@ def run_split(
     data: str | Path,
     fingerprint: str,
     transform: Transform | None = None,
+    maps: Path | None = None,
     progress: bool = False,
     say: Say = lambda _: None,
 ) -> TrainResult:
@@ -161,6 +186,7 @@ def run_split(
         data: the source as the user named it, for the record.
         fingerprint: of the data, from :func:`inspect`.
         transform: as for :func:`train`.
+        maps: where cached maps are shared with other trainings, if anywhere.
         progress: as for :func:`train`.
         say: as for :func:`train`.
     """
@@ -171,7 +197,7 @@ def run_split(
             "variants is 1, every clip as recorded: the transform would never be heard; give 0 "
             "for new versions in each epoch, or 2 and more"
         )
-    labels = manifest.labels
+    labels = manifest.labels if options.system.event_head else Labels(manifest.labels.categories)
     torch.manual_seed(options.train.seed)
     system = _system(options.system, labels, progress)
     form = clip_format(options.system, system)
@@ -197,10 +223,11 @@ def run_split(
         folder / "training",
         options.train,
         transform=transform,
+        maps=None if maps is None else SharedMaps(maps, manifest.clips),
         progress=progress,
         say=say,
     )
-    card = _card(system, options, manifest, parts, fingerprint, result)
+    card = _card(system, options, manifest, labels, parts, fingerprint, result)
     if result.interrupted:
         save_model(folder / MODEL, system, card)
         return TrainResult(
@@ -255,6 +282,7 @@ def _card(
     system: System,
     options: RunOptions,
     manifest: Manifest,
+    labels: Labels,
     parts: Split,
     fingerprint: str,
     result: FitResult,
@@ -267,10 +295,11 @@ def _card(
         licences[f"data {manifest.name}"] = manifest.licence
     return ModelCard(
         options=options.system,
-        labels=manifest.labels,
+        labels=labels,
         sample_rate=system.sample_rate,
         front_ends=tuple(type(one).__name__ for one in front_ends if one is not None),
         category_from=options.score.category_from,
+        shifts=options.score.shifts,
         training={
             "data": manifest.name,
             "synthetic": manifest.synthetic,
@@ -298,7 +327,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             versions[package] = "unknown"
     return versions
-
-
-def _split_arguments(options: SplitOptions) -> dict[str, Any]:
-    return {one.name: getattr(options, one.name) for one in dataclasses.fields(options)}

@@ -6,6 +6,7 @@ The slow obvious twin is to run the frozen part in every step; both give the sam
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,9 +50,17 @@ class StageCache:
             SonotypeError: the disk has no room; says how much is wanted and what to do.
         """
         if not self._filled():
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True)
-            self._compute(system, device, progress)
+            # Under another name until it is whole, for others may fill the same cache meanwhile.
+            part = self.folder.with_name(f"{self.folder.name}.{os.getpid()}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            try:
+                self._compute(part, system, device, progress)
+                if not self._filled():
+                    shutil.rmtree(self.folder, ignore_errors=True)
+                    part.replace(self.folder)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
         names = json.loads((self.folder / DONE).read_text())["maps"]
         self._maps = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in names}
 
@@ -69,7 +78,7 @@ class StageCache:
             return False
         return bool(done.get("identity") == self.identity)
 
-    def _compute(self, system: System, device: torch.device, progress: bool) -> None:
+    def _compute(self, folder: Path, system: System, device: torch.device, progress: bool) -> None:
         total = len(self.waveforms) * self.variants
         loader = DataLoader(_Versions(self.waveforms, self.variants), batch_size=BATCH)
         batches = -(-total // BATCH)
@@ -78,10 +87,10 @@ class StageCache:
         for batch in track(loader, f"maps of {self.folder.name}", batches, show=progress):
             stage = system.frozen_part(batch.to(device))
             if not maps:
-                self._require_room(stage, total)
+                self._require_room(folder, stage, total)
                 maps = {
                     name: np.lib.format.open_memmap(
-                        self.folder / f"{name}.npy", "w+", np.float32, (total, *x.shape[1:])
+                        folder / f"{name}.npy", "w+", np.float32, (total, *x.shape[1:])
                     )
                     for name, x in stage.items()
                 }
@@ -91,11 +100,11 @@ class StageCache:
         for array in maps.values():
             array.flush()
         done = {"identity": self.identity, "maps": sorted(maps)}
-        write_text(self.folder / DONE, json.dumps(done))
+        write_text(folder / DONE, json.dumps(done))
 
-    def _require_room(self, stage: Stage, total: int) -> None:
+    def _require_room(self, folder: Path, stage: Stage, total: int) -> None:
         wanted = total * sum(x[0].numel() * 4 for x in stage.values())
-        free = shutil.disk_usage(self.folder).free
+        free = shutil.disk_usage(folder).free
         if wanted > 0.95 * free:
             raise SonotypeError(
                 f"{self.folder}: the frozen maps need {wanted / 1e9:.1f} GB, {free / 1e9:.1f} GB "
