@@ -28,6 +28,7 @@ LAYERS = (
     ("inference",),
     ("evaluation",),
     ("training",),
+    ("study",),
     ("api",),
     ("cli",),
 )

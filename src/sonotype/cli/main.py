@@ -15,6 +15,7 @@ from sonotype.cli.crossval import crossval
 from sonotype.cli.evaluate import evaluate
 from sonotype.cli.info import info
 from sonotype.cli.layout import Command
+from sonotype.cli.learning_curve import learning_curve
 from sonotype.cli.predict import predict
 from sonotype.cli.study import study
 from sonotype.cli.train import train
@@ -47,7 +48,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (train, evaluate, crossval, study, predict, info):
+for command in (train, evaluate, crossval, study, learning_curve, predict, info):
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")

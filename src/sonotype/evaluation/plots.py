@@ -87,7 +87,7 @@ def plot_confusion(head: HeadScores, path: Path, title: str) -> None:
     axes.set_ylabel("true")
     bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 4 / side), aspect=20)
     bar.set_label("share of the true class")
-    _save(figure, path, title)
+    save_figure(figure, path, title)
 
 
 def plot_per_class(head: HeadScores, path: Path, title: str) -> None:
@@ -122,7 +122,7 @@ def plot_per_class(head: HeadScores, path: Path, title: str) -> None:
     axes.set_xlabel("F1")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower right", frameon=False, fontsize=9)
-    _save(figure, path, title)
+    save_figure(figure, path, title)
 
 
 def plot_history(
@@ -178,7 +178,7 @@ def plot_history(
     below.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
     below.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     below.set_xlabel("epoch")
-    _save(figure, path, title)
+    save_figure(figure, path, title)
 
 
 def _colours() -> tuple[str, ...]:
@@ -266,7 +266,7 @@ def plot_attention(
     below.set_ylim(0, None)
     below.set_ylabel("over time")
     below.set_xlabel("seconds")
-    _save(figure, path, title)
+    save_figure(figure, path, title)
 
 
 def _upsample(values: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
@@ -280,7 +280,12 @@ def _upsample(values: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.ND
     return values
 
 
-def _save(figure: Figure, path: Path, title: str) -> None:
+def save_figure(figure: Figure, path: Path, title: str) -> None:
+    """Write a figure as PNG, with a title and with fonts for the letters that are in it.
+
+    Raises:
+        OptionsError: the file cannot be written there.
+    """
     if title:
         room = int(TITLE_CELLS_PER_INCH * figure.get_figwidth())
         figure.suptitle(shorten(title, room), fontsize=11, parse_math=False)

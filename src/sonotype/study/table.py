@@ -14,9 +14,9 @@ from sonotype.evaluation.compare import Entry, Figure, Key, Line, average, compa
 from sonotype.evaluation.files import write_text
 from sonotype.evaluation.scores import Interval
 from sonotype.evaluation.text import pad, shorten
+from sonotype.study.cell import finished, seconds_of
 from sonotype.study.plan import Plan, Row
-from sonotype.study.run import seconds_of
-from sonotype.training.run_folder import ANSWERS, SCORES
+from sonotype.training.run_folder import ANSWERS
 
 TABLE, FIGURES = "table", "study.json"
 NAME_CELLS = 26
@@ -52,7 +52,7 @@ def collect(plan: Plan, out: str | Path) -> Result:
         OptionsError: the baseline's cells are not finished.
     """
     out = Path(out)
-    missing = sum(not (out / cell.folder / SCORES).exists() for cell in plan.cells())
+    missing = sum(not finished(out / cell.folder) for cell in plan.cells())
     entries = [entry for row in plan.rows if (entry := _entry(plan, row, out)) is not None]
     if plan.baseline not in {entry.name for entry in entries}:
         raise OptionsError(
@@ -138,7 +138,7 @@ def to_json(result: Result) -> dict[str, Any]:
 def _entry(plan: Plan, row: Row, out: Path) -> Entry | None:
     """The answers of a row; ``None`` where a cell is not finished."""
     sources = [plan.row(name) for name in (row.ensemble or (row.of or row.name,))]
-    if any(not (out / cell.folder / SCORES).exists() for one in sources for cell in one.cells()):
+    if not all(finished(out / cell.folder) for one in sources for cell in one.cells()):
         return None
     answers: dict[Key, Answers] = {}
     for fold in row.folds or (None,):

@@ -1,0 +1,114 @@
+"""One cell of a study: a training and its test in a run folder, with its log and its time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sonotype.data.manifest import Manifest
+from sonotype.data.splits import Split
+from sonotype.errors import OptionsError, SonotypeError, StoppedError
+from sonotype.evaluation.files import write_text
+from sonotype.training.callbacks import Say
+from sonotype.training.run import run_split
+from sonotype.training.run_folder import CONFIG, SCORES
+from sonotype.training.run_options import RunOptions
+
+LOG, TIME, MAPS = "log.txt", "time.json", "maps"
+STOPPED = "interrupted"
+
+
+def run_cell(
+    manifest: Manifest,
+    parts: Split,
+    folder: Path,
+    options: RunOptions,
+    *,
+    data: str | Path,
+    fingerprint: str,
+    maps: Path,
+) -> str:
+    """Train and test, or go on with it; what went wrong, in a few words, or nothing.
+
+    Model, scores, answers, config and log stay; the checkpoints go.
+    """
+    start = time.monotonic()
+    try:
+        with _log(folder) as say:
+            result = run_split(
+                manifest,
+                parts,
+                folder,
+                options,
+                data=data,
+                fingerprint=fingerprint,
+                maps=maps,
+                say=say,
+            )
+    except (StoppedError, KeyboardInterrupt):
+        return STOPPED
+    except SonotypeError as error:
+        return str(error)
+    if result.interrupted:
+        return STOPPED
+    write_text(folder / TIME, json.dumps({"seconds": time.monotonic() - start}) + "\n")
+    for checkpoint in (folder / "training").glob("*.ckpt"):
+        checkpoint.unlink()
+    return ""
+
+
+def finished(folder: Path) -> bool:
+    """Whether the cell has its scores."""
+    return (folder / SCORES).exists()
+
+
+def seconds_of(folder: Path) -> float:
+    """How long a finished cell took; of one that was stopped, its last sitting."""
+    try:
+        return float(json.loads((folder / TIME).read_text(encoding="utf-8"))["seconds"])
+    except FileNotFoundError:  # killed between its scores and this
+        return 0.0
+
+
+def refuse_other(folder: Path, options: RunOptions, fingerprint: str) -> None:
+    """Raise an ``OptionsError`` where the cell was begun with other options or data."""
+    path = folder / CONFIG
+    if not path.exists():
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    before, now = found["options"], options.flat()
+    names = sorted(
+        name for name in {*before, *now} if before.get(name, "missing") != now.get(name, "missing")
+    )
+    if found["fingerprint"] != fingerprint:
+        names.append("data")
+    if names:
+        raise OptionsError(
+            f"{folder} was run with other {', '.join(names)}; remove it to run the cell again, or "
+            "name another --out"
+        )
+
+
+def figures_of(folder: Path) -> str:
+    """The two headline figures of a finished cell, for a line of progress."""
+    scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+    figures = f"category F1 {scores['category']['f1']['value']:.3f}"
+    if scores["event"] is not None:
+        figures += f"  event accuracy {scores['event']['accuracy']['value']:.3f}"
+    return figures
+
+
+@contextmanager
+def _log(folder: Path) -> Iterator[Say]:
+    """Append what is said to the cell's log."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOG).open("a", encoding="utf-8") as stream:
+
+        def say(line: str) -> None:
+            stream.write(line + "\n")
+            stream.flush()
+
+        yield say
