@@ -1,7 +1,9 @@
 """What can be set: frozen dataclasses whose fields carry the help that the command line shows.
 
-A recipe is a set of defaults for the fields of :class:`TrainOptions` that are ``None``; what a
-user sets stands. Nothing here imports torch.
+A recipe is a set of defaults for the fields of :class:`TrainOptions` that are ``None``, and for
+some of :class:`SystemOptions` and :class:`ScoreOptions`; what a user sets stands. The fields' own
+defaults are the paper's, and those that a model file which does not name them was made with.
+Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -147,6 +149,33 @@ RECIPES: dict[Recipe, dict[str, Any]] = {
         "variants": 4,
     },
 }
+
+NETWORKS: dict[Recipe, dict[str, Any]] = {
+    "paper": {"width": 1.0, "pooling": "attention", "pool_blocks": (4,), "category_from": "head"},
+    "modern": {
+        "width": 0.0,
+        "pooling": "attention_mean",
+        "pool_blocks": (3, 4),
+        "category_from": "events",
+    },
+}
+"""What the recipes say of the network and of how its answers are read."""
+
+TWO_MAPS = ("cbir_1", "cbir_3")
+"""Systems that join the last maps of two branches, and so have no other blocks to pool."""
+
+
+def network_defaults(recipe: Recipe, system: str, backbone: str) -> dict[str, Any]:
+    """What a recipe says of the network, as far as it can hold for a system and a backbone."""
+    defaults = dict(NETWORKS[recipe])
+    paper = NETWORKS["paper"]
+    if system in TWO_MAPS or backbone == "none":
+        defaults["width"] = paper["width"]
+    if system in TWO_MAPS:
+        defaults["pool_blocks"] = paper["pool_blocks"]
+    if system == "cbir_4":
+        defaults["pooling"] = paper["pooling"]
+    return defaults
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from sonotype.config import RECIPES, without_none
+from sonotype.config import NETWORKS, RECIPES, without_none
 from sonotype.errors import OptionsError
 
 
@@ -55,7 +55,7 @@ def _flag(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
     if get_origin(kind) is tuple:  # words are given one by one, numbers as 1,2
         kind = list[str] if get_args(kind)[0] is str else str
     shown = item.default if item.default is not MISSING else None
-    default = _shown(shown) or _by_recipe(item.name)
+    default = _by_recipe(item.name) or _shown(shown)
     help_text = f"{item.metadata.get('help', '')}{f' [default: {default}]' if default else ''}"
     name = item.name.replace("_", "-")
     declared = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
@@ -76,11 +76,12 @@ def _flag(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
 
 def _by_recipe(name: str) -> str:
     """The defaults of a field that the recipe sets."""
-    values = {recipe: defaults[name] for recipe, defaults in RECIPES.items() if name in defaults}
-    return ", ".join(
-        f"{recipe} {value:g}" if isinstance(value, float) else f"{recipe} {value}"
-        for recipe, value in values.items()
-    )
+    values = {
+        recipe: defaults[name]
+        for recipe in RECIPES
+        if name in (defaults := RECIPES[recipe] | NETWORKS[recipe])
+    }
+    return ", ".join(f"{recipe} {_shown(value) or value}" for recipe, value in values.items())
 
 
 def _metavar(hint: Any) -> str | None:

@@ -79,10 +79,8 @@ def refuse_other(folder: Path, options: RunOptions, fingerprint: str) -> None:
     if not path.exists():
         return
     found = json.loads(path.read_text(encoding="utf-8"))
-    before, now = found["options"], options.flat()
-    names = sorted(
-        name for name in {*before, *now} if before.get(name, "missing") != now.get(name, "missing")
-    )
+    before, now = RunOptions.of(found["options"]).flat(), options.flat()
+    names = sorted(name for name in now if before[name] != now[name])
     if found["fingerprint"] != fingerprint:
         names.append("data")
     if names:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sonotype.config import (
+    NETWORKS,
     ScoreOptions,
     SplitOptions,
     SystemOptions,
     TrainOptions,
     check,
     from_dict,
+    network_defaults,
     resolve,
     to_dict,
 )
@@ -54,8 +56,9 @@ class RunOptions:
             raise OptionsError(
                 f"unknown options {', '.join(unknown)}; there are {', '.join(sorted(known))}"
             )
+        given = {**_of_recipe(values), **values}
         sorted_out: dict[str, Any] = {
-            kind: from_dict(what, {name: values[name] for name in names[kind] if name in values})
+            kind: from_dict(what, {name: given[name] for name in names[kind] if name in given})
             for kind, what in kinds.items()
         }
         options = cls(**sorted_out)
@@ -67,3 +70,12 @@ class RunOptions:
         """All options under their names, as JSON values."""
         parts = (self.system, self.train, self.split, self.source, self.score)
         return {name: value for part in parts for name, value in to_dict(part).items()}
+
+
+def _of_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the recipe says of the network; nothing where there is no such recipe, a fault."""
+    recipe = values.get("recipe", TrainOptions().recipe)
+    if recipe not in NETWORKS:
+        return {}
+    system = values.get("system", SystemOptions().system)
+    return network_defaults(recipe, system, values.get("backbone", SystemOptions().backbone))
