@@ -24,7 +24,7 @@ from small_models import write_model
 import sonotype
 from sonotype import errors
 from sonotype.cli.main import app
-from sonotype.config import RECIPES, SystemOptions
+from sonotype.config import NETWORKS, RECIPES, SystemOptions
 from sonotype.models.backbone import BACKBONES, build_backbone
 from sonotype.models.model_file import load_model
 from sonotype.models.systems import System, cbir_1, cbir_2, cbir_3, cbir_4
@@ -211,6 +211,25 @@ def test_recipes() -> None:
         name = flag.removeprefix("--").replace("-", "_")
         wanted = [RECIPES[recipe][name] for recipe in ("paper", "modern")]
         assert shown == [one if isinstance(one, str) else f"{one:g}" for one in wanted]
+
+
+def test_networks_of_the_recipes() -> None:
+    rows = table(ROOT / "docs" / "training.md", "networks")
+    assert [flag.removeprefix("--").replace("-", "_") for flag, *_ in rows] == list(
+        NETWORKS["modern"]
+    )
+    for flag, *shown in rows:
+        name = flag.removeprefix("--").replace("-", "_")
+        values = [NETWORKS[recipe][name] for recipe in ("paper", "modern")]
+        wanted = [
+            ",".join(map(str, one))
+            if isinstance(one, tuple)
+            else f"{one:g}"
+            if isinstance(one, float)
+            else one
+            for one in values
+        ]
+        assert shown == wanted
 
 
 def test_size_of_cached_maps() -> None:

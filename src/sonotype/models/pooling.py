@@ -21,6 +21,10 @@ POOLINGS: tuple[PoolingName, ...] = get_args(PoolingName)
 class MeanPooling(nn.Module):
     """The mean of values over positions: attention whose weights are all alike.
 
+    Values are linear in the map, so their mean is the value of the map's mean, and one product for
+    the whole map takes the place of one at each position. Where the mean came from needs the values
+    themselves; it is told in evaluation, and uniform while training, when nobody asks.
+
     Shape:
         ``[batch, channels, time, frequency] -> [batch, features], [batch, time, frequency]``; the
         second is each position's share in what was pooled, and sums to 1.
@@ -34,9 +38,16 @@ class MeanPooling(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Pooled vector and where it came from."""
+        pooled = self.finish(self.value(x.mean((2, 3))))
+        return pooled, self._where(x)
+
+    @torch.no_grad()
+    def _where(self, x: Tensor) -> Tensor:
         time, frequency = x.shape[2:]
+        if self.training:
+            return x.new_ones(len(x), time, frequency) / (time * frequency)
         value = self.value(x.flatten(2).transpose(1, 2))  # [batch, time * frequency, features]
-        return self.finish(value.mean(1)), shares(value).view(-1, time, frequency)
+        return shares(value).view(-1, time, frequency)
 
 
 class MaxPooling(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -107,7 +108,7 @@ def _results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), torch.set_num_threads, (threads,)
+        jobs, multiprocessing.get_context("spawn"), _begin_process, (threads,)
     )
     with pool:
         running = {pool.submit(run_task, task): task for task in tasks}
@@ -121,6 +122,19 @@ def _results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
             # The processes were interrupted as well, and leave their cells to be gone on with.
             pool.shutdown(wait=True, cancel_futures=True)
             yield next(iter(running.values())), STOPPED
+
+
+def _begin_process(threads: int) -> None:
+    """Take a share of the processors; end when the study itself is killed."""
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def run_task(task: Task) -> str:
