@@ -216,10 +216,11 @@ def _identity(system: System, waveforms: Waveforms) -> str:
         for tensor in block.state_dict().values():
             digest.update(tensor.contiguous().cpu().numpy().tobytes())
     how = waveforms.augmentation
+    seed = waveforms.seed if how.variants > 1 else None  # clips as recorded are drawn from nothing
     facts = [
         [[str(clip.path), clip.path.stat().st_mtime_ns] for clip in waveforms.clips],
         [repr(waveforms.form), how.shift, how.gain, how.variants, repr(how.transform)],
-        [repr(how.mixing), waveforms.seed, system.unfreeze_from, system.branch_2 is not None],
+        [repr(how.mixing), seed, system.unfreeze_from, system.branch_2 is not None],
         [system.adapters, system.pool_blocks],
         type(system.branch_1).__name__,
     ]
