@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from sonotype.study.plan import Plan, Row
 from sonotype.training.run_folder import ANSWERS
 
 TABLE, FIGURES = "table", "study.json"
-NAME_CELLS = 26
+NAME_CELLS = 25
+WIDTH = 80
 HEADLINES = (("category", "f1", "category, macro F1"), ("event", "accuracy", "event, accuracy"))
 """What is compared: the paper's choice, and the figure that is published for ESC-50."""
 
@@ -80,7 +82,7 @@ def publish(result: Result, out: str | Path, command: str) -> str:
 
 def render(result: Result) -> str:
     """The tables as text of at most 80 columns."""
-    blocks = [[result.title] + ([result.note] if result.note else [])]
+    blocks = [[result.title, *textwrap.wrap(result.note, WIDTH)]]
     if result.missing:
         blocks[0].append(f"{result.missing} cells are not finished; their rows are left out")
     for title, header, rows in _tables(result):
@@ -93,7 +95,7 @@ def render(result: Result) -> str:
                 "  " + pad(cell, width, right=True)
                 for cell, width in zip(row[1:], widths, strict=True)
             )
-            lines.append(pad(shorten(row[0], NAME_CELLS), NAME_CELLS) + cells)
+            lines.append((pad(shorten(row[0], NAME_CELLS), NAME_CELLS) + cells).rstrip())
         blocks.append(lines)
     return "\n\n".join("\n".join(block) for block in blocks)
 
@@ -181,7 +183,7 @@ def _paper_table(result: Result) -> tuple[str, list[str], list[list[str]]]:
 def _comparison(
     result: Result, level: str, metric: str, title: str
 ) -> tuple[str, list[str], list[list[str]]]:
-    header = ["row", title.split(", ")[1], "95 %", "folds", "seeds", "difference", "95 %", ""]
+    header = ["row", title.split(", ")[1], "95 %", "folds", "seeds", "diff.", "95 %", ""]
     rows = []
     for line in result.lines:
         figure = line.figures.get((level, metric))

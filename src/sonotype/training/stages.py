@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -49,20 +50,25 @@ class StageCache:
             AudioError: a clip cannot be read.
             SonotypeError: the disk has no room; says how much is wanted and what to do.
         """
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        # Who comes second waits for the first instead of computing the same.
+        with FileLock(f"{self.folder}.lock"):
+            self._fill(system, device, progress)
+        names = json.loads((self.folder / DONE).read_text())["maps"]
+        self._maps = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in names}
+
+    def _fill(self, system: System, device: torch.device, progress: bool) -> None:
         if not self._filled():
-            # Under another name until it is whole, for others may fill the same cache meanwhile.
+            # Under another name until it is whole, so that a kill leaves nothing that looks so.
             part = self.folder.with_name(f"{self.folder.name}.{os.getpid()}.part")
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
             try:
                 self._compute(part, system, device, progress)
-                if not self._filled():
-                    shutil.rmtree(self.folder, ignore_errors=True)
-                    part.replace(self.folder)
+                shutil.rmtree(self.folder, ignore_errors=True)
+                part.replace(self.folder)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
-        names = json.loads((self.folder / DONE).read_text())["maps"]
-        self._maps = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in names}
 
     def rows(self, keys: Sequence[Key]) -> Stage:
         """The maps of some clips, each in the variant that its epoch wants."""
