@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sonotype.api import evaluate
     from sonotype.inference.classifier import load
+    from sonotype.inference.ensemble import load_ensemble
     from sonotype.training.crossval import crossval
     from sonotype.training.run import train
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "crossval", "evaluate", "load", "train"]
+__all__ = ["__version__", "crossval", "evaluate", "load", "load_ensemble", "train"]
 
 # Those who only load a model do not wait for what trains one to be imported.
 _HOMES = {
     "crossval": "sonotype.training.crossval",
     "evaluate": "sonotype.api",
     "load": "sonotype.inference.classifier",
+    "load_ensemble": "sonotype.inference.ensemble",
     "train": "sonotype.training.run",
 }
 

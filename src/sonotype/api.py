@@ -14,6 +14,7 @@ from sonotype.config import from_dict
 from sonotype.data.manifest import Manifest
 from sonotype.data.source import SourceOptions, open_source
 from sonotype.errors import OptionsError
+from sonotype.evaluation.compare import average
 from sonotype.evaluation.publish import publish
 from sonotype.evaluation.run import SYNTHETIC_NOTE, answer
 from sonotype.evaluation.scores import Scores, score
@@ -37,6 +38,7 @@ def evaluate(
     out: str | Path | None = None,
     folds: Sequence[int] = (),
     category_from: CategoryFrom | None = None,
+    also: Sequence[str | Path] = (),
     device: str = "auto",
     progress: bool = False,
     **source: Any,
@@ -49,6 +51,7 @@ def evaluate(
         out: folder for ``scores.json``, ``scores.txt``, ``answers.csv`` and plots, if wanted.
         folds: score only these official folds.
         category_from: how to read the category; ``None`` as the model says.
+        also: further models, whose probabilities are averaged with the first one's.
         device: where to run; a loaded classifier stays where it is.
         progress: draw a bar.
         source: fields of :class:`sonotype.data.source.SourceOptions`.
@@ -62,11 +65,12 @@ def evaluate(
     classifier = model if isinstance(model, Classifier) else load(model, device=device)
     source_of_all = open_source(data, options, purpose="evaluation")
     manifest = _only(source_of_all, folds)
-    answers = answer(classifier, manifest, progress=progress)
+    members = [classifier, *(load(path, device=device) for path in also)]
+    answers = average([answer(member, manifest, progress=progress) for member in members])
     how = category_from or classifier.category_from
     notes = [SYNTHETIC_NOTE] if manifest.synthetic else []
-    trained_on = classifier.card.training.get("fingerprint")
-    if trained_on is not None and source_of_all.fingerprint() == trained_on:  # reads every file
+    trained_on = {member.card.training.get("fingerprint") for member in members} - {None}
+    if trained_on and source_of_all.fingerprint() in trained_on:  # reads every file
         notes.append(SEEN_FOLDS_NOTE if folds else SEEN_NOTE)
     scores = score(answers, category_from=how, notes=notes)
     if out is not None:

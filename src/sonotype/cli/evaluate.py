@@ -30,6 +30,10 @@ def evaluate(
         CategoryFrom | None,
         typer.Option("--category-from", help="How to read the category [default: as the model]"),
     ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option("--also", help="Another model; the probabilities of all are averaged"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON")] = False,
     device: Annotated[Device, typer.Option("--device", help="Where to run")] = "auto",
     **options: Any,
@@ -50,6 +54,7 @@ def evaluate(
         out=out,
         folds=() if folds is None else numbers("--folds", folds),
         category_from=category_from,
+        also=also or (),
         device=device,
         progress=True,
         **options,

@@ -39,6 +39,10 @@ def predict(
         CategoryFrom | None,
         typer.Option("--category-from", help="How to read the category [default: as the model]"),
     ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option("--also", help="Another model; the probabilities of all are averaged"),
+    ] = None,
     device: Annotated[Device, typer.Option("--device", help="Where to run")] = "auto",
 ) -> None:
     """Classify sound files, and all sounds in folders.
@@ -50,10 +54,12 @@ def predict(
     """
     from sonotype.cli.predictions import write
     from sonotype.device import device_of
-    from sonotype.inference.classifier import load
+    from sonotype.inference.ensemble import load_ensemble
     from sonotype.inference.prediction import Failure, Prediction
 
-    classifier = load(model, device=str(device_of(device)), category_from=category_from)
+    classifier = load_ensemble(
+        [model, *(also or [])], device=str(device_of(device)), category_from=category_from
+    )
     files = list(_files(sounds))
     answers = classifier.predict_files(files, batch_size=batch_size, progress=True)
     failed = partly = 0

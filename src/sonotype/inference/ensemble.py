@@ -1,0 +1,90 @@
+"""Several models that answer together: the mean of their probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy.typing as npt
+
+from sonotype.errors import OptionsError
+from sonotype.inference.classifier import BATCH, Classifier, load
+from sonotype.inference.prediction import Failure, Prediction
+from sonotype.readout import CategoryFrom
+
+
+class Ensemble:
+    """Classifiers with the same labels, used as one is used.
+
+    Embedding and attention of an answer are those of the first.
+
+    Args:
+        members: the classifiers.
+
+    Raises:
+        OptionsError: no members, or members whose labels differ.
+    """
+
+    def __init__(self, members: Sequence[Classifier]) -> None:
+        if not members:
+            raise OptionsError("an ensemble needs at least one model")
+        self.members = tuple(members)
+        self.labels = members[0].labels
+        self.form = members[0].form
+        for number, other in enumerate(members[1:], start=2):
+            if other.labels != self.labels:
+                raise OptionsError(
+                    f"model {number} has other labels than the first; only models of the same "
+                    "labels can answer together"
+                )
+
+    def predict(
+        self, source: str | Path | bytes | npt.ArrayLike, sample_rate: int | None = None
+    ) -> Prediction:
+        """Classify one sound, as :meth:`Classifier.predict` does."""
+        return mean([member.predict(source, sample_rate) for member in self.members])
+
+    def predict_files(
+        self, paths: Iterable[str | Path], *, batch_size: int = BATCH, progress: bool = False
+    ) -> Iterator[Prediction | Failure]:
+        """Classify many files, as :meth:`Classifier.predict_files` does.
+
+        Each member reads the files for itself, since it may want another rate or length.
+        """
+        paths = list(paths)
+        first, *others = (
+            member.predict_files(paths, batch_size=batch_size, progress=progress and not number)
+            for number, member in enumerate(self.members)
+        )
+        for answers in zip(first, *others, strict=True):
+            failure = next((one for one in answers if isinstance(one, Failure)), None)
+            yield failure or mean([one for one in answers if isinstance(one, Prediction)])
+
+
+def mean(answers: Sequence[Prediction]) -> Prediction:
+    """One answer with the mean probabilities of several to the same sound."""
+    category, event = (
+        {
+            name: sum(getattr(one, field)[name] for one in answers) / len(answers)
+            for name in getattr(answers[0], field)
+        }
+        for field in ("category_probabilities", "event_probabilities")
+    )
+    return replace(
+        answers[0],
+        category=max(category, key=category.__getitem__),
+        event=max(event, key=event.__getitem__) if event else None,
+        category_probabilities=category,
+        event_probabilities=event,
+    )
+
+
+def load_ensemble(
+    paths: Sequence[str | Path],
+    *,
+    device: str = "cpu",
+    category_from: CategoryFrom | None = None,
+) -> Ensemble:
+    """The models of several files as one; arguments and errors as for :func:`load`."""
+    return Ensemble([load(path, device=device, category_from=category_from) for path in paths])

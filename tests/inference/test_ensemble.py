@@ -1,0 +1,90 @@
+"""Several models as one: the mean of what each would have said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from small_models import CATEGORIES, write_model
+from training_data import RATE, tone, write_tones
+
+import sonotype
+from sonotype.cli.main import run
+from sonotype.errors import OptionsError
+from sonotype.inference.ensemble import Ensemble
+from sonotype.inference.prediction import Failure, Prediction
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return [
+        write_model(folder / "a.safetensors", seed=1),
+        write_model(folder / "b.safetensors", seed=2, width=0.03),
+        write_model(folder / "c.safetensors", seed=3, seconds=2.0),
+    ]
+
+
+def test_the_answer_is_the_mean_of_the_members(models: list[Path]) -> None:
+    samples = tone(700.0, 1)
+    together = sonotype.load_ensemble(models).predict(samples, RATE)
+    alone = [sonotype.load(path).predict(samples, RATE) for path in models]
+    for field in ("category_probabilities", "event_probabilities"):
+        shown = getattr(together, field)
+        for name, value in shown.items():
+            by_hand = np.mean([getattr(one, field)[name] for one in alone])
+            assert value == pytest.approx(by_hand, abs=1e-12)
+        assert sum(shown.values()) == pytest.approx(1, abs=1e-6)
+    assert together.event == together.top(1)[0][0]
+    assert together.category_probabilities[together.category] == max(
+        together.category_probabilities.values()
+    )
+    assert np.array_equal(together.embedding, alone[0].embedding)
+
+
+def test_files_answer_as_sounds_do_and_failures_stay(models: list[Path], tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.wav", tmp_path / "bad.wav"
+    soundfile.write(good, tone(300.0, 2), RATE, subtype="FLOAT")
+    bad.write_bytes(b"no sound")
+    ensemble = sonotype.load_ensemble(models)
+    first, failure, again = ensemble.predict_files([good, bad, good], batch_size=2)
+    assert isinstance(first, Prediction)
+    assert isinstance(again, Prediction)
+    assert isinstance(failure, Failure)
+    assert failure.source == str(bad)
+    alone = ensemble.predict(good)
+    for name, value in alone.event_probabilities.items():
+        assert first.event_probabilities[name] == pytest.approx(value, abs=1e-6)
+        assert again.event_probabilities[name] == pytest.approx(value, abs=1e-6)
+
+
+def test_other_labels_are_refused(models: list[Path], tmp_path: Path) -> None:
+    coarse = write_model(tmp_path / "coarse.safetensors", CATEGORIES)
+    with pytest.raises(OptionsError) as caught:
+        sonotype.load_ensemble([models[0], coarse])
+    assert str(caught.value) == (
+        "model 2 has other labels than the first; only models of the same labels can answer "
+        "together"
+    )
+    with pytest.raises(OptionsError, match="at least one model"):
+        Ensemble([])
+
+
+def test_the_commands_take_more_models(
+    models: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_tones(tmp_path / "tones", clips=2)
+    more = [f"--also={path}" for path in models[1:]]
+    assert run(["predict", str(models[0]), str(data), *more, "--format", "csv"]) == 0
+    rows = capsys.readouterr().out.splitlines()[1:]
+    ensemble = sonotype.load_ensemble(models)
+    assert [row.split(",")[3] for row in rows] == [
+        ensemble.predict(path).event for path in sorted(data.rglob("*.wav"))
+    ]
+    scores = sonotype.evaluate(models[0], data, also=models[1:])
+    truth = [path.parent.name for path in sorted(data.rglob("*.wav"))]
+    said = [ensemble.predict(path).event for path in sorted(data.rglob("*.wav"))]
+    assert scores.event is not None
+    assert scores.event.accuracy.value == np.mean([a == b for a, b in zip(truth, said, strict=True)])
