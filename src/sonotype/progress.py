@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Item = TypeVar("Item")
 
@@ -24,3 +28,43 @@ def track(
     from rich.progress import track as rich_track
 
     yield from rich_track(items, description, total=total, console=Console(stderr=True))
+
+
+@contextmanager
+def steps(description: str, total: int, *, show: bool = True) -> Iterator[Steps]:
+    """A bar for steps that take minutes, between which lines are said; as :func:`track` else."""
+    if not show or not sys.stderr.isatty() or not total:
+        yield Steps(None)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar.add_task(description, total=total)
+    with bar:
+        yield Steps(bar)
+
+
+class Steps:
+    """A bar of :func:`steps`, or nothing where none is drawn."""
+
+    def __init__(self, bar: Progress | None) -> None:
+        self._bar = bar
+
+    @contextmanager
+    def done(self) -> Iterator[None]:
+        """One step is done; what is said within the block stands above the bar."""
+        if self._bar is None:
+            yield
+            return
+        self._bar.stop()
+        yield
+        self._bar.advance(self._bar.task_ids[0])
+        self._bar.start()

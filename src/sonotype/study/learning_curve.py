@@ -22,6 +22,7 @@ from sonotype.evaluation.curve import Curve, learning_curve, render_curve
 from sonotype.evaluation.curve_plot import plot_curve
 from sonotype.evaluation.files import write_text
 from sonotype.evaluation.run import SYNTHETIC_NOTE
+from sonotype.progress import steps
 from sonotype.study.cell import MAPS, STOPPED, figures_of, finished, refuse_other, run_cell
 from sonotype.training.callbacks import Say
 from sonotype.training.run import inspect
@@ -92,18 +93,21 @@ def run_learning_curve(
     cells = [(size, turn, parts) for size, turns_of in wanted for turn, parts in turns_of]
     for size, turn, _ in cells:
         refuse_other(_place(folder, size, turn), chosen, fingerprint)
-    for number, (size, turn, parts) in enumerate(cells, start=1):
-        place = _place(folder, size, turn)
-        if not finished(place):
-            failure = run_cell(
-                manifest, parts, place, chosen,
-                data=data, fingerprint=fingerprint, maps=folder / MAPS,
-            )  # fmt: skip
-            if failure == STOPPED:
-                raise StoppedError(f"{folder}: interrupted; the same command goes on from here")
-            if failure:
-                raise SonotypeError(f"{place}: {failure}")
-        say(f"{number:>3}/{len(cells)}  {size} clips a class, turn {turn}  {figures_of(place)}")
+    with steps("trainings", len(cells), show=progress) as bar:
+        for number, (size, turn, parts) in enumerate(cells, start=1):
+            place = _place(folder, size, turn)
+            if not finished(place):
+                failure = run_cell(
+                    manifest, parts, place, chosen,
+                    data=data, fingerprint=fingerprint, maps=folder / MAPS,
+                )  # fmt: skip
+                if failure == STOPPED:
+                    raise StoppedError(f"{folder}: interrupted; the same command goes on from here")
+                if failure:
+                    raise SonotypeError(f"{place}: {failure}")
+            line = f"{number:>3}/{len(cells)}  {size} clips a class, turn {turn}"
+            with bar.done():
+                say(f"{line}  {figures_of(place)}")
     shutil.rmtree(folder / MAPS, ignore_errors=True)
     return _publish(manifest, whole, wanted, folder, more)
 

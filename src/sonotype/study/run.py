@@ -20,6 +20,7 @@ from sonotype.data.parts import without_validation
 from sonotype.data.source import open_source
 from sonotype.data.splits import Split, cross_validation
 from sonotype.errors import OptionsError, SonotypeError
+from sonotype.progress import steps
 from sonotype.study.cell import MAPS, STOPPED, figures_of, finished, refuse_other, run_cell
 from sonotype.study.plan import Cell, Plan
 from sonotype.training.callbacks import Say, duration
@@ -62,7 +63,7 @@ def run_study(
         data: the source, as for training.
         out: the study's folder; finished cells in it are kept.
         jobs: cells that are run at a time, each in a process with its share of the processors.
-        progress: draw a bar while the sounds are checked.
+        progress: draw bars.
         say: gets a line for each cell that is done.
 
     Raises:
@@ -78,17 +79,19 @@ def run_study(
     failures: dict[str, str] = {}
     start, count = time.monotonic(), 0
     interrupted = False
-    for task, failure in _results(waiting, jobs):
-        count += 1
-        name = task.cell.folder.removeprefix("cells/")
-        if failure == STOPPED:
-            interrupted = True
-            continue
-        if failure:
-            failures[name] = failure
-        left = (time.monotonic() - start) / count * (len(waiting) - count)
-        state = f"failed: {failure}" if failure else figures_of(task.folder)
-        say(f"{done + count:>3}/{len(tasks)}  {name}  {state}  {duration(left)} left")
+    with steps("cells", len(waiting), show=progress) as bar:
+        for task, failure in _results(waiting, jobs):
+            if failure == STOPPED:
+                interrupted = True
+                continue
+            count += 1
+            name = task.cell.folder.removeprefix("cells/")
+            if failure:
+                failures[name] = failure
+            left = (time.monotonic() - start) / count * (len(waiting) - count)
+            state = f"failed: {failure}" if failure else figures_of(task.folder)
+            with bar.done():
+                say(f"{done + count:>3}/{len(tasks)}  {name}  {state}  {duration(left)} left")
     if failures:
         lines = "\n  ".join(f"{name}: {cause}" for name, cause in failures.items())
         raise SonotypeError(f"{len(failures)} of {len(tasks)} cells failed:\n  {lines}")
