@@ -87,6 +87,8 @@ def train() -> bool:
         system="cbir_2",
         backbone="none",
         width=0.125,
+        pooling="attention",  # the paper's network in small
+        pool_blocks=(4,),
         softmax_over="positions",  # its attention says more about where the network listens
         epochs=28,
         learning_rate=3e-3,  # from scratch and in few epochs: more than for a pretrained branch,
