@@ -39,6 +39,7 @@ def evaluate(
     folds: Sequence[int] = (),
     category_from: CategoryFrom | None = None,
     also: Sequence[str | Path] = (),
+    shifts: int | None = None,
     device: str = "auto",
     progress: bool = False,
     **source: Any,
@@ -52,6 +53,7 @@ def evaluate(
         folds: score only these official folds.
         category_from: how to read the category; ``None`` as the model says.
         also: further models, whose probabilities are averaged with the first one's.
+        shifts: average the answers to so many circular shifts of a clip; ``None`` as the model says.
         device: where to run; a loaded classifier stays where it is.
         progress: draw a bar.
         source: fields of :class:`sonotype.data.source.SourceOptions`.
@@ -62,10 +64,12 @@ def evaluate(
         OptionsError: an option that will not do.
     """
     options = from_dict(SourceOptions, source)
-    classifier = model if isinstance(model, Classifier) else load(model, device=device)
+    classifier = (
+        model if isinstance(model, Classifier) else load(model, device=device, shifts=shifts)
+    )
     source_of_all = open_source(data, options, purpose="evaluation")
     manifest = _only(source_of_all, folds)
-    members = [classifier, *(load(path, device=device) for path in also)]
+    members = [classifier, *(load(path, device=device, shifts=shifts) for path in also)]
     answers = average([answer(member, manifest, progress=progress) for member in members])
     how = category_from or classifier.category_from
     notes = [SYNTHETIC_NOTE] if manifest.synthetic else []

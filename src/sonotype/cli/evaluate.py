@@ -30,6 +30,10 @@ def evaluate(
         CategoryFrom | None,
         typer.Option("--category-from", help="How to read the category [default: as the model]"),
     ] = None,
+    shifts: Annotated[
+        int | None,
+        typer.Option("--shifts", min=1, help="Shifted versions averaged [default: as the model]"),
+    ] = None,
     also: Annotated[
         list[Path] | None,
         typer.Option("--also", help="Another model; the probabilities of all are averaged"),
@@ -55,6 +59,7 @@ def evaluate(
         folds=() if folds is None else numbers("--folds", folds),
         category_from=category_from,
         also=also or (),
+        shifts=shifts,
         device=device,
         progress=True,
         **options,

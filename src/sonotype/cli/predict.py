@@ -39,6 +39,10 @@ def predict(
         CategoryFrom | None,
         typer.Option("--category-from", help="How to read the category [default: as the model]"),
     ] = None,
+    shifts: Annotated[
+        int | None,
+        typer.Option("--shifts", min=1, help="Shifted versions averaged [default: as the model]"),
+    ] = None,
     also: Annotated[
         list[Path] | None,
         typer.Option("--also", help="Another model; the probabilities of all are averaged"),
@@ -58,7 +62,10 @@ def predict(
     from sonotype.inference.prediction import Failure, Prediction
 
     classifier = load_ensemble(
-        [model, *(also or [])], device=str(device_of(device)), category_from=category_from
+        [model, *(also or [])],
+        device=str(device_of(device)),
+        category_from=category_from,
+        shifts=shifts,
     )
     files = list(_files(sounds))
     answers = classifier.predict_files(files, batch_size=batch_size, progress=True)

@@ -52,8 +52,10 @@ class Classifier:
         self.card = card
         self.labels = card.labels
         self.form = clip_format(card.options, system)
-        self.shifts = shifts or card.shifts
+        self.shifts = card.shifts if shifts is None else shifts
         self.category_from = category_from or card.category_from
+        if self.shifts < 1:
+            raise OptionsError(f"shifts is {shifts}, at least 1 is wanted")
         if self.category_from not in CATEGORY_FROM:
             ways = ", ".join(CATEGORY_FROM)
             raise OptionsError(f"category_from is {category_from!r}, not one of {ways}")
@@ -190,7 +192,11 @@ class Classifier:
 
 
 def load(
-    path: str | Path, *, device: str = "cpu", category_from: CategoryFrom | None = None
+    path: str | Path,
+    *,
+    device: str = "cpu",
+    category_from: CategoryFrom | None = None,
+    shifts: int | None = None,
 ) -> Classifier:
     """The classifier in a model file.
 
@@ -199,6 +205,8 @@ def load(
         device: ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` for the fastest that is there.
         category_from: read the category from its own ``"head"``, from the sum of its
             ``"events"``, or from ``"both"``; ``None`` as the file says.
+        shifts: average the answers to so many circular shifts of a clip, which takes as many times
+            as long; ``None`` as the file says.
 
     Raises:
         ModelFileError: the file is refused; says why.
@@ -206,7 +214,7 @@ def load(
     """
     chosen = device_of(device)
     system, card = load_model(path)
-    return Classifier(system, card, device=chosen, category_from=category_from)
+    return Classifier(system, card, device=chosen, category_from=category_from, shifts=shifts)
 
 
 def _named(names: Sequence[str], values: npt.NDArray[np.floating]) -> dict[str, float]:

@@ -85,6 +85,9 @@ def load_ensemble(
     *,
     device: str = "cpu",
     category_from: CategoryFrom | None = None,
+    shifts: int | None = None,
 ) -> Ensemble:
     """The models of several files as one; arguments and errors as for :func:`load`."""
-    return Ensemble([load(path, device=device, category_from=category_from) for path in paths])
+    return Ensemble(
+        [load(path, device=device, category_from=category_from, shifts=shifts) for path in paths]
+    )
