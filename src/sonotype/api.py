@@ -53,7 +53,8 @@ def evaluate(
         folds: score only these official folds.
         category_from: how to read the category; ``None`` as the model says.
         also: further models, whose probabilities are averaged with the first one's.
-        shifts: average the answers to so many circular shifts of a clip; ``None`` as the model says.
+        shifts: average the answers to so many circular shifts of a clip; ``None`` as the model
+            says.
         device: where to run; a loaded classifier stays where it is.
         progress: draw a bar.
         source: fields of :class:`sonotype.data.source.SourceOptions`.
