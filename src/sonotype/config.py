@@ -71,6 +71,9 @@ class TrainOptions:
 
     recipe: Recipe = option("modern", "paper: the paper's settings; modern: better defaults")
     epochs: int | None = option(None, "At most so many", low=1)
+    least_steps: int | None = option(
+        None, "Where clips are few, train in more epochs to make at least so many steps", low=0
+    )
     patience: int | None = option(None, "Stop after so many epochs without a better one", low=1)
     batch_size: int | None = option(None, "Clips in a step", low=2)
     learning_rate: float | None = option(None, "Adam's", low=0)
@@ -118,6 +121,7 @@ class TrainOptions:
 RECIPES: dict[Recipe, dict[str, Any]] = {
     "paper": {
         "epochs": 50,
+        "least_steps": 0,
         "patience": 10,
         "batch_size": 32,
         "learning_rate": 1e-3,
@@ -134,6 +138,7 @@ RECIPES: dict[Recipe, dict[str, Any]] = {
     },
     "modern": {
         "epochs": 40,
+        "least_steps": 400,
         "patience": 12,
         "batch_size": 32,
         "learning_rate": 1e-3,

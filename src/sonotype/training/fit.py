@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import errno
 import hashlib
 import importlib
@@ -163,6 +164,7 @@ def fit(
     loaders = _loaders(
         batches(train, how, "train"), batches(val, None, "val") if val else None, options
     )
+    options = stretched(options, len(loaders[0]))
     category, event = targets(train, labels)
     learner = Learner(
         system,
@@ -195,6 +197,18 @@ def augmentation(options: TrainOptions, transform: Transform | None = None) -> A
         transform=transform,
         variants=(options.variants or 0) if moved else 1,
     )
+
+
+def stretched(options: TrainOptions, steps: int) -> TrainOptions:
+    """More epochs, and as much more patience, where those asked for make too few steps.
+
+    Forty epochs of two steps each have hardly begun to learn.
+    """
+    epochs, patience = options.epochs or 1, options.patience or 1
+    wanted = -(-(options.least_steps or 0) // steps)
+    if wanted <= epochs:
+        return options
+    return dataclasses.replace(options, epochs=wanted, patience=-(-patience * wanted // epochs))
 
 
 def _loaders(
