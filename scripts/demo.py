@@ -91,6 +91,7 @@ def train() -> bool:
         pool_blocks=(4,),
         softmax_over="positions",  # its attention says more about where the network listens
         epochs=28,
+        least_steps=0,  # so many epochs and no more
         learning_rate=3e-3,  # from scratch and in few epochs: more than for a pretrained branch,
         mixup=0.0,  # and plainer sounds
         progress=True,

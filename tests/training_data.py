@@ -16,6 +16,7 @@ SMALL: dict[str, Any] = {
     "seconds": 1.0,
     "recipe": "modern",
     "epochs": 3,
+    "least_steps": 0,
     "batch_size": 4,
     "variants": 2,
     "device": "cpu",
