@@ -78,6 +78,8 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "train",
         "evaluate",
         "crossval",
+        "study",
+        "learning-curve",
         "predict",
         "info",
         "data",
@@ -188,8 +190,8 @@ def test_the_help_names_commands_and_exit_codes(
     text = capsys.readouterr().out
     assert text in (bare.out, bare.err), "without a word the help is shown"
     for line in (
-        "  evaluate  Score a model on labelled sounds.",
-        "  predict   Classify sound files, and all sounds in folders.",
+        "  evaluate        Score a model on labelled sounds.",
+        "  predict         Classify sound files, and all sounds in folders.",
         "  Example: sonotype train recordings --out runs/first",
         "  Exit codes:",
         "    0    done",
