@@ -36,8 +36,9 @@ def learning_curve(
     ] = None,
     **options: Any,
 ) -> None:
-    """Accuracy against clips per class: what more labelled sounds would bring, and which.
+    """Tell what more labelled clips would bring.
 
+    Trains on 1, 2, 4, ... clips of each class and on all, and tests every clip at each size.
     A stopped curve goes on when the same command is given again.
 
     Example: sonotype learning-curve recordings --out runs/curve --width 0

@@ -26,8 +26,9 @@ def study(
         bool, typer.Option("--table", help="Run nothing, show what is finished")
     ] = False,
 ) -> None:
-    """Run a study: rows of options, each on every fold and seed, compared in a table.
+    """Compare many trainings, told in one file.
 
+    Each row of the file is trained and tested on every fold and seed; the result is a table.
     A stopped study goes on when the same command is given again; finished cells are never run
     again, and rows may be added to the file.
 
