@@ -14,7 +14,7 @@ def test_nothing_is_drawn_where_nobody_looks(capsys: pytest.CaptureFixture[str])
     with steps("cells", 2) as bar:
         for number in (1, 2):
             with bar.done():
-                print(f"cell {number}")
+                sys.stdout.write(f"cell {number}\n")
     assert capsys.readouterr() == ("cell 1\ncell 2\n", "")
 
 
@@ -23,7 +23,7 @@ def test_lines_stand_above_the_bar(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with steps("cells", 2) as bar, bar.done():
-        print("cell 1")
+        sys.stdout.write("cell 1\n")
     shown = capsys.readouterr()
     assert shown.out == "cell 1\n"
     assert "cells" in shown.err

@@ -52,6 +52,17 @@ def test_the_command_does_what_the_function_does(
     ]
 
 
+def test_the_last_epoch_is_said_to_be_kept(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["train", str(tones), "--out", str(tmp_path / "run"), *flags(keep="last", epochs=2)]
+    assert run(argv) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "cbir_2 with backbone none: 12 clips to train on, 0 to validate, 4 to test"
+    assert "epoch 2, the last, is kept" in lines
+    assert not any(line.startswith("best") or "val F1" in line for line in lines)
+
+
 def test_a_finished_run_is_not_gone_on_with(
     tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,28 @@ def test_answers_are_those_of_single_predictions(
         for row, clip in enumerate(manifest.clips):
             wanted = list(read.predict(clip.path).category_probabilities.values())
             np.testing.assert_allclose(answers.category(how)[row], wanted, atol=1e-5)  # type: ignore[arg-type]
+
+
+def test_answers_are_averaged_over_shifts_as_the_classifier_does(
+    models: dict[str, Classifier], tones: Path
+) -> None:
+    manifest = open_source(tones, purpose="evaluation")
+    model = models["two levels"]
+    plain = answer(model, manifest)
+    asked = Classifier(model.system, model.card, shifts=3)
+    told = Classifier(model.system, replace(model.card, shifts=3))
+    single = Classifier(model.system, model.card, category_from="head", shifts=3)
+    for shifted in (asked, told):
+        answers = answer(shifted, manifest, batch_size=5)
+        for row, clip in enumerate(manifest.clips):
+            one = single.predict(clip.path)
+            for name, shares in (
+                ("category_probability", one.category_probabilities),
+                ("event_probability", one.event_probabilities),
+            ):
+                found = getattr(answers, name)[row]
+                np.testing.assert_allclose(found, list(shares.values()), atol=1e-5)
+        assert np.abs(answers.event_probability - plain.event_probability).max() > 1e-3
 
 
 def test_a_model_without_events_on_two_levels(models: dict[str, Classifier], tones: Path) -> None:

@@ -25,7 +25,7 @@ def crossval(
     ] = None,
     **options: Any,
 ) -> None:
-    """Train on all folds but one and test on that one, each in turn.
+    """Train on all folds but one and test on it, in turn.
 
     A stopped cross-validation goes on when the same command is given again.
 

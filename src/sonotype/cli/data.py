@@ -24,7 +24,7 @@ WIDTH = 80
 
 app = typer.Typer(
     name="data",
-    help="List and get the known data sets, and check one of your own.",
+    help="List and get data sets, check one of your own.",
     epilog="Example: sonotype data check recordings",
     no_args_is_help=True,
 )

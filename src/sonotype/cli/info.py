@@ -17,7 +17,9 @@ def info(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors")],
     as_json: Annotated[bool, typer.Option("--json", help="The whole header as JSON")] = False,
 ) -> None:
-    """Show a model's labels, training, licences, scores and size.
+    """Show what a model file says of itself.
+
+    Labels, training, licences, scores, and what it is made of.
 
     Example: sonotype info runs/first/model.safetensors
     """

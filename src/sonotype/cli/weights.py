@@ -12,7 +12,7 @@ from sonotype.errors import WeightsError
 
 app = typer.Typer(
     name="weights",
-    help="List, download and locate the pretrained weights.",
+    help="List, download and locate weights.",
     epilog="Example: sonotype weights get mn04",
     no_args_is_help=True,
 )

@@ -13,11 +13,12 @@ know: that the law goes on as it did.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import curve_fit
+from scipy.optimize import OptimizeWarning, curve_fit
 
 from sonotype.errors import OptionsError
 from sonotype.evaluation.answers import Answers, FloatArray
@@ -151,14 +152,17 @@ def _points(sizes: Sequence[float], values: FloatArray, draws: FloatArray) -> tu
 def _fit(sizes: Sequence[float], errors: FloatArray) -> FloatArray:
     """Floor, scale and rate of the power law through the errors, by least squares."""
     start = (0.0, min(float(errors[0]), 1.0), 0.5)
-    law, _ = curve_fit(
-        lambda n, floor, scale, rate: floor + scale * (n / sizes[0]) ** -rate,
-        np.asarray(sizes, dtype=np.float64),
-        errors,
-        p0=start,
-        bounds=BOUNDS,
-        maxfev=5000,
-    )
+    with warnings.catch_warnings():
+        # Three sizes leave nothing to tell the covariance from; it is not looked at.
+        warnings.simplefilter("ignore", OptimizeWarning)
+        law, _ = curve_fit(
+            lambda n, floor, scale, rate: floor + scale * (n / sizes[0]) ** -rate,
+            np.asarray(sizes, dtype=np.float64),
+            errors,
+            p0=start,
+            bounds=BOUNDS,
+            maxfev=5000,
+        )
     return np.array([law[0], law[1] * sizes[0] ** law[2], law[2]])
 
 

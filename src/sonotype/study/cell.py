@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -14,11 +16,12 @@ from sonotype.errors import OptionsError, SonotypeError, StoppedError
 from sonotype.evaluation.files import write_text
 from sonotype.training.callbacks import Say
 from sonotype.training.run import run_split
-from sonotype.training.run_folder import CONFIG, SCORES
+from sonotype.training.run_folder import CONFIG, SCORES, SPLIT, split_table
 from sonotype.training.run_options import RunOptions
 
 LOG, TIME, MAPS = "log.txt", "time.json", "maps"
 STOPPED = "interrupted"
+LABELS = ("part", "category", "event", "group")
 
 
 def run_cell(
@@ -73,8 +76,10 @@ def seconds_of(folder: Path) -> float:
         return 0.0
 
 
-def refuse_other(folder: Path, options: RunOptions, fingerprint: str) -> None:
-    """Raise an ``OptionsError`` where the cell was begun with other options or data."""
+def refuse_other(
+    folder: Path, options: RunOptions, fingerprint: str, manifest: Manifest, parts: Split
+) -> None:
+    """Raise an ``OptionsError`` where the cell was begun with other options, data or parts."""
     path = folder / CONFIG
     if not path.exists():
         return
@@ -83,11 +88,25 @@ def refuse_other(folder: Path, options: RunOptions, fingerprint: str) -> None:
     names = sorted(name for name in now if before[name] != now[name])
     if found["fingerprint"] != fingerprint:
         names.append("data")
+    if not names and (folder / SPLIT).exists():
+        # The same sounds under other folds or groups are dealt otherwise.
+        noted = (folder / SPLIT).read_bytes().decode("utf-8", "surrogateescape")
+        if _dealt(noted) != _dealt(split_table(manifest, parts)):
+            names.append("folds or groups of the data")
     if names:
         raise OptionsError(
             f"{folder} was run with other {', '.join(names)}; remove it to run the cell again, or "
             "name another --out"
         )
+
+
+def _dealt(table: str) -> list[tuple[str, ...]]:
+    """Part, file name and labels of each clip, wherever the data lie."""
+    rows = csv.DictReader(io.StringIO(table))
+    return sorted(
+        (Path(row.get("path") or "").name, *(row.get(name) or "" for name in LABELS))
+        for row in rows
+    )
 
 
 def figures_of(folder: Path) -> str:

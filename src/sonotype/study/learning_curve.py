@@ -25,6 +25,7 @@ from sonotype.evaluation.run import SYNTHETIC_NOTE
 from sonotype.progress import steps
 from sonotype.study.cell import MAPS, STOPPED, figures_of, finished, refuse_other, run_cell
 from sonotype.training.callbacks import Say
+from sonotype.training.crossval import refuse_parts
 from sonotype.training.run import inspect
 from sonotype.training.run_folder import ANSWERS
 from sonotype.training.run_options import RunOptions
@@ -91,8 +92,8 @@ def run_learning_curve(
     whole = [without_validation(parts) for parts in splits]
     wanted = _wanted(manifest, whole, sizes, chosen.train.seed)
     cells = [(size, turn, parts) for size, turns_of in wanted for turn, parts in turns_of]
-    for size, turn, _ in cells:
-        refuse_other(_place(folder, size, turn), chosen, fingerprint)
+    for size, turn, parts in cells:
+        refuse_other(_place(folder, size, turn), chosen, fingerprint, manifest, parts)
     with steps("trainings", len(cells), show=progress) as bar:
         for number, (size, turn, parts) in enumerate(cells, start=1):
             place = _place(folder, size, turn)
@@ -169,6 +170,7 @@ def _place(folder: Path, size: str, turn: int) -> Path:
 def _check(sizes: Sequence[int], options: dict[str, Any]) -> None:
     if not sizes or min(sizes) < 1:
         raise OptionsError(f"sizes is {tuple(sizes)}; numbers of clips from 1 are wanted")
+    refuse_parts(options)
     if options.get("keep", "last") != "last":
         raise OptionsError("a learning curve keeps the last epoch; leave out keep")
 
@@ -183,7 +185,8 @@ def _publish(
         answers[clips] = concatenate(
             [load_answers(_place(folder, size, turn) / ANSWERS) for turn, _ in turns]
         )
-    curve = learning_curve(answers, _counts(manifest, splits), more=more)
+    events = all(one.event_probability is not None for one in answers.values())
+    curve = learning_curve(answers, _counts(manifest, splits, events=events), more=more)
     report = render_curve(curve)
     if manifest.synthetic:
         report = f"note: {SYNTHETIC_NOTE}\n\n{report}"
@@ -193,11 +196,8 @@ def _publish(
     return CurveResult(curve, report, folder / f"{CURVE}.png")
 
 
-def _counts(manifest: Manifest, splits: Sequence[Split]) -> dict[str, float]:
-    """Training clips of each event and category, the mean over turns."""
-    counts: Counter[str] = Counter()
-    for parts in splits:
-        for index in parts.train:
-            clip = manifest.clips[index]
-            counts.update({name for name in (clip.category, clip.event) if name})
+def _counts(manifest: Manifest, splits: Sequence[Split], *, events: bool) -> dict[str, float]:
+    """Training clips of each event, or category, the mean over turns."""
+    clips = [manifest.clips[index] for parts in splits for index in parts.train]
+    counts = Counter(name for clip in clips if (name := clip.event if events else clip.category))
     return {name: count / len(splits) for name, count in counts.items()}

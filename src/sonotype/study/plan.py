@@ -33,6 +33,7 @@ from typing import Any
 
 from sonotype.config import ScoreOptions, from_dict
 from sonotype.errors import OptionsError
+from sonotype.training.crossval import refuse_parts
 from sonotype.training.run_options import RunOptions
 
 KEYS = {"title", "note", "data", "baseline", "folds", "seeds", "options", "rows"}
@@ -119,7 +120,7 @@ class Plan:
 
 def slug(name: str) -> str:
     """A folder's name for a row."""
-    return re.sub(r"[^0-9a-z._-]+", "-", name.lower()).strip("-") or "row"
+    return re.sub(r"[^0-9a-z._-]+", "-", name.lower()).strip("-.") or "row"
 
 
 def read_plan(path: str | Path) -> Plan:
@@ -136,13 +137,16 @@ def read_plan(path: str | Path) -> Plan:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OptionsError(f"{path}: is no TOML file that can be read ({error})") from None
     faults = [f"unknown key {key}" for key in sorted(values.keys() - KEYS)]
-    faults += _wrong_types(values)
+    wrong = _wrong_types(values)
+    faults += wrong
     rows: list[Row] = []
-    if not faults:
-        rows, faults = _rows(values)
-    baseline = values.get("baseline", rows[0].name if rows else "")
-    if not faults and baseline not in {row.name for row in rows}:
-        faults.append(f"baseline {baseline!r} is no row")
+    baseline = ""
+    if not wrong:
+        rows, more = _rows(values)
+        faults += more
+        baseline = values.get("baseline", next(iter(values["rows"])))
+        if baseline not in values["rows"]:
+            faults.append(f"baseline {baseline!r} is no row")
     if faults:
         raise OptionsError(f"{path}: " + "; ".join(faults))
     return Plan(
@@ -205,6 +209,8 @@ def _row(name: str, own: Any, values: Mapping[str, Any], above: Mapping[str, Row
     given = {key: value for key, value in own.items() if key not in OWN}
     if "of" in own and "ensemble" in own:
         raise OptionsError("has of and ensemble; one row is one of the two")
+    if ("of" in own or "ensemble" in own) and {"folds", "seeds"} & own.keys():
+        raise OptionsError("folds and seeds are those of the rows that it reads; leave them out")
     if "of" in own:
         return _read_again(name, own["of"], given, above)
     if "ensemble" in own:
@@ -217,6 +223,8 @@ def _row(name: str, own: Any, values: Mapping[str, Any], above: Mapping[str, Row
     if "seed" in options:
         raise OptionsError("seed is told by seeds, for the whole study or for a row")
     run = RunOptions.of(options)
+    if chosen["folds"]:
+        refuse_parts(options)
     return Row(
         name=name,
         options=options,
@@ -226,11 +234,15 @@ def _row(name: str, own: Any, values: Mapping[str, Any], above: Mapping[str, Row
     )
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 _TIMES: dict[str, list[int]] = {"folds": [], "seeds": [0]}
 
 
 def _read_again(name: str, of: Any, given: Mapping[str, Any], above: Mapping[str, Row]) -> Row:
-    if of not in above or not above[of].trains:
+    if not isinstance(of, str) or of not in above or not above[of].trains:
         raise OptionsError(f"of {of!r} is no row above that trains")
     refused = sorted(given.keys() - set(READ_AGAIN))
     if refused or not given:
@@ -244,13 +256,17 @@ def _read_again(name: str, of: Any, given: Mapping[str, Any], above: Mapping[str
 
 
 def _ensemble(name: str, members: Any, given: Mapping[str, Any], above: Mapping[str, Row]) -> Row:
-    known = isinstance(members, list) and members and all(one in above for one in members)
+    known = isinstance(members, list) and members and all(map(_is_text, members))
+    known = known and all(one in above for one in members)
     if not known or not all(above[one].trains for one in members):
         raise OptionsError(f"ensemble {members!r}: a list of rows above that train is wanted")
     refused = sorted(given.keys() - set(READ_AGAIN))
     if refused:
         raise OptionsError(f"ensemble goes with {', '.join(READ_AGAIN)}, not {', '.join(refused)}")
-    score = from_dict(ScoreOptions, given)
+    ways = {above[one].category_from for one in members}
+    if not given and len(ways) > 1:
+        raise OptionsError("its rows read the category in different ways; say category_from")
+    score = from_dict(ScoreOptions, given or {"category_from": ways.pop()})
     folds = {above[one].folds for one in members}
     if len(folds) > 1 or () in folds:
         raise OptionsError("the rows of an ensemble have to be tested on the same official folds")
@@ -259,7 +275,7 @@ def _ensemble(name: str, members: Any, given: Mapping[str, Any], above: Mapping[
         name,
         {},
         folds.pop(),
-        (0,),
+        above[members[0]].seeds[:1],
         category_from=score.category_from,
         ensemble=tuple(members),
     )

@@ -167,6 +167,8 @@ def split_of(manifest: Manifest, options: RunOptions, fold: int | None) -> Split
     """
     if fold is None:
         return parts_of(manifest, options)
+    if len(manifest.folds) == 1:
+        raise OptionsError(f"{manifest.name} has fold {manifest.folds[0]} alone; two are needed")
     if fold not in manifest.folds:
         there = ", ".join(map(str, manifest.folds)) or "no folds"
         raise OptionsError(f"fold {fold} is not in {manifest.name}; there are {there}")
@@ -177,17 +179,17 @@ def split_of(manifest: Manifest, options: RunOptions, fold: int | None) -> Split
 
 def _tasks(plan: Plan, data: str | Path, out: Path, progress: bool) -> list[Task]:
     """Every cell, compared with what is already in the folder."""
-    fingerprints: dict[str, str] = {}
+    sources: dict[str, tuple[Manifest, str]] = {}
     tasks = []
     for cell in plan.cells():
         options = RunOptions.of({**plan.row(cell.row).options, "seed": cell.seed})
         key = repr(options.source)
-        if key not in fingerprints:
+        if key not in sources:
             manifest = open_source(data, options.source)
-            fingerprints[key] = inspect(manifest, progress=progress)
-            for fold in {other.fold for other in plan.cells()} - {None}:
-                split_of(manifest, options, fold)
-        task = Task(cell, plan.row(cell.row).options, str(data), fingerprints[key], out)
-        refuse_other(task.folder, options, fingerprints[key])
+            sources[key] = manifest, inspect(manifest, progress=progress)
+        manifest, fingerprint = sources[key]
+        task = Task(cell, plan.row(cell.row).options, str(data), fingerprint, out)
+        parts = split_of(manifest, options, cell.fold)
+        refuse_other(task.folder, options, fingerprint, manifest, parts)
         tasks.append(task)
     return tasks

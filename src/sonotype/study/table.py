@@ -20,7 +20,7 @@ from sonotype.study.plan import Plan, Row
 from sonotype.training.run_folder import ANSWERS
 
 TABLE, FIGURES = "table", "study.json"
-NAME_CELLS = 25
+NAME_CELLS = 22
 WIDTH = 80
 HEADLINES = (("category", "f1", "category, macro F1"), ("event", "accuracy", "event, accuracy"))
 """What is compared: the paper's choice, and the figure that is published for ESC-50."""
@@ -82,11 +82,11 @@ def publish(result: Result, out: str | Path, command: str) -> str:
 
 def render(result: Result) -> str:
     """The tables as text of at most 80 columns."""
-    blocks = [[result.title, *textwrap.wrap(result.note, WIDTH)]]
+    blocks = [[*textwrap.wrap(result.title, WIDTH), *textwrap.wrap(result.note, WIDTH)]]
     if result.missing:
         blocks[0].append(f"{result.missing} cells are not finished; their rows are left out")
     for title, header, rows in _tables(result):
-        lines = [title] if title else []
+        lines = [shorten(title, WIDTH)]
         widths = [
             max(len(row[column]) for row in [header, *rows]) for column in range(1, len(header))
         ]
@@ -235,4 +235,4 @@ def legend(lines: Sequence[Line]) -> str:
     """What the marks of the tables mean."""
     text = "differences in points; *: its interval leaves out zero"
     unpaired = any(not figure.paired for line in lines for figure in line.figures.values())
-    return text + ("; u: not the same clips, unpaired" if unpaired else "")
+    return text + ("\nu: not the same clips, unpaired" if unpaired else "")

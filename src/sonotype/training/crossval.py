@@ -76,7 +76,7 @@ def crossval(
         SonotypeError: as for training.
     """
     folder = Path(out)
-    _refuse_parts(options)
+    refuse_parts(options)
     chosen = RunOptions.of(options)
     manifest = open_source(data, chosen.source)
     splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
@@ -128,7 +128,8 @@ def crossval(
     return CrossvalResult(values, report, False)
 
 
-def _refuse_parts(options: Mapping[str, Any]) -> None:
+def refuse_parts(options: Mapping[str, Any]) -> None:
+    """Raise an ``OptionsError`` where options of the split are among those of all folds."""
     names = sorted({one.name for one in fields(SplitOptions)} & options.keys())
     if names:
         raise OptionsError(f"cross-validation makes its parts itself; leave out {', '.join(names)}")

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_models import flags
+from training_data import write_tones
+
+from sonotype.cli.main import run
+from sonotype.evaluation.curve import Curve
+from sonotype.study.learning_curve import CurveResult
+
+FLAGS = flags(epochs=1, val_fraction=None, test_fraction=None)
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=4)
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the library is called with."""
+    found: dict[str, Any] = {}
+
+    def run_learning_curve(data: Path, out: Path, **options: Any) -> CurveResult:
+        found.update(data=data, out=out, **options)
+        return CurveResult(Curve("event", (), (), (), 20, ()), "the report", out / "curve.png")
+
+    monkeypatch.setattr("sonotype.study.learning_curve.run_learning_curve", run_learning_curve)
+    return found
+
+
+def test_a_curve_and_then_again(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    argv = ["learning-curve", str(tones), "--out", str(out), "--sizes", "9,8", "--turns", "2"]
+    assert run([*argv, *FLAGS]) == 0
+    first = capsys.readouterr()
+    assert first.err == ""
+    report = (out / "curve.txt").read_text()
+    assert first.out.endswith(f"\n{report}\nplot: {out / 'curve.png'}\n")
+    assert [line[:37] for line in first.out.splitlines()[:2]] == [
+        "  1/2  all clips a class, turn 1  cat",
+        "  2/2  all clips a class, turn 2  cat",
+    ]
+    assert max(map(len, report.splitlines())) <= 80
+    assert report.splitlines()[1].split()[0] == "2", "half of four clips a class"
+
+    shutil.rmtree(out / "cells" / "all_clips" / "turn_1")
+    assert run([*argv, *FLAGS]) == 0
+    assert capsys.readouterr().out == first.out
+
+    assert run([*argv, *FLAGS, "--epochs", "2"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {out}/cells/all_clips/turn_1 was run with other epochs; remove it to run the cell "
+        "again, or name another --out\n"
+    )
+
+
+def test_what_is_taken_unless_told_otherwise(
+    called: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["learning-curve", "data", "--out", "out"]) == 0
+    assert capsys.readouterr().out == f"\nthe report\n\nplot: {Path('out') / 'curve.png'}\n"
+    say = called.pop("say")
+    assert called == {
+        "data": Path("data"),
+        "out": Path("out"),
+        "sizes": (1, 2, 4, 8, 16),
+        "turns": 4,
+        "more": 20,
+        "progress": True,
+    }
+    say("a line")
+    assert capsys.readouterr().out == "a line\n"
+
+
+def test_what_is_told(called: dict[str, Any]) -> None:
+    argv = ["learning-curve", "data", "--out", "out", "--sizes", "3,5", "--turns", "7"]
+    assert run([*argv, "--more", "9", "--width", "0", "--trim", "--pool-blocks", "3,4"]) == 0
+    assert (called["sizes"], called["turns"], called["more"]) == ((3, 5), 7, 9)
+    assert (called["width"], called["trim"], called["pool_blocks"]) == (0, True, (3, 4))
+
+
+@pytest.mark.parametrize(
+    ("argv", "fault"),
+    [
+        (["--sizes", "few"], "--sizes is 'few'; a list such as 1,2 is wanted"),
+        (["--sizes", ""], "--sizes is ''; a list such as 1,2 is wanted"),
+        (["--sizes", "4,0"], "sizes is (4, 0); numbers of clips from 1 are wanted"),
+        (["--keep", "best"], "a learning curve keeps the last epoch; leave out keep"),
+        (["--epochs", "0"], "epochs is 0, at least 1 is wanted"),
+    ],
+)
+def test_options_that_will_not_do(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str], fault: str
+) -> None:
+    out = tmp_path / "out"
+    assert run(["learning-curve", str(tones), "--out", str(out), *argv]) == 2
+    assert capsys.readouterr().err == f"error: {fault}\n"
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["data"],
+        ["--out", "out"],
+        ["data", "--out", "out", "--turns", "1"],
+        ["data", "--out", "out", "--more", "0"],
+        ["data", "--out", "out", "--test-fraction", "0.5"],  # the turns make the parts
+    ],
+)
+def test_wrong_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["learning-curve", *argv]) == 2
+    assert capsys.readouterr().err.startswith("Usage: sonotype learning-curve [OPTIONS] ")
+
+
+def test_an_interrupted_curve(
+    tones: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sonotype.study.learning_curve.run_cell", lambda *_, **__: "interrupted")
+    assert run(["learning-curve", str(tones), "--out", str(tmp_path), "--turns", "2"]) == 130
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path}: interrupted; the same command goes on from here\n"
+    )
+
+
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["learning-curve", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Example: sonotype learning-curve recordings --out runs/curve --width 0" in text
+    for words in ("[default: 1,2,4,8,16]", "[default: 4]", "[default: 20]"):
+        assert words in text

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_data import SMALL, write_tones
+
+from sonotype.cli.main import run
+from sonotype.study.plan import Plan
+
+OPTIONS = SMALL | {"epochs": 1, "category_from": "head"}
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=4)
+
+
+def write_plan(folder: Path, top: str = "") -> Path:
+    path = folder / "study.toml"
+    options = "\n".join(f"{name} = {json.dumps(value)}" for name, value in OPTIONS.items())
+    rows = "[rows.one]\n[rows.two]\nof = 'one'\ncategory_from = 'events'"
+    path.write_text(f"title = 'Tiny'\n{top}\n[options]\n{options}\n{rows}\n")
+    return path
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the library is called with; it answers that it was interrupted."""
+    found: dict[str, Any] = {}
+
+    def run_study(plan: Plan, data: Path, out: Path, **options: Any) -> bool:
+        found.update(plan=plan, data=data, out=out, **options)
+        return False
+
+    monkeypatch.setattr("sonotype.study.run.run_study", run_study)
+    return found
+
+
+def test_a_study_and_its_table_again(
+    tones: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan, out = write_plan(tmp_path), tmp_path / "out"
+    argv = ["study", str(plan), str(tones), "--out", str(out)]
+    assert run(argv) == 0
+    first = capsys.readouterr()
+    assert first.err == ""
+    lines = first.out.splitlines()
+    assert lines[0] == "Tiny: 1 cells, 0 of them finished"
+    assert re.fullmatch(r"  1/1  one/split_seed_0  category F1 .+  0 s left", lines[1])
+    table = (out / "table.txt").read_text()
+    ending = (
+        f"\n{table}\ndifferences in points; *: its interval leaves out zero\n"
+        f"\ntables: {out / 'table.md'}\nfigures: {out / 'study.json'}\n"
+    )
+    assert first.out.endswith(ending)
+    assert max(map(len, table.splitlines())) <= 80
+    assert f"```sh\nsonotype {' '.join(argv)}\n```" in (out / "table.md").read_text()
+    names = [row["name"] for row in json.loads((out / "study.json").read_text())["rows"]]
+    assert names == ["one", "two"]
+
+    monkeypatch.setattr("sonotype.study.run.run_study", None)  # would be called to run anything
+    for shown in ([*argv, "--table"], ["study", str(plan), "--out", str(out), "--table"]):
+        assert run(shown) == 0
+        assert capsys.readouterr().out == ending
+    assert f"sonotype study {plan} DATA --out {out}\n" in (out / "table.md").read_text()
+
+
+def test_a_table_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan, out = write_plan(tmp_path), tmp_path / "out"
+    assert run(["study", str(plan), "--out", str(out), "--table"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {out}: the baseline one is not finished; run the study first\n"
+    )
+
+
+def test_an_interrupted_study(
+    called: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = write_plan(tmp_path, "data = 'named in the file'")
+    assert run(["study", str(plan), "--out", "out"]) == 130
+    assert capsys.readouterr().out == "interrupted; the same command goes on from here\n"
+    assert called["plan"].title == "Tiny"
+    assert (called["data"], called["out"]) == (Path("named in the file"), Path("out"))
+    assert (called["jobs"], called["progress"]) == (1, True)
+    assert run(["study", str(plan), "here", "--out", "out", "--jobs", "3"]) == 130
+    assert (called["data"], called["jobs"]) == (Path("here"), 3)
+
+
+@pytest.mark.parametrize(
+    ("argv", "fault"),
+    [
+        (["data"], "name the study's folder with --out"),
+        (["--table"], "name the study's folder with --out"),
+        (["--out", "out"], "there are no data; name them behind {plan}, or as data in the file"),
+    ],
+)
+def test_what_has_to_be_named(
+    called: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    argv: list[str],
+    fault: str,
+) -> None:
+    plan = write_plan(tmp_path)
+    assert run(["study", str(plan), *argv]) == 2
+    assert capsys.readouterr().err == f"error: {fault.format(plan=plan)}\n"
+    assert called == {}
+
+
+def test_a_file_with_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = write_plan(tmp_path, "colour = 1\nfolds = 2")
+    assert run(["study", str(plan), "data", "--out", "out"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {plan}: unknown key colour; folds is 2, a list of whole numbers is wanted\n"
+    )
+    assert run(["study", str(tmp_path / "no.toml"), "data", "--out", "out"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path / 'no.toml'}: there is no such file; a study is a TOML file\n"
+    )
+
+
+@pytest.mark.parametrize("argv", [[], ["plan", "--jobs", "0"], ["plan", "--jobs", "x"]])
+def test_wrong_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["study", *argv]) == 2
+    assert capsys.readouterr().err.startswith("Usage: sonotype study [OPTIONS] ")
+
+
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["study", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    example = "sonotype study studies/table_1.toml ESC-50-master --out runs/table_1"
+    assert f"Example: {example}" in text
+    for flag in ("--out", "--jobs", "--table"):
+        assert f" {flag} " in text

@@ -1,0 +1,269 @@
+"""Rows side by side, against scikit-learn and loops over resampled clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+
+from sonotype.errors import OptionsError
+from sonotype.evaluation.answers import Answers
+from sonotype.evaluation.bootstrap import METRICS, draws
+from sonotype.evaluation.compare import Entry, Figure, Key, Line, average, compare
+from sonotype.types import NO_EVENT, Labels
+
+LABELS = Labels(("x", "y", "z"), ("a", "b", "c", "d", "e"), (0, 0, 1, 1, 2))
+HOME = np.array(LABELS.event_category)
+DRAWS = 25
+SEED = 3
+
+Cells = dict[Key, Answers]
+
+
+def answers(name: str, seed: int, right: float, clips: int = 24) -> Answers:
+    """Random answers; the clips and their truth follow from the name, the answers from the seed."""
+    world = np.random.default_rng(list(name.encode()))
+    event = world.integers(0, 5, clips)
+    groups = tuple(f"{name}_{group}" for group in world.integers(0, 7, clips))
+    rng = np.random.default_rng([seed, *name.encode()])
+    chosen = np.where(rng.random(clips) < right, event, rng.integers(0, 5, clips))
+    probability = rng.dirichlet(np.full(5, 0.4), clips) + np.eye(5)[chosen]
+    head = rng.dirichlet(np.ones(3), clips) + np.eye(3)[HOME[chosen]] * rng.random((clips, 1))
+    return Answers(
+        paths=tuple(f"{name}/{number}.wav" for number in range(clips)),
+        groups=groups,
+        category_true=HOME[event],
+        event_true=np.where(world.random(clips) < 0.15, NO_EVENT, event),
+        category_probability=head / head.sum(axis=1, keepdims=True),
+        event_probability=probability / 2,
+        labels=LABELS,
+    )
+
+
+def cells(right: float, seeds: tuple[int, ...] = (0, 1), name: str = "fold") -> Cells:
+    """Two folds of each seed; the same clips whatever the share of right answers."""
+    return {
+        (fold, seed): answers(f"{name}{fold}", 100 * seed + round(50 * right), right)
+        for seed in seeds
+        for fold in (1, 2)
+    }
+
+
+def judged(one: Answers, level: str, how: str) -> list[tuple[int, int, str]]:
+    """Truth, answer and recording of each clip that can be scored."""
+    rows = []
+    for clip in range(len(one)):
+        events = one.event_probability[clip]  # type: ignore[index]
+        summed = [sum(events[category == HOME]) for category in range(3)]
+        head = one.category_probability[clip]
+        category = {"head": head, "events": summed, "both": head + np.array(summed)}[how]
+        true, found = one.category_true[clip], category
+        if level == "event":
+            true, found = one.event_true[clip], events
+        if true != NO_EVENT:
+            rows.append((int(true), int(np.argmax(found)), one.groups[clip]))
+    return rows
+
+
+def library(rows: list[tuple[int, int, str]]) -> list[float]:
+    true, predicted = [row[0] for row in rows], [row[1] for row in rows]
+    macro = precision_recall_fscore_support(
+        true, predicted, labels=sorted({*true}), average="macro", zero_division=0
+    )
+    return [accuracy_score(true, predicted), *macro[:3]]
+
+
+def pooled(
+    row: Mapping[Key, Answers], level: str, how: str
+) -> dict[int, list[tuple[int, int, str]]]:
+    """For each seed the clips of all folds."""
+    found: dict[int, list[tuple[int, int, str]]] = {}
+    for (_, seed), one in row.items():
+        found.setdefault(seed, []).extend(judged(one, level, how))
+    return found
+
+
+def slow_value(row: Mapping[Key, Answers], level: str, how: str = "head") -> np.ndarray:
+    return np.mean([library(rows) for rows in pooled(row, level, how).values()], axis=0)
+
+
+def slow_draws(row: Mapping[Key, Answers], level: str, seed: int, how: str = "head") -> np.ndarray:
+    """Lay the clips of the drawn recordings side by side and ask scikit-learn."""
+    of_seeds = []
+    for rows in pooled(row, level, how).values():
+        names = sorted({group for _, _, group in rows})
+        scores = []
+        for (counts,) in draws(len(names), DRAWS, seed, rows=1):
+            drawn = [
+                clip
+                for name, count in zip(names, counts, strict=True)
+                for _ in range(count)
+                for clip in rows
+                if clip[2] == name
+            ]
+            scores.append(library(drawn))
+        of_seeds.append(scores)
+    return np.mean(of_seeds, axis=0)
+
+
+def run(entries: list[Entry], baseline: str = "base") -> dict[str, Line]:
+    return {one.name: one for one in compare(entries, baseline, resamples=DRAWS, seed=SEED)}
+
+
+def three(figure: Figure, of: str) -> list[float]:
+    one = getattr(figure, of)
+    return [one.value, one.low, one.high]
+
+
+def same(line: Line, level: str, of: str, value: np.ndarray, drawn: np.ndarray) -> None:
+    """Compare value and interval of every metric."""
+    ends = np.percentile(drawn, [2.5, 97.5], axis=0)
+    for index, metric in enumerate(METRICS):
+        wanted = [value[index], *ends[:, index]]
+        found = three(line.figures[level, metric], of)
+        assert found == pytest.approx(wanted, abs=1e-12), metric
+
+
+@pytest.mark.parametrize("level", ["category", "event"])
+def test_values_and_differences_are_those_of_the_slow_way(level: str) -> None:
+    base, other = cells(0.5), cells(0.7)
+    mixed = {key: one.take(np.arange(len(one))[::-1]) for key, one in other.items()}
+    lines = run([Entry("other", mixed), Entry("base", base)])
+    assert list(lines) == ["other", "base"]
+    ours, theirs = (slow_draws(row, level, SEED) for row in (other, base))
+    value, before = slow_value(other, level), slow_value(base, level)
+    same(lines["base"], level, "value", before, theirs)
+    same(lines["other"], level, "value", value, ours)
+    same(lines["other"], level, "difference", value - before, ours - theirs)
+    assert lines["base"].figures[level, "f1"].difference is None
+    assert all(figure.paired for line in lines.values() for figure in line.figures.values())
+    assert {line.clips for line in lines.values()} == {4 * 24}
+
+
+@pytest.mark.parametrize("how", ["events", "both"])
+def test_the_category_is_read_as_the_row_says(how: str) -> None:
+    row = cells(0.6)
+    lines = run([Entry("base", row), Entry("read", row, how)])  # type: ignore[arg-type]
+    value, before = (slow_value(row, "category", one) for one in (how, "head"))
+    gaps = slow_draws(row, "category", SEED, how) - slow_draws(row, "category", SEED)
+    same(lines["read"], "category", "difference", value - before, gaps)
+    assert value[0] != before[0], "the two readings have to differ for this to say anything"
+    assert three(lines["read"].figures["event", "f1"], "difference") == [0, 0, 0]
+
+
+def test_rows_on_other_clips_are_drawn_apart() -> None:
+    base, other = cells(0.5), cells(0.7, name="part")
+    line = run([Entry("base", base), Entry("other", other)])["other"]
+    value = slow_value(other, "category") - slow_value(base, "category")
+    gaps = slow_draws(other, "category", SEED) - slow_draws(base, "category", SEED + 1)
+    same(line, "category", "difference", value, gaps)
+    assert not any(figure.paired for figure in line.figures.values())
+
+
+def test_spreads_over_folds_and_over_seeds() -> None:
+    row = cells(0.6, seeds=(0, 1, 2))
+    figures = run([Entry("base", row)])["base"].figures
+    for index, metric in enumerate(METRICS):
+        folds = [
+            np.mean([library(judged(row[fold, seed], "event", "head"))[index] for seed in range(3)])
+            for fold in (1, 2)
+        ]
+        seeds = [library(rows)[index] for rows in pooled(row, "event", "head").values()]
+        one = figures["event", metric]
+        assert one.folds.values == pytest.approx(folds)
+        assert one.seeds.values == pytest.approx(seeds)
+        assert one.seeds.mean == pytest.approx(one.value.value)
+        assert one.seeds.deviation == pytest.approx(np.std(seeds, ddof=1))
+        assert one.folds.deviation == pytest.approx(np.std(folds, ddof=1))
+
+
+def test_a_split_of_its_own_has_no_spread_over_folds() -> None:
+    row: Cells = {(None, 0): answers("split", 0, 0.6)}
+    one = run([Entry("base", row)])["base"].figures["category", "f1"]
+    assert (one.folds.deviation, one.seeds.deviation) == (None, None)
+    assert one.value.value == pytest.approx(slow_value(row, "category")[3])
+
+
+def test_a_row_against_itself() -> None:
+    row = cells(0.6)
+    line = run([Entry("base", row), Entry("twin", dict(row))])["twin"]
+    assert len(line.figures) == 8
+    for figure in line.figures.values():
+        assert three(figure, "difference") == [0, 0, 0]
+        assert not figure.beyond
+
+
+def test_a_difference_that_leaves_out_zero() -> None:
+    wrong, right = cells(0.0), cells(1.0)
+    for one in wrong.values():
+        one.category_probability[:] = np.eye(3)[(one.category_true + 1) % 3]
+    for one in right.values():
+        one.category_probability[:] = np.eye(3)[one.category_true]
+    entries = [Entry("wrong", wrong), Entry("right", right)]
+    better = run(entries, "wrong")["right"].figures["category", "accuracy"]
+    worse = run(entries, "right")["wrong"].figures["category", "accuracy"]
+    assert (three(better, "difference"), better.beyond) == ([1, 1, 1], True)
+    assert (three(worse, "difference"), worse.beyond) == ([-1, -1, -1], True)
+
+
+def test_differences_are_taken_on_the_cells_that_both_have() -> None:
+    base, other = cells(0.5, seeds=(0,)), cells(0.7)
+    lines = run([Entry("base", base), Entry("more", other), Entry("far", cells(0.7, (5,)))])
+    shared = {key: other[key] for key in base}
+    value = slow_value(shared, "event") - slow_value(base, "event")
+    gaps = slow_draws(shared, "event", SEED) - slow_draws(base, "event", SEED)
+    same(lines["more"], "event", "difference", value, gaps)
+    same(
+        lines["more"],
+        "event",
+        "value",
+        slow_value(other, "event"),
+        slow_draws(other, "event", SEED),
+    )
+    assert {figure.difference for figure in lines["far"].figures.values()} == {None}
+
+
+def test_a_row_without_events_has_no_figures_of_events() -> None:
+    row = cells(0.6)
+    headless = {key: replace(one, event_probability=None) for key, one in row.items()}
+    unknown = {
+        key: replace(one, event_true=np.full(len(one), NO_EVENT)) for key, one in row.items()
+    }
+    levels = {("category", metric) for metric in METRICS}
+    for bare in (headless, unknown):
+        entries = [Entry("bare", bare), Entry("whole", row)]
+        lines = run(entries, "whole")
+        assert lines["bare"].figures.keys() == levels
+        whole = run(entries, "bare")["whole"].figures
+        assert {whole["event", metric].difference for metric in METRICS} == {None}
+        assert three(whole["category", "f1"], "difference") == [0, 0, 0]
+
+
+def test_the_mean_of_answers() -> None:
+    members = [answers("fold1", seed, 0.5) for seed in range(3)]
+    found = average(members)
+    for clip in range(len(found)):
+        for name in ("category_probability", "event_probability"):
+            wanted = sum(getattr(one, name)[clip] for one in members) / 3
+            np.testing.assert_allclose(getattr(found, name)[clip], wanted, atol=1e-15)
+    assert (found.paths, found.groups) == (members[0].paths, members[0].groups)
+    np.testing.assert_array_equal(found.event_true, members[0].event_true)
+    headless = replace(members[1], event_probability=None)
+    assert average([members[0], headless]).event_probability is None
+
+
+def test_errors() -> None:
+    one = answers("fold1", 0, 0.5)
+    with pytest.raises(OptionsError) as caught:
+        compare([Entry("a", {(1, 0): one})], "b")
+    assert str(caught.value) == "there is no row 'b' to compare with"
+    renamed = Labels(LABELS.categories, ("a", "b", "c", "d", "f"), LABELS.event_category)
+    for other in (answers("fold2", 0, 0.5), replace(one, labels=renamed)):
+        with pytest.raises(OptionsError) as caught:
+            average([one, other])
+        assert str(caught.value) == (
+            "only answers to the same clips, with the same labels, have a mean"
+        )
