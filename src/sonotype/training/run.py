@@ -55,6 +55,7 @@ from sonotype.training.run_options import RunOptions
 from sonotype.types import Labels
 from sonotype.weights.backbone import load_backbone
 
+MEASURED_CLIPS = 24
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "soundfile", "soxr", "scikit-learn")
 
 
@@ -209,6 +210,8 @@ def run_split(
     )
     if parts.note:
         say(textwrap.fill(parts.note, 80))
+    if advice := freezing_advice(options.system, len(parts.train), labels):
+        say(textwrap.fill(advice, 80))
     total = summarise(system, options.system.seconds).total
     say(
         f"{total.parameters:,} parameters, {total.frozen:,} of them frozen; "
@@ -262,6 +265,22 @@ def _score_once(
     report = publish(scores, answers, folder, history=history)
     return TrainResult(
         folder, folder / MODEL, values, report, result.best_epoch, result.best_score, False
+    )
+
+
+def freezing_advice(options: SystemOptions, clips: int, labels: Labels) -> str:
+    """What to say of a frozen branch 1 where there are more clips than it was measured with.
+
+    Up to :data:`MEASURED_CLIPS` clips of a class, to train branch 1's last blocks was measured to be
+    no better than to leave it frozen (docs/results.md), so frozen is the default for any number.
+    """
+    each = clips / max(len(labels.events), len(labels.categories))
+    if options.backbone == NO_BACKBONE or options.unfreeze_from or each <= MEASURED_CLIPS:
+        return ""
+    return (
+        f"branch 1 stays frozen, which was measured to be best up to {MEASURED_CLIPS} clips of a "
+        f"class; with {each:.0f} it may be worth comparing with --unfreeze-from 3 "
+        "--branch-1-rate 0.5"
     )
 
 
