@@ -271,8 +271,8 @@ def _score_once(
 def freezing_advice(options: SystemOptions, clips: int, labels: Labels) -> str:
     """What to say of a frozen branch 1 where there are more clips than it was measured with.
 
-    Up to :data:`MEASURED_CLIPS` clips of a class, to train branch 1's last blocks was measured to be
-    no better than to leave it frozen (docs/results.md), so frozen is the default for any number.
+    Up to :data:`MEASURED_CLIPS` clips of a class, training its last blocks was measured to be no
+    better than leaving it frozen (docs/results.md), so frozen is the default for any number.
     """
     each = clips / max(len(labels.events), len(labels.categories))
     if options.backbone == NO_BACKBONE or options.unfreeze_from or each <= MEASURED_CLIPS:
