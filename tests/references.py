@@ -136,3 +136,29 @@ def global_maximum(x: npt.ArrayLike) -> tuple[Array, Array]:
                     pooled[channel], place = x[channel, t, f], (t, f)
         where[place] += 1 / channels
     return pooled, where
+
+
+def mean_of_values(
+    x: npt.ArrayLike, value: tuple[npt.ArrayLike, npt.ArrayLike]
+) -> tuple[Array, Array]:
+    """Mean pooling of one map, a value at each position, and each position's share in it."""
+    values = values_at(x, value)
+    features, times, frequencies = values.shape
+    pooled, where = np.zeros(features), np.zeros((times, frequencies))
+    for t in range(times):
+        for f in range(frequencies):
+            pooled += values[:, t, f] / (times * frequencies)
+            where[t, f] = np.abs(values[:, t, f]).sum()
+    return pooled, where / where.sum()
+
+
+def values_at(x: npt.ArrayLike, value: tuple[npt.ArrayLike, npt.ArrayLike]) -> Array:
+    """``[features, time, frequency]`` of a linear layer at each position of one map."""
+    x = np.asarray(x, dtype=np.float64)
+    weight, bias = (np.asarray(part, dtype=np.float64) for part in value)
+    _, times, frequencies = x.shape
+    values = np.zeros((len(bias), times, frequencies))
+    for t in range(times):
+        for f in range(frequencies):
+            values[:, t, f] = weight @ x[:, t, f] + bias
+    return values

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from sonotype.config import (
+    NETWORKS,
     RECIPES,
     Recipe,
     ScoreOptions,
@@ -17,6 +18,7 @@ from sonotype.config import (
     TrainOptions,
     check,
     from_dict,
+    network_defaults,
     resolve,
     to_dict,
     without_none,
@@ -32,6 +34,9 @@ UNUSUAL = (
         width=0.5,
         adapters=(1, 3),
         softmax_over="positions",
+        pooling="attention_mean",
+        pool_blocks=(2, 4),
+        event_head=False,
         unfreeze_from=4,
         dropout=0,
         seconds=2.5,
@@ -40,8 +45,10 @@ UNUSUAL = (
         trim=True,
     ),
     TrainOptions(recipe="paper", epochs=3, mixup=0.0, mix_same_class=True, seed=7, precision="32"),
+    TrainOptions(branch_1_rate=0.1, average=0.99, keep="last"),
     SplitOptions(protocol="folds", train_folds=(1, 2), val_folds=(3,), test_folds=(4,)),
-    ScoreOptions(category_from="both"),
+    SplitOptions(choose_on="test"),
+    ScoreOptions(category_from="both", shifts=4),
 )
 
 
@@ -71,7 +78,7 @@ def test_what_may_be_asked_for_is_right(options: Any) -> None:
             SystemOptions(system="cbir_5"),  # type: ignore[arg-type]
             "system is 'cbir_5', not one of cbir_1, cbir_2, cbir_3, cbir_4",
         ),
-        (SystemOptions(width=0), "width is 0, at least 0.01 is wanted"),
+        (SystemOptions(width=-0.5), "width is -0.5, at least 0 is wanted"),
         (SystemOptions(width=4.5), "width is 4.5, at most 4 is wanted"),
         (SystemOptions(width=True), "width is True, not of type float"),
         (SystemOptions(width="1"), "width is '1', not of type float"),  # type: ignore[arg-type]
@@ -83,6 +90,13 @@ def test_what_may_be_asked_for_is_right(options: Any) -> None:
         (SystemOptions(adapters=(1.5,)), "adapters is (1.5,), not of type int"),  # type: ignore[arg-type]
         (SystemOptions(adapters=4), "adapters is 4, not a list"),  # type: ignore[arg-type]
         (SystemOptions(adapters=[4]), "adapters is [4], not a list"),  # type: ignore[arg-type]
+        (
+            SystemOptions(pooling="median"),  # type: ignore[arg-type]
+            "pooling is 'median', not one of attention, mean, max, attention_mean",
+        ),
+        (SystemOptions(pool_blocks=(4, 0)), "pool_blocks is (4, 0), at least 1 is wanted"),
+        (SystemOptions(pool_blocks=(5,)), "pool_blocks is (5,), at most 4 is wanted"),
+        (SystemOptions(event_head=0), "event_head is 0, not of type bool"),  # type: ignore[arg-type]
         (SystemOptions(unfreeze_from=1.0), "unfreeze_from is 1.0, not of type int"),  # type: ignore[arg-type]
         (SystemOptions(unfreeze_from=True), "unfreeze_from is True, not of type int"),
         (SystemOptions(unfreeze_from=9), "unfreeze_from is 9, at most 4 is wanted"),
@@ -105,6 +119,16 @@ def test_what_may_be_asked_for_is_right(options: Any) -> None:
             TrainOptions(device="tpu"),  # type: ignore[arg-type]
             "device is 'tpu', not one of auto, cpu, cuda, mps",
         ),
+        (TrainOptions(least_steps=-1), "least_steps is -1, at least 0 is wanted"),
+        (TrainOptions(branch_1_rate=1.5), "branch_1_rate is 1.5, at most 1 is wanted"),
+        (TrainOptions(branch_1_rate=-0.1), "branch_1_rate is -0.1, at least 0 is wanted"),
+        (TrainOptions(average=1.0), "average is 1.0, at most 0.9999 is wanted"),
+        (TrainOptions(average=-0.1), "average is -0.1, at least 0 is wanted"),
+        (TrainOptions(keep="first"), "keep is 'first', not one of best, last"),  # type: ignore[arg-type]
+        (SplitOptions(choose_on="train"), "choose_on is 'train', not one of val, test"),  # type: ignore[arg-type]
+        (ScoreOptions(shifts=0), "shifts is 0, at least 1 is wanted"),
+        (ScoreOptions(shifts=17), "shifts is 17, at most 16 is wanted"),
+        (ScoreOptions(shifts=2.0), "shifts is 2.0, not of type int"),  # type: ignore[arg-type]
         (SplitOptions(test_fraction=0), "test_fraction is 0, at least 0.01 is wanted"),
         (SplitOptions(train_folds=("1",)), "train_folds is ('1',), not of type int"),  # type: ignore[arg-type]
         (
@@ -118,16 +142,18 @@ def test_each_kind_of_fault_has_its_sentence(options: Any, text: str) -> None:
 
 
 def test_limits_themselves_are_allowed() -> None:
-    check(SystemOptions(width=0.01, adapters=(0, 4), dropout=0.95, seconds=60))
+    check(SystemOptions(width=0, adapters=(0, 4), pool_blocks=(1, 4), dropout=0.95, seconds=60))
     check(SystemOptions(width=4, dropout=0, seconds=1))
-    check(TrainOptions(seed=2**32 - 1))
+    check(TrainOptions(seed=2**32 - 1, branch_1_rate=0, average=0.9999))
+    check(TrainOptions(branch_1_rate=1, average=0))
+    check(ScoreOptions(shifts=16))
 
 
 def test_all_faults_are_named_at_once() -> None:
-    options = SystemOptions(system="x", width=0, adapters=(9,), trim=None)  # type: ignore[arg-type]
+    options = SystemOptions(system="x", width=-1, adapters=(9,), trim=None)  # type: ignore[arg-type]
     assert complaint(options) == (
         "system is 'x', not one of cbir_1, cbir_2, cbir_3, cbir_4; "
-        "width is 0, at least 0.01 is wanted; "
+        "width is -1, at least 0 is wanted; "
         "adapters is (9,), at most 4 is wanted; "
         "trim is None, not of type bool"
     )
@@ -156,7 +182,7 @@ def test_what_is_not_said_is_as_usual() -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(OptionsError) as caught:
         from_dict(ScoreOptions, {"colour": 1, "category": 2})
-    assert str(caught.value) == "unknown options category, colour; category_from exist"
+    assert str(caught.value) == "unknown options category, colour; category_from, shifts exist"
 
 
 def test_unknown_names_and_wrong_values_are_named_together() -> None:
@@ -164,7 +190,7 @@ def test_unknown_names_and_wrong_values_are_named_together() -> None:
         from_dict(ScoreOptions, {"category_from": "stars", "colour": 1})
     assert str(caught.value) == (
         "category_from is 'stars', not one of head, events, both; "
-        "unknown options colour; category_from exist"
+        "unknown options colour; category_from, shifts exist"
     )
 
 
@@ -218,6 +244,38 @@ def test_recipes_set_the_same_fields_which_exist() -> None:
     names = {item.name for item in fields(TrainOptions) if item.default is None}
     for recipe in get_args(Recipe):
         assert set(RECIPES[recipe]) == names - {"mix_same_class"}
+
+
+def test_networks_set_the_same_fields_to_what_is_allowed() -> None:
+    for recipe in get_args(Recipe):
+        network = NETWORKS[recipe]
+        assert list(network) == list(NETWORKS["paper"])
+        own = {name: value for name, value in network.items() if name != "category_from"}
+        check(SystemOptions(**own))
+        check(ScoreOptions(category_from=network["category_from"]))
+    # What a model file does not say, it was made with: the paper's network.
+    usual = to_dict(SystemOptions()) | to_dict(ScoreOptions())
+    for name, value in NETWORKS["paper"].items():
+        assert usual[name] == (list(value) if isinstance(value, tuple) else value), name
+
+
+@pytest.mark.parametrize(
+    ("system", "backbone", "changed"),
+    [
+        ("cbir_2", "mn01", {}),
+        ("cbir_2", "none", {"width": 1.0}),
+        ("cbir_1", "mn01", {"width": 1.0, "pool_blocks": (4,)}),
+        ("cbir_3", "none", {"width": 1.0, "pool_blocks": (4,)}),
+        ("cbir_4", "mn01", {"pooling": "attention"}),
+        ("cbir_4", "none", {"width": 1.0, "pooling": "attention"}),
+    ],
+)
+def test_a_recipes_network_as_far_as_it_can_hold(
+    system: str, backbone: str, changed: dict[str, Any]
+) -> None:
+    modern = network_defaults("modern", system, backbone)
+    assert modern == NETWORKS["modern"] | changed
+    assert network_defaults("paper", system, backbone) == NETWORKS["paper"]
 
 
 def test_the_type_of_an_optional_field() -> None:

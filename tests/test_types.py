@@ -33,6 +33,11 @@ def test_indices_of_a_clip() -> None:
     assert NO_EVENT == -1
 
 
+def test_a_model_without_events_passes_over_those_of_the_clips() -> None:
+    labels = Labels(("bird", "dog", "rain"))
+    assert [labels.event_index(one) for one in CLIPS] == [NO_EVENT] * 5
+
+
 def test_labels_that_a_model_lacks() -> None:
     labels = Labels.of(CLIPS)
     with pytest.raises(KeyError, match="cat"):

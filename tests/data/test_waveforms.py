@@ -32,7 +32,7 @@ def test_without_augmentation_every_epoch_hears_the_recording(clips: tuple[Clip,
 
 
 def test_a_draw_depends_on_seed_epoch_and_index_alone(clips: tuple[Clip, ...]) -> None:
-    how = Augmentation(shift=0.3, gain=6.0, mixing=Mixing())
+    how = Augmentation(shift=0.3, gain=6.0, mixing=Mixing(), variants=0)
     one, other = Waveforms(clips, FORM, how, seed=2), Waveforms(clips, FORM, how, seed=2)
     wanted = {key: one[key] for key in [(0, 0), (0, 5), (3, 0), (3, 5)]}
     for key in reversed(wanted):
@@ -62,7 +62,7 @@ def test_mixing_takes_another_clip_of_the_same_event(
         return read_clip(path, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "read_clip", noted)
-    mixed = Waveforms(clips, FORM, Augmentation(mixing=Mixing()))
+    mixed = Waveforms(clips, FORM, Augmentation(mixing=Mixing(), variants=0))
     event_of = {clip.path: clip.event for clip in clips}
     pairs = 0
     for epoch in range(20):
@@ -78,8 +78,39 @@ def test_mixing_takes_another_clip_of_the_same_event(
 
 
 def test_an_only_clip_of_its_class_is_mixed_with_itself(clips: tuple[Clip, ...]) -> None:
-    alone = Waveforms(clips[:1], FORM, Augmentation(mixing=Mixing()))
+    alone = Waveforms(clips[:1], FORM, Augmentation(mixing=Mixing(), variants=0))
     assert all(len(alone[epoch, 0]) == RATE for epoch in range(6))
+
+
+def test_mixtures_are_among_the_versions_of_a_clip(clips: tuple[Clip, ...]) -> None:
+    mixed = Waveforms(clips, FORM, Augmentation(mixing=Mixing(), variants=9), seed=4)
+    recorded = [read_clip(clip.path, FORM) for clip in clips]
+    mixtures = 0
+    for index, samples in enumerate(recorded):
+        versions = [mixed.version(index, version) for version in range(9)]
+        assert np.array_equal(versions[0], samples)
+        changed = [one for one in versions[1:] if not np.array_equal(one, samples)]
+        assert len({one.tobytes() for one in changed}) == len(changed)
+        mixtures += len(changed)
+        for epoch in (0, 5):
+            heard = mixed[epoch, index]
+            assert np.array_equal(heard, versions[mixed.version_of(epoch, index)])
+    assert mixtures == pytest.approx(8 * len(clips) / 2, rel=0.2), "half of what is drawn"
+
+
+@pytest.mark.parametrize(
+    ("options", "fresh"),
+    [
+        ({}, False),
+        ({"shift": 1.0, "variants": 4}, False),
+        ({"mixing": Mixing(), "variants": 4}, False),
+        ({"shift": 1.0, "variants": 0}, True),
+        ({"mixing": Mixing(), "variants": 0}, True),
+        ({"random_cut": True, "variants": 4}, True),
+    ],
+)
+def test_what_each_epoch_hears_anew(options: dict[str, object], fresh: bool) -> None:
+    assert Augmentation(**options).fresh is fresh  # type: ignore[arg-type]
 
 
 def test_audiomentations_is_a_plain_callable(clips: tuple[Clip, ...]) -> None:

@@ -369,5 +369,69 @@ def test_loading_does_not_wait_for_the_training_to_be_imported(tmp_path: Path) -
     subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True)
 
 
+# Shifts
+
+
+def by_hand(model: Classifier, samples: np.ndarray, shifts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean probabilities of a clip of a second, turned in a circle, one turn after the other."""
+    turned = [np.roll(samples, round(k * len(samples) / shifts)) for k in range(shifts)]
+    answers = [model.predict(one, RATE) for one in turned]
+    category = np.mean([list(one.category_probabilities.values()) for one in answers], axis=0)
+    return category, np.mean([list(one.event_probabilities.values()) for one in answers], axis=0)
+
+
+@pytest.mark.parametrize("shifts", [2, 3, 16])
+@pytest.mark.parametrize("how", ["head", "events", "both"])
+def test_shifts_are_the_mean_over_turned_clips(tmp_path: Path, shifts: int, how: str) -> None:
+    path = write_model(tmp_path / "model.safetensors")
+    plain = load(path, category_from=how, shifts=1)  # type: ignore[arg-type]
+    shifted = load(path, category_from=how, shifts=shifts)  # type: ignore[arg-type]
+    samples = np.concatenate([tone(300, 1, 0.4), tone(2000, 2, 0.6)])
+    once, answer = plain.predict(samples, RATE), shifted.predict(samples, RATE)
+    category, event = by_hand(plain, samples, shifts)
+    found = np.array(list(answer.category_probabilities.values()))
+    np.testing.assert_allclose(found, category, atol=1e-6)
+    np.testing.assert_allclose(list(answer.event_probabilities.values()), event, atol=1e-6)
+    assert np.abs(event - list(once.event_probabilities.values())).max() > 1e-3
+    assert answer.category == LABELS.categories[int(category.argmax())]
+    assert answer.event == EVENTS[int(event.argmax())]
+    np.testing.assert_array_equal(answer.embedding, once.embedding)
+    for where, wanted in zip(answer.attention, once.attention, strict=True):
+        np.testing.assert_array_equal(where, wanted)
+
+
+def test_shifts_of_many_clips_and_of_none_with_events(tmp_path: Path, tones: list[Path]) -> None:
+    model = load(write_model(tmp_path / "model.safetensors", CATEGORIES), shifts=3)
+    plain = load(write_model(tmp_path / "model.safetensors", CATEGORIES))
+    for path, answer in zip(tones, model.predict_files(tones, batch_size=7), strict=True):
+        assert isinstance(answer, Prediction)
+        assert (answer.event, answer.event_probabilities) == (None, {})
+        samples, _ = soundfile.read(path, dtype="float32")
+        wanted, _ = by_hand(plain, samples, 3)
+        found = list(answer.category_probabilities.values())
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_the_model_says_over_how_many_shifts_it_answers(tmp_path: Path, tones: list[Path]) -> None:
+    path = write_model(tmp_path / "model.safetensors", card={"shifts": 4})
+    model = load(path)
+    assert (model.card.shifts, model.shifts) == (4, 4)
+    assert load(path, shifts=2).shifts == 2
+    plain = load(path, shifts=1)
+    assert plain.shifts == 1
+    answers = [vector(one.predict(tones[0])) for one in (model, load(path, shifts=4), plain)]
+    np.testing.assert_array_equal(answers[0], answers[1])
+    assert np.abs(answers[0] - answers[2]).max() > 1e-4
+    assert load(write_model(tmp_path / "usual.safetensors")).shifts == 1
+
+
+@pytest.mark.parametrize("shifts", [0, -2])
+def test_shifts_below_one_are_refused(tmp_path: Path, shifts: int) -> None:
+    path = write_model(tmp_path / "model.safetensors")
+    with pytest.raises(OptionsError) as caught:
+        load(path, shifts=shifts)
+    assert str(caught.value) == f"shifts is {shifts}, at least 1 is wanted"
+
+
 def test_the_package_offers_load() -> None:
     assert sonotype.load is load

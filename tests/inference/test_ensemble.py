@@ -87,4 +87,6 @@ def test_the_commands_take_more_models(
     truth = [path.parent.name for path in sorted(data.rglob("*.wav"))]
     said = [ensemble.predict(path).event for path in sorted(data.rglob("*.wav"))]
     assert scores.event is not None
-    assert scores.event.accuracy.value == np.mean([a == b for a, b in zip(truth, said, strict=True)])
+    assert scores.event.accuracy.value == np.mean(
+        [a == b for a, b in zip(truth, said, strict=True)]
+    )

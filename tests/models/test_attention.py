@@ -3,11 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from references import attention, global_maximum
+from references import attention
 from torch import nn
 
 from sonotype.models.attention import SOFTMAX_OVER, AttentionPooling
-from sonotype.models.pooling import GlobalMaxPooling
 
 
 def pooling(softmax_over: str, channels: int = 6, features: int = 5) -> AttentionPooling:
@@ -115,21 +114,3 @@ def test_features_are_256_unless_asked_otherwise() -> None:
     assert (layer.features, layer.value.out_features, layer.score.out_features) == (256,) * 3
     assert layer.softmax_over == "channels"
     assert layer.finish[2].p == 0.2
-
-
-def test_global_maxima_equal_the_reference() -> None:
-    x = maps(3, 7, 5, 4)
-    pooled, where = GlobalMaxPooling()(x)
-    for row in range(3):
-        expected_pooled, expected_where = global_maximum(x[row].numpy())
-        np.testing.assert_allclose(pooled[row], expected_pooled)
-        np.testing.assert_allclose(where[row], expected_where, atol=1e-6)
-    torch.testing.assert_close(where.sum((1, 2)), torch.ones(3))
-
-
-def test_gradients_of_maxima_reach_one_position_a_channel() -> None:
-    x = maps(2, 7, 5, 4).requires_grad_()
-    GlobalMaxPooling()(x)[0].sum().backward()
-    assert x.grad is not None
-    torch.testing.assert_close(x.grad.sum((2, 3)), torch.ones(2, 7))
-    assert torch.count_nonzero(x.grad) == 14

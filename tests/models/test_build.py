@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 
 from sonotype.audio.clip import ClipFormat
-from sonotype.config import SystemOptions
+from sonotype.config import Recipe, SystemName, SystemOptions, network_defaults
 from sonotype.errors import OptionsError
 from sonotype.models.build import build_system, clip_format
 from sonotype.models.mobilenet import MobileNet
+from sonotype.models.pooling import MaxPooling, MeanPooling
 from sonotype.models.systems import JoinedAttention, MaxOnly, SeparateAttention
 from sonotype.types import Labels
 
@@ -87,6 +90,71 @@ def test_an_unknown_backbone() -> None:
         "backbone is 'mn03', not one of vggish, mn01, mn02, mn04, mn05, mn10, mn20, mn30, mn40, "
         "none"
     )
+
+
+def test_poolings_and_pooled_blocks_reach_the_network() -> None:
+    system = build_system(options(width=0, pooling="mean", pool_blocks=(4, 2)), LABELS)
+    assert [type(one) for one in system.pooling.attentions] == [MeanPooling] * 2
+    assert [one.value.in_features for one in system.pooling.attentions] == [8, 96]
+    assert (system.pool_blocks, system.branch_2) == ((2, 4), None)
+    joined = build_system(options(system="cbir_3", pooling="max"), LABELS)
+    assert type(joined.pooling.attention) is MaxPooling
+    alone = build_system(options(system="cbir_4", pool_blocks=(3, 4)), LABELS)
+    assert (alone.pool_blocks, alone.embedding[0].in_features) == ((3, 4), 16 + 96)
+
+
+NO_EARS = "width is 0: with backbone none nothing is left to listen; give a width"
+ONE_HEIGHT = "pool_blocks is for cbir_2 and cbir_4: {} joins two maps of one height"
+MAXIMUM = "pooling is for cbir_1 to cbir_3: cbir_4 takes the global maximum"
+
+
+@pytest.mark.parametrize(
+    ("changes", "texts"),
+    [
+        ({"system": "cbir_2", "backbone": "none", "width": 0}, [NO_EARS]),
+        ({"system": "cbir_1", "pool_blocks": (3, 4)}, [ONE_HEIGHT.format("cbir_1")]),
+        ({"system": "cbir_3", "pool_blocks": (3,)}, [ONE_HEIGHT.format("cbir_3")]),
+        ({"pool_blocks": ()}, ["pool_blocks is (), different blocks are wanted"]),
+        ({"system": "cbir_4", "pooling": "mean"}, [MAXIMUM]),
+        (
+            {"system": "cbir_1", "backbone": "none", "width": 0, "pool_blocks": (4, 4)},
+            [
+                NO_EARS,
+                ONE_HEIGHT.format("cbir_1"),
+                "pool_blocks is (4, 4), different blocks are wanted",
+            ],
+        ),
+        (
+            {
+                "system": "cbir_4",
+                "backbone": "none",
+                "width": 0,
+                "pool_blocks": (2, 2),
+                "pooling": "max",
+            },
+            [NO_EARS, "pool_blocks is (2, 2), different blocks are wanted", MAXIMUM],
+        ),
+    ],
+)
+def test_contradictions_are_told_all_at_once(changes: dict[str, object], texts: list[str]) -> None:
+    with pytest.raises(OptionsError) as caught:
+        build_system(options(**changes), LABELS)
+    assert str(caught.value) == "; ".join(texts)
+
+
+@pytest.mark.parametrize("recipe", get_args(Recipe))
+@pytest.mark.parametrize("name", get_args(SystemName))
+@pytest.mark.parametrize("backbone", ["mn01", "none"])
+def test_what_a_recipe_says_never_contradicts_itself(
+    recipe: Recipe, name: SystemName, backbone: str
+) -> None:
+    said = network_defaults(recipe, name, backbone)
+    del said["category_from"]
+    if said["width"]:
+        said["width"] = 0.05  # as quickly built as it can be
+    system = build_system(SystemOptions(system=name, backbone=backbone, **said), LABELS)
+    assert system.pool_blocks == said["pool_blocks"]
+    assert (system.branch_2 is None) == (name == "cbir_4" or said["width"] == 0)
 
 
 def test_the_format_of_its_clips() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 import struct
@@ -28,6 +29,7 @@ CARD = ModelCard(
     sample_rate=32_000,
     front_ends=("EfficientATLogMel", "VGGishLogMel"),
     category_from="both",
+    shifts=4,
     training={"recipe": "modern", "source": {"name": "sounds", "clips": 12}, "best_epoch": 3},
     scores={"event": {"accuracy": 0.875, "per_class": [1.0, 0.75]}},
     versions={"sonotype": "0.1.0", "torch": "2.13.0"},
@@ -147,7 +149,7 @@ def test_the_file_says_everything_in_its_header(tmp_path: Path, written: bytes) 
     assert len(bytes.fromhex(metadata["sha256"])) == 32
     document = json.loads(metadata["sonotype"])
     assert document == {
-        "format_version": 1,
+        "format_version": 2,
         "options": to_dict(CARD.options),
         "labels": {
             "categories": ["Ünder", "水", "c"],
@@ -157,6 +159,7 @@ def test_the_file_says_everything_in_its_header(tmp_path: Path, written: bytes) 
         "sample_rate": 32_000,
         "front_ends": ["EfficientATLogMel", "VGGishLogMel"],
         "category_from": "both",
+        "shifts": 4,
         "training": CARD.training,
         "scores": CARD.scores,
         "versions": CARD.versions,
@@ -165,6 +168,33 @@ def test_the_file_says_everything_in_its_header(tmp_path: Path, written: bytes) 
     (tmp_path / "m.safetensors").write_bytes(written)
     with safe_open(tmp_path / "m.safetensors", framework="pt") as file:
         assert set(file.keys()) == set(header)
+
+
+def test_a_file_of_format_1_is_read_with_what_it_was_made_with(
+    tmp_path: Path, system: System, written: bytes
+) -> None:
+    """Format 1 knew no other pooling, no other blocks to pool, and no shifts."""
+    header, _ = parts(written)
+    values = json.loads(header["__metadata__"]["sonotype"])  # type: ignore[index]
+    del values["shifts"]
+    for name in ("pooling", "pool_blocks", "event_head"):
+        del values["options"][name]
+    document = json.dumps(values | {"format_version": 1})
+    digest = hashlib.sha256(document.encode())  # as docs/model_file.md has it
+    tensors = {name: tensor.contiguous() for name, tensor in system.state_dict().items()}
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.numpy().tobytes())
+    path = tmp_path / "m.safetensors"
+    save_file(tensors, path, {"sonotype": document, "sha256": digest.hexdigest()})
+    loaded, card = load_model(path)
+    assert card == replace(CARD, shifts=1) == read_card(path)
+    assert (card.options.pooling, card.options.pool_blocks) == ("attention", (4,))
+    assert card.options.event_head is True
+    waveform = 0.1 * torch.randn(2, 32_000, generator=torch.manual_seed(2))
+    with torch.no_grad():
+        assert torch.equal(loaded(waveform).category, system(waveform).category)
 
 
 def test_nothing_in_the_file_is_a_pickle(tmp_path: Path, written: bytes) -> None:
@@ -338,7 +368,7 @@ def test_a_document_that_describes_nothing(tmp_path: Path, document: str) -> Non
 
 def document(**changes: object) -> str:
     values = {
-        "format_version": 1,
+        "format_version": 2,
         "options": to_dict(CARD.options),
         "labels": {"categories": ["a"]},
         "sample_rate": 16_000,
@@ -375,10 +405,10 @@ def test_a_document_that_describes_no_model(
 def test_a_newer_format(tmp_path: Path, system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "m.safetensors"
     with monkeypatch.context() as later:
-        later.setattr("sonotype.models.model_file.FORMAT_VERSION", 2)
+        later.setattr("sonotype.models.model_file.FORMAT_VERSION", 3)
         save_model(path, system, CARD)
     assert same_refusal(path) == (
-        "was written by a newer sonotype (format 2, this one reads up to 1); upgrade sonotype"
+        "was written by a newer sonotype (format 3, this one reads up to 2); upgrade sonotype"
     )
 
 

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sonotype.models.attention import AttentionPooling
+from sonotype.models.pooling import MaxPooling, MeanPooling, PooledTogether
 from sonotype.models.systems import Output, System, cbir_1, cbir_2, cbir_3, cbir_4
 
 SYSTEMS = {"cbir_1": cbir_1, "cbir_2": cbir_2, "cbir_3": cbir_3, "cbir_4": cbir_4}
@@ -308,6 +310,117 @@ def test_adapters_in_any_order() -> None:
     assert list(system.branch_2.adapters) == ["1", "3"]
 
 
+# Other blocks, other poolings, no branch 2
+
+
+@pytest.mark.parametrize("blocks", [(1,), (3, 4), (4, 2), (1, 2, 3, 4)])
+@pytest.mark.parametrize("first", [None, 3])
+@torch.no_grad()
+def test_pooled_blocks_equal_pooling_the_maps_by_hand(
+    blocks: tuple[int, ...], first: int | None
+) -> None:
+    system = build("cbir_2", pool_blocks=blocks, adapters=(2,), unfreeze_from=first).eval()
+    waveform = noise(system)
+    log_mel_2 = system.front_end_2(system.decimate(waveform))
+    maps = system.branch_1(waveform)
+    looked_at = [maps[block - 1] for block in sorted(blocks)]
+    looked_at.append(system.branch_2(log_mel_2[:, None, :96], {2: maps[1]}))
+    pairs = [pool(x) for pool, x in zip(system.pooling.attentions, looked_at, strict=True)]
+    embedding = system.embedding(torch.cat([pooled for pooled, _ in pairs], dim=1))
+    assert system.embedding[0].in_features == 256 * (len(blocks) + 1)
+    wanted = Output(
+        system.category(embedding),
+        system.event(embedding),
+        embedding,
+        tuple(where for _, where in pairs),
+    )
+    assert_same(system(waveform), wanted, 1e-5)
+    assert_same(system.trained_part(system.frozen_part(waveform)), wanted, 1e-5)
+
+
+@pytest.mark.parametrize("blocks", [(2,), (4, 3)])
+@pytest.mark.parametrize("first", [None, 4])
+@torch.no_grad()
+def test_maxima_of_several_blocks(blocks: tuple[int, ...], first: int | None) -> None:
+    system = build("cbir_4", pool_blocks=blocks, unfreeze_from=first).eval()
+    waveform = noise(system)
+    maps = [system.branch_1(waveform)[block - 1] for block in sorted(blocks)]
+    embedding = system.embedding(torch.cat([x.amax((2, 3)) for x in maps], dim=1))
+    output = system(waveform)
+    torch.testing.assert_close(output.embedding, embedding, rtol=1e-5, atol=1e-5)
+    assert [where.shape[1:] for where in output.attention] == [x.shape[2:] for x in maps]
+    for where in output.attention:
+        torch.testing.assert_close(where.sum((1, 2)), torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("first", "blocks", "width", "kept"),
+    [
+        (None, (3,), 0.125, {"branch_1.3", "branch_1.4", "branch_2.0"}),  # 4 for the adapter
+        (None, (3,), 0, {"branch_1.3"}),
+        (None, (1, 3, 4), 0, {"branch_1.1", "branch_1.3", "branch_1.4"}),
+        (3, (1, 4), 0, {"branch_1.1", "branch_1.2"}),
+        (3, (2, 3), 0, {"branch_1.2"}),
+        (1, (1, 4), 0, {"branch_1.0"}),
+    ],
+)
+def test_the_frozen_part_keeps_the_blocks_that_are_pooled(
+    first: int | None, blocks: tuple[int, ...], width: float, kept: set[str]
+) -> None:
+    system = build("cbir_2", unfreeze_from=first, pool_blocks=blocks, width=width).eval()
+    assert set(system.frozen_part(noise(system))) == kept
+    if not width:
+        alone = build("cbir_4", unfreeze_from=first, pool_blocks=blocks).eval()
+        assert set(alone.frozen_part(noise(alone))) == kept
+
+
+@pytest.mark.parametrize(
+    ("pooling", "kind", "features"),
+    [
+        ("attention", AttentionPooling, 256),
+        ("mean", MeanPooling, 256),
+        ("max", MaxPooling, 256),
+        ("attention_mean", PooledTogether, 512),
+    ],
+)
+@pytest.mark.parametrize("name", ["cbir_1", "cbir_2", "cbir_3"])
+def test_each_pooling_by_its_name(name: str, pooling: str, kind: type, features: int) -> None:
+    system = build(name, pooling=pooling).eval()
+    pools = list(system.pooling.attentions) if name == "cbir_2" else [system.pooling.attention]
+    assert [type(one) for one in pools] == [kind] * len(pools)
+    assert system.embedding[0].in_features == features * len(pools)
+    output = system(noise(system))
+    shapes = [(4, 4), (6, 4)] if name == "cbir_2" else [(10, 4)]
+    assert [tuple(where.shape[1:]) for where in output.attention] == shapes
+    for where in output.attention:
+        torch.testing.assert_close(where.sum((1, 2)), torch.ones(2), rtol=0, atol=1e-5)
+    before = copy.deepcopy(system.state_dict())
+    train(system, steps=1)
+    for key, tensor in system.state_dict().items():
+        assert torch.equal(tensor, before[key]) == key.startswith("branch_1."), key
+
+
+@pytest.mark.parametrize("name", ["cbir_1", "cbir_2"])
+@torch.no_grad()
+def test_a_width_of_0_leaves_branch_2_out(name: str) -> None:
+    system = build(name, width=0, adapters=(2, 4)).eval()
+    assert (system.branch_2, system.front_end_2, system.adapters) == (None, None, ())
+    parts = {key.split(".")[0] for key in system.state_dict()}
+    assert parts == {"branch_1", "pooling", "embedding", "category", "event"}
+    waveform = noise(system)
+    output = system(waveform)
+    pool = system.pooling.attention if name == "cbir_1" else system.pooling.attentions[0]
+    pooled, where = pool(system.branch_1(waveform)[-1])
+    torch.testing.assert_close(output.embedding, system.embedding(pooled), rtol=1e-5, atol=1e-5)
+    assert len(output.attention) == 1
+    torch.testing.assert_close(output.attention[0], where, rtol=1e-5, atol=1e-5)
+    assert_same(system.forward_log_mel(system.branch_1.front_end(waveform)), output)
+
+
+def test_a_backbone_of_its_own_takes_no_width() -> None:
+    assert build("cbir_4", "mn01", width=0).branch_1.channels == (8, 8, 16, 96)
+
+
 # What is refused
 
 
@@ -320,7 +433,7 @@ NO_SUCH_BACKBONE = (
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"width": 0}, "width is 0, it must be positive"),
+        ({"width": 0, "backbone": "none"}, "width is 0, it must be positive"),
         ({"width": -1.0}, "width is -1.0, it must be positive"),
         ({"unfreeze_from": 9}, "unfreeze_from is 9, a block from 1 to 4 is wanted"),
         ({"unfreeze_from": 0}, "unfreeze_from is 0, a block from 1 to 4 is wanted"),
@@ -340,6 +453,23 @@ def test_adapters_out_of_range(name: str, adapters: tuple[int, ...]) -> None:
     with pytest.raises(ValueError) as caught:
         build(name, adapters=adapters)
     assert str(caught.value) == f"adapters is {adapters}, different blocks from 1 to 4 are wanted"
+
+
+@pytest.mark.parametrize("name", ["cbir_2", "cbir_4"])
+@pytest.mark.parametrize("blocks", [(), (5,), (0, 4), (4, 4)])
+def test_pooled_blocks_out_of_range(name: str, blocks: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError) as caught:
+        build(name, pool_blocks=blocks)
+    assert str(caught.value) == f"pool_blocks is {blocks}, different blocks from 1 to 4 are wanted"
+
+
+def test_an_unknown_pooling() -> None:
+    for name in ("cbir_1", "cbir_2"):
+        with pytest.raises(ValueError) as caught:
+            build(name, pooling="median")
+        assert str(caught.value) == (
+            "pooling is 'median', not one of ('attention', 'mean', 'max', 'attention_mean')"
+        )
 
 
 def test_an_unknown_form_of_attention() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,7 +96,7 @@ def test_cached_maps_equal_maps_computed_in_the_step(
     )
     cache = StageCache(tmp_path / "maps", waveforms, "id")
     cache.fill(one, torch.device("cpu"))
-    fast, slow = LabelledMaps(cache, labels), LabelledWaveforms(waveforms, labels)
+    fast, slow = LabelledMaps(cache, clips, labels), LabelledWaveforms(waveforms, labels)
     versions = set()
     for epoch in range(4):
         keys = [(epoch, index) for index in (3, 0, 11, 7)]
@@ -141,7 +145,80 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
         SonotypeError, match=r"need 0\.0 GB, 0\.0 GB are free; use fewer --variants"
     ):
         cache.fill(system(), torch.device("cpu"))
-    assert list((tmp_path / "maps").iterdir()) == []
+    assert written(tmp_path) == []
+
+
+def written(folder: Path) -> list[str]:
+    """What lies there beside the lock of the maps."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+def test_maps_of_some_clips_from_a_cache_of_more(clips: tuple[Clip, ...], tmp_path: Path) -> None:
+    waveforms = Waveforms(clips, ClipFormat(32_000, 1.0), Augmentation(shift=0.5, variants=2), 7)
+    cache = StageCache(tmp_path / "maps", waveforms, "id")
+    cache.fill(system(), torch.device("cpu"))
+    labels = Labels.of(clips)
+    places = [10, 2, 5]
+    some, whole = (
+        LabelledMaps(cache, part, labels) for part in ([clips[n] for n in places], clips)
+    )
+    assert len(some) == 3
+    for epoch in range(3):
+        found = some[[(epoch, index) for index in (2, 0, 1)]]
+        wanted = whole[[(epoch, place) for place in (5, 10, 2)]]
+        for name, x in wanted["stage"].items():
+            assert torch.equal(found["stage"][name], x), name
+        for name in ("category", "event"):
+            assert torch.equal(found[name], wanted[name])
+
+
+def test_a_cache_has_its_name_only_when_it_is_whole(
+    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, cpu = system(), torch.device("cpu")
+    waveforms = Waveforms(clips, ClipFormat(32_000, seconds=1.0))
+    seen: list[list[str]] = []
+
+    def broken(*_: object) -> None:
+        seen.append(written(tmp_path))
+        raise RuntimeError("stopped half-way")
+
+    part = f"maps.{os.getpid()}.part"
+    for before in ([], ["maps"]):  # nothing there yet; then one under another identity
+        with monkeypatch.context() as patched:
+            patched.setattr(one, "frozen_part", broken)
+            with pytest.raises(RuntimeError, match="stopped half-way"):
+                StageCache(tmp_path / "maps", waveforms, "second").fill(one, cpu)
+        assert seen.pop() == [*before, part]
+        assert written(tmp_path) == before
+        StageCache(tmp_path / "maps", waveforms, "first").fill(one, cpu)
+        assert written(tmp_path) == ["maps"]
+        assert json.loads((tmp_path / "maps" / "done.json").read_text()) == {
+            "identity": "first",
+            "maps": ["branch_1.4", "branch_2.0"],
+        }
+
+
+def test_two_that_want_the_same_maps_compute_them_once(
+    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, cpu = system(), torch.device("cpu")
+    waveforms = Waveforms(clips, ClipFormat(32_000, seconds=1.0))
+    started: list[int] = []
+    compute = StageCache._compute
+
+    def slowly(self: StageCache, *arguments: object) -> None:
+        started.append(len(started))
+        time.sleep(0.2)  # so that the other one comes meanwhile
+        compute(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(StageCache, "_compute", slowly)
+    caches = [StageCache(tmp_path / "maps", waveforms, "id") for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda cache: cache.fill(one, cpu), caches))
+    assert started == [0]
+    first, second = (cache.rows([(0, 3), (0, 7)]) for cache in caches)
+    assert all(torch.equal(first[name], x) for name, x in second.items())
 
 
 def test_a_fault_comes_back_whole_from_a_loading_process(
@@ -155,9 +232,8 @@ def test_a_fault_comes_back_whole_from_a_loading_process(
 
 def test_cached_maps_are_sent_to_no_process(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     cache = StageCache(tmp_path / "maps", Waveforms(clips, ClipFormat(32_000, 1.0)), "id")
-    assert (
-        loader(LabelledMaps(cache, Labels.of(clips)), 4, shuffle=True, workers=2).num_workers == 0
-    )
+    source = LabelledMaps(cache, clips, Labels.of(clips))
+    assert loader(source, 4, shuffle=True, workers=2).num_workers == 0
 
 
 def test_loading_processes_hear_the_same(clips: tuple[Clip, ...]) -> None:

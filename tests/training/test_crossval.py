@@ -153,7 +153,11 @@ def test_nothing_is_trained_twice(tones: Path, finished: Any) -> None:
         ({"epochs": 5}, 3, "epochs"),
         ({"seed": 1, "width": 0.02}, 3, "seed, width"),
         ({}, 4, "folds"),
-        ({"system": "cbir_4", "group_pattern": r"(\d)"}, 2, "folds, group_pattern, system"),
+        (
+            {"system": "cbir_4", "group_pattern": r"(\d)"},
+            2,
+            "folds, group_pattern, pooling, system",
+        ),
     ],
 )
 def test_other_options_are_refused_by_name(
@@ -199,9 +203,11 @@ def test_a_damaged_note_is_said(tones: Path, tmp_path: Path, text: str) -> None:
 
 def test_options_of_the_split_are_refused(tones: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionsError) as caught:
-        sonotype.crossval(tones, tmp_path / "out", **OPTIONS, test_folds=(1,), protocol="random")
+        sonotype.crossval(
+            tones, tmp_path / "out", **OPTIONS, test_folds=(1,), protocol="random", choose_on="test"
+        )
     assert str(caught.value) == (
-        "cross-validation makes its parts itself; leave out protocol, test_folds"
+        "cross-validation makes its parts itself; leave out choose_on, protocol, test_folds"
     )
     assert not (tmp_path / "out").exists()
 
@@ -238,6 +244,25 @@ def test_official_folds_are_used(tones: Path, tmp_path: Path) -> None:
     assert notes[0].startswith("the source's own folds: 3 train, 2 validates, 1 tests")
     assert len(notes) == 3
     assert result.scores["pooled"]["notes"] == [], "no fold's own note holds for all of them"
+
+
+def test_where_the_last_epoch_is_kept_no_fold_validates(tones: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    last = OPTIONS | {"keep": "last"}
+    result = sonotype.crossval(tones, out, folds=3, **last)
+    assert result.scores["pooled"]["clips"] == 24
+    tested = [clips_tested(out / f"fold_{number}") for number in (1, 2, 3)]
+    for number, part in enumerate(tested, start=1):
+        fold = out / f"fold_{number}"
+        with (fold / "split.csv").open(newline="") as stream:
+            learnt = {row["path"] for row in csv.DictReader(stream) if row["part"] == "train"}
+        assert learnt == {str(path) for path in tones.rglob("*.wav")} - part
+        training = sonotype.load(fold / "model.safetensors").card.training
+        assert training["clips"] == {"train": 24 - len(part), "val": 0, "test": len(part)}
+        assert (training["best_epoch"], training["val_f1"]) == (2, None)
+    assert sum(map(len, tested)) == 24
+    with pytest.raises(OptionsError, match="holds a cross-validation with other keep; name anoth"):
+        sonotype.crossval(tones, out, folds=3, **OPTIONS)
 
 
 def test_synthetic_sounds_are_called_so(tmp_path: Path) -> None:

@@ -148,16 +148,44 @@ def test_the_constant_schedule_has_no_scheduler() -> None:
     assert optimiser.param_groups[0]["weight_decay"] == 0.0
 
 
-def test_only_what_learns_is_in_the_optimiser() -> None:
-    system = cbir_2(categories=2, events=3, backbone="mn01", width=0.01, unfreeze_from=4)
-    one = Learner(
-        system,
-        resolve(TrainOptions(recipe="paper"), "cbir_2"),
-        LABELS,
-        category_weight=None,
-        event_weight=None,
-        steps=5,
+def with_branch_1(unfreeze_from: int | None, **options: object) -> Learner:
+    """A learner whose branch 1 is frozen, or partly so."""
+    system = cbir_2(
+        categories=2, events=3, backbone="mn01", width=0.01, unfreeze_from=unfreeze_from
     )
+    resolved = resolve(TrainOptions(**{"recipe": "paper"} | options), "cbir_2")
+    return Learner(system, resolved, LABELS, category_weight=None, event_weight=None, steps=5)
+
+
+def test_branch_1_learns_at_a_share_of_the_rate() -> None:
+    one = with_branch_1(4, recipe="modern", branch_1_rate=0.1, learning_rate=2e-3)
+    configured = one.configure_optimizers()
+    branch_1, others = configured["optimizer"].param_groups
+    names = {id(parameter): name for name, parameter in one.system.named_parameters()}
+    held = [{names[id(p)] for p in group["params"]} for group in (branch_1, others)]
+    assert held[0] == {name for name in names.values() if name.startswith("branch_1.blocks.3.")}
+    assert held[1] == {name for name in names.values() if not name.startswith("branch_1.")}
+    assert (branch_1["weight_decay"], others["weight_decay"]) == (1e-2, 1e-2)
+    # The schedule's first step is a fifth of the way up; it keeps the two apart all along.
+    schedule = configured["lr_scheduler"]["scheduler"]
+    for factor in (0.2, 0.4, 0.6):
+        assert branch_1["lr"] == pytest.approx(2e-4 * factor)
+        assert others["lr"] == pytest.approx(2e-3 * factor)
+        configured["optimizer"].step()
+        schedule.step()
+
+
+def test_where_branch_1_is_frozen_there_is_one_group() -> None:
+    for unfreeze_from, rates in ((None, [1e-3]), (3, [1e-4, 1e-3])):
+        optimiser = with_branch_1(unfreeze_from, branch_1_rate=0.1).configure_optimizers()
+        assert [group["lr"] for group in optimiser.param_groups] == pytest.approx(rates)
+    usual = with_branch_1(3).configure_optimizers()
+    assert [group["lr"] for group in usual.param_groups] == [1e-3, 1e-3]
+
+
+def test_only_what_learns_is_in_the_optimiser() -> None:
+    one = with_branch_1(4)
+    system = one.system
     held = {id(p) for group in one.configure_optimizers().param_groups for p in group["params"]}
     frozen = {id(p) for block in system.branch_1.blocks[:3] for p in block.parameters()}
     last = {id(p) for p in system.branch_1.blocks[3].parameters()}

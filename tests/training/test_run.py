@@ -20,7 +20,7 @@ from training_data import RATE, SMALL, write_tones
 
 import sonotype
 from sonotype.audio.clip import ClipFormat
-from sonotype.config import SystemOptions, TrainOptions, resolve
+from sonotype.config import NETWORKS, ScoreOptions, SystemOptions, TrainOptions, resolve
 from sonotype.data.folder import read_folder
 from sonotype.data.waveforms import Waveforms
 from sonotype.device import device_of
@@ -40,6 +40,7 @@ from sonotype.training import run as run_room
 from sonotype.training.fit import augmentation, read_history
 from sonotype.training.run import TrainResult, train
 from sonotype.training.run_options import RunOptions
+from sonotype.types import Labels
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +204,104 @@ def test_the_papers_split_says_that_it_is_not_grouped(tones: Path, tmp_path: Pat
     assert sonotype.load(result.model).card.training["grouped"] is False
 
 
+def test_events_need_not_be_learnt(tones: Path, tmp_path: Path) -> None:
+    result = train(tones, tmp_path / "run", **SMALL | {"event_head": False, "class_weights": True})
+    model = sonotype.load(result.model)
+    assert model.labels == Labels(("high", "low"))
+    assert model.system.event is None
+    assert result.scores["event"] is None
+    category = result.scores["category"]
+    right = [
+        model.predict(row["path"]).category == row["category"] for row in parts_of(result)["test"]
+    ]
+    assert category["accuracy"]["value"] == pytest.approx(np.mean(right))
+    history = read_history(result.folder / "training")
+    assert not [name for row in history for name in row if "event" in name]
+    assert {"val_f1", "val_category_f1"} <= history[-1].keys()
+
+
+def test_the_last_epoch_is_kept_where_nothing_chooses(tones: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    options = SMALL | {"keep": "last", "patience": 1, "learning_rate": 1e-9, "shifts": 2}
+    result = train(tones, tmp_path / "run", say=lines.append, **options)
+    assert (result.best_epoch, result.best_score) == (3, None)
+    assert lines[0] == "cbir_2 with backbone none: 18 clips to train on, 0 to validate, 6 to test"
+    parts = parts_of(result)
+    assert {name: len(rows) for name, rows in parts.items()} == {"train": 18, "val": 0, "test": 6}
+    honest = run_room.parts_of(read_folder(tones), RunOptions.of(SMALL))
+    paths = [str(clip.path) for clip in read_folder(tones).clips]
+    assert [row["path"] for row in parts["test"]] == [paths[index] for index in honest.test]
+    assert sorted(path.name for path in (result.folder / "training").glob("*.ckpt")) == [
+        "last.ckpt"
+    ]
+    state = torch.load(result.folder / "training" / "last.ckpt", weights_only=True)["state_dict"]
+    model = sonotype.load(result.model)
+    for name, tensor in model.system.state_dict().items():
+        assert torch.equal(tensor, state[f"system.{name}"]), name
+    assert model.card.training["clips"] == {"train": 18, "val": 0, "test": 6}
+    assert (model.card.training["best_epoch"], model.card.training["val_f1"]) == (3, None)
+    history = read_history(result.folder / "training")
+    assert [sorted(row) for row in history] == [["epoch", "train_loss"]] * 3
+    # The scores are those of the model as its file has it, shifts and all.
+    assert model.shifts == model.card.shifts == 2
+    right = [model.predict(row["path"]).event == row["event"] for row in parts["test"]]
+    assert result.scores["event"]["accuracy"]["value"] == pytest.approx(np.mean(right))
+
+
+def test_the_test_part_chooses_the_epoch_as_in_the_paper(tones: Path, tmp_path: Path) -> None:
+    manifest = read_folder(tones)
+    options = SMALL | {"choose_on": "test", "category_from": "head"}
+    honest, parts = (run_room.parts_of(manifest, RunOptions.of(one)) for one in (SMALL, options))
+    assert (parts.train, parts.val, parts.test) == (honest.train, honest.test, honest.test)
+    result = train(tones, tmp_path / "run", **options)
+    note = "the test part chose the epoch, as in the paper: these scores are too high"
+    assert result.scores["notes"] == [f"{honest.note}; {note}"]
+    assert note in " ".join(result.report.split())
+    assert {name: len(rows) for name, rows in parts_of(result).items()} == {
+        "train": 13,
+        "val": 0,
+        "test": 6,
+    }
+    training = sonotype.load(result.model).card.training
+    assert training["clips"] == {"train": 13, "val": 6, "test": 6}
+    assert training["split"]["choose_on"] == "test"
+    # What chose the epoch is the score that is told.
+    f1 = [result.scores[level]["f1"]["value"] for level in ("category", "event")]
+    assert result.best_score == pytest.approx(np.mean(f1), abs=1e-6)
+
+
+def test_nothing_can_choose_where_the_last_epoch_is_kept(tones: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionsError) as caught:
+        train(tones, tmp_path / "run", **SMALL | {"keep": "last", "choose_on": "test"})
+    assert str(caught.value) == ("keep is last, so nothing chooses the epoch; leave out choose_on")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_without_branch_2(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = stand_in_backbone(monkeypatch)
+    options = SMALL | {"backbone": "mn01", "width": 0, "epochs": 2}
+    result = train(tones, tmp_path / "run", **options)
+    model = sonotype.load(result.model)
+    assert model.card.front_ends == ("EfficientATLogMel",)
+    assert model.system.branch_2 is None
+    assert model.system.pool_blocks == (3, 4)
+    after = model.system.branch_1.state_dict()
+    assert all(torch.equal(after[name], x) for name, x in before.items())
+
+
+def test_contradictions_of_the_network_stop_it_before_any_training(
+    tones: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionsError) as caught:
+        train(tones, tmp_path / "run", **SMALL | {"width": 0})
+    assert str(caught.value) == (
+        "width is 0: with backbone none nothing is left to listen; give a width"
+    )
+    assert not (tmp_path / "run").exists()
+
+
 def test_early_stopping_ends_a_training_that_does_not_rise(tones: Path, tmp_path: Path) -> None:
     options = SMALL | {"epochs": 40, "patience": 2, "learning_rate": 0.0, "recipe": "paper"}
     train(tones, tmp_path / "run", **options)
@@ -319,6 +418,23 @@ def test_unknown_and_wrong_options_are_told_together() -> None:
     )
 
 
+def test_a_recipe_says_what_network_it_means_where_nothing_else_is_asked_for() -> None:
+    paper = RunOptions.of({"recipe": "paper"})
+    assert (paper.system, paper.score) == (SystemOptions(), ScoreOptions())
+    modern = RunOptions.of({})
+    network = {name: value for name, value in NETWORKS["modern"].items() if name != "category_from"}
+    assert modern.system == SystemOptions(**network)
+    assert modern.score == ScoreOptions(category_from=NETWORKS["modern"]["category_from"])
+    mine = {"width": 0.5, "pooling": "max", "pool_blocks": [2], "category_from": "both"}
+    chosen = RunOptions.of(mine)
+    assert chosen.system == SystemOptions(width=0.5, pooling="max", pool_blocks=(2,))
+    assert chosen.score == ScoreOptions(category_from="both")
+    assert RunOptions.of(modern.flat()) == modern
+    assert RunOptions.of({"system": "cbir_1"}).system == SystemOptions(
+        system="cbir_1", pooling="attention_mean"
+    )
+
+
 def test_without_data_there_is_nothing_to_train_on(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="there is no data to train on"):
         train(None, tmp_path / "run")
@@ -340,6 +456,8 @@ def test_cbir_3_mixes_by_default_and_the_others_do_not() -> None:
         how = augmentation(resolve(TrainOptions(recipe="paper"), system))
         assert (how.mixing is not None) is (system == "cbir_3")
         assert how.fresh is (system == "cbir_3")
+        modern = augmentation(resolve(TrainOptions(recipe="modern"), system))
+        assert (modern.mixing, modern.variants, modern.fresh) == (how.mixing, 4, False)
 
 
 def test_nothing_to_vary_means_one_version() -> None:
@@ -371,8 +489,11 @@ def test_a_transform_that_would_never_be_heard_is_refused(tones: Path, tmp_path:
 
 def test_a_stop_before_the_first_epoch_has_the_exit_code_of_ctrl_c(tmp_path: Path) -> None:
     system = cbir_2(categories=2, backbone="none", width=0.01)
-    with pytest.raises(StoppedError, match=r"before the first epoch was done; go on with --resume"):
-        fit_room._take_best(system, tmp_path, interrupted=True)
+    text = r"before the first epoch was done; go on with --resume"
+    for keep in ("best", "last"):
+        options = resolve(TrainOptions(keep=keep), "cbir_2")
+        with pytest.raises(StoppedError, match=text):
+            fit_room._take_best(system, tmp_path, options, interrupted=True)
     assert StoppedError.exit_code == 130
 
 

@@ -1,0 +1,274 @@
+"""Inside a training: maps that several share, and the average of the weights of all steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training_data import write_tones
+
+from sonotype.audio.clip import ClipFormat
+from sonotype.config import TrainOptions, resolve
+from sonotype.data.folder import read_folder
+from sonotype.data.waveforms import Waveforms
+from sonotype.models.systems import System, cbir_2
+from sonotype.training import fit as fit_room
+from sonotype.training.batches import LabelledMaps
+from sonotype.training.fit import FitResult, SharedMaps, augmentation, fit, stretched
+from sonotype.training.learner import Learner
+from sonotype.training.stages import StageCache
+from sonotype.types import Clip, Labels
+
+FORM = ClipFormat(32_000, seconds=1.0)
+KEYS = [(epoch, index) for epoch in range(3) for index in (1, 4, 0)]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, ...]:
+    return read_folder(write_tones(tmp_path_factory.mktemp("tones"), clips=3)).clips
+
+
+def system(**arguments: Any) -> System:
+    torch.manual_seed(0)
+    options = {"backbone": "mn01", "width": 0, "pool_blocks": (3, 4)} | arguments
+    return cbir_2(categories=2, events=4, **options)
+
+
+def options_of(**options: Any) -> TrainOptions:
+    small = {"recipe": "modern", "epochs": 3, "least_steps": 0, "batch_size": 4, "device": "cpu"}
+    return resolve(TrainOptions(**small | options), "cbir_2")
+
+
+class Prepared(Exception):  # noqa: N818
+    """A training is ready to start."""
+
+
+def prepare(
+    clips: Sequence[Clip],
+    parts: tuple[Sequence[int], Sequence[int]],
+    folder: Path,
+    maps: SharedMaps | None,
+    monkeypatch: pytest.MonkeyPatch,
+    **options: Any,
+) -> tuple[LabelledMaps, LabelledMaps]:
+    """What a training on some clips would learn from and be validated on."""
+    found: list[Any] = []
+
+    def stop(_: object, __: object, loaders: Any, ___: object) -> bool:
+        found.extend(one.dataset for one in loaders)
+        raise Prepared
+
+    train, val = ([clips[index] for index in part] for part in parts)
+    with monkeypatch.context() as patched, pytest.raises(Prepared):
+        patched.setattr(fit_room, "_run", stop)
+        fit(system(), FORM, Labels.of(clips), train, val, folder, options_of(**options), maps=maps)
+    return found[0], found[1]
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one["stage"].keys() == other["stage"].keys() == {"branch_1.3", "branch_1.4"}
+    for name, x in one["stage"].items():
+        torch.testing.assert_close(x, other["stage"][name], rtol=0, atol=1e-4)
+    assert torch.equal(one["category"], other["category"])
+    assert torch.equal(one["event"], other["event"])
+
+
+PARTS = (((0, 3, 4, 7, 8, 9), (1, 2, 5, 6, 10)), ((11, 9, 5, 6, 2, 1), (8, 7, 4, 3, 0)))
+"""Two ways to part the twelve clips into training and validation."""
+
+
+def files(folder: Path) -> dict[str, int]:
+    """The maps under a folder and when they were written."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    }
+
+
+def test_trainings_on_other_parts_of_a_source_share_their_maps(
+    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clips as recorded: the batches are those of a cache in each training's own order."""
+    shared = SharedMaps(tmp_path / "shared", clips)
+    recorded = {"shift": 0.0, "gain": 0.0}
+    before: dict[str, int] = {}
+    for number, parts in enumerate(PARTS):
+        mine = tmp_path / f"run_{number}"
+        # The seed says nothing of clips as recorded, so two seeds share them too.
+        found = prepare(clips, parts, mine, shared, monkeypatch, seed=number, **recorded)
+        own = prepare(clips, parts, mine / "own", None, monkeypatch, **recorded)
+        for one, other in zip(found, own, strict=True):
+            assert (len(one.cache.waveforms), len(other.cache.waveforms)) == (12, len(other))
+            same(one[KEYS], other[KEYS])
+        assert not (mine / "maps").exists()
+        assert len({name.split("/")[0] for name in files(shared.folder)}) == 1
+        assert before in ({}, files(shared.folder)), "the second training computes nothing"
+        before = files(shared.folder)
+
+
+def test_versions_of_a_clip_follow_from_its_place_in_the_source(
+    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever part a training learns from, it hears of a clip what every other one hears."""
+    shared = SharedMaps(tmp_path / "shared", clips)
+    pool = Waveforms(clips, FORM, augmentation(options_of(variants=3)), seed=0)
+    twin = system().eval()
+    heard = set()
+    before: dict[str, int] = {}
+    for number, parts in enumerate(PARTS):
+        train, val = prepare(
+            clips, parts, tmp_path / f"run_{number}", shared, monkeypatch, variants=3
+        )
+        for source, waveforms, places in (
+            (train, pool, parts[0]),
+            (val, Waveforms(clips, FORM), parts[1]),
+        ):
+            keys = [(epoch, places[index]) for epoch, index in KEYS]
+            heard |= {waveforms.version_of(*key) for key in keys}
+            samples = torch.stack([torch.from_numpy(waveforms[key]) for key in keys])
+            wanted = {
+                "stage": twin.frozen_part(samples),
+                "category": train.category.new_tensor(
+                    [Labels.of(clips).category_index(clips[place]) for _, place in keys]
+                ),
+                "event": train.event.new_tensor(
+                    [Labels.of(clips).event_index(clips[place]) for _, place in keys]
+                ),
+            }
+            same(source[KEYS], wanted)
+        assert before in ({}, files(shared.folder)), "the second training computes nothing"
+        before = files(shared.folder)
+    assert heard == {0, 1, 2}
+    assert len({name.split("/")[0] for name in before}) == 2  # versions, and clips as recorded
+    prepare(clips, PARTS[0], tmp_path / "other", shared, monkeypatch, variants=3, seed=1)
+    assert len(files(shared.folder)) > len(before), "another seed hears other versions"
+
+
+def test_mixtures_are_never_shared(
+    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mixture holds a second clip; that must not be one of the parts that are scored."""
+    shared = SharedMaps(tmp_path / "shared", clips)
+    caches: list[StageCache] = []
+    for number, parts in enumerate(PARTS):
+        train, val = prepare(
+            clips, parts, tmp_path / f"run_{number}", shared, monkeypatch,
+            variants=2, mix_same_class=True,
+        )  # fmt: skip
+        assert [clip.path for clip in train.cache.waveforms.clips] == [
+            clips[index].path for index in parts[0]
+        ]
+        assert len(val.cache.waveforms) == 12
+        caches += [train.cache, val.cache]
+    assert caches[0].folder != caches[2].folder
+    assert caches[1].folder == caches[3].folder
+
+
+# The average of the weights
+
+
+def averaged_training(
+    clips: tuple[Clip, ...], folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> tuple[System, FitResult, list[dict[str, torch.Tensor]], list[dict[str, torch.Tensor]]]:
+    """A trained system, how it ended, and its weights after each step and at each validation."""
+    steps: list[dict[str, torch.Tensor]] = []
+    validated: list[dict[str, torch.Tensor]] = []
+
+    def note(into: list[dict[str, torch.Tensor]]) -> Any:
+        def noted(self: Learner, *_: object) -> None:
+            into.append({name: x.clone() for name, x in self.system.state_dict().items()})
+
+        return noted
+
+    monkeypatch.setattr(Learner, "on_train_batch_end", note(steps))
+    validate = Learner.validation_step
+
+    def noted(self: Learner, batch: dict[str, Any], number: int) -> None:
+        if number == 0:
+            note(validated)(self)
+        validate(self, batch, number)
+
+    monkeypatch.setattr(Learner, "validation_step", noted)
+    chosen = options_of(average=0.9, shift=0.0, gain=0.0, learning_rate=0.01, **options)
+    one = system(unfreeze_from=4)
+    labels = Labels.of(clips)
+    val = [] if chosen.keep == "last" else clips[::3]
+    result = fit(one, FORM, labels, [c for c in clips if c not in val], val, folder, chosen)
+    return one, result, steps, validated
+
+
+def moving_average(
+    steps: list[dict[str, torch.Tensor]], decay: float = 0.9
+) -> dict[str, torch.Tensor]:
+    """Of all floating-point weights and running statistics, from the first step's on."""
+    average = {name: x.double() for name, x in steps[0].items() if x.is_floating_point()}
+    for step in steps[1:]:
+        for name in average:
+            average[name] = decay * average[name] + (1 - decay) * step[name].double()
+    return average
+
+
+def test_the_kept_weights_are_the_moving_average_of_all_steps(
+    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, result, steps, _ = averaged_training(clips, tmp_path, monkeypatch, keep="last")
+    assert result == FitResult(3, None, False)
+    assert len(steps) == 3 * 3
+    kept = one.state_dict()
+    for name, wanted in moving_average(steps).items():
+        torch.testing.assert_close(kept[name].double(), wanted, rtol=1e-5, atol=1e-6)
+    for name in ("category.weight", "embedding.1.running_var", "pooling.attentions.0.value.weight"):
+        assert (kept[name] - steps[-1][name]).abs().max() > 1e-3, name
+
+
+def test_the_average_is_what_is_validated_and_what_is_chosen(
+    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, result, steps, validated = averaged_training(clips, tmp_path, monkeypatch)
+    assert len(validated) == 3
+    for epoch, found in enumerate(validated, start=1):
+        for name, wanted in moving_average(steps[: len(steps) * epoch // 3]).items():
+            torch.testing.assert_close(found[name].double(), wanted, rtol=1e-5, atol=1e-6)
+    best = validated[result.best_epoch - 1]
+    for name, x in one.state_dict().items():
+        if x.is_floating_point():
+            assert torch.equal(x, best[name]), name
+
+
+# How long
+
+
+@pytest.mark.parametrize(
+    ("least", "steps", "epochs", "patience"),
+    [
+        (0, 2, 40, 12),
+        (400, 10, 40, 12),  # as many steps as are wanted
+        (400, 11, 40, 12),
+        (400, 9, 45, 14),  # 44.4 epochs; 12 * 45 / 40 = 13.5
+        (400, 2, 200, 60),
+        (401, 2, 201, 61),
+    ],
+)
+def test_few_clips_are_trained_on_in_more_epochs(
+    least: int, steps: int, epochs: int, patience: int
+) -> None:
+    options = options_of(epochs=40, patience=12, least_steps=least)
+    found = stretched(options, steps)
+    assert (found.epochs, found.patience) == (epochs, patience)
+    assert replace(found, epochs=40, patience=12) == options
+
+
+def test_a_training_makes_as_many_steps_as_are_asked_for(
+    clips: tuple[Clip, ...], tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    options = options_of(epochs=2, least_steps=7, keep="last", shift=0.0, gain=0.0)
+    result = fit(system(), FORM, Labels.of(clips), clips, [], tmp_path, options, say=lines.append)
+    assert result == FitResult(3, None, False)  # three steps an epoch
+    assert [line[:11] for line in lines] == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
+    assert not any("val" in line for line in lines)
