@@ -65,9 +65,16 @@ def evaluate(
         OptionsError: an option that will not do.
     """
     options = from_dict(SourceOptions, source)
-    classifier = (
-        model if isinstance(model, Classifier) else load(model, device=device, shifts=shifts)
-    )
+    if isinstance(model, Classifier):
+        classifier = Classifier(
+            model.system,
+            model.card,
+            device=model.device,
+            category_from=model.category_from,
+            shifts=model.shifts if shifts is None else shifts,
+        )
+    else:
+        classifier = load(model, device=device, shifts=shifts)
     source_of_all = open_source(data, options, purpose="evaluation")
     manifest = _only(source_of_all, folds)
     members = [classifier, *(load(path, device=device, shifts=shifts) for path in also)]

@@ -272,3 +272,25 @@ def test_a_training_makes_as_many_steps_as_are_asked_for(
     assert result == FitResult(3, None, False)  # three steps an epoch
     assert [line[:11] for line in lines] == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
     assert not any("val" in line for line in lines)
+
+
+def test_averaging_leaves_what_is_frozen_as_it_was(clips: tuple[Clip, ...], tmp_path: Path) -> None:
+    one = system(unfreeze_from=4)
+    before = {name: tensor.clone() for name, tensor in one.state_dict().items()}
+    options = options_of(average=0.9, keep="last", shift=0.0, gain=0.0)
+    form = ClipFormat(sample_rate=one.sample_rate, seconds=1.0)
+    fit(one, form, Labels.of(clips), clips, (), tmp_path, options)
+    after = one.state_dict()
+    frozen = [
+        name for name in before if name.startswith(tuple(f"branch_1.blocks.{b}." for b in "012"))
+    ]
+    assert len(frozen) > 50
+    assert [name for name in frozen if not torch.equal(before[name], after[name])] == []
+    assert not torch.equal(
+        before["branch_1.blocks.3.0.layers.0.0.weight"],
+        after["branch_1.blocks.3.0.layers.0.0.weight"],
+    )
+    fresh = system(unfreeze_from=4)
+    for name, buffer in one.named_buffers():
+        if name.split(".")[0] in ("decimate", "front_end_2") or "front_end" in name:
+            assert torch.equal(buffer, fresh.get_buffer(name)), name

@@ -22,6 +22,7 @@ import sonotype
 from sonotype.audio.clip import ClipFormat
 from sonotype.config import NETWORKS, ScoreOptions, SystemOptions, TrainOptions, resolve
 from sonotype.data.folder import read_folder
+from sonotype.data.parts import TEST_CHOSE_NOTE
 from sonotype.data.waveforms import Waveforms
 from sonotype.device import device_of
 from sonotype.errors import (
@@ -254,7 +255,7 @@ def test_the_test_part_chooses_the_epoch_as_in_the_paper(tones: Path, tmp_path: 
     honest, parts = (run_room.parts_of(manifest, RunOptions.of(one)) for one in (SMALL, options))
     assert (parts.train, parts.val, parts.test) == (honest.train, honest.test, honest.test)
     result = train(tones, tmp_path / "run", **options)
-    note = "the test part chose the epoch, as in the paper: these scores are too high"
+    note = TEST_CHOSE_NOTE
     assert result.scores["notes"] == [f"{honest.note}; {note}"]
     assert note in " ".join(result.report.split())
     assert {name: len(rows) for name, rows in parts_of(result).items()} == {

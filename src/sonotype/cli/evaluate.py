@@ -32,7 +32,9 @@ def evaluate(
     ] = None,
     shifts: Annotated[
         int | None,
-        typer.Option("--shifts", min=1, help="Shifted versions averaged [default: as the model]"),
+        typer.Option(
+            "--shifts", min=1, max=16, help="Shifted versions averaged [default: as the model]"
+        ),
     ] = None,
     also: Annotated[
         list[Path] | None,

@@ -41,7 +41,9 @@ def predict(
     ] = None,
     shifts: Annotated[
         int | None,
-        typer.Option("--shifts", min=1, help="Shifted versions averaged [default: as the model]"),
+        typer.Option(
+            "--shifts", min=1, max=16, help="Shifted versions averaged [default: as the model]"
+        ),
     ] = None,
     also: Annotated[
         list[Path] | None,

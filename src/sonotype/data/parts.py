@@ -6,12 +6,17 @@ from dataclasses import replace
 
 from sonotype.data.splits import Split
 
-TEST_CHOSE_NOTE = "the test part chose the epoch, as in the paper: these scores are too high"
+KEPT_LAST_NOTE = "the last epoch is kept, so what would validate is learnt from as well"
+TEST_CHOSE_NOTE = (
+    "the test part chose the epoch, as in the paper, and what would validate goes unused: these "
+    "scores are too high"
+)
 
 
 def without_validation(parts: Split) -> Split:
     """No epoch is chosen, so the validation part is learnt from as well."""
-    return replace(parts, train=tuple(sorted((*parts.train, *parts.val))), val=())
+    train = tuple(sorted((*parts.train, *parts.val)))
+    return replace(parts, train=train, val=(), note=_with(parts.note, KEPT_LAST_NOTE))
 
 
 def chosen_on_test(parts: Split) -> Split:
@@ -20,6 +25,8 @@ def chosen_on_test(parts: Split) -> Split:
     The training part stays as it was, so that the difference to an honest run is the worth of
     having chosen the epoch on the clips that are scored, and nothing else.
     """
-    return replace(
-        parts, val=parts.test, note="; ".join(filter(None, [parts.note, TEST_CHOSE_NOTE]))
-    )
+    return replace(parts, val=parts.test, note=_with(parts.note, TEST_CHOSE_NOTE))
+
+
+def _with(note: str, more: str) -> str:
+    return f"{note}; {more}" if note else more

@@ -55,7 +55,7 @@ class Classifier:
         self.shifts = card.shifts if shifts is None else shifts
         self.category_from = category_from or card.category_from
         if self.shifts < 1:
-            raise OptionsError(f"shifts is {shifts}, at least 1 is wanted")
+            raise OptionsError(f"shifts is {self.shifts}, at least 1 is wanted")
         if self.category_from not in CATEGORY_FROM:
             ways = ", ".join(CATEGORY_FROM)
             raise OptionsError(f"category_from is {category_from!r}, not one of {ways}")

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sonotype.config import SystemOptions, from_dict, to_dict
+from sonotype.config import ScoreOptions, SystemOptions, from_dict, to_dict
 from sonotype.errors import ModelFileError, OptionsError
 from sonotype.models.build import build_system
 from sonotype.models.systems import System
@@ -167,6 +167,7 @@ def _card(document: str, path: Path) -> ModelCard:
         )
     try:
         labels = {name: tuple(entries) for name, entries in values.pop("labels").items()}
+        from_dict(ScoreOptions, {"shifts": values.get("shifts", 1)})  # refuses what is no number
         card = ModelCard(
             options=from_dict(SystemOptions, values.pop("options")),
             labels=Labels(**labels),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from rich.progress import Progress, TaskID
+from torch import Tensor
 
 from sonotype.training.learner import SCORE
 
@@ -45,6 +48,21 @@ class PortableCheckpoint(ModelCheckpoint):
         super().load_state_dict(
             state_dict | moved | {"best_k_models": best, "dirpath": self.dirpath}
         )
+
+
+class MovingAverage(WeightAveraging):
+    """An exponential moving average of weights and batch-norm statistics, step by step.
+
+    Written as ``x + (1 - decay) (y - x)``, so that what does not move is kept to the last bit:
+    frozen means frozen, here too. Lightning's own takes ``decay x + (1 - decay) y``.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(avg_fn=partial(_towards, share=1 - decay))
+
+
+def _towards(average: Tensor, now: Tensor, _: Any, *, share: float) -> Tensor:
+    return torch.lerp(average, now, share) if now.is_floating_point() else now
 
 
 class StepBar(pl.Callback):

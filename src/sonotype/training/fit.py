@@ -23,7 +23,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -46,6 +46,7 @@ from sonotype.training.batches import (
 from sonotype.training.callbacks import (
     AtomicCheckpoints,
     EpochLines,
+    MovingAverage,
     PortableCheckpoint,
     Say,
     StepBar,
@@ -263,7 +264,7 @@ def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> p
         SCORE, mode="max", patience=options.patience or 1, check_on_train_epoch_end=True
     )
     choosing = [stopping, best] if options.keep == "best" else []
-    averaging = [EMAWeightAveraging(decay=options.average)] if options.average else []
+    averaging = [MovingAverage(options.average)] if options.average else []
     return pl.Trainer(
         accelerator=ACCELERATORS[device_of(options.device).type],
         devices=1,

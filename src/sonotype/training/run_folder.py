@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sonotype import __version__
+from sonotype.config import NETWORKS
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits import Split
 from sonotype.data.waveforms import Transform
@@ -89,7 +90,8 @@ def read_config(
         )
     if (folder / SCORES).exists():
         raise OptionsError(f"{folder} is finished; its scores are in {folder / SCORES}")
-    return data, RunOptions.of(flat), found
+    # A run that does not name these was begun before they could be chosen.
+    return data, RunOptions.of({**NETWORKS["paper"], **flat}), found
 
 
 def settle_split(path: Path, manifest: Manifest, parts: Split) -> None:
