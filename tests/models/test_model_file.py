@@ -387,6 +387,11 @@ def document(**changes: object) -> str:
             "the header does not describe a model (width is 99, at most 4 is wanted)",
         ),
         ({"category_from": "stars"}, "category_from is 'stars', not a known way"),
+        ({"shifts": 0}, "the header does not describe a model (shifts is 0, at least 1 is wanted)"),
+        (
+            {"shifts": "x"},
+            "the header does not describe a model (shifts is 'x', not of type int)",
+        ),
         ({"labels": []}, "the header does not describe a model ("),
         ({"options": {"depth": 1}}, "the header does not describe a model (unknown options depth;"),
         ({"colour": "red"}, "the header does not describe a model ("),
