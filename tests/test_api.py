@@ -47,7 +47,14 @@ def folds_table(tones: Path, table: Path, folds: int = 2) -> Path:
 
 
 def test_names_and_nothing_else() -> None:
-    assert sonotype.__all__ == ["__version__", "crossval", "evaluate", "load", "load_ensemble", "train"]
+    assert sonotype.__all__ == [
+        "__version__",
+        "crossval",
+        "evaluate",
+        "load",
+        "load_ensemble",
+        "train",
+    ]
     assert {"crossval", "evaluate", "load", "load_ensemble", "train"} <= set(dir(sonotype))
     for name in ("crossval", "evaluate", "load", "load_ensemble", "train"):
         assert getattr(sonotype, name).__name__ == name
