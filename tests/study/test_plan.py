@@ -172,6 +172,7 @@ def test_faults(tmp_path: Path, text: str, fault: str) -> None:
 
 ENSEMBLE = "a list of rows above that train is wanted"
 FOLDS = "the rows of an ensemble have to be tested on the same official folds"
+HEADS = "the rows of an ensemble have to answer with the same labels"
 
 
 @pytest.mark.parametrize(
@@ -196,6 +197,8 @@ FOLDS = "the rows of an ensemble have to be tested on the same official folds"
         ("ensemble = ['split']", FOLDS),
         ("ensemble = ['a', 'other']", FOLDS),
         ("ensemble = ['a', 'split']", FOLDS),
+        ("ensemble = ['a', 'deaf']\ncategory_from = 'head'", HEADS),
+        ("ensemble = ['a', 'renamed']", HEADS),
     ],
 )  # fmt: skip
 def test_faults_of_rows_that_do_not_train(tmp_path: Path, row: str, fault: str) -> None:
@@ -209,6 +212,10 @@ def test_faults_of_rows_that_do_not_train(tmp_path: Path, row: str, fault: str) 
         [rows.again]
         of = "a"
         category_from = "head"
+        [rows.deaf]
+        event_head = false
+        [rows.renamed]
+        names = "msos"
     """
     assert fault_of(tmp_path, f"{above}\n[rows.b]\n{row}\n[rows.c]") == f"row 'b': {fault}"
 

@@ -253,7 +253,7 @@ def test_unfinished_rows_are_left_out_until_they_are_run(
     assert result.missing == 1
     assert [line.name for line in result.lines] == ["plain", "plain, from events"]
     text = publish(result, out, "sonotype study")
-    assert text.splitlines()[1] == "1 cells are not finished; their rows are left out"
+    assert text.splitlines()[1] == "left to run: 1 cell; unfinished rows are left out"
     with pytest.raises(OptionsError) as caught:
         collect(replace(plan, baseline="mean"), out)
     assert str(caught.value) == f"{out}: the baseline mean is not finished; run the study first"
@@ -308,7 +308,7 @@ def test_a_failing_cell_does_not_stop_the_others(tones: Path, tmp_path: Path) ->
     assert (out / "maps").exists(), "they are wanted when the study goes on"
     mended = read_plan(write_plan(tmp_path / "study.toml", "[rows.good]", ""))
     assert run_study(mended, tones, out, say=said.append)
-    assert said[3:] == ["Tiny: 1 cells, 1 of them finished"]
+    assert said[3:] == ["Tiny: 1 cell, 1 of them finished"]
     assert not (out / "maps").exists()
 
 

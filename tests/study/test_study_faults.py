@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from training_data import SMALL, write_tones
 
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits import Split
-from sonotype.errors import OptionsError
+from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.answers import Answers, save_answers
 from sonotype.study import learning_curve as curves
 from sonotype.study.plan import Plan, read_plan
@@ -125,6 +126,21 @@ def test_an_ensemble_of_other_seeds_has_a_difference(tones: Path, tmp_path: Path
     difference = collect(plan, tmp_path / "out").lines[2].figures["event", "f1"].difference
     assert difference is not None
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+
+
+def end_from_outside(_: Any) -> str:
+    """What a process does whose memory the system takes away."""
+    os._exit(9)
+
+
+def test_a_process_that_is_ended_from_outside(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sonotype.study.run.run_task", end_from_outside)
+    plan = plan_of(tmp_path, f"{FOLDED}\n[rows.a]\n[rows.b]")
+    table = with_folds(tones, tmp_path / "t.csv", lambda n: n % 2 + 1)
+    with pytest.raises(SonotypeError, match=r"ended from outside.*the same command goes on"):
+        run_study(plan, table, tmp_path / "out", jobs=2)
 
 
 def test_other_folds_of_the_same_sounds(tones: Path, tmp_path: Path) -> None:

@@ -270,6 +270,9 @@ def _ensemble(name: str, members: Any, given: Mapping[str, Any], above: Mapping[
     folds = {above[one].folds for one in members}
     if len(folds) > 1 or () in folds:
         raise OptionsError("the rows of an ensemble have to be tested on the same official folds")
+    runs = [RunOptions.of(above[one].options) for one in members]
+    if len({(run.source, run.system.event_head) for run in runs}) > 1:
+        raise OptionsError("the rows of an ensemble have to answer with the same labels")
     # All seeds of all members are one ensemble: what is left to vary is the folds.
     return Row(
         name,

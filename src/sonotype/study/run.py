@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 
 from sonotype.data.manifest import Manifest
 from sonotype.data.parts import without_validation
+from sonotype.data.rows import counted
 from sonotype.data.source import open_source
 from sonotype.data.splits import Split, cross_validation
 from sonotype.errors import OptionsError, SonotypeError
@@ -75,7 +77,7 @@ def run_study(
     tasks = _tasks(plan, data, out, progress)
     waiting = [task for task in tasks if not finished(task.folder)]
     done = len(tasks) - len(waiting)
-    say(f"{plan.title}: {len(tasks)} cells, {done} of them finished")
+    say(f"{plan.title}: {counted(len(tasks), 'cell')}, {done} of them finished")
     failures: dict[str, str] = {}
     start, count = time.monotonic(), 0
     interrupted = False
@@ -94,7 +96,7 @@ def run_study(
                 say(f"{done + count:>3}/{len(tasks)}  {name}  {state}  {duration(left)} left")
     if failures:
         lines = "\n  ".join(f"{name}: {cause}" for name, cause in failures.items())
-        raise SonotypeError(f"{len(failures)} of {len(tasks)} cells failed:\n  {lines}")
+        raise SonotypeError(f"{len(failures)} of {counted(len(tasks), 'cell')} failed:\n  {lines}")
     if not interrupted:
         shutil.rmtree(out / MAPS, ignore_errors=True)
     return not interrupted
@@ -121,6 +123,11 @@ def _results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
                 if future.result() == STOPPED:
                     pool.shutdown(wait=False, cancel_futures=True)
                     return
+        except BrokenProcessPool:
+            raise SonotypeError(
+                "a process of the study was ended from outside, as happens where memory runs "
+                "short; the same command goes on, and fewer --jobs need less memory"
+            ) from None
         except KeyboardInterrupt:
             # The processes were interrupted as well, and leave their cells to be gone on with.
             pool.shutdown(wait=True, cancel_futures=True)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sonotype.data.rows import counted
 from sonotype.errors import OptionsError
 from sonotype.evaluation.answers import Answers, load_answers
 from sonotype.evaluation.compare import Entry, Figure, Key, Line, average, compare
@@ -84,7 +85,8 @@ def render(result: Result) -> str:
     """The tables as text of at most 80 columns."""
     blocks = [[*textwrap.wrap(result.title, WIDTH), *textwrap.wrap(result.note, WIDTH)]]
     if result.missing:
-        blocks[0].append(f"{result.missing} cells are not finished; their rows are left out")
+        missing = counted(result.missing, "cell")
+        blocks[0].append(f"left to run: {missing}; unfinished rows are left out")
     for title, header, rows in _tables(result):
         lines = [shorten(title, WIDTH)]
         widths = [
