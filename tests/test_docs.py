@@ -24,7 +24,7 @@ from small_models import write_model
 import sonotype
 from sonotype import errors
 from sonotype.cli.main import app
-from sonotype.config import NETWORKS, RECIPES, SystemOptions
+from sonotype.config import NETWORKS, RECIPES, ScoreOptions, SystemOptions, to_dict
 from sonotype.models.backbone import BACKBONES, build_backbone
 from sonotype.models.model_file import load_model
 from sonotype.models.systems import System, cbir_1, cbir_2, cbir_3, cbir_4
@@ -206,22 +206,23 @@ def test_lines_are_readable_without_rendering(page: Path) -> None:
 
 def test_recipes() -> None:
     rows = table(ROOT / "docs" / "training.md", "recipes")
-    names = {*RECIPES["paper"], *RECIPES["modern"]}
+    names = {name for recipe in RECIPES.values() for name in recipe}
     assert len(rows) == len(names)
     for flag, *shown in rows:
         name = flag.removeprefix("--").replace("-", "_")
-        wanted = [RECIPES[recipe][name] for recipe in ("paper", "modern")]
+        wanted = [RECIPES[recipe][name] for recipe in RECIPES]
         assert shown == [one if isinstance(one, str) else f"{one:g}" for one in wanted]
 
 
 def test_networks_of_the_recipes() -> None:
     rows = table(ROOT / "docs" / "training.md", "networks")
     assert [flag.removeprefix("--").replace("-", "_") for flag, *_ in rows] == list(
-        NETWORKS["modern"]
+        NETWORKS["student"]
     )
     for flag, *shown in rows:
         name = flag.removeprefix("--").replace("-", "_")
-        values = [NETWORKS[recipe][name] for recipe in ("paper", "modern")]
+        usual: dict[str, object] = to_dict(SystemOptions()) | to_dict(ScoreOptions())
+        values = [NETWORKS[recipe].get(name, usual[name]) for recipe in NETWORKS]
         wanted = [
             ",".join(map(str, one))
             if isinstance(one, tuple)
@@ -321,7 +322,8 @@ def test_table_of_backbones() -> None:
     rows = {row[0].split("`")[0]: row[1:] for row in rows_of(f"| {part}")}
     assert list(rows) == [*BACKBONES, "none"]
     licences = {entry.name: entry.licence for entry in WEIGHTS}
-    for name in BACKBONES:
+    assert all(rows[name][-1] == "-" for name in ("compact", "none"))
+    for name in licences:
         with torch.device("meta"):
             backbone = build_backbone(name)
         count, rate, _, licence = rows[name]
@@ -332,7 +334,7 @@ def test_table_of_backbones() -> None:
 
 def test_defaults_are_marked() -> None:
     part = section(ROOT / "README.md", "Systems")
-    assert re.findall(r"^\| `(\w+)` \(default\)", part, re.MULTILINE) == [
+    assert re.findall(r"^\|? ?`(\w+)` \(default\)", part, re.MULTILINE) == [
         SystemOptions().system,
         SystemOptions().backbone,
     ]

@@ -21,16 +21,20 @@ from sonotype.readout import CategoryFrom
 Options = TypeVar("Options")
 
 SystemName = Literal["cbir_1", "cbir_2", "cbir_3", "cbir_4"]
-Recipe = Literal["paper", "modern"]
+Recipe = Literal["paper", "modern", "student"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["32", "bf16-mixed", "16-mixed"]
 Schedule = Literal["constant", "cosine"]
-Protocol = Literal["auto", "folds", "grouped", "random"]
+Protocol = Literal["auto", "folds", "grouped", "random", "all"]
 
 
-def option(default: Any, help_text: str, **limits: float) -> Any:
-    """A dataclass field with its help and, by ``low``/``high``, its inclusive limits."""
-    return field(default=default, metadata={"help": help_text, **limits})
+def option(default: Any, help_text: str, **more: Any) -> Any:
+    """A dataclass field with its help.
+
+    ``low`` and ``high`` are its inclusive limits, ``flag`` and ``metavar`` what the command line
+    calls it and shows for its value where that is not its name and its kind.
+    """
+    return field(default=default, metadata={"help": help_text, **more})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,11 @@ class SystemOptions:
     """Everything that rebuilds a network but its labels; stored in the model file."""
 
     system: SystemName = option("cbir_2", "The paper's system")
-    backbone: str = option("mn04", "Branch 1: vggish, mn01 to mn40, or none (from scratch)")
+    backbone: str = option(
+        "auto",
+        "Branch 1: auto (mn04, or builtin where that cannot be had), vggish, mn01 to mn40, "
+        "builtin, a model file, or from scratch: compact, none",
+    )
     width: float = option(
         1.0, "Multiplier of the trained branch's channels; 0 leaves it out", low=0, high=4
     )
@@ -69,7 +77,9 @@ class SystemOptions:
 class TrainOptions:
     """How a network is trained; ``None`` means: as the recipe says."""
 
-    recipe: Recipe = option("modern", "paper: the paper's settings; modern: better defaults")
+    recipe: Recipe = option(
+        "modern", "paper: the paper's settings; modern: better defaults; student: a small network"
+    )
     epochs: int | None = option(None, "At most so many", low=1)
     least_steps: int | None = option(
         None, "Where clips are few, train in more epochs to make at least so many steps", low=0
@@ -91,10 +101,10 @@ class TrainOptions:
     label_smoothing: float | None = option(None, "Share of the target given to all", low=0, high=1)
     mixup: float | None = option(None, "Alpha of mixup between clips; 0 for none", low=0)
     time_mask: float | None = option(
-        None, "Largest share of time masked in branch 2's log-mel", low=0, high=1
+        None, "Largest share of time masked in the log-mel of what is trained", low=0, high=1
     )
     frequency_mask: float | None = option(
-        None, "Largest share of bands masked in branch 2's log-mel", low=0, high=1
+        None, "Largest share of bands masked in the log-mel of what is trained", low=0, high=1
     )
     shift: float | None = option(None, "Largest circular shift in seconds", low=0)
     gain: float | None = option(None, "Largest change of level in dB", low=0)
@@ -102,6 +112,9 @@ class TrainOptions:
         None,
         "Versions of a clip, augmented, the first as recorded; 0: new in each epoch",
         low=0,
+    )
+    blend: float | None = option(
+        None, "Share of training sounds that sound with one of another class", low=0, high=1
     )
     mix_same_class: bool | None = option(None, "Mix two clips of a class (CBIR_3's augmentation)")
     mix_delay: float = option(2.5, "Same-class mixing: largest delay in seconds", low=0)
@@ -134,6 +147,7 @@ RECIPES: dict[Recipe, dict[str, Any]] = {
         "frequency_mask": 0.0,
         "shift": 0.0,
         "gain": 0.0,
+        "blend": 0.0,
         "variants": 0,
     },
     "modern": {
@@ -151,7 +165,26 @@ RECIPES: dict[Recipe, dict[str, Any]] = {
         "frequency_mask": 0.15,
         "shift": 1.0,
         "gain": 8.0,
+        "blend": 0.0,
         "variants": 4,
+    },
+    "student": {
+        "epochs": 150,
+        "least_steps": 2000,
+        "patience": 40,
+        "batch_size": 64,
+        "learning_rate": 2e-3,
+        "weight_decay": 2e-2,
+        "schedule": "cosine",
+        "average": 0.995,
+        "label_smoothing": 0.0,
+        "mixup": 0.0,
+        "time_mask": 0.2,
+        "frequency_mask": 0.15,
+        "shift": 2.5,
+        "gain": 8.0,
+        "blend": 0.75,
+        "variants": 24,
     },
 }
 
@@ -161,6 +194,13 @@ NETWORKS: dict[Recipe, dict[str, Any]] = {
         "width": 0.0,
         "pooling": "attention_mean",
         "pool_blocks": (3, 4),
+        "category_from": "events",
+    },
+    "student": {
+        "backbone": "compact",
+        "width": 0.0,
+        "pooling": "attention_mean",
+        "pool_blocks": (4,),
         "category_from": "events",
     },
 }
@@ -188,7 +228,9 @@ class SplitOptions:
     """How a source is parted into training, validation and test."""
 
     protocol: Protocol = option(
-        "auto", "folds: official ones; grouped: recordings stay together; random: the paper's"
+        "auto",
+        "folds: official ones; grouped: recordings stay together; random: the paper's; "
+        "all: learn from every clip, test nothing",
     )
     test_fraction: float = option(0.2, "Share of the test part", low=0.01, high=0.9)
     val_fraction: float = option(0.15, "Share of the validation part", low=0.01, high=0.9)
@@ -209,6 +251,26 @@ class ScoreOptions:
     )
     shifts: int = option(
         1, "Average the answers to so many versions of a clip, shifted in a circle", low=1, high=16
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeachingOptions:
+    """Whose answers a student learns, and how much of them."""
+
+    teachers: tuple[str, ...] = option(
+        (), "A model, or its run folder, that teaches; give one for each", flag="teacher",
+        metavar="MODEL",
+    )  # fmt: skip
+    unlabelled: tuple[str, ...] = option(
+        (), "A folder of sounds that are learnt from the teachers alone", metavar="FOLDER"
+    )
+    teacher_weight: float = option(
+        0.9, "Share of the teachers in the loss; the rest is the labels'", low=0, high=1
+    )
+    temperature: float = option(2.0, "That softens the teachers' answers", low=0.1, high=20)
+    feature_weight: float = option(
+        1.0, "Weight of the distance to the teachers' embeddings; 0 for none", low=0
     )
 
 

@@ -126,7 +126,7 @@ def test_help_has_headings_defaults_and_words(
         "  --shiny / --no-shiny  Whether shiny [default: on]",
         "  --blocks 1,2,...      Which blocks [default: 1,4]",
         "  --words OURS=THEIRS   Which words",
-        "  --epochs <int>  How long [default: paper 50, modern 40]",
+        "  --epochs <int>  How long [default: paper 50, modern 40, student 150]",
     ):
         assert line in text.splitlines()
 

@@ -76,6 +76,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
     assert {" ".join(words) for words in EVERY} == {
         "",
         "train",
+        "distill",
         "evaluate",
         "crossval",
         "study",

@@ -52,7 +52,7 @@ def test_a_study_and_its_table_again(
     first = capsys.readouterr()
     assert first.err == ""
     lines = first.out.splitlines()
-    assert lines[0] == "Tiny: 1 cells, 0 of them finished"
+    assert lines[0] == "Tiny: 1 cell, 0 of them finished"
     assert re.fullmatch(r"  1/1  one/split_seed_0  category F1 .+  0 s left", lines[1])
     table = (out / "table.txt").read_text()
     ending = (

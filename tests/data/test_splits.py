@@ -333,7 +333,10 @@ def test_notes_of_official_folds() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"protocol": "kfold"}, "--protocol kfold: has to be one of auto, folds, grouped, random"),
+        (
+            {"protocol": "kfold"},
+            "--protocol kfold: has to be one of auto, folds, grouped, random, all",
+        ),
         ({"test_fraction": 0}, "--test-fraction 0: has to lie between 0 and 1"),
         ({"val_fraction": 1.5}, "--val-fraction 1.5: has to lie between 0 and 1"),
         ({"test_folds": (7, 1)}, "--test-folds: no fold 7; there are 1, 2, 3"),

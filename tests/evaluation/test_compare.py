@@ -163,6 +163,24 @@ def test_rows_on_other_clips_are_drawn_apart() -> None:
     assert not any(figure.paired for figure in line.figures.values())
 
 
+def test_one_source_named_in_two_ways_is_compared_clip_by_clip() -> None:
+    base, other = cells(0.5), cells(0.7)
+    moved = {
+        key: replace(one, paths=tuple(f"/elsewhere/{path}" for path in one.paths))
+        for key, one in other.items()
+    }
+    here, there = (
+        run([Entry("base", base), Entry("other", one)])["other"] for one in (other, moved)
+    )
+    assert here == there
+    assert all(figure.paired for figure in there.figures.values())
+    mean = average([base[1, 0], moved[1, 0]])
+    np.testing.assert_array_equal(
+        mean.category_probability,
+        (base[1, 0].category_probability + other[1, 0].category_probability) / 2,
+    )
+
+
 def test_spreads_over_folds_and_over_seeds() -> None:
     row = cells(0.6, seeds=(0, 1, 2))
     figures = run([Entry("base", row)])["base"].figures

@@ -426,7 +426,7 @@ def test_a_backbone_of_its_own_takes_no_width() -> None:
 
 NO_SUCH_BACKBONE = (
     "there is no backbone 'mn03'; there are vggish, mn01, mn02, mn04, mn05, mn10, mn20, mn30, "
-    "mn40, none"
+    "mn40, compact, builtin, none"
 )
 
 

@@ -42,6 +42,7 @@ from sonotype.training.fit import augmentation, read_history
 from sonotype.training.run import TrainResult, train
 from sonotype.training.run_options import RunOptions
 from sonotype.types import Labels
+from sonotype.weights.backbone import Pretrained
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_the_model_holds_the_best_epoch(run: TrainResult) -> None:
     scores = [float(row["val_f1"]) for row in rows]
     assert run.best_score == pytest.approx(max(scores), abs=1e-6)
     assert scores[run.best_epoch - 1] == pytest.approx(max(scores), abs=1e-6)
-    model = sonotype.load(run.model)
+    model = sonotype.load(run.model, category_from="head")  # what chooses the epoch
     val = parts_of(run)["val"]
     answers = [model.predict(row["path"]) for row in val]
     category = f1_score(
@@ -158,7 +159,8 @@ def stand_in_backbone(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor
     """Let a random mn01 stand for the pretrained one; a copy of its weights."""
     torch.manual_seed(5)
     backbone = MobileNet(width=0.1)
-    monkeypatch.setattr(run_room, "load_backbone", lambda *_, **__: backbone)
+    found = Pretrained(backbone, "mn01", {"mn01": "MIT"})
+    monkeypatch.setattr(run_room, "load_pretrained", lambda *_, **__: found)
     return {name: x.clone() for name, x in backbone.state_dict().items()}
 
 
@@ -391,7 +393,7 @@ def test_weights_that_cannot_be_had_stop_it_before_any_training(
     def refuse(*_: object, **__: object) -> None:
         raise WeightsError("no network")
 
-    monkeypatch.setattr(run_room, "load_backbone", refuse)
+    monkeypatch.setattr(run_room, "load_pretrained", refuse)
     with pytest.raises(WeightsError, match="no network"):
         train(tones, tmp_path / "run", **SMALL | {"backbone": "mn04"})
     assert not (tmp_path / "run").exists()
@@ -414,7 +416,7 @@ def test_unknown_and_wrong_options_are_told_together() -> None:
     with pytest.raises(OptionsError) as caught:
         RunOptions.of({"epochs": 0, "batch_size": 1, "recipe": "newer"})
     assert str(caught.value) == (
-        "recipe is 'newer', not one of paper, modern; epochs is 0, at least 1 is wanted; "
+        "recipe is 'newer', not one of paper, modern, student; epochs is 0, at least 1 is wanted; "
         "batch_size is 1, at least 2 is wanted"
     )
 

@@ -57,12 +57,12 @@ def _flag(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
     shown = item.default if item.default is not MISSING else None
     default = _by_recipe(item.name) or _shown(shown)
     help_text = f"{item.metadata.get('help', '')}{f' [default: {default}]' if default else ''}"
-    name = item.name.replace("_", "-")
+    name = item.metadata.get("flag", item.name).replace("_", "-")
     declared = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
     option = typer.Option(
         declared,
         help=help_text,
-        metavar=_metavar(hint),
+        metavar=item.metadata.get("metavar") or _metavar(hint),
         show_default=False,
         rich_help_panel=panel,
     )

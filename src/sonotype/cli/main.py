@@ -12,6 +12,7 @@ import typer
 from sonotype import __version__
 from sonotype.cli import data, weights
 from sonotype.cli.crossval import crossval
+from sonotype.cli.distill import distill
 from sonotype.cli.evaluate import evaluate
 from sonotype.cli.info import info
 from sonotype.cli.layout import Command
@@ -48,7 +49,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (train, evaluate, crossval, study, learning_curve, predict, info):
+for command in (
+    train, distill, evaluate, crossval, study, learning_curve, predict, info,
+):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")

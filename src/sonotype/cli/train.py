@@ -40,6 +40,13 @@ def train(
 
     Example: sonotype train recordings --out runs/first --system cbir_2
     """
+    run_training(data, out, resume, options)
+
+
+def run_training(
+    data: Path | None, out: Path | None, resume: Path | None, options: dict[str, Any]
+) -> None:
+    """Train, with bars and lines, and say where everything is."""
     if (out is None) == (resume is None):
         raise OptionsError("give either --out FOLDER for a new run, or --resume RUN to go on")
     if resume is not None and data is not None:
@@ -65,5 +72,7 @@ def train(
         raise typer.Exit(130)
     typer.echo(f"\n{result.report}")
     typer.echo(f"\nmodel:  {result.model}")
+    if not result.scores:
+        return
     typer.echo(f"scores: {result.folder / 'scores.json'}")
     typer.echo(f"plots:  {result.folder / 'plots'}")

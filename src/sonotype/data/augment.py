@@ -1,4 +1,4 @@
-"""Augmentation of waveforms: shift, gain, and CBIR_3's mixing of two clips of one class.
+"""Augmentation of waveforms: shift, gain, CBIR_3's mixing of two clips of one class, blends.
 
 Only training clips come here. Every draw comes from a generator that the caller seeds, so a clip
 sounds the same whenever it is drawn again with the same seed.
@@ -61,6 +61,31 @@ def equalise(
     bump = 10 ** (height * np.exp(-0.5 * (semitones / width) ** 2) / 20)
     equalised = np.fft.irfft(np.fft.rfft(samples) * bump, n=len(samples))
     return equalised.astype(np.float32)
+
+
+def blend(first: Samples, second: Samples, sample_rate: int, share: float) -> Samples:
+    """Two clips of different classes, sounding together, the first with a given share.
+
+    Tokozume, Ushiku, Harada, "Learning from between-class examples for deep sound recognition"
+    (2018): each clip is brought to the level of its loudest tenth of a second, so that the share
+    is what is heard; the sum of squares of both factors is 1, as energies add.
+
+    Shape:
+        ``[samples], [samples] -> [samples]``, at the level of the first.
+    """
+    level, other = (_loudest(samples, sample_rate) for samples in (first, second))
+    if not level or not other:
+        return first if level else second
+    scale = 1 / np.hypot(share, 1 - share)
+    mixed: Samples = share * first + (1 - share) * (level / other) * second
+    return np.asarray(scale * mixed, dtype=np.float32)
+
+
+def _loudest(samples: Samples, sample_rate: int) -> float:
+    """Root mean square of the loudest tenth of a second."""
+    window = min(sample_rate // 10, len(samples))
+    whole = samples[: len(samples) // window * window].astype(np.float64)
+    return float(np.sqrt(np.square(whole).reshape(-1, window).mean(1).max()))
 
 
 def mix_same_class(

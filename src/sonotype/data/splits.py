@@ -39,6 +39,7 @@ RANDOM_NOTE = (
     "as in the paper"
 )
 GROUPED_NOTE = "stratified split, clips of one recording stay together"
+ALL_NOTE = "every clip is learnt from; nothing is left to validate or to test"
 ALONE_NOTE = (
     "stratified split; no recordings are known, so each clip stands alone, and clips of one "
     "recording may lie on both sides"
@@ -53,7 +54,7 @@ class Split:
         train: what is learnt from.
         val: what chooses the epoch.
         test: what is read once, at the end.
-        protocol: ``"folds"``, ``"grouped"`` or ``"random"``.
+        protocol: ``"folds"``, ``"grouped"``, ``"random"`` or ``"all"``.
         grouped: whether recordings are known and none lies on two sides.
         note: what has to be said beside a score on this split.
     """
@@ -83,8 +84,8 @@ def split(
         manifest: the clips.
         protocol: ``"folds"`` takes the source's own folds; ``"grouped"`` is stratified (by event
             where every clip has one, else by category) and keeps recordings together; ``"random"``
-            is the paper's shuffle of clips; ``"auto"`` is folds where the source has two or more,
-            else grouped.
+            is the paper's shuffle of clips; ``"all"`` learns from every clip and tests on none;
+            ``"auto"`` is folds where the source has two or more, else grouped.
         test_fraction: share of all clips to test on.
         val_fraction: share of the remaining clips to validate on.
         train_folds: folds to train on; all that are left by default.
@@ -105,6 +106,8 @@ def split(
     if protocol == "random":
         return _by_chance(manifest, test_fraction, val_fraction, seed)
     everything = list(range(len(manifest.clips)))
+    if protocol == "all":
+        return Split(tuple(everything), (), (), "all", manifest.grouped, ALL_NOTE)
     rest, test = _carve(manifest, everything, test_fraction, seed, "test")
     train, val = _carve(manifest, rest, val_fraction, seed, "validation")
     return _finish(manifest, train, val, test, "grouped", _grouped_note(manifest))

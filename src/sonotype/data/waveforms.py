@@ -7,16 +7,17 @@ hears the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from sonotype.audio.clip import ClipFormat, read_clip
 from sonotype.audio.decode import Samples
-from sonotype.data.augment import Mixing, gain, mix_same_class, shift
+from sonotype.data.augment import Mixing, blend, gain, mix_same_class, shift
 from sonotype.types import Clip
 
 Transform = Callable[[Samples, int], Samples]
@@ -29,7 +30,24 @@ ORIGINAL = 0
 MIXED_SHARE = 0.5
 """With same-class mixing, the share of mixtures in what is drawn; the rest is as recorded."""
 
-_FRESH, _CHOICE, _VARIANT = range(3)  # separate streams of one seed
+LEAST_SHARE = 0.5
+"""Of a blend, what the first clip has at least."""
+
+_FRESH, _CHOICE, _VARIANT = range(3)  # separate streams of one seed; 3 is the order of batches
+_BLEND, _FRESH_BLEND = 4, 5
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Which clips sound in a version of a clip.
+
+    Attributes:
+        partner: index of the second clip; the clip itself where it sounds alone.
+        share: of the first clip, 1 where it sounds alone.
+    """
+
+    partner: int
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,7 @@ class Augmentation:
         shift: largest circular shift in seconds.
         gain: largest change of level in dB.
         mixing: same-class mixing, or ``None``; it makes mixtures of half of what is drawn.
+        blend: share of what is drawn that sounds together with a clip of another class.
         random_cut: take a random part of a long clip.
         transform: a callable of the user's, applied last.
         variants: how many versions of a clip there are in all, the first of them as recorded; 0
@@ -49,6 +68,7 @@ class Augmentation:
     shift: float = 0.0
     gain: float = 0.0
     mixing: Mixing | None = None
+    blend: float = 0.0
     random_cut: bool = False
     transform: Transform | None = None
     variants: int = 1
@@ -67,6 +87,7 @@ class Waveforms(Dataset[Samples]):
         form: rate, length, padding.
         augmentation: ``None`` gives every clip as recorded, always.
         seed: of every draw.
+        pools: one for each clip; only clips of one pool are blended. ``None`` is one pool of all.
     """
 
     def __init__(
@@ -75,12 +96,18 @@ class Waveforms(Dataset[Samples]):
         form: ClipFormat,
         augmentation: Augmentation | None = None,
         seed: int = 0,
+        pools: Sequence[Hashable] | None = None,
     ) -> None:
         self.clips = tuple(clips)
         self.form = form
         self.augmentation = augmentation or Augmentation()
         self.seed = seed
         self._peers = _same_class(self.clips) if self.augmentation.mixing else []
+        self.pools = tuple(pools or [None] * len(self.clips))
+        members: dict[Hashable, list[int]] = {}
+        for index, pool in enumerate(self.pools):
+            members.setdefault(pool, []).append(index)
+        self._members = members
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -93,7 +120,7 @@ class Waveforms(Dataset[Samples]):
         """
         epoch, index = key
         if self.augmentation.fresh:
-            return self._drawn(index, self._rng(_FRESH, epoch, index))
+            return self._drawn(index, self._rng(_FRESH, epoch, index), self.blend_in(key))
         return self.version(index, self.version_of(epoch, index))
 
     def version_of(self, epoch: int, index: int) -> int:
@@ -106,9 +133,59 @@ class Waveforms(Dataset[Samples]):
         """``[samples]`` of one variant of a clip; variant 0 is the clip as recorded."""
         if version == ORIGINAL:
             return self._read(self.clips[index].path, None)
-        return self._drawn(index, self._rng(_VARIANT, version, index))
+        return self._drawn(
+            index, self._rng(_VARIANT, version, index), self.blend_of(index, version)
+        )
 
-    def _drawn(self, index: int, rng: np.random.Generator) -> Samples:
+    def blend_in(self, key: Key) -> Blend:
+        """What sounds in the clip ``(epoch, index)``."""
+        epoch, index = key
+        if self.augmentation.fresh:
+            return self._blend(index, self._rng(_FRESH_BLEND, epoch, index))
+        return self.blend_of(index, self.version_of(epoch, index))
+
+    def blend_of(self, index: int, version: int) -> Blend:
+        """What sounds in one variant of a clip."""
+        if version == ORIGINAL:
+            return Blend(index)
+        return self._blend(index, self._rng(_BLEND, version, index))
+
+    def facts(self, indices: Sequence[int] | None = None) -> list[Any]:
+        """All that the versions of some clips, or of all, follow from, as JSON values.
+
+        Among these are the places of the clips, which every draw depends on.
+        """
+        how = self.augmentation
+        chosen = range(len(self.clips)) if indices is None else indices
+        # Clips as recorded are drawn from nothing.
+        seed = self.seed if how.variants > 1 else None
+        return [
+            [
+                [index, str(self.clips[index].path), self.clips[index].path.stat().st_mtime_ns]
+                for index in chosen
+            ],
+            [repr(self.form), how.shift, how.gain, how.variants, repr(how.transform)],
+            [repr(how.mixing), seed, how.blend],
+            [self._members[pool] for pool in dict.fromkeys(self.pools[i] for i in chosen)],
+        ]
+
+    def _blend(self, index: int, rng: np.random.Generator) -> Blend:
+        """A partner of another class from the clip's own pool, and the clip's share."""
+        if not self.augmentation.blend or rng.uniform() >= self.augmentation.blend:
+            return Blend(index)
+        share = float(rng.uniform(LEAST_SHARE, 1))
+        for partner in rng.permutation(self._members[self.pools[index]]):
+            if self._differ(index, int(partner)):
+                return Blend(int(partner), share)
+        return Blend(index)
+
+    def _differ(self, index: int, other: int) -> bool:
+        """Whether two clips are of different classes; of unlabelled ones nobody knows."""
+        first, second = self.clips[index], self.clips[other]
+        classes = {(one.category, one.event) for one in (first, second)}
+        return len(classes) == 2 or (not first.category and index != other)
+
+    def _drawn(self, index: int, rng: np.random.Generator, what: Blend) -> Samples:
         how, rate = self.augmentation, self.form.sample_rate
         samples = self._read(self.clips[index].path, rng if how.random_cut else None)
         if how.mixing is not None and rng.uniform() < MIXED_SHARE:
@@ -117,6 +194,11 @@ class Waveforms(Dataset[Samples]):
             samples = mix_same_class(samples, second, rate, how.mixing, rng)
         if how.shift:
             samples = shift(samples, round(how.shift * rate), rng)
+        if what.share < 1:
+            second = self._read(self.clips[what.partner].path, rng if how.random_cut else None)
+            if how.shift:
+                second = shift(second, round(how.shift * rate), rng)
+            samples = blend(samples, second, rate, what.share)
         if how.gain:
             samples = gain(samples, how.gain, rng)
         if how.transform is not None:

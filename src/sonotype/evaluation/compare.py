@@ -8,8 +8,10 @@ clips, as under two ways to split, are drawn apart from each other, and the inte
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import NamedTuple
 
 import numpy as np
@@ -101,7 +103,7 @@ def average(members: Sequence[Answers]) -> Answers:
     """
     first = members[0]
     for other in members[1:]:
-        if other.paths != first.paths or other.labels != first.labels:
+        if _names(other) != _names(first) or other.labels != first.labels:
             raise OptionsError("only answers to the same clips, with the same labels, have a mean")
     events = [one.event_probability for one in members if one.event_probability is not None]
     return replace(
@@ -123,7 +125,7 @@ def _line(entry: Entry, base: Entry, resamples: int, seed: int) -> Line:
     shown: dict[tuple[str, str], Figure] = {}
     shared = sorted(entry.answers.keys() & base.answers.keys(), key=str)
     paired = all(
-        sorted(entry.answers[key].paths) == sorted(base.answers[key].paths) for key in shared
+        sorted(_names(entry.answers[key])) == sorted(_names(base.answers[key])) for key in shared
     )
     for level in LEVELS:
         if not _has(entry, entry.answers, level):
@@ -154,6 +156,19 @@ def _line(entry: Entry, base: Entry, resamples: int, seed: int) -> Line:
     return Line(entry.name, sum(len(one) for one in entry.answers.values()), shown)
 
 
+def _names(answers: Answers) -> list[tuple[str, str]]:
+    """What names each clip: its path below the folder that holds all of them, and its recording.
+
+    One source can be named in several ways, and two sources have the same file names.
+    """
+    paths = list(answers.paths)
+    folders = [PurePath(path).parent for path in paths]
+    if len({folder.is_absolute() for folder in folders}) == 1:
+        root = os.path.commonpath(folders) or "."
+        paths = [os.path.relpath(path, root) for path in paths]
+    return list(zip(paths, answers.groups, strict=True))
+
+
 def _known(answers: Answers, level: str) -> npt.NDArray[np.bool_]:
     """Which clips can be scored on a level."""
     if level == "category":
@@ -176,8 +191,9 @@ def _judged(entry: Entry, keys: Sequence[Key], level: str) -> _Judged:
         if level == "event" and answers.event_probability is not None:
             true, probability = answers.event_true, answers.event_probability
         predicted = probability.argmax(axis=1)
+        names = _names(answers)
         rows += [
-            (answers.paths[i], answers.groups[i], int(true[i]), int(predicted[i]))
+            (*names[i], int(true[i]), int(predicted[i]))
             for i in np.flatnonzero(_known(answers, level))
         ]
     rows.sort()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from sonotype.models.compact import Compact
 from sonotype.models.mobilenet import MobileNet
 from sonotype.models.vggish import VGGish, initialise
 
-Backbone = VGGish | MobileNet
+Backbone = VGGish | MobileNet | Compact
 
 MOBILENET_WIDTHS = {
     "mn01": 0.1,
@@ -17,7 +18,10 @@ MOBILENET_WIDTHS = {
     "mn30": 3.0,
     "mn40": 4.0,
 }
-BACKBONES = ("vggish", *MOBILENET_WIDTHS)
+COMPACT, BUILTIN = "compact", "builtin"
+"""The small network; with random weights, and with those that come with this package."""
+
+BACKBONES = ("vggish", *MOBILENET_WIDTHS, COMPACT, BUILTIN)
 NO_BACKBONE = "none"
 """Branch 1 has VGGish's shape and is trained from random weights, as wide as branch 2."""
 
@@ -33,6 +37,8 @@ def build_backbone(name: str, *, width: float = 1.0) -> Backbone:
         return VGGish()
     if name in MOBILENET_WIDTHS:
         return MobileNet(width=MOBILENET_WIDTHS[name])
+    if name in (COMPACT, BUILTIN):
+        return Compact()
     if name == NO_BACKBONE:
         backbone = VGGish(width=width)
         initialise(backbone)

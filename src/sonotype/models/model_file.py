@@ -63,8 +63,14 @@ class ModelCard:
     licences: Mapping[str, str] = field(default_factory=dict)
 
 
-def save_model(path: str | Path, system: System, card: ModelCard) -> Path:
+def save_model(path: str | Path, system: System, card: ModelCard, *, half: bool = False) -> Path:
     """Write a model file; it has its name only once it is whole.
+
+    Args:
+        path: of the file.
+        system: its weights are kept.
+        card: everything else.
+        half: keep weights in half precision, at half the size; they are read back as single.
 
     Raises:
         ModelFileError: the file cannot be written; says why.
@@ -75,7 +81,10 @@ def save_model(path: str | Path, system: System, card: ModelCard) -> Path:
         ensure_ascii=True,  # names from file systems may hold what UTF-8 has no bytes for
         sort_keys=True,
     )
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in system.state_dict().items()}
+    tensors = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous().cpu()
+        for name, tensor in system.state_dict().items()
+    }
     metadata = {KEY: document, DIGEST: _digest(document, tensors)}
     temporary = None
     try:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits import Split
@@ -84,7 +85,7 @@ def refuse_other(
     if not path.exists():
         return
     found = json.loads(path.read_text(encoding="utf-8"))
-    before, now = RunOptions.of(found["options"]).flat(), options.flat()
+    before, now = _comparable(RunOptions.of(found["options"])), _comparable(options)
     names = sorted(name for name in now if before[name] != now[name])
     if found["fingerprint"] != fingerprint:
         names.append("data")
@@ -98,6 +99,12 @@ def refuse_other(
             f"{folder} was run with other {', '.join(names)}; remove it to run the cell again, or "
             "name another --out"
         )
+
+
+def _comparable(options: RunOptions) -> dict[str, Any]:
+    """Options by name; of teachers, which cell of the study they are, wherever that lies."""
+    values = options.flat()
+    return values | {"teachers": [Path(one).parts[-2:] for one in values["teachers"]]}
 
 
 def _dealt(table: str) -> list[tuple[str, ...]]:

@@ -26,7 +26,7 @@ from sonotype.progress import steps
 from sonotype.study.cell import MAPS, STOPPED, figures_of, finished, refuse_other, run_cell
 from sonotype.training.callbacks import Say
 from sonotype.training.crossval import refuse_parts
-from sonotype.training.run import inspect
+from sonotype.training.run import inspect, with_backbone
 from sonotype.training.run_folder import ANSWERS
 from sonotype.training.run_options import RunOptions
 
@@ -89,6 +89,7 @@ def run_learning_curve(
     manifest = open_source(data, chosen.source)
     splits = cross_validation(manifest, folds=turns, seed=chosen.train.seed)
     fingerprint = inspect(manifest, progress=progress)
+    chosen = with_backbone(chosen, progress=progress, say=say)
     whole = [without_validation(parts) for parts in splits]
     wanted = _wanted(manifest, whole, sizes, chosen.train.seed)
     cells = [(size, turn, parts) for size, turns_of in wanted for turn, parts in turns_of]

@@ -37,7 +37,7 @@ from sonotype.training.crossval import refuse_parts
 from sonotype.training.run_options import RunOptions
 
 KEYS = {"title", "note", "data", "baseline", "folds", "seeds", "options", "rows"}
-OWN = {"of", "ensemble", "folds", "seeds"}
+OWN = {"of", "ensemble", "folds", "seeds", "teachers"}
 """Keys of a row that are no options."""
 
 READ_AGAIN = ("category_from",)
@@ -77,6 +77,7 @@ class Row:
         of: another row whose answers this one reads in another way.
         category_from: how this row reads the category.
         ensemble: rows whose answers it averages.
+        teachers: rows whose models teach those of this one.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Row:
     of: str = ""
     category_from: str = "head"
     ensemble: tuple[str, ...] = ()
+    teachers: tuple[str, ...] = ()
 
     @property
     def trains(self) -> bool:
@@ -115,7 +117,15 @@ class Plan:
     def cells(self) -> list[Cell]:
         """Every training, ordered so that neighbours share the maps of the frozen part."""
         own = [cell for row in self.rows if row.trains for cell in row.cells()]
-        return sorted(own, key=lambda cell: (cell.seed, cell.fold or 0))
+        return sorted(own, key=lambda one: (self.turn(one.row), one.seed, one.fold or 0))
+
+    def turn(self, name: str) -> int:
+        """How many rows have to be trained before this one, each taught by the one before it."""
+        return max((self.turn(one) + 1 for one in self.row(name).teachers), default=0)
+
+    def teachers(self, name: str) -> list[Cell]:
+        """The trainings whose models teach a row."""
+        return [cell for one in self.row(name).teachers for cell in self.row(one).cells()]
 
 
 def slug(name: str) -> str:
@@ -209,8 +219,10 @@ def _row(name: str, own: Any, values: Mapping[str, Any], above: Mapping[str, Row
     given = {key: value for key, value in own.items() if key not in OWN}
     if "of" in own and "ensemble" in own:
         raise OptionsError("has of and ensemble; one row is one of the two")
-    if ("of" in own or "ensemble" in own) and {"folds", "seeds"} & own.keys():
-        raise OptionsError("folds and seeds are those of the rows that it reads; leave them out")
+    if ("of" in own or "ensemble" in own) and {"folds", "seeds", "teachers"} & own.keys():
+        raise OptionsError(
+            "folds, seeds and teachers are those of the rows that it reads; leave them out"
+        )
     if "of" in own:
         return _read_again(name, own["of"], given, above)
     if "ensemble" in own:
@@ -226,6 +238,7 @@ def _row(name: str, own: Any, values: Mapping[str, Any], above: Mapping[str, Row
     if chosen["folds"]:
         refuse_parts(options)
     return Row(
+        teachers=_teachers(own.get("teachers", []), above),
         name=name,
         options=options,
         folds=tuple(chosen["folds"]),
@@ -236,6 +249,13 @@ def _row(name: str, own: Any, values: Mapping[str, Any], above: Mapping[str, Row
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def _teachers(names: Any, above: Mapping[str, Row]) -> tuple[str, ...]:
+    known = isinstance(names, list) and all(map(_is_text, names))
+    if not known or not all(name in above and above[name].trains for name in names):
+        raise OptionsError(f"teachers {names!r}: a list of rows above that train is wanted")
+    return tuple(names)
 
 
 _TIMES: dict[str, list[int]] = {"folds": [], "seeds": [0]}

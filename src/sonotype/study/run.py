@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from sonotype.progress import steps
 from sonotype.study.cell import MAPS, STOPPED, figures_of, finished, refuse_other, run_cell
 from sonotype.study.plan import Cell, Plan
 from sonotype.training.callbacks import Say, duration
-from sonotype.training.run import inspect, parts_of
+from sonotype.training.run import inspect, parts_of, with_backbone
 from sonotype.training.run_options import RunOptions
 
 
@@ -82,7 +83,7 @@ def run_study(
     start, count = time.monotonic(), 0
     interrupted = False
     with steps("cells", len(waiting), show=progress) as bar:
-        for task, failure in _results(waiting, jobs):
+        for task, failure in _results(waiting, jobs, plan):
             if failure == STOPPED:
                 interrupted = True
                 continue
@@ -102,8 +103,18 @@ def run_study(
     return not interrupted
 
 
-def _results(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
-    """Each task as it ends, with what went wrong."""
+def _results(tasks: Sequence[Task], jobs: int, plan: Plan) -> Iterator[tuple[Task, str]]:
+    """Each task as it ends, with what went wrong; those that teach before those that learn."""
+    for _, turn in groupby(tasks, key=lambda task: plan.turn(task.cell.row)):
+        failed = False
+        for task, failure in _turn(list(turn), jobs):
+            failed = failed or bool(failure)
+            yield task, failure
+        if failed:  # what learns from it would fail as well
+            return
+
+
+def _turn(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
     if jobs <= 1:
         for task in tasks:
             failure = run_task(task)
@@ -189,13 +200,17 @@ def _tasks(plan: Plan, data: str | Path, out: Path, progress: bool) -> list[Task
     sources: dict[str, tuple[Manifest, str]] = {}
     tasks = []
     for cell in plan.cells():
-        options = RunOptions.of({**plan.row(cell.row).options, "seed": cell.seed})
+        own = dict(plan.row(cell.row).options)
+        if teachers := plan.teachers(cell.row):
+            own["teachers"] = tuple(str(out / one.folder) for one in teachers)
+        options = with_backbone(RunOptions.of({**own, "seed": cell.seed}), progress=progress)
+        own["backbone"] = options.system.backbone
         key = repr(options.source)
         if key not in sources:
             manifest = open_source(data, options.source)
             sources[key] = manifest, inspect(manifest, progress=progress)
         manifest, fingerprint = sources[key]
-        task = Task(cell, plan.row(cell.row).options, str(data), fingerprint, out)
+        task = Task(cell, own, str(data), fingerprint, out)
         parts = split_of(manifest, options, cell.fold)
         refuse_other(task.folder, options, fingerprint, manifest, parts)
         tasks.append(task)

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from sonotype.data.waveforms import Key, Waveforms
 from sonotype.errors import AudioError
 from sonotype.training.stages import StageCache
-from sonotype.types import Clip, Labels
+from sonotype.training.teachers import TaughtAnswers
+from sonotype.types import NO_EVENT, Clip, Labels
 
 Batch = dict[str, Any]
 
@@ -21,8 +22,13 @@ _ORDER = 3  # a stream of the seed beside those of the waveforms
 
 
 def targets(clips: Sequence[Clip], labels: Labels) -> tuple[Tensor, Tensor]:
-    """Category and event index of every clip; ``NO_EVENT`` where it has none."""
-    category = torch.tensor([labels.category_index(clip) for clip in clips])
+    """Category and event index of every clip; ``NO_EVENT`` where it has none.
+
+    A clip without labels, which a teacher alone can say something about, has an empty category.
+    """
+    category = torch.tensor(
+        [labels.category_index(clip) if clip.category else NO_EVENT for clip in clips]
+    )
     event = torch.tensor([labels.event_index(clip) for clip in clips])
     return category, event
 
@@ -47,13 +53,22 @@ class LabelledMaps(Dataset[Batch]):
         cache: of these clips, and perhaps of others as well.
         clips: the labelled clips, in the order of their indices here.
         labels: order of the classes.
+        taught: what teachers answered to the same versions of the same clips.
     """
 
-    def __init__(self, cache: StageCache, clips: Sequence[Clip], labels: Labels) -> None:
+    def __init__(
+        self,
+        cache: StageCache,
+        clips: Sequence[Clip],
+        labels: Labels,
+        taught: TaughtAnswers | None = None,
+    ) -> None:
         self.cache = cache
+        self.taught = taught
         place = {clip.path: index for index, clip in enumerate(cache.waveforms.clips)}
         self.places = [place[clip.path] for clip in clips]
         self.category, self.event = targets(clips, labels)
+        self.blended = _Blended(cache.waveforms, labels)
 
     def __len__(self) -> int:
         return len(self.category)
@@ -61,10 +76,13 @@ class LabelledMaps(Dataset[Batch]):
     def __getitem__(self, keys: list[Key]) -> Batch:
         """The batch of some keys ``(epoch, index)``."""
         rows = [index for _, index in keys]
+        there = [(epoch, self.places[index]) for epoch, index in keys]
         return {
-            "stage": self.cache.rows([(epoch, self.places[index]) for epoch, index in keys]),
+            "stage": self.cache.rows(there),
             "category": self.category[rows],
             "event": self.event[rows],
+            **self.blended.of(there),
+            **(self.taught.of(there) if self.taught is not None else {}),
         }
 
 
@@ -72,11 +90,20 @@ class LabelledWaveforms(Dataset[Batch]):
     """Batches of waveforms, decoded and augmented as they are asked for.
 
     A clip that cannot be read makes its whole batch ``{"fault": AudioError}``.
+
+    Args:
+        waveforms: of the clips.
+        labels: order of the classes.
+        taught: the same sounds as teachers hear them, which answer when the batch is used.
     """
 
-    def __init__(self, waveforms: Waveforms, labels: Labels) -> None:
+    def __init__(
+        self, waveforms: Waveforms, labels: Labels, taught: TaughtAnswers | None = None
+    ) -> None:
         self.waveforms = waveforms
+        self.taught = taught
         self.category, self.event = targets(waveforms.clips, labels)
+        self.blended = _Blended(waveforms, labels)
 
     def __len__(self) -> int:
         return len(self.category)
@@ -86,6 +113,7 @@ class LabelledWaveforms(Dataset[Batch]):
         rows = [index for _, index in keys]
         try:
             samples = [torch.from_numpy(self.waveforms[key]) for key in keys]
+            heard = self.taught.waveforms_of(keys) if self.taught is not None else {}
         except AudioError as error:
             # Raised in a loading process it would come out as another error, without its parts.
             return {"fault": error}
@@ -93,6 +121,28 @@ class LabelledWaveforms(Dataset[Batch]):
             "waveform": torch.stack(samples),
             "category": self.category[rows],
             "event": self.event[rows],
+            **self.blended.of(keys),
+            **heard,
+        }
+
+
+class _Blended:
+    """The second clips of blends: their targets and what share the first ones have."""
+
+    def __init__(self, waveforms: Waveforms, labels: Labels) -> None:
+        self.waveforms = waveforms
+        self.category, self.event = targets(waveforms.clips, labels)
+
+    def of(self, keys: Sequence[Key]) -> Batch:
+        """``partner_category``, ``partner_event`` and ``share``; nothing where nothing blends."""
+        if not self.waveforms.augmentation.blend:
+            return {}
+        blends = [self.waveforms.blend_in(key) for key in keys]
+        partners = [blend.partner for blend in blends]
+        return {
+            "partner_category": self.category[partners],
+            "partner_event": self.event[partners],
+            "share": torch.tensor([blend.share for blend in blends]),
         }
 
 

@@ -23,7 +23,7 @@ from sonotype.evaluation.publish import publish
 from sonotype.evaluation.report import render_folds
 from sonotype.evaluation.scores import Scores, score, scores_from_json, scores_to_json
 from sonotype.training.callbacks import Say
-from sonotype.training.run import inspect, notes_on, run_split
+from sonotype.training.run import inspect, notes_on, run_split, with_backbone
 from sonotype.training.run_folder import ANSWERS, SCORES, split_table
 from sonotype.training.run_options import RunOptions
 
@@ -84,6 +84,7 @@ def crossval(
         splits = [without_validation(parts) for parts in splits]
     tables = "".join(split_table(manifest, parts) for parts in splits)
     fingerprint = inspect(manifest, progress=progress)
+    chosen = with_backbone(chosen, progress=progress, say=say)
     claim = {
         "fingerprint": fingerprint,
         "parts": hashlib.sha256(tables.encode("utf-8", "surrogateescape")).hexdigest(),

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from sonotype.audio.clip import ClipFormat
-from sonotype.config import TrainOptions
+from sonotype.config import TeachingOptions, TrainOptions
 from sonotype.data.augment import Mixing
 from sonotype.data.waveforms import Augmentation, Transform, Waveforms
 from sonotype.device import device_of
@@ -52,7 +52,8 @@ from sonotype.training.callbacks import (
     StepBar,
 )
 from sonotype.training.learner import SCORE, Learner
-from sonotype.training.stages import StageCache
+from sonotype.training.stages import StageCache, frozen_identity
+from sonotype.training.teachers import TaughtAnswers, Teachers
 from sonotype.types import Clip, Labels
 
 LAST, BEST, DONE = "last.ckpt", "best.ckpt", "done.json"
@@ -112,6 +113,8 @@ def fit(
     *,
     transform: Transform | None = None,
     maps: SharedMaps | None = None,
+    teachers: Teachers | None = None,
+    teaching: TeachingOptions | None = None,
     progress: bool = False,
     say: Say = lambda _: None,
 ) -> FitResult:
@@ -131,6 +134,8 @@ def fit(
         transform: one more augmentation of training waveforms.
         maps: keeps maps for other trainings; ``None`` keeps them in ``folder`` until this one is
             done.
+        teachers: whose answers are learnt beside the labels, if any.
+        teaching: how much of them.
         progress: draw bars.
         say: gets a line an epoch.
 
@@ -146,25 +151,31 @@ def fit(
     if (folder / DONE).exists():
         return _take_best(system, folder, options, interrupted=False)
     how = augmentation(options, transform)
+    home = folder / "maps" if maps is None else maps.folder
 
-    def batches(
-        clips: Sequence[Clip], how: Augmentation | None, name: str
+    def source(
+        waveforms: Waveforms, clips: Sequence[Clip], name: str, taught: TaughtAnswers | None = None
     ) -> LabelledMaps | LabelledWaveforms:
-        waveforms = Waveforms(clips, form, how, options.seed)
         if not options.cache or waveforms.augmentation.fresh:
-            return LabelledWaveforms(waveforms, labels)
-        # Mixtures are made of the training part alone, so these maps are its own.
-        if maps is not None and waveforms.augmentation.mixing is None:
-            waveforms = Waveforms(maps.clips, form, how, options.seed)
+            return LabelledWaveforms(waveforms, labels, taught)
+        if taught is not None:
+            taught.fill(clips, device, progress=progress)
         identity = _identity(system, waveforms)
-        place = folder / "maps" / name if maps is None else maps.folder / identity
-        cache = StageCache(place, waveforms, identity)
+        cache = StageCache(home / (name if maps is None else identity), waveforms, identity)
         cache.fill(system, device, progress=progress)
-        return LabelledMaps(cache, clips, labels)
+        return LabelledMaps(cache, clips, labels, taught)
 
-    loaders = _loaders(
-        batches(train, how, "train"), batches(val, None, "val") if val else None, options
-    )
+    heard, pools = _heard_together(train, how, maps if options.cache else None, teachers)
+    taught = None
+    if teachers is not None:
+        sounds = Waveforms(heard, teachers.to(device).form, how, options.seed, pools)
+        taught = TaughtAnswers(teachers, sounds, home)
+    train_source = source(Waveforms(heard, form, how, options.seed, pools), train, "train", taught)
+    val_source = None
+    if val:
+        known = val if maps is None or not options.cache else maps.clips
+        val_source = source(Waveforms(known, form, None, options.seed), val, "val")
+    loaders = _loaders(train_source, val_source, options)
     options = stretched(options, len(loaders[0]))
     category, event = targets(train, labels)
     learner = Learner(
@@ -174,6 +185,8 @@ def fit(
         category_weight=_weights(options, category, len(labels.categories)),
         event_weight=_weights(options, event, len(labels.events)),
         steps=len(loaders[0]),
+        taught=taught,
+        teaching=teaching,
     )
     with _undisturbed():
         trainer = _trainer(folder, options, progress, say)
@@ -189,15 +202,56 @@ def fit(
 def augmentation(options: TrainOptions, transform: Transform | None = None) -> Augmentation:
     """What the resolved options do to training waveforms."""
     mixing = Mixing(options.mix_delay, options.mix_gain, options.mix_equaliser)
-    moved = bool(options.shift or options.gain or options.mix_same_class or transform is not None)
+    moved = bool(
+        options.shift
+        or options.gain
+        or options.blend
+        or options.mix_same_class
+        or transform is not None
+    )
     return Augmentation(
         shift=options.shift or 0.0,
         gain=options.gain or 0.0,
         mixing=mixing if options.mix_same_class else None,
+        blend=options.blend or 0.0,
         random_cut=options.random_cut,
         transform=transform,
         variants=(options.variants or 0) if moved else 1,
     )
+
+
+def _heard_together(
+    train: Sequence[Clip],
+    how: Augmentation,
+    maps: SharedMaps | None,
+    teachers: Teachers | None,
+) -> tuple[Sequence[Clip], Sequence[Hashable]]:
+    """The clips whose versions are numbered together, and which of them may be blended.
+
+    Blends are made within a fold, or of clips that the same teachers have heard. So, whatever folds
+    a training learns from, its sounds are those of another training that shares its maps, and
+    nothing of a clip that it must not hear is in them.
+    """
+
+    def pools_of(clips: Sequence[Clip]) -> Sequence[Hashable]:
+        return [clip.fold for clip in clips] if teachers is None else teachers.pools(clips)
+
+    if maps is not None and how.mixing is None and not how.fresh:
+        shared = set(maps.clips)
+        everything = [*maps.clips, *(clip for clip in train if clip not in shared)]
+        pools = pools_of(everything)
+        if not how.blend or _apart(everything, pools, train):
+            return everything, pools
+    return train, pools_of(train)
+
+
+def _apart(everything: Sequence[Clip], pools: Sequence[Hashable], train: Sequence[Clip]) -> bool:
+    """Whether each pool of clips is learnt from as a whole, or not at all."""
+    ours = set(train)
+    sides: dict[Hashable, set[bool]] = {}
+    for clip, pool in zip(everything, pools, strict=True):
+        sides.setdefault(pool, set()).add(clip in ours)
+    return all(len(one) == 1 for one in sides.values())
 
 
 def stretched(options: TrainOptions, steps: int) -> TrainOptions:
@@ -226,20 +280,8 @@ def _loaders(
 
 def _identity(system: System, waveforms: Waveforms) -> str:
     """Digest of all that cached maps follow from: frozen weights, clips, format, augmentation."""
-    digest = hashlib.sha256()
-    for block in system.frozen_blocks():
-        for tensor in block.state_dict().values():
-            digest.update(tensor.contiguous().cpu().numpy().tobytes())
-    how = waveforms.augmentation
-    seed = waveforms.seed if how.variants > 1 else None  # clips as recorded are drawn from nothing
-    facts = [
-        [[str(clip.path), clip.path.stat().st_mtime_ns] for clip in waveforms.clips],
-        [repr(waveforms.form), how.shift, how.gain, how.variants, repr(how.transform)],
-        [repr(how.mixing), seed, system.unfreeze_from, system.branch_2 is not None],
-        [system.adapters, system.pool_blocks],
-        type(system.branch_1).__name__,
-    ]
-    digest.update(json.dumps(facts).encode())
+    digest = hashlib.sha256(frozen_identity(system).encode())
+    digest.update(json.dumps(waveforms.facts()).encode())
     return digest.hexdigest()
 
 

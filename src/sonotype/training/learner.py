@@ -13,13 +13,18 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from sonotype.config import TrainOptions
+from sonotype.config import TeachingOptions, TrainOptions
 from sonotype.models.systems import Output, Stage, System
+from sonotype.training.distillation import FeatureHints, detached, taught_loss
+from sonotype.training.teachers import TaughtAnswers
 from sonotype.types import NO_EVENT, Labels
 
 WARM_UP_EPOCHS = 1
 LAST_RATE = 0.01
 """Of the cosine schedule: the share of the learning rate that the last step still has."""
+
+TRAINED_FROM = ("branch_1.0", "branch_2.0")
+"""Log-mels that are handed to what learns, and so can be masked."""
 
 SCORE = "val_f1"
 """What chooses the epoch: macro F1 on validation, the mean of both heads where there are two."""
@@ -38,6 +43,8 @@ class Learner(pl.LightningModule):
         category_weight: ``[categories]`` weights of the loss, or ``None``.
         event_weight: ``[events]``, or ``None``.
         steps: in an epoch.
+        taught: where teachers are asked, if there are any.
+        teaching: how much is made of them.
     """
 
     category_weight: Tensor | None
@@ -52,9 +59,16 @@ class Learner(pl.LightningModule):
         category_weight: Tensor | None,
         event_weight: Tensor | None,
         steps: int,
+        taught: TaughtAnswers | None = None,
+        teaching: TeachingOptions | None = None,
     ) -> None:
         super().__init__()
         self.system = system
+        self.taught = taught
+        self.teaching = teaching or TeachingOptions()
+        self.hints = None
+        if taught is not None and self.teaching.feature_weight:
+            self.hints = FeatureHints(len(taught.teachers.teachers))
         self.options = options
         self.steps = steps
         self.register_buffer("category_weight", category_weight, persistent=False)
@@ -75,16 +89,19 @@ class Learner(pl.LightningModule):
     def training_step(self, batch: dict[str, Any], _: int) -> Tensor:
         """Loss of one batch."""
         stage = self._stage(batch)
-        if "branch_2.0" in stage:
-            stage["branch_2.0"] = self._masked(stage["branch_2.0"])
+        for log_mel in TRAINED_FROM:
+            if log_mel in stage:
+                stage[log_mel] = self._masked(stage[log_mel])
         partner, share = self._mixup(len(batch["category"]))
         if partner is not None:
             stage = {name: x * share + x[partner] * (1 - share) for name, x in stage.items()}
         output = self.system.trained_part(_channels_last(stage))
-        loss = self._loss(output, batch["category"], batch["event"])
+        loss = self._labelled(output, batch)
         if partner is not None:
             other = self._loss(output, batch["category"][partner], batch["event"][partner])
             loss = loss * share + other * (1 - share)
+        if self.taught is not None:
+            loss = self._with_teachers(loss, output, batch["taught"])
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(output.category))
         return loss
 
@@ -144,12 +161,62 @@ class Learner(pl.LightningModule):
             return dict(batch["stage"])
         return self.system.frozen_part(batch["waveform"])
 
+    def _with_teachers(self, loss: Tensor, output: Output, batch: dict[str, Tensor]) -> Tensor:
+        """The labels' loss and the teachers', by the teachers' weight, and that of the hints."""
+        if self.taught is None:
+            return loss
+        taught = detached(self.taught.asked(batch), output.category.device)
+        share = self.teaching.teacher_weight
+        theirs = taught_loss(output, taught, self.teaching.temperature, self.options.event_weight)
+        loss = (1 - share) * loss + share * theirs
+        if self.hints is not None:
+            hints: Tensor = self.hints(output.embedding, taught["embedding"], taught["weight"])
+            loss = loss + self.teaching.feature_weight * hints
+        return loss
+
+    def _labelled(self, output: Output, batch: dict[str, Any]) -> Tensor:
+        """Loss by the labels: those of the clip, and by its share those of what is blended in."""
+        if "share" not in batch:
+            return self._loss(output, batch["category"], batch["event"])
+        loss = output.category.new_zeros(())
+        for logits, weight, factor, names in (
+            (output.category, self.category_weight, 1.0, ("category", "partner_category")),
+            (output.event, self.event_weight, self.options.event_weight,
+             ("event", "partner_event")),
+        ):  # fmt: skip
+            if logits is not None:
+                both = zip(names, (batch["share"], 1 - batch["share"]), strict=True)
+                loss = loss + factor * sum(
+                    self._shared_loss(logits, batch[name], weight, share) for name, share in both
+                )
+        return loss
+
+    def _shared_loss(
+        self, logits: Tensor, target: Tensor, weight: Tensor | None, share: Tensor
+    ) -> Tensor:
+        """Cross-entropy by the share of each clip, over the clips that have a label."""
+        losses = F.cross_entropy(
+            logits,
+            target,
+            weight,
+            ignore_index=NO_EVENT,
+            reduction="none",
+            label_smoothing=self._set("label_smoothing"),
+        )
+        return (losses * share).sum() / (target != NO_EVENT).sum().clamp(min=1)
+
     def _loss(self, output: Output, category: Tensor, event: Tensor) -> Tensor:
         """Cross-entropy of the categories plus that of the events, where a clip has one."""
         smoothing = self._set("label_smoothing")
-        loss = F.cross_entropy(
-            output.category, category, self.category_weight, label_smoothing=smoothing
-        )
+        loss = output.category.new_zeros(())
+        if bool((category != NO_EVENT).any()):
+            loss = F.cross_entropy(
+                output.category,
+                category,
+                self.category_weight,
+                ignore_index=NO_EVENT,
+                label_smoothing=smoothing,
+            )
         if output.event is not None and bool((event != NO_EVENT).any()):
             loss = loss + self.options.event_weight * F.cross_entropy(
                 output.event,

@@ -19,6 +19,7 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.parts import chosen_on_test, without_validation
 from sonotype.data.source import open_source
 from sonotype.data.splits import Split, split
+from sonotype.data.unlabelled import unlabelled_clips
 from sonotype.data.waveforms import Transform
 from sonotype.device import device_of
 from sonotype.errors import OptionsError
@@ -27,7 +28,7 @@ from sonotype.evaluation.publish import publish
 from sonotype.evaluation.run import SYNTHETIC_NOTE, answer
 from sonotype.evaluation.scores import score, scores_to_json
 from sonotype.inference.classifier import Classifier
-from sonotype.models.backbone import NO_BACKBONE
+from sonotype.models.backbone import COMPACT, NO_BACKBONE
 from sonotype.models.build import build_system, clip_format
 from sonotype.models.model_file import ModelCard, save_model
 from sonotype.models.summary import summarise
@@ -52,8 +53,9 @@ from sonotype.training.run_folder import (
     write_history,
 )
 from sonotype.training.run_options import RunOptions
+from sonotype.training.teachers import Teachers, load_teacher
 from sonotype.types import Labels
-from sonotype.weights.backbone import load_backbone
+from sonotype.weights.backbone import available, is_model_file, load_pretrained
 
 MEASURED_CLIPS = 24
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "soundfile", "soxr", "scikit-learn")
@@ -124,6 +126,7 @@ def train(
     fingerprint = inspect(manifest, progress=progress)
     if before not in (None, fingerprint):
         raise OptionsError(f"{data} is not the data that {folder} was trained on; it has changed")
+    chosen = with_backbone(chosen, progress=progress, say=say)
     return run_split(
         manifest,
         parts,
@@ -135,6 +138,18 @@ def train(
         progress=progress,
         say=say,
     )
+
+
+def with_backbone(
+    options: RunOptions, *, progress: bool = False, say: Say = lambda _: None
+) -> RunOptions:
+    """The options with a backbone that can be had in the place of ``auto``.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    name = available(options.system.backbone, progress=progress, say=say)
+    return dataclasses.replace(options, system=dataclasses.replace(options.system, backbone=name))
 
 
 def parts_of(manifest: Manifest, options: RunOptions) -> Split:
@@ -149,6 +164,8 @@ def parts_of(manifest: Manifest, options: RunOptions) -> Split:
     if choose_on == "test" and options.train.keep == "last":
         raise OptionsError("keep is last, so nothing chooses the epoch; leave out choose_on")
     parts = split(manifest, **arguments, seed=options.train.seed)
+    if parts.protocol == "all":
+        return parts
     if options.train.keep == "last":
         return without_validation(parts)
     return chosen_on_test(parts) if choose_on == "test" else parts
@@ -200,8 +217,16 @@ def run_split(
         )
     labels = manifest.labels if options.system.event_head else Labels(manifest.labels.categories)
     torch.manual_seed(options.train.seed)
-    system = _system(options.system, labels, progress)
-    form = clip_format(options.system, system)
+    named, system, licences = _system(options.system, labels, progress)
+    form = clip_format(named, system)
+    train_clips = manifest.take(list(parts.train)).clips
+    test_clips = manifest.take(list(parts.test)).clips
+    teachers = None
+    if options.teaching.teachers:
+        teachers = Teachers(
+            [load_teacher(path, labels) for path in options.teaching.teachers], test_clips
+        )
+        licences |= teachers.licences
     write_config(folder, data, options, fingerprint, transform)
     settle_split(folder / SPLIT, manifest, parts)
     say(
@@ -210,6 +235,9 @@ def run_split(
     )
     if parts.note:
         say(textwrap.fill(parts.note, 80))
+    if teachers is not None:
+        say(textwrap.fill(teachers.note(train_clips), 80))
+        train_clips += unlabelled_clips(options.teaching.unlabelled)
     if advice := freezing_advice(options.system, len(parts.train), labels):
         say(textwrap.fill(advice, 80))
     total = summarise(system, options.system.seconds).total
@@ -221,21 +249,25 @@ def run_split(
         system,
         form,
         labels,
-        manifest.take(list(parts.train)).clips,
+        train_clips,
         manifest.take(list(parts.val)).clips,
         folder / "training",
         options.train,
         transform=transform,
         maps=None if maps is None else SharedMaps(maps, manifest.clips),
+        teachers=teachers,
+        teaching=options.teaching,
         progress=progress,
         say=say,
     )
-    card = _card(system, options, manifest, labels, parts, fingerprint, result)
-    if result.interrupted:
+    card = _card(named, system, options, manifest, labels, parts, fingerprint, result, licences)
+    if result.interrupted or not parts.test:
         save_model(folder / MODEL, system, card)
+        report = "" if result.interrupted else parts.note
         return TrainResult(
-            folder, folder / MODEL, {}, "", result.best_epoch, result.best_score, True
-        )
+            folder, folder / MODEL, {}, report, result.best_epoch, result.best_score,
+            result.interrupted,
+        )  # fmt: skip
     return _score_once(system, card, manifest, parts, folder, options, result, progress)
 
 
@@ -290,14 +322,21 @@ def notes_on(manifest: Manifest, parts: Split | None = None) -> tuple[str, ...]:
     return (*notes, parts.note) if parts is not None and parts.note else notes
 
 
-def _system(options: SystemOptions, labels: Labels, progress: bool) -> System:
-    if options.backbone == NO_BACKBONE:
-        return build_system(options, labels)
-    build_system(options, labels)  # refuses wrong options before anything is downloaded
-    return build_system(options, labels, load_backbone(options.backbone, progress=progress))
+def _system(
+    options: SystemOptions, labels: Labels, progress: bool
+) -> tuple[SystemOptions, System, dict[str, str]]:
+    """The options that rebuild it, the system with its pretrained weights, and their licences."""
+    if options.backbone in (NO_BACKBONE, COMPACT):
+        return options, build_system(options, labels), {}
+    if not is_model_file(options.backbone):
+        build_system(options, labels)  # refuses wrong options before anything is downloaded
+    found = load_pretrained(options.backbone, progress=progress)
+    named = dataclasses.replace(options, backbone=found.name)
+    return named, build_system(named, labels, found.backbone), dict(found.licences)
 
 
 def _card(
+    named: SystemOptions,
     system: System,
     options: RunOptions,
     manifest: Manifest,
@@ -305,15 +344,13 @@ def _card(
     parts: Split,
     fingerprint: str,
     result: FitResult,
+    licences: dict[str, str],
 ) -> ModelCard:
     front_ends = [system.branch_1.front_end, system.front_end_2]
-    licences = {}
-    if options.system.backbone != NO_BACKBONE:
-        licences[options.system.backbone] = system.branch_1.licence
     if manifest.licence:
-        licences[f"data {manifest.name}"] = manifest.licence
+        licences = {**licences, f"data {manifest.name}": manifest.licence}
     return ModelCard(
-        options=options.system,
+        options=named,
         labels=labels,
         sample_rate=system.sample_rate,
         front_ends=tuple(type(one).__name__ for one in front_ends if one is not None),
@@ -329,6 +366,7 @@ def _card(
             "options": to_dict(options.train),
             "split": to_dict(options.split),
             "source": to_dict(options.source),
+            "teaching": to_dict(options.teaching),
             "best_epoch": result.best_epoch,
             "val_f1": result.best_score,
             "interrupted": result.interrupted,

@@ -12,6 +12,7 @@ from sonotype.config import (
     ScoreOptions,
     SplitOptions,
     SystemOptions,
+    TeachingOptions,
     TrainOptions,
     check,
     from_dict,
@@ -32,6 +33,7 @@ class RunOptions:
     split: SplitOptions
     source: SourceOptions
     score: ScoreOptions
+    teaching: TeachingOptions
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> RunOptions:
@@ -46,6 +48,7 @@ class RunOptions:
             "split": SplitOptions,
             "source": SourceOptions,
             "score": ScoreOptions,
+            "teaching": TeachingOptions,
         }
         names = {
             kind: {one.name for one in dataclasses.fields(what)} for kind, what in kinds.items()
@@ -64,11 +67,13 @@ class RunOptions:
         options = cls(**sorted_out)
         resolved = resolve(options.train, options.system.system)
         check(resolved)
-        return dataclasses.replace(options, train=resolved)
+        options = dataclasses.replace(options, train=resolved, system=_learning(options.system))
+        _refuse_contradictions(options)
+        return options
 
     def flat(self) -> dict[str, Any]:
         """All options under their names, as JSON values."""
-        parts = (self.system, self.train, self.split, self.source, self.score)
+        parts = (self.system, self.train, self.split, self.source, self.score, self.teaching)
         return {name: value for part in parts for name, value in to_dict(part).items()}
 
 
@@ -78,4 +83,31 @@ def _of_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
     if recipe not in NETWORKS:
         return {}
     system = values.get("system", SystemOptions().system)
-    return network_defaults(recipe, system, values.get("backbone", SystemOptions().backbone))
+    backbone = NETWORKS[recipe].get("backbone", SystemOptions().backbone)
+    return network_defaults(recipe, system, values.get("backbone", backbone))
+
+
+def _learning(system: SystemOptions) -> SystemOptions:
+    """Of a branch 1 for which there are no weights, every block learns."""
+    if system.backbone == "compact" and not system.unfreeze_from:
+        return dataclasses.replace(system, unfreeze_from=1)
+    return system
+
+
+def _refuse_contradictions(options: RunOptions) -> None:
+    train, teaching = options.train, options.teaching
+    wrong = []
+    if teaching.unlabelled and not teaching.teachers:
+        wrong.append("unlabelled sounds can be learnt from teachers alone; name teachers")
+    if teaching.teachers and train.mixup:
+        wrong.append(
+            "mixup mixes what only the student computes; with teachers, who hear sounds, use blend"
+        )
+    if train.blend and train.mixup:
+        wrong.append("blend and mixup are two ways to mix clips; choose one")
+    if train.blend and train.mix_same_class:
+        wrong.append("blend mixes clips of two classes, mix_same_class of one; choose one")
+    if options.split.protocol == "all" and train.keep != "last":
+        wrong.append("protocol all leaves nothing to choose the epoch on; keep the last")
+    if wrong:
+        raise OptionsError("; ".join(wrong))

@@ -5,6 +5,7 @@ The slow obvious twin is to run the frozen part in every step; both give the sam
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -86,7 +87,8 @@ class StageCache:
 
     def _compute(self, folder: Path, system: System, device: torch.device, progress: bool) -> None:
         total = len(self.waveforms) * self.variants
-        loader = DataLoader(_Versions(self.waveforms, self.variants), batch_size=BATCH)
+        rows = [divmod(row, self.variants) for row in range(total)]
+        loader = DataLoader(Versions(self.waveforms, rows), batch_size=BATCH)
         batches = -(-total // BATCH)
         maps: dict[str, np.memmap] = {}
         first = 0
@@ -118,15 +120,29 @@ class StageCache:
             )
 
 
-class _Versions(Dataset[Tensor]):
-    """Every variant of every clip, in the order of the cache's rows."""
+class Versions(Dataset[Tensor]):
+    """Some variants of some clips, each a row ``(index, version)``."""
 
-    def __init__(self, waveforms: Waveforms, variants: int) -> None:
+    def __init__(self, waveforms: Waveforms, rows: Sequence[tuple[int, int]]) -> None:
         self.waveforms = waveforms
-        self.variants = variants
+        self.rows = rows
 
     def __len__(self) -> int:
-        return len(self.waveforms) * self.variants
+        return len(self.rows)
 
     def __getitem__(self, row: int) -> Tensor:
-        return torch.from_numpy(self.waveforms.version(*divmod(row, self.variants)))
+        return torch.from_numpy(self.waveforms.version(*self.rows[row]))
+
+
+def frozen_identity(system: System) -> str:
+    """Digest of all that the maps of a system's frozen part follow from, the sound excepted."""
+    digest = hashlib.sha256()
+    for block in system.frozen_blocks():
+        for tensor in block.state_dict().values():
+            digest.update(tensor.contiguous().cpu().numpy().tobytes())
+    facts = [
+        [system.unfreeze_from, system.branch_2 is not None, system.adapters, system.pool_blocks],
+        type(system.branch_1).__name__,
+    ]
+    digest.update(json.dumps(facts).encode())
+    return digest.hexdigest()

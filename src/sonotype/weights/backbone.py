@@ -1,15 +1,81 @@
-"""A backbone with its published weights."""
+"""A backbone with weights: published ones, the built-in model's, or those of any model file."""
 
 from __future__ import annotations
 
-from sonotype.errors import WeightsError
-from sonotype.models.backbone import Backbone, build_backbone
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sonotype.errors import OptionsError, WeightsError
+from sonotype.models.backbone import BUILTIN, COMPACT, NO_BACKBONE, Backbone, build_backbone
+from sonotype.models.compact import Compact
+from sonotype.models.model_file import load_model
+from sonotype.weights.builtin import builtin_path
 from sonotype.weights.cache import weights_path
 from sonotype.weights.state import read_state_dict
 
+AUTO, PREFERRED = "auto", "mn04"
+"""Take the preferred backbone where its weights can be had, else the built-in one."""
+
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A backbone with its weights.
+
+    Attributes:
+        backbone: the network.
+        name: under which its shape is built again.
+        licences: of the weights and of what they were learnt from, by name.
+    """
+
+    backbone: Backbone
+    name: str
+    licences: Mapping[str, str] = field(default_factory=dict)
+
+
+def load_pretrained(name: str, *, progress: bool = False) -> Pretrained:
+    """A backbone by its name, or the first branch of a model file by its path.
+
+    Raises:
+        ModelFileError: the model file is refused.
+        OptionsError: the model's first branch was as wide as its options said, so that no name
+            stands for it.
+        WeightsError: no such weights, the file cannot be had, or does not fit the network.
+    """
+    if name == BUILTIN:
+        return _of_model(builtin_path(), BUILTIN)
+    if is_model_file(name):
+        return _of_model(Path(name))
+    backbone = load_backbone(name, progress=progress)
+    return Pretrained(backbone, name, {name: backbone.licence})
+
+
+def is_model_file(name: str) -> bool:
+    """Whether a backbone is named by the path of a model file."""
+    return name.endswith(SUFFIX)
+
+
+def available(name: str, *, progress: bool = False, say: Callable[[str], None]) -> str:
+    """The name itself; for ``"auto"`` the preferred backbone, or the built-in one with a word.
+
+    Raises:
+        WeightsError: neither can be had.
+    """
+    if name != AUTO:
+        return name
+    try:
+        weights_path(PREFERRED, progress=progress)
+    except WeightsError as error:
+        builtin_path()
+        say(f"backbone {BUILTIN}, since {PREFERRED} cannot be had: {error}")
+        return BUILTIN
+    return PREFERRED
+
 
 def load_backbone(name: str, *, progress: bool = False) -> Backbone:
-    """Build a backbone and fill it from its file, downloaded where it is not at hand.
+    """Build a published backbone and fill it from its file, downloaded where it is not at hand.
 
     Args:
         name: a name of the registry, such as ``mn04``.
@@ -20,9 +86,23 @@ def load_backbone(name: str, *, progress: bool = False) -> Backbone:
     """
     path = weights_path(name, progress=progress)
     backbone = build_backbone(name)
+    if isinstance(backbone, Compact):
+        raise WeightsError(f"no weights of {name} are published")
     try:
         backbone.load_state_dict(backbone.rename(read_state_dict(path)))
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:300]
         raise WeightsError(f"{path} does not hold the weights of {name}: {detail}") from None
     return backbone
+
+
+def _of_model(path: Path, name: str = "") -> Pretrained:
+    system, card = load_model(path)
+    shape = card.options.backbone
+    if shape == NO_BACKBONE:
+        raise OptionsError(
+            f"{path} was trained with backbone {NO_BACKBONE}, whose width is its own; name a model "
+            "with another one"
+        )
+    licences = dict(card.licences)
+    return Pretrained(system.branch_1, name or (BUILTIN if shape == COMPACT else shape), licences)

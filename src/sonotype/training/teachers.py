@@ -1,0 +1,345 @@
+"""Trained models as teachers: what each has heard before, and what it answers to a sound.
+
+A teacher is sure of what it was trained on, right or wrong, so it says most about sounds that it
+has not heard. Where several teachers were trained on different parts of the data (one for each fold
+of a cross-validation), each clip is therefore taught by those that have not heard it.
+
+A teacher answers to the very sound that the student hears, augmented and blended as that is.
+Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network" (2015); Beyer et al.,
+"Knowledge distillation: a good teacher is patient and consistent" (2022).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from sonotype.audio.clip import ClipFormat
+from sonotype.data.rows import counted
+from sonotype.data.waveforms import Key, Waveforms
+from sonotype.errors import OptionsError
+from sonotype.evaluation.files import write_text
+from sonotype.models.build import clip_format
+from sonotype.models.model_file import load_model
+from sonotype.models.systems import System
+from sonotype.progress import track
+from sonotype.training.run_folder import MODEL, SPLIT
+from sonotype.training.stages import Versions, frozen_identity
+from sonotype.types import Clip, Labels
+
+BATCH = 16
+ANSWERS = ("category", "event", "embedding")
+HEARD = ("train", "val")
+"""Parts of a teacher's own split that it has heard: what chose its epoch counts as well."""
+
+Sound = tuple[str, str, str]
+"""What a clip is known by in another run's split: file name, category, event."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained model and what it has heard.
+
+    Attributes:
+        name: of its file, for messages.
+        system: in evaluation mode.
+        labels: of its answers.
+        form: what sounds are brought to for it.
+        heard: the clips that it was trained on; ``None`` where no split lies beside its file.
+        licences: of what it was made from.
+    """
+
+    name: str
+    system: System
+    labels: Labels
+    form: ClipFormat
+    heard: frozenset[Sound] | None
+    licences: Mapping[str, str]
+
+    def knows(self, clip: Clip) -> bool:
+        """Whether it has heard a clip, as far as that is known."""
+        return self.heard is None or sound_of(clip) in self.heard
+
+
+def sound_of(clip: Clip) -> Sound:
+    """What names a clip wherever its folder lies."""
+    return clip.path.name, clip.category, clip.event or ""
+
+
+def load_teacher(path: str | Path, labels: Labels) -> Teacher:
+    """A teacher from a model file or from the run folder that holds it.
+
+    Args:
+        path: the file, or the folder.
+        labels: that the student learns.
+
+    Raises:
+        ModelFileError: the file is refused.
+        OptionsError: it answers with other labels.
+    """
+    path = Path(path)
+    file = path / MODEL if path.is_dir() else path
+    system, card = load_model(file)
+    if card.labels.categories != labels.categories or (labels.events and card.labels != labels):
+        raise OptionsError(
+            f"{file} answers with other labels than the data have; a teacher has to know the same "
+            "classes"
+        )
+    split = file.parent / SPLIT
+    heard = _heard(split) if split.is_file() else None
+    form = clip_format(card.options, system)
+    return Teacher(str(file), system, card.labels, form, heard, card.licences)
+
+
+def _heard(split: Path) -> frozenset[Sound]:
+    text = split.read_bytes().decode("utf-8", "surrogateescape")
+    return frozenset(
+        (Path(row["path"]).name, row["category"], row["event"])
+        for row in csv.DictReader(text.splitlines())
+        if row["part"] in HEARD
+    )
+
+
+class Teachers:
+    """All teachers of a student, and which of them teach which clip.
+
+    Args:
+        teachers: at least one.
+        test: clips that the student will be scored on. A teacher that has heard any of them would
+            whisper; it does not teach.
+
+    Raises:
+        OptionsError: every teacher has heard a test clip, or they want different sounds.
+    """
+
+    def __init__(self, teachers: Sequence[Teacher], test: Sequence[Clip] = ()) -> None:
+        self.teachers = tuple(teachers)
+        self.honest = tuple(
+            not any(teacher.knows(clip) for clip in test) for teacher in self.teachers
+        )
+        if not any(self.honest):
+            raise OptionsError(
+                f"the teachers ({counted(len(self.teachers), 'model')}) have heard clips of the "
+                "test part, or nothing beside their files tells what they have heard: the "
+                "student's score would be too high; name run folders of teachers with the same "
+                "test part, or none with --protocol all"
+            )
+        forms = {teacher.form for teacher in self.teachers}
+        if len(forms) > 1:
+            raise OptionsError(
+                "the teachers want sounds of different rates or lengths; distil from those that "
+                "agree"
+            )
+        self.form = forms.pop()
+
+    @property
+    def licences(self) -> dict[str, str]:
+        """Of what all of them were made from."""
+        return {name: text for one in self.teachers for name, text in one.licences.items()}
+
+    def weights_of(self, clip: Clip) -> tuple[float, ...]:
+        """The share of each teacher in what a clip is taught: those that have not heard it.
+
+        Where all that may teach have heard it, they all do.
+        """
+        new = [
+            honest and not teacher.knows(clip)
+            for teacher, honest in zip(self.teachers, self.honest, strict=True)
+        ]
+        chosen = new if any(new) else list(self.honest)
+        return tuple(one / sum(chosen) for one in chosen)
+
+    def pools(self, clips: Sequence[Clip]) -> list[str]:
+        """Which clips may be blended: those that the same teachers have heard."""
+        return ["".join("01"[teacher.knows(clip)] for teacher in self.teachers) for clip in clips]
+
+    def note(self, clips: Sequence[Clip]) -> str:
+        """What has to be said of who teaches what."""
+        used = sum(self.honest)
+        if used < len(self.teachers):
+            left = f", {used} of them without having heard a test clip; only these teach"
+        else:
+            left = ""
+        known = sum(
+            all(
+                teacher.knows(clip)
+                for teacher, honest in zip(self.teachers, self.honest, strict=True)
+                if honest
+            )
+            for clip in clips
+        )
+        return (
+            f"taught by {counted(len(self.teachers), 'model')}{left}; of "
+            f"{counted(len(clips), 'clip')}, {known} are taught by teachers that have heard them"
+        )
+
+    @torch.inference_mode()
+    def answer(self, waveform: Tensor) -> dict[str, Tensor]:
+        """What every teacher answers; teachers with the same frozen part compute it once.
+
+        Shape:
+            ``[batch, samples] ->`` by name ``[batch, teachers, classes]`` logits of ``category``
+            and ``event`` and ``[batch, teachers, 128]`` of ``embedding``
+        """
+        answers: dict[str, list[Tensor]] = {name: [] for name in ANSWERS}
+        stages: dict[str, Any] = {}
+        for teacher, key in zip(self.teachers, self._frozen_parts, strict=True):
+            if key not in stages:
+                stages[key] = teacher.system.frozen_part(waveform)
+            output = teacher.system.trained_part(stages[key])
+            for name in ANSWERS:
+                value = getattr(output, name)
+                if value is not None:
+                    answers[name].append(value.float())
+        return {name: torch.stack(values, 1) for name, values in answers.items() if values}
+
+    @cached_property
+    def _frozen_parts(self) -> list[str]:
+        """For each teacher what its frozen part is: those that share it need not repeat it."""
+        return [frozen_identity(teacher.system) for teacher in self.teachers]
+
+    def to(self, device: torch.device) -> Teachers:
+        """Move all of them."""
+        for teacher in self.teachers:
+            teacher.system.channels_last().to(device).eval()
+        return self
+
+    def identity(self) -> str:
+        """Digest of all that their answers follow from."""
+        digest = hashlib.sha256()
+        for teacher in self.teachers:
+            for name, tensor in sorted(teacher.system.state_dict().items()):
+                digest.update(name.encode())
+                digest.update(tensor.contiguous().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
+class TaughtAnswers:
+    """What teachers answer to every version of every clip: kept in files, or asked when wanted.
+
+    Args:
+        teachers: all of them.
+        waveforms: the student's clips, versions and blends, as the teachers hear them.
+        folder: where answers lie, a folder for each pool of clips, so that trainings on other
+            parts of the same source share them.
+    """
+
+    def __init__(self, teachers: Teachers, waveforms: Waveforms, folder: Path) -> None:
+        self.teachers = teachers
+        self.waveforms = waveforms
+        self.folder = folder
+        self.variants = max(waveforms.augmentation.variants, 1)
+        self.weights = torch.tensor([teachers.weights_of(clip) for clip in waveforms.clips])
+        self._answers: dict[str, Tensor] = {}
+
+    def fill(self, clips: Sequence[Clip], device: torch.device, *, progress: bool) -> None:
+        """Ask about every version of the clips in the pools that these clips are of.
+
+        Raises:
+            AudioError: a clip cannot be read.
+        """
+        wanted = {clip.path for clip in clips}
+        pools = [
+            pool
+            for pool in dict.fromkeys(self.waveforms.pools)
+            if any(self.waveforms.clips[index].path in wanted for index in self._members(pool))
+        ]
+        for number, pool in enumerate(pools, start=1):
+            title = f"teachers' answers, {number} of {len(pools)}"
+            members = self._members(pool)
+            found = self._of_pool(members, title, device, progress)
+            for name, values in found.items():
+                if name not in self._answers:
+                    size = (len(self.waveforms) * self.variants, *values.shape[1:])
+                    self._answers[name] = torch.zeros(size)
+                rows = torch.tensor(members)[:, None] * self.variants + torch.arange(self.variants)
+                self._answers[name][rows.flatten()] = torch.from_numpy(values)
+
+    def of(self, keys: Sequence[Key]) -> dict[str, Any]:
+        """Kept answers to some clips, each in the version that its epoch wants, as ``taught``."""
+        rows = [
+            index * self.variants + self.waveforms.version_of(epoch, index) for epoch, index in keys
+        ]
+        taught = {name: values[rows] for name, values in self._answers.items()}
+        return {"taught": taught | {"weight": self._weights(keys)}}
+
+    def waveforms_of(self, keys: Sequence[Key]) -> dict[str, Any]:
+        """The sounds themselves, for :meth:`asked` to ask about.
+
+        Raises:
+            AudioError: a clip cannot be read.
+        """
+        sounds = torch.stack([torch.from_numpy(self.waveforms[key]) for key in keys])
+        return {"taught": {"waveform": sounds, "weight": self._weights(keys)}}
+
+    def asked(self, taught: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A batch's answers: those that are there, or those to its waveforms."""
+        if "waveform" not in taught:
+            return taught
+        answers = self.teachers.answer(taught["waveform"])
+        return {name: value.clone() for name, value in answers.items()} | {
+            "weight": taught["weight"]
+        }
+
+    def _weights(self, keys: Sequence[Key]) -> Tensor:
+        return self.weights[[index for _, index in keys]]
+
+    def _members(self, pool: object) -> list[int]:
+        return [index for index, one in enumerate(self.waveforms.pools) if one == pool]
+
+    def _of_pool(
+        self, members: Sequence[int], title: str, device: torch.device, progress: bool
+    ) -> dict[str, np.ndarray]:
+        identity = self._identity(members)
+        folder = self.folder / identity
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not (folder / "done.json").exists():
+                part = folder.with_name(f"{identity}.{os.getpid()}.part")
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                try:
+                    self._compute(part, members, title, device, progress)
+                    shutil.rmtree(folder, ignore_errors=True)
+                    part.replace(folder)
+                finally:
+                    shutil.rmtree(part, ignore_errors=True)
+        names = json.loads((folder / "done.json").read_text())
+        return {name: np.load(folder / f"{name}.npy") for name in names}
+
+    def _compute(
+        self,
+        folder: Path,
+        members: Sequence[int],
+        title: str,
+        device: torch.device,
+        progress: bool,
+    ) -> None:
+        rows = [(index, version) for index in members for version in range(self.variants)]
+        loader = DataLoader(Versions(self.waveforms, rows), batch_size=BATCH)
+        parts: dict[str, list[np.ndarray]] = {}
+        for batch in track(loader, title, -(-len(rows) // BATCH), show=progress):
+            for name, value in self.teachers.answer(batch.to(device)).items():
+                parts.setdefault(name, []).append(value.cpu().numpy())
+        for name, values in parts.items():
+            np.save(folder / f"{name}.npy", np.concatenate(values))
+        write_text(folder / "done.json", json.dumps(sorted(parts)))
+
+    def _identity(self, members: Sequence[int]) -> str:
+        digest = hashlib.sha256(self.teachers.identity().encode())
+        digest.update(json.dumps(self.waveforms.facts(members)).encode())
+        return digest.hexdigest()
