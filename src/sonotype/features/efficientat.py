@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sonotype.features.frames import by_clip, power_of
 from sonotype.features.mel import mel_bands
 
 SAMPLE_RATE = 32_000
@@ -42,7 +43,8 @@ class EfficientATLogMel(nn.Module):
         mel = mel_bands(sample_rate=SAMPLE_RATE, fft_size=FFT_SIZE, bands=BANDS, low=LOW, high=HIGH)
         # The reference computes its window in single precision, and in quiet bands beside loud
         # ones the last digit shows; so does ours.
-        window = torch.hann_window(WINDOW, periodic=False, dtype=torch.float32)
+        window = torch.zeros(FFT_SIZE)
+        window[:WINDOW] = torch.hann_window(WINDOW, periodic=False, dtype=torch.float32)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("mel", torch.from_numpy(mel).float(), persistent=False)
 
@@ -50,8 +52,8 @@ class EfficientATLogMel(nn.Module):
         """Log-mel of waveforms at 32 kHz.
 
         Centring pads half an FFT, 512 samples, and puts the window of 800 in the middle of 1024.
-        The power of a spectrum does not change when its frame is moved, so the same comes out of
-        frames of 800 over a signal padded by 400, with the zeros behind.
+        The power of a spectrum does not change when its frame is moved, so the same comes out of a
+        signal padded by 400 and a window with its zeros behind.
 
         The transform runs in double precision: single costs half the time but errs by more than
         1e-4 in a band of near-silence beside a loud one. (Apple's GPUs have no double.)
@@ -63,9 +65,13 @@ class EfficientATLogMel(nn.Module):
         emphasised = waveform[..., 1:] - PRE_EMPHASIS * waveform[..., :-1]
         rows = emphasised.reshape(-1, 1, emphasised.shape[-1])
         padded = F.pad(rows, (half, half), mode="reflect").squeeze(1)
+        padded = F.pad(padded, (0, FFT_SIZE - WINDOW))
         padded = padded if padded.device.type == "mps" else padded.double()
-        frames = padded.unfold(-1, WINDOW, HOP) * self.window
-        spectrum = torch.fft.rfft(frames, n=FFT_SIZE)
-        power = torch.view_as_real(spectrum).square().sum(-1).to(self.mel.dtype)
-        log_mel = (torch.log(power @ self.mel + LOG_OFFSET) + SHIFT) / SCALE
+        log_mel = by_clip(self._log_mel, padded)
         return log_mel.transpose(-1, -2).reshape(*lead, BANDS, count)
+
+    def _log_mel(self, padded: Tensor) -> Tensor:
+        """``[clips, padded samples] -> [clips, frames, 128]``."""
+        frames = padded.unfold(-1, FFT_SIZE, HOP) * self.window.to(padded.dtype)
+        power = power_of(torch.fft.rfft(frames)).to(self.mel.dtype)
+        return (torch.log(power @ self.mel + LOG_OFFSET) + SHIFT) / SCALE

@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from sonotype.features.frames import power_of
 from sonotype.features.mel import mel_bands
 
 SAMPLE_RATE = 16_000
@@ -37,7 +39,9 @@ class VGGishLogMel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         # A periodic Hann window: one period of the cosine is WINDOW samples.
-        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+        # Zeros behind it fill the transform's length, so that frames need not be copied for that.
+        window = np.zeros(FFT_SIZE)
+        window[:WINDOW] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
         mel = mel_bands(sample_rate=SAMPLE_RATE, fft_size=FFT_SIZE, bands=BANDS, low=LOW, high=HIGH)
         self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
         self.register_buffer("mel", torch.from_numpy(mel).float(), persistent=False)
@@ -47,6 +51,7 @@ class VGGishLogMel(nn.Module):
         count = max((waveform.shape[-1] - WINDOW) // HOP + 1, 0)
         if count == 0 or waveform.numel() == 0:  # no transform takes an empty batch
             return waveform.new_zeros(*waveform.shape[:-1], count, BANDS)
-        frames = waveform.unfold(-1, WINDOW, HOP) * self.window
-        magnitude = torch.fft.rfft(frames, n=FFT_SIZE).abs()
+        padded = F.pad(waveform, (0, FFT_SIZE - WINDOW))
+        frames = padded.unfold(-1, FFT_SIZE, HOP)[..., :count, :] * self.window
+        magnitude = power_of(torch.fft.rfft(frames)).sqrt_()
         return torch.log(magnitude @ self.mel + LOG_OFFSET)

@@ -1,0 +1,118 @@
+"""Losses of a student, each against the slow obvious way."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sonotype.config import TeachingOptions, TrainOptions, resolve
+from sonotype.models.systems import Output, cbir_2
+from sonotype.training.distillation import FeatureHints, divergence, softened, taught_loss
+from sonotype.training.learner import Learner
+from sonotype.types import NO_EVENT, Labels
+
+LABELS = Labels(("a", "b"), ("x", "y", "z"), (0, 0, 1))
+
+
+def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+WEIGHT = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+
+
+def test_softened_answers_are_the_mean_of_those_who_teach() -> None:
+    logits = numbers(3, 2, 4)
+    found = softened(logits, WEIGHT, 3.0)
+    for row in range(3):
+        wanted = torch.zeros(4)
+        for teacher in range(2):
+            powers = torch.tensor([math.exp(float(x) / 3.0) for x in logits[row, teacher]])
+            wanted += WEIGHT[row, teacher] * powers / powers.sum()
+        assert torch.allclose(found[row], wanted)
+    assert torch.allclose(found.sum(1), torch.ones(3))
+
+
+def test_the_divergence_is_that_of_kullback_and_leibler() -> None:
+    student, taught = numbers(3, 4, seed=1), numbers(3, 4, seed=2).softmax(1)
+    wanted = 0.0
+    for row in range(3):
+        answer = (student[row] / 2).softmax(0)
+        for index in range(4):
+            share = float(taught[row, index])
+            wanted += share * math.log(share / float(answer[index])) / 3
+    assert float(divergence(student, taught, 2.0)) == pytest.approx(4 * wanted, rel=1e-4)
+    same = divergence(student, (student / 2).softmax(1), 2.0)
+    assert float(same) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_hints_are_cosines_by_the_weights_of_the_teachers() -> None:
+    torch.manual_seed(0)
+    hints = FeatureHints(2)
+    embedding, taught = numbers(3, 128), numbers(3, 2, 128, seed=4)
+    projected = hints.project(embedding).view(3, 2, 128)
+    wanted = torch.zeros(())
+    for row in range(3):
+        for teacher in range(2):
+            one, other = projected[row, teacher], taught[row, teacher]
+            wanted += WEIGHT[row, teacher] * (1 - one @ other / (one.norm() * other.norm())) / 3
+    assert torch.allclose(hints(embedding, taught, WEIGHT), wanted, atol=1e-6)
+
+
+def test_both_heads_are_taught() -> None:
+    output = Output(numbers(3, 2), numbers(3, 3, seed=1), torch.zeros(3, 128), ())
+    taught = {"category": numbers(3, 2, 2, seed=5), "event": numbers(3, 2, 3, seed=6)}
+    category, event = (softened(taught[name], WEIGHT, 2.0) for name in ("category", "event"))
+    assert output.event is not None
+    wanted = divergence(output.category, category, 2.0)
+    wanted = wanted + 0.5 * divergence(output.event, event, 2.0)
+    assert torch.allclose(taught_loss(output, taught | {"weight": WEIGHT}, 2.0, 0.5), wanted)
+    alone = output._replace(event=None)
+    found = taught_loss(alone, taught | {"weight": WEIGHT}, 2.0, 0.5)
+    assert torch.allclose(found, divergence(output.category, category, 2.0))
+
+
+def learner(**options: object) -> Learner:
+    system = cbir_2(categories=2, events=3, backbone="none", width=0.01)
+    resolved = resolve(TrainOptions(**{"recipe": "paper"} | options), "cbir_2")
+    return Learner(
+        system,
+        resolved,
+        LABELS,
+        category_weight=None,
+        event_weight=None,
+        steps=5,
+        teaching=TeachingOptions(teacher_weight=0.8),
+    )
+
+
+def test_a_blend_has_the_labels_of_both_clips_by_their_shares() -> None:
+    output = Output(numbers(4, 2), numbers(4, 3, seed=1), torch.zeros(4, 128), ())
+    batch = {
+        "category": torch.tensor([0, 1, NO_EVENT, 0]),
+        "event": torch.tensor([0, 2, NO_EVENT, NO_EVENT]),
+        "partner_category": torch.tensor([1, 0, NO_EVENT, 1]),
+        "partner_event": torch.tensor([2, NO_EVENT, NO_EVENT, 1]),
+        "share": torch.tensor([0.6, 0.9, 0.5, 1.0]),
+    }
+    wanted = torch.zeros(())
+    for name, logits in (("category", output.category), ("event", output.event)):
+        assert logits is not None
+        for prefix, share in (("", batch["share"]), ("partner_", 1 - batch["share"])):
+            target = batch[f"{prefix}{name}"]
+            known = [row for row in range(4) if target[row] != NO_EVENT]
+            for row in known:
+                wanted -= share[row] * logits[row].log_softmax(0)[target[row]] / len(known)
+    assert torch.allclose(learner()._labelled(output, batch), wanted)
+
+
+def test_a_batch_of_sounds_without_labels_has_no_loss_of_labels() -> None:
+    output = Output(numbers(2, 2), numbers(2, 3), torch.zeros(2, 128), ())
+    nothing = torch.tensor([NO_EVENT, NO_EVENT])
+    assert float(learner()._loss(output, nothing, nothing)) == 0.0
+    some = torch.tensor([1, NO_EVENT])
+    found = learner()._loss(output, some, nothing)
+    assert torch.allclose(found, F.cross_entropy(output.category[:1], some[:1]))

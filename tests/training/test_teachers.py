@@ -1,0 +1,228 @@
+"""Teachers: who may teach what, and answers that are the same kept or asked for anew."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_models import LABELS, write_model
+from training_data import RATE, SMALL, write_tones
+
+import sonotype
+from sonotype.audio.clip import ClipFormat
+from sonotype.data.folder import read_folder
+from sonotype.data.waveforms import Augmentation, Waveforms
+from sonotype.errors import OptionsError
+from sonotype.training.run import train
+from sonotype.training.run_options import RunOptions
+from sonotype.training.teachers import TaughtAnswers, Teacher, Teachers, load_teacher
+from sonotype.types import Clip, Labels
+
+CPU = torch.device("cpu")
+FORM = ClipFormat(RATE, seconds=1.0)
+STUDENT: dict[str, Any] = SMALL | {
+    "recipe": "student",
+    "backbone": "compact",
+    "width": 0,
+    "pooling": "mean",
+    "average": 0.0,
+    "blend": 0.5,
+}
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture(scope="module")
+def clips(tones: Path) -> tuple[Clip, ...]:
+    return read_folder(tones).clips
+
+
+def write_teacher(folder: Path, clips: tuple[Clip, ...], heard: set[int], seed: int) -> Path:
+    """A run folder with a model and the split that tells what it has heard."""
+    folder.mkdir(parents=True)
+    with (folder / "split.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["part", "path", "category", "event", "group"])
+        for index, clip in enumerate(clips):
+            part = ("train", "val")[index % 2] if index in heard else "test"
+            row = [part, f"/elsewhere/{clip.path.name}", clip.category, clip.event, clip.group]
+            writer.writerow(row)
+    write_model(folder / "model.safetensors", seed=seed)
+    return folder
+
+
+@pytest.fixture
+def two(tmp_path: Path, clips: tuple[Clip, ...]) -> list[Teacher]:
+    """One has heard the even clips, the other those that are divisible by three."""
+    folders = [
+        write_teacher(tmp_path / f"teacher_{step}", clips, set(range(0, len(clips), step)), step)
+        for step in (2, 3)
+    ]
+    return [load_teacher(folder, LABELS) for folder in folders]
+
+
+def test_each_clip_is_taught_by_those_that_have_not_heard_it(
+    two: list[Teacher], clips: tuple[Clip, ...]
+) -> None:
+    teachers = Teachers(two)
+    wanted = {(True, True): (0.5, 0.5), (True, False): (0.0, 1.0), (False, True): (1.0, 0.0),
+              (False, False): (0.5, 0.5)}  # fmt: skip
+    for index, clip in enumerate(clips):
+        heard = (index % 2 == 0, index % 3 == 0)
+        assert tuple(one.knows(clip) for one in two) == heard
+        assert teachers.weights_of(clip) == wanted[heard]
+        assert teachers.pools(clips)[index] == "".join("01"[one] for one in heard)
+    known = sum(index % 6 == 0 for index in range(len(clips)))
+    assert teachers.note(clips) == (
+        f"taught by 2 models; of {len(clips)} clips, {known} are taught by teachers that have "
+        "heard them"
+    )
+
+
+def test_a_teacher_that_has_heard_a_test_clip_does_not_teach(
+    two: list[Teacher], clips: tuple[Clip, ...]
+) -> None:
+    teachers = Teachers(two, test=[clips[2], clips[5]])
+    assert teachers.honest == (False, True)
+    assert {teachers.weights_of(clip) for clip in clips} == {(0.0, 1.0)}
+    assert teachers.note(clips).startswith(
+        "taught by 2 models, 1 of them without having heard a test clip; only these teach; of 24"
+    )
+    with pytest.raises(OptionsError, match=r"the teachers \(2 models\) have heard clips of the"):
+        Teachers(two, test=[clips[2], clips[3]])
+
+
+def test_a_model_without_its_split_may_have_heard_everything(
+    tmp_path: Path, clips: tuple[Clip, ...]
+) -> None:
+    teacher = load_teacher(write_model(tmp_path / "model.safetensors"), LABELS)
+    assert teacher.heard is None
+    assert Teachers([teacher]).weights_of(clips[0]) == (1.0,)
+    with pytest.raises(OptionsError, match="nothing beside their files tells what they have heard"):
+        Teachers([teacher], test=clips[:1])
+
+
+def test_teachers_that_cannot_teach_this(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "model.safetensors")
+    with pytest.raises(OptionsError, match="answers with other labels than the data have"):
+        load_teacher(path, Labels(("high", "low"), ("hum",), (1,)))
+    with pytest.raises(OptionsError, match="answers with other labels than the data have"):
+        load_teacher(path, Labels(("low",)))
+    assert load_teacher(path, Labels(("high", "low"))).labels == LABELS  # its events go unused
+    longer = load_teacher(write_model(tmp_path / "longer.safetensors", seconds=2.0), LABELS)
+    with pytest.raises(OptionsError, match="want sounds of different rates or lengths"):
+        Teachers([load_teacher(path, LABELS), longer])
+
+
+@pytest.mark.parametrize("variants", [1, 3])
+def test_kept_answers_are_those_of_each_model_to_each_sound(
+    two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path, variants: int
+) -> None:
+    teachers = Teachers(two).to(CPU)
+    how = Augmentation(shift=0.3, blend=0.6, variants=variants)
+    sounds = Waveforms(clips, teachers.form, how, seed=1, pools=teachers.pools(clips))
+    kept = TaughtAnswers(teachers, sounds, tmp_path / "maps")
+    kept.fill(clips[:4], CPU, progress=False)
+    again = TaughtAnswers(teachers, sounds, tmp_path / "maps")
+    again.fill(clips[:4], torch.device("meta"), progress=False)  # nothing is computed twice
+    keys = [(epoch, index) for epoch in range(3) for index in range(4)]
+    taught, same = kept.of(keys)["taught"], again.of(keys)["taught"]
+    asked = kept.asked(kept.waveforms_of(keys)["taught"])
+    for row, (epoch, index) in enumerate(keys):
+        waveform = torch.from_numpy(sounds.version(index, sounds.version_of(epoch, index)))
+        for place, teacher in enumerate(two):
+            with torch.inference_mode():
+                output = teacher.system(waveform[None])
+            for name in ("category", "event", "embedding"):
+                slow = getattr(output, name)[0]
+                for found in (taught, same, asked):
+                    assert torch.allclose(found[name][row, place], slow, atol=1e-4), name
+        wanted = torch.tensor(teachers.weights_of(clips[index]))
+        assert torch.equal(taught["weight"][row], wanted)
+        assert torch.equal(asked["weight"][row], wanted)
+
+
+def test_changed_teachers_are_asked_again(
+    two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
+) -> None:
+    sounds = Waveforms(clips, FORM, Augmentation(), pools=Teachers(two).pools(clips))
+    TaughtAnswers(Teachers(two), sounds, tmp_path).fill(clips, CPU, progress=False)
+    answers = len([path for path in tmp_path.iterdir() if path.is_dir()]) - len(two)
+    assert answers == len(set(sounds.pools))
+    with torch.no_grad():
+        two[0].system.category.bias.add_(1.0)
+    TaughtAnswers(Teachers(two), sounds, tmp_path).fill(clips[:1], CPU, progress=False)
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) - len(two) == answers + 1
+
+
+@pytest.fixture(scope="module")
+def teacher(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("teacher") / "run"
+    train(tones, folder, **SMALL | {"category_from": "head"})
+    return folder
+
+
+def test_a_student_is_a_model_like_any_other(teacher: Path, tones: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    unlabelled = write_tones(tmp_path / "more", clips=1)
+    result = train(
+        tones, tmp_path / "run", say=said.append,
+        **STUDENT | {"teachers": (str(teacher),), "unlabelled": (str(unlabelled),)},
+    )  # fmt: skip
+    assert said[2].replace("\n", " ") == (
+        "taught by 1 model; of 13 clips, 13 are taught by teachers that have heard them"
+    )
+    card = sonotype.load(result.model).card
+    assert (card.options.backbone, card.options.unfreeze_from) == ("compact", 1)
+    assert card.training["teaching"]["teachers"] == [str(teacher)]
+    assert set(result.scores) == set(json.loads((teacher / "scores.json").read_text()))
+    assert not (tmp_path / "run/training/maps").exists()
+
+
+def test_kept_or_fresh_sounds_a_student_goes_on_to_the_same_weights(
+    teacher: Path, tones: Path, tmp_path: Path
+) -> None:
+    for name, extra in (("kept", {}), ("fresh", {"variants": 0}), ("asked", {"cache": False})):
+        options = STUDENT | {"teachers": (str(teacher),), "keep": "last"} | extra
+        whole = train(tones, tmp_path / name, **options)
+        again = train(tones, tmp_path / f"{name}_again", **options)
+        one, other = (sonotype.load(result.model).system.state_dict() for result in (whole, again))
+        for key, tensor in one.items():
+            assert torch.equal(tensor, other[key]), (name, key)
+
+
+def test_teachers_matter(teacher: Path, tones: Path, tmp_path: Path) -> None:
+    options = STUDENT | {"keep": "last", "epochs": 2}
+    alone = train(tones, tmp_path / "alone", **options)
+    for name, extra in (("answers", {"feature_weight": 0.0}), ("hints", {"teacher_weight": 0.0})):
+        taught = train(tones, tmp_path / name, **options | extra | {"teachers": (str(teacher),)})
+        one, other = (
+            sonotype.load(result.model).system.embedding[0].weight for result in (alone, taught)
+        )
+        assert not torch.equal(one, other), name
+    nothing = {"teacher_weight": 0.0, "feature_weight": 0.0, "teachers": (str(teacher),)}
+    result = train(tones, tmp_path / "nothing", **options | nothing)
+    assert np.isfinite(result.scores["category"]["f1"]["value"])
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"unlabelled": ("x",)}, "unlabelled sounds can be learnt from teachers alone"),
+        ({"teachers": ("x",), "mixup": 0.2}, "with teachers, who hear sounds, use blend"),
+        ({"blend": 0.5}, "blend and mixup are two ways to mix clips; choose one"),
+        ({"blend": 0.5, "mixup": 0.0, "mix_same_class": True}, "mix_same_class of one; choose one"),
+        ({"protocol": "all"}, "protocol all leaves nothing to choose the epoch on; keep the last"),
+    ],
+)
+def test_contradictions(options: dict[str, Any], fault: str) -> None:
+    with pytest.raises(OptionsError, match=fault):
+        RunOptions.of(options)
