@@ -14,7 +14,10 @@ WIDTH = 80
 
 
 def info(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors")],
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="MODEL", help="A model.safetensors [default: the built-in model]"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The whole header as JSON")] = False,
 ) -> None:
     """Show what a model file says of itself.
@@ -28,8 +31,9 @@ def info(
 
     from sonotype.models.model_file import load_model
     from sonotype.models.summary import summarise
+    from sonotype.weights.builtin import builtin_path
 
-    system, card = load_model(model)
+    system, card = load_model(builtin_path() if model is None else model)
     if as_json:
         typer.echo(json.dumps(asdict(card), indent=1, ensure_ascii=False))
         return

@@ -13,6 +13,8 @@ from sonotype.config import Device
 from sonotype.errors import AudioError, OptionsError
 from sonotype.readout import CategoryFrom
 
+MODEL_SUFFIX = ".safetensors"
+
 
 class Form(StrEnum):
     """How predictions are written."""
@@ -23,9 +25,13 @@ class Form(StrEnum):
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors")],
-    sounds: Annotated[
-        list[Path], typer.Argument(metavar="SOUNDS", help="Sound files, or folders of them")
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOUNDS",
+            help="Sound files, or folders of them; before them a model.safetensors, else the "
+            "built-in model answers",
+        ),
     ],
     form: Annotated[Form, typer.Option("--format", help="Of the output")] = Form.table,
     top: Annotated[int, typer.Option("--top", min=1, help="Most probable labels shown")] = 3,
@@ -56,8 +62,11 @@ def predict(
     A file that cannot be read gets a row with its error, and the exit code is 3. Of a long
     recording only as much is heard as the model was trained on.
 
+    Without a model the built-in one answers, which knows the 50 sounds of ESC-50.
+
     Example: sonotype predict runs/first/model.safetensors field --format csv
     """
+    model, sounds = _parted(paths)
     from sonotype.cli.predictions import write
     from sonotype.device import device_of
     from sonotype.inference.ensemble import load_ensemble
@@ -88,6 +97,15 @@ def predict(
     if failed:
         typer.echo(f"{failed} of {_files_of(len(files))} could not be read", err=True)
         raise typer.Exit(AudioError.exit_code)
+
+
+def _parted(paths: list[Path]) -> tuple[Path | None, list[Path]]:
+    """The model, where the first path is one, and the sounds."""
+    if paths[0].suffix != MODEL_SUFFIX:
+        return None, paths
+    if not paths[1:]:
+        raise OptionsError(f"{paths[0]} is a model; name sounds, or folders of them, after it")
+    return paths[0], paths[1:]
 
 
 def _files(sounds: list[Path]) -> Iterator[Path]:

@@ -19,7 +19,7 @@ def by_clip(log_mel: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
     """
     if clips.device.type != "cpu" or len(clips) == 1:
         return log_mel(clips)
-    return torch.cat([log_mel(clip) for clip in clips.split(1)])
+    return torch.cat([log_mel(clips[index : index + 1]) for index in range(len(clips))])
 
 
 def power_of(spectrum: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from sonotype.models.model_file import ModelCard, load_model
 from sonotype.models.systems import System
 from sonotype.progress import track
 from sonotype.readout import CATEGORY_FROM, CategoryFrom, read_category
+from sonotype.weights.builtin import builtin_path
 
 BATCH = 16
 READERS = 2
@@ -192,7 +193,7 @@ class Classifier:
 
 
 def load(
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     device: str = "cpu",
     category_from: CategoryFrom | None = None,
@@ -201,7 +202,7 @@ def load(
     """The classifier in a model file.
 
     Args:
-        path: a ``model.safetensors`` that sonotype wrote.
+        path: a ``model.safetensors`` that sonotype wrote; ``None`` for the built-in model.
         device: ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` for the fastest that is there.
         category_from: read the category from its own ``"head"``, from the sum of its
             ``"events"``, or from ``"both"``; ``None`` as the file says.
@@ -211,9 +212,10 @@ def load(
     Raises:
         ModelFileError: the file is refused; says why.
         OptionsError: a device that is not there; says which are.
+        WeightsError: the built-in model is missing.
     """
     chosen = device_of(device)
-    system, card = load_model(path)
+    system, card = load_model(builtin_path() if path is None else path)
     return Classifier(system, card, device=chosen, category_from=category_from, shifts=shifts)
 
 

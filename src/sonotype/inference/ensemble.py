@@ -81,7 +81,7 @@ def mean(answers: Sequence[Prediction]) -> Prediction:
 
 
 def load_ensemble(
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Path | None],
     *,
     device: str = "cpu",
     category_from: CategoryFrom | None = None,

@@ -1,0 +1,109 @@
+"""Make the built-in model from nothing: ``python scripts/builtin.py ESC-50 --out runs/builtin``.
+
+Teachers and students of the study, then one more student that learns every clip, each from those
+teachers that have not heard it. It is calibrated on the answers of the study's students, each to
+the fold that it has not heard, packed in half precision, and put among the package's files.
+Killed, the same command goes on.
+"""
+# ruff: noqa: T201 - a script talks to whoever runs it
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import sonotype
+from sonotype.errors import SonotypeError
+from sonotype.evaluation.answers import Answers, concatenate, load_answers
+from sonotype.evaluation.calibration import calibration_error, fit_temperature, tempered
+from sonotype.evaluation.report import render
+from sonotype.evaluation.scores import score, scores_to_json
+from sonotype.models.calibrated import divide_logits
+from sonotype.models.model_file import load_model, save_model
+from sonotype.models.summary import summarise
+from sonotype.study.plan import Plan, read_plan
+from sonotype.study.run import run_study
+from sonotype.training.run_folder import ANSWERS, CONFIG, MODEL
+
+ROOT = Path(__file__).resolve().parent.parent
+STUDY, ROW = ROOT / "studies" / "builtin.toml", "taught"
+ASSET = ROOT / "src" / "sonotype" / "assets" / "builtin.safetensors"
+LARGEST = 3_000_000
+
+
+def main() -> int:
+    """Run all of it; the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="ESC-50, folds 1 to 4")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the trainings")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
+    arguments = parser.parse_args()
+    plan = read_plan(STUDY)
+    if not run_study(
+        plan, arguments.data, arguments.out, jobs=arguments.jobs, progress=True, say=print
+    ):
+        return 130
+    run = arguments.out / "everything"
+    if not train_on_everything(plan, arguments.data, arguments.out, run):
+        return 130
+    pack(plan, arguments.out, run / MODEL)
+    return 0
+
+
+def train_on_everything(plan: Plan, data: Path, study: Path, run: Path) -> bool:
+    """A student as the study's, which hears every clip; False after ctrl-C."""
+    if (run / CONFIG).exists():
+        return not sonotype.train(None, run, resume=True, progress=True, say=print).interrupted
+    options = {**plan.row(ROW).options, "protocol": "all"}
+    teachers = tuple(str(study / cell.folder) for cell in plan.teachers(ROW))
+    result = sonotype.train(data, run, progress=True, say=print, **options, teachers=teachers)
+    return not result.interrupted
+
+
+def pack(plan: Plan, study: Path, model: Path) -> None:
+    """Calibrate, put the study's scores beside, write the file, and say what it is."""
+    answers = concatenate(
+        [load_answers(study / cell.folder / ANSWERS) for cell in plan.row(ROW).cells()]
+    )
+    system, card = load_model(model)
+    category, event = (temperature_of(answers, level) for level in ("category", "event"))
+    divide_logits(system, category=category, event=event)
+    scores = score(answers, category_from=card.category_from)
+    training = {
+        **card.training,
+        "temperature": {"category": category, "event": event},
+        "scores_of": "the same recipe, each of folds 1 to 4 tested by a student that was trained, "
+        "like its teachers, without it",
+    }
+    card = dataclasses.replace(card, scores=scores_to_json(scores), training=training)
+    save_model(ASSET, system, card, half=True)
+    size = ASSET.stat().st_size
+    print(f"\n{render(scores)}\n\n{summarise(system)}\n\n{ASSET}: {size:,} bytes")
+    if size > LARGEST:
+        sys.exit(f"error: {size:,} bytes are more than {LARGEST:,}")
+
+
+def temperature_of(answers: Answers, level: str) -> float:
+    """The temperature of a head, and a line on what it does."""
+    probability = getattr(answers, f"{level}_probability")
+    true = getattr(answers, f"{level}_true")
+    temperature = fit_temperature(probability, true)
+    before, after = (
+        calibration_error(one, true)
+        for one in (np.asarray(probability), tempered(probability, temperature))
+    )
+    print(f"{level}: temperature {temperature:.3f}, calibration error {before:.3f} to {after:.3f}")
+    return temperature
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except SonotypeError as error:
+        sys.exit(f"error: {error}")
