@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 from soundsets import manifest_of
-from training_data import SMALL, write_tones
+from training_data import FOLDED as OPTIONS
+from training_data import write_table, write_tones
 
 from sonotype.errors import OptionsError, SonotypeError, StoppedError
 from sonotype.evaluation.answers import concatenate, load_answers
@@ -33,9 +34,6 @@ from sonotype.study.table import Result, collect, legend, publish, render
 from sonotype.training.run import TrainResult
 from sonotype.training.run_options import RunOptions
 
-# The last epoch is kept: fewer parts, and clips enough in each fold.
-OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")}
-OPTIONS |= {"epochs": 6, "learning_rate": 0.01, "keep": "last", "category_from": "head"}
 CELLS = [f"{row}/fold_{fold}_seed_0" for fold in (1, 2) for row in ("plain", "mean")]
 ROWS = """
 [rows.plain]
@@ -63,20 +61,6 @@ run_study(read_plan(plan), data, out, jobs=2, say=lambda line: print(line, flush
 def write_plan(path: Path, rows: str = ROWS, times: str = "folds = [1, 2]", **changed: Any) -> Path:
     options = "\n".join(f"{k} = {json.dumps(v)}" for k, v in (OPTIONS | changed).items())
     path.write_text(f'title = "Tiny"\n{times}\n[options]\n{options}\n{rows}')
-    return path
-
-
-def write_table(tones: Path, path: Path, clips: int = 4) -> Path:
-    """So many tones of each event, dealt into two folds."""
-    with path.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["path", "category", "event", "fold"])
-        for sound in sorted(tones.rglob("*.wav")):
-            number = int(sound.stem.rpartition("_")[2])
-            if number < clips:
-                writer.writerow(
-                    [sound, sound.parent.parent.name, sound.parent.name, number % 2 + 1]
-                )
     return path
 
 

@@ -66,5 +66,5 @@ def test_auto_is_mn04_or_what_comes_with_the_package(
 
 def test_a_package_without_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sonotype.weights.builtin.files", lambda _: tmp_path)
-    with pytest.raises(WeightsError, match=r"builtin.safetensors is missing: this copy of sonotype"):
+    with pytest.raises(WeightsError, match=r"builtin.safetensors is missing: this copy"):
         builtin_path()

@@ -1,0 +1,105 @@
+"""``sonotype distill`` from the command line, and the built-in model where none is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_models import flags, write_model
+from training_data import SMALL, write_tones
+
+import sonotype
+from sonotype.cli.main import run
+from sonotype.training.run import train
+
+STUDENT = {"backbone": "compact", "width": 0, "pooling": "mean", "recipe": "student"}
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("data") / "tones")
+
+
+@pytest.fixture(scope="module")
+def teacher(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("teacher") / "run"
+    train(tones, folder, **SMALL)
+    return folder
+
+
+def test_a_student_from_the_command_line(
+    teacher: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "small"
+    argv = ["distill", str(tones), "--out", str(out), "--teacher", str(teacher)]
+    assert run([*argv, *flags(**STUDENT)]) == 0
+    shown = capsys.readouterr().out
+    assert "cbir_2 with backbone compact: 13 clips to train on" in shown
+    assert "taught by 1 model; of 13 clips, 13 are taught by teachers that have" in shown
+    config = json.loads((out / "config.json").read_text())["options"]
+    assert (config["recipe"], config["teachers"]) == ("student", [str(teacher)])
+    assert sonotype.load(out / "model.safetensors").card.options.backbone == "compact"
+
+
+def test_the_usual_student(
+    teacher: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "small"
+    few = ["--seconds", "1", "--epochs", "1", "--least-steps", "0", "--variants", "2",
+           "--val-fraction", "0.25", "--test-fraction", "0.25"]  # fmt: skip
+    argv = ["distill", str(tones), "--out", str(out), "--teacher", str(teacher), *few]
+    assert run(argv) == 0
+    options = sonotype.load(out / "model.safetensors").card.options
+    assert (options.backbone, options.width, options.unfreeze_from) == ("compact", 0, 1)
+    assert run(["distill", "--resume", str(out)]) == 2
+    assert "is finished; its scores are in" in capsys.readouterr().err
+
+
+def test_every_clip_learnt_from(
+    teacher: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "all"
+    argv = ["distill", str(tones), "--out", str(out), "--teacher", str(teacher)]
+    more = {"protocol": "all", "keep": "last", "val_fraction": None, "test_fraction": None}
+    assert run([*argv, *flags(**STUDENT, **more)]) == 0
+    shown = capsys.readouterr().out
+    assert "24 clips to train on, 0 to validate, 0 to test" in shown
+    assert "every clip is learnt from; nothing is left to validate or to test" in shown
+    assert shown.splitlines()[-1] == f"model:  {out / 'model.safetensors'}"
+    card = sonotype.load(out / "model.safetensors").card
+    assert card.training["clips"] == {"train": 24, "val": 0, "test": 0}
+    assert card.scores == {}
+    assert not (out / "scores.json").exists()
+
+
+def test_nobody_to_learn_from(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["distill", str(tones), "--out", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err == (
+        "error: there is nobody to learn from; give --teacher MODEL\n"
+    )
+
+
+def test_without_a_model_the_built_in_one_answers(
+    tones: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = write_model(tmp_path / "model.safetensors")
+    monkeypatch.setattr("sonotype.inference.classifier.builtin_path", lambda: model)
+    monkeypatch.setattr("sonotype.weights.builtin.builtin_path", lambda: model)
+    sound = tones / "low" / "hum" / "hum_0.wav"
+    assert run(["predict", str(sound), "--format", "jsonl"]) == 0
+    ours = json.loads(capsys.readouterr().out)
+    assert run(["predict", str(model), str(sound), "--format", "jsonl"]) == 0
+    assert json.loads(capsys.readouterr().out) == ours
+    assert sonotype.load().predict(sound).event == ours["event"]
+    assert run(["info"]) == 0
+    assert capsys.readouterr().out.startswith("system         cbir_2, backbone none")
+    assert run(["predict", str(model)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {model} is a model; name sounds, or folders of them, after it\n"
+    )
