@@ -1,0 +1,136 @@
+"""What the built-in model's features are worth for sounds that it has never heard.
+
+``python scripts/transfer.py ESC-50 --out runs/transfer``
+
+A student like the built-in model learns 40 of ESC-50's 50 classes, from teachers that know no more
+than these. The ten classes that were left out are then learnt from a few clips each, with three
+first branches, all frozen but the last: the student's, mn04's, and one of random weights that is
+trained. Each clip is tested once at every size, and each seed draws other clips to learn from.
+Killed, the same command goes on.
+"""
+# ruff: noqa: T201 - a script talks to whoever runs it
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import sonotype
+from sonotype.data.source import open_source
+from sonotype.errors import SonotypeError
+from sonotype.evaluation.scores import Interval
+from sonotype.study.learning_curve import run_learning_curve
+from sonotype.training.run_folder import CONFIG, SCORES
+from sonotype.types import Clip
+
+LEFT_OUT_OF_EACH = 2
+"""Classes of each of the five groups."""
+SIZES = (4, 8)
+SEEDS = (0, 1, 2)
+TEACHERS = {"first": ((1, 2), (3, 4)), "second": ((3, 4), (1, 2))}
+"""Folds that each teacher learns from, and those that it has not heard and so teaches."""
+
+ENDS = ("low", "high")
+
+LAST: dict[str, Any] = {"keep": "last", "precision": "bf16-mixed"}
+SCRATCH: dict[str, Any] = {"backbone": "none", "width": 0.125, "learning_rate": 3e-3, "mixup": 0.0}
+
+
+def main() -> int:
+    """Run all of it, print the table; the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="ESC-50, folds 1 to 4")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the trainings")
+    arguments = parser.parse_args()
+    out: Path = arguments.out
+    clips = open_source(arguments.data).clips
+    left_out = choose(clips)
+    print(f"left out: {', '.join(sorted(left_out))}")
+    known = write_table(out / "known.csv", (clip for clip in clips if clip.event not in left_out))
+    new = write_table(out / "new.csv", (clip for clip in clips if clip.event in left_out))
+    teachers = [
+        train(known, out / "teachers" / name, backbone="mn04", train_folds=ours, test_folds=theirs,
+              keep="last")
+        for name, (ours, theirs) in TEACHERS.items()
+    ]  # fmt: skip
+    student = train(
+        known, out / "student", recipe="student", protocol="all", teachers=tuple(teachers), **LAST
+    )
+    branches = {
+        "none": SCRATCH,
+        "built-in": {"backbone": str(Path(student) / "model.safetensors")},
+        "mn04": {"backbone": "mn04"},
+    }
+    for name, options in branches.items():
+        curves = [curve(new, out / name / f"seed_{seed}", seed, options) for seed in SEEDS]
+        for size in curves[0]:
+            values = [one[size].value for one in curves]
+            low, high = (np.mean([getattr(one[size], end) for one in curves]) for end in ENDS)
+            print(
+                f"{name:<10}{size:>5g} clips  accuracy {np.mean(values):.3f}  "
+                f"95 % {low:.3f} {high:.3f}  draws {min(values):.3f} to {max(values):.3f}"
+            )
+    return 0
+
+
+def choose(clips: Iterable[Clip]) -> set[str]:
+    """Two classes of each group, at random, always the same."""
+    events: dict[str, set[str]] = {}
+    for clip in clips:
+        if clip.event:
+            events.setdefault(clip.category, set()).add(clip.event)
+    rng = np.random.default_rng(0)
+    return {
+        str(event)
+        for _, names in sorted(events.items())
+        for event in rng.choice(sorted(names), LEFT_OUT_OF_EACH, replace=False)
+    }
+
+
+def write_table(path: Path, clips: Iterable[Clip]) -> Path:
+    """The clips as a table that sonotype reads, with their recordings and folds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["path", "category", "event", "group", "fold"])
+        for clip in clips:
+            row = [clip.path.resolve(), clip.category, clip.event, clip.group, clip.fold]
+            writer.writerow(row)
+    return path
+
+
+def train(data: Path, run: Path, **options: Any) -> str:
+    """Train, go on with it, or find it finished; its folder."""
+    if (run / SCORES).exists() or (run / "training" / "done.json").exists():
+        return str(run)
+    print(f"training {run}")
+    if (run / CONFIG).exists():
+        sonotype.train(None, run, resume=True, progress=True, say=print)
+    else:
+        sonotype.train(data, run, progress=True, say=print, **options)
+    return str(run)
+
+
+def curve(data: Path, out: Path, seed: int, options: dict[str, Any]) -> dict[float, Interval]:
+    """Accuracy with its interval by the number of clips of each class."""
+    result = run_learning_curve(
+        data, out, sizes=SIZES, progress=True, seed=seed, precision="bf16-mixed", **options
+    )
+    return {point.clips_per_class: point.accuracy for point in result.curve.points}
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except SonotypeError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
