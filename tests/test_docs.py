@@ -148,7 +148,7 @@ def test_verbs_and_flags_in_the_text_exist(page: Path) -> None:
         ("sonotype data check recordings --decoded", "No such option"),
         ("sonotype train recordings --system cbir_5", "cbir_5"),
         ("sonotype train recordings --epochs many", "valid integer"),
-        ("sonotype predict model.safetensors", "Missing"),
+        ("sonotype predict", "Missing"),
     ],
 )
 def test_a_wrong_command_would_be_noticed(line: str, complaint: str) -> None:

@@ -211,7 +211,6 @@ def test_the_help_names_commands_and_exit_codes(
         (["train", "d", "--out", "r", "--epochs", "many"], "--epochs"),
         (["train", "d", "--out", "r", "--system", "cbir_9"], "--system"),
         (["predict"], "Missing argument"),
-        (["predict", "m"], "Missing argument"),
         (["predict", "m", "a.wav", "--top", "0"], "--top"),
         (["evaluate", "m", "d", "more"], "unexpected extra argument"),
         (["crossval", "d"], "Missing option '--out'"),
