@@ -217,3 +217,16 @@ def test_resuming_on_changed_data_is_refused(tmp_path: Path) -> None:
 def test_options_survive_the_run_folder(uninterrupted: Path) -> None:
     config = json.loads((uninterrupted / "config.json").read_text())
     assert RunOptions.of(config["options"]) == RunOptions.of(OPTIONS)
+
+
+def test_data_named_from_where_one_stands(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tones.parent)
+    run = tmp_path / "run"
+    sonotype.train(tones.name, run, **OPTIONS | {"epochs": 2})
+    scores = (run / "scores.json").read_text()
+    (run / "scores.json").unlink()  # as after a kill at the very end
+    monkeypatch.chdir(tmp_path)
+    sonotype.train(None, run, resume=True)
+    assert (run / "scores.json").read_text() == scores

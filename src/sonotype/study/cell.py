@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import time
 from collections.abc import Iterator
@@ -17,12 +15,19 @@ from sonotype.errors import OptionsError, SonotypeError, StoppedError
 from sonotype.evaluation.files import write_text
 from sonotype.training.callbacks import Say
 from sonotype.training.run import run_split
-from sonotype.training.run_folder import CONFIG, SCORES, SPLIT, split_table
+from sonotype.training.run_folder import (
+    CONFIG,
+    SCORES,
+    SPLIT,
+    dealt,
+    read_split,
+    rows_of,
+    split_table,
+)
 from sonotype.training.run_options import RunOptions
 
 LOG, TIME, MAPS = "log.txt", "time.json", "maps"
 STOPPED = "interrupted"
-LABELS = ("part", "category", "event", "group")
 
 
 def run_cell(
@@ -85,14 +90,14 @@ def refuse_other(
     if not path.exists():
         return
     found = json.loads(path.read_text(encoding="utf-8"))
-    before, now = _comparable(RunOptions.of(found["options"])), _comparable(options)
-    names = sorted(name for name in now if before[name] != now[name])
+    before, after = _comparable(RunOptions.of(found["options"])), _comparable(options)
+    names = sorted(name for name in after if before[name] != after[name])
     if found["fingerprint"] != fingerprint:
         names.append("data")
     if not names and (folder / SPLIT).exists():
         # The same sounds under other folds or groups are dealt otherwise.
-        noted = (folder / SPLIT).read_bytes().decode("utf-8", "surrogateescape")
-        if _dealt(noted) != _dealt(split_table(manifest, parts)):
+        now = rows_of(split_table(manifest, parts))
+        if dealt(read_split(folder / SPLIT)) != dealt(now):
             names.append("folds or groups of the data")
     if names:
         raise OptionsError(
@@ -105,15 +110,6 @@ def _comparable(options: RunOptions) -> dict[str, Any]:
     """Options by name; of teachers, which cell of the study they are, wherever that lies."""
     values = options.flat()
     return values | {"teachers": [Path(one).parts[-2:] for one in values["teachers"]]}
-
-
-def _dealt(table: str) -> list[tuple[str, ...]]:
-    """Part, file name and labels of each clip, wherever the data lie."""
-    rows = csv.DictReader(io.StringIO(table))
-    return sorted(
-        (Path(row.get("path") or "").name, *(row.get(name) or "" for name in LABELS))
-        for row in rows
-    )
 
 
 def figures_of(folder: Path) -> str:

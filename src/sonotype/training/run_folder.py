@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from sonotype import __version__
 from sonotype.config import NETWORKS
 from sonotype.data.manifest import Manifest
+from sonotype.data.rows import tidy
 from sonotype.data.splits import Split
 from sonotype.data.waveforms import Transform
 from sonotype.errors import OptionsError, SonotypeError
@@ -26,6 +28,7 @@ from sonotype.training.run_options import RunOptions
 
 CONFIG, SPLIT, MODEL, SCORES = "config.json", "split.csv", "model.safetensors", "scores.json"
 ANSWERS, HISTORY = "answers.npz", "training.csv"
+LABELS = ("category", "event", "group")
 
 
 def refuse_occupied(folder: Path) -> None:
@@ -101,13 +104,42 @@ def settle_split(path: Path, manifest: Manifest, parts: Split) -> None:
     then test on clips that were trained on.
     """
     text = split_table(manifest, parts)
-    if path.exists() and path.read_bytes().decode("utf-8", "surrogateescape") != text:
+    if path.exists() and dealt(read_split(path)) != dealt(rows_of(text)):
         raise OptionsError(
             f"the clips would be parted otherwise than in {path}: names, groups or folds of the "
             "data have changed; train a new run"
         )
     with replacing(path) as part:
         part.write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def read_split(path: Path) -> list[dict[str, str]]:
+    """The rows of a run's ``split.csv``.
+
+    Raises:
+        OptionsError: it is not one.
+    """
+    rows = rows_of(path.read_bytes().decode("utf-8", "surrogateescape"))
+    if any({"part", "path", *LABELS} - row.keys() for row in rows):
+        raise OptionsError(f"{path} is no split of a run: it lacks columns that every split has")
+    return rows
+
+
+def rows_of(table: str) -> list[dict[str, str]]:
+    """The rows of a table as :func:`split_table` writes it."""
+    return list(csv.DictReader(io.StringIO(table, newline="")))
+
+
+def dealt(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]]:
+    """Part, file name, labels and recording of each clip, wherever the data lie."""
+    return sorted(
+        (row["part"], file_name(row["path"]), *(row[name] for name in LABELS)) for row in rows
+    )
+
+
+def file_name(path: str) -> str:
+    """The last part of a path of this system or another, in the composed form of Unicode."""
+    return tidy(re.split(r"[/\\]", path)[-1])
 
 
 def split_table(manifest: Manifest, parts: Split) -> str:
