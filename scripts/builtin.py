@@ -33,6 +33,10 @@ ROOT = Path(__file__).resolve().parent.parent
 STUDY, ROW = ROOT / "studies" / "builtin.toml", "taught"
 ASSET = ROOT / "src" / "sonotype" / "assets" / "builtin.safetensors"
 LARGEST = 3_000_000
+SCORES_OF = (
+    "of the recipe: each of folds 1 to 4 was answered by a student that was trained, like its "
+    "teachers, without it; the model itself has learnt from all four"
+)
 
 
 def main() -> int:
@@ -74,13 +78,9 @@ def pack(plan: Plan, study: Path, model: Path) -> None:
     system, card = load_model(model)
     category, event = (temperature_of(answers, level) for level in ("category", "event"))
     divide_logits(system, category=category, event=event)
-    scores = score(answers, category_from=card.category_from)
-    training = {
-        **card.training,
-        "temperature": {"category": category, "event": event},
-        "scores_of": "the same recipe, each of folds 1 to 4 tested by a student that was trained, "
-        "like its teachers, without it",
-    }
+    scores = score(answers, category_from=card.category_from, notes=(SCORES_OF,))
+    temperature = {"category": category, "event": event}
+    training = {**card.training, "temperature": temperature}
     card = dataclasses.replace(card, scores=scores_to_json(scores), training=training)
     save_model(ASSET, system, card, half=True)
     size = ASSET.stat().st_size

@@ -26,7 +26,7 @@ from sonotype.data.source import open_source
 from sonotype.errors import SonotypeError
 from sonotype.evaluation.scores import Interval
 from sonotype.study.learning_curve import run_learning_curve
-from sonotype.training.run_folder import CONFIG, SCORES
+from sonotype.training.run_folder import CONFIG, MODEL, SCORES
 from sonotype.types import Clip
 
 LEFT_OUT_OF_EACH = 2
@@ -109,13 +109,16 @@ def write_table(path: Path, clips: Iterable[Clip]) -> Path:
 
 def train(data: Path, run: Path, **options: Any) -> str:
     """Train, go on with it, or find it finished; its folder."""
-    if (run / SCORES).exists() or (run / "training" / "done.json").exists():
+    unscored = options.get("protocol") == "all" and (run / MODEL).exists()
+    if (run / SCORES).exists() or (unscored and (run / "training" / "done.json").exists()):
         return str(run)
     print(f"training {run}")
     if (run / CONFIG).exists():
-        sonotype.train(None, run, resume=True, progress=True, say=print)
+        result = sonotype.train(None, run, resume=True, progress=True, say=print)
     else:
-        sonotype.train(data, run, progress=True, say=print, **options)
+        result = sonotype.train(data, run, progress=True, say=print, **options)
+    if result.interrupted:
+        raise KeyboardInterrupt
     return str(run)
 
 

@@ -105,6 +105,10 @@ def test_sounds_without_labels(tmp_path: Path) -> None:
     found = unlabelled_clips([tones / "high", tones / "low"])
     assert [clip.path for clip in found] == sorted(tones.rglob("*.wav"))
     assert {(clip.category, clip.event, clip.fold) for clip in found} == {("", None, None)}
+    again = unlabelled_clips([tones], labelled=found[:3])
+    assert [clip.path for clip in again] == sorted(clip.path for clip in found[3:])
+    with pytest.raises(OptionsError, match="all its sounds are among the labelled clips"):
+        unlabelled_clips([tones], labelled=found)
     some = Waveforms(found, FORM, ALWAYS)
     assert all(some.blend_of(index, 1).partner != index for index in range(len(found)))
 

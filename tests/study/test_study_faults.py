@@ -92,8 +92,14 @@ def with_folds(tones: Path, table: Path, fold: Callable[[int], int]) -> Path:
     [
         ('of = ["a"]\ncategory_from = "head"', "of ['a'] is no row above that trains"),
         ('ensemble = [["a"]]', "ensemble [['a']]: a list of rows above that train is wanted"),
-        ('of = "a"\ncategory_from = "head"\nfolds = [2]', "folds, seeds and teachers are those of the rows"),
-        ('ensemble = ["a"]\nseeds = [7]', "folds, seeds and teachers are those of the rows that it reads"),
+        (
+            'of = "a"\ncategory_from = "head"\nfolds = [2]',
+            "folds, seeds and teachers are",
+        ),
+        (
+            'ensemble = ["a"]\nseeds = [7]',
+            "folds, seeds and teachers are",
+        ),
         ('choose_on = "test"', "cross-validation makes its parts itself; leave out choose_on"),
         ("test_folds = [2]", "cross-validation makes its parts itself; leave out test_folds"),
     ],

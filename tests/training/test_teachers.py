@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from small_models import LABELS, write_model
-from training_data import RATE, SMALL, write_tones
+from training_data import RATE, SMALL, tone, write_tones
 
 import sonotype
 from sonotype.audio.clip import ClipFormat
@@ -20,7 +21,13 @@ from sonotype.data.waveforms import Augmentation, Waveforms
 from sonotype.errors import OptionsError
 from sonotype.training.run import train
 from sonotype.training.run_options import RunOptions
-from sonotype.training.teachers import TaughtAnswers, Teacher, Teachers, load_teacher
+from sonotype.training.teachers import (
+    TaughtAnswers,
+    Teacher,
+    Teachers,
+    heard_by_backbone,
+    load_teacher,
+)
 from sonotype.types import Clip, Labels
 
 CPU = torch.device("cpu")
@@ -172,7 +179,8 @@ def teacher(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_student_is_a_model_like_any_other(teacher: Path, tones: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    unlabelled = write_tones(tmp_path / "more", clips=1)
+    unlabelled = write_tones(tmp_path / "more", clips=1)  # the same sounds: they are left out
+    soundfile.write(unlabelled / "new.wav", tone(900.0, 77), RATE)
     result = train(
         tones, tmp_path / "run", say=said.append,
         **STUDENT | {"teachers": (str(teacher),), "unlabelled": (str(unlabelled),)},
@@ -226,3 +234,62 @@ def test_teachers_matter(teacher: Path, tones: Path, tmp_path: Path) -> None:
 def test_contradictions(options: dict[str, Any], fault: str) -> None:
     with pytest.raises(OptionsError, match=fault):
         RunOptions.of(options)
+
+
+def test_a_first_branch_that_knows_the_test_part_is_told_of(
+    two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
+) -> None:
+    path = str(tmp_path / "teacher_2" / "model.safetensors")
+    assert heard_by_backbone("mn04", "tones", clips) == ""
+    assert heard_by_backbone(path, "tones", clips[1:2]) == ""
+    assert heard_by_backbone(path, "tones", clips[:2]) == (
+        f"branch 1 comes from {path}, which was trained on clips of this very test part, or may "
+        "have been: the score is too high"
+    )
+    assert heard_by_backbone(path, "tones", ()) == ""
+    alone = str(write_model(tmp_path / "a.safetensors", card={"training": {"data": "tones"}}))
+    assert heard_by_backbone(alone, "tones", clips) != ""
+    assert heard_by_backbone(alone, "other", clips) == ""
+
+
+def test_a_teacher_whose_test_part_chose_its_epoch_has_heard_it(
+    clips: tuple[Clip, ...], tmp_path: Path
+) -> None:
+    folder = write_teacher(tmp_path / "run", clips, {1}, 2)
+    assert not load_teacher(folder, LABELS).knows(clips[0])
+    card = {"training": {"split": {"choose_on": "test"}}}
+    write_model(folder / "model.safetensors", card=card)
+    assert load_teacher(folder, LABELS).knows(clips[0])
+
+
+def test_a_student_hears_what_its_teachers_hear(two: list[Teacher]) -> None:
+    teachers = Teachers(two)
+    teachers.require(ClipFormat(2 * RATE, seconds=1.0))
+    with pytest.raises(OptionsError, match=r"hear clips with seconds 1.0, cut front; a student"):
+        teachers.require(ClipFormat(RATE, seconds=2.0, cut="centre"))
+
+
+def test_a_split_that_is_none(clips: tuple[Clip, ...], tmp_path: Path) -> None:
+    folder = write_teacher(tmp_path / "run", clips, {1}, 2)
+    (folder / "split.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(OptionsError, match="is no split of a run: it lacks columns"):
+        load_teacher(folder, LABELS)
+
+
+def test_filled_caches_draw_nothing_from_what_a_student_starts_with(
+    teacher: Path, tones: Path, tmp_path: Path
+) -> None:
+    options = STUDENT | {"teachers": (str(teacher),), "keep": "last", "epochs": 2}
+    train(tones, tmp_path / "whole", **options)
+    killed = tmp_path / "killed"
+    train(tones, killed, **options)
+    for name in ("last.ckpt", "done.json"):  # as killed in the first epoch, the maps kept
+        (killed / "training" / name).unlink()
+    (killed / "scores.json").unlink()
+    train(None, killed, resume=True)
+    one, other = (
+        sonotype.load(tmp_path / name / "model.safetensors").system.state_dict()
+        for name in ("whole", "killed")
+    )
+    for key, tensor in one.items():
+        assert torch.equal(tensor, other[key]), key

@@ -164,6 +164,10 @@ class Waveforms(Dataset[Samples]):
                 [index, str(self.clips[index].path), self.clips[index].path.stat().st_mtime_ns]
                 for index in chosen
             ],
+            # Who is mixed with whom follows from the classes of all of them.
+            [[clip.category, clip.event] for clip in self.clips]
+            if how.blend or how.mixing is not None
+            else [],
             [repr(self.form), how.shift, how.gain, how.variants, repr(how.transform)],
             [repr(how.mixing), seed, how.blend],
             [self._members[pool] for pool in dict.fromkeys(self.pools[i] for i in chosen)],

@@ -234,11 +234,14 @@ def _row(name: str, own: Any, values: Mapping[str, Any], above: Mapping[str, Row
     options = {**values.get("options", {}), **given}
     if "seed" in options:
         raise OptionsError("seed is told by seeds, for the whole study or for a row")
-    run = RunOptions.of(options)
+    teachers = _teachers(own.get("teachers", []), above)
+    run = RunOptions.of({**options, "teachers": teachers})
+    if run.split.protocol == "all":
+        raise OptionsError("protocol all tests nothing, and a study compares tests")
     if chosen["folds"]:
         refuse_parts(options)
     return Row(
-        teachers=_teachers(own.get("teachers", []), above),
+        teachers=teachers,
         name=name,
         options=options,
         folds=tuple(chosen["folds"]),

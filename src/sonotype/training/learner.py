@@ -68,6 +68,7 @@ class Learner(pl.LightningModule):
         self.teaching = teaching or TeachingOptions()
         self.hints = None
         if taught is not None and self.teaching.feature_weight:
+            torch.manual_seed(options.seed)  # whatever was drawn before, or not, in filling caches
             self.hints = FeatureHints(len(taught.teachers.teachers))
         self.options = options
         self.steps = steps

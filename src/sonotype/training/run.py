@@ -53,7 +53,7 @@ from sonotype.training.run_folder import (
     write_history,
 )
 from sonotype.training.run_options import RunOptions
-from sonotype.training.teachers import Teachers, load_teacher
+from sonotype.training.teachers import Teachers, heard_by_backbone, load_teacher
 from sonotype.types import Labels
 from sonotype.weights.backbone import available, is_model_file, load_pretrained
 
@@ -221,12 +221,16 @@ def run_split(
     form = clip_format(named, system)
     train_clips = manifest.take(list(parts.train)).clips
     test_clips = manifest.take(list(parts.test)).clips
+    if heard := heard_by_backbone(options.system.backbone, manifest.name, test_clips):
+        parts = dataclasses.replace(parts, note="; ".join(filter(None, (parts.note, heard))))
     teachers = None
     if options.teaching.teachers:
         teachers = Teachers(
             [load_teacher(path, labels) for path in options.teaching.teachers], test_clips
         )
+        teachers.require(form)
         licences |= teachers.licences
+    unlabelled = unlabelled_clips(options.teaching.unlabelled, manifest.clips)
     write_config(folder, data, options, fingerprint, transform)
     settle_split(folder / SPLIT, manifest, parts)
     say(
@@ -237,7 +241,7 @@ def run_split(
         say(textwrap.fill(parts.note, 80))
     if teachers is not None:
         say(textwrap.fill(teachers.note(train_clips), 80))
-        train_clips += unlabelled_clips(options.teaching.unlabelled)
+        train_clips += unlabelled
     if advice := freezing_advice(options.system, len(parts.train), labels):
         say(textwrap.fill(advice, 80))
     total = summarise(system, options.system.seconds).total

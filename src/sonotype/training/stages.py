@@ -88,7 +88,9 @@ class StageCache:
     def _compute(self, folder: Path, system: System, device: torch.device, progress: bool) -> None:
         total = len(self.waveforms) * self.variants
         rows = [divmod(row, self.variants) for row in range(total)]
-        loader = DataLoader(Versions(self.waveforms, rows), batch_size=BATCH)
+        loader = DataLoader(
+            Versions(self.waveforms, rows), batch_size=BATCH, generator=torch.Generator()
+        )
         batches = -(-total // BATCH)
         maps: dict[str, np.memmap] = {}
         first = 0

@@ -11,13 +11,12 @@ Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network" (2015); Be
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,21 +32,25 @@ from sonotype.data.rows import counted
 from sonotype.data.waveforms import Key, Waveforms
 from sonotype.errors import OptionsError
 from sonotype.evaluation.files import write_text
+from sonotype.models.backbone import BUILTIN
 from sonotype.models.build import clip_format
-from sonotype.models.model_file import load_model
+from sonotype.models.model_file import load_model, read_card
 from sonotype.models.systems import System
 from sonotype.progress import track
-from sonotype.training.run_folder import MODEL, SPLIT
+from sonotype.training.run_folder import MODEL, SPLIT, file_name, read_split
 from sonotype.training.stages import Versions, frozen_identity
 from sonotype.types import Clip, Labels
+from sonotype.weights.backbone import is_model_file
+from sonotype.weights.builtin import builtin_path
 
 BATCH = 16
 ANSWERS = ("category", "event", "embedding")
 HEARD = ("train", "val")
-"""Parts of a teacher's own split that it has heard: what chose its epoch counts as well."""
+"""Parts of a teacher's own split that it has heard: what chose its epoch counts as well. Where its
+test part chose, that does."""
 
-Sound = tuple[str, str, str]
-"""What a clip is known by in another run's split: file name, category, event."""
+Sound = tuple[str, str]
+"""What a clip is known by in another run's split: file name and category."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Teacher:
 
 def sound_of(clip: Clip) -> Sound:
     """What names a clip wherever its folder lies."""
-    return clip.path.name, clip.category, clip.event or ""
+    return file_name(str(clip.path)), clip.category
 
 
 def load_teacher(path: str | Path, labels: Labels) -> Teacher:
@@ -100,17 +103,43 @@ def load_teacher(path: str | Path, labels: Labels) -> Teacher:
             "classes"
         )
     split = file.parent / SPLIT
-    heard = _heard(split) if split.is_file() else None
+    chose = card.training.get("split", {}).get("choose_on") == "test"
+    heard = heard_in(split, (*HEARD, "test") if chose else HEARD) if split.is_file() else None
     form = clip_format(card.options, system)
     return Teacher(str(file), system, card.labels, form, heard, card.licences)
 
 
-def _heard(split: Path) -> frozenset[Sound]:
-    text = split.read_bytes().decode("utf-8", "surrogateescape")
+def heard_in(split: Path, parts: Collection[str] = HEARD) -> frozenset[Sound]:
+    """The clips in some parts of a run's split."""
     return frozenset(
-        (Path(row["path"]).name, row["category"], row["event"])
-        for row in csv.DictReader(text.splitlines())
-        if row["part"] in HEARD
+        (file_name(row["path"]), row["category"])
+        for row in read_split(split)
+        if row["part"] in parts
+    )
+
+
+def heard_by_backbone(backbone: str, source: str, test: Sequence[Clip]) -> str:
+    """What has to be said of a score where branch 1 comes from a model that knows the test part.
+
+    Args:
+        backbone: as the options name it.
+        source: name of the data.
+        test: the clips that are scored.
+    """
+    if backbone != BUILTIN and not is_model_file(backbone):
+        return ""
+    file = builtin_path() if backbone == BUILTIN else Path(backbone)
+    split = file.parent / SPLIT
+    if split.is_file():
+        known = heard_in(split)
+        heard = any(sound_of(clip) in known for clip in test)
+    else:
+        heard = read_card(file).training.get("data") == source
+    if not heard or not test:
+        return ""
+    return (
+        f"branch 1 comes from {BUILTIN if backbone == BUILTIN else file}, which was trained on "
+        "clips of this very test part, or may have been: the score is too high"
     )
 
 
@@ -187,6 +216,18 @@ class Teachers:
             f"{counted(len(clips), 'clip')}, {known} are taught by teachers that have heard them"
         )
 
+    def require(self, form: ClipFormat) -> None:
+        """Raise an ``OptionsError`` where a student would hear other parts of a recording."""
+        theirs = replace(self.form, sample_rate=form.sample_rate)
+        names = [one.name for one in fields(form)]
+        unlike = [name for name in names if getattr(theirs, name) != getattr(form, name)]
+        if unlike:
+            wanted = ", ".join(f"{name} {getattr(theirs, name)}" for name in unlike)
+            raise OptionsError(
+                f"the teachers hear clips with {wanted}; a student has to hear the same, so give "
+                "it the same options"
+            )
+
     @torch.inference_mode()
     def answer(self, waveform: Tensor) -> dict[str, Tensor]:
         """What every teacher answers; teachers with the same frozen part compute it once.
@@ -197,15 +238,23 @@ class Teachers:
         """
         answers: dict[str, list[Tensor]] = {name: [] for name in ANSWERS}
         stages: dict[str, Any] = {}
-        for teacher, key in zip(self.teachers, self._frozen_parts, strict=True):
-            if key not in stages:
-                stages[key] = teacher.system.frozen_part(waveform)
-            output = teacher.system.trained_part(stages[key])
-            for name in ANSWERS:
-                value = getattr(output, name)
-                if value is not None:
-                    answers[name].append(value.float())
-        return {name: torch.stack(values, 1) for name, values in answers.items() if values}
+        # In full precision, whatever the student's step does: the same as what is kept.
+        with torch.autocast(waveform.device.type, enabled=False):
+            for teacher, key in zip(self.teachers, self._frozen_parts, strict=True):
+                if key not in stages:
+                    stages[key] = teacher.system.frozen_part(waveform)
+                output = teacher.system.trained_part(stages[key])
+                for name in ANSWERS:
+                    value = getattr(output, name)
+                    if value is not None:
+                        answers[name].append(value)
+        shapes = {name: {one.shape for one in values} for name, values in answers.items()}
+        # Teachers of a student without events may have other events than each other.
+        return {
+            name: torch.stack(values, 1)
+            for name, values in answers.items()
+            if len(shapes[name]) == 1 and len(values) == len(self.teachers)
+        }
 
     @cached_property
     def _frozen_parts(self) -> list[str]:
@@ -245,6 +294,10 @@ class TaughtAnswers:
         self.variants = max(waveforms.augmentation.variants, 1)
         self.weights = torch.tensor([teachers.weights_of(clip) for clip in waveforms.clips])
         self._answers: dict[str, Tensor] = {}
+
+    def __deepcopy__(self, _: Any) -> TaughtAnswers:
+        """The same: a moving average of a student has no teachers of its own."""
+        return self
 
     def fill(self, clips: Sequence[Clip], device: torch.device, *, progress: bool) -> None:
         """Ask about every version of the clips in the pools that these clips are of.
@@ -330,7 +383,9 @@ class TaughtAnswers:
         progress: bool,
     ) -> None:
         rows = [(index, version) for index in members for version in range(self.variants)]
-        loader = DataLoader(Versions(self.waveforms, rows), batch_size=BATCH)
+        loader = DataLoader(
+            Versions(self.waveforms, rows), batch_size=BATCH, generator=torch.Generator()
+        )
         parts: dict[str, list[np.ndarray]] = {}
         for batch in track(loader, title, -(-len(rows) // BATCH), show=progress):
             for name, value in self.teachers.answer(batch.to(device)).items():
