@@ -101,10 +101,10 @@ class TrainOptions:
     label_smoothing: float | None = option(None, "Share of the target given to all", low=0, high=1)
     mixup: float | None = option(None, "Alpha of mixup between clips; 0 for none", low=0)
     time_mask: float | None = option(
-        None, "Largest share of time masked in the log-mel of what is trained", low=0, high=1
+        None, "Largest share of time masked in the log-mel of what starts untrained", low=0, high=1
     )
     frequency_mask: float | None = option(
-        None, "Largest share of bands masked in the log-mel of what is trained", low=0, high=1
+        None, "Largest share of bands masked in the log-mel of what starts untrained", low=0, high=1
     )
     shift: float | None = option(None, "Largest circular shift in seconds", low=0)
     gain: float | None = option(None, "Largest change of level in dB", low=0)

@@ -191,3 +191,26 @@ def test_only_what_learns_is_in_the_optimiser() -> None:
     last = {id(p) for p in system.branch_1.blocks[3].parameters()}
     assert not held & frozen
     assert last <= held
+
+
+@pytest.mark.parametrize("from_scratch", [False, True])
+def test_masks_are_for_what_starts_from_random_weights(from_scratch: bool) -> None:
+    system = cbir_2(categories=2, events=3, backbone="none", width=0.01)
+    options = resolve(TrainOptions(time_mask=0.5, frequency_mask=0.5, mixup=0.0), "cbir_2")
+    one = Learner(
+        system, options, LABELS,
+        category_weight=None, event_weight=None, steps=5, from_scratch=from_scratch,
+    )  # fmt: skip
+    seen: dict[str, torch.Tensor] = {}
+
+    def trained_part(stage: dict[str, torch.Tensor]) -> Output:
+        seen.update(stage)
+        return Output(torch.zeros(4, 2, requires_grad=True), None, torch.zeros(4, 128), ())
+
+    one.system.trained_part = trained_part  # type: ignore[method-assign]
+    one.log = lambda *_, **__: None  # type: ignore[method-assign]
+    stage = {name: torch.randn(4, 1, 96, 64) for name in ("branch_1.0", "branch_2.0")}
+    one.training_step({"stage": stage, "category": torch.tensor([0, 1, 1, 0]),
+                       "event": torch.tensor([0, 1, 2, 0])}, 0)  # fmt: skip
+    assert not torch.equal(seen["branch_2.0"], stage["branch_2.0"])
+    assert torch.equal(seen["branch_1.0"], stage["branch_1.0"]) != from_scratch

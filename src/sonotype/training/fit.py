@@ -113,6 +113,7 @@ def fit(
     *,
     transform: Transform | None = None,
     maps: SharedMaps | None = None,
+    from_scratch: bool = False,
     teachers: Teachers | None = None,
     teaching: TeachingOptions | None = None,
     progress: bool = False,
@@ -134,6 +135,7 @@ def fit(
         transform: one more augmentation of training waveforms.
         maps: keeps maps for other trainings; ``None`` keeps them in ``folder`` until this one is
             done.
+        from_scratch: whether branch 1 starts from random weights; its log-mel is masked then.
         teachers: whose answers are learnt beside the labels, if any.
         teaching: how much of them.
         progress: draw bars.
@@ -185,6 +187,7 @@ def fit(
         category_weight=_weights(options, category, len(labels.categories)),
         event_weight=_weights(options, event, len(labels.events)),
         steps=len(loaders[0]),
+        from_scratch=from_scratch,
         taught=taught,
         teaching=teaching,
     )

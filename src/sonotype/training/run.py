@@ -259,6 +259,7 @@ def run_split(
         options.train,
         transform=transform,
         maps=None if maps is None else SharedMaps(maps, manifest.clips),
+        from_scratch=named.backbone in (NO_BACKBONE, COMPACT),
         teachers=teachers,
         teaching=options.teaching,
         progress=progress,
