@@ -54,8 +54,9 @@ def blocks(page: Path, *languages: str) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """Whole commands of the code blocks, without their comments."""
-    lines = [line for code in blocks(page, "", "sh", "console") for line in code.splitlines()]
+    """Whole commands of the code blocks, without their comments; a backslash joins two lines."""
+    codes = [code.replace("\\\n", " ") for code in blocks(page, "", "sh", "console")]
+    lines = [line for code in codes for line in code.splitlines()]
     return [match[1] for line in lines if (match := COMMAND.match(line.strip()))]
 
 
@@ -160,7 +161,7 @@ def test_commands_are_found() -> None:
     found = commands(ROOT / "README.md")
     assert "sonotype train recordings --out runs/first" in found
     assert {verb_of(line.split()[1:])[0].name for line in found} == {
-        *("check", "train", "crossval", "learning-curve", "evaluate", "predict", "info"),
+        *("check", "train", "crossval", "distill", "learning-curve", "evaluate", "predict", "info"),
         *("list", "get", "path"),
     }
 

@@ -25,8 +25,8 @@ LAST_RATE = 0.01
 
 MASKED = ("branch_2.0",)
 SCRATCH_MASKED = ("branch_1.0", *MASKED)
-"""Log-mels that are masked: those of what starts from random weights. A pretrained branch whose every
-block is trained lost seven points of event accuracy to masks in six epochs."""
+"""Log-mels that are masked: those of what starts from random weights. A pretrained branch whose
+every block is trained lost seven points of event accuracy to masks in six epochs."""
 
 SCORE = "val_f1"
 """What chooses the epoch: macro F1 on validation, the mean of both heads where there are two."""
