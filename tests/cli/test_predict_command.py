@@ -289,9 +289,10 @@ def test_wrong_format(model: Path, sounds: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_what_is_no_model(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["predict", str(sounds / "notes.txt"), str(sounds)]) == 6
+    notes = (sounds / "notes.txt").rename(sounds / "notes.safetensors")
+    assert run(["predict", str(notes), str(sounds)]) == 6
     assert capsys.readouterr().err == (
-        f"error: {sounds / 'notes.txt'}: is no model file (no safetensors header)\n"
+        f"error: {notes}: is no model file (no safetensors header)\n"
     )
 
 

@@ -62,9 +62,28 @@ def test_auto_is_mn04_or_what_comes_with_the_package(
     monkeypatch.setattr(room, "builtin_path", lambda: tmp_path)
     assert available("auto", say=said.append) == "builtin"
     assert said == ["backbone builtin, since mn04 cannot be had: there is no network"]
+    monkeypatch.setattr(room, "builtin_path", refuse)
+    with pytest.raises(WeightsError, match="there is no network"):
+        available("auto", say=said.append)
 
 
 def test_a_package_without_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sonotype.weights.builtin.files", lambda _: tmp_path)
     with pytest.raises(WeightsError, match=r"builtin.safetensors is missing: this copy"):
         builtin_path()
+
+
+def test_what_comes_with_the_package() -> None:
+    path = builtin_path()
+    assert path.stat().st_size <= 3_000_000
+    system, card = load_model(path)
+    assert isinstance(system.branch_1, Compact)
+    assert (len(card.labels.categories), len(card.labels.events)) == (5, 50)
+    assert card.sample_rate == 16_000
+    assert card.licences["data esc50"].startswith("CC BY-NC")
+    assert card.scores["notes"], "whose scores these are"
+    waveform = torch.randn(2, 80_000, generator=torch.manual_seed(0))
+    with torch.inference_mode():
+        output = system(waveform)
+    assert torch.isfinite(output.event).all()
+    assert isinstance(load_pretrained("builtin").backbone, Compact)

@@ -371,7 +371,7 @@ def _card(
             "options": to_dict(options.train),
             "split": to_dict(options.split),
             "source": to_dict(options.source),
-            "teaching": to_dict(options.teaching),
+            "teaching": to_dict(options.teaching) | {"teachers": _named_shortly(options)},
             "best_epoch": result.best_epoch,
             "val_f1": result.best_score,
             "interrupted": result.interrupted,
@@ -379,6 +379,11 @@ def _card(
         versions=_versions(),
         licences=licences,
     )
+
+
+def _named_shortly(options: RunOptions) -> list[str]:
+    """The teachers by the last two parts of their paths: a model file tells no folders."""
+    return ["/".join(Path(one).parts[-2:]) for one in options.teaching.teachers]
 
 
 def _versions() -> dict[str, str]:

@@ -68,7 +68,10 @@ def available(name: str, *, progress: bool = False, say: Callable[[str], None]) 
     try:
         weights_path(PREFERRED, progress=progress)
     except WeightsError as error:
-        builtin_path()
+        try:
+            builtin_path()
+        except WeightsError:
+            raise error from None
         say(f"backbone {BUILTIN}, since {PREFERRED} cannot be had: {error}")
         return BUILTIN
     return PREFERRED
