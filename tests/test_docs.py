@@ -419,17 +419,21 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, F
     """The demo script with its run folder elsewhere, and what stands for its training."""
     module, fake = load_script("demo"), FakeTrain()
     monkeypatch.setattr(module, "RUN", tmp_path / "run")
+    monkeypatch.setattr(module, "ALONE", tmp_path / "alone")
     monkeypatch.setattr(sonotype, "train", fake, raising=False)
     return module, fake
 
 
-def test_the_demo_trains_with_options_that_exist(demo: tuple[ModuleType, FakeTrain]) -> None:
+@pytest.mark.parametrize(("name", "backbone"), [("TRANSFER", "builtin"), ("SCRATCH", "none")])
+def test_the_demo_trains_with_options_that_exist(
+    demo: tuple[ModuleType, FakeTrain], name: str, backbone: str
+) -> None:
     module, fake = demo
-    assert module.train()
+    assert module.train(module.RUN, getattr(module, name))
     [(arguments, options)] = fake.calls
     assert arguments == (module.DATA, module.RUN)
     chosen = RunOptions.of({name: options[name] for name in options if name in OPTION_NAMES})
-    assert (chosen.system.system, chosen.system.backbone) == ("cbir_2", "none")
+    assert (chosen.system.system, chosen.system.backbone) == ("cbir_2", backbone)
     assert set(options) - OPTION_NAMES == {"progress", "say"}
 
 
@@ -438,7 +442,7 @@ def test_the_demo_goes_on_with_an_unfinished_run(demo: tuple[ModuleType, FakeTra
     module.RUN.mkdir()
     (module.RUN / "config.json").touch()
     fake.interrupted = True
-    assert not module.train()
+    assert not module.train(module.RUN, module.SCRATCH)
     [(arguments, options)] = fake.calls
     assert arguments == (None, module.RUN)
     assert options["resume"] is True
@@ -450,6 +454,6 @@ def test_the_demo_does_not_train_twice(
     module, fake = demo
     module.RUN.mkdir()
     (module.RUN / "scores.json").touch()
-    assert module.train()
+    assert module.train(module.RUN, module.SCRATCH)
     assert fake.calls == []
     assert "finished before" in capsys.readouterr().out
