@@ -106,6 +106,12 @@ class TrainOptions:
     frequency_mask: float | None = option(
         None, "Largest share of bands masked in the log-mel of what starts untrained", low=0, high=1
     )
+    roll: bool | None = option(
+        None, "Turn the log-mel of a single branch that starts untrained in time, in each step"
+    )
+    band_shift: int | None = option(
+        None, "Move that log-mel by up to so many bands up or down", low=0, high=16
+    )
     shift: float | None = option(None, "Largest circular shift in seconds", low=0)
     gain: float | None = option(None, "Largest change of level in dB", low=0)
     variants: int | None = option(
@@ -145,6 +151,8 @@ RECIPES: dict[Recipe, dict[str, Any]] = {
         "mixup": 0.0,
         "time_mask": 0.0,
         "frequency_mask": 0.0,
+        "roll": False,
+        "band_shift": 0,
         "shift": 0.0,
         "gain": 0.0,
         "blend": 0.0,
@@ -163,6 +171,8 @@ RECIPES: dict[Recipe, dict[str, Any]] = {
         "mixup": 0.3,
         "time_mask": 0.2,
         "frequency_mask": 0.15,
+        "roll": False,
+        "band_shift": 0,
         "shift": 1.0,
         "gain": 8.0,
         "blend": 0.0,
@@ -179,8 +189,10 @@ RECIPES: dict[Recipe, dict[str, Any]] = {
         "average": 0.995,
         "label_smoothing": 0.0,
         "mixup": 0.0,
-        "time_mask": 0.2,
-        "frequency_mask": 0.15,
+        "time_mask": 0.3,
+        "frequency_mask": 0.25,
+        "roll": True,
+        "band_shift": 2,
         "shift": 2.5,
         "gain": 8.0,
         "blend": 0.75,

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from sonotype.config import TeachingOptions, TrainOptions, resolve
 from sonotype.models.systems import Output, cbir_2
 from sonotype.training.distillation import FeatureHints, divergence, softened, taught_loss
-from sonotype.training.learner import Learner
+from sonotype.training.learner import Learner, _taken
 from sonotype.types import NO_EVENT, Labels
 
 LABELS = Labels(("a", "b"), ("x", "y", "z"), (0, 0, 1))
@@ -116,3 +116,38 @@ def test_a_batch_of_sounds_without_labels_has_no_loss_of_labels() -> None:
     some = torch.tensor([1, NO_EVENT])
     found = learner()._loss(output, some, nothing)
     assert torch.allclose(found, F.cross_entropy(output.category[:1], some[:1]))
+
+
+def test_turns_and_moves_keep_the_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.arange(2 * 6 * 8, dtype=torch.float32).view(2, 1, 6, 8)
+    torch.manual_seed(0)
+    moved = learner(roll=True, band_shift=2)._moved(x)
+    for clip, found in zip(x, moved, strict=True):
+        wanted = [
+            torch.stack([clip[0, (t + turn) % 6, [min(max(b + move, 0), 7) for b in range(8)]]
+                         for t in range(6)])
+            for turn in range(6) for move in range(-2, 3)
+        ]  # fmt: skip
+        assert any(torch.equal(found[0], one) for one in wanted)
+    assert torch.equal(learner(roll=False, band_shift=0)._moved(x), x)
+
+
+def test_mixup_mixes_what_is_taught_as_well() -> None:
+    one = learner()
+    one.taught = object()  # type: ignore[assignment]
+    output = Output(numbers(3, 2), numbers(3, 3, seed=1), torch.zeros(3, 128), ())
+    batch = {
+        "category": torch.tensor([0, 1, 1]),
+        "event": torch.tensor([0, 2, 2]),
+        "taught": {"category": numbers(3, 2, 2), "event": numbers(3, 2, 3), "weight": WEIGHT},
+        "stage": {},
+    }
+    order = torch.tensor([2, 0, 1])
+    turned = {
+        "category": batch["category"][order],  # type: ignore[index]
+        "event": batch["event"][order],  # type: ignore[index]
+        "taught": {name: value[order] for name, value in batch["taught"].items()},  # type: ignore[union-attr]
+    }
+    taken = _taken(batch, order)
+    assert torch.equal(one._wanted(output, taken), one._wanted(output, turned))
+    assert not torch.equal(one._wanted(output, taken), one._wanted(output, batch))

@@ -225,9 +225,7 @@ def test_teachers_matter(teacher: Path, tones: Path, tmp_path: Path) -> None:
     ("options", "fault"),
     [
         ({"unlabelled": ("x",)}, "unlabelled sounds can be learnt from teachers alone"),
-        ({"teachers": ("x",), "mixup": 0.2}, "with teachers, who hear sounds, use blend"),
-        ({"blend": 0.5}, "blend and mixup are two ways to mix clips; choose one"),
-        ({"blend": 0.5, "mixup": 0.0, "mix_same_class": True}, "mix_same_class of one; choose one"),
+        ({"blend": 0.5, "mix_same_class": True}, "mix_same_class of one; choose one"),
         ({"protocol": "all"}, "protocol all leaves nothing to choose the epoch on; keep the last"),
     ],
 )

@@ -95,6 +95,11 @@ class Learner(pl.LightningModule):
     def training_step(self, batch: dict[str, Any], _: int) -> Tensor:
         """Loss of one batch."""
         stage = self._stage(batch)
+        if self.taught is not None:
+            answers = self.taught.asked(batch["taught"])
+            batch = batch | {"taught": detached(answers, batch["category"].device)}
+        if self.from_scratch and self.system.branch_2 is None:
+            stage["branch_1.0"] = self._moved(stage["branch_1.0"])
         for log_mel in SCRATCH_MASKED if self.from_scratch else MASKED:
             if log_mel in stage:
                 stage[log_mel] = self._masked(stage[log_mel])
@@ -102,12 +107,9 @@ class Learner(pl.LightningModule):
         if partner is not None:
             stage = {name: x * share + x[partner] * (1 - share) for name, x in stage.items()}
         output = self.system.trained_part(_channels_last(stage))
-        loss = self._labelled(output, batch)
+        loss = self._wanted(output, batch)
         if partner is not None:
-            other = self._loss(output, batch["category"][partner], batch["event"][partner])
-            loss = loss * share + other * (1 - share)
-        if self.taught is not None:
-            loss = self._with_teachers(loss, output, batch["taught"])
+            loss = loss * share + self._wanted(output, _taken(batch, partner)) * (1 - share)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(output.category))
         return loss
 
@@ -167,12 +169,12 @@ class Learner(pl.LightningModule):
             return dict(batch["stage"])
         return self.system.frozen_part(batch["waveform"])
 
-    def _with_teachers(self, loss: Tensor, output: Output, batch: dict[str, Tensor]) -> Tensor:
+    def _wanted(self, output: Output, batch: dict[str, Any]) -> Tensor:
         """The labels' loss and the teachers', by the teachers' weight, and that of the hints."""
+        loss = self._labelled(output, batch)
         if self.taught is None:
             return loss
-        taught = detached(self.taught.asked(batch), output.category.device)
-        share = self.teaching.teacher_weight
+        taught, share = batch["taught"], self.teaching.teacher_weight
         theirs = taught_loss(output, taught, self.teaching.temperature, self.options.event_weight)
         loss = (1 - share) * loss + share * theirs
         if self.hints is not None:
@@ -246,6 +248,23 @@ class Learner(pl.LightningModule):
         share = torch.distributions.Beta(alpha, alpha).sample()
         return torch.randperm(size, device=self.device), float(share)
 
+    def _moved(self, log_mel: Tensor) -> Tensor:
+        """Turn each clip in a circle of time, and move it up or down by some bands.
+
+        What falls off at one end of the bands is lost, and the band at the other end repeated.
+        """
+        x, most = log_mel, int(self._set("band_shift"))
+        frames, bands = x.shape[2:]
+        if self.options.roll:
+            offset = torch.randint(frames, (len(x), 1), device=x.device)
+            index = (torch.arange(frames, device=x.device) + offset) % frames
+            x = x.gather(2, index[:, None, :, None].expand_as(x))
+        if most:
+            offset = torch.randint(-most, most + 1, (len(x), 1), device=x.device)
+            index = (torch.arange(bands, device=x.device) + offset).clamp(0, bands - 1)
+            x = x.gather(3, index[:, None, None, :].expand_as(x))
+        return x
+
     def _masked(self, log_mel: Tensor) -> Tensor:
         """Blank one stretch of time and one of bands in each clip, with the clip's mean.
 
@@ -290,6 +309,15 @@ def _stretch(x: Tensor, axis: int, most: float) -> Tensor:
     shape = [len(x), 1, 1, 1]
     shape[axis] = size
     return inside.view(shape)
+
+
+def _taken(batch: dict[str, Any], rows: Tensor) -> dict[str, Any]:
+    """A batch's targets and answers in another order."""
+    return {
+        name: _taken(value, rows) if isinstance(value, dict) else value[rows]
+        for name, value in batch.items()
+        if name not in ("stage", "waveform")
+    }
 
 
 def _channels_last(stage: Stage) -> Stage:

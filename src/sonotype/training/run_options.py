@@ -99,12 +99,6 @@ def _refuse_contradictions(options: RunOptions) -> None:
     wrong = []
     if teaching.unlabelled and not teaching.teachers:
         wrong.append("unlabelled sounds can be learnt from teachers alone; name teachers")
-    if teaching.teachers and train.mixup:
-        wrong.append(
-            "mixup mixes what only the student computes; with teachers, who hear sounds, use blend"
-        )
-    if train.blend and train.mixup:
-        wrong.append("blend and mixup are two ways to mix clips; choose one")
     if train.blend and train.mix_same_class:
         wrong.append("blend mixes clips of two classes, mix_same_class of one; choose one")
     if options.split.protocol == "all" and train.keep != "last":
