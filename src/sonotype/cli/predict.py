@@ -110,13 +110,13 @@ def _parted(paths: list[Path]) -> tuple[Path | None, list[Path]]:
 
 def _files(sounds: list[Path]) -> Iterator[Path]:
     """The files, and of folders all sounds below them, sorted."""
-    from sonotype.data.rows import is_sound
+    from sonotype.data.rows import sounds_below
 
     for path in sounds:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(one for one in path.rglob("*") if one.is_file() and is_sound(one))
+        found = sounds_below(path)
         if not found:
             raise OptionsError(f"{path}: holds no sound files")
         yield from found

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from sonotype.data.rows import content_of
 from sonotype.types import Clip, Labels
 
 
@@ -53,11 +54,9 @@ class Manifest:
         Each file is read once. Two manifests with the same sounds under the same labels have the
         same fingerprint, whatever the folder is called and however the clips are ordered.
         """
-        rows = []
-        for clip in self.clips:
-            with clip.path.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
-            rows.append(json.dumps([content, clip.category, clip.event]))
+        rows = [
+            json.dumps([content_of(clip.path), clip.category, clip.event]) for clip in self.clips
+        ]
         return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
 
     def summary(self) -> dict[str, object]:

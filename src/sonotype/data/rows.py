@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -76,6 +77,17 @@ class Listing:
 def is_sound(path: Path) -> bool:
     """Whether the name is that of a sound file, and not of a hidden one."""
     return path.suffix.lower() in SOUND_SUFFIXES and not path.name.startswith(".")
+
+
+def sounds_below(folder: Path) -> list[Path]:
+    """All sound files in a folder and the folders in it, sorted."""
+    return sorted(one for one in folder.rglob("*") if one.is_file() and is_sound(one))
+
+
+def content_of(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def tidy(label: str) -> str:

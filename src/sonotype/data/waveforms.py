@@ -129,6 +129,11 @@ class Waveforms(Dataset[Samples]):
             return ORIGINAL
         return int(self._rng(_CHOICE, epoch, index).integers(self.augmentation.variants))
 
+    def rows_of(self, keys: Sequence[Key]) -> list[int]:
+        """Where clips stand among all versions of all clips, each in its epoch's version."""
+        variants = max(self.augmentation.variants, 1)
+        return [index * variants + self.version_of(epoch, index) for epoch, index in keys]
+
     def version(self, index: int, version: int) -> Samples:
         """``[samples]`` of one variant of a clip; variant 0 is the clip as recorded."""
         if version == ORIGINAL:

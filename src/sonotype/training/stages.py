@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,31 +51,15 @@ class StageCache:
             AudioError: a clip cannot be read.
             SonotypeError: the disk has no room; says how much is wanted and what to do.
         """
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        # Who comes second waits for the first instead of computing the same.
-        with FileLock(f"{self.folder}.lock"):
-            self._fill(system, device, progress)
+        fill_once(
+            self.folder, self._filled, lambda part: self._compute(part, system, device, progress)
+        )
         names = json.loads((self.folder / DONE).read_text())["maps"]
         self._maps = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in names}
 
-    def _fill(self, system: System, device: torch.device, progress: bool) -> None:
-        if not self._filled():
-            # Under another name until it is whole, so that a kill leaves nothing that looks so.
-            part = self.folder.with_name(f"{self.folder.name}.{os.getpid()}.part")
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
-            try:
-                self._compute(part, system, device, progress)
-                shutil.rmtree(self.folder, ignore_errors=True)
-                part.replace(self.folder)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
-
     def rows(self, keys: Sequence[Key]) -> Stage:
         """The maps of some clips, each in the variant that its epoch wants."""
-        rows = [
-            index * self.variants + self.waveforms.version_of(epoch, index) for epoch, index in keys
-        ]
+        rows = self.waveforms.rows_of(keys)
         return {name: torch.from_numpy(array[rows]) for name, array in self._maps.items()}
 
     def _filled(self) -> bool:
@@ -120,6 +104,26 @@ class StageCache:
                 f"{self.folder}: the frozen maps need {wanted / 1e9:.1f} GB, {free / 1e9:.1f} GB "
                 "are free; use fewer --variants, or --no-cache"
             )
+
+
+def fill_once(folder: Path, filled: Callable[[], bool], compute: Callable[[Path], None]) -> None:
+    """Let a folder be computed by whoever comes first; others wait instead of doing the same.
+
+    It has another name until it is whole, so that a kill leaves nothing that looks so.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if filled():
+            return
+        part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            compute(part)
+            shutil.rmtree(folder, ignore_errors=True)
+            part.replace(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 class Versions(Dataset[Tensor]):

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -23,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -38,7 +35,7 @@ from sonotype.models.model_file import load_model, read_card
 from sonotype.models.systems import System
 from sonotype.progress import track
 from sonotype.training.run_folder import MODEL, SPLIT, file_name, read_split
-from sonotype.training.stages import Versions, frozen_identity
+from sonotype.training.stages import DONE, Versions, fill_once, frozen_identity
 from sonotype.types import Clip, Labels
 from sonotype.weights.backbone import is_model_file
 from sonotype.weights.builtin import builtin_path
@@ -267,6 +264,7 @@ class Teachers:
             teacher.system.channels_last().to(device).eval()
         return self
 
+    @cached_property
     def identity(self) -> str:
         """Digest of all that their answers follow from."""
         digest = hashlib.sha256()
@@ -324,9 +322,7 @@ class TaughtAnswers:
 
     def of(self, keys: Sequence[Key]) -> dict[str, Any]:
         """Kept answers to some clips, each in the version that its epoch wants, as ``taught``."""
-        rows = [
-            index * self.variants + self.waveforms.version_of(epoch, index) for epoch, index in keys
-        ]
+        rows = self.waveforms.rows_of(keys)
         taught = {name: values[rows] for name, values in self._answers.items()}
         return {"taught": taught | {"weight": self._weights(keys)}}
 
@@ -357,21 +353,13 @@ class TaughtAnswers:
     def _of_pool(
         self, members: Sequence[int], title: str, device: torch.device, progress: bool
     ) -> dict[str, np.ndarray]:
-        identity = self._identity(members)
-        folder = self.folder / identity
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not (folder / "done.json").exists():
-                part = folder.with_name(f"{identity}.{os.getpid()}.part")
-                shutil.rmtree(part, ignore_errors=True)
-                part.mkdir()
-                try:
-                    self._compute(part, members, title, device, progress)
-                    shutil.rmtree(folder, ignore_errors=True)
-                    part.replace(folder)
-                finally:
-                    shutil.rmtree(part, ignore_errors=True)
-        names = json.loads((folder / "done.json").read_text())
+        folder = self.folder / self._identity(members)
+        fill_once(
+            folder,
+            (folder / DONE).exists,
+            lambda part: self._compute(part, members, title, device, progress),
+        )
+        names = json.loads((folder / DONE).read_text())
         return {name: np.load(folder / f"{name}.npy") for name in names}
 
     def _compute(
@@ -392,9 +380,9 @@ class TaughtAnswers:
                 parts.setdefault(name, []).append(value.cpu().numpy())
         for name, values in parts.items():
             np.save(folder / f"{name}.npy", np.concatenate(values))
-        write_text(folder / "done.json", json.dumps(sorted(parts)))
+        write_text(folder / DONE, json.dumps(sorted(parts)))
 
     def _identity(self, members: Sequence[int]) -> str:
-        digest = hashlib.sha256(self.teachers.identity().encode())
+        digest = hashlib.sha256(self.teachers.identity.encode())
         digest.update(json.dumps(self.waveforms.facts(members)).encode())
         return digest.hexdigest()
