@@ -10,7 +10,15 @@ from torch.nn import functional as F
 
 from sonotype.config import TeachingOptions, TrainOptions, resolve
 from sonotype.models.systems import Output, cbir_2
-from sonotype.training.distillation import FeatureHints, divergence, softened, taught_loss
+from sonotype.training.distillation import (
+    FeatureHints,
+    FrameHints,
+    divergence,
+    same_moments,
+    softened,
+    taught_loss,
+    turned_back,
+)
 from sonotype.training.learner import Learner, _taken
 from sonotype.types import NO_EVENT, Labels
 
@@ -21,6 +29,7 @@ def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+FRAMES = torch.zeros(0, 1, 1)
 WEIGHT = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
 
 
@@ -63,7 +72,7 @@ def test_hints_are_cosines_by_the_weights_of_the_teachers() -> None:
 
 
 def test_both_heads_are_taught() -> None:
-    output = Output(numbers(3, 2), numbers(3, 3, seed=1), torch.zeros(3, 128), ())
+    output = Output(numbers(3, 2), numbers(3, 3, seed=1), torch.zeros(3, 128), (), FRAMES)
     taught = {"category": numbers(3, 2, 2, seed=5), "event": numbers(3, 2, 3, seed=6)}
     category, event = (softened(taught[name], WEIGHT, 2.0) for name in ("category", "event"))
     assert output.event is not None
@@ -90,7 +99,7 @@ def learner(**options: object) -> Learner:
 
 
 def test_a_blend_has_the_labels_of_both_clips_by_their_shares() -> None:
-    output = Output(numbers(4, 2), numbers(4, 3, seed=1), torch.zeros(4, 128), ())
+    output = Output(numbers(4, 2), numbers(4, 3, seed=1), torch.zeros(4, 128), (), FRAMES)
     batch = {
         "category": torch.tensor([0, 1, NO_EVENT, 0]),
         "event": torch.tensor([0, 2, NO_EVENT, NO_EVENT]),
@@ -110,7 +119,7 @@ def test_a_blend_has_the_labels_of_both_clips_by_their_shares() -> None:
 
 
 def test_a_batch_of_sounds_without_labels_has_no_loss_of_labels() -> None:
-    output = Output(numbers(2, 2), numbers(2, 3), torch.zeros(2, 128), ())
+    output = Output(numbers(2, 2), numbers(2, 3), torch.zeros(2, 128), (), FRAMES)
     nothing = torch.tensor([NO_EVENT, NO_EVENT])
     assert float(learner()._loss(output, nothing, nothing)) == 0.0
     some = torch.tensor([1, NO_EVENT])
@@ -120,22 +129,75 @@ def test_a_batch_of_sounds_without_labels_has_no_loss_of_labels() -> None:
 
 def test_turns_and_moves_keep_the_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.arange(2 * 6 * 8, dtype=torch.float32).view(2, 1, 6, 8)
-    torch.manual_seed(0)
-    moved = learner(roll=True, band_shift=2)._moved(x)
-    for clip, found in zip(x, moved, strict=True):
+    torch.manual_seed(2)
+    moved, turned = learner(roll=True, band_shift=2)._moved(x)
+    for clip, found, share in zip(x, moved, turned, strict=True):
+        turn = round(float(share) * 6)
         wanted = [
             torch.stack([clip[0, (t + turn) % 6, [min(max(b + move, 0), 7) for b in range(8)]]
                          for t in range(6)])
-            for turn in range(6) for move in range(-2, 3)
+            for move in range(-2, 3)
         ]  # fmt: skip
         assert any(torch.equal(found[0], one) for one in wanted)
-    assert torch.equal(learner(roll=False, band_shift=0)._moved(x), x)
+    assert len(set(turned.tolist())) == 2
+    alike, unturned = learner(roll=False, band_shift=0)._moved(x)
+    assert torch.equal(alike, x)
+    assert torch.equal(unturned, torch.zeros(2))
+
+
+def test_frames_of_a_turned_clip_are_turned_back() -> None:
+    frames = numbers(3, 5, 12)
+    turns = (0, 4, 11)
+    turned = torch.stack(
+        [torch.roll(one, -turn, 1) for one, turn in zip(frames, turns, strict=True)]
+    )
+    shares = torch.tensor([turn / 12 for turn in turns])
+    assert torch.equal(turned_back(turned, shares), frames)
+    near = torch.tensor([0.02, 4 / 12 - 0.03, 11 / 12 + 0.04])  # to the nearest frame
+    assert torch.equal(turned_back(turned, near), frames)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "count"), [(30, 16, 15), (16, 30, 15), (30, 30, 30), (7, 31, 7), (2, 9, 2)]
+)
+def test_frames_are_compared_in_the_time_of_the_coarser(ours: int, theirs: int, count: int) -> None:
+    one, other = numbers(2, 3, ours), numbers(2, 4, theirs, seed=1)
+    first, second = same_moments(one, other)
+    assert first.shape == (2, 3, count)
+    assert second.shape == (2, 4, count)
+    for found, given in ((first, one), (second, other)):
+        times = max(round(given.shape[2] / min(ours, theirs)), 1)
+        for place in range(count):
+            mean = given[:, :, place * times : (place + 1) * times].mean(2)
+            assert torch.allclose(found[:, :, place], mean, atol=1e-6)
+
+
+@torch.no_grad()
+def test_frame_hints_are_cosines_to_what_is_not_common_to_all() -> None:
+    torch.manual_seed(0)
+    hints = FrameHints(4, (6, 5))
+    frames, shares = numbers(3, 4, 8), torch.tensor([0.0, 0.25, 0.5])
+    taught = [numbers(3, 6, 4, seed=2) * 3 + 7, numbers(3, 5, 8, seed=3)]
+    wanted = 0.0
+    for kind, theirs in enumerate(taught):
+        mean = theirs.mean((0, 2), keepdim=True)
+        spread = theirs.std((0, 2), keepdim=True, correction=0)
+        layer = hints.project[kind]
+        for row in range(3):
+            own = torch.roll(frames[row], round(float(shares[row]) * 8), 1)
+            own = own.view(4, theirs.shape[2], -1).mean(2)
+            for place in range(theirs.shape[2]):
+                one = layer.weight @ own[:, place] + layer.bias
+                other = ((theirs - mean) / spread)[row, :, place]
+                apart = 1 - float(one @ other / (one.norm() * other.norm()))
+                wanted += float(WEIGHT[row, kind]) * apart / theirs.shape[2] / 3
+    assert float(hints(frames, taught, WEIGHT, shares)) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_mixup_mixes_what_is_taught_as_well() -> None:
     one = learner()
     one.taught = object()  # type: ignore[assignment]
-    output = Output(numbers(3, 2), numbers(3, 3, seed=1), torch.zeros(3, 128), ())
+    output = Output(numbers(3, 2), numbers(3, 3, seed=1), torch.zeros(3, 128), (), FRAMES)
     batch = {
         "category": torch.tensor([0, 1, 1]),
         "event": torch.tensor([0, 2, 2]),

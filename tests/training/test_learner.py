@@ -27,7 +27,9 @@ def learner(**options: object) -> Learner:
 
 def output() -> Output:
     torch.manual_seed(0)
-    return Output(torch.randn(4, 2), torch.randn(4, 3), torch.zeros(4, 128), ())
+    return Output(
+        torch.randn(4, 2), torch.randn(4, 3), torch.zeros(4, 128), (), torch.zeros(4, 1, 1)
+    )
 
 
 def test_the_loss_is_the_sum_of_two_cross_entropies() -> None:
@@ -205,7 +207,13 @@ def test_masks_are_for_what_starts_from_random_weights(from_scratch: bool) -> No
 
     def trained_part(stage: dict[str, torch.Tensor]) -> Output:
         seen.update(stage)
-        return Output(torch.zeros(4, 2, requires_grad=True), None, torch.zeros(4, 128), ())
+        return Output(
+            torch.zeros(4, 2, requires_grad=True),
+            None,
+            torch.zeros(4, 128),
+            (),
+            torch.zeros(4, 1, 1),
+        )
 
     one.system.trained_part = trained_part  # type: ignore[method-assign]
     one.log = lambda *_, **__: None  # type: ignore[method-assign]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +153,35 @@ def test_kept_answers_are_those_of_each_model_to_each_sound(
                 slow = getattr(output, name)[0]
                 for found in (taught, same, asked):
                     assert torch.allclose(found[name][row, place], slow, atol=1e-4), name
+            for found, error in ((taught, 1e-3), (same, 1e-3), (asked, 1e-5)):  # kept: half
+                frames = found[f"frames_{place}"][row]
+                torch.testing.assert_close(frames, output.frames[0], rtol=error, atol=1e-4)
         wanted = torch.tensor(teachers.weights_of(clips[index]))
         assert torch.equal(taught["weight"][row], wanted)
         assert torch.equal(asked["weight"][row], wanted)
+
+
+def test_teachers_on_one_frozen_part_have_one_kind_of_frames(
+    two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
+) -> None:
+    frozen = {"backbone": "compact", "width": 0}
+    models = [
+        load_teacher(write_model(tmp_path / f"{seed}.safetensors", seed=seed, **frozen), LABELS)
+        for seed in (1, 2, 3)
+    ]
+    models[2].system.branch_1.load_state_dict(models[0].system.branch_1.state_dict())
+    trained = write_model(tmp_path / "4.safetensors", seed=1, **frozen | {"unfreeze_from": 4})
+    teachers = Teachers([*models, load_teacher(trained, LABELS)]).to(CPU)
+    assert teachers.frame_channels == [128, 128, 128]
+    waveform = torch.randn(3, RATE, generator=torch.Generator().manual_seed(0))
+    weight = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    frames, shares = teachers.kinds_of(teachers.answer(waveform) | {"weight": weight})
+    wanted = torch.tensor([[0.4, 0.2, 0.4], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    torch.testing.assert_close(shares, wanted)
+    with torch.inference_mode():
+        for kind, model in zip(frames, (0, 1, 3), strict=True):
+            slow = teachers.teachers[model].system.branch_1(waveform)[-1].mean(3)
+            torch.testing.assert_close(kind, slow)
 
 
 def test_changed_teachers_are_asked_again(
@@ -210,13 +237,18 @@ def test_kept_or_fresh_sounds_a_student_goes_on_to_the_same_weights(
 def test_teachers_matter(teacher: Path, tones: Path, tmp_path: Path) -> None:
     options = STUDENT | {"keep": "last", "epochs": 2}
     alone = train(tones, tmp_path / "alone", **options)
-    for name, extra in (("answers", {"feature_weight": 0.0}), ("hints", {"teacher_weight": 0.0})):
+    answers, hints, frames = (
+        {"teacher_weight": 0.0, "feature_weight": 0.0, "frame_weight": 0.0} | {name: 1.0}
+        for name in ("teacher_weight", "feature_weight", "frame_weight")
+    )
+    for name, extra in (("answers", answers), ("hints", hints), ("frames", frames)):
         taught = train(tones, tmp_path / name, **options | extra | {"teachers": (str(teacher),)})
         one, other = (
             sonotype.load(result.model).system.embedding[0].weight for result in (alone, taught)
         )
         assert not torch.equal(one, other), name
-    nothing = {"teacher_weight": 0.0, "feature_weight": 0.0, "teachers": (str(teacher),)}
+    nothing = {"teacher_weight": 0.0, "feature_weight": 0.0, "frame_weight": 0.0}
+    nothing["teachers"] = (str(teacher),)
     result = train(tones, tmp_path / "nothing", **options | nothing)
     assert np.isfinite(result.scores["category"]["f1"]["value"])
 
@@ -291,3 +323,31 @@ def test_filled_caches_draw_nothing_from_what_a_student_starts_with(
     )
     for key, tensor in one.items():
         assert torch.equal(tensor, other[key]), key
+
+
+@pytest.mark.parametrize("changed", ["model.safetensors", "split.csv", "more"])
+def test_a_run_whose_teacher_has_changed_is_not_gone_on_with(
+    teacher: Path, tones: Path, tmp_path: Path, changed: str
+) -> None:
+    own, more = tmp_path / "teacher", tmp_path / "more"
+    shutil.copytree(teacher, own)
+    more.mkdir()
+    soundfile.write(more / "new.wav", tone(900.0, 77), RATE)
+    run = tmp_path / "run"
+    options = {"teachers": (str(own),), "unlabelled": (str(more),), "keep": "last", "epochs": 1}
+    train(tones, run, **STUDENT | options)
+    (run / "scores.json").unlink()  # as if it had been killed before
+    if changed == "more":
+        name = more
+        soundfile.write(more / "another.wav", tone(901.0, 78), RATE)
+    else:
+        name = own
+        if changed == "split.csv":
+            (own / changed).write_bytes((own / changed).read_bytes() + b"\n")
+        else:
+            write_model(own / changed)
+    with pytest.raises(OptionsError) as raised:
+        train(None, run, resume=True)
+    assert str(raised.value) == (
+        f"{name}: changed since {run} was begun; put it back to go on, or train a new run"
+    )

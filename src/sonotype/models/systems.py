@@ -51,6 +51,8 @@ class Output(NamedTuple):
         attention: for each pooled map where it was looked at, ``[batch, time, frequency]``, each
             summing to 1. ``cbir_2`` and ``cbir_4`` have one for each pooled block of branch 1,
             then ``cbir_2`` that of branch 2; the others have one.
+        frames: ``[batch, channels, time]``, the last of the pooled maps, its bands averaged: what
+            was heard when, before anything was attended to.
 
     """
 
@@ -58,6 +60,7 @@ class Output(NamedTuple):
     event: Tensor | None
     embedding: Tensor
     attention: tuple[Tensor, ...]
+    frames: Tensor
 
 
 class JoinedAttention(nn.Module):
@@ -242,7 +245,19 @@ class System(nn.Module):
         pooled, attention = self.pooling(ends)
         embedding = self.embedding(pooled)
         event = self.event(embedding) if self.event is not None else None
-        return Output(self.category(embedding), event, embedding, attention)
+        return Output(
+            self.category(embedding), event, embedding, attention, frames=ends[-1].mean(3)
+        )
+
+    def frames_frozen(self) -> bool:
+        """Whether :attr:`Output.frames` follow from frozen weights alone."""
+        return self.branch_2 is None and max(self.pool_blocks) < self.unfreeze_from
+
+    def frame_channels(self) -> int:
+        """Channels of :attr:`Output.frames`."""
+        if self.branch_2 is not None:
+            return self.branch_2.channels
+        return self.branch_1.channels[max(self.pool_blocks) - 1]
 
     def _handed_over(self) -> set[int]:
         """Blocks whose maps the trained part asks for: to go on from, to pool, for adapters."""

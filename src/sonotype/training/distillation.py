@@ -3,12 +3,14 @@
 Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network" (2015): the student's
 probabilities at a temperature are brought near those of the teachers at the same temperature; the
 square of it keeps the gradient's size. Romero et al., "FitNets: hints for thin deep nets" (2015):
-a linear layer, left behind when training is done, brings the student's embedding to the teachers'.
+a linear layer, left behind when training is done, brings the student's embedding to the teachers',
+and another brings what the student hears in each moment to what the teachers hear in it. The latter
+says most: a teacher's pretrained network hears far more than the classes that it was taught.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +56,76 @@ class FeatureHints(nn.Module):
         projected = self.project(embedding).view(len(embedding), self.teachers, EMBEDDING)
         apart = 1 - F.cosine_similarity(projected, taught, dim=2)
         return (apart * weight).sum(1).mean()
+
+
+class FrameHints(nn.Module):
+    """Bring what a student hears in each moment to what its teachers hear, by linear layers.
+
+    Teachers' features are brought to mean 0 and variance 1 over the batch first: what they have in
+    common says nothing about a sound.
+
+    Args:
+        channels: of the student's frames.
+        taught: channels of each kind of the teachers' frames.
+    """
+
+    def __init__(self, channels: int, taught: Sequence[int]) -> None:
+        super().__init__()
+        self.project = nn.ModuleList(nn.Linear(channels, count) for count in taught)
+
+    def forward(
+        self, frames: Tensor, taught: Sequence[Tensor], weight: Tensor, turned: Tensor | None = None
+    ) -> Tensor:
+        """How far the directions are apart, 0 to 2, over all moments and kinds by their weights.
+
+        Args:
+            frames: the student's.
+            taught: each kind of the teachers'.
+            weight: the share of each kind in what a clip is taught.
+            turned: by which share of its length each clip begins earlier for the student alone.
+
+        Shape:
+            ``[batch, channels, time], kinds times [batch, their channels, their time],
+            [batch, kinds], [batch] -> []``
+        """
+        if turned is not None:
+            frames = turned_back(frames, turned)
+        total = frames.new_zeros(())
+        for kind, (project, theirs) in enumerate(zip(self.project, taught, strict=True)):
+            ours, theirs = same_moments(frames, theirs)
+            theirs = F.batch_norm(theirs, None, None, training=True)
+            apart = 1 - F.cosine_similarity(project(ours.mT), theirs.mT, dim=2)
+            total = total + (apart.mean(1) * weight[:, kind]).mean()
+        return total
+
+
+def turned_back(frames: Tensor, turned: Tensor) -> Tensor:
+    """Frames of clips that were turned in a circle, at their own places, to half a frame.
+
+    Shape:
+        ``[batch, channels, time], [batch]``, shares of the clip's length ``-> [batch, channels,
+        time]``
+    """
+    count = frames.shape[2]
+    index = torch.arange(count, device=frames.device) - (turned[:, None] * count).round().long()
+    return frames.gather(2, (index % count)[:, None, :].expand_as(frames))
+
+
+def same_moments(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Two sequences of frames in the coarser one's time, without what only one of them covers.
+
+    Blocks halve time, so one frame of the coarser covers a whole number of the finer's.
+
+    Shape:
+        ``[batch, channels, time], [batch, channels, time] -> `` the same with one time
+    """
+    if one.shape[2] < other.shape[2]:
+        second, first = same_moments(other, one)
+        return first, second
+    times = max(round(one.shape[2] / other.shape[2]), 1)
+    one = F.avg_pool1d(one, times)
+    count = min(one.shape[2], other.shape[2])
+    return one[..., :count], other[..., :count]
 
 
 def taught_loss(

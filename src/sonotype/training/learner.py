@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from sonotype.config import TeachingOptions, TrainOptions
 from sonotype.models.systems import Output, Stage, System
-from sonotype.training.distillation import FeatureHints, detached, taught_loss
+from sonotype.training.distillation import FeatureHints, FrameHints, detached, taught_loss
 from sonotype.training.teachers import TaughtAnswers
 from sonotype.types import NO_EVENT, Labels
 
@@ -71,10 +71,15 @@ class Learner(pl.LightningModule):
         self.from_scratch = from_scratch
         self.taught = taught
         self.teaching = teaching or TeachingOptions()
-        self.hints = None
-        if taught is not None and self.teaching.feature_weight:
+        self.hints: FeatureHints | None = None
+        self.frame_hints: FrameHints | None = None
+        if taught is not None:
             torch.manual_seed(options.seed)  # whatever was drawn before, or not, in filling caches
-            self.hints = FeatureHints(len(taught.teachers.teachers))
+            if self.teaching.feature_weight:
+                self.hints = FeatureHints(len(taught.teachers.teachers))
+            if self.teaching.frame_weight and not system.frames_frozen():
+                kinds = taught.teachers.frame_channels
+                self.frame_hints = FrameHints(system.frame_channels(), kinds)
         self.options = options
         self.steps = steps
         self.register_buffer("category_weight", category_weight, persistent=False)
@@ -99,7 +104,8 @@ class Learner(pl.LightningModule):
             answers = self.taught.asked(batch["taught"])
             batch = batch | {"taught": detached(answers, batch["category"].device)}
         if self.from_scratch and self.system.branch_2 is None:
-            stage["branch_1.0"] = self._moved(stage["branch_1.0"])
+            stage["branch_1.0"], turned = self._moved(stage["branch_1.0"])
+            batch = batch | {"turned": turned}
         for log_mel in SCRATCH_MASKED if self.from_scratch else MASKED:
             if log_mel in stage:
                 stage[log_mel] = self._masked(stage[log_mel])
@@ -180,6 +186,10 @@ class Learner(pl.LightningModule):
         if self.hints is not None:
             hints: Tensor = self.hints(output.embedding, taught["embedding"], taught["weight"])
             loss = loss + self.teaching.feature_weight * hints
+        if self.frame_hints is not None and self.taught is not None:
+            kinds = self.taught.teachers.kinds_of(taught)
+            hints = self.frame_hints(output.frames.float(), *kinds, batch.get("turned"))
+            loss = loss + self.teaching.frame_weight * hints
         return loss
 
     def _labelled(self, output: Output, batch: dict[str, Any]) -> Tensor:
@@ -248,22 +258,27 @@ class Learner(pl.LightningModule):
         share = torch.distributions.Beta(alpha, alpha).sample()
         return torch.randperm(size, device=self.device), float(share)
 
-    def _moved(self, log_mel: Tensor) -> Tensor:
+    def _moved(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
         """Turn each clip in a circle of time, and move it up or down by some bands.
 
         What falls off at one end of the bands is lost, and the band at the other end repeated.
+
+        Returns:
+            The log-mel, and by which share of its length each clip now begins earlier.
         """
         x, most = log_mel, int(self._set("band_shift"))
         frames, bands = x.shape[2:]
+        turned = x.new_zeros(len(x))
         if self.options.roll:
             offset = torch.randint(frames, (len(x), 1), device=x.device)
             index = (torch.arange(frames, device=x.device) + offset) % frames
             x = x.gather(2, index[:, None, :, None].expand_as(x))
+            turned = offset.squeeze(1) / frames
         if most:
             offset = torch.randint(-most, most + 1, (len(x), 1), device=x.device)
             index = (torch.arange(bands, device=x.device) + offset).clamp(0, bands - 1)
             x = x.gather(3, index[:, None, None, :].expand_as(x))
-        return x
+        return x, turned
 
     def _masked(self, log_mel: Tensor) -> Tensor:
         """Blank one stretch of time and one of bands in each clip, with the clip's mean.

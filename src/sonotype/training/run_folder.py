@@ -9,6 +9,7 @@ clip is in which part), checkpoints and logs under ``training/``, and at the end
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -19,12 +20,13 @@ from typing import Any
 from sonotype import __version__
 from sonotype.config import NETWORKS
 from sonotype.data.manifest import Manifest
-from sonotype.data.rows import tidy
+from sonotype.data.rows import content_of, sounds_below, tidy
 from sonotype.data.splits import Split
 from sonotype.data.waveforms import Transform
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.files import replacing, write_text
 from sonotype.training.run_options import RunOptions
+from sonotype.weights.backbone import is_model_file
 
 CONFIG, SPLIT, MODEL, SCORES = "config.json", "split.csv", "model.safetensors", "scores.json"
 ANSWERS, HISTORY = "answers.npz", "training.csv"
@@ -51,7 +53,14 @@ def write_config(
     fingerprint: str,
     transform: Transform | None,
 ) -> None:
-    """Note what the run is made of, for :func:`read_config`."""
+    """Note what the run is made of, for :func:`read_config`, or compare with what was noted.
+
+    Raises:
+        OptionsError: a file that the run was begun with has another content now.
+        SonotypeError: the folder cannot be written.
+    """
+    files = made_from(options)
+    _refuse_changed(folder / CONFIG, files)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         config = {
@@ -60,10 +69,55 @@ def write_config(
             "fingerprint": fingerprint,
             "transform": None if transform is None else repr(transform),
             "options": options.flat(),
+            "files": files,
         }
         write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
     except OSError as error:
         raise SonotypeError(f"{folder}: cannot be written ({error.strerror})") from error
+
+
+def made_from(options: RunOptions) -> dict[str, str]:
+    """Digests of all that a run is made from beside its data, by the names in its options.
+
+    These are teachers with what they have heard, unlabelled sounds, and a backbone's model file.
+    """
+    named: dict[str, list[Path]] = {}
+    for teacher in options.teaching.teachers:
+        model = model_in(teacher)
+        named[teacher] = [model, model.parent / SPLIT]
+    for name in options.teaching.unlabelled:
+        named[name] = sounds_below(Path(name))
+    if is_model_file(options.system.backbone):
+        named[options.system.backbone] = [Path(options.system.backbone)]
+    return {name: _digest(paths) for name, paths in named.items()}
+
+
+def model_in(path: str | Path) -> Path:
+    """The model file that is named by itself, or by its run folder."""
+    path = Path(path)
+    return path / MODEL if path.is_dir() else path
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    """Of the names and contents of those files that are there."""
+    there = [f"{path.name} {content_of(path)}" for path in paths if path.is_file()]
+    return hashlib.sha256("\n".join(there).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _refuse_changed(config: Path, files: Mapping[str, str]) -> None:
+    """Compare what a run is made from with what was noted when it began, if it was."""
+    if not config.exists():
+        return
+    try:
+        noted = dict(json.loads(config.read_text(encoding="utf-8")).get("files", {}))
+    except (OSError, ValueError, AttributeError) as error:
+        raise OptionsError(f"{config} cannot be read ({error})") from None
+    changed = [name for name, digest in files.items() if noted.get(name, digest) != digest]
+    if changed:
+        raise OptionsError(
+            f"{', '.join(changed)}: changed since {config.parent} was begun; put it back to go on, "
+            "or train a new run"
+        )
 
 
 def read_config(

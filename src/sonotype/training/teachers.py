@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from sonotype.audio.clip import ClipFormat
@@ -34,7 +35,7 @@ from sonotype.models.build import clip_format
 from sonotype.models.model_file import load_model, read_card
 from sonotype.models.systems import System
 from sonotype.progress import track
-from sonotype.training.run_folder import MODEL, SPLIT, file_name, read_split
+from sonotype.training.run_folder import SPLIT, file_name, model_in, read_split
 from sonotype.training.stages import DONE, Versions, fill_once, frozen_identity
 from sonotype.types import Clip, Labels
 from sonotype.weights.backbone import is_model_file
@@ -42,6 +43,8 @@ from sonotype.weights.builtin import builtin_path
 
 BATCH = 16
 ANSWERS = ("category", "event", "embedding")
+FRAMES = "frames"
+"""What is kept in half precision: by far the most of it."""
 HEARD = ("train", "val")
 """Parts of a teacher's own split that it has heard: what chose its epoch counts as well. Where its
 test part chose, that does."""
@@ -75,6 +78,11 @@ class Teacher:
         return self.heard is None or sound_of(clip) in self.heard
 
 
+def frames_name(kind: int) -> str:
+    """Under which name the frames of a kind are among the answers."""
+    return f"{FRAMES}_{kind}"
+
+
 def sound_of(clip: Clip) -> Sound:
     """What names a clip wherever its folder lies."""
     return file_name(str(clip.path)), clip.category
@@ -91,8 +99,7 @@ def load_teacher(path: str | Path, labels: Labels) -> Teacher:
         ModelFileError: the file is refused.
         OptionsError: it answers with other labels.
     """
-    path = Path(path)
-    file = path / MODEL if path.is_dir() else path
+    file = model_in(path)
     system, card = load_model(file)
     if card.labels.categories != labels.categories or (labels.events and card.labels != labels):
         raise OptionsError(
@@ -231,27 +238,60 @@ class Teachers:
 
         Shape:
             ``[batch, samples] ->`` by name ``[batch, teachers, classes]`` logits of ``category``
-            and ``event`` and ``[batch, teachers, 128]`` of ``embedding``
+            and ``event``, ``[batch, teachers, 128]`` of ``embedding``, and of each kind of frames
+            ``[batch, channels, time]``
         """
         answers: dict[str, list[Tensor]] = {name: [] for name in ANSWERS}
+        frames: dict[str, Tensor] = {}
         stages: dict[str, Any] = {}
         # In full precision, whatever the student's step does: the same as what is kept.
         with torch.autocast(waveform.device.type, enabled=False):
-            for teacher, key in zip(self.teachers, self._frozen_parts, strict=True):
+            for number, teacher in enumerate(self.teachers):
+                key = self._frozen_parts[number]
                 if key not in stages:
                     stages[key] = teacher.system.frozen_part(waveform)
                 output = teacher.system.trained_part(stages[key])
+                frames[frames_name(self._kinds[number])] = output.frames
                 for name in ANSWERS:
                     value = getattr(output, name)
                     if value is not None:
                         answers[name].append(value)
         shapes = {name: {one.shape for one in values} for name, values in answers.items()}
         # Teachers of a student without events may have other events than each other.
-        return {
+        return frames | {
             name: torch.stack(values, 1)
             for name, values in answers.items()
             if len(shapes[name]) == 1 and len(values) == len(self.teachers)
         }
+
+    @property
+    def frame_channels(self) -> list[int]:
+        """Channels of each kind of frames; teachers on one frozen part have one kind together."""
+        channels = dict(
+            zip(self._kinds, (one.system.frame_channels() for one in self.teachers), strict=True)
+        )
+        return list(channels.values())
+
+    def kinds_of(self, taught: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Each kind of frames among some answers, and each kind's share in what is taught.
+
+        Shape:
+            by name ``-> kinds times [batch, channels, time], [batch, kinds]``
+        """
+        count = len(self.frame_channels)
+        member = F.one_hot(torch.tensor(self._kinds), count).to(taught["weight"])
+        return [taught[frames_name(kind)] for kind in range(count)], taught["weight"] @ member
+
+    @cached_property
+    def _kinds(self) -> list[int]:
+        """For each teacher which kind of frames it has: one for each frozen part, or its own."""
+        kinds: dict[str, int] = {}
+        return [
+            kinds.setdefault(key if teacher.system.frames_frozen() else f"{place}", len(kinds))
+            for place, (key, teacher) in enumerate(
+                zip(self._frozen_parts, self.teachers, strict=True)
+            )
+        ]
 
     @cached_property
     def _frozen_parts(self) -> list[str]:
@@ -291,11 +331,16 @@ class TaughtAnswers:
         self.folder = folder
         self.variants = max(waveforms.augmentation.variants, 1)
         self.weights = torch.tensor([teachers.weights_of(clip) for clip in waveforms.clips])
-        self._answers: dict[str, Tensor] = {}
+        self._files: dict[str, list[np.ndarray]] = {}
+        self._places: dict[int, tuple[int, int]] = {}
 
     def __deepcopy__(self, _: Any) -> TaughtAnswers:
         """The same: a moving average of a student has no teachers of its own."""
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the networks: a process that loads sounds hears them and answers nothing."""
+        return self.__dict__ | {"teachers": None}
 
     def fill(self, clips: Sequence[Clip], device: torch.device, *, progress: bool) -> None:
         """Ask about every version of the clips in the pools that these clips are of.
@@ -309,21 +354,25 @@ class TaughtAnswers:
             for pool in dict.fromkeys(self.waveforms.pools)
             if any(self.waveforms.clips[index].path in wanted for index in self._members(pool))
         ]
-        for number, pool in enumerate(pools, start=1):
-            title = f"teachers' answers, {number} of {len(pools)}"
+        for number, pool in enumerate(pools):
+            title = f"teachers' answers, {number + 1} of {len(pools)}"
             members = self._members(pool)
-            found = self._of_pool(members, title, device, progress)
-            for name, values in found.items():
-                if name not in self._answers:
-                    size = (len(self.waveforms) * self.variants, *values.shape[1:])
-                    self._answers[name] = torch.zeros(size)
-                rows = torch.tensor(members)[:, None] * self.variants + torch.arange(self.variants)
-                self._answers[name][rows.flatten()] = torch.from_numpy(values)
+            for name, values in self._of_pool(members, title, device, progress).items():
+                self._files.setdefault(name, []).append(values)
+            self._places |= {
+                index: (number, place * self.variants) for place, index in enumerate(members)
+            }
 
     def of(self, keys: Sequence[Key]) -> dict[str, Any]:
         """Kept answers to some clips, each in the version that its epoch wants, as ``taught``."""
-        rows = self.waveforms.rows_of(keys)
-        taught = {name: values[rows] for name, values in self._answers.items()}
+        rows = []
+        for epoch, index in keys:
+            pool, first = self._places[index]
+            rows.append((pool, first + self.waveforms.version_of(epoch, index)))
+        taught = {
+            name: torch.from_numpy(np.stack([files[pool][row] for pool, row in rows])).float()
+            for name, files in self._files.items()
+        }
         return {"taught": taught | {"weight": self._weights(keys)}}
 
     def waveforms_of(self, keys: Sequence[Key]) -> dict[str, Any]:
@@ -360,7 +409,7 @@ class TaughtAnswers:
             lambda part: self._compute(part, members, title, device, progress),
         )
         names = json.loads((folder / DONE).read_text())
-        return {name: np.load(folder / f"{name}.npy") for name in names}
+        return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
 
     def _compute(
         self,
@@ -377,7 +426,8 @@ class TaughtAnswers:
         parts: dict[str, list[np.ndarray]] = {}
         for batch in track(loader, title, -(-len(rows) // BATCH), show=progress):
             for name, value in self.teachers.answer(batch.to(device)).items():
-                parts.setdefault(name, []).append(value.cpu().numpy())
+                kept = value.half() if name.startswith(FRAMES) else value
+                parts.setdefault(name, []).append(kept.cpu().numpy())
         for name, values in parts.items():
             np.save(folder / f"{name}.npy", np.concatenate(values))
         write_text(folder / DONE, json.dumps(sorted(parts)))
