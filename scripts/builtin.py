@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from sonotype.evaluation.scores import score, scores_to_json
 from sonotype.models.calibrated import divide_logits
 from sonotype.models.model_file import load_model, save_model
 from sonotype.models.summary import summarise
+from sonotype.study.cell import MAPS
 from sonotype.study.plan import Plan, read_plan
 from sonotype.study.run import run_study
 from sonotype.training.run_folder import ANSWERS, CONFIG, MODEL
@@ -50,23 +52,30 @@ def main() -> int:
     arguments = parser.parse_args()
     plan = read_plan(STUDY)
     if not run_study(
-        plan, arguments.data, arguments.out, jobs=arguments.jobs, progress=True, say=print
-    ):
+        plan, arguments.data, arguments.out,
+        jobs=arguments.jobs, keep_maps=True, progress=True, say=print,
+    ):  # fmt: skip
         return 130
     run = arguments.out / "everything"
     if not train_on_everything(plan, arguments.data, arguments.out, run):
         return 130
+    shutil.rmtree(arguments.out / MAPS, ignore_errors=True)
     pack(plan, arguments.out, run / MODEL)
     return 0
 
 
 def train_on_everything(plan: Plan, data: Path, study: Path, run: Path) -> bool:
     """A student as the study's, which hears every clip; False after ctrl-C."""
-    if (run / CONFIG).exists():
-        return not sonotype.train(None, run, resume=True, progress=True, say=print).interrupted
-    options = {**plan.row(ROW).options, "protocol": "all"}
-    teachers = tuple(str(study / cell.folder) for cell in plan.teachers(ROW))
-    result = sonotype.train(data, run, progress=True, say=print, **options, teachers=teachers)
+    begun = (run / CONFIG).exists()
+    options = {} if begun else {
+        **plan.row(ROW).options,
+        "protocol": "all",
+        "teachers": tuple(str(study / cell.folder) for cell in plan.teachers(ROW)),
+    }  # fmt: skip
+    result = sonotype.train(
+        None if begun else data, run,
+        resume=begun, maps=study / MAPS, progress=True, say=print, **options,
+    )  # fmt: skip
     return not result.interrupted
 
 

@@ -285,7 +285,7 @@ class TeachingOptions:
         1.0, "Weight of the distance to the teachers' embeddings; 0 for none", low=0
     )
     frame_weight: float = option(
-        3.0, "Weight of the distance to what the teachers hear in each moment; 0 for none", low=0
+        10.0, "Weight of the distance to what the teachers hear in each moment; 0 for none", low=0
     )
 
 

@@ -53,6 +53,7 @@ def run_study(
     out: str | Path,
     *,
     jobs: int = 1,
+    keep_maps: bool = False,
     progress: bool = False,
     say: Say = lambda _: None,
 ) -> bool:
@@ -66,6 +67,7 @@ def run_study(
         data: the source, as for training.
         out: the study's folder; finished cells in it are kept.
         jobs: cells that are run at a time, each in a process with its share of the processors.
+        keep_maps: leave them in ``out``, for trainings that come after.
         progress: draw bars.
         say: gets a line for each cell that is done.
 
@@ -98,7 +100,7 @@ def run_study(
     if failures:
         lines = "\n  ".join(f"{name}: {cause}" for name, cause in failures.items())
         raise SonotypeError(f"{len(failures)} of {counted(len(tasks), 'cell')} failed:\n  {lines}")
-    if not interrupted:
+    if not interrupted and not keep_maps:
         shutil.rmtree(out / MAPS, ignore_errors=True)
     return not interrupted
 

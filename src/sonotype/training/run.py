@@ -90,6 +90,7 @@ def train(
     *,
     resume: bool = False,
     transform: Transform | None = None,
+    maps: Path | None = None,
     progress: bool = False,
     say: Say = lambda _: None,
     **options: Any,
@@ -103,6 +104,7 @@ def train(
         resume: take options and data from the run and go on where it stopped.
         transform: one more augmentation of training waveforms, ``(samples, sample_rate) ->
             samples``, such as a composition of audiomentations.
+        maps: a folder for cached maps, shared with other trainings on the data and left there.
         progress: draw bars on standard error.
         say: gets a line now and then, such as ``print``.
         options: fields of :class:`SystemOptions`, :class:`TrainOptions`, :class:`SplitOptions`,
@@ -135,6 +137,7 @@ def train(
         data=data,
         fingerprint=fingerprint,
         transform=transform,
+        maps=maps,
         progress=progress,
         say=say,
     )
