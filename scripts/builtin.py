@@ -35,9 +35,14 @@ ROOT = Path(__file__).resolve().parent.parent
 STUDY, ROW = ROOT / "studies" / "builtin.toml", "taught"
 ASSET = ROOT / "src" / "sonotype" / "assets" / "builtin.safetensors"
 LARGEST = 3_000_000
+LEVELS = ("category", "event")
 SCORES_OF = (
     "of the recipe: each of folds 1 to 4 was answered by a student that was trained, like its "
     "teachers, without it; the model itself has learnt from all four"
+)
+NOT_FOR = (
+    "not for commercial use, as its data are not; nor for sounds of other kinds, of which it names "
+    "the nearest of its fifty; nor where a wrong answer does harm"
 )
 
 
@@ -84,31 +89,43 @@ def pack(plan: Plan, study: Path, model: Path) -> None:
     answers = concatenate(
         [load_answers(study / cell.folder / ANSWERS) for cell in plan.row(ROW).cells()]
     )
+    temperature = {level: temperature_of(answers, level) for level in LEVELS}
     system, card = load_model(model)
-    category, event = (temperature_of(answers, level) for level in ("category", "event"))
-    divide_logits(system, category=category, event=event)
-    scores = score(answers, category_from=card.category_from, notes=(SCORES_OF,))
-    temperature = {"category": category, "event": event}
+    divide_logits(system, **temperature)
+    calibrated = dataclasses.replace(
+        answers,
+        **{
+            f"{level}_probability": tempered(probability(answers, level), value).astype(np.float32)
+            for level, value in temperature.items()
+        },
+    )
+    scores = score(calibrated, category_from=card.category_from, notes=(SCORES_OF, NOT_FOR))
     training = {**card.training, "temperature": temperature}
     card = dataclasses.replace(card, scores=scores_to_json(scores), training=training)
     save_model(ASSET, system, card, half=True)
     size = ASSET.stat().st_size
-    print(f"\n{render(scores)}\n\n{summarise(system)}\n\n{ASSET}: {size:,} bytes")
+    classes = len(card.labels.events)
+    print(f"\n{render(scores, classes=classes)}\n\n{summarise(system)}\n")
+    print(f"{ASSET}: {size:,} bytes")
     if size > LARGEST:
         sys.exit(f"error: {size:,} bytes are more than {LARGEST:,}")
 
 
 def temperature_of(answers: Answers, level: str) -> float:
     """The temperature of a head, and a line on what it does."""
-    probability = getattr(answers, f"{level}_probability")
-    true = getattr(answers, f"{level}_true")
-    temperature = fit_temperature(probability, true)
-    before, after = (
-        calibration_error(one, true)
-        for one in (np.asarray(probability), tempered(probability, temperature))
+    before, true = probability(answers, level), getattr(answers, f"{level}_true")
+    temperature = fit_temperature(before, true)
+    errors = [calibration_error(one, true) for one in (before, tempered(before, temperature))]
+    print(
+        f"{level}: temperature {temperature:.3f}, calibration error {errors[0]:.3f} to "
+        f"{errors[1]:.3f}"
     )
-    print(f"{level}: temperature {temperature:.3f}, calibration error {before:.3f} to {after:.3f}")
     return temperature
+
+
+def probability(answers: Answers, level: str) -> np.ndarray:
+    """What a head answered, ``[clips, classes]``."""
+    return np.asarray(getattr(answers, f"{level}_probability"))
 
 
 if __name__ == "__main__":

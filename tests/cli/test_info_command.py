@@ -50,6 +50,27 @@ def test_a_trained_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "\n".join(lines).endswith(f"\n\n{summarise(load_model(result.model)[0], 1.0)}")
 
 
+def test_the_scores_of_every_class_and_what_a_model_came_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tones = write_tones(tmp_path / "tones", clips=4)
+    first = sonotype.train(
+        tones, tmp_path / "first", **SMALL | {"backbone": "compact", "epochs": 1}
+    )
+    options = SMALL | {"backbone": str(first.model), "width": 0, "epochs": 1}
+    result = sonotype.train(tones, tmp_path / "run", **options, teachers=(str(tmp_path / "first"),))
+    assert run(["info", str(result.model), "--classes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "system         cbir_2, backbone builtin, width 0"
+    assert lines[6:8] == [
+        "branch 1 from  first/model.safetensors",
+        f"taught by      {tmp_path.name}/first",
+    ]
+    listed = [line.split()[0] for line in lines if line.startswith(("beep", "buzz", "high", "low"))]
+    assert sorted(listed) == ["beep", "buzz", "high", "low"]
+    assert not any("confusions" in line for line in lines)
+
+
 def test_a_model_of_an_interrupted_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,9 @@ def info(
         Path | None,
         typer.Argument(metavar="MODEL", help="A model.safetensors [default: the built-in model]"),
     ] = None,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="The scores of every class as well")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The whole header as JSON")] = False,
 ) -> None:
     """Show what a model file says of itself.
@@ -40,7 +43,7 @@ def info(
     for name, text in _facts(card):
         typer.echo(_entry(name, text))
     if card.scores:
-        typer.echo(f"\n{_figures(card)}")
+        typer.echo(f"\n{_figures(card, classes=classes)}")
     typer.echo(f"\n{summarise(system, card.options.seconds)}")
 
 
@@ -60,16 +63,21 @@ def _facts(card: ModelCard) -> list[tuple[str, str]]:
         facts.append(("data", f"{training['data']}: {kind}{parts}, {clips['test']} to test"))
         ended = "; interrupted, the test part was not read" if training.get("interrupted") else ""
         facts.append(("best epoch", f"{training['best_epoch']}{ended}"))
+        if (source := training.get("backbone", options.backbone)) != options.backbone:
+            facts.append(("branch 1 from", source))
+        if teachers := training.get("teaching", {}).get("teachers"):
+            facts.append(("taught by", ", ".join(teachers)))
     facts += [("licence", f"{name}: {licence}") for name, licence in card.licences.items()]
     return facts
 
 
-def _figures(card: ModelCard) -> str:
-    """The scores without the lists of classes and confusions, which are in the run's report."""
+def _figures(card: ModelCard, *, classes: bool) -> str:
+    """The scores, on request those of all classes; confusions are in the run's report."""
     from sonotype.evaluation.report import render
     from sonotype.evaluation.scores import scores_from_json
 
-    return render(scores_from_json(card.scores), classes=0, confusions=0)
+    shown = max(len(card.labels.events), len(card.labels.categories)) if classes else 0
+    return render(scores_from_json(card.scores), classes=shown, confusions=0)
 
 
 def _entry(name: str, text: str) -> str:

@@ -374,7 +374,9 @@ def _card(
             "options": to_dict(options.train),
             "split": to_dict(options.split),
             "source": to_dict(options.source),
-            "teaching": to_dict(options.teaching) | {"teachers": _named_shortly(options)},
+            "backbone": _short(options.system.backbone),
+            "teaching": to_dict(options.teaching)
+            | {"teachers": [_short(one) for one in options.teaching.teachers]},
             "best_epoch": result.best_epoch,
             "val_f1": result.best_score,
             "interrupted": result.interrupted,
@@ -384,9 +386,9 @@ def _card(
     )
 
 
-def _named_shortly(options: RunOptions) -> list[str]:
-    """The teachers by the last two parts of their paths: a model file tells no folders."""
-    return ["/".join(Path(one).parts[-2:]) for one in options.teaching.teachers]
+def _short(name: str) -> str:
+    """The last two parts of a path: a model file tells no folders."""
+    return "/".join(Path(name).parts[-2:])
 
 
 def _versions() -> dict[str, str]:
