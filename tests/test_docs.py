@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib
-import importlib.util
 import inspect
 import json
 import re
@@ -19,6 +18,7 @@ import pytest
 import torch
 import typer
 import yaml
+from script_modules import load_script
 from small_models import write_model
 
 import sonotype
@@ -107,15 +107,6 @@ def understood(line: str) -> None:
     assert not hasattr(command, "commands") or rest, f"{line!r} names no verb"
     if not set(rest) & {"--help", "-h", "--version"}:
         command.make_context(words[0], [word for word in rest if word != "--debug"])
-
-
-def load_script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def millions(count: int) -> str:

@@ -1,0 +1,132 @@
+"""The scripts that make and judge the built-in model, in the small; the demo is run by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from script_modules import load_script
+from small_models import LABELS, write_model
+from training_data import RATE
+
+from sonotype.data.manifest import Manifest
+from sonotype.data.source import open_source
+from sonotype.data.synth import synthesise
+from sonotype.evaluation.answers import Answers, save_answers
+from sonotype.evaluation.calibration import tempered
+from sonotype.models.model_file import load_model
+from sonotype.study.plan import read_plan
+
+TEMPERATURE = {"category": 2.0, "event": 0.5}
+
+
+def drawn(probability: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.array([rng.choice(probability.shape[1], p=row) for row in probability])
+
+
+def sure_answers(fold: int, count: int = 1500) -> Answers:
+    """Answers that are right as often as they say under the temperatures."""
+    rng = np.random.default_rng(fold)
+    logits = {
+        name: 2 * rng.standard_normal((count, n)) for name, n in (("category", 2), ("event", 4))
+    }
+    asked = {}
+    for name, x in logits.items():
+        powers = np.exp(x)
+        asked[name] = (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+    true = {name: drawn(tempered(asked[name], TEMPERATURE[name]), rng) for name in asked}
+    names = tuple(f"{fold}_{index}.wav" for index in range(count))
+    return Answers(
+        names, names, true["category"], true["event"], asked["category"], asked["event"], LABELS
+    )
+
+
+def test_the_built_in_model_is_calibrated_on_answers_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builtin = load_script("builtin")
+    monkeypatch.setattr(builtin, "ASSET", tmp_path / "packed.safetensors")
+    file = tmp_path / "study.toml"
+    file.write_text(f'folds = [1, 2]\n[rows.{builtin.ROW}]\nsystem = "cbir_4"\n')
+    plan = read_plan(file)
+    for cell in plan.row(builtin.ROW).cells():
+        folder = tmp_path / cell.folder
+        folder.mkdir(parents=True)
+        save_answers(sure_answers(cell.fold or 0), folder / "answers.npz")
+    model = write_model(tmp_path / "model.safetensors", backbone="compact", width=0)
+    builtin.pack(plan, tmp_path, model)
+
+    before, after = (load_model(path) for path in (model, tmp_path / "packed.safetensors"))
+    found = after[1].training["temperature"]
+    assert found == pytest.approx(TEMPERATURE, rel=0.1)
+    waveform = torch.randn(2, RATE, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        old, new = before[0](waveform), after[0](waveform)
+    torch.testing.assert_close(new.category, old.category / found["category"], rtol=0.02, atol=0.02)
+    torch.testing.assert_close(new.event, old.event / found["event"], rtol=0.02, atol=0.02)
+    scores = after[1].scores
+    assert scores["clips"] == 3000
+    assert scores["notes"] == [builtin.SCORES_OF, builtin.NOT_FOR]
+    said = capsys.readouterr().out
+    assert f"event: temperature {found['event']:.3f}, calibration error" in said
+    assert f"{(tmp_path / 'packed.safetensors').stat().st_size:,} bytes" in said
+    assert (tmp_path / "packed.safetensors").stat().st_size < builtin.LARGEST
+
+
+def test_a_model_that_is_too_large_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builtin = load_script("builtin")
+    monkeypatch.setattr(builtin, "ASSET", tmp_path / "packed.safetensors")
+    monkeypatch.setattr(builtin, "LARGEST", 1000)
+    file = tmp_path / "study.toml"
+    file.write_text(f'folds = [1]\n[rows.{builtin.ROW}]\nsystem = "cbir_4"\n')
+    plan = read_plan(file)
+    folder = tmp_path / plan.cells()[0].folder
+    folder.mkdir(parents=True)
+    save_answers(sure_answers(1, 50), folder / "answers.npz")
+    model = write_model(tmp_path / "model.safetensors")
+    with pytest.raises(SystemExit, match="bytes are more than 1,000"):
+        builtin.pack(plan, tmp_path, model)
+
+
+def test_the_committed_study_tests_each_student_on_what_nobody_of_its_own_has_heard() -> None:
+    builtin = load_script("builtin")
+    plan = read_plan(builtin.STUDY)
+    taught, alone = plan.row(builtin.ROW), plan.row("alone")
+    assert dict(taught.options) == dict(alone.options)
+    assert taught.folds == alone.folds == (1, 2, 3, 4)
+    heard = [set(plan.row(cell.row).options["train_folds"]) for cell in plan.teachers(builtin.ROW)]
+    for test in taught.folds:
+        for fold in set(taught.folds) - {test}:
+            assert any(not {test, fold} & one for one in heard), (test, fold)
+
+
+def test_classes_that_are_left_out_are_in_no_table_of_the_known(tmp_path: Path) -> None:
+    transfer = load_script("transfer")
+    source = synthesise(tmp_path / "sounds", clips_per_event=2)
+    left_out = transfer.choose(source.clips)
+    assert left_out == transfer.choose(reversed(source.clips))
+    categories = sorted(
+        clip.category for clip in {clip.event: clip for clip in source.clips}.values()
+        if clip.event in left_out
+    )  # fmt: skip
+    assert categories == sorted(2 * source.labels.categories)
+    known, new = (
+        open_source(transfer.write_table(tmp_path / f"{name}.csv", clips))
+        for name, clips in (
+            ("known", [clip for clip in source.clips if clip.event not in left_out]),
+            ("new", [clip for clip in source.clips if clip.event in left_out]),
+        )
+    )
+    assert set(new.labels.events) == left_out
+    assert not set(known.labels.events) & left_out
+    assert len(known.clips) + len(new.clips) == len(source.clips)
+    for part in (known, new):
+        assert same_facts(part) <= same_facts(source)
+
+
+def same_facts(source: Manifest) -> set[tuple[str, str, str | None, str]]:
+    return {(clip.path.name, clip.category, clip.event, clip.group) for clip in source.clips}
