@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,20 @@ def test_kept_answers_are_those_of_each_model_to_each_sound(
         wanted = torch.tensor(teachers.weights_of(clips[index]))
         assert torch.equal(taught["weight"][row], wanted)
         assert torch.equal(asked["weight"][row], wanted)
+
+
+def test_a_process_that_loads_sounds_is_sent_no_networks(
+    two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
+) -> None:
+    teachers = Teachers(two)
+    sounds = Waveforms(clips, FORM, Augmentation(), pools=teachers.pools(clips))
+    taught = TaughtAnswers(teachers, sounds, tmp_path)
+    sent = pickle.dumps(taught)
+    assert len(sent) < 30_000
+    there, here = (one.waveforms_of([(0, 3)])["taught"] for one in (pickle.loads(sent), taught))
+    assert there.keys() == here.keys() == {"waveform", "weight"}
+    for name, value in here.items():
+        assert torch.equal(there[name], value)
 
 
 def test_teachers_on_one_frozen_part_have_one_kind_of_frames(
