@@ -13,11 +13,11 @@ import argparse
 import dataclasses
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-import sonotype
 from sonotype.errors import SonotypeError
 from sonotype.evaluation.answers import Answers, concatenate, load_answers
 from sonotype.evaluation.calibration import calibration_error, fit_temperature, tempered
@@ -27,9 +27,10 @@ from sonotype.models.calibrated import divide_logits
 from sonotype.models.model_file import load_model, save_model
 from sonotype.models.summary import summarise
 from sonotype.study.cell import MAPS
+from sonotype.study.once import run_once
 from sonotype.study.plan import Plan, read_plan
 from sonotype.study.run import run_study
-from sonotype.training.run_folder import ANSWERS, CONFIG, MODEL
+from sonotype.training.run_folder import ANSWERS, MODEL
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY, ROW = ROOT / "studies" / "builtin.toml", "taught"
@@ -62,34 +63,24 @@ def main() -> int:
     ):  # fmt: skip
         return 130
     run = arguments.out / "everything"
-    if not train_on_everything(plan, arguments.data, arguments.out, run):
-        return 130
+    train_on_everything(plan, arguments.data, arguments.out, run)
     shutil.rmtree(arguments.out / MAPS, ignore_errors=True)
     pack(plan, arguments.out, run / MODEL)
     return 0
 
 
-def train_on_everything(plan: Plan, data: Path, study: Path, run: Path) -> bool:
-    """A student as the study's, which hears every clip; False after ctrl-C."""
-    begun = (run / CONFIG).exists()
-    options = {} if begun else {
-        **plan.row(ROW).options,
-        "protocol": "all",
-        "teachers": tuple(str(study / cell.folder) for cell in plan.teachers(ROW)),
-    }  # fmt: skip
-    result = sonotype.train(
-        None if begun else data, run,
-        resume=begun, maps=study / MAPS, progress=True, say=print, **options,
-    )  # fmt: skip
-    return not result.interrupted
+def train_on_everything(plan: Plan, data: Path, study: Path, run: Path) -> None:
+    """A student as the study's, which hears every clip."""
+    teachers = tuple(str(study / cell.folder) for cell in plan.teachers(ROW))
+    options = {**plan.row(ROW).options, "protocol": "all", "teachers": teachers}
+    run_once(data, run, maps=study / MAPS, progress=True, say=print, **options)
 
 
 def pack(plan: Plan, study: Path, model: Path) -> None:
     """Calibrate, put the study's scores beside, write the file, and say what it is."""
-    answers = concatenate(
-        [load_answers(study / cell.folder / ANSWERS) for cell in plan.row(ROW).cells()]
-    )
-    temperature = {level: temperature_of(answers, level) for level in LEVELS}
+    folds = [load_answers(study / cell.folder / ANSWERS) for cell in plan.row(ROW).cells()]
+    answers = concatenate(folds)
+    temperature = {level: temperature_of(folds, level) for level in LEVELS}
     system, card = load_model(model)
     divide_logits(system, **temperature)
     calibrated = dataclasses.replace(
@@ -111,14 +102,27 @@ def pack(plan: Plan, study: Path, model: Path) -> None:
         sys.exit(f"error: {size:,} bytes are more than {LARGEST:,}")
 
 
-def temperature_of(answers: Answers, level: str) -> float:
-    """The temperature of a head, and a line on what it does."""
-    before, true = probability(answers, level), getattr(answers, f"{level}_true")
-    temperature = fit_temperature(before, true)
-    errors = [calibration_error(one, true) for one in (before, tempered(before, temperature))]
+def temperature_of(folds: Sequence[Answers], level: str) -> float:
+    """The temperature of a head on all folds, and a line on what it does.
+
+    What it does is measured on each fold with the temperature of the others.
+    """
+    before = [probability(one, level) for one in folds]
+    true = [getattr(one, f"{level}_true") for one in folds]
+
+    def fitted(left_out: int | None) -> float:
+        kept = [index for index in range(len(folds)) if index != left_out]
+        chosen = (np.concatenate([values[index] for index in kept]) for values in (before, true))
+        return fit_temperature(*chosen)
+
+    after = [tempered(one, fitted(index)) for index, one in enumerate(before)]
+    errors = [
+        calibration_error(np.concatenate(one), np.concatenate(true)) for one in (before, after)
+    ]
+    temperature = fitted(None)
     print(
-        f"{level}: temperature {temperature:.3f}, calibration error {errors[0]:.3f} to "
-        f"{errors[1]:.3f}"
+        f"{level}: temperature {temperature:.3f}; calibration error {errors[0]:.3f}, and "
+        f"{errors[1]:.3f} on each fold with the temperature of the others"
     )
     return temperature
 

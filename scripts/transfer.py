@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-import sonotype
 from sonotype.data.source import open_source
 from sonotype.errors import SonotypeError
 from sonotype.evaluation.scores import Interval
 from sonotype.study.learning_curve import run_learning_curve
-from sonotype.training.run_folder import CONFIG, MODEL, SCORES
+from sonotype.study.once import run_once
+from sonotype.training.run_folder import MODEL
 from sonotype.types import Clip
 
 LEFT_OUT_OF_EACH = 2
@@ -115,17 +115,9 @@ def write_table(path: Path, clips: Iterable[Clip]) -> Path:
 
 
 def train(data: Path, run: Path, **options: Any) -> str:
-    """Train, go on with it, or find it finished; its folder."""
-    unscored = options.get("protocol") == "all" and (run / MODEL).exists()
-    if (run / SCORES).exists() or (unscored and (run / "training" / "done.json").exists()):
-        return str(run)
+    """Train once; the run's folder."""
     print(f"training {run}")
-    if (run / CONFIG).exists():
-        result = sonotype.train(None, run, resume=True, progress=True, say=print)
-    else:
-        result = sonotype.train(data, run, progress=True, say=print, **options)
-    if result.interrupted:
-        raise KeyboardInterrupt
+    run_once(data, run, progress=True, say=print, **options)
     return str(run)
 
 

@@ -70,7 +70,7 @@ def test_the_built_in_model_is_calibrated_on_answers_of_others(
     assert scores["clips"] == 3000
     assert scores["notes"] == [builtin.SCORES_OF, builtin.NOT_FOR]
     said = capsys.readouterr().out
-    assert f"event: temperature {found['event']:.3f}, calibration error" in said
+    assert f"event: temperature {found['event']:.3f}; calibration error" in said
     assert f"{(tmp_path / 'packed.safetensors').stat().st_size:,} bytes" in said
     assert (tmp_path / "packed.safetensors").stat().st_size < builtin.LARGEST
 
@@ -82,11 +82,11 @@ def test_a_model_that_is_too_large_is_told_of(
     monkeypatch.setattr(builtin, "ASSET", tmp_path / "packed.safetensors")
     monkeypatch.setattr(builtin, "LARGEST", 1000)
     file = tmp_path / "study.toml"
-    file.write_text(f'folds = [1]\n[rows.{builtin.ROW}]\nsystem = "cbir_4"\n')
+    file.write_text(f'folds = [1, 2]\n[rows.{builtin.ROW}]\nsystem = "cbir_4"\n')
     plan = read_plan(file)
-    folder = tmp_path / plan.cells()[0].folder
-    folder.mkdir(parents=True)
-    save_answers(sure_answers(1, 50), folder / "answers.npz")
+    for cell in plan.cells():
+        (tmp_path / cell.folder).mkdir(parents=True)
+        save_answers(sure_answers(cell.fold or 0, 50), tmp_path / cell.folder / "answers.npz")
     model = write_model(tmp_path / "model.safetensors")
     with pytest.raises(SystemExit, match="bytes are more than 1,000"):
         builtin.pack(plan, tmp_path, model)

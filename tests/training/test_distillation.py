@@ -158,28 +158,40 @@ def test_frames_of_a_turned_clip_are_turned_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "count"), [(30, 16, 15), (16, 30, 15), (30, 30, 30), (7, 31, 7), (2, 9, 2)]
+    ("ours", "theirs", "strides", "count"),
+    [
+        (30, 16, (16, 32), 15),
+        (16, 30, (32, 16), 15),
+        (30, 30, (16, 16), 30),
+        (12, 9, (16, 32), 6),  # 2.7 s: whole patches on one side, all frames on the other
+        (6, 6, (16, 32), 3),
+        (60, 9, (8, 32), 9),
+        (1, 2, (16, 32), 0),
+    ],
 )
-def test_frames_are_compared_in_the_time_of_the_coarser(ours: int, theirs: int, count: int) -> None:
+def test_frames_are_compared_in_the_time_of_the_coarser(
+    ours: int, theirs: int, strides: tuple[int, int], count: int
+) -> None:
     one, other = numbers(2, 3, ours), numbers(2, 4, theirs, seed=1)
-    first, second = same_moments(one, other)
+    first, second = same_moments(one, other, *strides)
     assert first.shape == (2, 3, count)
     assert second.shape == (2, 4, count)
-    for found, given in ((first, one), (second, other)):
-        times = max(round(given.shape[2] / min(ours, theirs)), 1)
-        for place in range(count):
-            mean = given[:, :, place * times : (place + 1) * times].mean(2)
+    for found, given, stride in ((first, one, strides[0]), (second, other, strides[1])):
+        for place in range(count):  # each covers the same time as its counterpart
+            begin, end = (edge * max(strides) // stride for edge in (place, place + 1))
+            mean = given[:, :, begin:end].mean(2)
             assert torch.allclose(found[:, :, place], mean, atol=1e-6)
 
 
 @torch.no_grad()
 def test_frame_hints_are_cosines_to_what_is_not_common_to_all() -> None:
     torch.manual_seed(0)
-    hints = FrameHints(4, (6, 5))
+    hints = FrameHints((4, 16), [(6, 32), (5, 16), (7, 64)])
     frames, shares = numbers(3, 4, 8), torch.tensor([0.0, 0.25, 0.5])
-    taught = [numbers(3, 6, 4, seed=2) * 3 + 7, numbers(3, 5, 8, seed=3)]
+    taught = [numbers(3, 6, 4, seed=2) * 3 + 7, numbers(3, 5, 8, seed=3), numbers(3, 7, 0)]
+    weight = torch.cat([WEIGHT, torch.ones(3, 1)], 1)  # nothing is known of the third kind
     wanted = 0.0
-    for kind, theirs in enumerate(taught):
+    for kind, theirs in enumerate(taught[:2]):
         mean = theirs.mean((0, 2), keepdim=True)
         spread = theirs.std((0, 2), keepdim=True, correction=0)
         layer = hints.project[kind]
@@ -191,7 +203,7 @@ def test_frame_hints_are_cosines_to_what_is_not_common_to_all() -> None:
                 other = ((theirs - mean) / spread)[row, :, place]
                 apart = 1 - float(one @ other / (one.norm() * other.norm()))
                 wanted += float(WEIGHT[row, kind]) * apart / theirs.shape[2] / 3
-    assert float(hints(frames, taught, WEIGHT, shares)) == pytest.approx(wanted, abs=1e-5)
+    assert float(hints(frames, taught, weight, shares)) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_mixup_mixes_what_is_taught_as_well() -> None:

@@ -6,10 +6,10 @@ import csv
 import json
 import pickle
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import soundfile
 import torch
@@ -21,13 +21,14 @@ from sonotype.audio.clip import ClipFormat
 from sonotype.data.folder import read_folder
 from sonotype.data.waveforms import Augmentation, Waveforms
 from sonotype.errors import OptionsError
+from sonotype.training.heard import heard_by, heard_by_backbone, note_on_backbone, write_heard
 from sonotype.training.run import train
+from sonotype.training.run_folder import changed_files, made_from, read_split
 from sonotype.training.run_options import RunOptions
 from sonotype.training.teachers import (
     TaughtAnswers,
     Teacher,
     Teachers,
-    heard_by_backbone,
     load_teacher,
 )
 from sonotype.types import Clip, Labels
@@ -187,7 +188,7 @@ def test_teachers_on_one_frozen_part_have_one_kind_of_frames(
     models[2].system.branch_1.load_state_dict(models[0].system.branch_1.state_dict())
     trained = write_model(tmp_path / "4.safetensors", seed=1, **frozen | {"unfreeze_from": 4})
     teachers = Teachers([*models, load_teacher(trained, LABELS)]).to(CPU)
-    assert teachers.frame_channels == [128, 128, 128]
+    assert teachers.frames == [(128, 16)] * 3
     waveform = torch.randn(3, RATE, generator=torch.Generator().manual_seed(0))
     weight = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 1.0]])
     frames, shares = teachers.kinds_of(teachers.answer(waveform) | {"weight": weight})
@@ -249,23 +250,17 @@ def test_kept_or_fresh_sounds_a_student_goes_on_to_the_same_weights(
             assert torch.equal(tensor, other[key]), (name, key)
 
 
-def test_teachers_matter(teacher: Path, tones: Path, tmp_path: Path) -> None:
-    options = STUDENT | {"keep": "last", "epochs": 2}
-    alone = train(tones, tmp_path / "alone", **options)
-    answers, hints, frames = (
-        {"teacher_weight": 0.0, "feature_weight": 0.0, "frame_weight": 0.0} | {name: 1.0}
-        for name in ("teacher_weight", "feature_weight", "frame_weight")
-    )
-    for name, extra in (("answers", answers), ("hints", hints), ("frames", frames)):
-        taught = train(tones, tmp_path / name, **options | extra | {"teachers": (str(teacher),)})
-        one, other = (
-            sonotype.load(result.model).system.embedding[0].weight for result in (alone, taught)
-        )
-        assert not torch.equal(one, other), name
-    nothing = {"teacher_weight": 0.0, "feature_weight": 0.0, "frame_weight": 0.0}
-    nothing["teachers"] = (str(teacher),)
-    result = train(tones, tmp_path / "nothing", **options | nothing)
-    assert np.isfinite(result.scores["category"]["f1"]["value"])
+def test_each_thing_that_teachers_teach_matters(teacher: Path, tones: Path, tmp_path: Path) -> None:
+    weights = dict.fromkeys(("teacher_weight", "feature_weight", "frame_weight"), 0.0)
+    options = STUDENT | {"keep": "last", "epochs": 2, "teachers": (str(teacher),)} | weights
+    found = {}
+    for name in ("nothing", *weights):
+        extra = {} if name == "nothing" else {name: 1.0}
+        result = train(tones, tmp_path / name, **options | extra)
+        # What all three move: the features, before any head.
+        found[name] = sonotype.load(result.model).system.branch_1.blocks[0][0].weight
+    for name in weights:
+        assert not torch.equal(found[name], found["nothing"]), name
 
 
 @pytest.mark.parametrize(
@@ -285,16 +280,57 @@ def test_a_first_branch_that_knows_the_test_part_is_told_of(
     two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     path = str(tmp_path / "teacher_2" / "model.safetensors")
-    assert heard_by_backbone("mn04", "tones", clips) == ""
-    assert heard_by_backbone(path, "tones", clips[1:2]) == ""
-    assert heard_by_backbone(path, "tones", clips[:2]) == (
+
+    def note(backbone: str, source: str, test: Sequence[Clip]) -> str:
+        return note_on_backbone(backbone, heard_by_backbone(backbone, source), test)
+
+    assert note("mn04", "tones", clips) == ""
+    assert note(path, "tones", clips[1:2]) == ""
+    assert note(path, "tones", clips[:2]) == (
         f"branch 1 comes from {path}, which was trained on clips of this very test part, or may "
         "have been: the score is too high"
     )
-    assert heard_by_backbone(path, "tones", ()) == ""
+    assert note(path, "tones", ()) == ""
     alone = str(write_model(tmp_path / "a.safetensors", card={"training": {"data": "tones"}}))
-    assert heard_by_backbone(alone, "tones", clips) != ""
-    assert heard_by_backbone(alone, "other", clips) == ""
+    assert note(alone, "tones", clips) != ""
+    assert note(alone, "other", clips) == ""
+
+
+def test_what_a_model_was_made_from_has_been_heard_as_well(
+    two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "teacher_2"
+    assert not load_teacher(folder, LABELS).knows(clips[1])
+    write_heard(folder, frozenset({(clips[1].path.name, clips[1].category)}))
+    assert [load_teacher(folder, LABELS).knows(clip) for clip in clips[:4]] == [True, True, True,
+                                                                                 False]  # fmt: skip
+    write_heard(folder, frozenset({(clips[3].path.name, "")}))  # without a label
+    assert [load_teacher(folder, LABELS).knows(clip) for clip in clips[:4]] == [True, False, True,
+                                                                                 True]  # fmt: skip
+    write_heard(folder, None)
+    assert heard_by(folder / "model.safetensors") is None
+    (folder / "heard.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(OptionsError, match=r"heard.csv is no list of what a run was made from"):
+        load_teacher(folder, LABELS)
+
+
+def test_a_teacher_on_features_that_know_the_test_part_does_not_teach(
+    teacher: Path, tones: Path, tmp_path: Path
+) -> None:
+    """Its own split does not have the clip; the model that its first branch comes from does."""
+    own = SMALL | {"backbone": "compact", "protocol": "all", "keep": "last", "epochs": 1}
+    features = train(tones, tmp_path / "features", **own).model
+    options = SMALL | {"backbone": str(features), "width": 0, "epochs": 1}
+    second = train(tones, tmp_path / "second", **options).folder
+    assert (second / "heard.csv").read_text().count("\n") == 25
+    assert not (teacher / "heard.csv").exists()
+    with pytest.raises(
+        OptionsError, match=r"the teachers \(1 model\) have heard clips of the test"
+    ):
+        train(tones, tmp_path / "third", **STUDENT | {"teachers": (str(second),)})
+    taught = train(tones, tmp_path / "taught", **STUDENT | {"teachers": (str(teacher),)}).folder
+    lines = (taught / "heard.csv").read_text().splitlines()
+    assert len(lines) == 1 + sum(row["part"] != "test" for row in read_split(teacher / "split.csv"))
 
 
 def test_a_teacher_whose_test_part_chose_its_epoch_has_heard_it(
@@ -363,6 +399,47 @@ def test_a_run_whose_teacher_has_changed_is_not_gone_on_with(
             write_model(own / changed)
     with pytest.raises(OptionsError) as raised:
         train(None, run, resume=True)
+    role = "unlabelled folder" if changed == "more" else "teacher"
     assert str(raised.value) == (
-        f"{name}: changed since {run} was begun; put it back to go on, or train a new run"
+        f"{role} 1 ({name}): changed since {run} was begun; put it back to go on, or train a new "
+        "run"
     )
+
+
+def test_files_are_compared_by_what_they_are_for(
+    teacher: Path, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(teacher, own)
+    file = str(own / "model.safetensors")
+    options = RunOptions.of(STUDENT | {"teachers": (file,), "backbone": file})
+    config = {"files": made_from(options)}
+    assert config["files"].keys() == {"teacher 1", "backbone"}
+    assert changed_files(config, options) == []
+    monkeypatch.chdir(tmp_path)
+    near = RunOptions.of(STUDENT | {"teachers": ("own",), "backbone": "own/model.safetensors"})
+    assert changed_files(config, near) == []
+    (own / "split.csv").unlink()
+    assert changed_files(config, near) == ["teacher 1 (own)"]
+    write_model(own / "model.safetensors")
+    assert changed_files(config, near) == ["teacher 1 (own)", "backbone (own/model.safetensors)"]
+    assert changed_files({"files": None}, near) == changed_files({}, near) == []
+    builtin = RunOptions.of({"backbone": "builtin"})
+    assert made_from(builtin).keys() == {"backbone"}
+    assert made_from(RunOptions.of({"backbone": "mn04"})) == {}
+
+
+def test_a_cross_validation_whose_teacher_has_changed_is_not_gone_on_with(
+    teacher: Path, tones: Path, tmp_path: Path
+) -> None:
+    own, out = tmp_path / "own", tmp_path / "folds"
+    shutil.copytree(teacher, own)
+    split = own / "split.csv"  # as if it had heard other sounds
+    split.write_text(split.read_text().splitlines()[0] + "\n")
+    options = STUDENT | {"teachers": (str(own),), "keep": "last", "epochs": 1}
+    for name in ("test_fraction", "val_fraction"):
+        del options[name]
+    sonotype.crossval(tones, out, folds=2, **options)
+    write_model(own / "model.safetensors")
+    with pytest.raises(OptionsError, match=r"holds a cross-validation with other teacher 1 \("):
+        sonotype.crossval(tones, out, folds=2, **options)

@@ -56,6 +56,7 @@ class Compact(nn.Module):
 
     sample_rate = VGGishLogMel.sample_rate
     licence = ""  # of no one else's weights
+    strides = (2, 4, 8, 16)  # frames of 10 ms to one of each block's
 
     def __init__(self) -> None:
         super().__init__()

@@ -133,6 +133,7 @@ class MobileNet(nn.Module):
 
     sample_rate = EfficientATLogMel.sample_rate
     licence = "MIT"
+    strides = (4, 8, 16, 32)  # frames of 10 ms to one of each block's
 
     def __init__(self, *, width: float, tagger: bool = False) -> None:
         super().__init__()

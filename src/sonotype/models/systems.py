@@ -253,11 +253,13 @@ class System(nn.Module):
         """Whether :attr:`Output.frames` follow from frozen weights alone."""
         return self.branch_2 is None and max(self.pool_blocks) < self.unfreeze_from
 
-    def frame_channels(self) -> int:
-        """Channels of :attr:`Output.frames`."""
+    @property
+    def frames(self) -> tuple[int, int]:
+        """Channels of :attr:`Output.frames`, and how many frames of 10 ms each of them covers."""
         if self.branch_2 is not None:
-            return self.branch_2.channels
-        return self.branch_1.channels[max(self.pool_blocks) - 1]
+            return self.branch_2.channels, 2**BLOCKS
+        last = max(self.pool_blocks) - 1
+        return self.branch_1.channels[last], self.branch_1.strides[last]
 
     def _handed_over(self) -> set[int]:
         """Blocks whose maps the trained part asks for: to go on from, to pool, for adapters."""

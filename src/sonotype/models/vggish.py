@@ -61,6 +61,7 @@ class VGGish(nn.Module):
 
     sample_rate = VGGishLogMel.sample_rate
     licence = "Apache-2.0"
+    strides = (2, 4, 8, 16)  # frames of 10 ms to one of each block's
 
     def __init__(self, *, width: float = 1.0) -> None:
         super().__init__()

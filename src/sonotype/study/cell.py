@@ -19,7 +19,9 @@ from sonotype.training.run_folder import (
     CONFIG,
     SCORES,
     SPLIT,
+    changed_files,
     dealt,
+    options_of,
     read_split,
     rows_of,
     split_table,
@@ -38,7 +40,9 @@ def run_cell(
     *,
     data: str | Path,
     fingerprint: str,
-    maps: Path,
+    maps: Path | None,
+    progress: bool = False,
+    say: Say = lambda _: None,
 ) -> str:
     """Train and test, or go on with it; what went wrong, in a few words, or nothing.
 
@@ -46,7 +50,7 @@ def run_cell(
     """
     start = time.monotonic()
     try:
-        with _log(folder) as say:
+        with _log(folder, say) as say:
             result = run_split(
                 manifest,
                 parts,
@@ -55,6 +59,7 @@ def run_cell(
                 data=data,
                 fingerprint=fingerprint,
                 maps=maps,
+                progress=progress,
                 say=say,
             )
     except (StoppedError, KeyboardInterrupt):
@@ -70,8 +75,8 @@ def run_cell(
 
 
 def finished(folder: Path) -> bool:
-    """Whether the cell has its scores."""
-    return (folder / SCORES).exists()
+    """Whether the cell has all that it will have: scores, where anything is tested."""
+    return (folder / SCORES).exists() or (folder / TIME).exists()
 
 
 def seconds_of(folder: Path) -> float:
@@ -90,8 +95,9 @@ def refuse_other(
     if not path.exists():
         return
     found = json.loads(path.read_text(encoding="utf-8"))
-    before, after = _comparable(RunOptions.of(found["options"])), _comparable(options)
+    before, after = _comparable(options_of(found)), _comparable(options)
     names = sorted(name for name in after if before[name] != after[name])
+    names += changed_files(found, options)
     if found["fingerprint"] != fingerprint:
         names.append("data")
     if not names and (folder / SPLIT).exists():
@@ -122,13 +128,14 @@ def figures_of(folder: Path) -> str:
 
 
 @contextmanager
-def _log(folder: Path) -> Iterator[Say]:
-    """Append what is said to the cell's log."""
+def _log(folder: Path, also: Say) -> Iterator[Say]:
+    """Append what is said to the cell's log; it is said elsewhere as well."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOG).open("a", encoding="utf-8") as stream:
 
         def say(line: str) -> None:
             stream.write(line + "\n")
             stream.flush()
+            also(line)
 
         yield say

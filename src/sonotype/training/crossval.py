@@ -24,7 +24,13 @@ from sonotype.evaluation.report import render_folds
 from sonotype.evaluation.scores import Scores, score, scores_from_json, scores_to_json
 from sonotype.training.callbacks import Say
 from sonotype.training.run import inspect, notes_on, run_split, with_backbone
-from sonotype.training.run_folder import ANSWERS, SCORES, split_table
+from sonotype.training.run_folder import (
+    ANSWERS,
+    SCORES,
+    changed_files,
+    made_from,
+    split_table,
+)
 from sonotype.training.run_options import RunOptions
 
 CONFIG = "crossval.json"
@@ -91,8 +97,9 @@ def crossval(
         "folds": folds,
         "transform": transform is not None,
         "options": chosen.flat(),
+        "files": made_from(chosen),
     }
-    _claim(folder, claim)
+    _claim(folder, claim, chosen)
     scores: list[Scores] = []
     answers: list[Answers] = []
     for number, parts in enumerate(splits, start=1):
@@ -142,7 +149,7 @@ def _shared_notes(manifest: Manifest, splits: Sequence[Split]) -> tuple[str, ...
     return tuple(note for note in notes[0] if all(note in others for others in notes))
 
 
-def _claim(folder: Path, config: dict[str, Any]) -> None:
+def _claim(folder: Path, config: dict[str, Any], options: RunOptions) -> None:
     """Note what is being cross-validated, or compare with what was noted before.
 
     A note beside which no fold was begun (the sounds could not be read, say) binds nobody.
@@ -150,7 +157,7 @@ def _claim(folder: Path, config: dict[str, Any]) -> None:
     path = folder / CONFIG
     config = json.loads(json.dumps(config))
     if path.exists() and any(folder.glob("fold_*")):
-        changed = _changed(path, config)
+        changed = _changed(path, config, options)
         if changed:
             raise OptionsError(
                 f"{folder} holds a cross-validation with other {', '.join(changed)}; "
@@ -162,7 +169,7 @@ def _claim(folder: Path, config: dict[str, Any]) -> None:
     write_text(path, json.dumps(config, indent=2) + "\n")
 
 
-def _changed(path: Path, config: Mapping[str, Any]) -> list[str]:
+def _changed(path: Path, config: Mapping[str, Any], options: RunOptions) -> list[str]:
     """Names of what differs from the file's: options, ``folds``, and ``data`` itself."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -180,5 +187,6 @@ def _changed(path: Path, config: Mapping[str, Any]) -> list[str]:
     missing = object()
     names = {*before, *now}
     changed = sorted(name for name in names if before.get(name, missing) != now.get(name, missing))
+    changed += changed_files(found, options)
     # The same sounds and options, but dealt otherwise: names, groups or folds have changed.
     return changed or (["data"] if found.get("parts") != config["parts"] else [])

@@ -65,13 +65,15 @@ class FrameHints(nn.Module):
     common says nothing about a sound.
 
     Args:
-        channels: of the student's frames.
-        taught: channels of each kind of the teachers' frames.
+        student: channels and stride of its frames.
+        taught: channels and stride of each kind of the teachers' frames.
     """
 
-    def __init__(self, channels: int, taught: Sequence[int]) -> None:
+    def __init__(self, student: tuple[int, int], taught: Sequence[tuple[int, int]]) -> None:
         super().__init__()
-        self.project = nn.ModuleList(nn.Linear(channels, count) for count in taught)
+        self.stride = student[1]
+        self.strides = [stride for _, stride in taught]
+        self.project = nn.ModuleList(nn.Linear(student[0], count) for count, _ in taught)
 
     def forward(
         self, frames: Tensor, taught: Sequence[Tensor], weight: Tensor, turned: Tensor | None = None
@@ -92,7 +94,9 @@ class FrameHints(nn.Module):
             frames = turned_back(frames, turned)
         total = frames.new_zeros(())
         for kind, (project, theirs) in enumerate(zip(self.project, taught, strict=True)):
-            ours, theirs = same_moments(frames, theirs)
+            ours, theirs = same_moments(frames, theirs, self.stride, self.strides[kind])
+            if not ours.shape[2]:
+                continue
             theirs = F.batch_norm(theirs, None, None, training=True)
             apart = 1 - F.cosine_similarity(project(ours.mT), theirs.mT, dim=2)
             total = total + (apart.mean(1) * weight[:, kind]).mean()
@@ -111,21 +115,25 @@ def turned_back(frames: Tensor, turned: Tensor) -> Tensor:
     return frames.gather(2, (index % count)[:, None, :].expand_as(frames))
 
 
-def same_moments(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+def same_moments(
+    one: Tensor, other: Tensor, stride: int, other_stride: int
+) -> tuple[Tensor, Tensor]:
     """Two sequences of frames in the coarser one's time, without what only one of them covers.
 
-    Blocks halve time, so one frame of the coarser covers a whole number of the finer's.
+    Strides are powers of two, so one frame of the coarser covers a whole number of the finer's.
 
     Shape:
-        ``[batch, channels, time], [batch, channels, time] -> `` the same with one time
+        ``[batch, channels, time], [batch, channels, time] -> `` the same with one time; a clip too
+        short for one frame of the coarser gives none
     """
-    if one.shape[2] < other.shape[2]:
-        second, first = same_moments(other, one)
-        return first, second
-    times = max(round(one.shape[2] / other.shape[2]), 1)
-    one = F.avg_pool1d(one, times)
+    one = _coarser(one, max(other_stride // stride, 1))
+    other = _coarser(other, max(stride // other_stride, 1))
     count = min(one.shape[2], other.shape[2])
     return one[..., :count], other[..., :count]
+
+
+def _coarser(frames: Tensor, times: int) -> Tensor:
+    return F.avg_pool1d(frames, times) if frames.shape[2] >= times else frames[..., :0]
 
 
 def taught_loss(

@@ -171,7 +171,8 @@ def fit(
     taught = None
     if teachers is not None:
         sounds = Waveforms(heard, teachers.to(device).form, how, options.seed, pools)
-        taught = TaughtAnswers(teachers, sounds, home)
+        hinted = (teaching or TeachingOptions()).frame_weight > 0 and not system.frames_frozen()
+        taught = TaughtAnswers(teachers, sounds, home, frames=hinted)
     train_source = source(Waveforms(heard, form, how, options.seed, pools), train, "train", taught)
     val_source = None
     if val:

@@ -77,9 +77,8 @@ class Learner(pl.LightningModule):
             torch.manual_seed(options.seed)  # whatever was drawn before, or not, in filling caches
             if self.teaching.feature_weight:
                 self.hints = FeatureHints(len(taught.teachers.teachers))
-            if self.teaching.frame_weight and not system.frames_frozen():
-                kinds = taught.teachers.frame_channels
-                self.frame_hints = FrameHints(system.frame_channels(), kinds)
+            if taught.frames:
+                self.frame_hints = FrameHints(system.frames, taught.teachers.frames)
         self.options = options
         self.steps = steps
         self.register_buffer("category_weight", category_weight, persistent=False)
@@ -186,7 +185,7 @@ class Learner(pl.LightningModule):
         if self.hints is not None:
             hints: Tensor = self.hints(output.embedding, taught["embedding"], taught["weight"])
             loss = loss + self.teaching.feature_weight * hints
-        if self.frame_hints is not None and self.taught is not None:
+        if self.frame_hints is not None:
             kinds = self.taught.teachers.kinds_of(taught)
             hints = self.frame_hints(output.frames.float(), *kinds, batch.get("turned"))
             loss = loss + self.teaching.frame_weight * hints

@@ -41,6 +41,13 @@ from sonotype.training.fit import (
     read_history,
     require_tensorboard,
 )
+from sonotype.training.heard import (
+    heard_by_backbone,
+    note_on_backbone,
+    sound_of,
+    together,
+    write_heard,
+)
 from sonotype.training.run_folder import (
     ANSWERS,
     HISTORY,
@@ -53,7 +60,7 @@ from sonotype.training.run_folder import (
     write_history,
 )
 from sonotype.training.run_options import RunOptions
-from sonotype.training.teachers import Teachers, heard_by_backbone, load_teacher
+from sonotype.training.teachers import Teachers, load_teacher
 from sonotype.types import Labels
 from sonotype.weights.backbone import available, is_model_file, load_pretrained
 
@@ -90,7 +97,6 @@ def train(
     *,
     resume: bool = False,
     transform: Transform | None = None,
-    maps: Path | None = None,
     progress: bool = False,
     say: Say = lambda _: None,
     **options: Any,
@@ -104,7 +110,6 @@ def train(
         resume: take options and data from the run and go on where it stopped.
         transform: one more augmentation of training waveforms, ``(samples, sample_rate) ->
             samples``, such as a composition of audiomentations.
-        maps: a folder for cached maps, shared with other trainings on the data and left there.
         progress: draw bars on standard error.
         say: gets a line now and then, such as ``print``.
         options: fields of :class:`SystemOptions`, :class:`TrainOptions`, :class:`SplitOptions`,
@@ -137,7 +142,6 @@ def train(
         data=data,
         fingerprint=fingerprint,
         transform=transform,
-        maps=maps,
         progress=progress,
         say=say,
     )
@@ -224,8 +228,9 @@ def run_split(
     form = clip_format(named, system)
     train_clips = manifest.take(list(parts.train)).clips
     test_clips = manifest.take(list(parts.test)).clips
-    if heard := heard_by_backbone(options.system.backbone, manifest.name, test_clips):
-        parts = dataclasses.replace(parts, note="; ".join(filter(None, (parts.note, heard))))
+    heard = heard_by_backbone(options.system.backbone, manifest.name)
+    if note := note_on_backbone(options.system.backbone, heard, test_clips):
+        parts = dataclasses.replace(parts, note="; ".join(filter(None, (parts.note, note))))
     teachers = None
     if options.teaching.teachers:
         teachers = Teachers(
@@ -233,9 +238,12 @@ def run_split(
         )
         teachers.require(form)
         licences |= teachers.licences
+        heard = together([heard, teachers.heard])
     unlabelled = unlabelled_clips(options.teaching.unlabelled, manifest.clips)
+    heard = together([heard, frozenset(map(sound_of, unlabelled))])
     write_config(folder, data, options, fingerprint, transform)
     settle_split(folder / SPLIT, manifest, parts)
+    write_heard(folder, heard)
     say(
         f"{options.system.system} with backbone {options.system.backbone}: {len(parts.train)} "
         f"clips to train on, {len(parts.val)} to validate, {len(parts.test)} to test"

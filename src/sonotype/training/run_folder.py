@@ -25,10 +25,13 @@ from sonotype.data.splits import Split
 from sonotype.data.waveforms import Transform
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.files import replacing, write_text
+from sonotype.models.backbone import BUILTIN
 from sonotype.training.run_options import RunOptions
 from sonotype.weights.backbone import is_model_file
+from sonotype.weights.builtin import builtin_path
 
 CONFIG, SPLIT, MODEL, SCORES = "config.json", "split.csv", "model.safetensors", "scores.json"
+HEARD = "heard.csv"
 ANSWERS, HISTORY = "answers.npz", "training.csv"
 LABELS = ("category", "event", "group")
 
@@ -59,8 +62,7 @@ def write_config(
         OptionsError: a file that the run was begun with has another content now.
         SonotypeError: the folder cannot be written.
     """
-    files = made_from(options)
-    _refuse_changed(folder / CONFIG, files)
+    _refuse_changed(folder / CONFIG, options)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         config = {
@@ -69,7 +71,7 @@ def write_config(
             "fingerprint": fingerprint,
             "transform": None if transform is None else repr(transform),
             "options": options.flat(),
-            "files": files,
+            "files": made_from(options),
         }
         write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
     except OSError as error:
@@ -77,19 +79,37 @@ def write_config(
 
 
 def made_from(options: RunOptions) -> dict[str, str]:
-    """Digests of all that a run is made from beside its data, by the names in its options.
+    """Digests of all that a run is made from beside its data.
 
     These are teachers with what they have heard, unlabelled sounds, and a backbone's model file.
     """
-    named: dict[str, list[Path]] = {}
-    for teacher in options.teaching.teachers:
-        model = model_in(teacher)
-        named[teacher] = [model, model.parent / SPLIT]
-    for name in options.teaching.unlabelled:
-        named[name] = sounds_below(Path(name))
-    if is_model_file(options.system.backbone):
-        named[options.system.backbone] = [Path(options.system.backbone)]
-    return {name: _digest(paths) for name, paths in named.items()}
+    return {role: _digest(paths) for role, (_, paths) in _files_of(options).items()}
+
+
+def changed_files(config: Mapping[str, Any], options: RunOptions) -> list[str]:
+    """What a run is made from that is not as its ``config.json`` says it was; as far as it says."""
+    noted, now = config.get("files") or {}, made_from(options)
+    return [
+        f"{role} ({name})"
+        for role, (name, _) in _files_of(options).items()
+        if noted.get(role, now[role]) != now[role]
+    ]
+
+
+def _files_of(options: RunOptions) -> dict[str, tuple[str, list[Path]]]:
+    """By its role, how each is named and which files it is."""
+    files: dict[str, tuple[str, list[Path]]] = {}
+    for number, name in enumerate(options.teaching.teachers, start=1):
+        model = model_in(name)
+        files[f"teacher {number}"] = name, [model, model.parent / SPLIT, model.parent / HEARD]
+    for number, name in enumerate(options.teaching.unlabelled, start=1):
+        files[f"unlabelled folder {number}"] = name, sounds_below(Path(name))
+    backbone = options.system.backbone
+    if backbone == BUILTIN:
+        files["backbone"] = backbone, [builtin_path()]
+    elif is_model_file(backbone):
+        files["backbone"] = backbone, [Path(backbone)]
+    return files
 
 
 def model_in(path: str | Path) -> Path:
@@ -104,20 +124,35 @@ def _digest(paths: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(there).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _refuse_changed(config: Path, files: Mapping[str, str]) -> None:
+def _refuse_changed(path: Path, options: RunOptions) -> None:
     """Compare what a run is made from with what was noted when it began, if it was."""
-    if not config.exists():
-        return
-    try:
-        noted = dict(json.loads(config.read_text(encoding="utf-8")).get("files", {}))
-    except (OSError, ValueError, AttributeError) as error:
-        raise OptionsError(f"{config} cannot be read ({error})") from None
-    changed = [name for name, digest in files.items() if noted.get(name, digest) != digest]
-    if changed:
+    if path.exists() and (changed := changed_files(_config(path), options)):
         raise OptionsError(
-            f"{', '.join(changed)}: changed since {config.parent} was begun; put it back to go on, "
+            f"{', '.join(changed)}: changed since {path.parent} was begun; put it back to go on, "
             "or train a new run"
         )
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        return {**config}
+    except (OSError, ValueError, TypeError) as error:
+        raise OptionsError(f"{path} cannot be read ({error})") from None
+
+
+def options_of(config: Mapping[str, Any]) -> RunOptions:
+    """The options of a ``config.json``; one that does not name some was written before they were.
+
+    Raises:
+        OptionsError: there are none in it, or none that will do.
+        KeyError: it names no options.
+    """
+    flat = config["options"]
+    before = {**NETWORKS["paper"]}
+    if flat.get("teachers"):
+        before["frame_weight"] = 0.0
+    return RunOptions.of({**before, **flat})
 
 
 def read_config(
@@ -131,12 +166,12 @@ def read_config(
     if options:
         names = ", ".join(sorted(options))
         raise OptionsError(f"--resume takes all options from the run; leave out {names}")
+    if not (folder / CONFIG).exists():
+        raise OptionsError(f"{folder} holds no run to go on with ({CONFIG} is missing)")
+    config = _config(folder / CONFIG)
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        data, flat, found = config["data"], config["options"], config["fingerprint"]
-    except FileNotFoundError:
-        raise OptionsError(f"{folder} holds no run to go on with ({CONFIG} is missing)") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        data, chosen, found = config["data"], options_of(config), config["fingerprint"]
+    except (KeyError, AttributeError, TypeError) as error:
         raise OptionsError(f"{folder / CONFIG} cannot be read ({error})") from None
     if bool(config.get("transform")) != (transform is not None):
         wanted = config.get("transform")
@@ -147,8 +182,7 @@ def read_config(
         )
     if (folder / SCORES).exists():
         raise OptionsError(f"{folder} is finished; its scores are in {folder / SCORES}")
-    # A run that does not name these was begun before they could be chosen.
-    return data, RunOptions.of({**NETWORKS["paper"], **flat}), found
+    return data, chosen, found
 
 
 def settle_split(path: Path, manifest: Manifest, parts: Split) -> None:

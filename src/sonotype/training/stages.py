@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,31 +79,37 @@ class StageCache:
         maps: dict[str, np.memmap] = {}
         first = 0
         for batch in track(loader, f"maps of {self.folder.name}", batches, show=progress):
-            stage = system.frozen_part(batch.to(device))
+            stage = {name: x.float() for name, x in system.frozen_part(batch.to(device)).items()}
             if not maps:
-                self._require_room(folder, stage, total)
-                maps = {
-                    name: np.lib.format.open_memmap(
-                        folder / f"{name}.npy", "w+", np.float32, (total, *x.shape[1:])
-                    )
-                    for name, x in stage.items()
-                }
+                maps = made_files(folder, stage, total)
             for name, x in stage.items():
-                maps[name][first : first + len(x)] = x.float().cpu().numpy()
+                maps[name][first : first + len(x)] = x.cpu().numpy()
             first += len(batch)
         for array in maps.values():
             array.flush()
         done = {"identity": self.identity, "maps": sorted(maps)}
         write_text(folder / DONE, json.dumps(done))
 
-    def _require_room(self, folder: Path, stage: Stage, total: int) -> None:
-        wanted = total * sum(x[0].numel() * 4 for x in stage.values())
-        free = shutil.disk_usage(folder).free
-        if wanted > 0.95 * free:
-            raise SonotypeError(
-                f"{self.folder}: the frozen maps need {wanted / 1e9:.1f} GB, {free / 1e9:.1f} GB "
-                "are free; use fewer --variants, or --no-cache"
-            )
+
+def made_files(folder: Path, first: Mapping[str, Tensor], total: int) -> dict[str, np.memmap]:
+    """Empty files for so many rows, each like the rows of a first batch.
+
+    Raises:
+        SonotypeError: the disk has no room; says how much is wanted and what to do.
+    """
+    wanted = total * sum(x[0].numel() * x.element_size() for x in first.values())
+    free = shutil.disk_usage(folder).free
+    if wanted > 0.95 * free:
+        raise SonotypeError(
+            f"{folder.parent}: the frozen maps need {wanted / 1e9:.1f} GB, {free / 1e9:.1f} GB "
+            "are free; use fewer --variants, or --no-cache"
+        )
+    return {
+        name: np.lib.format.open_memmap(
+            folder / f"{name}.npy", "w+", x[:0].cpu().numpy().dtype, (total, *x.shape[1:])
+        )
+        for name, x in first.items()
+    }
 
 
 def fill_once(folder: Path, filled: Callable[[], bool], compute: Callable[[Path], None]) -> None:

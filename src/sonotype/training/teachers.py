@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,27 +30,21 @@ from sonotype.data.rows import counted
 from sonotype.data.waveforms import Key, Waveforms
 from sonotype.errors import OptionsError
 from sonotype.evaluation.files import write_text
-from sonotype.models.backbone import BUILTIN
 from sonotype.models.build import clip_format
-from sonotype.models.model_file import load_model, read_card
+from sonotype.models.model_file import load_model
 from sonotype.models.systems import System
 from sonotype.progress import track
-from sonotype.training.run_folder import SPLIT, file_name, model_in, read_split
-from sonotype.training.stages import DONE, Versions, fill_once, frozen_identity
+from sonotype.training.heard import Heard, heard_by, knows, together
+from sonotype.training.run_folder import model_in
+from sonotype.training.stages import DONE, Versions, fill_once, frozen_identity, made_files
 from sonotype.types import Clip, Labels
-from sonotype.weights.backbone import is_model_file
-from sonotype.weights.builtin import builtin_path
 
 BATCH = 16
 ANSWERS = ("category", "event", "embedding")
 FRAMES = "frames"
-"""What is kept in half precision: by far the most of it."""
-HEARD = ("train", "val")
-"""Parts of a teacher's own split that it has heard: what chose its epoch counts as well. Where its
-test part chose, that does."""
-
-Sound = tuple[str, str]
-"""What a clip is known by in another run's split: file name and category."""
+"""What is kept in half precision."""
+FORMAT = 2
+"""Of kept answers: others are not read as if they were these."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,7 @@ class Teacher:
         system: in evaluation mode.
         labels: of its answers.
         form: what sounds are brought to for it.
-        heard: the clips that it was trained on; ``None`` where no split lies beside its file.
+        heard: what it, and what it was made from, has heard.
         licences: of what it was made from.
     """
 
@@ -70,22 +64,17 @@ class Teacher:
     system: System
     labels: Labels
     form: ClipFormat
-    heard: frozenset[Sound] | None
+    heard: Heard
     licences: Mapping[str, str]
 
     def knows(self, clip: Clip) -> bool:
         """Whether it has heard a clip, as far as that is known."""
-        return self.heard is None or sound_of(clip) in self.heard
+        return knows(self.heard, clip)
 
 
 def frames_name(kind: int) -> str:
     """Under which name the frames of a kind are among the answers."""
     return f"{FRAMES}_{kind}"
-
-
-def sound_of(clip: Clip) -> Sound:
-    """What names a clip wherever its folder lies."""
-    return file_name(str(clip.path)), clip.category
 
 
 def load_teacher(path: str | Path, labels: Labels) -> Teacher:
@@ -106,45 +95,8 @@ def load_teacher(path: str | Path, labels: Labels) -> Teacher:
             f"{file} answers with other labels than the data have; a teacher has to know the same "
             "classes"
         )
-    split = file.parent / SPLIT
-    chose = card.training.get("split", {}).get("choose_on") == "test"
-    heard = heard_in(split, (*HEARD, "test") if chose else HEARD) if split.is_file() else None
     form = clip_format(card.options, system)
-    return Teacher(str(file), system, card.labels, form, heard, card.licences)
-
-
-def heard_in(split: Path, parts: Collection[str] = HEARD) -> frozenset[Sound]:
-    """The clips in some parts of a run's split."""
-    return frozenset(
-        (file_name(row["path"]), row["category"])
-        for row in read_split(split)
-        if row["part"] in parts
-    )
-
-
-def heard_by_backbone(backbone: str, source: str, test: Sequence[Clip]) -> str:
-    """What has to be said of a score where branch 1 comes from a model that knows the test part.
-
-    Args:
-        backbone: as the options name it.
-        source: name of the data.
-        test: the clips that are scored.
-    """
-    if backbone != BUILTIN and not is_model_file(backbone):
-        return ""
-    file = builtin_path() if backbone == BUILTIN else Path(backbone)
-    split = file.parent / SPLIT
-    if split.is_file():
-        known = heard_in(split)
-        heard = any(sound_of(clip) in known for clip in test)
-    else:
-        heard = read_card(file).training.get("data") == source
-    if not heard or not test:
-        return ""
-    return (
-        f"branch 1 comes from {BUILTIN if backbone == BUILTIN else file}, which was trained on "
-        "clips of this very test part, or may have been: the score is too high"
-    )
+    return Teacher(str(file), system, card.labels, form, heard_by(file), card.licences)
 
 
 class Teachers:
@@ -178,6 +130,15 @@ class Teachers:
                 "agree"
             )
         self.form = forms.pop()
+
+    @property
+    def heard(self) -> Heard:
+        """What those that teach have heard."""
+        return together(
+            teacher.heard
+            for teacher, honest in zip(self.teachers, self.honest, strict=True)
+            if honest
+        )
 
     @property
     def licences(self) -> dict[str, str]:
@@ -244,7 +205,7 @@ class Teachers:
         answers: dict[str, list[Tensor]] = {name: [] for name in ANSWERS}
         frames: dict[str, Tensor] = {}
         stages: dict[str, Any] = {}
-        # In full precision, whatever the student's step does: the same as what is kept.
+        # In full precision, whatever the student's step does, as what is kept was computed.
         with torch.autocast(waveform.device.type, enabled=False):
             for number, teacher in enumerate(self.teachers):
                 key = self._frozen_parts[number]
@@ -265,12 +226,10 @@ class Teachers:
         }
 
     @property
-    def frame_channels(self) -> list[int]:
-        """Channels of each kind of frames; teachers on one frozen part have one kind together."""
-        channels = dict(
-            zip(self._kinds, (one.system.frame_channels() for one in self.teachers), strict=True)
-        )
-        return list(channels.values())
+    def frames(self) -> list[tuple[int, int]]:
+        """Channels and stride of each kind of frames; teachers on one frozen part have one kind."""
+        kinds = dict(zip(self._kinds, (one.system.frames for one in self.teachers), strict=True))
+        return list(kinds.values())
 
     def kinds_of(self, taught: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor]:
         """Each kind of frames among some answers, and each kind's share in what is taught.
@@ -278,7 +237,7 @@ class Teachers:
         Shape:
             by name ``-> kinds times [batch, channels, time], [batch, kinds]``
         """
-        count = len(self.frame_channels)
+        count = len(self.frames)
         member = F.one_hot(torch.tensor(self._kinds), count).to(taught["weight"])
         return [taught[frames_name(kind)] for kind in range(count)], taught["weight"] @ member
 
@@ -323,12 +282,16 @@ class TaughtAnswers:
         waveforms: the student's clips, versions and blends, as the teachers hear them.
         folder: where answers lie, a folder for each pool of clips, so that trainings on other
             parts of the same source share them.
+        frames: whether what was heard in each moment is kept as well, by far the most of it.
     """
 
-    def __init__(self, teachers: Teachers, waveforms: Waveforms, folder: Path) -> None:
+    def __init__(
+        self, teachers: Teachers, waveforms: Waveforms, folder: Path, *, frames: bool = True
+    ) -> None:
         self.teachers = teachers
         self.waveforms = waveforms
         self.folder = folder
+        self.frames = frames
         self.variants = max(waveforms.augmentation.variants, 1)
         self.weights = torch.tensor([teachers.weights_of(clip) for clip in waveforms.clips])
         self._files: dict[str, list[np.ndarray]] = {}
@@ -354,6 +317,7 @@ class TaughtAnswers:
             for pool in dict.fromkeys(self.waveforms.pools)
             if any(self.waveforms.clips[index].path in wanted for index in self._members(pool))
         ]
+        self._files, self._places = {}, {}
         for number, pool in enumerate(pools):
             title = f"teachers' answers, {number + 1} of {len(pools)}"
             members = self._members(pool)
@@ -423,16 +387,24 @@ class TaughtAnswers:
         loader = DataLoader(
             Versions(self.waveforms, rows), batch_size=BATCH, generator=torch.Generator()
         )
-        parts: dict[str, list[np.ndarray]] = {}
+        files: dict[str, np.memmap] = {}
+        first = 0
         for batch in track(loader, title, -(-len(rows) // BATCH), show=progress):
-            for name, value in self.teachers.answer(batch.to(device)).items():
-                kept = value.half() if name.startswith(FRAMES) else value
-                parts.setdefault(name, []).append(kept.cpu().numpy())
-        for name, values in parts.items():
-            np.save(folder / f"{name}.npy", np.concatenate(values))
-        write_text(folder / DONE, json.dumps(sorted(parts)))
+            answers = {
+                name: value.half() if name.startswith(FRAMES) else value
+                for name, value in self.teachers.answer(batch.to(device)).items()
+                if self.frames or not name.startswith(FRAMES)
+            }
+            if not files:
+                files = made_files(folder, answers, len(rows))
+            for name, value in answers.items():
+                files[name][first : first + len(value)] = value.cpu().numpy()
+            first += len(batch)
+        for file in files.values():
+            file.flush()
+        write_text(folder / DONE, json.dumps(sorted(files)))
 
     def _identity(self, members: Sequence[int]) -> str:
         digest = hashlib.sha256(self.teachers.identity.encode())
-        digest.update(json.dumps(self.waveforms.facts(members)).encode())
+        digest.update(json.dumps([FORMAT, self.frames, self.waveforms.facts(members)]).encode())
         return digest.hexdigest()
