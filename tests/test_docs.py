@@ -27,8 +27,10 @@ from sonotype.cli.main import app
 from sonotype.config import NETWORKS, RECIPES, ScoreOptions, SystemOptions, to_dict
 from sonotype.models.backbone import BACKBONES, build_backbone
 from sonotype.models.model_file import load_model
+from sonotype.models.summary import summarise
 from sonotype.models.systems import System, cbir_1, cbir_2, cbir_3, cbir_4
 from sonotype.training.run_options import RunOptions
+from sonotype.weights.builtin import builtin_path
 from sonotype.weights.registry import WEIGHTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -448,3 +450,29 @@ def test_the_demo_does_not_train_twice(
     assert module.train(module.RUN, module.SCRATCH)
     assert fake.calls == []
     assert "finished before" in capsys.readouterr().out
+
+
+def test_the_card_of_the_built_in_model_is_its_own() -> None:
+    page = text_of(ROOT / "docs" / "builtin.md")
+    path = builtin_path()
+    system, card = load_model(path)
+    event, category = card.scores["event"], card.scores["category"]
+    for figure in (event["accuracy"], event["f1"], category["f1"], category["accuracy"]):
+        value, low, high = (f"{figure[name]:.3f}" for name in ("value", "low", "high"))
+        assert f"{value} [{low}, {high}]" in page
+    rows = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| (\d+) \|$", page, re.M)
+    assert {row[0]: row[1:] for row in rows} == {
+        one["label"]: (*(f"{one[name]:.2f}" for name in ("precision", "recall", "f1")),
+                       str(one["support"]))
+        for one in event["per_class"]
+    }  # fmt: skip
+    assert card.scores["clips"] == 1600
+    assert card.training["clips"] == {"train": 1600, "val": 0, "test": 0}
+    total = summarise(system, card.options.seconds).total
+    assert millions(total.parameters) in page
+    assert f"{total.multiply_adds / 1e6:.0f} million multiply-adds" in page
+    assert f"{path.stat().st_size / 1e6:.1f} MB" in page
+    assert path.stat().st_size <= 3_000_000
+    assert set(card.licences.values()) == {"CC BY-NC 3.0", "MIT"}
+    for head, temperature in card.training["temperature"].items():
+        assert f"{head}: {temperature:.2f}" in page
