@@ -335,7 +335,7 @@ def test_pooled_blocks_equal_pooling_the_maps_by_hand(
         tuple(where for _, where in pairs),
         looked_at[-1].mean(3),
     )
-    assert system.frames == (looked_at[-1].shape[1], 16)
+    assert system.frame_layout == (looked_at[-1].shape[1], 16)
     assert_same(system(waveform), wanted, 1e-5)
     assert_same(system.trained_part(system.frozen_part(waveform)), wanted, 1e-5)
 

@@ -25,8 +25,8 @@ from sonotype.training.heard import heard_by, heard_by_backbone, note_on_backbon
 from sonotype.training.run import train
 from sonotype.training.run_folder import changed_files, made_from, read_split
 from sonotype.training.run_options import RunOptions
+from sonotype.training.taught import TaughtAnswers
 from sonotype.training.teachers import (
-    TaughtAnswers,
     Teacher,
     Teachers,
     load_teacher,
@@ -188,7 +188,7 @@ def test_teachers_on_one_frozen_part_have_one_kind_of_frames(
     models[2].system.branch_1.load_state_dict(models[0].system.branch_1.state_dict())
     trained = write_model(tmp_path / "4.safetensors", seed=1, **frozen | {"unfreeze_from": 4})
     teachers = Teachers([*models, load_teacher(trained, LABELS)]).to(CPU)
-    assert teachers.frames == [(128, 16)] * 3
+    assert teachers.frame_layouts == [(128, 16)] * 3
     waveform = torch.randn(3, RATE, generator=torch.Generator().manual_seed(0))
     weight = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 1.0]])
     frames, shares = teachers.kinds_of(teachers.answer(waveform) | {"weight": weight})

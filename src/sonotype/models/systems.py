@@ -254,7 +254,7 @@ class System(nn.Module):
         return self.branch_2 is None and max(self.pool_blocks) < self.unfreeze_from
 
     @property
-    def frames(self) -> tuple[int, int]:
+    def frame_layout(self) -> tuple[int, int]:
         """Channels of :attr:`Output.frames`, and how many frames of 10 ms each of them covers."""
         if self.branch_2 is not None:
             return self.branch_2.channels, 2**BLOCKS

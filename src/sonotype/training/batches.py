@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from sonotype.data.waveforms import Key, Waveforms
 from sonotype.errors import AudioError
 from sonotype.training.stages import StageCache
-from sonotype.training.teachers import TaughtAnswers
+from sonotype.training.taught import TaughtAnswers
 from sonotype.types import NO_EVENT, Clip, Labels
 
 Batch = dict[str, Any]

@@ -53,7 +53,8 @@ from sonotype.training.callbacks import (
 )
 from sonotype.training.learner import SCORE, Learner
 from sonotype.training.stages import StageCache, frozen_identity
-from sonotype.training.teachers import TaughtAnswers, Teachers
+from sonotype.training.taught import TaughtAnswers
+from sonotype.training.teachers import Teachers
 from sonotype.types import Clip, Labels
 
 LAST, BEST, DONE = "last.ckpt", "best.ckpt", "done.json"

@@ -16,7 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from sonotype.config import TeachingOptions, TrainOptions
 from sonotype.models.systems import Output, Stage, System
 from sonotype.training.distillation import FeatureHints, FrameHints, detached, taught_loss
-from sonotype.training.teachers import TaughtAnswers
+from sonotype.training.taught import TaughtAnswers
 from sonotype.types import NO_EVENT, Labels
 
 WARM_UP_EPOCHS = 1
@@ -78,7 +78,7 @@ class Learner(pl.LightningModule):
             if self.teaching.feature_weight:
                 self.hints = FeatureHints(len(taught.teachers.teachers))
             if taught.frames:
-                self.frame_hints = FrameHints(system.frames, taught.teachers.frames)
+                self.frame_hints = FrameHints(system.frame_layout, taught.teachers.frame_layouts)
         self.options = options
         self.steps = steps
         self.register_buffer("category_weight", category_weight, persistent=False)
