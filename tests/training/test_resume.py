@@ -22,8 +22,10 @@ from sonotype.training.run_options import RunOptions
 OPTIONS = SMALL | {"epochs": 6, "patience": 6}
 
 SCRIPT = """
-import json, sys
+import json, signal, sys
 import sonotype
+# A shell that starts the tests in the background has ctrl-C ignored in all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 data, out, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 def say(line):
     print(line, flush=True)
