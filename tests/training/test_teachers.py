@@ -415,15 +415,22 @@ def test_files_are_compared_by_what_they_are_for(
     options = RunOptions.of(STUDENT | {"teachers": (file,), "backbone": file})
     config = {"files": made_from(options)}
     assert config["files"].keys() == {"teacher 1", "backbone"}
-    assert changed_files(config, options) == []
+    assert changed_files(config, options, made_from(options)) == []
     monkeypatch.chdir(tmp_path)
     near = RunOptions.of(STUDENT | {"teachers": ("own",), "backbone": "own/model.safetensors"})
-    assert changed_files(config, near) == []
+    assert changed_files(config, near, made_from(near)) == []
     (own / "split.csv").unlink()
-    assert changed_files(config, near) == ["teacher 1 (own)"]
+    assert changed_files(config, near, made_from(near)) == ["teacher 1 (own)"]
     write_model(own / "model.safetensors")
-    assert changed_files(config, near) == ["teacher 1 (own)", "backbone (own/model.safetensors)"]
-    assert changed_files({"files": None}, near) == changed_files({}, near) == []
+    assert changed_files(config, near, made_from(near)) == [
+        "teacher 1 (own)",
+        "backbone (own/model.safetensors)",
+    ]
+    assert (
+        changed_files({"files": None}, near, made_from(near))
+        == changed_files({}, near, made_from(near))
+        == []
+    )
     builtin = RunOptions.of({"backbone": "builtin"})
     assert made_from(builtin).keys() == {"backbone"}
     assert made_from(RunOptions.of({"backbone": "mn04"})) == {}

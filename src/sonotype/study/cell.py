@@ -21,6 +21,7 @@ from sonotype.training.run_folder import (
     SPLIT,
     changed_files,
     dealt,
+    made_from,
     options_of,
     read_split,
     rows_of,
@@ -97,7 +98,7 @@ def refuse_other(
     found = json.loads(path.read_text(encoding="utf-8"))
     before, after = _comparable(options_of(found)), _comparable(options)
     names = sorted(name for name in after if before[name] != after[name])
-    names += changed_files(found, options)
+    names += changed_files(found, options, made_from(options))
     if found["fingerprint"] != fingerprint:
         names.append("data")
     if not names and (folder / SPLIT).exists():

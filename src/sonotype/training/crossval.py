@@ -187,6 +187,6 @@ def _changed(path: Path, config: Mapping[str, Any], options: RunOptions) -> list
     missing = object()
     names = {*before, *now}
     changed = sorted(name for name in names if before.get(name, missing) != now.get(name, missing))
-    changed += changed_files(found, options)
+    changed += changed_files(found, options, config["files"])
     # The same sounds and options, but dealt otherwise: names, groups or folds have changed.
     return changed or (["data"] if found.get("parts") != config["parts"] else [])

@@ -13,12 +13,10 @@ from pathlib import Path
 
 from sonotype.errors import OptionsError
 from sonotype.evaluation.files import replacing
-from sonotype.models.backbone import BUILTIN
 from sonotype.models.model_file import read_card
 from sonotype.training.run_folder import HEARD, SPLIT, file_name, read_split, rows_of
 from sonotype.types import Clip
-from sonotype.weights.backbone import is_model_file
-from sonotype.weights.builtin import builtin_path
+from sonotype.weights.backbone import model_file_of
 
 PARTS = ("train", "val")
 """Parts of a model's own split that it has heard: what chose its epoch counts as well. Where its
@@ -85,17 +83,12 @@ def heard_by_backbone(backbone: str, source: str) -> Heard:
         backbone: as the options name it.
         source: name of the data.
     """
-    if backbone != BUILTIN and not is_model_file(backbone):
+    model = model_file_of(backbone)
+    if model is None:
         return NOTHING
-    model = backbone_file(backbone)
     if (model.parent / SPLIT).is_file():
         return heard_by(model)
     return None if read_card(model).training.get("data") == source else NOTHING
-
-
-def backbone_file(backbone: str) -> Path:
-    """The model file that a backbone comes from."""
-    return builtin_path() if backbone == BUILTIN else Path(backbone)
 
 
 def note_on_backbone(backbone: str, heard: Heard, test: Sequence[Clip]) -> str:
@@ -103,8 +96,8 @@ def note_on_backbone(backbone: str, heard: Heard, test: Sequence[Clip]) -> str:
     if not any(knows(heard, clip) for clip in test):
         return ""
     return (
-        f"branch 1 comes from {BUILTIN if backbone == BUILTIN else backbone_file(backbone)}, which "
-        "was trained on clips of this very test part, or may have been: the score is too high"
+        f"branch 1 comes from {backbone}, which was trained on clips of this very test part, or "
+        "may have been: the score is too high"
     )
 
 

@@ -25,10 +25,8 @@ from sonotype.data.splits import Split
 from sonotype.data.waveforms import Transform
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.files import replacing, write_text
-from sonotype.models.backbone import BUILTIN
 from sonotype.training.run_options import RunOptions
-from sonotype.weights.backbone import is_model_file
-from sonotype.weights.builtin import builtin_path
+from sonotype.weights.backbone import model_file_of
 
 CONFIG, SPLIT, MODEL, SCORES = "config.json", "split.csv", "model.safetensors", "scores.json"
 HEARD = "heard.csv"
@@ -62,7 +60,8 @@ def write_config(
         OptionsError: a file that the run was begun with has another content now.
         SonotypeError: the folder cannot be written.
     """
-    _refuse_changed(folder / CONFIG, options)
+    files = made_from(options)
+    _refuse_changed(folder / CONFIG, options, files)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         config = {
@@ -71,7 +70,7 @@ def write_config(
             "fingerprint": fingerprint,
             "transform": None if transform is None else repr(transform),
             "options": options.flat(),
-            "files": made_from(options),
+            "files": files,
         }
         write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
     except OSError as error:
@@ -86,9 +85,17 @@ def made_from(options: RunOptions) -> dict[str, str]:
     return {role: _digest(paths) for role, (_, paths) in _files_of(options).items()}
 
 
-def changed_files(config: Mapping[str, Any], options: RunOptions) -> list[str]:
-    """What a run is made from that is not as its ``config.json`` says it was; as far as it says."""
-    noted, now = config.get("files") or {}, made_from(options)
+def changed_files(
+    config: Mapping[str, Any], options: RunOptions, now: Mapping[str, str]
+) -> list[str]:
+    """What a run is made from that is not as its ``config.json`` says it was; as far as it says.
+
+    Args:
+        config: what was noted.
+        options: of the run.
+        now: from :func:`made_from`.
+    """
+    noted = config.get("files") or {}
     return [
         f"{role} ({name})"
         for role, (name, _) in _files_of(options).items()
@@ -104,11 +111,8 @@ def _files_of(options: RunOptions) -> dict[str, tuple[str, list[Path]]]:
         files[f"teacher {number}"] = name, [model, model.parent / SPLIT, model.parent / HEARD]
     for number, name in enumerate(options.teaching.unlabelled, start=1):
         files[f"unlabelled folder {number}"] = name, sounds_below(Path(name))
-    backbone = options.system.backbone
-    if backbone == BUILTIN:
-        files["backbone"] = backbone, [builtin_path()]
-    elif is_model_file(backbone):
-        files["backbone"] = backbone, [Path(backbone)]
+    if file := model_file_of(options.system.backbone):
+        files["backbone"] = options.system.backbone, [file]
     return files
 
 
@@ -124,9 +128,9 @@ def _digest(paths: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(there).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _refuse_changed(path: Path, options: RunOptions) -> None:
+def _refuse_changed(path: Path, options: RunOptions, now: Mapping[str, str]) -> None:
     """Compare what a run is made from with what was noted when it began, if it was."""
-    if path.exists() and (changed := changed_files(_config(path), options)):
+    if path.exists() and (changed := changed_files(_config(path), options, now)):
         raise OptionsError(
             f"{', '.join(changed)}: changed since {path.parent} was begun; put it back to go on, "
             "or train a new run"

@@ -72,23 +72,42 @@ class StageCache:
     def _compute(self, folder: Path, system: System, device: torch.device, progress: bool) -> None:
         total = len(self.waveforms) * self.variants
         rows = [divmod(row, self.variants) for row in range(total)]
-        loader = DataLoader(
-            Versions(self.waveforms, rows), batch_size=BATCH, generator=torch.Generator()
-        )
-        batches = -(-total // BATCH)
-        maps: dict[str, np.memmap] = {}
-        first = 0
-        for batch in track(loader, f"maps of {self.folder.name}", batches, show=progress):
-            stage = {name: x.float() for name, x in system.frozen_part(batch.to(device)).items()}
-            if not maps:
-                maps = made_files(folder, stage, total)
-            for name, x in stage.items():
-                maps[name][first : first + len(x)] = x.cpu().numpy()
-            first += len(batch)
-        for array in maps.values():
-            array.flush()
-        done = {"identity": self.identity, "maps": sorted(maps)}
-        write_text(folder / DONE, json.dumps(done))
+
+        def maps_of(waveform: Tensor) -> Stage:
+            stage = system.frozen_part(waveform.to(device))
+            return {name: x.float() for name, x in stage.items()}
+
+        title = f"maps of {self.folder.name}"
+        names = compute_rows(folder, Versions(self.waveforms, rows), maps_of, title, progress)
+        write_text(folder / DONE, json.dumps({"identity": self.identity, "maps": names}))
+
+
+def compute_rows(
+    folder: Path,
+    versions: Versions,
+    compute: Callable[[Tensor], Mapping[str, Tensor]],
+    title: str,
+    progress: bool,
+) -> list[str]:
+    """Write what is computed from each version of some clips, a file for each name; the names.
+
+    Raises:
+        AudioError: a clip cannot be read.
+        SonotypeError: the disk has no room; says how much is wanted and what to do.
+    """
+    total = len(versions)
+    loader = DataLoader(versions, batch_size=BATCH, generator=torch.Generator())
+    files: dict[str, np.memmap] = {}
+    first = 0
+    for batch in track(loader, title, -(-total // BATCH), show=progress):
+        found = compute(batch)
+        files = files or made_files(folder, found, total)
+        for name, x in found.items():
+            files[name][first : first + len(x)] = x.cpu().numpy()
+        first += len(batch)
+    for file in files.values():
+        file.flush()
+    return sorted(files)
 
 
 def made_files(folder: Path, first: Mapping[str, Tensor], total: int) -> dict[str, np.memmap]:

@@ -11,16 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from sonotype.data.waveforms import Key, Waveforms
 from sonotype.evaluation.files import write_text
-from sonotype.progress import track
-from sonotype.training.stages import DONE, Versions, fill_once, made_files
+from sonotype.training.stages import DONE, Versions, compute_rows, fill_once
 from sonotype.training.teachers import FRAMES, Teachers
 from sonotype.types import Clip
 
-BATCH = 16
 FORMAT = 2
 """Of kept answers: others are not read as if they were these."""
 
@@ -135,26 +132,17 @@ class TaughtAnswers:
         progress: bool,
     ) -> None:
         rows = [(index, version) for index in members for version in range(self.variants)]
-        loader = DataLoader(
-            Versions(self.waveforms, rows), batch_size=BATCH, generator=torch.Generator()
-        )
-        files: dict[str, np.memmap] = {}
-        first = 0
-        for batch in track(loader, title, -(-len(rows) // BATCH), show=progress):
+
+        def answers_to(waveform: Tensor) -> dict[str, Tensor]:
             # Frames are by far the most of it, so they are kept in half precision.
-            answers = {
+            return {
                 name: value.half() if name.startswith(FRAMES) else value
-                for name, value in self.teachers.answer(batch.to(device)).items()
+                for name, value in self.teachers.answer(waveform.to(device)).items()
                 if self.frames or not name.startswith(FRAMES)
             }
-            if not files:
-                files = made_files(folder, answers, len(rows))
-            for name, value in answers.items():
-                files[name][first : first + len(value)] = value.cpu().numpy()
-            first += len(batch)
-        for file in files.values():
-            file.flush()
-        write_text(folder / DONE, json.dumps(sorted(files)))
+
+        names = compute_rows(folder, Versions(self.waveforms, rows), answers_to, title, progress)
+        write_text(folder / DONE, json.dumps(names))
 
     def _identity(self, members: Sequence[int]) -> str:
         digest = hashlib.sha256(self.teachers.identity.encode())

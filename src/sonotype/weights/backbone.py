@@ -44,12 +44,17 @@ def load_pretrained(name: str, *, progress: bool = False) -> Pretrained:
             stands for it.
         WeightsError: no such weights, the file cannot be had, or does not fit the network.
     """
-    if name == BUILTIN:
-        return _of_model(builtin_path(), BUILTIN)
-    if is_model_file(name):
-        return _of_model(Path(name))
+    if file := model_file_of(name):
+        return _of_model(file, BUILTIN if name == BUILTIN else "")
     backbone = load_backbone(name, progress=progress)
     return Pretrained(backbone, name, {name: backbone.licence})
+
+
+def model_file_of(name: str) -> Path | None:
+    """The model file that a backbone's weights are in; ``None`` for published ones and for none."""
+    if name == BUILTIN:
+        return builtin_path()
+    return Path(name) if is_model_file(name) else None
 
 
 def is_model_file(name: str) -> bool:
