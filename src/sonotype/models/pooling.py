@@ -45,7 +45,7 @@ class MeanPooling(nn.Module):
     def _where(self, x: Tensor) -> Tensor:
         time, frequency = x.shape[2:]
         if self.training:
-            return x.new_ones(len(x), time, frequency) / (time * frequency)
+            return x.new_ones(x.shape[0], time, frequency) / (time * frequency)
         value = self.value(x.flatten(2).transpose(1, 2))  # [batch, time * frequency, features]
         return shares(value).view(-1, time, frequency)
 
@@ -100,7 +100,7 @@ class GlobalMaxPooling(nn.Module):
         time, frequency = x.shape[2:]
         pooled, index = x.flatten(2).max(2)
         share = x.new_ones(()).expand_as(index) / index.shape[1]
-        where = x.new_zeros(len(x), time * frequency).scatter_add(1, index, share)
+        where = x.new_zeros(x.shape[0], time * frequency).scatter_add(1, index, share)
         return pooled, where.view(-1, time, frequency)
 
 
