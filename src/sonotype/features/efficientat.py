@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonotype.features.frames import by_clip, power_of
-from sonotype.features.mel import mel_bands
+from sonotype.features.frames import in_blocks, squared_parts
+from sonotype.features.mel import MelProduct, mel_bands
 
 SAMPLE_RATE = 32_000
 WINDOW = 800  # 25 ms
@@ -36,7 +36,6 @@ class EfficientATLogMel(nn.Module):
     sample_rate = SAMPLE_RATE
     bands = BANDS
     window: Tensor
-    mel: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +45,7 @@ class EfficientATLogMel(nn.Module):
         window = torch.zeros(FFT_SIZE)
         window[:WINDOW] = torch.hann_window(WINDOW, periodic=False, dtype=torch.float32)
         self.register_buffer("window", window, persistent=False)
-        self.register_buffer("mel", torch.from_numpy(mel).float(), persistent=False)
+        self.mel = MelProduct(mel, parts=2)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel of waveforms at 32 kHz.
@@ -67,11 +66,11 @@ class EfficientATLogMel(nn.Module):
         padded = F.pad(rows, (half, half), mode="reflect").squeeze(1)
         padded = F.pad(padded, (0, FFT_SIZE - WINDOW))
         padded = padded if padded.device.type == "mps" else padded.double()
-        log_mel = by_clip(self._log_mel, padded)
-        return log_mel.transpose(-1, -2).reshape(*lead, BANDS, count)
+        frames = padded.unfold(-1, FFT_SIZE, HOP)
+        return in_blocks(self._log_mel, frames).transpose(-1, -2).reshape(*lead, BANDS, count)
 
-    def _log_mel(self, padded: Tensor) -> Tensor:
-        """``[clips, padded samples] -> [clips, frames, 128]``."""
-        frames = padded.unfold(-1, FFT_SIZE, HOP) * self.window.to(padded.dtype)
-        power = power_of(torch.fft.rfft(frames)).to(self.mel.dtype)
-        return (torch.log(power @ self.mel + LOG_OFFSET) + SHIFT) / SCALE
+    def _log_mel(self, frames: Tensor) -> Tensor:
+        """``[..., frames, 1024] -> [..., frames, 128]``."""
+        spectrum = torch.fft.rfft(frames * self.window.to(frames.dtype))
+        mel: Tensor = self.mel(squared_parts(spectrum).to(self.window.dtype))
+        return mel.add_(LOG_OFFSET).log_().add_(SHIFT).div_(SCALE)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonotype.features.frames import power_of
-from sonotype.features.mel import mel_bands
+from sonotype.features.frames import in_blocks, squared_parts
+from sonotype.features.mel import MelProduct, mel_bands
 
 SAMPLE_RATE = 16_000
 WINDOW = 400  # 25 ms
@@ -34,7 +34,6 @@ class VGGishLogMel(nn.Module):
     sample_rate = SAMPLE_RATE
     bands = BANDS
     window: Tensor
-    mel: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,14 +43,21 @@ class VGGishLogMel(nn.Module):
         window[:WINDOW] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
         mel = mel_bands(sample_rate=SAMPLE_RATE, fft_size=FFT_SIZE, bands=BANDS, low=LOW, high=HIGH)
         self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
-        self.register_buffer("mel", torch.from_numpy(mel).float(), persistent=False)
+        self.mel = MelProduct(mel)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel of waveforms at 16 kHz."""
-        count = max((waveform.shape[-1] - WINDOW) // HOP + 1, 0)
+        lead, samples = waveform.shape[:-1], waveform.shape[-1]
+        count = max((samples - WINDOW) // HOP + 1, 0)
         if count == 0 or waveform.numel() == 0:  # no transform takes an empty batch
-            return waveform.new_zeros(*waveform.shape[:-1], count, BANDS)
-        padded = F.pad(waveform, (0, FFT_SIZE - WINDOW))
-        frames = padded.unfold(-1, FFT_SIZE, HOP)[..., :count, :] * self.window
-        magnitude = power_of(torch.fft.rfft(frames)).sqrt_()
-        return torch.log(magnitude @ self.mel + LOG_OFFSET)
+            return waveform.new_zeros(*lead, count, BANDS)
+        padded = F.pad(waveform.reshape(-1, samples), (0, FFT_SIZE - WINDOW))
+        frames = padded.unfold(-1, FFT_SIZE, HOP)[:, :count]
+        return in_blocks(self._log_mel, frames).view(*lead, count, BANDS)
+
+    def _log_mel(self, frames: Tensor) -> Tensor:
+        """``[..., frames, 512] -> [..., frames, 64]``."""
+        squares = squared_parts(torch.fft.rfft(frames * self.window))
+        magnitude = (squares[..., ::2] + squares[..., 1::2]).sqrt_()
+        mel: Tensor = self.mel(magnitude)
+        return mel.add_(LOG_OFFSET).log_()
