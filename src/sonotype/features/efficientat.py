@@ -7,6 +7,8 @@ ends.
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,6 +27,21 @@ LOG_OFFSET = 1e-5
 SHIFT, SCALE = 4.5, 5.0
 
 
+def hann() -> npt.NDArray[np.float32]:
+    """``[800]``, the symmetric Hann window.
+
+    The reference computes it in single precision, and in quiet bands beside loud ones the last
+    digit shows; so does ours.
+    """
+    window: npt.NDArray[np.float32] = torch.hann_window(WINDOW, periodic=False).numpy()
+    return window
+
+
+def mel_weights() -> npt.NDArray[np.float64]:
+    """``[513, 128]``, the triangular bands."""
+    return mel_bands(sample_rate=SAMPLE_RATE, fft_size=FFT_SIZE, bands=BANDS, low=LOW, high=HIGH)
+
+
 class EfficientATLogMel(nn.Module):
     """Log-mel of power spectra, ``(log(mel + 1e-5) + 4.5) / 5``.
 
@@ -39,13 +56,9 @@ class EfficientATLogMel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        mel = mel_bands(sample_rate=SAMPLE_RATE, fft_size=FFT_SIZE, bands=BANDS, low=LOW, high=HIGH)
-        # The reference computes its window in single precision, and in quiet bands beside loud
-        # ones the last digit shows; so does ours.
-        window = torch.zeros(FFT_SIZE)
-        window[:WINDOW] = torch.hann_window(WINDOW, periodic=False, dtype=torch.float32)
-        self.register_buffer("window", window, persistent=False)
-        self.mel = MelProduct(mel, parts=2)
+        window = np.pad(hann(), (0, FFT_SIZE - WINDOW))
+        self.register_buffer("window", torch.from_numpy(window), persistent=False)
+        self.mel = MelProduct(mel_weights(), parts=2)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel of waveforms at 32 kHz.

@@ -48,25 +48,32 @@ class MelProduct(nn.Module):
     Args:
         weights: ``[bins, bands]`` of :func:`mel_bands`.
         parts: numbers that make one bin, such as 2 squares that make a power.
+        frames_last: whether frames stand behind the bins, as convolutions give them.
 
     Shape:
-        ``[..., parts * bins] -> [..., bands]``
+        ``[..., parts * bins] -> [..., bands]``, or with ``frames_last``
+        ``[..., parts * bins, frames] -> [..., bands, frames]``
     """
 
-    def __init__(self, weights: npt.NDArray[np.float64], *, parts: int = 1) -> None:
+    def __init__(
+        self, weights: npt.NDArray[np.float64], *, parts: int = 1, frames_last: bool = False
+    ) -> None:
         super().__init__()
+        self.frames_last = frames_last
         self.reaches: list[tuple[int, int]] = []
         for number, members in enumerate(np.array_split(np.arange(weights.shape[1]), GROUPS)):
             reached = np.flatnonzero(weights[:, members].any(axis=1))
             first, end = (int(reached[0]), int(reached[-1]) + 1) if len(reached) else (0, 1)
-            matrix = weights[first:end, members].repeat(parts, axis=0)
+            matrix = torch.from_numpy(weights[first:end, members].repeat(parts, axis=0)).float()
             self.reaches.append((parts * first, parts * end))
-            self.register_buffer(f"group_{number}", torch.from_numpy(matrix).float(), False)
+            matrix = matrix.T.contiguous() if frames_last else matrix
+            self.register_buffer(f"group_{number}", matrix, persistent=False)
 
     def forward(self, spectrum: Tensor) -> Tensor:
         """What each band holds."""
-        products = [
-            spectrum[..., first:end] @ getattr(self, f"group_{number}")
-            for number, (first, end) in enumerate(self.reaches)
-        ]
+        groups = [(getattr(self, f"group_{n}"), *reach) for n, reach in enumerate(self.reaches)]
+        if self.frames_last:
+            products = [matrix @ spectrum[..., first:end, :] for matrix, first, end in groups]
+            return torch.cat(products, dim=-2)
+        products = [spectrum[..., first:end] @ matrix for matrix, first, end in groups]
         return torch.cat(products, dim=-1)

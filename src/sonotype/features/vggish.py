@@ -7,6 +7,7 @@ AudioSet. Frames are neither centred nor padded: frame ``i`` starts at sample ``
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,6 +24,16 @@ LOW, HIGH = 125.0, 7_500.0
 LOG_OFFSET = 0.01
 
 
+def hann() -> npt.NDArray[np.float64]:
+    """``[400]``, the periodic Hann window: one period of the cosine is its length."""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+
+
+def mel_weights() -> npt.NDArray[np.float64]:
+    """``[257, 64]``, the triangular bands."""
+    return mel_bands(sample_rate=SAMPLE_RATE, fft_size=FFT_SIZE, bands=BANDS, low=LOW, high=HIGH)
+
+
 class VGGishLogMel(nn.Module):
     """Log-mel of magnitude spectra, ``log(mel + 0.01)``.
 
@@ -37,13 +48,10 @@ class VGGishLogMel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # A periodic Hann window: one period of the cosine is WINDOW samples.
-        # Zeros behind it fill the transform's length, so that frames need not be copied for that.
-        window = np.zeros(FFT_SIZE)
-        window[:WINDOW] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-        mel = mel_bands(sample_rate=SAMPLE_RATE, fft_size=FFT_SIZE, bands=BANDS, low=LOW, high=HIGH)
+        # Zeros behind the window fill the transform's length, so that frames need not be copied.
+        window = np.pad(hann(), (0, FFT_SIZE - WINDOW))
         self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
-        self.mel = MelProduct(mel)
+        self.mel = MelProduct(mel_weights())
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel of waveforms at 16 kHz."""
