@@ -6,6 +6,7 @@ import torch
 
 from sonotype.inference.engine import Heard
 from sonotype.inference.prediction import Array
+from sonotype.models.fuse import fuse_batch_norm
 from sonotype.models.systems import System
 
 
@@ -13,7 +14,8 @@ class TorchEngine:
     """A system in evaluation mode, laid out as its processor reads it fastest.
 
     Args:
-        system: the network; it is moved to the device.
+        system: the network; it is moved to the device. A copy whose batch norm is folded answers,
+            so that later changes to it are not heard.
         device: to run on.
     """
 
@@ -22,11 +24,12 @@ class TorchEngine:
     def __init__(self, system: System, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
         self.system = system.eval().to(self.device).channels_last()
+        self.fused = fuse_batch_norm(self.system).channels_last()
 
     def __call__(self, waveforms: Array) -> Heard:
         """Answer to clips ``[batch, samples]`` at the system's sample rate."""
         with torch.inference_mode():
-            output = self.system(torch.from_numpy(waveforms).to(self.device))
+            output = self.fused(torch.from_numpy(waveforms).to(self.device))
             event = output.event
             return Heard(
                 category=_array(output.category.float().softmax(1)),
