@@ -27,7 +27,7 @@ def write(path: Path, samples: np.ndarray, rate: int = 16_000, **options: str) -
 def until_the_fault(pieces: Iterator[Samples]) -> tuple[Samples, str]:
     """What came, and the text of the error behind it."""
     given = []
-    with pytest.raises(AudioError) as caught:  # noqa: PT012
+    with pytest.raises(AudioError) as caught:
         for piece in pieces:
             given.append(piece)  # noqa: PERF402
     return np.concatenate([np.zeros(0, np.float32), *given]), str(caught.value)
