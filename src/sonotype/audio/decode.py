@@ -36,7 +36,7 @@ _NOTED_SIZES = re.compile(r"(?:data|SSND|riff|Data Size|Riff size) *: (\d+) \(sh
 _BLOCK = 1 << 21
 
 # Of a compressed file whose end is missing, libsndfile may give the largest integer as its length.
-_NO_COUNT = 2**62
+NO_COUNT = 2**62
 _NO_END = "is truncated (its end is missing)"
 
 _WINDOWS = os.name == "nt"
@@ -205,7 +205,7 @@ def _frames(
 
 def short_of(file: soundfile.SoundFile, end: int, name: str) -> AudioError:
     """The error of a file that has fewer frames than it says."""
-    if file.frames >= _NO_COUNT:
+    if file.frames >= NO_COUNT:
         return AudioError(name, _NO_END)
     seconds, length = end / file.samplerate, file.frames / file.samplerate
     return AudioError(name, f"is truncated: ends after {seconds:.3f} of {length:.3f} s")
@@ -313,7 +313,7 @@ def refuse_truncated(file: soundfile.SoundFile, source: str | Path | bytes, name
     libsndfile mends such files in silence. It notes in its log "data : DECLARED (should be ACTUAL)"
     for the containers that declare their size; an Ogg stream ends with a page that says so.
     """
-    if file.frames >= _NO_COUNT or (file.format == "OGG" and not _ogg_ends(source)):
+    if file.frames >= NO_COUNT or (file.format == "OGG" and not _ogg_ends(source)):
         raise AudioError(name, _NO_END)
     noted = _NOTED_SIZES.search(file.extra_info)
     if noted:

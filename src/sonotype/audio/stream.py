@@ -15,6 +15,7 @@ import soundfile
 import soxr
 
 from sonotype.audio.decode import (
+    NO_COUNT,
     NO_NUMBERS,
     Samples,
     damaged,
@@ -94,3 +95,15 @@ def _blocks(file: soundfile.SoundFile, name: str, frames: int) -> Iterator[Sampl
         first += len(samples)
         if len(samples) < wanted:
             raise short_of(file, first, name)
+
+
+def stated_seconds(source: str | Path | bytes) -> float:
+    """How long a recording is by its header, be it whole or not; 0 where the header does not say.
+
+    Raises:
+        AudioError: it cannot be opened.
+
+    """
+    name = "<bytes>" if isinstance(source, bytes) else str(source)
+    with opened(source, name, whole=False) as file:
+        return 0.0 if file.frames >= NO_COUNT else float(file.frames / file.samplerate)

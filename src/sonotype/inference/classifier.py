@@ -16,6 +16,7 @@ from sonotype.audio.decode import Samples, Sound, from_array
 from sonotype.device import device_of
 from sonotype.errors import AudioError, OptionsError
 from sonotype.inference.prediction import Array, Failure, Prediction
+from sonotype.inference.windows import HOP, predict_windows
 from sonotype.models.build import clip_format
 from sonotype.models.model_file import ModelCard, load_model
 from sonotype.models.systems import System
@@ -107,6 +108,23 @@ class Classifier:
             show=progress,
         )
         return chain.from_iterable(batches)
+
+    def predict_windows(
+        self,
+        source: str | Path | bytes | npt.ArrayLike,
+        hop: float = HOP,
+        *,
+        sample_rate: int | None = None,
+        exact: bool = False,
+        progress: bool = False,
+    ) -> Iterator[Prediction]:
+        """Classify sliding windows of a recording of any length.
+
+        See :func:`sonotype.inference.windows.predict_windows`.
+        """
+        return predict_windows(
+            self, source, hop, sample_rate=sample_rate, exact=exact, progress=progress
+        )
 
     def logits_to_probabilities(
         self, waveforms: npt.NDArray[np.float32]

@@ -44,7 +44,7 @@ from sonotype.models.systems import JoinedAttention, SeparateAttention, System
 Samples = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 
-SQUEEZE_CONTEXT = 256
+SQUEEZE_CONTEXT = 512
 """Frames of context beside the reach of the convolutions where there are squeezes. Each of them
 reaches half a clip further, but weakly."""
 LARGEST_MAP = 8_000_000
@@ -263,7 +263,7 @@ class SampleBuffer:
     def __init__(self, pieces: Iterable[Samples]) -> None:
         self._pieces = iter(pieces)
         self._kept: Samples = np.zeros(0, dtype=np.float32)
-        self._first = 0
+        self._first = self._needed = 0
 
     @property
     def end(self) -> int:
@@ -272,15 +272,19 @@ class SampleBuffer:
 
     def reaches(self, end: int) -> bool:
         """Take in so much of the stream; whether there was as much."""
-        fresh, got = [self._kept], self.end
+        fresh = [self._kept]
+        got = self.end
         while got < end:
             piece = next(self._pieces, None)
             if piece is None:
                 break
-            fresh.append(piece)
             got += len(piece)
-        if len(fresh) > 1:
-            self._kept = np.concatenate(fresh)
+            if got <= self._needed:  # of a long way to the next window, nothing is kept
+                self._first, fresh = got, []
+                continue
+            fresh.append(piece)
+        self._kept = np.concatenate([*fresh, self._kept[:0]])
+        self.forget(self._needed)
         return got >= end
 
     def part(self, first: int, end: int) -> Samples:
@@ -290,6 +294,7 @@ class SampleBuffer:
 
     def forget(self, before: int) -> None:
         """Let go of the samples before one; those are not asked for again."""
+        self._needed = max(before, self._needed)
         surplus = min(max(before - self._first, 0), len(self._kept))
         self._kept = self._kept[surplus:]
         self._first += surplus
