@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+
 import torch
 
 from sonotype.inference.engine import Heard
 from sonotype.inference.prediction import Array
 from sonotype.models.fuse import fuse_batch_norm
 from sonotype.models.systems import System
+from sonotype.models.windows import SharedWindows
 
 
 class TorchEngine:
@@ -30,13 +33,29 @@ class TorchEngine:
         """Answer to clips ``[batch, samples]`` at the system's sample rate."""
         with torch.inference_mode():
             output = self.fused(torch.from_numpy(waveforms).to(self.device))
-            event = output.event
-            return Heard(
-                category=_array(output.category.float().softmax(1)),
-                event=None if event is None else _array(event.float().softmax(1)),
-                embedding=_array(output.embedding),
-                attention=tuple(_array(x) for x in output.attention),
-            )
+            return _heard(output.category, output.event, output.embedding, output.attention)
+
+    def windows(
+        self, pieces: Iterable[Array], samples: int, hop: float
+    ) -> Iterator[tuple[int, Heard]]:
+        """Answers to overlapping windows; without attention."""
+        for output in SharedWindows(self.fused, samples).outputs(pieces, hop):
+            yield output.first, _heard(output.category, output.event, output.embedding)
+
+
+@torch.inference_mode()
+def _heard(
+    category: torch.Tensor,
+    event: torch.Tensor | None,
+    embedding: torch.Tensor,
+    attention: Sequence[torch.Tensor] = (),
+) -> Heard:
+    return Heard(
+        category=_array(category.float().softmax(1)),
+        event=None if event is None else _array(event.float().softmax(1)),
+        embedding=_array(embedding),
+        attention=tuple(_array(x) for x in attention),
+    )
 
 
 def _array(x: torch.Tensor) -> Array:
