@@ -53,25 +53,27 @@ class FusedBlocks:
     """Fused copies of some blocks, made when first asked for and anew when the blocks change.
 
     No module, so that neither a state dict nor ``modules()`` of whoever has it knows of the copies.
-    A change is noticed by where the blocks' tensors lie and how often they were written to.
+    A change is noticed by which blocks they are, where their tensors lie, and how often these were
+    written to.
     """
 
     def __init__(self) -> None:
-        self._made: tuple[list[Any], list[Tensor], list[nn.Module]] | None = None
+        self._made: tuple[list[Any], list[nn.Module | Tensor], list[nn.Module]] | None = None
 
     def of(self, blocks: Sequence[nn.Module]) -> Sequence[nn.Module]:
         """The copies; the blocks themselves where there is nothing to fold or they are traced."""
         if torch.compiler.is_compiling() or not any(map(_has_batch_norm, blocks)):
             return blocks
         tensors = [x for block in blocks for x in (*block.parameters(), *block.buffers())]
-        state = [
+        state: list[Any] = [id(block) for block in blocks]
+        state += [
             (x.data_ptr(), 0 if x.is_inference() else x._version, x.dtype, x.device)
             for x in tensors
         ]
         made = self._made
         if made is None or made[0] != state:
-            # The tensors are held on to, so that no other ever lies where one of them did.
-            held = [x.detach() for x in tensors]
+            # All are held on to, so that no other ever lies where one of them did.
+            held: list[nn.Module | Tensor] = [*blocks, *(x.detach() for x in tensors)]
             made = self._made = (state, held, [fuse_batch_norm(block) for block in blocks])
         return made[2]
 
