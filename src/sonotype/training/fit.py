@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import errno
-import hashlib
 import importlib
 import json
 import logging
@@ -41,6 +40,7 @@ from sonotype.training.batches import (
     LabelledWaveforms,
     inverse_weights,
     loader,
+    places_of,
     targets,
 )
 from sonotype.training.callbacks import (
@@ -52,7 +52,8 @@ from sonotype.training.callbacks import (
     StepBar,
 )
 from sonotype.training.learner import SCORE, Learner
-from sonotype.training.stages import StageCache, frozen_identity
+from sonotype.training.map_store import MapStore
+from sonotype.training.stages import StageCache, own_store, shared_store
 from sonotype.training.taught import TaughtAnswers
 from sonotype.training.teachers import Teachers
 from sonotype.types import Clip, Labels
@@ -89,20 +90,6 @@ class FitResult:
     interrupted: bool
 
 
-@dataclass(frozen=True)
-class SharedMaps:
-    """Cached maps that several trainings on one source take from.
-
-    Attributes:
-        folder: where they are kept; nothing here removes them.
-        clips: all clips of the source. What a clip's versions sound like follows from its place
-            among these, so each training hears the same, whatever part of them it learns from.
-    """
-
-    folder: Path
-    clips: Sequence[Clip]
-
-
 def fit(
     system: System,
     form: ClipFormat,
@@ -113,7 +100,7 @@ def fit(
     options: TrainOptions,
     *,
     transform: Transform | None = None,
-    maps: SharedMaps | None = None,
+    source: Sequence[Clip] = (),
     from_scratch: bool = False,
     teachers: Teachers | None = None,
     teaching: TeachingOptions | None = None,
@@ -131,11 +118,12 @@ def fit(
         labels: order of the classes.
         train: clips to learn from; only these are augmented.
         val: clips that choose the epoch; none where the last is kept.
-        folder: gets checkpoints, logs and cached maps.
+        folder: gets checkpoints and logs.
         options: resolved.
         transform: one more augmentation of training waveforms.
-        maps: keeps maps for other trainings; ``None`` keeps them in ``folder`` until this one is
-            done.
+        source: all clips of the source, if the training learns from some of them. What a clip's
+            versions sound like follows from its place among these, so each training hears the same
+            of it, and finds the maps of others.
         from_scratch: whether branch 1 starts from random weights; its log-mel is masked then.
         teachers: whose answers are learnt beside the labels, if any.
         teaching: how much of them.
@@ -154,31 +142,28 @@ def fit(
     if (folder / DONE).exists():
         return _take_best(system, folder, options, interrupted=False)
     how = augmentation(options, transform)
-    home = folder / "maps" if maps is None else maps.folder
-
-    def source(
-        waveforms: Waveforms, clips: Sequence[Clip], name: str, taught: TaughtAnswers | None = None
-    ) -> LabelledMaps | LabelledWaveforms:
-        if not options.cache or waveforms.augmentation.fresh:
-            return LabelledWaveforms(waveforms, labels, taught)
-        if taught is not None:
-            taught.fill(clips, device, progress=progress)
-        identity = _identity(system, waveforms)
-        cache = StageCache(home / (name if maps is None else identity), waveforms, identity)
-        cache.fill(system, device, progress=progress)
-        return LabelledMaps(cache, clips, labels, taught)
-
-    heard, pools = _heard_together(train, how, maps if options.cache else None, teachers)
+    shared = shared_store(options.cache_gb)
+    store = shared if transform is None else own_store(folder, options.cache_gb)
+    heard, pools = _heard_together(train, how, source, teachers)
     taught = None
     if teachers is not None:
         sounds = Waveforms(heard, teachers.to(device).form, how, options.seed, pools)
         hinted = (teaching or TeachingOptions()).frame_weight > 0 and not system.frames_frozen()
-        taught = TaughtAnswers(teachers, sounds, home, frames=hinted)
-    train_source = source(Waveforms(heard, form, how, options.seed, pools), train, "train", taught)
-    val_source = None
-    if val:
-        known = val if maps is None or not options.cache else maps.clips
-        val_source = source(Waveforms(known, form, None, options.seed), val, "val")
+        taught = TaughtAnswers(teachers, sounds, store, frames=hinted)
+
+    def part(
+        waveforms: Waveforms, clips: Sequence[Clip], store: MapStore, taught: TaughtAnswers | None
+    ) -> LabelledMaps | LabelledWaveforms:
+        if not options.cache or waveforms.augmentation.fresh:
+            return LabelledWaveforms(waveforms, clips, labels, taught)
+        if taught is not None:
+            taught.fill(clips, device, progress=progress)
+        cache = StageCache(waveforms, store)
+        cache.fill(system, device, places_of(clips, waveforms), progress=progress)
+        return LabelledMaps(cache, clips, labels, taught)
+
+    train_source = part(Waveforms(heard, form, how, options.seed, pools), train, store, taught)
+    val_source = part(Waveforms(val, form), val, shared, None) if val else None
     loaders = _loaders(train_source, val_source, options)
     options = stretched(options, len(loaders[0]))
     category, event = targets(train, labels)
@@ -228,22 +213,22 @@ def augmentation(options: TrainOptions, transform: Transform | None = None) -> A
 def _heard_together(
     train: Sequence[Clip],
     how: Augmentation,
-    maps: SharedMaps | None,
+    source: Sequence[Clip],
     teachers: Teachers | None,
 ) -> tuple[Sequence[Clip], Sequence[Hashable]]:
     """The clips whose versions are numbered together, and which of them may be blended.
 
     Blends are made within a fold, or of clips that the same teachers have heard. So, whatever folds
-    a training learns from, its sounds are those of another training that shares its maps, and
-    nothing of a clip that it must not hear is in them.
+    a training learns from, its sounds are those of another training on the same source, and nothing
+    of a clip that it must not hear is in them.
     """
 
     def pools_of(clips: Sequence[Clip]) -> Sequence[Hashable]:
         return [clip.fold for clip in clips] if teachers is None else teachers.pools(clips)
 
-    if maps is not None and how.mixing is None and not how.fresh:
-        shared = set(maps.clips)
-        everything = [*maps.clips, *(clip for clip in train if clip not in shared)]
+    if source and how.mixing is None and not how.fresh:
+        known = set(source)
+        everything = [*source, *(clip for clip in train if clip not in known)]
         pools = pools_of(everything)
         if not how.blend or _apart(everything, pools, train):
             return everything, pools
@@ -281,13 +266,6 @@ def _loaders(
         loader(train, size, shuffle=True, seed=options.seed, workers=workers),
         None if val is None else loader(val, size, shuffle=False, workers=workers),
     )
-
-
-def _identity(system: System, waveforms: Waveforms) -> str:
-    """Digest of all that cached maps follow from: frozen weights, clips, format, augmentation."""
-    digest = hashlib.sha256(frozen_identity(system).encode())
-    digest.update(json.dumps(waveforms.facts()).encode())
-    return digest.hexdigest()
 
 
 def _weights(options: TrainOptions, target: torch.Tensor, classes: int) -> torch.Tensor | None:
