@@ -381,7 +381,7 @@ ROW = 4 * 1000 + 4
 
 
 def test_what_was_not_used_for_the_longest_time_goes_first(tmp_path: Path) -> None:
-    limit = 3.5 * ROW + 3000  # headers and keys take a little
+    limit = 3.5 * ROW + 1000  # headers and keys take a little
     for key in "xyz":
         fill(tmp_path, limit, key)
     assert used(tmp_path, "xyz") == {"x", "y", "z"}
@@ -401,7 +401,7 @@ def test_what_a_living_run_reads_stays_readable_when_it_is_removed(tmp_path: Pat
 
 
 def test_of_its_own_maps_a_run_removes_the_last(tmp_path: Path) -> None:
-    limit = 3.5 * ROW + 3000
+    limit = 3.5 * ROW + 1000
     store = fill(tmp_path, limit, "x")
     fill(tmp_path, limit, "y")
     fill(tmp_path, limit, "z")
