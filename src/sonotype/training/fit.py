@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+import textwrap
 import threading
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
@@ -33,7 +34,7 @@ from sonotype.data.waveforms import Augmentation, Transform, Waveforms
 from sonotype.device import device_of
 from sonotype.errors import MissingExtraError, SonotypeError, StoppedError
 from sonotype.evaluation.files import write_text
-from sonotype.models.systems import System
+from sonotype.models.systems import Stage, System
 from sonotype.training.batches import (
     Batch,
     LabelledMaps,
@@ -53,12 +54,17 @@ from sonotype.training.callbacks import (
 )
 from sonotype.training.learner import SCORE, Learner
 from sonotype.training.map_store import MapStore
+from sonotype.training.probe import fewer_threads, training_step
+from sonotype.training.speed import SpeedMeter
 from sonotype.training.stages import StageCache, own_store, shared_store
 from sonotype.training.taught import TaughtAnswers
 from sonotype.training.teachers import Teachers
 from sonotype.types import Clip, Labels
 
 LAST, BEST, DONE = "last.ckpt", "best.ckpt", "done.json"
+SPEED, THREADS = "speed.json", "threads.json"
+PROBED = 32
+"""Clips in the steps that are tried."""
 LIGHTNING_LOGGERS = ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # Lightning sets it for deterministic training
 HINTS = (
@@ -72,6 +78,7 @@ HINTS = (
     ".*in eval mode at the start of training.*",
 )
 """What Lightning hints at that does not apply here."""
+deterministic_room: Any = torch.utils.deterministic
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
 
@@ -178,9 +185,14 @@ def fit(
         taught=taught,
         teaching=teaching,
     )
-    with _undisturbed():
-        trainer = _trainer(folder, options, progress, say)
+    stage = _first_stage(train_source)
+    meter = SpeedMeter()
+    with _undisturbed(), _threads_for(system, stage, device, folder, say):
+        trainer = _trainer(folder, options, progress, say, meter)
         interrupted = _run(trainer, learner, loaders, folder)
+        if speed := meter.speed(system, stage, form.seconds):
+            say(textwrap.fill(str(speed), 80))
+            speed.write(folder / SPEED)
     result = _take_best(system, folder, options, interrupted)
     if not interrupted:
         # A run that breaks off later, while it is scored, must not train on.
@@ -272,7 +284,39 @@ def _weights(options: TrainOptions, target: torch.Tensor, classes: int) -> torch
     return inverse_weights(target, classes) if options.class_weights and classes else None
 
 
-def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> pl.Trainer:
+def _first_stage(source: LabelledMaps | LabelledWaveforms) -> Stage | None:
+    """The maps of a few clips, where they are cached."""
+    if not isinstance(source, LabelledMaps):
+        return None
+    keys = [(0, index) for index in range(min(len(source), PROBED))]
+    stage: Stage = source[keys]["stage"]
+    return stage
+
+
+@contextmanager
+def _threads_for(
+    system: System, stage: Stage | None, device: torch.device, folder: Path, say: Say
+) -> Iterator[None]:
+    """Train with as many threads as are fastest, the same number in every sitting."""
+    before = torch.get_num_threads()
+    chosen, path = before, folder / THREADS
+    if path.exists():
+        chosen = min(int(json.loads(path.read_text(encoding="utf-8"))["threads"]), before)
+    elif device.type == "cpu" and stage is not None and before > 1:
+        chosen = fewer_threads(training_step(system, stage), before)
+        write_text(path, json.dumps({"threads": chosen}) + "\n")
+    if chosen < before:
+        say(f"a step is fastest with {chosen} of {before} threads")
+    torch.set_num_threads(chosen)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _trainer(
+    folder: Path, options: TrainOptions, progress: bool, say: Say, meter: SpeedMeter
+) -> pl.Trainer:
     bar = progress and sys.stderr.isatty()
     best, last = (
         PortableCheckpoint(
@@ -301,6 +345,7 @@ def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> p
             last,
             *([StepBar()] if bar else []),
             EpochLines(say),
+            meter,
         ],
         logger=_loggers(folder, options),
         plugins=[AtomicCheckpoints()],
@@ -401,7 +446,10 @@ def _undisturbed() -> Iterator[None]:
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     workspace = os.environ.get(WORKSPACE)
+    filled = deterministic_room.fill_uninitialized_memory
     try:
+        # Every value is written before it is read; to write it twice takes time.
+        deterministic_room.fill_uninitialized_memory = False
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
@@ -412,6 +460,7 @@ def _undisturbed() -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        deterministic_room.fill_uninitialized_memory = filled
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
         if workspace is None:
             os.environ.pop(WORKSPACE, None)
