@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,6 @@ from sonotype.evaluation.scores import score, scores_to_json
 from sonotype.models.calibrated import divide_logits
 from sonotype.models.model_file import load_model, save_model
 from sonotype.models.summary import summarise
-from sonotype.study.cell import MAPS
 from sonotype.study.once import run_once
 from sonotype.study.plan import Plan, read_plan
 from sonotype.study.run import run_study
@@ -59,12 +57,11 @@ def main() -> int:
     plan = read_plan(STUDY)
     if not run_study(
         plan, arguments.data, arguments.out,
-        jobs=arguments.jobs, keep_maps=True, progress=True, say=print,
+        jobs=arguments.jobs, progress=True, say=print,
     ):  # fmt: skip
         return 130
     run = arguments.out / "everything"
     train_on_everything(plan, arguments.data, arguments.out, run)
-    shutil.rmtree(arguments.out / MAPS, ignore_errors=True)
     pack(plan, arguments.out, run / MODEL)
     return 0
 
@@ -73,7 +70,7 @@ def train_on_everything(plan: Plan, data: Path, study: Path, run: Path) -> None:
     """A student as the study's, which hears every clip."""
     teachers = tuple(str(study / cell.folder) for cell in plan.teachers(ROW))
     options = {**plan.row(ROW).options, "protocol": "all", "teachers": teachers}
-    run_once(data, run, maps=study / MAPS, progress=True, say=print, **options)
+    run_once(data, run, progress=True, say=print, **options)
 
 
 def pack(plan: Plan, study: Path, model: Path) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 # Two test processes on two cores: more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Each process has a cache of its own: nobody's own is filled by tests, nor helps them.
+os.environ["SONOTYPE_CACHE"] = tempfile.mkdtemp(prefix="sonotype-tests-")
+atexit.register(shutil.rmtree, os.environ["SONOTYPE_CACHE"], ignore_errors=True)
 
 ASSETS_VARIABLE = "SONOTYPE_TEST_ASSETS"
 

@@ -132,8 +132,11 @@ class TrainOptions:
     seed: int = option(0, "Of splits, weights, order and augmentation", low=0, high=2**32 - 1)
     device: Device = option("auto", "Where to train")
     precision: Precision = option("32", "Of the arithmetic in training")
-    workers: int = option(0, "Processes that decode ahead where maps are not cached", low=0)
+    workers: int = option(
+        0, "Processes that decode ahead where maps are not cached; 0 for threads", low=0
+    )
     cache: bool = option(True, "Keep the frozen branch's maps instead of computing them again")
+    cache_gb: float = option(20.0, "What the maps of all runs may take on the disk, in GB", low=0.1)
     tensorboard: bool = option(False, "Write TensorBoard logs beside the CSV log")
 
 

@@ -20,21 +20,20 @@ OPTIONS = SMALL | {"backbone": "compact", "epochs": 1, "keep": "last"}
 @pytest.mark.parametrize("protocol", ["grouped", "all"])
 def test_it_is_run_once(tmp_path: Path, protocol: str) -> None:
     tones = write_tones(tmp_path / "tones", clips=4)
-    run, maps = tmp_path / "run", tmp_path / "maps"
+    run = tmp_path / "run"
     options = OPTIONS | {"protocol": protocol}
     said: list[str] = []
-    run_once(tones, run, maps=maps, say=said.append, **options)
+    run_once(tones, run, say=said.append, **options)
     assert any(re.match(r"epoch +1/1 ", line) for line in said)
     assert (run / "log.txt").read_text() == "\n".join(said) + "\n"
     assert (run / "scores.json").exists() is (protocol != "all")
-    assert any(maps.iterdir()), "for others to share"
     before = (run / "model.safetensors").stat().st_mtime_ns
     again: list[str] = []
-    run_once(tones, run, maps=maps, say=again.append, **options)
+    run_once(tones, run, say=again.append, **options)
     assert again == [f"{run}: finished before"]
     assert (run / "model.safetensors").stat().st_mtime_ns == before
     with pytest.raises(OptionsError, match="was run with other epochs; remove it to run the cell"):
-        run_once(tones, run, maps=maps, **options | {"epochs": 2})
+        run_once(tones, run, **options | {"epochs": 2})
 
 
 def test_a_failure_names_the_run(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def refused(call: Callable[[], Any]) -> str:
 
 def pretend(
     manifest: Manifest, parts: Split, folder: Path, options: RunOptions, *,
-    data: str | Path, fingerprint: str, maps: Path,
+    data: str | Path, fingerprint: str,
 ) -> str:  # fmt: skip
     """Leave what a finished cell leaves, with every answer right."""
     labels, clips = manifest.labels, [manifest.clips[index] for index in parts.test]

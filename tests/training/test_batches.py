@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,6 +19,7 @@ from sonotype.training.batches import (
     loader,
     targets,
 )
+from sonotype.training.map_store import MapStore
 from sonotype.training.stages import StageCache
 from sonotype.types import NO_EVENT, Clip, Labels
 
@@ -35,6 +32,10 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, ...]:
 def system(backbone: str = "mn01", **arguments: object) -> System:
     torch.manual_seed(0)
     return cbir_2(categories=2, events=4, backbone=backbone, width=0.01, **arguments)
+
+
+def store(folder: Path) -> MapStore:
+    return MapStore(folder / "maps", 1e9)
 
 
 def test_every_clip_comes_once_an_epoch_and_the_order_changes() -> None:
@@ -94,9 +95,9 @@ def test_cached_maps_equal_maps_computed_in_the_step(
         Augmentation(shift=0.5, gain=6.0, variants=3),
         seed=7,
     )
-    cache = StageCache(tmp_path / "maps", waveforms, "id")
+    cache = StageCache(waveforms, store(tmp_path))
     cache.fill(one, torch.device("cpu"))
-    fast, slow = LabelledMaps(cache, clips, labels), LabelledWaveforms(waveforms, labels)
+    fast, slow = LabelledMaps(cache, clips, labels), LabelledWaveforms(waveforms, clips, labels)
     versions = set()
     for epoch in range(4):
         keys = [(epoch, index) for index in (3, 0, 11, 7)]
@@ -111,51 +112,9 @@ def test_cached_maps_equal_maps_computed_in_the_step(
     assert versions == {0, 1, 2}
 
 
-def test_a_filled_cache_is_read_again_and_a_stale_one_made_anew(
-    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = system()
-    waveforms = Waveforms(clips, ClipFormat(32_000, seconds=1.0))
-    StageCache(tmp_path / "maps", waveforms, "first").fill(one, torch.device("cpu"))
-    count = {"computed": 0}
-    compute = StageCache._compute
-
-    def counted(self: StageCache, *arguments: object) -> None:
-        count["computed"] += 1
-        compute(self, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(StageCache, "_compute", counted)
-    StageCache(tmp_path / "maps", waveforms, "first").fill(one, torch.device("cpu"))
-    assert count["computed"] == 0
-    StageCache(tmp_path / "maps", waveforms, "second").fill(one, torch.device("cpu"))
-    assert count["computed"] == 1
-
-
-def test_a_disk_without_room_is_told_before_anything_is_written(
-    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sonotype.errors import SonotypeError
-
-    class Usage:
-        free = 1000
-
-    monkeypatch.setattr("sonotype.training.stages.shutil.disk_usage", lambda _: Usage)
-    cache = StageCache(tmp_path / "maps", Waveforms(clips, ClipFormat(32_000, 1.0)), "id")
-    with pytest.raises(
-        SonotypeError, match=r"need 0\.0 GB, 0\.0 GB are free; use fewer --variants"
-    ):
-        cache.fill(system(), torch.device("cpu"))
-    assert written(tmp_path) == []
-
-
-def written(folder: Path) -> list[str]:
-    """What lies there beside the lock of the maps."""
-    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
-
-
 def test_maps_of_some_clips_from_a_cache_of_more(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     waveforms = Waveforms(clips, ClipFormat(32_000, 1.0), Augmentation(shift=0.5, variants=2), 7)
-    cache = StageCache(tmp_path / "maps", waveforms, "id")
+    cache = StageCache(waveforms, store(tmp_path))
     cache.fill(system(), torch.device("cpu"))
     labels = Labels.of(clips)
     places = [10, 2, 5]
@@ -172,66 +131,17 @@ def test_maps_of_some_clips_from_a_cache_of_more(clips: tuple[Clip, ...], tmp_pa
             assert torch.equal(found[name], wanted[name])
 
 
-def test_a_cache_has_its_name_only_when_it_is_whole(
-    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, cpu = system(), torch.device("cpu")
-    waveforms = Waveforms(clips, ClipFormat(32_000, seconds=1.0))
-    seen: list[list[str]] = []
-
-    def broken(*_: object) -> None:
-        seen.append(written(tmp_path))
-        raise RuntimeError("stopped half-way")
-
-    part = f"maps.{os.getpid()}.part"
-    for before in ([], ["maps"]):  # nothing there yet; then one under another identity
-        with monkeypatch.context() as patched:
-            patched.setattr(one, "frozen_part", broken)
-            with pytest.raises(RuntimeError, match="stopped half-way"):
-                StageCache(tmp_path / "maps", waveforms, "second").fill(one, cpu)
-        assert seen.pop() == [*before, part]
-        assert written(tmp_path) == before
-        StageCache(tmp_path / "maps", waveforms, "first").fill(one, cpu)
-        assert written(tmp_path) == ["maps"]
-        assert json.loads((tmp_path / "maps" / "done.json").read_text()) == {
-            "identity": "first",
-            "maps": ["branch_1.4", "branch_2.0"],
-        }
-
-
-def test_two_that_want_the_same_maps_compute_them_once(
-    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, cpu = system(), torch.device("cpu")
-    waveforms = Waveforms(clips, ClipFormat(32_000, seconds=1.0))
-    started: list[int] = []
-    compute = StageCache._compute
-
-    def slowly(self: StageCache, *arguments: object) -> None:
-        started.append(len(started))
-        time.sleep(0.2)  # so that the other one comes meanwhile
-        compute(self, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(StageCache, "_compute", slowly)
-    caches = [StageCache(tmp_path / "maps", waveforms, "id") for _ in range(2)]
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(lambda cache: cache.fill(one, cpu), caches))
-    assert started == [0]
-    first, second = (cache.rows([(0, 3), (0, 7)]) for cache in caches)
-    assert all(torch.equal(first[name], x) for name, x in second.items())
-
-
 def test_a_fault_comes_back_whole_from_a_loading_process(
     clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     gone = Clip(tmp_path / "gone.wav", "low", "hum", "g", None)
-    source = LabelledWaveforms(Waveforms([gone], ClipFormat(RATE, 0.5)), Labels.of(clips))
+    source = LabelledWaveforms(Waveforms([gone], ClipFormat(RATE, 0.5)), [gone], Labels.of(clips))
     batch = next(iter(loader(source, 1, shuffle=False, workers=1)))
     assert str(batch["fault"]) == f"{tmp_path / 'gone.wav'}: does not exist"
 
 
 def test_cached_maps_are_sent_to_no_process(clips: tuple[Clip, ...], tmp_path: Path) -> None:
-    cache = StageCache(tmp_path / "maps", Waveforms(clips, ClipFormat(32_000, 1.0)), "id")
+    cache = StageCache(Waveforms(clips, ClipFormat(32_000, 1.0)), store(tmp_path))
     source = LabelledMaps(cache, clips, Labels.of(clips))
     assert loader(source, 4, shuffle=True, workers=2).num_workers == 0
 
@@ -240,7 +150,7 @@ def test_loading_processes_hear_the_same(clips: tuple[Clip, ...]) -> None:
     waveforms = Waveforms(
         clips, ClipFormat(RATE, seconds=0.5), Augmentation(shift=0.2, gain=6, variants=0), seed=3
     )
-    source = LabelledWaveforms(waveforms, Labels.of(clips))
+    source = LabelledWaveforms(waveforms, clips, Labels.of(clips))
     here = list(loader(source, 5, shuffle=True, seed=1))
     there = list(loader(source, 5, shuffle=True, seed=1, workers=2))
     assert len(here) == len(there) == 3

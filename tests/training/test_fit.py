@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,8 @@ from sonotype.data.waveforms import Waveforms
 from sonotype.models.systems import System, cbir_2
 from sonotype.training import fit as fit_room
 from sonotype.training.batches import LabelledMaps
-from sonotype.training.fit import FitResult, SharedMaps, augmentation, fit, stretched
+from sonotype.training.fit import FitResult, augmentation, fit, stretched
 from sonotype.training.learner import Learner
-from sonotype.training.stages import StageCache
 from sonotype.types import Clip, Labels
 
 FORM = ClipFormat(32_000, seconds=1.0)
@@ -51,11 +51,12 @@ def prepare(
     clips: Sequence[Clip],
     parts: tuple[Sequence[int], Sequence[int]],
     folder: Path,
-    maps: SharedMaps | None,
     monkeypatch: pytest.MonkeyPatch,
+    *,
+    whole: bool = True,
     **options: Any,
 ) -> tuple[LabelledMaps, LabelledMaps]:
-    """What a training on some clips would learn from and be validated on."""
+    """What a training on some clips, of a whole source or not, would learn from and be tried on."""
     found: list[Any] = []
 
     def stop(_: object, __: object, loaders: Any, ___: object) -> bool:
@@ -65,7 +66,10 @@ def prepare(
     train, val = ([clips[index] for index in part] for part in parts)
     with monkeypatch.context() as patched, pytest.raises(Prepared):
         patched.setattr(fit_room, "_run", stop)
-        fit(system(), FORM, Labels.of(clips), train, val, folder, options_of(**options), maps=maps)
+        fit(
+            system(), FORM, Labels.of(clips), train, val, folder, options_of(**options),
+            source=clips if whole else (),
+        )  # fmt: skip
     return found[0], found[1]
 
 
@@ -81,49 +85,53 @@ PARTS = (((0, 3, 4, 7, 8, 9), (1, 2, 5, 6, 10)), ((11, 9, 5, 6, 2, 1), (8, 7, 4,
 """Two ways to part the twelve clips into training and validation."""
 
 
-def files(folder: Path) -> dict[str, int]:
-    """The maps under a folder and when they were written."""
-    return {
-        str(path.relative_to(folder)): path.stat().st_mtime_ns
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".lock"
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own."""
+    monkeypatch.setenv("SONOTYPE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "maps"
+
+
+def rows(cache: Path) -> int:
+    """How many versions of clips have maps there, of each kind as many."""
+    counts = {
+        kind: sum(len(json.loads(keys.read_text())) for keys in kind.glob("*/keys.json"))
+        for kind in cache.iterdir()
+        if kind.is_dir()
     }
+    assert len(set(counts.values())) <= 1
+    return max(counts.values(), default=0)
 
 
 def test_trainings_on_other_parts_of_a_source_share_their_maps(
-    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Clips as recorded: the batches are those of a cache in each training's own order."""
-    shared = SharedMaps(tmp_path / "shared", clips)
+    """Clips as recorded: the batches are those of a training that knows no other clips."""
     recorded = {"shift": 0.0, "gain": 0.0}
-    before: dict[str, int] = {}
+    heard: set[int] = set()
     for number, parts in enumerate(PARTS):
         mine = tmp_path / f"run_{number}"
         # The seed says nothing of clips as recorded, so two seeds share them too.
-        found = prepare(clips, parts, mine, shared, monkeypatch, seed=number, **recorded)
-        own = prepare(clips, parts, mine / "own", None, monkeypatch, **recorded)
+        found = prepare(clips, parts, mine, monkeypatch, seed=number, **recorded)
+        heard |= {*parts[0], *parts[1]}
+        assert rows(cache) == len(heard), "what the first has computed is not computed again"
+        own = prepare(clips, parts, mine / "own", monkeypatch, whole=False, **recorded)
         for one, other in zip(found, own, strict=True):
-            assert (len(one.cache.waveforms), len(other.cache.waveforms)) == (12, len(other))
             same(one[KEYS], other[KEYS])
+        assert rows(cache) == len(heard)
         assert not (mine / "maps").exists()
-        assert len({name.split("/")[0] for name in files(shared.folder)}) == 1
-        assert before in ({}, files(shared.folder)), "the second training computes nothing"
-        before = files(shared.folder)
 
 
 def test_versions_of_a_clip_follow_from_its_place_in_the_source(
-    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever part a training learns from, it hears of a clip what every other one hears."""
-    shared = SharedMaps(tmp_path / "shared", clips)
     pool = Waveforms(clips, FORM, augmentation(options_of(variants=3)), seed=0)
     twin = system().eval()
     heard = set()
-    before: dict[str, int] = {}
+    known: set[tuple[int, int]] = set()
     for number, parts in enumerate(PARTS):
-        train, val = prepare(
-            clips, parts, tmp_path / f"run_{number}", shared, monkeypatch, variants=3
-        )
+        train, val = prepare(clips, parts, tmp_path / f"run_{number}", monkeypatch, variants=3)
         for source, waveforms, places in (
             (train, pool, parts[0]),
             (val, Waveforms(clips, FORM), parts[1]),
@@ -141,32 +149,62 @@ def test_versions_of_a_clip_follow_from_its_place_in_the_source(
                 ),
             }
             same(source[KEYS], wanted)
-        assert before in ({}, files(shared.folder)), "the second training computes nothing"
-        before = files(shared.folder)
+        known |= {(index, version) for index in parts[0] for version in range(3)}
+        known |= {(index, 0) for index in parts[1]}
+        assert rows(cache) == len(known), "what the first has computed is not computed again"
     assert heard == {0, 1, 2}
-    assert len({name.split("/")[0] for name in before}) == 2  # versions, and clips as recorded
-    prepare(clips, PARTS[0], tmp_path / "other", shared, monkeypatch, variants=3, seed=1)
-    assert len(files(shared.folder)) > len(before), "another seed hears other versions"
+    prepare(clips, PARTS[0], tmp_path / "more", monkeypatch, variants=4)
+    assert rows(cache) == len(known) + len(PARTS[0][0]), "one more of each, the others are there"
+    before = rows(cache)
+    prepare(clips, PARTS[0], tmp_path / "other", monkeypatch, variants=3, seed=1)
+    assert rows(cache) == before + 2 * len(PARTS[0][0]), "another seed hears other versions"
 
 
-def test_mixtures_are_never_shared(
-    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_cached_or_not_a_training_hears_the_same(
+    clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = {"variants": 3, "blend": 0.5}
+    kept, _ = prepare(clips, PARTS[0], tmp_path / "kept", monkeypatch, **how)
+    fresh, _ = prepare(clips, PARTS[0], tmp_path / "fresh", monkeypatch, cache=False, **how)
+    assert not isinstance(fresh, LabelledMaps)
+    twin = system().eval()
+    one, other = kept[KEYS], fresh[KEYS]
+    stage = twin.frozen_part(other["waveform"])
+    same(one, {**other, "stage": stage})
+    for name in ("share", "partner_category", "partner_event"):
+        assert torch.equal(one[name], other[name])
+
+
+def test_mixtures_are_never_made_with_clips_that_are_not_learnt_from(
+    clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mixture holds a second clip; that must not be one of the parts that are scored."""
-    shared = SharedMaps(tmp_path / "shared", clips)
-    caches: list[StageCache] = []
     for number, parts in enumerate(PARTS):
         train, val = prepare(
-            clips, parts, tmp_path / f"run_{number}", shared, monkeypatch,
-            variants=2, mix_same_class=True,
-        )  # fmt: skip
+            clips, parts, tmp_path / f"run_{number}", monkeypatch, variants=2, mix_same_class=True
+        )
         assert [clip.path for clip in train.cache.waveforms.clips] == [
             clips[index].path for index in parts[0]
         ]
-        assert len(val.cache.waveforms) == 12
-        caches += [train.cache, val.cache]
-    assert caches[0].folder != caches[2].folder
-    assert caches[1].folder == caches[3].folder
+        assert len(val.cache.waveforms) == len(parts[1])
+
+
+def test_maps_under_a_transform_stay_in_the_run(
+    clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing tells what a callable does, so no other run may find what it did."""
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patched, pytest.raises(Prepared):
+        patched.setattr(fit_room, "_run", stopped)
+        fit(
+            system(), FORM, Labels.of(clips), clips[:8], clips[8:], folder, options_of(variants=2),
+            source=clips, transform=lambda samples, rate: -samples,
+        )  # fmt: skip
+    assert (rows(folder / "maps"), rows(cache)) == (16, 4)
+
+
+def stopped(*_: object) -> bool:
+    raise Prepared
 
 
 # The average of the weights

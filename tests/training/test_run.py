@@ -126,6 +126,7 @@ def test_the_model_file_tells_where_it_comes_from(run: TrainResult, tones: Path)
 def test_the_test_part_is_read_once_and_never_augmented(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SONOTYPE_CACHE", str(tmp_path / "cache"))  # so that everything is read
     answered: list[list[str]] = []
     augmented: set[str] = set()
     ask = classifier_room.Classifier.predict_files

@@ -22,6 +22,7 @@ from sonotype.data.folder import read_folder
 from sonotype.data.waveforms import Augmentation, Waveforms
 from sonotype.errors import OptionsError
 from sonotype.training.heard import heard_by, heard_by_backbone, note_on_backbone, write_heard
+from sonotype.training.map_store import MapStore
 from sonotype.training.run import train
 from sonotype.training.run_folder import changed_files, made_from, read_split
 from sonotype.training.run_options import RunOptions
@@ -43,6 +44,15 @@ STUDENT: dict[str, Any] = SMALL | {
     "average": 0.0,
     "blend": 0.5,
 }
+
+
+def store(folder: Path) -> MapStore:
+    return MapStore(folder / "maps", 1e9)
+
+
+def answers(folder: Path) -> int:
+    """How many kinds of answers are kept, and of how many sets of sounds."""
+    return len(list((folder / "maps").glob("*/*/rows.npy")))
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +149,9 @@ def test_kept_answers_are_those_of_each_model_to_each_sound(
     teachers = Teachers(two).to(CPU)
     how = Augmentation(shift=0.3, blend=0.6, variants=variants)
     sounds = Waveforms(clips, teachers.form, how, seed=1, pools=teachers.pools(clips))
-    kept = TaughtAnswers(teachers, sounds, tmp_path / "maps")
+    kept = TaughtAnswers(teachers, sounds, store(tmp_path))
     kept.fill(clips[:4], CPU, progress=False)
-    again = TaughtAnswers(teachers, sounds, tmp_path / "maps")
+    again = TaughtAnswers(teachers, sounds, store(tmp_path))
     again.fill(clips[:4], torch.device("meta"), progress=False)  # nothing is computed twice
     keys = [(epoch, index) for epoch in range(3) for index in range(4)]
     taught, same = kept.of(keys)["taught"], again.of(keys)["taught"]
@@ -168,7 +178,7 @@ def test_a_process_that_loads_sounds_is_sent_no_networks(
 ) -> None:
     teachers = Teachers(two)
     sounds = Waveforms(clips, FORM, Augmentation(), pools=teachers.pools(clips))
-    taught = TaughtAnswers(teachers, sounds, tmp_path)
+    taught = TaughtAnswers(teachers, sounds, store(tmp_path))
     sent = pickle.dumps(taught)
     assert len(sent) < 30_000
     there, here = (one.waveforms_of([(0, 3)])["taught"] for one in (pickle.loads(sent), taught))
@@ -204,13 +214,13 @@ def test_changed_teachers_are_asked_again(
     two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     sounds = Waveforms(clips, FORM, Augmentation(), pools=Teachers(two).pools(clips))
-    TaughtAnswers(Teachers(two), sounds, tmp_path).fill(clips, CPU, progress=False)
-    answers = len([path for path in tmp_path.iterdir() if path.is_dir()]) - len(two)
-    assert answers == len(set(sounds.pools))
+    for some in (clips, clips[:3]):  # the second computes nothing
+        TaughtAnswers(Teachers(two), sounds, store(tmp_path)).fill(some, CPU, progress=False)
+        assert answers(tmp_path) == 5  # category, event, embedding, frames of two kinds
     with torch.no_grad():
         two[0].system.category.bias.add_(1.0)
-    TaughtAnswers(Teachers(two), sounds, tmp_path).fill(clips[:1], CPU, progress=False)
-    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) - len(two) == answers + 1
+    TaughtAnswers(Teachers(two), sounds, store(tmp_path)).fill(clips[:1], CPU, progress=False)
+    assert answers(tmp_path) == 10
 
 
 @pytest.fixture(scope="module")
@@ -358,8 +368,9 @@ def test_a_split_that_is_none(clips: tuple[Clip, ...], tmp_path: Path) -> None:
 
 
 def test_filled_caches_draw_nothing_from_what_a_student_starts_with(
-    teacher: Path, tones: Path, tmp_path: Path
+    teacher: Path, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SONOTYPE_CACHE", str(tmp_path / "cache"))  # the first one fills it
     options = STUDENT | {"teachers": (str(teacher),), "keep": "last", "epochs": 2}
     train(tones, tmp_path / "whole", **options)
     killed = tmp_path / "killed"

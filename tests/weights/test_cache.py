@@ -49,7 +49,10 @@ def put(path: Path, content: bytes) -> None:
 def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("SONOTYPE_CACHE")
     assert cache.cache_folder() == tmp_path / "sonotype" / "weights"
+    monkeypatch.setenv("SONOTYPE_CACHE", str(tmp_path / "other"))
+    assert cache.cache_folder() == tmp_path / "other" / "weights"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,10 +7,11 @@ hears the same.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -18,6 +19,7 @@ from torch.utils.data import Dataset
 from sonotype.audio.clip import ClipFormat, read_clip
 from sonotype.audio.decode import Samples
 from sonotype.data.augment import Mixing, blend, gain, mix_same_class, shift
+from sonotype.data.contents import Contents
 from sonotype.types import Clip
 
 Transform = Callable[[Samples, int], Samples]
@@ -102,6 +104,7 @@ class Waveforms(Dataset[Samples]):
         self.form = form
         self.augmentation = augmentation or Augmentation()
         self.seed = seed
+        self.contents = Contents()
         self._peers = _same_class(self.clips) if self.augmentation.mixing else []
         self.pools = tuple(pools or [None] * len(self.clips))
         members: dict[Hashable, list[int]] = {}
@@ -129,11 +132,6 @@ class Waveforms(Dataset[Samples]):
             return ORIGINAL
         return int(self._rng(_CHOICE, epoch, index).integers(self.augmentation.variants))
 
-    def rows_of(self, keys: Sequence[Key]) -> list[int]:
-        """Where clips stand among all versions of all clips, each in its epoch's version."""
-        variants = max(self.augmentation.variants, 1)
-        return [index * variants + self.version_of(epoch, index) for epoch, index in keys]
-
     def version(self, index: int, version: int) -> Samples:
         """``[samples]`` of one variant of a clip; variant 0 is the clip as recorded."""
         if version == ORIGINAL:
@@ -155,28 +153,29 @@ class Waveforms(Dataset[Samples]):
             return Blend(index)
         return self._blend(index, self._rng(_BLEND, version, index))
 
-    def facts(self, indices: Sequence[int] | None = None) -> list[Any]:
-        """All that the versions of some clips, or of all, follow from, as JSON values.
+    def recipe(self, index: int, version: int) -> str:
+        """Digest of all that a variant of a clip follows from, wherever its files lie.
 
-        Among these are the places of the clips, which every draw depends on.
+        These are the contents of the clips that sound in it, the format and, where anything is
+        drawn, what the draws follow from. A transform counts by its name alone, which does not
+        tell what it does.
+
+        Raises:
+            AudioError: a file cannot be read.
         """
-        how = self.augmentation
-        chosen = range(len(self.clips)) if indices is None else indices
-        # Clips as recorded are drawn from nothing.
-        seed = self.seed if how.variants > 1 else None
-        return [
-            [
-                [index, str(self.clips[index].path), self.clips[index].path.stat().st_mtime_ns]
-                for index in chosen
-            ],
-            # Who is mixed with whom follows from the classes of all of them.
-            [[clip.category, clip.event] for clip in self.clips]
-            if how.blend or how.mixing is not None
-            else [],
-            [repr(self.form), how.shift, how.gain, how.variants, repr(how.transform)],
-            [repr(how.mixing), seed, how.blend],
-            [self._members[pool] for pool in dict.fromkeys(self.pools[i] for i in chosen)],
-        ]
+        facts: list[object] = [repr(self.form), self.contents[self.clips[index].path]]
+        if version != ORIGINAL:
+            how, what = self.augmentation, self.blend_of(index, version)
+            rng = self._rng(_VARIANT, version, index)
+            second = self._mixed_with(index, rng)
+            facts += [
+                [self.seed, version, index],
+                [how.shift, how.gain, repr(how.transform)],
+                # That a mixture was possible moves the later draws, so it counts as well.
+                [repr(how.mixing), None if second is None else self.contents[second]],
+                [self.contents[self.clips[what.partner].path], what.share],
+            ]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def _blend(self, index: int, rng: np.random.Generator) -> Blend:
         """A partner of another class from the clip's own pool, and the clip's share."""
@@ -197,8 +196,8 @@ class Waveforms(Dataset[Samples]):
     def _drawn(self, index: int, rng: np.random.Generator, what: Blend) -> Samples:
         how, rate = self.augmentation, self.form.sample_rate
         samples = self._read(self.clips[index].path, rng if how.random_cut else None)
-        if how.mixing is not None and rng.uniform() < MIXED_SHARE:
-            other = self.clips[rng.choice(self._peers[index])].path
+        other = self._mixed_with(index, rng)
+        if how.mixing is not None and other is not None:
             second = self._read(other, rng if how.random_cut else None)
             samples = mix_same_class(samples, second, rate, how.mixing, rng)
         if how.shift:
@@ -213,6 +212,12 @@ class Waveforms(Dataset[Samples]):
         if how.transform is not None:
             samples = _transformed(samples, rate, how.transform)
         return samples
+
+    def _mixed_with(self, index: int, rng: np.random.Generator) -> Path | None:
+        """The clip of the same class that is mixed into a clip, if one is."""
+        if self.augmentation.mixing is None or rng.uniform() >= MIXED_SHARE:
+            return None
+        return self.clips[int(rng.choice(self._peers[index]))].path
 
     def _read(self, path: Path, rng: np.random.Generator | None) -> Samples:
         form = self.form if rng is None else replace(self.form, cut="random")

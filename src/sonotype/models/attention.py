@@ -24,6 +24,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 SoftmaxOver = Literal["channels", "positions"]
 SOFTMAX_OVER: tuple[SoftmaxOver, ...] = get_args(SoftmaxOver)
@@ -43,7 +44,7 @@ class AttentionPooling(nn.Module):
 
     Shape:
         ``[batch, channels, time, frequency] -> [batch, features], [batch, time, frequency]``; the
-        second is each position's share in what was pooled, and sums to 1.
+        second is each position's share in what was pooled, and sums to 1; uniform while training.
 
     """
 
@@ -68,20 +69,30 @@ class AttentionPooling(nn.Module):
         """Pooled vector and where it came from."""
         time, frequency = x.shape[2:]
         positions = x.flatten(2).transpose(1, 2)  # [batch, time * frequency, channels]
-        parts = self.weights(self.score(positions)) * self.value(positions)
-        return self.finish(parts.sum(1)), shares(parts).view(-1, time, frequency)
+        weight = self._unnormalised(self.score(positions))
+        parts = weight * self.value(positions)
+        # The sums are divided rather than each weight: two values a channel, not two maps.
+        total = weight.sum(1)
+        pooled = self.finish(parts.sum(1) / total)
+        if self.training:  # nobody asks where, and to know it takes as long as to pool
+            return pooled, x.new_ones(x.shape[0], time, frequency) / (time * frequency)
+        return pooled, shares(parts / total.unsqueeze(1)).view(-1, time, frequency)
 
     def weights(self, score: Tensor) -> Tensor:
         """``[batch, positions, features]`` scores to weights that sum to 1 over positions."""
+        weight = self._unnormalised(score)
+        return weight / weight.sum(1, keepdim=True)
+
+    def _unnormalised(self, score: Tensor) -> Tensor:
         if self.softmax_over == "positions":
             return torch.softmax(score, dim=1)
-        weight = channel_weights(score)
-        return weight / weight.sum(1, keepdim=True)
+        return channel_weights(score)
 
 
 def channel_weights(score: Tensor) -> Tensor:
     """Scores ``[..., features]`` to the authors' weights, not yet normalised over positions."""
-    return torch.softmax(score, dim=-1).clamp(CLIP, 1 - CLIP)
+    # Clipped by hardtanh, whose gradient is one pass where clamp's is four.
+    return F.hardtanh(torch.softmax(score, dim=-1), CLIP, 1 - CLIP)
 
 
 def shares(parts: Tensor) -> Tensor:

@@ -63,4 +63,4 @@ class TrainedBranch(nn.Module):
 
 def _fusion_conv(before: int, after: int) -> list[nn.Module]:
     conv = nn.Conv2d(before, after, 3, padding=1, bias=False)
-    return [conv, nn.BatchNorm2d(after), nn.ReLU()]
+    return [conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]

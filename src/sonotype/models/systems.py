@@ -233,7 +233,7 @@ class System(nn.Module):
         maps = {0: x}
         for number, block in enumerate(self._fused.of(self.frozen_blocks()), start=1):
             x = maps[number] = block(x)
-        wanted = self._handed_over()
+        wanted = self.handed_over()
         stage = {f"branch_1.{number}": x for number, x in maps.items() if number in wanted}
         if log_mel_2 is not None:
             stage["branch_2.0"] = stack_patches(log_mel_2)
@@ -241,7 +241,7 @@ class System(nn.Module):
 
     def trained_part(self, stage: Stage) -> Output:
         """Everything that learns, from the maps of :meth:`frozen_part`."""
-        maps = {number: stage[f"branch_1.{number}"] for number in self._handed_over()}
+        maps = {number: stage[f"branch_1.{number}"] for number in self.handed_over()}
         for number in range(self.unfreeze_from, FULLY_FROZEN):
             maps[number] = self.branch_1.blocks[number - 1](maps[number - 1])
         ends = [maps[number] for number in self.pool_blocks]
@@ -268,7 +268,7 @@ class System(nn.Module):
         last = max(self.pool_blocks) - 1
         return self.branch_1.channels[last], self.branch_1.strides[last]
 
-    def _handed_over(self) -> set[int]:
+    def handed_over(self) -> set[int]:
         """Blocks whose maps the trained part asks for: to go on from, to pool, for adapters."""
         last = self.unfreeze_from - 1
         needed = {number for number in (*self.adapters, *self.pool_blocks) if number <= last}

@@ -29,7 +29,7 @@ from sonotype.training.run_folder import (
 )
 from sonotype.training.run_options import RunOptions
 
-LOG, TIME, MAPS = "log.txt", "time.json", "maps"
+LOG, TIME = "log.txt", "time.json"
 STOPPED = "interrupted"
 
 
@@ -41,7 +41,6 @@ def run_cell(
     *,
     data: str | Path,
     fingerprint: str,
-    maps: Path | None,
     progress: bool = False,
     say: Say = lambda _: None,
 ) -> str:
@@ -59,7 +58,6 @@ def run_cell(
                 options,
                 data=data,
                 fingerprint=fingerprint,
-                maps=maps,
                 progress=progress,
                 say=say,
             )

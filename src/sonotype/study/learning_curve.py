@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +22,7 @@ from sonotype.evaluation.curve_plot import plot_curve
 from sonotype.evaluation.files import write_text
 from sonotype.evaluation.run import SYNTHETIC_NOTE
 from sonotype.progress import steps
-from sonotype.study.cell import MAPS, STOPPED, figures_of, finished, refuse_other, run_cell
+from sonotype.study.cell import STOPPED, figures_of, finished, refuse_other, run_cell
 from sonotype.training.callbacks import Say
 from sonotype.training.crossval import refuse_parts
 from sonotype.training.run import inspect, with_backbone
@@ -101,7 +100,7 @@ def run_learning_curve(
             if not finished(place):
                 failure = run_cell(
                     manifest, parts, place, chosen,
-                    data=data, fingerprint=fingerprint, maps=folder / MAPS,
+                    data=data, fingerprint=fingerprint,
                 )  # fmt: skip
                 if failure == STOPPED:
                     raise StoppedError(f"{folder}: interrupted; the same command goes on from here")
@@ -110,7 +109,6 @@ def run_learning_curve(
             line = f"{number:>3}/{len(cells)}  {size} clips a class, turn {turn}"
             with bar.done():
                 say(f"{line}  {figures_of(place)}")
-    shutil.rmtree(folder / MAPS, ignore_errors=True)
     return _publish(manifest, whole, wanted, folder, more)
 
 

@@ -17,7 +17,6 @@ def run_once(
     data: str | Path,
     folder: str | Path,
     *,
-    maps: str | Path | None = None,
     progress: bool = False,
     say: Say = lambda _: None,
     **options: Any,
@@ -27,8 +26,6 @@ def run_once(
     Args:
         data: the source, as for training.
         folder: the run.
-        maps: where cached maps are shared with other trainings, which is left to be removed;
-            ``None`` keeps them in the run until it is done.
         progress: draw bars.
         say: gets a line now and then.
         options: as for training.
@@ -50,8 +47,7 @@ def run_once(
         return
     failure = run_cell(
         manifest, parts, folder, chosen,
-        data=data, fingerprint=fingerprint, maps=None if maps is None else Path(maps),
-        progress=progress, say=say,
+        data=data, fingerprint=fingerprint, progress=progress, say=say,
     )  # fmt: skip
     if failure == STOPPED:
         raise StoppedError(f"{folder}: interrupted; the same call goes on from here")

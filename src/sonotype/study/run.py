@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from sonotype.data.source import open_source
 from sonotype.data.splits import Split, cross_validation
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.progress import steps
-from sonotype.study.cell import MAPS, STOPPED, figures_of, finished, refuse_other, run_cell
+from sonotype.study.cell import STOPPED, figures_of, finished, refuse_other, run_cell
 from sonotype.study.plan import Cell, Plan
 from sonotype.training.callbacks import Say, duration
 from sonotype.training.run import inspect, parts_of, with_backbone
@@ -53,21 +52,19 @@ def run_study(
     out: str | Path,
     *,
     jobs: int = 1,
-    keep_maps: bool = False,
     progress: bool = False,
     say: Say = lambda _: None,
 ) -> bool:
     """Run every cell that is not finished; whether all are in the end.
 
     Each cell is a run folder as training makes it, with its log and its time beside. The maps of
-    the frozen part are shared by the cells and removed when all are finished.
+    the frozen part are kept where those of all trainings are, so cells share them.
 
     Args:
         plan: from :func:`sonotype.study.plan.read_plan`.
         data: the source, as for training.
         out: the study's folder; finished cells in it are kept.
         jobs: cells that are run at a time, each in a process with its share of the processors.
-        keep_maps: leave them in ``out``, for trainings that come after.
         progress: draw bars.
         say: gets a line for each cell that is done.
 
@@ -100,8 +97,6 @@ def run_study(
     if failures:
         lines = "\n  ".join(f"{name}: {cause}" for name, cause in failures.items())
         raise SonotypeError(f"{len(failures)} of {counted(len(tasks), 'cell')} failed:\n  {lines}")
-    if not interrupted and not keep_maps:
-        shutil.rmtree(out / MAPS, ignore_errors=True)
     return not interrupted
 
 
@@ -175,7 +170,6 @@ def run_task(task: Task) -> str:
         options,
         data=task.data,
         fingerprint=task.fingerprint,
-        maps=task.out / MAPS,
     )
 
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from sonotype.data.ahead import ahead
 from sonotype.data.waveforms import Key, Waveforms
 from sonotype.errors import AudioError
-from sonotype.training.stages import StageCache
+from sonotype.training.stages import StageCache, threads_for
 from sonotype.training.taught import TaughtAnswers
 from sonotype.types import NO_EVENT, Clip, Labels
 
@@ -50,7 +51,7 @@ class LabelledMaps(Dataset[Batch]):
     """Batches of cached maps; fetched whole, since a row of a memory map costs next to nothing.
 
     Args:
-        cache: of these clips, and perhaps of others as well.
+        cache: filled for these clips.
         clips: the labelled clips, in the order of their indices here.
         labels: order of the classes.
         taught: what teachers answered to the same versions of the same clips.
@@ -65,8 +66,7 @@ class LabelledMaps(Dataset[Batch]):
     ) -> None:
         self.cache = cache
         self.taught = taught
-        place = {clip.path: index for index, clip in enumerate(cache.waveforms.clips)}
-        self.places = [place[clip.path] for clip in clips]
+        self.places = places_of(clips, cache.waveforms)
         self.category, self.event = targets(clips, labels)
         self.blended = _Blended(cache.waveforms, labels)
 
@@ -92,17 +92,23 @@ class LabelledWaveforms(Dataset[Batch]):
     A clip that cannot be read makes its whole batch ``{"fault": AudioError}``.
 
     Args:
-        waveforms: of the clips.
+        waveforms: of the clips, and perhaps of others as well.
+        clips: the labelled clips, in the order of their indices here.
         labels: order of the classes.
         taught: the same sounds as teachers hear them, which answer when the batch is used.
     """
 
     def __init__(
-        self, waveforms: Waveforms, labels: Labels, taught: TaughtAnswers | None = None
+        self,
+        waveforms: Waveforms,
+        clips: Sequence[Clip],
+        labels: Labels,
+        taught: TaughtAnswers | None = None,
     ) -> None:
         self.waveforms = waveforms
         self.taught = taught
-        self.category, self.event = targets(waveforms.clips, labels)
+        self.places = places_of(clips, waveforms)
+        self.category, self.event = targets(clips, labels)
         self.blended = _Blended(waveforms, labels)
 
     def __len__(self) -> int:
@@ -111,9 +117,10 @@ class LabelledWaveforms(Dataset[Batch]):
     def __getitem__(self, keys: list[Key]) -> Batch:
         """The batch of some keys ``(epoch, index)``."""
         rows = [index for _, index in keys]
+        there = [(epoch, self.places[index]) for epoch, index in keys]
         try:
-            samples = [torch.from_numpy(self.waveforms[key]) for key in keys]
-            heard = self.taught.waveforms_of(keys) if self.taught is not None else {}
+            samples = [torch.from_numpy(self.waveforms[key]) for key in there]
+            heard = self.taught.waveforms_of(there) if self.taught is not None else {}
         except AudioError as error:
             # Raised in a loading process it would come out as another error, without its parts.
             return {"fault": error}
@@ -121,9 +128,15 @@ class LabelledWaveforms(Dataset[Batch]):
             "waveform": torch.stack(samples),
             "category": self.category[rows],
             "event": self.event[rows],
-            **self.blended.of(keys),
+            **self.blended.of(there),
             **heard,
         }
+
+
+def places_of(clips: Sequence[Clip], waveforms: Waveforms) -> list[int]:
+    """Where clips stand among those that waveforms are numbered by."""
+    place = {clip.path: index for index, clip in enumerate(waveforms.clips)}
+    return [place[clip.path] for clip in clips]
 
 
 class _Blended:
@@ -180,6 +193,19 @@ class EpochBatches(Sampler[list[Key]]):
         return self.shuffle and self.length % self.batch_size == 1 and self.length > 1
 
 
+class ThreadedLoader(DataLoader[Batch]):
+    """Batches made by threads ahead of their use; nothing is copied or sent.
+
+    What is in a batch follows from its keys alone, so it is the same as without threads.
+    """
+
+    threads = 1
+
+    def __iter__(self) -> Any:
+        """Batches of one epoch, in the sampler's order."""
+        return ahead(self.dataset.__getitem__, iter(self.sampler), threads=self.threads)
+
+
 def loader(
     source: LabelledMaps | LabelledWaveforms,
     batch_size: int,
@@ -188,19 +214,22 @@ def loader(
     seed: int = 0,
     workers: int = 0,
 ) -> DataLoader[Batch]:
-    """Batches of a source; ``workers`` processes decode ahead, 0 for none.
+    """Batches of a source, made ahead of their use: by threads, or by ``workers`` processes.
 
-    Cached maps are read here whatever ``workers`` says: a process that is started afresh would be
-    sent all of them.
+    Cached maps are read by a thread whatever ``workers`` says: a process that is started afresh
+    would be sent all of them.
     """
-    if isinstance(source, LabelledMaps):
-        workers = 0
-    return DataLoader(
+    cached = isinstance(source, LabelledMaps)
+    kind = DataLoader if workers and not cached else ThreadedLoader
+    made = kind(
         source,
         batch_size=None,
         sampler=EpochBatches(len(source), batch_size, shuffle=shuffle, seed=seed),
-        num_workers=workers,
-        persistent_workers=workers > 0,
+        num_workers=0 if cached else workers,
+        persistent_workers=workers > 0 and not cached,
         # Its own, so that making an iterator draws nothing from the generator of dropout.
         generator=torch.Generator(),
     )
+    if isinstance(made, ThreadedLoader) and isinstance(source, LabelledWaveforms):
+        made.threads = threads_for(source.waveforms)
+    return made

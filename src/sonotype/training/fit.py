@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import errno
-import hashlib
 import importlib
 import json
 import logging
@@ -13,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+import textwrap
 import threading
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
@@ -34,13 +34,14 @@ from sonotype.data.waveforms import Augmentation, Transform, Waveforms
 from sonotype.device import device_of
 from sonotype.errors import MissingExtraError, SonotypeError, StoppedError
 from sonotype.evaluation.files import write_text
-from sonotype.models.systems import System
+from sonotype.models.systems import Stage, System
 from sonotype.training.batches import (
     Batch,
     LabelledMaps,
     LabelledWaveforms,
     inverse_weights,
     loader,
+    places_of,
     targets,
 )
 from sonotype.training.callbacks import (
@@ -52,12 +53,18 @@ from sonotype.training.callbacks import (
     StepBar,
 )
 from sonotype.training.learner import SCORE, Learner
-from sonotype.training.stages import StageCache, frozen_identity
+from sonotype.training.map_store import MapStore
+from sonotype.training.probe import fewer_threads, training_step
+from sonotype.training.speed import SpeedMeter
+from sonotype.training.stages import StageCache, own_store, shared_store
 from sonotype.training.taught import TaughtAnswers
 from sonotype.training.teachers import Teachers
 from sonotype.types import Clip, Labels
 
 LAST, BEST, DONE = "last.ckpt", "best.ckpt", "done.json"
+SPEED, THREADS = "speed.json", "threads.json"
+PROBED = 32
+"""Clips in the steps that are tried."""
 LIGHTNING_LOGGERS = ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # Lightning sets it for deterministic training
 HINTS = (
@@ -71,6 +78,7 @@ HINTS = (
     ".*in eval mode at the start of training.*",
 )
 """What Lightning hints at that does not apply here."""
+deterministic_room: Any = torch.utils.deterministic
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
 
@@ -89,20 +97,6 @@ class FitResult:
     interrupted: bool
 
 
-@dataclass(frozen=True)
-class SharedMaps:
-    """Cached maps that several trainings on one source take from.
-
-    Attributes:
-        folder: where they are kept; nothing here removes them.
-        clips: all clips of the source. What a clip's versions sound like follows from its place
-            among these, so each training hears the same, whatever part of them it learns from.
-    """
-
-    folder: Path
-    clips: Sequence[Clip]
-
-
 def fit(
     system: System,
     form: ClipFormat,
@@ -113,7 +107,7 @@ def fit(
     options: TrainOptions,
     *,
     transform: Transform | None = None,
-    maps: SharedMaps | None = None,
+    source: Sequence[Clip] = (),
     from_scratch: bool = False,
     teachers: Teachers | None = None,
     teaching: TeachingOptions | None = None,
@@ -131,11 +125,12 @@ def fit(
         labels: order of the classes.
         train: clips to learn from; only these are augmented.
         val: clips that choose the epoch; none where the last is kept.
-        folder: gets checkpoints, logs and cached maps.
+        folder: gets checkpoints and logs.
         options: resolved.
         transform: one more augmentation of training waveforms.
-        maps: keeps maps for other trainings; ``None`` keeps them in ``folder`` until this one is
-            done.
+        source: all clips of the source, if the training learns from some of them. What a clip's
+            versions sound like follows from its place among these, so each training hears the same
+            of it, and finds the maps of others.
         from_scratch: whether branch 1 starts from random weights; its log-mel is masked then.
         teachers: whose answers are learnt beside the labels, if any.
         teaching: how much of them.
@@ -154,31 +149,28 @@ def fit(
     if (folder / DONE).exists():
         return _take_best(system, folder, options, interrupted=False)
     how = augmentation(options, transform)
-    home = folder / "maps" if maps is None else maps.folder
-
-    def source(
-        waveforms: Waveforms, clips: Sequence[Clip], name: str, taught: TaughtAnswers | None = None
-    ) -> LabelledMaps | LabelledWaveforms:
-        if not options.cache or waveforms.augmentation.fresh:
-            return LabelledWaveforms(waveforms, labels, taught)
-        if taught is not None:
-            taught.fill(clips, device, progress=progress)
-        identity = _identity(system, waveforms)
-        cache = StageCache(home / (name if maps is None else identity), waveforms, identity)
-        cache.fill(system, device, progress=progress)
-        return LabelledMaps(cache, clips, labels, taught)
-
-    heard, pools = _heard_together(train, how, maps if options.cache else None, teachers)
+    shared = shared_store(options.cache_gb)
+    store = shared if transform is None else own_store(folder, options.cache_gb)
+    heard, pools = _heard_together(train, how, source, teachers)
     taught = None
     if teachers is not None:
         sounds = Waveforms(heard, teachers.to(device).form, how, options.seed, pools)
         hinted = (teaching or TeachingOptions()).frame_weight > 0 and not system.frames_frozen()
-        taught = TaughtAnswers(teachers, sounds, home, frames=hinted)
-    train_source = source(Waveforms(heard, form, how, options.seed, pools), train, "train", taught)
-    val_source = None
-    if val:
-        known = val if maps is None or not options.cache else maps.clips
-        val_source = source(Waveforms(known, form, None, options.seed), val, "val")
+        taught = TaughtAnswers(teachers, sounds, store, frames=hinted)
+
+    def part(
+        waveforms: Waveforms, clips: Sequence[Clip], store: MapStore, taught: TaughtAnswers | None
+    ) -> LabelledMaps | LabelledWaveforms:
+        if not options.cache or waveforms.augmentation.fresh:
+            return LabelledWaveforms(waveforms, clips, labels, taught)
+        if taught is not None:
+            taught.fill(clips, device, progress=progress)
+        cache = StageCache(waveforms, store)
+        cache.fill(system, device, places_of(clips, waveforms), progress=progress)
+        return LabelledMaps(cache, clips, labels, taught)
+
+    train_source = part(Waveforms(heard, form, how, options.seed, pools), train, store, taught)
+    val_source = part(Waveforms(val, form), val, shared, None) if val else None
     loaders = _loaders(train_source, val_source, options)
     options = stretched(options, len(loaders[0]))
     category, event = targets(train, labels)
@@ -193,9 +185,14 @@ def fit(
         taught=taught,
         teaching=teaching,
     )
-    with _undisturbed():
-        trainer = _trainer(folder, options, progress, say)
+    stage = _first_stage(train_source)
+    meter = SpeedMeter()
+    with _undisturbed(), _threads_for(system, stage, device, folder, say):
+        trainer = _trainer(folder, options, progress, say, meter)
         interrupted = _run(trainer, learner, loaders, folder)
+        if speed := meter.speed(system, stage, form.seconds):
+            say(textwrap.fill(str(speed), 80))
+            speed.write(folder / SPEED)
     result = _take_best(system, folder, options, interrupted)
     if not interrupted:
         # A run that breaks off later, while it is scored, must not train on.
@@ -228,22 +225,22 @@ def augmentation(options: TrainOptions, transform: Transform | None = None) -> A
 def _heard_together(
     train: Sequence[Clip],
     how: Augmentation,
-    maps: SharedMaps | None,
+    source: Sequence[Clip],
     teachers: Teachers | None,
 ) -> tuple[Sequence[Clip], Sequence[Hashable]]:
     """The clips whose versions are numbered together, and which of them may be blended.
 
     Blends are made within a fold, or of clips that the same teachers have heard. So, whatever folds
-    a training learns from, its sounds are those of another training that shares its maps, and
-    nothing of a clip that it must not hear is in them.
+    a training learns from, its sounds are those of another training on the same source, and nothing
+    of a clip that it must not hear is in them.
     """
 
     def pools_of(clips: Sequence[Clip]) -> Sequence[Hashable]:
         return [clip.fold for clip in clips] if teachers is None else teachers.pools(clips)
 
-    if maps is not None and how.mixing is None and not how.fresh:
-        shared = set(maps.clips)
-        everything = [*maps.clips, *(clip for clip in train if clip not in shared)]
+    if source and how.mixing is None and not how.fresh:
+        known = set(source)
+        everything = [*source, *(clip for clip in train if clip not in known)]
         pools = pools_of(everything)
         if not how.blend or _apart(everything, pools, train):
             return everything, pools
@@ -283,18 +280,43 @@ def _loaders(
     )
 
 
-def _identity(system: System, waveforms: Waveforms) -> str:
-    """Digest of all that cached maps follow from: frozen weights, clips, format, augmentation."""
-    digest = hashlib.sha256(frozen_identity(system).encode())
-    digest.update(json.dumps(waveforms.facts()).encode())
-    return digest.hexdigest()
-
-
 def _weights(options: TrainOptions, target: torch.Tensor, classes: int) -> torch.Tensor | None:
     return inverse_weights(target, classes) if options.class_weights and classes else None
 
 
-def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> pl.Trainer:
+def _first_stage(source: LabelledMaps | LabelledWaveforms) -> Stage | None:
+    """The maps of a few clips, where they are cached."""
+    if not isinstance(source, LabelledMaps):
+        return None
+    keys = [(0, index) for index in range(min(len(source), PROBED))]
+    stage: Stage = source[keys]["stage"]
+    return stage
+
+
+@contextmanager
+def _threads_for(
+    system: System, stage: Stage | None, device: torch.device, folder: Path, say: Say
+) -> Iterator[None]:
+    """Train with as many threads as are fastest, the same number in every sitting."""
+    before = torch.get_num_threads()
+    chosen, path = before, folder / THREADS
+    if path.exists():
+        chosen = min(int(json.loads(path.read_text(encoding="utf-8"))["threads"]), before)
+    elif device.type == "cpu" and stage is not None and before > 1:
+        chosen = fewer_threads(training_step(system, stage), before)
+        write_text(path, json.dumps({"threads": chosen}) + "\n")
+    if chosen < before:
+        say(f"a step is fastest with {chosen} of {before} threads")
+    torch.set_num_threads(chosen)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _trainer(
+    folder: Path, options: TrainOptions, progress: bool, say: Say, meter: SpeedMeter
+) -> pl.Trainer:
     bar = progress and sys.stderr.isatty()
     best, last = (
         PortableCheckpoint(
@@ -323,6 +345,7 @@ def _trainer(folder: Path, options: TrainOptions, progress: bool, say: Say) -> p
             last,
             *([StepBar()] if bar else []),
             EpochLines(say),
+            meter,
         ],
         logger=_loggers(folder, options),
         plugins=[AtomicCheckpoints()],
@@ -423,7 +446,10 @@ def _undisturbed() -> Iterator[None]:
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     workspace = os.environ.get(WORKSPACE)
+    filled = deterministic_room.fill_uninitialized_memory
     try:
+        # Every value is written before it is read; to write it twice takes time.
+        deterministic_room.fill_uninitialized_memory = False
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
@@ -434,6 +460,7 @@ def _undisturbed() -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        deterministic_room.fill_uninitialized_memory = filled
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
         if workspace is None:
             os.environ.pop(WORKSPACE, None)

@@ -38,7 +38,6 @@ from sonotype.models.systems import System
 from sonotype.training.callbacks import Say
 from sonotype.training.fit import (
     FitResult,
-    SharedMaps,
     fit,
     read_history,
     require_tensorboard,
@@ -199,7 +198,6 @@ def run_split(
     data: str | Path,
     fingerprint: str,
     transform: Transform | None = None,
-    maps: Path | None = None,
     progress: bool = False,
     say: Say = lambda _: None,
 ) -> TrainResult:
@@ -213,7 +211,6 @@ def run_split(
         data: the source as the user named it, for the record.
         fingerprint: of the data, from :func:`inspect`.
         transform: as for :func:`train`.
-        maps: where cached maps are shared with other trainings, if anywhere.
         progress: as for :func:`train`.
         say: as for :func:`train`.
     """
@@ -271,7 +268,7 @@ def run_split(
         folder / "training",
         options.train,
         transform=transform,
-        maps=None if maps is None else SharedMaps(maps, manifest.clips),
+        source=manifest.clips,
         from_scratch=named.backbone in (NO_BACKBONE, COMPACT),
         teachers=teachers,
         teaching=options.teaching,

@@ -1,4 +1,4 @@
-"""Frozen maps, computed once per clip and variant and kept in files, read back by memory map.
+"""Frozen maps, computed once for each clip and variant, and kept for this run and others.
 
 The slow obvious twin is to run the frozen part in every step; both give the same numbers.
 """
@@ -7,173 +7,203 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import soundfile
+import soxr
 import torch
-from filelock import FileLock
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor, nn
 
+from sonotype import __version__
+from sonotype.data.ahead import ahead
 from sonotype.data.waveforms import Key, Waveforms
-from sonotype.errors import SonotypeError
-from sonotype.evaluation.files import write_text
 from sonotype.models.systems import Stage, System
 from sonotype.progress import track
+from sonotype.training.map_store import GIGABYTE, MapStore
+from sonotype.weights.cache import cache_root
 
 BATCH = 16
-DONE = "done.json"
+FORMAT = 1
+"""Of kept maps. Raise it when code changes what comes out of a sound: decoding, resampling,
+augmentation, front ends, networks. What was kept before is not found any more then."""
 
 
-class StageCache:
-    """Maps of the frozen part for every clip and variant of a part of the data.
+def shared_store(gigabytes: float) -> MapStore:
+    """The maps that all of a user's runs share."""
+    return MapStore(cache_root() / "maps", gigabytes * GIGABYTE)
+
+
+def own_store(folder: Path, gigabytes: float) -> MapStore:
+    """Maps of one run, in its folder: a user's transform has no digest."""
+    return MapStore(folder / "maps", gigabytes * GIGABYTE)
+
+
+class Versions:
+    """What was computed of every version of some clips, by a store.
 
     Args:
-        folder: where the files lie; filled by :meth:`fill`.
         waveforms: the clips and their variants.
-        identity: names weights, clips and settings; a folder filled under another is emptied.
+        store: where it is kept.
     """
 
-    def __init__(self, folder: Path, waveforms: Waveforms, identity: str) -> None:
-        self.folder = folder
+    def __init__(self, waveforms: Waveforms, store: MapStore) -> None:
         self.waveforms = waveforms
+        self.store = store
         self.variants = max(waveforms.augmentation.variants, 1)
-        self.identity = identity
-        self._maps: dict[str, np.memmap] = {}
+        self._rows: dict[str, list[np.ndarray]] = {}
+        self._places: dict[int, int] = {}
 
-    def fill(self, system: System, device: torch.device, *, progress: bool = False) -> None:
-        """Compute what is not there yet.
+    def fill(
+        self,
+        kinds: Mapping[str, str],
+        indices: Sequence[int],
+        compute: Callable[[Tensor], Mapping[str, Tensor]],
+        title: str,
+        *,
+        progress: bool = False,
+    ) -> None:
+        """Have it computed, as far as it is not kept yet.
+
+        Args:
+            kinds: by name a digest of all that it follows from, beside the sound.
+            indices: of clips.
+            compute: from ``[batch, samples]`` to rows by name.
+            title: of the bar.
+            progress: draw it.
 
         Raises:
             AudioError: a clip cannot be read.
-            SonotypeError: the disk has no room; says how much is wanted and what to do.
+            SonotypeError: there is no room; says how much is wanted and what to do.
         """
-        fill_once(
-            self.folder, self._filled, lambda part: self._compute(part, system, device, progress)
-        )
-        names = json.loads((self.folder / DONE).read_text())["maps"]
-        self._maps = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in names}
+        versions = [(index, version) for index in indices for version in range(self.variants)]
+        contents, threads = self.waveforms.contents, torch.get_num_threads()
+        contents.learn((self.waveforms.clips[index].path for index in indices), threads)
 
-    def rows(self, keys: Sequence[Key]) -> Stage:
-        """The maps of some clips, each in the variant that its epoch wants."""
-        rows = self.waveforms.rows_of(keys)
-        return {name: torch.from_numpy(array[rows]) for name, array in self._maps.items()}
+        def computed(places: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
+            sounds = batches_ahead(self.waveforms, [versions[place] for place in places])
+            for batch in track(sounds, title, -(-len(places) // BATCH), show=progress):
+                yield compute(batch)
+            contents.require_unchanged()
 
-    def _filled(self) -> bool:
-        try:
-            done = json.loads((self.folder / DONE).read_text())
-        except (OSError, ValueError):
-            return False
-        return bool(done.get("identity") == self.identity)
+        keys = [self.waveforms.recipe(*version) for version in versions]
+        self._rows = self.store.fill(kinds, keys, computed)
+        self._places = {index: place * self.variants for place, index in enumerate(indices)}
 
-    def _compute(self, folder: Path, system: System, device: torch.device, progress: bool) -> None:
-        total = len(self.waveforms) * self.variants
-        rows = [divmod(row, self.variants) for row in range(total)]
+    def of(self, keys: Sequence[Key]) -> dict[str, Tensor]:
+        """By name what was computed of some clips, each in the version that its epoch wants."""
+        places = [
+            self._places[index] + self.waveforms.version_of(epoch, index) for epoch, index in keys
+        ]
+        return {
+            name: torch.from_numpy(np.stack([rows[place] for place in places]))
+            for name, rows in self._rows.items()
+        }
+
+
+def batches_ahead(waveforms: Waveforms, versions: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
+    """Batches ``[batch, samples]`` of versions of clips, decoded by threads ahead of their use."""
+    sounds = ahead(
+        lambda version: waveforms.version(*version),
+        versions,
+        threads=threads_for(waveforms),
+        waiting=BATCH,
+    )
+    while batch := list(islice(sounds, BATCH)):
+        yield torch.from_numpy(np.stack(batch))
+
+
+def threads_for(waveforms: Waveforms) -> int:
+    """How many threads may decode; a transform may keep its draws in itself, so one for that."""
+    return torch.get_num_threads() if waveforms.augmentation.transform is None else 1
+
+
+class StageCache:
+    """Maps of the frozen part for every variant of some clips.
+
+    They are kept as ``[time, frequency, channels]``, the layout in which convolutions are fastest.
+
+    Args:
+        waveforms: the clips and their variants.
+        store: where they are kept.
+    """
+
+    def __init__(self, waveforms: Waveforms, store: MapStore) -> None:
+        self.waveforms = waveforms
+        self._versions = Versions(waveforms, store)
+
+    def fill(
+        self,
+        system: System,
+        device: torch.device,
+        indices: Sequence[int] | None = None,
+        *,
+        title: str = "frozen maps",
+        progress: bool = False,
+    ) -> None:
+        """Compute the maps of some clips, or of all, as far as they are not kept yet.
+
+        Raises:
+            AudioError: a clip cannot be read.
+            SonotypeError: there is no room; says how much is wanted and what to do.
+        """
 
         def maps_of(waveform: Tensor) -> Stage:
             stage = system.frozen_part(waveform.to(device))
-            return {name: x.float() for name, x in stage.items()}
+            return {name: x.float().permute(0, 2, 3, 1) for name, x in stage.items()}
 
-        title = f"maps of {self.folder.name}"
-        names = compute_rows(folder, Versions(self.waveforms, rows), maps_of, title, progress)
-        write_text(folder / DONE, json.dumps({"identity": self.identity, "maps": names}))
+        chosen = range(len(self.waveforms)) if indices is None else indices
+        kinds = map_kinds(system, device)
+        self._versions.fill(kinds, chosen, maps_of, title, progress=progress)
+
+    def rows(self, keys: Sequence[Key]) -> Stage:
+        """The maps of some clips, each in the variant that its epoch wants."""
+        return {name: x.permute(0, 3, 1, 2) for name, x in self._versions.of(keys).items()}
 
 
-def compute_rows(
-    folder: Path,
-    versions: Versions,
-    compute: Callable[[Tensor], Mapping[str, Tensor]],
-    title: str,
-    progress: bool,
-) -> list[str]:
-    """Write what is computed from each version of some clips, a file for each name; the names.
+def map_kinds(system: System, device: torch.device | None = None) -> dict[str, str]:
+    """For each map of the frozen part a digest of all that it follows from, the sound excepted.
 
-    Raises:
-        AudioError: a clip cannot be read.
-        SonotypeError: the disk has no room; says how much is wanted and what to do.
+    A map that several systems have in common has one digest, whatever else they are made of.
     """
-    total = len(versions)
-    loader = DataLoader(versions, batch_size=BATCH, generator=torch.Generator())
-    files: dict[str, np.memmap] = {}
-    first = 0
-    for batch in track(loader, title, -(-total // BATCH), show=progress):
-        found = compute(batch)
-        files = files or made_files(folder, found, total)
-        for name, x in found.items():
-            files[name][first : first + len(x)] = x.cpu().numpy()
-        first += len(batch)
-    for file in files.values():
-        file.flush()
-    return sorted(files)
-
-
-def made_files(folder: Path, first: Mapping[str, Tensor], total: int) -> dict[str, np.memmap]:
-    """Empty files for so many rows, each like the rows of a first batch.
-
-    Raises:
-        SonotypeError: the disk has no room; says how much is wanted and what to do.
-    """
-    wanted = total * sum(x[0].numel() * x.element_size() for x in first.values())
-    free = shutil.disk_usage(folder).free
-    if wanted > 0.95 * free:
-        raise SonotypeError(
-            f"{folder.parent}: the frozen maps need {wanted / 1e9:.1f} GB, {free / 1e9:.1f} GB "
-            "are free; use fewer --variants, or --no-cache"
-        )
-    return {
-        name: np.lib.format.open_memmap(
-            folder / f"{name}.npy", "w+", x[:0].cpu().numpy().dtype, (total, *x.shape[1:])
-        )
-        for name, x in first.items()
-    }
-
-
-def fill_once(folder: Path, filled: Callable[[], bool], compute: Callable[[Path], None]) -> None:
-    """Let a folder be computed by whoever comes first; others wait instead of doing the same.
-
-    It has another name until it is whole, so that a kill leaves nothing that looks so.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if filled():
-            return
-        part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        try:
-            compute(part)
-            shutil.rmtree(folder, ignore_errors=True)
-            part.replace(folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-
-
-class Versions(Dataset[Tensor]):
-    """Some variants of some clips, each a row ``(index, version)``."""
-
-    def __init__(self, waveforms: Waveforms, rows: Sequence[tuple[int, int]]) -> None:
-        self.waveforms = waveforms
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, row: int) -> Tensor:
-        return torch.from_numpy(self.waveforms.version(*self.rows[row]))
+    branch_1 = system.branch_1
+    begun = hashlib.sha256(json.dumps(facts_of(device)).encode())
+    first = begun.copy()
+    _add(first, branch_1.front_end, type(branch_1).__name__)
+    digests = {0: first.copy()}
+    for number, block in enumerate(system.frozen_blocks(), start=1):
+        _add(first, block, "block")
+        digests[number] = first.copy()
+    kinds = {f"branch_1.{number}": digests[number].hexdigest() for number in system.handed_over()}
+    if system.front_end_2 is not None:
+        _add(begun, system.decimate, f"decimate {system.sample_rate}")
+        _add(begun, system.front_end_2, "branch_2")
+        kinds["branch_2.0"] = begun.hexdigest()
+    return kinds
 
 
 def frozen_identity(system: System) -> str:
     """Digest of all that the maps of a system's frozen part follow from, the sound excepted."""
-    digest = hashlib.sha256()
-    for block in system.frozen_blocks():
-        for tensor in block.state_dict().values():
-            digest.update(tensor.contiguous().cpu().numpy().tobytes())
-    facts = [
-        [system.unfreeze_from, system.branch_2 is not None, system.adapters, system.pool_blocks],
-        type(system.branch_1).__name__,
+    return hashlib.sha256(json.dumps(sorted(map_kinds(system).items())).encode()).hexdigest()
+
+
+def facts_of(device: torch.device | None) -> list[object]:
+    """What computes: other versions of it may give other last digits."""
+    return [
+        FORMAT,
+        __version__,
+        torch.__version__,
+        soundfile.__libsndfile_version__,
+        soxr.__version__,
+        None if device is None else device.type,
     ]
-    digest.update(json.dumps(facts).encode())
-    return digest.hexdigest()
+
+
+def _add(digest: hashlib._Hash, module: nn.Module, name: str) -> None:
+    """Add what a module is made of, and all its tensors, those outside its state dict too."""
+    digest.update(json.dumps([name, repr(module)]).encode())
+    for part, tensor in (*module.named_parameters(), *module.named_buffers()):
+        digest.update(json.dumps([part, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

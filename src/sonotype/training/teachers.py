@@ -12,6 +12,7 @@ Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network" (2015); Be
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -259,7 +260,10 @@ class Teachers:
         """Digest of all that their answers follow from."""
         digest = hashlib.sha256()
         for teacher in self.teachers:
-            for name, tensor in sorted(teacher.system.state_dict().items()):
+            system = teacher.system
+            facts = [repr(system), system.pool_blocks, system.adapters, system.unfreeze_from]
+            digest.update(json.dumps(facts).encode())
+            for name, tensor in sorted(system.state_dict().items()):
                 digest.update(name.encode())
                 digest.update(tensor.contiguous().cpu().numpy().tobytes())
         return digest.hexdigest()

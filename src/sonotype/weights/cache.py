@@ -15,12 +15,23 @@ from sonotype.weights.registry import WeightsEntry, entry
 FOLDER_VARIABLE = "SONOTYPE_WEIGHTS"
 """Environment variable that names a folder to look in first, so that offline machines work."""
 
+CACHE_VARIABLE = "SONOTYPE_CACHE"
+"""Environment variable that names another folder than the user's cache."""
+
 Status = Literal["here", "cached", "damaged", "missing"]
+
+
+def cache_root() -> Path:
+    """Name the folder of all that can be had or computed again; it may not exist yet."""
+    given = os.environ.get(CACHE_VARIABLE, "")
+    if given:
+        return Path(given).expanduser()
+    return platformdirs.user_cache_path("sonotype", appauthor=False)
 
 
 def cache_folder() -> Path:
     """Name the folder that downloads land in; it may not exist yet."""
-    return platformdirs.user_cache_path("sonotype", appauthor=False) / "weights"
+    return cache_root() / "weights"
 
 
 def given_folder() -> Path | None:
