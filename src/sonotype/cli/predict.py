@@ -114,7 +114,8 @@ def predict(
         heard = f"only the {part} {classifier.form.seconds:g} s were heard"
         typer.echo(f"note: of {_files_of(partly)} {heard}", err=True)
     if failed:
-        typer.echo(f"{failed} of {_files_of(len(files))} could not be read", err=True)
+        end = "" if hop is None else ", or not to the end"
+        typer.echo(f"{failed} of {_files_of(len(files))} could not be read{end}", err=True)
         raise typer.Exit(AudioError.exit_code)
 
 
