@@ -29,17 +29,17 @@ def signal(name: str) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("window", "fft_size", "hop"),
-    [(vggish.hann(), 512, 160), (efficientat.hann(), 1024, 320), (np.ones(33), 64, 16)],
+    [(vggish.hann(), 512, 160), (efficientat.hann(), 1024, 320), (np.ones(48), 64, 16)],
 )
 def test_power_is_that_of_the_transform(
     window: npt.NDArray[np.floating], fft_size: int, hop: int
 ) -> None:
-    samples = np.random.default_rng(1).standard_normal((2, 3_000)).astype(np.float32)
-    bins = fft_size // 2 + 1
+    frames, bins = 7, fft_size // 2 + 1
+    shape = (2, (frames - 1) * hop + len(window))
+    samples = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     power = PowerByProducts(window, fft_size=fft_size, hop=hop, bins=bins)(
         torch.from_numpy(samples)
     )
-    frames = (3_000 - len(window)) // hop + 1
     assert power.shape == (2, bins, frames)
     for frame in range(frames):
         cut = samples[:, hop * frame :][:, : len(window)].astype(np.float64)
@@ -80,3 +80,8 @@ def test_as_many_frames(front_end: nn.Module, samples: int) -> None:
 def test_what_has_no_twin() -> None:
     with pytest.raises(TypeError, match="Linear has no twin by products"):
         by_products(nn.Linear(1, 1))
+
+
+def test_what_does_not_fit_the_stride() -> None:
+    with pytest.raises(ValueError, match="window, transform and hop are not multiples of 16"):
+        PowerByProducts(np.ones(33), fft_size=64, hop=16, bins=33)

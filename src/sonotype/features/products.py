@@ -34,70 +34,62 @@ class PowerByProducts(nn.Module):
     """Power spectra of frames that begin at every ``hop``-th sample.
 
     Args:
-        window: ``[taps]``, the frame's window.
-        fft_size: N above, a multiple of :data:`STRIDE`.
+        window: ``[taps]``, the frame's window; ``taps`` is a multiple of :data:`STRIDE`.
+        fft_size: N above, another.
         hop: samples from frame to frame, another.
         bins: how many bins are wanted, from 0 on.
 
     Shape:
-        ``[batch, samples] -> [batch, bins, frames]``, ``frames = (samples - taps) // hop + 1``
+        ``[batch, samples] -> [batch, bins, frames]`` with ``samples = (frames - 1) * hop + taps``
     """
 
-    rows: Tensor
-    second: Tensor
     first: Tensor
+    second: Tensor
+    rows: Tensor
 
     def __init__(
         self, window: npt.NDArray[np.floating], *, fft_size: int, hop: int, bins: int
     ) -> None:
         super().__init__()
-        self.taps, self.hop = len(window), hop
-        self.steps = -(-len(window) // STRIDE)
-        points = fft_size // STRIDE  # S
-        halves = points // 2 + 1
-        padded = np.zeros(self.steps * STRIDE)
-        padded[: len(window)] = window
-        n = np.arange(len(padded)).reshape(self.steps, STRIDE)
-        u = np.arange(halves)
-        first = padded.reshape(n.shape) * np.exp(-2j * np.pi * n * u[:, None, None] / fft_size)
-        # [u, s, r] to a channel for each r, u and part, and s as the kernel
-        kernel = np.stack([first.real, first.imag], axis=1).transpose(3, 0, 1, 2)
+        if any(size % STRIDE for size in (len(window), fft_size, hop)):
+            raise ValueError(f"window, transform and hop are not multiples of {STRIDE}")
+        self.hop = hop // STRIDE
+        u = np.arange(fft_size // STRIDE // 2 + 1)
+        self.halves = len(u)
+        n = np.arange(len(window)).reshape(-1, STRIDE)
+        first = window.reshape(n.shape) * np.exp(-2j * np.pi * n * u[:, None, None] / fft_size)
+        # [u, s, r] to channels in the order of r, part and u, with s as the kernel
+        kernel = np.stack([first.real, first.imag]).transpose(3, 0, 1, 2)
         r = np.arange(STRIDE)
         turn = np.exp(-2j * np.pi * np.outer(r, r) / STRIDE)  # [v, r]
-        second = np.block([[turn.real, -turn.imag], [turn.imag, turn.real]])  # [part v, part r]
-        self.halves = halves
+        parts = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])  # [part, part, v, r]
+        second = parts.transpose(0, 2, 3, 1).reshape(2 * STRIDE, 2 * STRIDE)
         self.register_buffer(
-            "first", torch.from_numpy(kernel).reshape(-1, 1, self.steps).float(), persistent=False
+            "first", torch.from_numpy(kernel.reshape(-1, 1, len(n))).float(), persistent=False
         )
         self.register_buffer("second", torch.from_numpy(second).float(), persistent=False)
         self.register_buffer("rows", torch.from_numpy(_rows(bins, fft_size)), persistent=False)
-        self.bins = bins
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Squared magnitudes."""
-        frames = (waveform.shape[1] - self.taps) // self.hop + 1
-        steps = (frames - 1) * (self.hop // STRIDE) + self.steps
-        x = F.pad(waveform, (0, self.steps * STRIDE - self.taps))[:, : steps * STRIDE]
-        x = x.reshape(-1, steps, STRIDE).transpose(1, 2)
-        x = F.conv1d(x, self.first, stride=self.hop // STRIDE, groups=STRIDE)
-        x = x.reshape(-1, STRIDE, self.halves * 2, frames).transpose(1, 2)
-        x = x.reshape(-1, self.halves, 2 * STRIDE, frames)  # [batch, u, part r, frames]
-        x = torch.matmul(self.second, x).reshape(-1, self.halves * 2 * STRIDE, frames)
-        x = torch.index_select(x, 1, self.rows)
-        real, imaginary = x[:, : self.bins], x[:, self.bins :]
-        return real * real + imaginary * imaginary
+        x = waveform.reshape(waveform.shape[0], -1, STRIDE).transpose(1, 2)
+        x = F.conv1d(x, self.first, stride=self.hop, groups=STRIDE)
+        frames = x.shape[2]
+        # Where [r, part, u, frame] lie as a matrix of r and part, the second sum is one product.
+        x = torch.matmul(self.second, x.reshape(-1, 2 * STRIDE, self.halves * frames))
+        x = x.reshape(-1, 2, STRIDE * self.halves, frames)  # [batch, part, v u, frame]
+        return torch.index_select((x * x).sum(1), 1, self.rows)
 
 
 def _rows(bins: int, fft_size: int) -> npt.NDArray[np.int64]:
-    """Where the real parts of all bins, then the imaginary ones, stand among the products."""
+    """Where the bins stand among the products, in the order of v and u."""
     points = fft_size // STRIDE
     found = []
-    for part in range(2):
-        for k in range(bins):
-            v, u = divmod(k, points)
-            if u > points // 2:  # its conjugate is there, whose square is the same
-                v, u = divmod(fft_size - k, points)
-            found.append(u * 2 * STRIDE + part * STRIDE + v)
+    for k in range(bins):
+        v, u = divmod(k, points)
+        if u > points // 2:  # its conjugate is there, whose square is the same
+            v, u = divmod(fft_size - k, points)
+        found.append(v * (points // 2 + 1) + u)
     return np.array(found)
 
 
@@ -118,7 +110,9 @@ class VGGishByProducts(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel of waveforms at 16 kHz."""
-        mel = self.mel(self.power(waveform).sqrt())
+        frames = (waveform.shape[1] - vggish.WINDOW) // vggish.HOP + 1
+        heard = waveform[:, : (frames - 1) * vggish.HOP + vggish.WINDOW]
+        mel = self.mel(self.power(heard).sqrt())
         return torch.log(mel + vggish.LOG_OFFSET).transpose(1, 2)
 
 
@@ -146,7 +140,8 @@ class EfficientATByProducts(nn.Module):
         """Log-mel of waveforms at 32 kHz."""
         half = efficientat.WINDOW // 2
         emphasised = waveform[:, 1:] - efficientat.PRE_EMPHASIS * waveform[:, :-1]
-        padded = F.pad(emphasised.unsqueeze(1), (half, half), mode="reflect").squeeze(1)
+        rest = half - emphasised.shape[1] % efficientat.HOP  # to the end of the last frame
+        padded = F.pad(emphasised.unsqueeze(1), (half, rest), mode="reflect").squeeze(1)
         log_mel = torch.log(self.mel(self.power(padded)) + efficientat.LOG_OFFSET)
         return (log_mel + efficientat.SHIFT) / efficientat.SCALE
 
