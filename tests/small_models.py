@@ -10,7 +10,8 @@ from training_data import RATE, SMALL, TONES
 
 from sonotype.config import SystemOptions
 from sonotype.models.build import build_system
-from sonotype.models.model_file import ModelCard, save_model
+from sonotype.models.card import ModelCard
+from sonotype.models.model_file import save_model
 from sonotype.types import Labels
 
 EVENTS = tuple(sorted(event for events in TONES.values() for event in events))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sonotype.api import evaluate
-    from sonotype.inference.classifier import load
     from sonotype.inference.ensemble import load_ensemble
+    from sonotype.inference.load import load
     from sonotype.training.crossval import crossval
     from sonotype.training.run import train
 
@@ -26,7 +26,7 @@ __all__ = ["__version__", "crossval", "evaluate", "load", "load_ensemble", "trai
 _HOMES = {
     "crossval": "sonotype.training.crossval",
     "evaluate": "sonotype.api",
-    "load": "sonotype.inference.classifier",
+    "load": "sonotype.inference.load",
     "load_ensemble": "sonotype.inference.ensemble",
     "train": "sonotype.training.run",
 }

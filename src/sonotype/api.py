@@ -18,7 +18,8 @@ from sonotype.evaluation.compare import average
 from sonotype.evaluation.publish import publish
 from sonotype.evaluation.run import SYNTHETIC_NOTE, answer
 from sonotype.evaluation.scores import Scores, score
-from sonotype.inference.classifier import Classifier, load
+from sonotype.inference.classifier import Classifier
+from sonotype.inference.load import load
 from sonotype.readout import CategoryFrom
 
 SEEN_NOTE = (
@@ -67,9 +68,8 @@ def evaluate(
     options = from_dict(SourceOptions, source)
     if isinstance(model, Classifier):
         classifier = Classifier(
-            model.system,
+            model.engine,
             model.card,
-            device=model.device,
             category_from=model.category_from,
             shifts=model.shifts if shifts is None else shifts,
         )

@@ -89,7 +89,6 @@ def test_without_a_model_the_built_in_one_answers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     model = write_model(tmp_path / "model.safetensors")
-    monkeypatch.setattr("sonotype.inference.classifier.builtin_path", lambda: model)
     monkeypatch.setattr("sonotype.weights.builtin.builtin_path", lambda: model)
     sound = tones / "low" / "hum" / "hum_0.wav"
     assert run(["predict", str(sound), "--format", "jsonl"]) == 0

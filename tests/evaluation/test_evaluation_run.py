@@ -14,7 +14,8 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.source import open_source
 from sonotype.errors import DataError
 from sonotype.evaluation.run import answer, refuse_unknown_labels
-from sonotype.inference.classifier import Classifier, load
+from sonotype.inference.classifier import Classifier
+from sonotype.inference.load import load
 from sonotype.types import NO_EVENT, Clip, Labels
 
 
@@ -41,7 +42,7 @@ def test_answers_are_those_of_single_predictions(
     answers = answer(model, manifest, batch_size=batch_size)
     assert answers.labels == LABELS
     assert len(answers) == 12
-    heads = Classifier(model.system, model.card, category_from="head")
+    heads = Classifier(model.engine, model.card, category_from="head")
     for row, clip in enumerate(manifest.clips):
         one = heads.predict(clip.path)
         assert answers.paths[row] == str(clip.path)
@@ -56,7 +57,7 @@ def test_answers_are_those_of_single_predictions(
             found = getattr(answers, name)[row]
             np.testing.assert_allclose(found, list(shares.values()), atol=1e-5)
     for how in ("events", "both"):
-        read = Classifier(model.system, model.card, category_from=how)  # type: ignore[arg-type]
+        read = Classifier(model.engine, model.card, category_from=how)  # type: ignore[arg-type]
         for row, clip in enumerate(manifest.clips):
             wanted = list(read.predict(clip.path).category_probabilities.values())
             np.testing.assert_allclose(answers.category(how)[row], wanted, atol=1e-5)  # type: ignore[arg-type]
@@ -68,9 +69,9 @@ def test_answers_are_averaged_over_shifts_as_the_classifier_does(
     manifest = open_source(tones, purpose="evaluation")
     model = models["two levels"]
     plain = answer(model, manifest)
-    asked = Classifier(model.system, model.card, shifts=3)
-    told = Classifier(model.system, replace(model.card, shifts=3))
-    single = Classifier(model.system, model.card, category_from="head", shifts=3)
+    asked = Classifier(model.engine, model.card, shifts=3)
+    told = Classifier(model.engine, replace(model.card, shifts=3))
+    single = Classifier(model.engine, model.card, category_from="head", shifts=3)
     for shifted in (asked, told):
         answers = answer(shifted, manifest, batch_size=5)
         for row, clip in enumerate(manifest.clips):

@@ -3,9 +3,10 @@ from __future__ import annotations
 import librosa
 import numpy as np
 import pytest
+import torch
 from references import triangles
 
-from sonotype.features.mel import hz_to_mel, mel_bands
+from sonotype.features.mel import MelProduct, hz_to_mel, mel_bands
 
 BANKS = {
     "vggish": {"sample_rate": 16_000, "fft_size": 512, "bands": 64, "low": 125.0, "high": 7_500.0},
@@ -78,3 +79,19 @@ def test_neighbouring_triangles_sum_to_one(name: str) -> None:
     np.testing.assert_allclose(weights[inside].sum(1), 1.0)
     np.testing.assert_array_equal(weights[0], 0.0)
     np.testing.assert_array_equal(weights[(bins <= edges[0]) | (bins >= edges[-1])], 0.0)
+
+
+@pytest.mark.parametrize("name", BANKS)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_product_in_groups_is_the_product(name: str, parts: int) -> None:
+    weights = mel_bands(**BANKS[name])
+    spectrum = torch.rand(2, 7, parts * len(weights), generator=torch.manual_seed(0))
+    expected = spectrum.double().numpy() @ weights.repeat(parts, axis=0)
+    np.testing.assert_allclose(MelProduct(weights, parts=parts)(spectrum), expected, rtol=2e-6)
+
+
+def test_bands_that_reach_no_bin_hold_nothing() -> None:
+    weights = np.zeros((5, 16))
+    weights[2, 9] = 1.0
+    held = MelProduct(weights)(torch.ones(5))
+    assert held.tolist() == [0.0] * 9 + [1.0] + [0.0] * 6

@@ -16,7 +16,8 @@ from training_data import RATE, tone, write_tones
 
 import sonotype
 from sonotype.errors import AudioError, ModelFileError, OptionsError
-from sonotype.inference.classifier import Classifier, load
+from sonotype.inference.classifier import Classifier
+from sonotype.inference.load import load
 from sonotype.inference.prediction import Failure, Prediction
 from sonotype.readout import read_category
 
@@ -81,7 +82,7 @@ def test_a_prediction_has_every_part(model: Classifier, tones: list[Path]) -> No
 def test_the_answer_is_the_networks_own(model: Classifier, tones: list[Path]) -> None:
     samples, _ = soundfile.read(tones[3], dtype="float32")
     with torch.no_grad():
-        output = model.system(torch.from_numpy(samples)[None])
+        output = model.engine.system(torch.from_numpy(samples)[None])
     answer = model.predict(tones[3])
     assert output.event is not None
     for logits, shares in (
@@ -353,7 +354,7 @@ def test_the_device_is_the_one_that_is_there(
     path = write_model(tmp_path / "model.safetensors")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
-    assert load(path, device="auto").device == torch.device("cpu")
+    assert load(path, device="auto").engine.device == torch.device("cpu")
     for name in ("cuda", "mps", "tpu"):
         with pytest.raises(OptionsError) as caught:
             load(path, device=name)

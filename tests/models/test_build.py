@@ -8,7 +8,8 @@ import torch
 from sonotype.audio.clip import ClipFormat
 from sonotype.config import Recipe, SystemName, SystemOptions, network_defaults
 from sonotype.errors import OptionsError
-from sonotype.models.build import build_system, clip_format
+from sonotype.models.build import build_system
+from sonotype.models.card import clip_format
 from sonotype.models.mobilenet import MobileNet
 from sonotype.models.pooling import MaxPooling, MeanPooling
 from sonotype.models.systems import JoinedAttention, MaxOnly, SeparateAttention
@@ -160,7 +161,7 @@ def test_what_a_recipe_says_never_contradicts_itself(
 
 def test_the_format_of_its_clips() -> None:
     chosen = options(seconds=2.5, pad="repeat", cut="centre", trim=True)
-    form = clip_format(chosen, build_system(chosen, LABELS))
+    form = clip_format(chosen, build_system(chosen, LABELS).sample_rate)
     assert form == ClipFormat(32_000, 2.5, "repeat", "centre", True)
     usual = options(backbone="vggish")
-    assert clip_format(usual, build_system(usual, LABELS)) == ClipFormat(16_000)
+    assert clip_format(usual, build_system(usual, LABELS).sample_rate) == ClipFormat(16_000)

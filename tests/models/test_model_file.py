@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from sonotype.config import SystemOptions, to_dict
 from sonotype.errors import ModelFileError
 from sonotype.models.build import build_system
-from sonotype.models.model_file import ModelCard, load_model, read_card, save_model
+from sonotype.models.card import ModelCard
+from sonotype.models.model_file import load_model, read_card, save_model
 from sonotype.models.systems import System
 from sonotype.types import Labels
 
@@ -410,7 +411,7 @@ def test_a_document_that_describes_no_model(
 def test_a_newer_format(tmp_path: Path, system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "m.safetensors"
     with monkeypatch.context() as later:
-        later.setattr("sonotype.models.model_file.FORMAT_VERSION", 3)
+        later.setattr("sonotype.models.card.FORMAT_VERSION", 3)
         save_model(path, system, CARD)
     assert same_refusal(path) == (
         "was written by a newer sonotype (format 3, this one reads up to 2); upgrade sonotype"

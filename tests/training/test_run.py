@@ -171,7 +171,7 @@ def test_frozen_means_frozen_through_a_whole_training(
     options = SMALL | {"backbone": "mn01", "recipe": "modern", "epochs": 2}
     for name, extra in (("cached", {}), ("fresh", {"variants": 0})):
         result = train(tones, tmp_path / name, **options | extra)
-        after = sonotype.load(result.model).system.branch_1.state_dict()
+        after = sonotype.load(result.model).engine.system.branch_1.state_dict()
         for key, x in before.items():
             assert torch.equal(after[key], x), key
 
@@ -182,7 +182,7 @@ def test_unfrozen_blocks_learn_and_those_before_do_not(
     before = stand_in_backbone(monkeypatch)
     options = SMALL | {"backbone": "mn01", "unfreeze_from": 4, "epochs": 2}
     result = train(tones, tmp_path / "run", **options)
-    after = sonotype.load(result.model).system.branch_1.state_dict()
+    after = sonotype.load(result.model).engine.system.branch_1.state_dict()
     moved = {name.split(".")[1] for name, x in before.items() if not torch.equal(after[name], x)}
     assert moved == {"3"}
 
@@ -211,7 +211,7 @@ def test_events_need_not_be_learnt(tones: Path, tmp_path: Path) -> None:
     result = train(tones, tmp_path / "run", **SMALL | {"event_head": False, "class_weights": True})
     model = sonotype.load(result.model)
     assert model.labels == Labels(("high", "low"))
-    assert model.system.event is None
+    assert model.engine.system.event is None
     assert result.scores["event"] is None
     category = result.scores["category"]
     right = [
@@ -239,7 +239,7 @@ def test_the_last_epoch_is_kept_where_nothing_chooses(tones: Path, tmp_path: Pat
     ]
     state = torch.load(result.folder / "training" / "last.ckpt", weights_only=True)["state_dict"]
     model = sonotype.load(result.model)
-    for name, tensor in model.system.state_dict().items():
+    for name, tensor in model.engine.system.state_dict().items():
         assert torch.equal(tensor, state[f"system.{name}"]), name
     assert model.card.training["clips"] == {"train": 18, "val": 0, "test": 6}
     assert (model.card.training["best_epoch"], model.card.training["val_f1"]) == (3, None)
@@ -288,9 +288,9 @@ def test_a_training_without_branch_2(
     result = train(tones, tmp_path / "run", **options)
     model = sonotype.load(result.model)
     assert model.card.front_ends == ("EfficientATLogMel",)
-    assert model.system.branch_2 is None
-    assert model.system.pool_blocks == (3, 4)
-    after = model.system.branch_1.state_dict()
+    assert model.engine.system.branch_2 is None
+    assert model.engine.system.pool_blocks == (3, 4)
+    after = model.engine.system.branch_1.state_dict()
     assert all(torch.equal(after[name], x) for name, x in before.items())
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from sonotype.models.model_file import ModelCard
+    from sonotype.models.card import ModelCard
 
 WIDTH = 80
 

@@ -13,7 +13,7 @@ from sonotype.config import Device
 from sonotype.errors import AudioError, OptionsError
 from sonotype.readout import CategoryFrom
 
-MODEL_SUFFIX = ".safetensors"
+MODEL_SUFFIXES = (".safetensors", ".onnx")
 
 
 class Form(StrEnum):
@@ -29,8 +29,8 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="SOUNDS",
-            help="Sound files, or folders of them; before them a model.safetensors, else the "
-            "built-in model answers",
+            help="Sound files, or folders of them; before them a model.safetensors or "
+            "model.onnx, else the built-in model answers",
         ),
     ],
     form: Annotated[Form, typer.Option("--format", help="Of the output")] = Form.table,
@@ -68,13 +68,12 @@ def predict(
     """
     model, sounds = _parted(paths)
     from sonotype.cli.predictions import write
-    from sonotype.device import device_of
     from sonotype.inference.ensemble import load_ensemble
     from sonotype.inference.prediction import Failure, Prediction
 
     classifier = load_ensemble(
         [model, *(also or [])],
-        device=str(device_of(device)),
+        device=device,
         category_from=category_from,
         shifts=shifts,
     )
@@ -101,7 +100,7 @@ def predict(
 
 def _parted(paths: list[Path]) -> tuple[Path | None, list[Path]]:
     """The model, where the first path is one, and the sounds."""
-    if paths[0].suffix != MODEL_SUFFIX:
+    if paths[0].suffix not in MODEL_SUFFIXES:
         return None, paths
     if not paths[1:]:
         raise OptionsError(f"{paths[0]} is a model; name sounds, or folders of them, after it")

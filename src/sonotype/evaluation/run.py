@@ -27,11 +27,7 @@ def answer(
     refuse_unknown_labels(manifest, classifier.labels)
     # Answers hold what each head said; how the category is read is up to the score.
     heads = Classifier(
-        classifier.system,
-        classifier.card,
-        device=classifier.device,
-        category_from="head",
-        shifts=classifier.shifts,
+        classifier.engine, classifier.card, category_from="head", shifts=classifier.shifts
     )
     files = [clip.path for clip in manifest.clips]
     answers = list(heads.predict_files(files, batch_size=batch_size, progress=progress))

@@ -7,12 +7,14 @@ ends.
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonotype.features.frames import by_clip, power_of
-from sonotype.features.mel import mel_bands
+from sonotype.features.frames import in_blocks, squared_parts
+from sonotype.features.mel import MelProduct, mel_bands
 
 SAMPLE_RATE = 32_000
 WINDOW = 800  # 25 ms
@@ -23,6 +25,21 @@ LOW, HIGH = 0.0, 15_000.0
 PRE_EMPHASIS = 0.97
 LOG_OFFSET = 1e-5
 SHIFT, SCALE = 4.5, 5.0
+
+
+def hann() -> npt.NDArray[np.float32]:
+    """``[800]``, the symmetric Hann window.
+
+    The reference computes it in single precision, and in quiet bands beside loud ones the last
+    digit shows; so does ours.
+    """
+    window: npt.NDArray[np.float32] = torch.hann_window(WINDOW, periodic=False).numpy()
+    return window
+
+
+def mel_weights() -> npt.NDArray[np.float64]:
+    """``[513, 128]``, the triangular bands."""
+    return mel_bands(sample_rate=SAMPLE_RATE, fft_size=FFT_SIZE, bands=BANDS, low=LOW, high=HIGH)
 
 
 class EfficientATLogMel(nn.Module):
@@ -36,17 +53,12 @@ class EfficientATLogMel(nn.Module):
     sample_rate = SAMPLE_RATE
     bands = BANDS
     window: Tensor
-    mel: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        mel = mel_bands(sample_rate=SAMPLE_RATE, fft_size=FFT_SIZE, bands=BANDS, low=LOW, high=HIGH)
-        # The reference computes its window in single precision, and in quiet bands beside loud
-        # ones the last digit shows; so does ours.
-        window = torch.zeros(FFT_SIZE)
-        window[:WINDOW] = torch.hann_window(WINDOW, periodic=False, dtype=torch.float32)
-        self.register_buffer("window", window, persistent=False)
-        self.register_buffer("mel", torch.from_numpy(mel).float(), persistent=False)
+        window = np.pad(hann(), (0, FFT_SIZE - WINDOW))
+        self.register_buffer("window", torch.from_numpy(window), persistent=False)
+        self.mel = MelProduct(mel_weights(), parts=2)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel of waveforms at 32 kHz.
@@ -67,11 +79,11 @@ class EfficientATLogMel(nn.Module):
         padded = F.pad(rows, (half, half), mode="reflect").squeeze(1)
         padded = F.pad(padded, (0, FFT_SIZE - WINDOW))
         padded = padded if padded.device.type == "mps" else padded.double()
-        log_mel = by_clip(self._log_mel, padded)
-        return log_mel.transpose(-1, -2).reshape(*lead, BANDS, count)
+        frames = padded.unfold(-1, FFT_SIZE, HOP)
+        return in_blocks(self._log_mel, frames).transpose(-1, -2).reshape(*lead, BANDS, count)
 
-    def _log_mel(self, padded: Tensor) -> Tensor:
-        """``[clips, padded samples] -> [clips, frames, 128]``."""
-        frames = padded.unfold(-1, FFT_SIZE, HOP) * self.window.to(padded.dtype)
-        power = power_of(torch.fft.rfft(frames)).to(self.mel.dtype)
-        return (torch.log(power @ self.mel + LOG_OFFSET) + SHIFT) / SCALE
+    def _log_mel(self, frames: Tensor) -> Tensor:
+        """``[..., frames, 1024] -> [..., frames, 128]``."""
+        spectrum = torch.fft.rfft(frames * self.window.to(frames.dtype))
+        mel: Tensor = self.mel(squared_parts(spectrum).to(self.window.dtype))
+        return mel.add_(LOG_OFFSET).log_().add_(SHIFT).div_(SCALE)

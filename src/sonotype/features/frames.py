@@ -7,21 +7,38 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+BLOCK = 512
+"""Frames that are transformed together: they and their spectra stay in a processor's cache, and a
+clip of 5 s is one block."""
 
-def by_clip(log_mel: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
-    """Apply a function of a batch to one clip at a time where that is faster: on a processor.
 
-    The frames of one clip and their spectra fit into its cache; those of a batch do not, and then
-    every step waits for memory. Nothing is shared between clips, so the result is the same.
+def in_blocks(log_mel: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
+    """Apply a function of frames to some of them at a time where that is faster: on a processor.
+
+    A batch, or a long recording, at once would wait for memory in every step. Nothing is shared
+    between frames, so the result is the same.
 
     Shape:
-        ``[clips, samples] -> [clips, frames, bands]``
+        ``[clips, frames, samples] -> [clips, frames, bands]``
     """
-    if clips.device.type != "cpu" or len(clips) == 1:
-        return log_mel(clips)
-    return torch.cat([log_mel(clips[index : index + 1]) for index in range(len(clips))])
+    clips, count = frames.shape[:2]
+    if frames.device.type != "cpu" or (clips == 1 and count <= BLOCK):
+        return log_mel(frames)
+    blocks = [
+        log_mel(frames[clip, first : first + BLOCK])
+        for clip in range(clips)
+        for first in range(0, count, BLOCK)
+    ]
+    return torch.cat(blocks).view(clips, count, -1)
 
 
-def power_of(spectrum: Tensor) -> Tensor:
-    """Squared magnitude of complex numbers, in two passes and without a root."""
-    return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+def squared_parts(spectrum: Tensor) -> Tensor:
+    """Squares of the real and of the imaginary parts, side by side; two of them make a power.
+
+    Complex numbers lie in memory as pairs, so squaring is one pass over neighbours, where taking
+    their parts asunder would skip through memory.
+
+    Shape:
+        complex ``[..., bins] -> [..., 2 * bins]``
+    """
+    return torch.view_as_real(spectrum).flatten(-2).square_()

@@ -7,12 +7,13 @@ AudioSet. Frames are neither centred nor padded: frame ``i`` starts at sample ``
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonotype.features.frames import power_of
-from sonotype.features.mel import mel_bands
+from sonotype.features.frames import in_blocks, squared_parts
+from sonotype.features.mel import MelProduct, mel_bands
 
 SAMPLE_RATE = 16_000
 WINDOW = 400  # 25 ms
@@ -21,6 +22,16 @@ FFT_SIZE = 512
 BANDS = 64
 LOW, HIGH = 125.0, 7_500.0
 LOG_OFFSET = 0.01
+
+
+def hann() -> npt.NDArray[np.float64]:
+    """``[400]``, the periodic Hann window: one period of the cosine is its length."""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+
+
+def mel_weights() -> npt.NDArray[np.float64]:
+    """``[257, 64]``, the triangular bands."""
+    return mel_bands(sample_rate=SAMPLE_RATE, fft_size=FFT_SIZE, bands=BANDS, low=LOW, high=HIGH)
 
 
 class VGGishLogMel(nn.Module):
@@ -34,24 +45,27 @@ class VGGishLogMel(nn.Module):
     sample_rate = SAMPLE_RATE
     bands = BANDS
     window: Tensor
-    mel: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        # A periodic Hann window: one period of the cosine is WINDOW samples.
-        # Zeros behind it fill the transform's length, so that frames need not be copied for that.
-        window = np.zeros(FFT_SIZE)
-        window[:WINDOW] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-        mel = mel_bands(sample_rate=SAMPLE_RATE, fft_size=FFT_SIZE, bands=BANDS, low=LOW, high=HIGH)
+        # Zeros behind the window fill the transform's length, so that frames need not be copied.
+        window = np.pad(hann(), (0, FFT_SIZE - WINDOW))
         self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
-        self.register_buffer("mel", torch.from_numpy(mel).float(), persistent=False)
+        self.mel = MelProduct(mel_weights())
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel of waveforms at 16 kHz."""
-        count = max((waveform.shape[-1] - WINDOW) // HOP + 1, 0)
+        lead, samples = waveform.shape[:-1], waveform.shape[-1]
+        count = max((samples - WINDOW) // HOP + 1, 0)
         if count == 0 or waveform.numel() == 0:  # no transform takes an empty batch
-            return waveform.new_zeros(*waveform.shape[:-1], count, BANDS)
-        padded = F.pad(waveform, (0, FFT_SIZE - WINDOW))
-        frames = padded.unfold(-1, FFT_SIZE, HOP)[..., :count, :] * self.window
-        magnitude = power_of(torch.fft.rfft(frames)).sqrt_()
-        return torch.log(magnitude @ self.mel + LOG_OFFSET)
+            return waveform.new_zeros(*lead, count, BANDS)
+        padded = F.pad(waveform.reshape(-1, samples), (0, FFT_SIZE - WINDOW))
+        frames = padded.unfold(-1, FFT_SIZE, HOP)[:, :count]
+        return in_blocks(self._log_mel, frames).view(*lead, count, BANDS)
+
+    def _log_mel(self, frames: Tensor) -> Tensor:
+        """``[..., frames, 512] -> [..., frames, 64]``."""
+        squares = squared_parts(torch.fft.rfft(frames * self.window))
+        magnitude = (squares[..., ::2] + squares[..., 1::2]).sqrt_()
+        mel: Tensor = self.mel(magnitude)
+        return mel.add_(LOG_OFFSET).log_()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
@@ -9,50 +10,50 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from sonotype.audio.clip import read_for_clip, shape_clip, take_for_clip
 from sonotype.audio.decode import Samples, Sound, from_array
-from sonotype.device import device_of
 from sonotype.errors import AudioError, OptionsError
-from sonotype.inference.prediction import Array, Failure, Prediction
-from sonotype.models.build import clip_format
-from sonotype.models.model_file import ModelCard, load_model
-from sonotype.models.systems import System
+from sonotype.inference.engine import Engine, Heard
+from sonotype.inference.prediction import Failure, Prediction
+from sonotype.models.card import ModelCard
+from sonotype.processors import processors
 from sonotype.progress import track
 from sonotype.readout import CATEGORY_FROM, CategoryFrom, read_category
-from sonotype.weights.builtin import builtin_path
 
 BATCH = 16
-READERS = 2
-"""Threads that decode and resample ahead of the network; both release the interpreter."""
+AHEAD = 4
+"""Files in work for each processor, where files are worked on side by side: answers come in the
+files' order, and one long file must not keep the others waiting."""
 
 
 class Classifier:
-    """A system in evaluation mode with the names of its outputs.
+    """A network with the names of its outputs, and what brings sounds to its input.
+
+    Nothing here knows what runs the network, so that torch need not be there.
 
     Args:
-        system: the network.
+        engine: runs the network.
         card: what its model file says.
-        device: a torch device to run on.
         category_from: how to read the category; ``None`` as the card says.
         shifts: average the answers to so many circular shifts of a clip; ``None`` as the card says.
+
+    Raises:
+        OptionsError: an option that will not do.
     """
 
     def __init__(
         self,
-        system: System,
+        engine: Engine,
         card: ModelCard,
         *,
-        device: str | torch.device = "cpu",
         category_from: CategoryFrom | None = None,
         shifts: int | None = None,
     ) -> None:
-        self.device = torch.device(device)
-        self.system = system.eval().to(self.device).channels_last()
+        self.engine = engine
         self.card = card
         self.labels = card.labels
-        self.form = clip_format(card.options, system)
+        self.form = card.form
         self.shifts = card.shifts if shifts is None else shifts
         self.category_from = category_from or card.category_from
         if self.shifts < 1:
@@ -92,7 +93,12 @@ class Classifier:
     ) -> Iterator[Prediction | Failure]:
         """Classify many files, in their order; one that cannot be read gives a :class:`Failure`.
 
-        Files are read in threads while the network works on the batch before.
+        Files are read in threads, ahead of the network.
+
+        Args:
+            paths: of the files.
+            batch_size: clips that the network gets at once, where it is quicker so.
+            progress: draw a bar.
 
         Raises:
             OptionsError: a batch size below 1.
@@ -100,52 +106,61 @@ class Classifier:
         if batch_size < 1:
             raise OptionsError(f"batch_size is {batch_size}, at least 1 is wanted")
         paths = list(paths)
-        batches = track(
-            self._batches(paths, batch_size),
-            "classifying",
-            -(-len(paths) // batch_size),
-            show=progress,
-        )
+        if self.engine.side_by_side:
+            return track(self._side_by_side(paths), "classifying", len(paths), show=progress)
+        count = -(-len(paths) // batch_size)
+        batches = track(self._batches(paths, batch_size), "classifying", count, show=progress)
         return chain.from_iterable(batches)
 
-    def logits_to_probabilities(
-        self, waveforms: npt.NDArray[np.float32]
-    ) -> tuple[Array, Array | None, Array, tuple[Array, ...]]:
-        """Softmax of both heads, embedding and attention of clips ``[batch, samples]``.
+    def hear(self, waveforms: npt.NDArray[np.float32]) -> Heard:
+        """What the network says of clips ``[batch, samples]``.
 
         With several shifts the probabilities are means over the clip turned in a circle, by equal
         parts of its length; embedding and attention are those of the clip as it is.
         """
         step = waveforms.shape[1] / self.shifts
-        category, event, embedding, attention = self._once(waveforms)
-        for number in range(1, self.shifts):
-            moved = self._once(np.roll(waveforms, round(number * step), axis=1))
-            category += moved[0]
-            if event is not None and moved[1] is not None:
-                event += moved[1]
-        category /= self.shifts
-        if event is not None:
-            event /= self.shifts
-        return category, event, embedding, attention
+        heard = self.engine(waveforms)
+        if self.shifts == 1:
+            return heard
+        turned = [
+            self.engine(np.roll(waveforms, round(number * step), axis=1))
+            for number in range(1, self.shifts)
+        ]
+        events = [one.event for one in (heard, *turned) if one.event is not None]
+        return Heard(
+            category=np.mean([one.category for one in (heard, *turned)], axis=0),
+            event=np.mean(events, axis=0) if events else None,
+            embedding=heard.embedding,
+            attention=heard.attention,
+        )
 
-    def _once(
-        self, waveforms: npt.NDArray[np.float32]
-    ) -> tuple[Array, Array | None, Array, tuple[Array, ...]]:
-        with torch.inference_mode():
-            output = self.system(torch.from_numpy(waveforms).to(self.device))
-            category = output.category.float().softmax(1).cpu().numpy()
-            event = None
-            if output.event is not None:
-                event = output.event.float().softmax(1).cpu().numpy()
-            embedding = output.embedding.float().cpu().numpy()
-            attention = tuple(x.float().cpu().numpy() for x in output.attention)
-        return category, event, embedding, attention
+    def _side_by_side(self, paths: Sequence[str | Path]) -> Iterator[Prediction | Failure]:
+        """Each file from reading to answer in a thread of its own."""
+        remaining = iter(paths)
+        workers = processors()
+        with ThreadPoolExecutor(workers) as pool:
+            first = islice(remaining, AHEAD * workers)
+            working = deque(pool.submit(self._one, path) for path in first)
+            try:
+                while working:
+                    answer = working.popleft().result()
+                    for path in islice(remaining, 1):
+                        working.append(pool.submit(self._one, path))
+                    yield answer
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _one(self, path: str | Path) -> Prediction | Failure:
+        try:
+            return self.predict(path)
+        except AudioError as error:
+            return Failure(str(path), error.cause)
 
     def _batches(
         self, paths: Sequence[str | Path], batch_size: int
     ) -> Iterator[list[Prediction | Failure]]:
         remaining = iter(paths)
-        with ThreadPoolExecutor(READERS) as readers:
+        with ThreadPoolExecutor(processors()) as readers:
 
             def submit() -> list[tuple[str, Future[Sound]]]:
                 return [
@@ -174,8 +189,9 @@ class Classifier:
 
     def _predictions(self, names: list[str], sounds: list[Sound]) -> list[Prediction]:
         waveforms: list[Samples] = [shape_clip(sound, self.form) for sound in sounds]
-        head, event, embedding, attention = self.logits_to_probabilities(np.stack(waveforms))
-        category = read_category(head, event, self.labels, self.category_from)
+        heard = self.hear(np.stack(waveforms))
+        event = heard.event
+        category = read_category(heard.category, event, self.labels, self.category_from)
         return [
             Prediction(
                 source=name,
@@ -183,40 +199,13 @@ class Classifier:
                 event=None if event is None else self.labels.events[int(event[row].argmax())],
                 category_probabilities=_named(self.labels.categories, category[row]),
                 event_probabilities={} if event is None else _named(self.labels.events, event[row]),
-                embedding=embedding[row],
-                attention=tuple(x[row] for x in attention),
+                embedding=heard.embedding[row],
+                attention=tuple(x[row] for x in heard.attention),
                 file_seconds=sound.file_seconds,
                 clip_seconds=self.form.seconds,
             )
             for row, (name, sound) in enumerate(zip(names, sounds, strict=True))
         ]
-
-
-def load(
-    path: str | Path | None = None,
-    *,
-    device: str = "cpu",
-    category_from: CategoryFrom | None = None,
-    shifts: int | None = None,
-) -> Classifier:
-    """The classifier in a model file.
-
-    Args:
-        path: a ``model.safetensors`` that sonotype wrote; ``None`` for the built-in model.
-        device: ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` for the fastest that is there.
-        category_from: read the category from its own ``"head"``, from the sum of its
-            ``"events"``, or from ``"both"``; ``None`` as the file says.
-        shifts: average the answers to so many circular shifts of a clip, which takes as many times
-            as long; ``None`` as the file says.
-
-    Raises:
-        ModelFileError: the file is refused; says why.
-        OptionsError: a device that is not there; says which are.
-        WeightsError: the built-in model is missing.
-    """
-    chosen = device_of(device)
-    system, card = load_model(builtin_path() if path is None else path)
-    return Classifier(system, card, device=chosen, category_from=category_from, shifts=shifts)
 
 
 def _named(names: Sequence[str], values: npt.NDArray[np.floating]) -> dict[str, float]:

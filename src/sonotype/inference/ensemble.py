@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy.typing as npt
 
 from sonotype.errors import OptionsError
-from sonotype.inference.classifier import BATCH, Classifier, load
+from sonotype.inference.classifier import BATCH, Classifier
+from sonotype.inference.load import load
 from sonotype.inference.prediction import Failure, Prediction
 from sonotype.readout import CategoryFrom
 

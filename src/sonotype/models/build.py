@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sonotype.audio.clip import ClipFormat
 from sonotype.config import SystemOptions
 from sonotype.errors import OptionsError
 from sonotype.models.backbone import BACKBONES, NO_BACKBONE, Backbone
@@ -72,14 +71,3 @@ def _refuse_contradictions(options: SystemOptions) -> None:
         wrong.append("pooling is for cbir_1 to cbir_3: cbir_4 takes the global maximum")
     if wrong:
         raise OptionsError("; ".join(wrong))
-
-
-def clip_format(options: SystemOptions, system: System) -> ClipFormat:
-    """What sounds are brought to before they meet the system."""
-    return ClipFormat(
-        sample_rate=system.sample_rate,
-        seconds=options.seconds,
-        pad=options.pad,
-        cut=options.cut,
-        trim=options.trim,
-    )

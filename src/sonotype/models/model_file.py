@@ -9,58 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import struct
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sonotype.config import ScoreOptions, SystemOptions, from_dict, to_dict
-from sonotype.errors import ModelFileError, OptionsError
+from sonotype.errors import ModelFileError
 from sonotype.models.build import build_system
+from sonotype.models.card import KEY, ModelCard, card_of, document_of
 from sonotype.models.systems import System
-from sonotype.readout import CATEGORY_FROM, CategoryFrom
-from sonotype.types import Labels
 
-FORMAT_VERSION = 2
-KEY, DIGEST = "sonotype", "sha256"
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """All that a model file says besides its weights.
-
-    Attributes:
-        options: rebuild the network.
-        labels: names of the outputs.
-        sample_rate: of the waveforms that the network takes, in Hz.
-        front_ends: names of the log-mel front ends, in the order of the branches.
-        category_from: how the category is read unless asked otherwise.
-        shifts: over so many shifted versions of a clip the answers are averaged.
-        training: recipe and options, split, data source and its fingerprint, best epoch.
-        scores: of the test part, as :func:`sonotype.evaluation.scores.scores_to_json` gives them.
-        versions: of Python and the packages that trained it.
-        licences: of the pretrained weights inside and of the training data, where known.
-    """
-
-    options: SystemOptions
-    labels: Labels
-    sample_rate: int
-    front_ends: tuple[str, ...]
-    category_from: CategoryFrom = "head"
-    shifts: int = 1
-    training: Mapping[str, Any] = field(default_factory=dict)
-    scores: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    licences: Mapping[str, str] = field(default_factory=dict)
+DIGEST = "sha256"
 
 
 def save_model(path: str | Path, system: System, card: ModelCard, *, half: bool = False) -> Path:
@@ -76,11 +41,7 @@ def save_model(path: str | Path, system: System, card: ModelCard, *, half: bool 
         ModelFileError: the file cannot be written; says why.
     """
     path = Path(path)
-    document = json.dumps(
-        {"format_version": FORMAT_VERSION, **asdict(card), "options": to_dict(card.options)},
-        ensure_ascii=True,  # names from file systems may hold what UTF-8 has no bytes for
-        sort_keys=True,
-    )
+    document = document_of(card)
     tensors = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous().cpu()
         for name, tensor in system.state_dict().items()
@@ -109,7 +70,7 @@ def read_card(path: str | Path) -> ModelCard:
     Raises:
         ModelFileError: as for :func:`load_model`, tampered weights excepted.
     """
-    return _card(_document(Path(path))[0], Path(path))
+    return card_of(_document(Path(path))[0], path)
 
 
 def load_model(path: str | Path) -> tuple[System, ModelCard]:
@@ -121,7 +82,7 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
     """
     path = Path(path)
     document, digest = _document(path)
-    card = _card(document, path)
+    card = card_of(document, path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -161,33 +122,6 @@ def _document(path: Path) -> tuple[str, str]:
     if KEY not in metadata or DIGEST not in metadata:
         raise ModelFileError(f"{path}: is a safetensors file, but no sonotype model")
     return metadata[KEY], metadata[DIGEST]
-
-
-def _card(document: str, path: Path) -> ModelCard:
-    try:
-        values = json.loads(document)
-        version = values.pop("format_version")
-    except (ValueError, KeyError, AttributeError, TypeError):
-        raise ModelFileError(f"{path}: the header is no readable description of a model") from None
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise ModelFileError(
-            f"{path}: was written by a newer sonotype (format {version}, this one reads up to "
-            f"{FORMAT_VERSION}); upgrade sonotype"
-        )
-    try:
-        labels = {name: tuple(entries) for name, entries in values.pop("labels").items()}
-        from_dict(ScoreOptions, {"shifts": values.get("shifts", 1)})  # refuses what is no number
-        card = ModelCard(
-            options=from_dict(SystemOptions, values.pop("options")),
-            labels=Labels(**labels),
-            front_ends=tuple(values.pop("front_ends")),
-            **values,
-        )
-    except (OptionsError, TypeError, KeyError, AttributeError) as error:
-        raise ModelFileError(f"{path}: the header does not describe a model ({error})") from None
-    if card.category_from not in CATEGORY_FROM:
-        raise ModelFileError(f"{path}: category_from is {card.category_from!r}, not a known way")
-    return card
 
 
 def _digest(document: str, tensors: Mapping[str, Tensor]) -> str:

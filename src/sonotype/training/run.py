@@ -28,9 +28,11 @@ from sonotype.evaluation.publish import publish
 from sonotype.evaluation.run import SYNTHETIC_NOTE, answer
 from sonotype.evaluation.scores import score, scores_to_json
 from sonotype.inference.classifier import Classifier
+from sonotype.inference.torch_engine import TorchEngine
 from sonotype.models.backbone import COMPACT, NO_BACKBONE
-from sonotype.models.build import build_system, clip_format
-from sonotype.models.model_file import ModelCard, save_model
+from sonotype.models.build import build_system
+from sonotype.models.card import ModelCard, clip_format
+from sonotype.models.model_file import save_model
 from sonotype.models.summary import summarise
 from sonotype.models.systems import System
 from sonotype.training.callbacks import Say
@@ -225,7 +227,7 @@ def run_split(
     labels = manifest.labels if options.system.event_head else Labels(manifest.labels.categories)
     torch.manual_seed(options.train.seed)
     named, system, licences = _system(options.system, labels, progress)
-    form = clip_format(named, system)
+    form = clip_format(named, system.sample_rate)
     train_clips = manifest.take(list(parts.train)).clips
     test_clips = manifest.take(list(parts.test)).clips
     heard = heard_by_backbone(options.system.backbone, manifest.name)
@@ -300,7 +302,7 @@ def _score_once(
     """Read the test part, for the only time, and write model, scores and plots."""
     device = device_of(options.train.device)
     test = manifest.take(list(parts.test))
-    answers = answer(Classifier(system, card, device=device), test, progress=progress)
+    answers = answer(Classifier(TorchEngine(system, device), card), test, progress=progress)
     notes = notes_on(manifest, parts)
     scores = score(
         answers, category_from=options.score.category_from, seed=options.train.seed, notes=notes

@@ -25,7 +25,6 @@ from torch.nn import functional as F
 from sonotype.audio.clip import ClipFormat
 from sonotype.data.rows import counted
 from sonotype.errors import OptionsError
-from sonotype.models.build import clip_format
 from sonotype.models.model_file import load_model
 from sonotype.models.systems import System
 from sonotype.training.heard import Heard, heard_by, knows, together
@@ -86,8 +85,7 @@ def load_teacher(path: str | Path, labels: Labels) -> Teacher:
             f"{file} answers with other labels than the data have; a teacher has to know the same "
             "classes"
         )
-    form = clip_format(card.options, system)
-    return Teacher(str(file), system, card.labels, form, heard_by(file), card.licences)
+    return Teacher(str(file), system, card.labels, card.form, heard_by(file), card.licences)
 
 
 class Teachers:

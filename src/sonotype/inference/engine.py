@@ -1,0 +1,41 @@
+"""What a classifier asks of whatever runs its network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from sonotype.inference.prediction import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What a network says of a batch of clips.
+
+    Attributes:
+        category: ``[batch, categories]`` softmax of the category head.
+        event: ``[batch, events]`` softmax of the event head; ``None`` without one.
+        embedding: ``[batch, 128]``, the input of both heads.
+        attention: where it listened, ``[batch, time, frequency]`` for each pooled map; none from
+            an engine that does not tell.
+    """
+
+    category: Array
+    event: Array | None
+    embedding: Array
+    attention: tuple[Array, ...]
+
+
+class Engine(Protocol):
+    """Runs a network.
+
+    Attributes:
+        side_by_side: whether clips are best answered one by one, in as many threads as there are
+            processors, rather than in batches.
+    """
+
+    side_by_side: bool
+
+    def __call__(self, waveforms: Array) -> Heard:
+        """Answer to clips ``[batch, samples]`` at the network's sample rate."""
+        ...

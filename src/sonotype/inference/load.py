@@ -1,0 +1,49 @@
+"""From a model file to a classifier, whatever runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sonotype.inference.classifier import Classifier
+from sonotype.readout import CategoryFrom
+
+ONNX_SUFFIX = ".onnx"
+
+
+def load(
+    path: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    category_from: CategoryFrom | None = None,
+    shifts: int | None = None,
+) -> Classifier:
+    """The classifier in a model file.
+
+    Args:
+        path: a ``model.safetensors`` that sonotype wrote, or a ``model.onnx`` that it exported,
+            which runs without torch; ``None`` for the built-in model.
+        device: ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` for the fastest that is there.
+        category_from: read the category from its own ``"head"``, from the sum of its
+            ``"events"``, or from ``"both"``; ``None`` as the file says.
+        shifts: average the answers to so many circular shifts of a clip, which takes as many times
+            as long; ``None`` as the file says.
+
+    Raises:
+        MissingExtraError: a ``model.onnx`` where onnxruntime is not installed.
+        ModelFileError: the file is refused; says why.
+        OptionsError: a device that is not there; says which are.
+        WeightsError: the built-in model is missing.
+    """
+    if path is not None and Path(path).suffix == ONNX_SUFFIX:
+        from sonotype.inference.onnx_engine import load_onnx
+
+        engine, card = load_onnx(path, device=device)
+        return Classifier(engine, card, category_from=category_from, shifts=shifts)
+    from sonotype.device import device_of
+    from sonotype.inference.torch_engine import TorchEngine
+    from sonotype.models.model_file import load_model
+    from sonotype.weights.builtin import builtin_path
+
+    chosen = device_of(device)
+    system, card = load_model(builtin_path() if path is None else path)
+    return Classifier(TorchEngine(system, chosen), card, category_from=category_from, shifts=shifts)

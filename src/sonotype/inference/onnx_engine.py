@@ -1,0 +1,72 @@
+"""A network in an ONNX file, run by onnxruntime; torch is not needed, nor imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sonotype.errors import MissingExtraError, ModelFileError, OptionsError
+from sonotype.inference.engine import Heard
+from sonotype.inference.prediction import Array
+from sonotype.models.card import KEY, ModelCard, card_of
+
+WAVEFORM = "waveform"
+CATEGORY, EVENT, EMBEDDING = "category", "event", "embedding"
+"""Names of the graph's input and outputs."""
+
+
+class OnnxEngine:
+    """An onnxruntime session that many threads may ask at once.
+
+    Each answers to its own clip on its own processor. A small network spread over several
+    processors waits for them after every layer; clips that are worked on side by side do not.
+
+    Args:
+        session: of a file that sonotype exported.
+    """
+
+    side_by_side = True
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.outputs = [output.name for output in session.get_outputs()]
+
+    def __call__(self, waveforms: Array) -> Heard:
+        """Answer to clips ``[batch, samples]`` at the network's sample rate."""
+        found = dict(
+            zip(self.outputs, self.session.run(self.outputs, {WAVEFORM: waveforms}), strict=True)
+        )
+        return Heard(found[CATEGORY], found.get(EVENT), found[EMBEDDING], ())
+
+
+def load_onnx(path: str | Path, *, device: str = "cpu") -> tuple[OnnxEngine, ModelCard]:
+    """The network and the card in a ``model.onnx`` that sonotype exported.
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+        ModelFileError: missing, damaged, or not exported by sonotype; says which.
+        OptionsError: another device than the CPU.
+    """
+    path = Path(path)
+    if device not in ("cpu", "auto"):
+        raise OptionsError(f"device {device}: a model.onnx runs on the cpu here")
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError("a model.onnx", "onnx") from None
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only: it warns of what it does not know of processors
+    try:
+        session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a class of its own for each cause, none public
+        reason = " ".join(str(error).split())[:200]
+        raise ModelFileError(f"{path}: is no ONNX model, or damaged ({reason})") from None
+    document = session.get_modelmeta().custom_metadata_map.get(KEY)
+    if document is None:
+        raise ModelFileError(f"{path}: is an ONNX model, but sonotype did not export it")
+    return OnnxEngine(session), card_of(document, path)
