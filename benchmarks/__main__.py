@@ -24,6 +24,7 @@ from benchmarks.peer import Peer, asset
 from benchmarks.peers import PEERS
 from benchmarks.report import Page, render
 from sonotype.errors import SonotypeError
+from sonotype.processors import processors
 from sonotype.progress import steps
 
 
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     peers = chosen(arguments.only)
     effort = QUICK if arguments.quick else FULL
-    cores = machine.cores()
+    cores = processors()
     threads = sorted({1, cores})
     data = arguments.data or asset("data", "esc50")
     with tempfile.TemporaryDirectory(prefix="benchmarks_") as name:

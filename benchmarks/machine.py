@@ -28,13 +28,6 @@ print(json.dumps(2 * size**3 / best / 1e9))
 """
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def processor() -> str:
     """The model's name."""
     listing = Path("/proc/cpuinfo")

@@ -147,9 +147,12 @@ def measure(
     rows = []
     for peer in peers:
         row = Row(peer)
-        with step(f"prepare {peer.name}"), catching(row):
-            with Worker(peer, folder, task="prepare") as worker:
-                row.facts = Facts(**worker.first)
+        with (
+            step(f"prepare {peer.name}"),
+            catching(row),
+            Worker(peer, folder, task="prepare") as worker,
+        ):
+            row.facts = Facts(**worker.first)
         rows.append(row)
     for number, count in enumerate(threads):
         run_phase([row for row in rows if not row.fault], folder, count, effort, step, not number)

@@ -58,7 +58,7 @@ def librosa_like(setting: Setting, clip: Clips) -> Array:
         sr=setting.rate, n_fft=setting.fft_size, n_mels=setting.bands, fmin=setting.low,
         fmax=setting.high, htk=True, norm=None, dtype=np.float64,
     )  # fmt: skip
-    energy = spectra(frames, window, setting.fft_size) ** setting.power @ bands.T
+    energy: Array = spectra(frames, window, setting.fft_size) ** setting.power @ bands.T
     return np.log(energy + setting.offset)
 
 

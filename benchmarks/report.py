@@ -290,9 +290,11 @@ def notes(rows: Sequence[Row]) -> list[str]:
     """What a reader must know, and who is not there and why."""
     lines = [f"- {row.peer.title}: {row.fault or row.peer.note}" for row in rows
              if row.fault or row.peer.note]  # fmt: skip
-    for row in rows:
-        if not row.fault and row.wrong:
-            lines.append(f"- {row.peer.title}: deviates by more than {row.peer.tolerance:g}")
+    lines += [
+        f"- {row.peer.title}: wrong, deviates by more than {row.peer.tolerance:g}"
+        for row in rows
+        if not row.fault and row.wrong
+    ]
     return ["\n".join(lines)] if lines else []
 
 

@@ -25,7 +25,7 @@ def multiply_adds_of(run: Callable[[], Any]) -> int:
     """Of convolutions and matrix products in one run."""
     with FlopCounterMode(display=False) as counter:
         run()
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2
 
 
 def shared_out(batch: Batched, size: int, threads: int) -> Batched:

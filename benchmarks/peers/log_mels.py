@@ -118,15 +118,18 @@ def nothing(folder: Path) -> Facts:
     return Facts()
 
 
-SAME = "same definition"
+SAME = "the same definition"
+KALDI = (
+    "another definition: symmetric window, pre-emphasis within a frame, whole frames alone, a "
+    "floor under the logarithm"
+)
 KINDS: tuple[tuple[str, str, Maker, str, tuple[str, ...], bool, str], ...] = (
     ("sonotype", "sonotype", ours, "published", ("sonotype", "torch"), True, ""),
     ("stft", "torch.stft, mel product", torch_stft, "published", ("torch",), True, SAME),
     ("librosa", "librosa", librosa_mel, "librosa_like", ("librosa",), True,
      "another definition: centred frames, triangles in Hz, no pre-emphasis"),
     ("kaldi", "kaldi-native-fbank", kaldi, "kaldi_like", ("kaldi-native-fbank",), False,
-     "another definition: symmetric window, pre-emphasis within a frame, whole frames alone, "
-     "a floor under the logarithm"),
+     KALDI),
 )  # fmt: skip
 """Name, title, function, reference, packages, whether it takes batches, note."""
 

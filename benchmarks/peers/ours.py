@@ -41,14 +41,15 @@ def write_new(options: dict[str, Any], folder: Path) -> Facts:
     from sonotype.config import SystemOptions
     from sonotype.models.backbone import build_backbone
     from sonotype.models.build import build_system
-    from sonotype.models.model_file import ModelCard, read_card, save_model
+    from sonotype.models.card import ModelCard
+    from sonotype.models.model_file import read_card, save_model
     from sonotype.weights.builtin import builtin_path
     from sonotype.weights.state import read_state_dict
 
     torch.manual_seed(0)
     chosen = SystemOptions(**options)
     labels = read_card(builtin_path()).labels
-    backbone = build_backbone(chosen.backbone)
+    backbone: Any = build_backbone(chosen.backbone)
     published = asset("weights", MN04)
     if published is not None and chosen.backbone == "mn04":
         backbone.load_state_dict(backbone.rename(read_state_dict(published)))
@@ -90,19 +91,18 @@ def load(file: str, rate: int, folder: Path, threads: int, *, size: int = 16) ->
         return np.array(list(model.predict(clip, rate).event_probabilities.values()))
 
     def batch(clips: Clips) -> Answer:
-        event = model.logits_to_probabilities(clips)[1]
-        assert event is not None  # all models here have an event head  # noqa: S101
+        event = model.hear(clips).event
+        if event is None:
+            raise ValueError("the models compared here have an event head")
         return event
 
-    if not hasattr(model, "logits_to_probabilities"):
-        return Loaded(one, {f"{threads} x one by one": one_by_one([one] * threads)})
     ways = in_batches(batch, (1, size))
-    if threads > 1 and file == FILE:
+    if threads > 1 and model.engine.side_by_side:
+        ways[f"{threads} x one by one"] = one_by_one([lambda clip: batch(clip[None])[0]] * threads)
+    elif threads > 1:
         from benchmarks.torch_tools import shared_out
 
         ways[f"{threads} x batches of 8"] = shared_out(batch, 8, threads)
-    elif threads > 1:
-        ways[f"{threads} x one by one"] = one_by_one([lambda clip: batch(clip[None])[0]] * threads)
     return Loaded(one, ways)
 
 
@@ -112,13 +112,13 @@ def slow(folder: Path) -> Callable[[Clips], Answer]:
 
     from sonotype.models.model_file import load_model
 
-    system = load_model(folder / FILE)[0].double()
+    system: Any = load_model(folder / FILE)[0].double()
 
     def run(clip: Clips) -> Answer:
         with torch.inference_mode():
             event = system(torch.from_numpy(clip).double()[None]).event
-        assert event is not None  # noqa: S101
-        return event.softmax(1)[0].numpy()
+        probabilities: Answer = event.softmax(1)[0].numpy()
+        return probabilities
 
     return run
 

@@ -25,8 +25,8 @@ def write(folder: Path) -> Facts:
     from benchmarks.torch_tools import multiply_adds_of, parameters_of
 
     torch.manual_seed(0)
-    config = ASTConfig(max_length=FRAMES, num_labels=CLASSES)
-    network = ASTForAudioClassification(config).eval()
+    options: dict[str, Any] = {"max_length": FRAMES, "num_labels": CLASSES}
+    network: Any = ASTForAudioClassification(ASTConfig(**options)).eval()
     network.save_pretrained(folder)
     work = multiply_adds_of(lambda: network(torch.zeros(1, FRAMES, 128)))
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
@@ -38,14 +38,14 @@ def read(folder: Path) -> tuple[Any, Callable[[Clips], Any]]:
     import torch
     from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
-    network = ASTForAudioClassification.from_pretrained(folder, local_files_only=True).eval()
-    extract = ASTFeatureExtractor(max_length=FRAMES)
+    network: Any = ASTForAudioClassification.from_pretrained(folder, local_files_only=True)
+    extract: Any = ASTFeatureExtractor(max_length=FRAMES)
 
     def features(clips: Clips) -> Any:
         made = extract(list(clips), sampling_rate=RATE)["input_values"]
         return torch.from_numpy(np.stack(made)).float()
 
-    return network, features
+    return network.eval(), features
 
 
 def load(folder: Path, threads: int) -> Loaded:
