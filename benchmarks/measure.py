@@ -41,7 +41,7 @@ class Effort:
     starts: int
 
 
-FULL = Effort(repeats=7, least=3, many_seconds=0.4, runs=120, single_seconds=4.0, starts=3)
+FULL = Effort(repeats=7, least=3, many_seconds=0.4, runs=120, single_seconds=5.0, starts=3)
 QUICK = Effort(repeats=3, least=1, many_seconds=0.1, runs=20, single_seconds=0.5, starts=1)
 ROUNDS_OF_SINGLE = 5
 

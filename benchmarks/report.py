@@ -21,14 +21,15 @@ ENOUGH = 100
 HOW = (
     "Each row runs in a process of its own, with nothing in it but its own packages. All processes "
     "of a table live at the same time and take turns, repeat by repeat, so that what else the "
-    "machine does meets all of them; a ratio is the median over the repeats, each compared with "
-    "its neighbour, and in brackets stand the smallest and the largest. Everybody hears the same "
-    "clips of 5 s, each at its own sample rate: resampling and decoding are not timed. Many clips "
-    "are worked through in the way that is fastest for the row: in batches, one by one, or shared "
-    "out among threads. Deviations are those of the very answers that were timed from a slow "
-    "computation of the same: in double precision, one clip at a time; of classifiers in parts of "
-    "the largest answer, of log-mels as they are. Times of answers that deviate too far are left "
-    "out."
+    "machine does meets all of them. `times slower` is the speed of the first row over that of the "
+    "row, below 1 where the row is faster: the median over the repeats, each compared with its "
+    "neighbour, and in brackets the smallest and the largest. Everybody hears the same clips of "
+    "5 s, each at its own sample rate: resampling and decoding are not timed. Many clips are "
+    "worked through in the way that is fastest for the row: `1 x 16` is one caller with batches "
+    "of 16, whose library may use all threads for it, `2 x 1` are two callers with a clip each. "
+    "Deviations are those of the answers from a slow computation of the same: in double precision, "
+    "one clip at a time; of classifiers in parts of the largest answer, of log-mels as they are. "
+    "Times of answers that deviate too far are left out."
 )
 
 
@@ -113,12 +114,10 @@ def cores(count: int) -> str:
 def speed(rows: Sequence[Row], threads: Sequence[int]) -> list[str]:
     """Tables of the throughput: a processor second on one thread, a wall second on all."""
     parts = [f"Seconds of audio that one processor second takes in, on {cores(threads[0])}:"]
-    parts.append(
-        throughput(rows, threads[0], lambda phase: phase.cpu, "audio s / CPU s", way=False)
-    )
+    parts.append(throughput(rows, threads[0], lambda phase: phase.cpu, "per CPU s", way=False))
     if len(threads) > 1:
         parts.append(f"Seconds of audio in a wall second, on {cores(threads[-1])}:")
-        parts.append(throughput(rows, threads[-1], lambda phase: phase.wall, "audio s / s"))
+        parts.append(throughput(rows, threads[-1], lambda phase: phase.wall, "per s"))
     return parts
 
 
@@ -135,7 +134,7 @@ def throughput(
     head = [
         "",
         unit,
-        f"{short(measure.peer.title)} is",
+        "times slower",
         *(["best way"] if way else []),
         "deviation",
     ]
@@ -164,14 +163,9 @@ def throughput(
     return table(head, cells)
 
 
-def short(title: str) -> str:
-    """The measure's name in the head of a table."""
-    return title.partition(" (")[0].removesuffix(" model")
-
-
 def times(value: Ratio) -> str:
     """How many times as fast the measure is as this row."""
-    return f"{figure(value.value)} x [{figure(value.low, 2)}, {figure(value.high, 2)}]"
+    return f"{figure(value.value)} [{figure(value.low, 2)}, {figure(value.high, 2)}]"
 
 
 def unusable(row: Row) -> str:
@@ -238,9 +232,9 @@ def sizes(rows: Sequence[Row], threads: int) -> str:
 
 def arithmetic(rows: Sequence[Row], page: Page) -> list[str]:
     """How much of the processor's peak is reached, where the multiply-adds are known."""
-    head = ["", "M multiply-adds"]
+    head = ["", "M MACs"]
     for count in page.threads:
-        head += [f"GFLOP/s, {cores(count)}", "of peak"]
+        head += [cores(count), "share"]
     cells = []
     for row in rows:
         work = row.facts.multiply_adds
@@ -256,8 +250,8 @@ def arithmetic(rows: Sequence[Row], page: Page) -> list[str]:
     if not cells:
         return []
     text = (
-        "Multiply-adds of one clip, Fourier transforms left out, and what share of the matrix "
-        "product's speed the whole path comes to:"
+        "Multiply-adds (MACs) of one clip in millions, Fourier transforms left out; the GFLOP/s "
+        "that they come to over the whole path, and what share of the matrix product's that is:"
     )
     return ["### Arithmetic", text, table(head, cells)]
 

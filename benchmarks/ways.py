@@ -22,7 +22,7 @@ def in_batches(batch: Batched, sizes: Sequence[int]) -> dict[str, Batched]:
 
         return run
 
-    return {f"batches of {size}": of(size) for size in sizes}
+    return {f"1 x {size}": of(size) for size in sizes}
 
 
 def one_by_one(ones: Sequence[Callable[[Clips], Answer]]) -> Batched:

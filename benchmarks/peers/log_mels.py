@@ -102,7 +102,7 @@ def load(maker: Maker, setting: Setting, batched: bool, folder: Path, threads: i
     """One clip at a time in each thread, and in batches where the library takes them."""
     run = maker(setting)
     ways = in_batches(run, (16,)) if batched else {}
-    ways[f"{threads} x one by one" if threads > 1 else "one by one"] = one_by_one([run] * threads)
+    ways[f"{threads} x 1"] = one_by_one([run] * threads)
     return Loaded(run, ways)
 
 

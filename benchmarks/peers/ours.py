@@ -98,11 +98,11 @@ def load(file: str, rate: int, folder: Path, threads: int, *, size: int = 16) ->
 
     ways = in_batches(batch, (1, size))
     if threads > 1 and model.engine.side_by_side:
-        ways[f"{threads} x one by one"] = one_by_one([lambda clip: batch(clip[None])[0]] * threads)
+        ways[f"{threads} x 1"] = one_by_one([lambda clip: batch(clip[None])[0]] * threads)
     elif threads > 1:
         from benchmarks.torch_tools import shared_out
 
-        ways[f"{threads} x batches of 8"] = shared_out(batch, 8, threads)
+        ways[f"{threads} x 8"] = shared_out(batch, 8, threads)
     return Loaded(one, ways)
 
 

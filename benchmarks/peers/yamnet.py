@@ -56,10 +56,10 @@ def interpreter(folder: Path, **options: Any) -> Callable[[Clips], Answer]:
 def load(folder: Path, threads: int) -> Loaded:
     """One interpreter with all threads, or one of them for each thread."""
     one = interpreter(folder, num_threads=threads)
-    ways = {"one by one": one_by_one([one])}
+    ways = {"1 x 1": one_by_one([one])}
     if threads > 1:
         several = [interpreter(folder, num_threads=1) for _ in range(threads)]
-        ways[f"{threads} x one by one"] = one_by_one(several)
+        ways[f"{threads} x 1"] = one_by_one(several)
     return Loaded(one, ways)
 
 
