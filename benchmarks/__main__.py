@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -97,12 +98,13 @@ def measured(
     peers: Sequence[Peer], folder: Path, threads: Sequence[int], effort: Effort
 ) -> list[Row]:
     """With a bar, and a line for each step where there is no one to look at a bar."""
+    start = time.perf_counter()
     with steps("measuring", count_steps(len(peers), len(threads))) as bar:
 
         @contextlib.contextmanager
         def step(what: str) -> Iterator[None]:
             with bar.done():
-                print(what, file=sys.stderr)
+                print(f"{time.perf_counter() - start:4.0f} s  {what}", file=sys.stderr)
                 yield
 
         return measure(peers, folder, threads, effort, step)

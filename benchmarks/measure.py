@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -14,6 +15,7 @@ import numpy as np
 
 from benchmarks.peer import SECONDS, Facts, Peer
 from benchmarks.team import PeerError, Worker
+from sonotype.processors import processors
 
 REST = 0.02
 """Seconds between two turns, in which the threads of the one before go to sleep."""
@@ -31,6 +33,7 @@ class Effort:
         runs: with one clip.
         single_seconds: of a peer's runs with one clip, at the most.
         starts: of a process for one thread.
+        starters: processes that start at a time; more than one start more slowly.
     """
 
     repeats: int
@@ -39,10 +42,15 @@ class Effort:
     runs: int
     single_seconds: float
     starts: int
+    starters: int
 
 
-FULL = Effort(repeats=7, least=3, many_seconds=0.4, runs=120, single_seconds=5.0, starts=3)
-QUICK = Effort(repeats=3, least=1, many_seconds=0.1, runs=20, single_seconds=0.5, starts=1)
+FULL = Effort(
+    repeats=7, least=3, many_seconds=0.4, runs=120, single_seconds=5.0, starts=3, starters=1
+)
+QUICK = Effort(
+    repeats=3, least=1, many_seconds=0.1, runs=20, single_seconds=0.5, starts=1, starters=2
+)
 ROUNDS_OF_SINGLE = 5
 
 
@@ -144,19 +152,20 @@ def measure(
         effort: how long.
         step: is entered for each of the steps that :func:`count_steps` counts.
     """
-    rows = []
-    for peer in peers:
-        row = Row(peer)
-        with (
-            step(f"prepare {peer.name}"),
-            catching(row),
-            Worker(peer, folder, task="prepare") as worker,
-        ):
-            row.facts = Facts(**worker.first)
-        rows.append(row)
+    rows = [Row(peer) for peer in peers]
+    with ThreadPoolExecutor(processors()) as pool:  # nothing is timed yet
+        for row, prepared in [(row, pool.submit(prepare, row, folder)) for row in rows]:
+            with step(f"prepare {row.peer.name}"):
+                prepared.result()
     for number, count in enumerate(threads):
         run_phase([row for row in rows if not row.fault], folder, count, effort, step, not number)
     return rows
+
+
+def prepare(row: Row, folder: Path) -> None:
+    """Have the peer's file and its slow answers written, or say why not."""
+    with catching(row), Worker(row.peer, folder, task="prepare") as worker:
+        row.facts = Facts(**worker.first)
 
 
 def count_steps(peers: int, threads: int) -> int:
@@ -173,18 +182,15 @@ def run_phase(
     first: bool,
 ) -> None:
     """All that is measured with one number of threads, workers of all peers at a time."""
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(effort.starters) as pool:
+        starts = effort.starts if first else 1
+        starting = [pool.submit(start, row, folder, threads, starts) for row in rows]
         workers: dict[str, Worker] = {}
-        for row in rows:
-            with step(f"start {row.peer.name}, {threads} threads"), catching(row):
-                phase = row.phases.setdefault(threads, Phase())
-                again = effort.starts - 1 if first and row.peer.group == "classifier" else 0
-                for _ in range(again):
-                    with Worker(row.peer, folder, threads) as worker:
-                        phase.starts.append(worker.start_seconds)
-                worker = stack.enter_context(Worker(row.peer, folder, threads))
-                phase.starts.append(worker.start_seconds)
-                workers[row.peer.name] = worker
+        for row, started in zip(rows, starting, strict=True):
+            with step(f"start {row.peer.name}, {threads} threads"):
+                worker = started.result()
+            if worker is not None:
+                workers[row.peer.name] = stack.enter_context(worker)
         with step(f"one clip, {threads} threads"):
             single(rows, workers, threads, effort)
         with step(f"many clips, {threads} threads"):
@@ -192,6 +198,19 @@ def run_phase(
         for row in turns(rows, workers):
             with catching(row):
                 compare(row, workers[row.peer.name], folder, threads)
+
+
+def start(row: Row, folder: Path, threads: int, starts: int) -> Worker | None:
+    """Start a peer so many times, and keep the last; ``None`` where it cannot be started."""
+    phase = row.phases.setdefault(threads, Phase())
+    kept = None
+    with catching(row):
+        for _ in range(starts - 1 if row.peer.group == "classifier" else 0):
+            with Worker(row.peer, folder, threads) as worker:
+                phase.starts.append(worker.start_seconds)
+        kept = Worker(row.peer, folder, threads)
+        phase.starts.append(kept.start_seconds)
+    return kept
 
 
 def single(rows: Sequence[Row], workers: Mapping[str, Asked], threads: int, effort: Effort) -> None:

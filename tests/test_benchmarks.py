@@ -49,7 +49,9 @@ from sonotype.errors import OptionsError
 from sonotype.processors import processors
 
 ROOT = Path(__file__).resolve().parent.parent
-EFFORT = Effort(repeats=4, least=2, many_seconds=1.0, runs=10, single_seconds=1.0, starts=1)
+EFFORT = Effort(
+    repeats=4, least=2, many_seconds=1.0, runs=10, single_seconds=1.0, starts=1, starters=1
+)
 
 
 def pretended(name: str, **more: Any) -> Peer:
