@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             machine=f"{machine.processor()}, {cores} cores, {machine.memory()}",
             versions=machine.versions(package for peer in peers for package in peer.packages),
             clips=clips,
-            peaks={count: machine.matmul_peak(count) for count in threads},
+            peaks={count: machine.matmul_peak(count) for count in threads if counted(rows)},
         )
         if not arguments.only:
             page.commands = command_lines(folder, 3 if arguments.quick else 5)
@@ -108,6 +108,11 @@ def measured(
                 yield
 
         return measure(peers, folder, threads, effort, step)
+
+
+def counted(rows: Sequence[Row]) -> bool:
+    """Whether there are multiply-adds to compare with the machine's peak."""
+    return any(row.facts.multiply_adds is not None for row in rows)
 
 
 def command_lines(folder: Path, repeats: int) -> dict[str, float]:

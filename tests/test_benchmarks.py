@@ -46,7 +46,6 @@ from benchmarks.team import PeerError, Worker, environment
 from benchmarks.ways import in_batches, one_by_one
 from sonotype.data.synth import synthesise
 from sonotype.errors import OptionsError
-from sonotype.processors import processors
 
 ROOT = Path(__file__).resolve().parent.parent
 EFFORT = Effort(
@@ -299,8 +298,8 @@ def test_the_fastest_way_is_taken(tmp_path: Path) -> None:
     assert len(desk.single(5)["seconds"]) == 5
     assert desk.answers() == {}
     with np.load(tmp_path / "answers.npz") as answers:
-        np.testing.assert_array_equal(answers["many"], clips)
-        np.testing.assert_array_equal(answers["one"], clips)
+        np.testing.assert_array_equal(answers["many"], clips[: worker.CHECKED])
+        np.testing.assert_array_equal(answers["one"], clips[: worker.CHECKED])
     assert desk.memory()["bytes"] > 10e6
 
 
@@ -465,13 +464,17 @@ def test_a_peer_that_is_not_installed_is_named(
     assert json.loads(capfd.readouterr().out) == {"missing": "no-such-package is not installed"}
 
 
-def test_the_cheapest_rows_in_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_cheapest_rows_in_full(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Threads of processes that share the cores with other tests wait for each other.
+    monkeypatch.setattr("benchmarks.__main__.processors", lambda: 1)
     out = tmp_path / "page.md"
     assert main(["--quick", "--only", "stft-vggish", "--out", str(out)]) == 0
     text = out.read_text(encoding="utf-8")
     said = capsys.readouterr()
     assert said.out == text + "\n"
-    assert len(said.err.splitlines()) == count_steps(2, len({1, processors()}))
+    assert len(said.err.splitlines()) == count_steps(2, 1)
     rows = re.findall(r"^\| (sonotype|torch\.stft, mel product) +\| +([\d.,]+) \|", text, re.M)
     assert [name for name, _ in rows[:2]] == ["sonotype", "torch.stft, mel product"]
     assert all(float(speed.replace(",", "")) > 10 for _, speed in rows)
