@@ -23,6 +23,7 @@ DEFAULT: dict[str, Any] = {
 }
 """What ``sonotype train`` makes where it is told nothing: the recipe ``modern``."""
 LIGHT: dict[str, Any] = {"system": "cbir_4", "backbone": "mn04"}
+HEAD = "head untrained; mn04's published weights where their file is given, else random ones"
 PAPER: dict[str, Any] = {"system": "cbir_2", "backbone": "vggish"}
 
 
@@ -140,8 +141,8 @@ def both(
 BUILTIN = "builtin"
 PEERS = (
     *both(BUILTIN, "built-in model (torch)", 16_000, write_builtin),
-    *both("cbir_4", "mn04 cbir_4 (torch)", 32_000, partial(write_new, LIGHT)),
-    *both("cbir_2", "mn04 cbir_2 (torch)", 32_000, partial(write_new, DEFAULT)),
+    *both("cbir_4", "mn04 cbir_4 (torch)", 32_000, partial(write_new, LIGHT), note=HEAD),
+    *both("cbir_2", "mn04 cbir_2 (torch)", 32_000, partial(write_new, DEFAULT), note=HEAD),
     Peer(
         name="paper",
         title="paper's cbir_2 (torch)",
