@@ -27,6 +27,7 @@ LAYERS = (
     ("weights",),
     ("inference",),
     ("evaluation",),
+    ("export",),
     ("training",),
     ("study",),
     ("api",),
@@ -44,6 +45,9 @@ NARROW = {
 HEAVY = (
     "matplotlib",
     "numpy",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
     "pandas",
     "pytorch_lightning",
     "rich.console",

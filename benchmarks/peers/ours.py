@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peer import Answer, Clips, Facts, Loaded, NotGivenError, Peer, asset
+from benchmarks.peer import Answer, Clips, Facts, Loaded, Peer, asset
 from benchmarks.ways import in_batches, one_by_one
 
 FILE, EXPORTED = "model.safetensors", "model.onnx"
@@ -70,12 +70,8 @@ def facts(path: Path) -> Facts:
 
 def write_exported(write: Callable[[Path], Facts], folder: Path) -> Facts:
     """The same as ONNX; the original stays beside it, for the comparison."""
-    try:
-        from sonotype.export.onnx import export_onnx
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("sonotype"):
-            raise NotGivenError("this version of sonotype has no ONNX export") from None
-        raise
+    from sonotype.export.onnx import export_onnx
+
     known = write(folder)
     export_onnx(folder / FILE, folder / EXPORTED)
     sizes = [path.stat().st_size for path in folder.glob(f"{EXPORTED}*")]
@@ -133,7 +129,7 @@ def both(
     return [
         Peer(name=name, title=title, packages=("sonotype", "torch"), write=write,
              load=partial(load, FILE, rate), **common),
-        Peer(name=exported[0], title=exported[1], packages=("sonotype", "onnxruntime"),
+        Peer(name=exported[0], title=exported[1], packages=("sonotype", "onnxruntime", "onnxscript"),
              write=partial(write_exported, write), load=partial(load, EXPORTED, rate), **common),
     ]  # fmt: skip
 

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sonotype.config import from_dict
-from sonotype.data.manifest import Manifest
 from sonotype.data.source import SourceOptions, open_source
-from sonotype.errors import OptionsError
 from sonotype.evaluation.compare import average
 from sonotype.evaluation.publish import publish
 from sonotype.evaluation.run import SYNTHETIC_NOTE, answer
@@ -76,7 +74,7 @@ def evaluate(
     else:
         classifier = load(model, device=device, shifts=shifts)
     source_of_all = open_source(data, options, purpose="evaluation")
-    manifest = _only(source_of_all, folds)
+    manifest = source_of_all.of_folds(folds)
     members = [classifier, *(load(path, device=device, shifts=shifts) for path in also)]
     answers = average([answer(member, manifest, progress=progress) for member in members])
     how = category_from or classifier.category_from
@@ -88,19 +86,3 @@ def evaluate(
     if out is not None:
         publish(scores, answers, Path(out))
     return scores
-
-
-def _only(manifest: Manifest, folds: Sequence[int]) -> Manifest:
-    """The clips of some folds; all clips where none is named."""
-    if not folds:
-        return manifest
-    unknown = sorted(set(folds) - set(manifest.folds))
-    if unknown:
-        there = f"there are {', '.join(map(str, manifest.folds))}"
-        raise OptionsError(
-            f"--folds: no fold {', '.join(map(str, unknown))}; "
-            f"{there if manifest.folds else f'{manifest.name} has no folds'}"
-        )
-    return manifest.take(
-        [index for index, clip in enumerate(manifest.clips) if clip.fold in set(folds)]
-    )

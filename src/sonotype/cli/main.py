@@ -14,6 +14,7 @@ from sonotype.cli import data, weights
 from sonotype.cli.crossval import crossval
 from sonotype.cli.distill import distill
 from sonotype.cli.evaluate import evaluate
+from sonotype.cli.export import export
 from sonotype.cli.info import info
 from sonotype.cli.layout import Command
 from sonotype.cli.learning_curve import learning_curve
@@ -50,7 +51,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for command in (
-    train, distill, evaluate, crossval, study, learning_curve, predict, info,
+    train, distill, evaluate, crossval, study, learning_curve, predict, info, export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from sonotype.data.rows import content_of
+from sonotype.errors import OptionsError
 from sonotype.types import Clip, Labels
 
 
@@ -47,6 +49,23 @@ class Manifest:
     def take(self, indices: list[int]) -> Manifest:
         """The same source with only the clips at these positions."""
         return replace(self, clips=tuple(self.clips[index] for index in indices))
+
+    def of_folds(self, folds: Sequence[int]) -> Manifest:
+        """The same source with only the clips of some folds; all clips where none is named.
+
+        Raises:
+            OptionsError: there is no such fold; says which there are.
+        """
+        if not folds:
+            return self
+        unknown = sorted(set(folds) - set(self.folds))
+        if unknown:
+            there = f"there are {', '.join(map(str, self.folds))}"
+            raise OptionsError(
+                f"--folds: no fold {', '.join(map(str, unknown))}; "
+                f"{there if self.folds else f'{self.name} has no folds'}"
+            )
+        return self.take([index for index, clip in enumerate(self.clips) if clip.fold in folds])
 
     def fingerprint(self) -> str:
         """SHA-256 over labels and contents, independent of where the files lie.

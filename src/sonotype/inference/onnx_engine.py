@@ -39,6 +39,28 @@ class OnnxEngine:
         return Heard(found[CATEGORY], found.get(EVENT), found[EMBEDDING], ())
 
 
+def onnx_engine(content: bytes) -> OnnxEngine:
+    """The network in the bytes of an ONNX file.
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+        ModelFileError: onnxruntime refuses them; says why.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError("a model.onnx", "onnx") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only: it warns of what it does not know of processors
+    try:
+        session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a class of its own for each cause, none public
+        reason = " ".join(str(error).split())[:200]
+        raise ModelFileError(f"no ONNX model, or damaged ({reason})") from None
+    return OnnxEngine(session)
+
+
 def load_onnx(path: str | Path, *, device: str = "cpu") -> tuple[OnnxEngine, ModelCard]:
     """The network and the card in a ``model.onnx`` that sonotype exported.
 
@@ -51,22 +73,14 @@ def load_onnx(path: str | Path, *, device: str = "cpu") -> tuple[OnnxEngine, Mod
     if device not in ("cpu", "auto"):
         raise OptionsError(f"device {device}: a model.onnx runs on the cpu here")
     try:
-        import onnxruntime
-    except ImportError:
-        raise MissingExtraError("a model.onnx", "onnx") from None
-    try:
         content = path.read_bytes()
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only: it warns of what it does not know of processors
     try:
-        session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has a class of its own for each cause, none public
-        reason = " ".join(str(error).split())[:200]
-        raise ModelFileError(f"{path}: is no ONNX model, or damaged ({reason})") from None
-    document = session.get_modelmeta().custom_metadata_map.get(KEY)
+        engine = onnx_engine(content)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: is {error}") from None
+    document = engine.session.get_modelmeta().custom_metadata_map.get(KEY)
     if document is None:
         raise ModelFileError(f"{path}: is an ONNX model, but sonotype did not export it")
-    return OnnxEngine(session), card_of(document, path)
+    return engine, card_of(document, path)

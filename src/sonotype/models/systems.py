@@ -28,6 +28,7 @@ from sonotype.models.adapter import LateralAdapter
 from sonotype.models.attention import SoftmaxOver
 from sonotype.models.backbone import NO_BACKBONE, Backbone, build_backbone
 from sonotype.models.branch import TrainedBranch
+from sonotype.models.fuse import FusedBlocks
 from sonotype.models.pooling import GlobalMaxPooling, PoolingName, build_pooling
 from sonotype.models.vggish import stack_patches
 
@@ -181,6 +182,7 @@ class System(nn.Module):
         )
         self.category = nn.Linear(EMBEDDING, categories)
         self.event = nn.Linear(EMBEDDING, events) if events else None
+        self._fused = FusedBlocks()
         branch_1.requires_grad_(False)
         for block in list(branch_1.blocks)[unfreeze_from - 1 :]:
             block.requires_grad_(True)
@@ -223,10 +225,13 @@ class System(nn.Module):
 
     @torch.no_grad()
     def frozen_maps(self, log_mel_1: Tensor, log_mel_2: Tensor | None) -> Stage:
-        """The frozen blocks on log-mels; keeps the maps that the trained part will ask for."""
+        """The frozen blocks on log-mels; keeps the maps that the trained part will ask for.
+
+        They run as copies whose batch norm is folded into the convolutions.
+        """
         x = self.branch_1.prepare(log_mel_1)
         maps = {0: x}
-        for number, block in enumerate(self.frozen_blocks(), start=1):
+        for number, block in enumerate(self._fused.of(self.frozen_blocks()), start=1):
             x = maps[number] = block(x)
         wanted = self._handed_over()
         stage = {f"branch_1.{number}": x for number, x in maps.items() if number in wanted}
