@@ -125,13 +125,23 @@ def both(
 ) -> list[Peer]:
     """A model on torch and on onnxruntime."""
     common: dict[str, Any] = {"group": "classifier", "sample_rate": rate, "slow": slow, **more}
-    exported = (f"{name}-onnx", title.replace("(torch)", "(ONNX)"))
-    return [
-        Peer(name=name, title=title, packages=("sonotype", "torch"), write=write,
-             load=partial(load, FILE, rate), **common),
-        Peer(name=exported[0], title=exported[1], packages=("sonotype", "onnxruntime", "onnxscript"),
-             write=partial(write_exported, write), load=partial(load, EXPORTED, rate), **common),
-    ]  # fmt: skip
+    torch = Peer(
+        name=name,
+        title=title,
+        packages=("sonotype", "torch"),
+        write=write,
+        load=partial(load, FILE, rate),
+        **common,
+    )
+    onnx = Peer(
+        name=f"{name}-onnx",
+        title=title.replace("(torch)", "(ONNX)"),
+        packages=("sonotype", "onnxruntime", "onnxscript"),
+        write=partial(write_exported, write),
+        load=partial(load, EXPORTED, rate),
+        **common,
+    )
+    return [torch, onnx]
 
 
 BUILTIN = "builtin"
