@@ -154,7 +154,17 @@ def test_commands_are_found() -> None:
     found = commands(ROOT / "README.md")
     assert "sonotype train recordings --out runs/first" in found
     assert {verb_of(line.split()[1:])[0].name for line in found} == {
-        *("check", "train", "crossval", "distill", "learning-curve", "evaluate", "predict", "info"),
+        *(
+            "check",
+            "train",
+            "crossval",
+            "distill",
+            "learning-curve",
+            "evaluate",
+            "export",
+            "predict",
+            "info",
+        ),
         *("list", "get", "path"),
     }
 

@@ -36,7 +36,7 @@ LAYERS = (
 """From low to high; a room imports itself and lower layers, never its neighbours."""
 
 NARROW = {
-    "models": ("sonotype.audio.clip", "sonotype.features"),
+    "models": ("sonotype.audio.clip", "sonotype.audio.windows", "sonotype.features"),
     "data": ("sonotype.audio", "sonotype.download"),
     "weights": ("sonotype.models", "sonotype.download"),
 }

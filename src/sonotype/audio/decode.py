@@ -35,6 +35,10 @@ _NOTED_SIZES = re.compile(r"(?:data|SSND|riff|Data Size|Riff size) *: (\d+) \(sh
 # Values in a block of a file that is decoded only to see whether it can be: 8 MB of floats.
 _BLOCK = 1 << 21
 
+# Of a compressed file whose end is missing, libsndfile may give the largest integer as its length.
+NO_COUNT = 2**62
+_NO_END = "is truncated (its end is missing)"
+
 _WINDOWS = os.name == "nt"
 
 # libsndfile's code for an MP3 without one whole frame; it says that the file does not exist.
@@ -79,7 +83,7 @@ def read(
 
     """
     name = "<bytes>" if isinstance(source, bytes) else str(source)
-    with _opened(source, name) as file:
+    with opened(source, name) as file:
         rate, length = file.samplerate, _length(file, name)
         first = round(start * rate) if 0 <= start < length / rate else length
         if first >= length:
@@ -94,7 +98,7 @@ def read(
         if first:
             file.seek(first)
         frames = _frames(file, first, wanted, name)
-    samples = _mono(frames)
+    samples = mono(frames)
     return Sound(_finished(samples, rate, sample_rate, name), sample_rate or rate, length / rate)
 
 
@@ -109,12 +113,12 @@ def verify(source: str | Path | bytes) -> None:
     """
     name = "<bytes>" if isinstance(source, bytes) else str(source)
     finite = True
-    with _opened(source, name) as file:
+    with opened(source, name) as file:
         length = _length(file, name)
         block = max(1, _BLOCK // file.channels)
         for first in range(0, length, block):
             frames = _frames(file, first, min(block, length - first), name)
-            finite = finite and _is_finite(_mono(frames))
+            finite = finite and is_finite(mono(frames))
     if not finite:  # said last, as in read: of a truncated file it is the lesser fault
         raise AudioError(name, NO_NUMBERS)
 
@@ -165,10 +169,9 @@ def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = N
         raise AudioError("<array>", f"has values of type {array.dtype}, not floats or integers")
     with np.errstate(over="ignore"):  # becomes infinite, which is refused below
         array = array.astype(np.float32, copy=False)
-    mono = _mono(array) if array.ndim == 2 else array
-    return Sound(
-        _finished(mono, rate, sample_rate, "<array>"), sample_rate or rate, len(mono) / rate
-    )
+    samples = mono(array) if array.ndim == 2 else array
+    finished = _finished(samples, rate, sample_rate, "<array>")
+    return Sound(finished, sample_rate or rate, len(samples) / rate)
 
 
 def seconds_of(source: str | Path | bytes) -> float:
@@ -179,7 +182,7 @@ def seconds_of(source: str | Path | bytes) -> float:
 
     """
     name = "<bytes>" if isinstance(source, bytes) else str(source)
-    with _opened(source, name) as file:
+    with opened(source, name) as file:
         return float(file.frames / file.samplerate)
 
 
@@ -196,12 +199,19 @@ def _frames(
     """``[samples, channels]`` from where the file stands, at ``first``; all that are wanted."""
     frames: npt.NDArray[np.float32] = file.read(wanted, dtype="float32", always_2d=True)
     if len(frames) < wanted:
-        end, length = ((first + len(frames)) / file.samplerate, file.frames / file.samplerate)
-        raise AudioError(name, f"is truncated: ends after {end:.3f} of {length:.3f} s")
+        raise short_of(file, first + len(frames), name)
     return frames
 
 
-def _mono(frames: npt.NDArray[np.float32]) -> Samples:
+def short_of(file: soundfile.SoundFile, end: int, name: str) -> AudioError:
+    """The error of a file that has fewer frames than it says."""
+    if file.frames >= NO_COUNT:
+        return AudioError(name, _NO_END)
+    seconds, length = end / file.samplerate, file.frames / file.samplerate
+    return AudioError(name, f"is truncated: ends after {seconds:.3f} of {length:.3f} s")
+
+
+def mono(frames: npt.NDArray[np.float32]) -> Samples:
     """Mean over the channels of ``[samples, channels]``."""
     if frames.shape[1] == 1:
         return frames[:, 0]
@@ -210,32 +220,48 @@ def _mono(frames: npt.NDArray[np.float32]) -> Samples:
     return mean
 
 
-def _is_finite(samples: Samples) -> bool:
+def is_finite(samples: Samples) -> bool:
+    """Whether all samples are numbers."""
     return bool(np.isfinite(samples).all())
 
 
 def _finished(samples: Samples, rate: int, wanted_rate: int | None, name: str) -> Samples:
     """Refuse what is no number, resample; the one way of files and arrays alike."""
-    if not _is_finite(samples):
+    if not is_finite(samples):
         raise AudioError(name, NO_NUMBERS)
     if wanted_rate is not None and wanted_rate != rate:
         resampled = soxr.resample(samples, rate, wanted_rate)
         if len(samples) and not len(resampled):
-            raise AudioError(name, f"is too short for a sample rate of {wanted_rate} Hz")
+            raise too_short(name, wanted_rate)
         samples = resampled
     return np.ascontiguousarray(samples, dtype=np.float32)
 
 
+def damaged(error: soundfile.LibsndfileError, name: str) -> AudioError:
+    """The error of a file that libsndfile opens but cannot decode to its end."""
+    return AudioError(name, f"is damaged or truncated ({error.error_string.rstrip('.')})")
+
+
+def too_short(name: str, sample_rate: int) -> AudioError:
+    """The error of a sound of which resampling leaves nothing."""
+    return AudioError(name, f"is too short for a sample rate of {sample_rate} Hz")
+
+
 @contextmanager
-def _opened(source: str | Path | bytes, name: str) -> Iterator[soundfile.SoundFile]:
-    """Open a sound with every failure turned into an ``AudioError`` with its cause."""
+def opened(
+    source: str | Path | bytes, name: str, *, whole: bool = True
+) -> Iterator[soundfile.SoundFile]:
+    """Open a sound with every failure turned into an ``AudioError`` with its cause.
+
+    A file that was meant to be longer is refused, unless ``whole`` is false.
+    """
     if isinstance(source, bytes):
         if not source:
             raise AudioError(name, "is empty (0 bytes)")
     else:
         _refuse_unopenable(Path(source), name)
     try:
-        opened = soundfile.SoundFile(
+        sound_file = soundfile.SoundFile(
             io.BytesIO(source) if isinstance(source, bytes) else _file_name(source)
         )
     except soundfile.LibsndfileError as error:
@@ -243,13 +269,13 @@ def _opened(source: str | Path | bytes, name: str) -> Iterator[soundfile.SoundFi
         if error.code == _NO_WHOLE_FRAME:
             reason = "It holds no whole frame"
         raise AudioError(name, f"is not a readable sound ({reason}); {READABLE}") from None
-    with opened as file:
-        _refuse_truncated(file, source, name)
+    with sound_file as file:
+        if whole:
+            refuse_truncated(file, source, name)
         try:
             yield file
         except soundfile.LibsndfileError as error:
-            reason = error.error_string.rstrip(".")
-            raise AudioError(name, f"is damaged or truncated ({reason})") from None
+            raise damaged(error, name) from None
 
 
 def _file_name(path: str | Path) -> str | bytes:
@@ -281,15 +307,14 @@ def _refuse_unopenable(path: Path, name: str) -> None:
         raise AudioError(name, "cannot be opened: no file can have this name") from None
 
 
-def _refuse_truncated(file: soundfile.SoundFile, source: str | Path | bytes, name: str) -> None:
+def refuse_truncated(file: soundfile.SoundFile, source: str | Path | bytes, name: str) -> None:
     """Refuse a file that was meant to be longer than it is.
 
     libsndfile mends such files in silence. It notes in its log "data : DECLARED (should be ACTUAL)"
-    for the containers that declare their size; an Ogg stream ends with a page that says so, and a
-    compressed file whose end is missing may have a frame count near the largest integer.
+    for the containers that declare their size; an Ogg stream ends with a page that says so.
     """
-    if file.frames >= 2**62 or (file.format == "OGG" and not _ogg_ends(source)):
-        raise AudioError(name, "is truncated (its end is missing)")
+    if file.frames >= NO_COUNT or (file.format == "OGG" and not _ogg_ends(source)):
+        raise AudioError(name, _NO_END)
     noted = _NOTED_SIZES.search(file.extra_info)
     if noted:
         declared, actual = int(noted[1]), int(noted[2])

@@ -15,7 +15,9 @@ from sonotype.readout import CategoryFrom
 
 @takes(Data=SourceOptions)
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A model.safetensors or model.onnx")
+    ],
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Labelled sounds that the model has not seen")
     ],

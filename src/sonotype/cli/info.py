@@ -16,7 +16,9 @@ WIDTH = 80
 def info(
     model: Annotated[
         Path | None,
-        typer.Argument(metavar="MODEL", help="A model.safetensors [default: the built-in model]"),
+        typer.Argument(
+            metavar="MODEL", help="A model.safetensors or model.onnx [default: the built-in model]"
+        ),
     ] = None,
     classes: Annotated[
         bool, typer.Option("--classes", help="The scores of every class as well")
@@ -32,11 +34,7 @@ def info(
     import json
     from dataclasses import asdict
 
-    from sonotype.models.model_file import load_model
-    from sonotype.models.summary import summarise
-    from sonotype.weights.builtin import builtin_path
-
-    system, card = load_model(builtin_path() if model is None else model)
+    card, made_of = _opened(model)
     if as_json:
         typer.echo(json.dumps(asdict(card), indent=1, ensure_ascii=False))
         return
@@ -44,7 +42,23 @@ def info(
         typer.echo(_entry(name, text))
     if card.scores:
         typer.echo(f"\n{_figures(card, classes=classes)}")
-    typer.echo(f"\n{summarise(system, card.options.seconds)}")
+    typer.echo(f"\n{made_of}")
+
+
+def _opened(model: Path | None) -> tuple[ModelCard, str]:
+    """The card, and what the network is made of."""
+    from sonotype.inference.load import ONNX_SUFFIX
+
+    if model is not None and model.suffix == ONNX_SUFFIX:
+        from sonotype.inference.onnx_engine import load_onnx
+
+        return load_onnx(model)[1], f"an ONNX graph of {model.stat().st_size / 1e6:.1f} MB"
+    from sonotype.models.model_file import load_model
+    from sonotype.models.summary import summarise
+    from sonotype.weights.builtin import builtin_path
+
+    system, card = load_model(builtin_path() if model is None else model)
+    return card, str(summarise(system, card.options.seconds))
 
 
 def _facts(card: ModelCard) -> list[tuple[str, str]]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sonotype.config import Device
 from sonotype.errors import AudioError, OptionsError
 from sonotype.readout import CategoryFrom
+
+if TYPE_CHECKING:
+    from sonotype.inference.ensemble import Ensemble
+    from sonotype.inference.prediction import Failure, Prediction
 
 MODEL_SUFFIXES = (".safetensors", ".onnx")
 
@@ -56,18 +60,28 @@ def predict(
         typer.Option("--also", help="Another model; the probabilities of all are averaged"),
     ] = None,
     device: Annotated[Device, typer.Option("--device", help="Where to run")] = "auto",
+    hop: Annotated[
+        float | None,
+        typer.Option("--hop", help="Hear whole recordings: a window every so many seconds"),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="With --hop: run every window as a clip of its own")
+    ] = False,
 ) -> None:
     """Classify sound files, and all sounds in folders.
 
     A file that cannot be read gets a row with its error, and the exit code is 3. Of a long
-    recording only as much is heard as the model was trained on.
+    recording only as much is heard as the model was trained on, unless --hop is given: then there
+    is a row for each window, with its start and end in seconds.
 
     Without a model the built-in one answers, which knows the 50 sounds of ESC-50.
 
     Example: sonotype predict runs/first/model.safetensors field --format csv
     """
+    if exact and hop is None:
+        raise OptionsError("--exact is for windows; give their distance in seconds with --hop")
     model, sounds = _parted(paths)
-    from sonotype.cli.predictions import write
+    from sonotype.cli.predictions import write, write_windows
     from sonotype.inference.ensemble import load_ensemble
     from sonotype.inference.prediction import Failure, Prediction
 
@@ -78,7 +92,10 @@ def predict(
         shifts=shifts,
     )
     files = list(_files(sounds))
-    answers = classifier.predict_files(files, batch_size=batch_size, progress=True)
+    if hop is None:
+        answers = classifier.predict_files(files, batch_size=batch_size, progress=True)
+    else:
+        answers = _windows(classifier, files, hop, exact=exact)
     failed = partly = 0
 
     def counted() -> Iterator[Prediction | Failure]:
@@ -88,8 +105,11 @@ def predict(
             partly += isinstance(answer, Prediction) and answer.partly_heard
             yield answer
 
-    write(counted(), form.value, top, out)
-    if partly:
+    if hop is None:
+        write(counted(), form.value, top, out)
+    else:
+        write_windows(counted(), form.value, top, out)
+    if partly and hop is None:
         part = {"front": "first", "centre": "middle"}[classifier.form.cut]
         heard = f"only the {part} {classifier.form.seconds:g} s were heard"
         typer.echo(f"note: of {_files_of(partly)} {heard}", err=True)
@@ -119,6 +139,42 @@ def _files(sounds: list[Path]) -> Iterator[Path]:
         if not found:
             raise OptionsError(f"{path}: holds no sound files")
         yield from found
+
+
+def _windows(
+    classifier: Ensemble, files: list[Path], hop: float, *, exact: bool
+) -> Iterator[Prediction | Failure]:
+    """The windows of all files under one bar; of one that breaks off those before, and its error.
+
+    Raises:
+        OptionsError: a hop that will not do, before anything is read.
+    """
+    from sonotype.inference.prediction import Failure
+    from sonotype.inference.windows import check_hop, windows_in
+    from sonotype.progress import track
+
+    check_hop(hop)
+
+    def total() -> int:
+        seconds = classifier.form.seconds
+        return sum(windows_in(stated(path), hop, seconds) for path in files)
+
+    def stated(path: Path) -> float:
+        from sonotype.audio.stream import stated_seconds
+
+        try:
+            return stated_seconds(path)
+        except AudioError:
+            return 0.0
+
+    def answers() -> Iterator[Prediction | Failure]:
+        for path in files:
+            try:
+                yield from classifier.predict_windows(path, hop, exact=exact)
+            except AudioError as error:
+                yield Failure(str(path), error.cause)
+
+    return track(answers(), "listening", total())
 
 
 def _files_of(count: int) -> str:

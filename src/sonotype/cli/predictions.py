@@ -6,17 +6,17 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sonotype.errors import SonotypeError
-from sonotype.evaluation.text import printable
+from sonotype.evaluation.text import printable, width
 from sonotype.inference.prediction import Failure, Prediction
 
 Answer = Prediction | Failure
@@ -32,9 +32,31 @@ def write(answers: Iterable[Answer], form: str, top: int, out: Path | None) -> N
     Raises:
         SonotypeError: the file cannot be written.
     """
+    _write({"table": _table, "csv": _csv, "jsonl": _jsonl}[form], answers, top, out)
+
+
+def write_windows(answers: Iterable[Answer], form: str, top: int, out: Path | None) -> None:
+    """Write answers to windows as they come, so that a recording may be of any length.
+
+    In CSV and JSON Lines each has its start and end in seconds behind the file. The table has a
+    line for each recording and under it those of its windows.
+
+    Raises:
+        SonotypeError: the file cannot be written.
+    """
+    forms = {"table": _window_lines, "csv": _window_csv, "jsonl": _window_jsonl}
+    _write(forms[form], answers, top, out)
+
+
+def _write(
+    writer: Callable[[Iterable[Answer], int, TextIO], None],
+    answers: Iterable[Answer],
+    top: int,
+    out: Path | None,
+) -> None:
     try:
         with _opened(out) as stream:
-            {"table": _table, "csv": _csv, "jsonl": _jsonl}[form](answers, top, stream)
+            writer(answers, top, stream)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -81,13 +103,41 @@ def _text(text: str) -> Text:
     return Text(printable(text))
 
 
+def _window_lines(answers: Iterable[Answer], top: int, stream: TextIO) -> None:
+    source = None
+    for answer in answers:
+        if answer.source != source:
+            source = answer.source
+            stream.write(f"{printable(source)}\n")
+        if isinstance(answer, Failure):
+            stream.write(f"  error: {printable(answer.cause)}\n")
+        else:
+            names = [printable(name) for name in answer.category_probabilities]
+            share = answer.category_probabilities[answer.category]
+            labels = ", ".join(f"{label} {value:.2f}" for label, value in answer.top(top))
+            span = f"{answer.start:>10.2f} {answer.end:>10.2f}"
+            category = printable(answer.category)
+            gap = " " * (max(map(width, names)) - width(category))
+            stream.write(f"{span}  {category}{gap} {share:.2f}  {printable(labels)}\n")
+        stream.flush()
+
+
 def _csv(answers: Iterable[Answer], top: int, stream: TextIO) -> None:
+    _rows(answers, top, stream, windows=False)
+
+
+def _window_csv(answers: Iterable[Answer], top: int, stream: TextIO) -> None:
+    _rows(answers, top, stream, windows=True)
+
+
+def _rows(answers: Iterable[Answer], top: int, stream: TextIO, *, windows: bool) -> None:
     writer = csv.writer(stream, lineterminator="\n")
     ranked = [f"{kind}_{rank}" for rank in range(1, top + 1) for kind in ("label", "probability")]
-    fixed = ["file", "category", "category_probability", "event", "event_probability"]
+    span = ["start", "end"] if windows else []
+    fixed = ["file", *span, "category", "category_probability", "event", "event_probability"]
     writer.writerow([*fixed, *ranked, "file_seconds", "clip_seconds", "error"])
     for answer in answers:
-        values = answer.to_dict(top) if isinstance(answer, Prediction) else answer.to_dict()
+        values = _values(answer, top, windows=windows)
         entries = [cell for entry in values["top"] for cell in entry.values()]
         entries += [""] * (2 * top - len(entries))
         tail = [values["file_seconds"], values["clip_seconds"], values["error"]]
@@ -96,7 +146,26 @@ def _csv(answers: Iterable[Answer], top: int, stream: TextIO) -> None:
 
 
 def _jsonl(answers: Iterable[Answer], top: int, stream: TextIO) -> None:
+    _lines(answers, top, stream, windows=False)
+
+
+def _window_jsonl(answers: Iterable[Answer], top: int, stream: TextIO) -> None:
+    _lines(answers, top, stream, windows=True)
+
+
+def _lines(answers: Iterable[Answer], top: int, stream: TextIO, *, windows: bool) -> None:
     for answer in answers:
-        values = answer.to_dict(top) if isinstance(answer, Prediction) else answer.to_dict()
+        values = _values(answer, top, windows=windows)
         stream.write(json.dumps(values, ensure_ascii=False) + "\n")
         stream.flush()
+
+
+def _values(answer: Answer, top: int, *, windows: bool) -> dict[str, Any]:
+    """An answer as plain values; of a window with where it starts and ends."""
+    values = answer.to_dict(top) if isinstance(answer, Prediction) else answer.to_dict()
+    if not windows:
+        return values
+    start = end = None
+    if isinstance(answer, Prediction):
+        start, end = round(answer.start, 3), round(answer.end, 3)
+    return {"file": values.pop("file"), "start": start, "end": end, **values}

@@ -6,7 +6,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from sonotype.errors import MissingExtraError
 from sonotype.features.products import by_products
 from sonotype.inference.onnx_engine import CATEGORY, EMBEDDING, EVENT, WAVEFORM
 from sonotype.models.card import KEY, ModelCard, document_of
+from sonotype.models.fuse import fuse_batch_norm
 from sonotype.models.systems import System
 
 OPSET = 18
@@ -59,10 +59,7 @@ def onnx_graph(system: System, card: ModelCard) -> bytes:
     """
     require_onnx()
     rate = system.sample_rate
-    # On the CPU, and a copy: the exporter is not to touch what the caller goes on with.
-    model = WaveformToAnswer(
-        deepcopy(system).cpu().eval().to(memory_format=torch.contiguous_format)
-    )
+    model = WaveformToAnswer(fuse_batch_norm(system).cpu())
     outputs = [CATEGORY, *([EVENT] if system.event is not None else []), EMBEDDING]
     any_size = {0: torch.export.Dim("batch"), 1: torch.export.Dim("samples", min=rate)}
     with _quiet():
@@ -76,8 +73,7 @@ def onnx_graph(system: System, card: ModelCard) -> bytes:
             opset_version=OPSET,
             verbose=False,
         )
-    assert program is not None  # only without dynamo
-    proto = program.model_proto
+    proto = program.model_proto  # type: ignore[union-attr]  # None without dynamo alone
     proto.producer_name = "sonotype"
     entry = proto.metadata_props.add()
     entry.key, entry.value = KEY, document_of(card)

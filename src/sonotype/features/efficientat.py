@@ -33,7 +33,9 @@ def hann() -> npt.NDArray[np.float32]:
     The reference computes it in single precision, and in quiet bands beside loud ones the last
     digit shows; so does ours.
     """
-    window: npt.NDArray[np.float32] = torch.hann_window(WINDOW, periodic=False).numpy()
+    window: npt.NDArray[np.float32] = torch.hann_window(
+        WINDOW, periodic=False, device="cpu"
+    ).numpy()
     return window
 
 

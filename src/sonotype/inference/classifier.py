@@ -16,6 +16,7 @@ from sonotype.audio.decode import Samples, Sound, from_array
 from sonotype.errors import AudioError, OptionsError
 from sonotype.inference.engine import Engine, Heard
 from sonotype.inference.prediction import Failure, Prediction
+from sonotype.inference.windows import HOP, predict_windows
 from sonotype.models.card import ModelCard
 from sonotype.processors import processors
 from sonotype.progress import track
@@ -111,6 +112,23 @@ class Classifier:
         count = -(-len(paths) // batch_size)
         batches = track(self._batches(paths, batch_size), "classifying", count, show=progress)
         return chain.from_iterable(batches)
+
+    def predict_windows(
+        self,
+        source: str | Path | bytes | npt.ArrayLike,
+        hop: float = HOP,
+        *,
+        sample_rate: int | None = None,
+        exact: bool = False,
+        progress: bool = False,
+    ) -> Iterator[Prediction]:
+        """Classify sliding windows of a recording of any length.
+
+        See :func:`sonotype.inference.windows.predict_windows`.
+        """
+        return predict_windows(
+            self, source, hop, sample_rate=sample_rate, exact=exact, progress=progress
+        )
 
     def hear(self, waveforms: npt.NDArray[np.float32]) -> Heard:
         """What the network says of clips ``[batch, samples]``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,4 +39,20 @@ class Engine(Protocol):
 
     def __call__(self, waveforms: Array) -> Heard:
         """Answer to clips ``[batch, samples]`` at the network's sample rate."""
+        ...
+
+    def windows(
+        self, pieces: Iterable[Array], samples: int, hop: float
+    ) -> Iterator[tuple[int, Heard]] | None:
+        """Answers to overlapping windows of a recording that share their maps.
+
+        Args:
+            pieces: the recording, ``[samples]`` each, in a row.
+            samples: length of a window.
+            hop: samples from window to window.
+
+        Returns:
+            the number of the first window and the answers, for some windows at a time; ``None``
+            from an engine whose windows cannot share anything.
+        """
         ...

@@ -12,6 +12,7 @@ from sonotype.errors import OptionsError
 from sonotype.inference.classifier import BATCH, Classifier
 from sonotype.inference.load import load
 from sonotype.inference.prediction import Failure, Prediction
+from sonotype.inference.windows import HOP
 from sonotype.readout import CategoryFrom
 
 
@@ -61,6 +62,33 @@ class Ensemble:
         for answers in zip(first, *others, strict=True):
             failure = next((one for one in answers if isinstance(one, Failure)), None)
             yield failure or mean([one for one in answers if isinstance(one, Prediction)])
+
+    def predict_windows(
+        self,
+        source: str | Path | bytes | npt.ArrayLike,
+        hop: float = HOP,
+        *,
+        sample_rate: int | None = None,
+        exact: bool = False,
+        progress: bool = False,
+    ) -> Iterator[Prediction]:
+        """Classify sliding windows, as :meth:`Classifier.predict_windows` does.
+
+        Raises:
+            OptionsError: members whose windows differ in length.
+        """
+        lengths = {member.form.seconds for member in self.members}
+        if len(lengths) > 1:
+            shown = " and ".join(f"{seconds:g}" for seconds in sorted(lengths))
+            raise OptionsError(f"the models hear windows of {shown} s; only equal ones can answer")
+        answers = [
+            member.predict_windows(
+                source, hop, sample_rate=sample_rate, exact=exact, progress=progress and not number
+            )
+            for number, member in enumerate(self.members)
+        ]
+        # At another rate a recording may be longer by part of a sample, and so by a window.
+        return (mean(together) for together in zip(*answers, strict=False))
 
 
 def mean(answers: Sequence[Prediction]) -> Prediction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ class OnnxEngine:
             zip(self.outputs, self.session.run(self.outputs, {WAVEFORM: waveforms}), strict=True)
         )
         return Heard(found[CATEGORY], found.get(EVENT), found[EMBEDDING], ())
+
+    def windows(self, pieces: Iterable[Array], samples: int, hop: float) -> None:
+        """Each window is a clip of its own here."""
 
 
 def onnx_engine(content: bytes) -> OnnxEngine:

@@ -25,6 +25,7 @@ class Prediction:
         attention: where the network listened, ``[time, frequency]`` per pooled map, summing to 1.
         file_seconds: length of the whole recording.
         clip_seconds: how much of it the network hears; what lies beyond was not heard.
+        start: where in the recording that begins, in seconds, when it is a window of a recording.
     """
 
     source: str
@@ -36,6 +37,12 @@ class Prediction:
     attention: tuple[Array, ...]
     file_seconds: float
     clip_seconds: float
+    start: float = 0.0
+
+    @property
+    def end(self) -> float:
+        """Where in the recording the window ends, in seconds; beyond its end there is silence."""
+        return self.start + self.clip_seconds
 
     @property
     def partly_heard(self) -> bool:

@@ -75,8 +75,13 @@ class AttentionPooling(nn.Module):
         """``[batch, positions, features]`` scores to weights that sum to 1 over positions."""
         if self.softmax_over == "positions":
             return torch.softmax(score, dim=1)
-        weight = torch.softmax(score, dim=2).clamp(CLIP, 1 - CLIP)
+        weight = channel_weights(score)
         return weight / weight.sum(1, keepdim=True)
+
+
+def channel_weights(score: Tensor) -> Tensor:
+    """Scores ``[..., features]`` to the authors' weights, not yet normalised over positions."""
+    return torch.softmax(score, dim=-1).clamp(CLIP, 1 - CLIP)
 
 
 def shares(parts: Tensor) -> Tensor:

@@ -248,11 +248,13 @@ class System(nn.Module):
         if self.branch_2 is not None:
             ends.append(self.branch_2(stage["branch_2.0"], maps))
         pooled, attention = self.pooling(ends)
+        return Output(*self.heads(pooled), attention, frames=ends[-1].mean(3))
+
+    def heads(self, pooled: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Logits of categories and events, and the embedding, of pooled vectors ``[batch, n]``."""
         embedding = self.embedding(pooled)
         event = self.event(embedding) if self.event is not None else None
-        return Output(
-            self.category(embedding), event, embedding, attention, frames=ends[-1].mean(3)
-        )
+        return self.category(embedding), event, embedding
 
     def frames_frozen(self) -> bool:
         """Whether :attr:`Output.frames` follow from frozen weights alone."""

@@ -1,0 +1,196 @@
+"""An exported file is compared with its model before it is kept, and then used as a model is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from small_models import LABELS, write_model
+from training_data import write_tones
+
+import sonotype
+from sonotype.cli.main import run
+from sonotype.errors import (
+    MissingExtraError,
+    ModelFileError,
+    OptionsError,
+    SonotypeError,
+)
+from sonotype.export import onnx as export_room
+from sonotype.export.onnx import export_onnx
+from sonotype.export.quantise import front_end_nodes
+from sonotype.inference.prediction import Failure, Prediction
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    write_model(folder / "model.safetensors", card={"category_from": "events"})
+    write_tones(folder / "tönes", clips=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Path:
+    return folder / "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def exported(folder: Path, model: Path) -> Path:
+    return export_onnx(model, folder / "model.onnx").path
+
+
+def shares(answer: Prediction | Failure) -> np.ndarray:
+    assert isinstance(answer, Prediction)
+    return np.array([*answer.category_probabilities.values(), *answer.event_probabilities.values()])
+
+
+def test_without_data_both_are_asked_about_synthesised_clips(folder: Path, model: Path) -> None:
+    report = export_onnx(model, folder / "new" / "a.onnx")
+    assert report.path == folder / "new" / "a.onnx"
+    assert (report.clips, report.synthetic) == (25, True)
+    assert report.difference < 1e-4
+    assert report.before is report.after is None
+    assert [one.name for one in report.path.parent.iterdir()] == ["a.onnx"]
+
+
+def test_with_data_both_are_scored(folder: Path, model: Path) -> None:
+    report = export_onnx(model, folder / "b.onnx", data=folder / "tönes")
+    assert (report.clips, report.synthetic) == (12, False)
+    assert report.difference < 1e-4
+    scores = sonotype.evaluate(model, folder / "tönes")
+    assert report.before == report.after
+    assert report.after is not None
+    assert report.after.category == pytest.approx(scores.category.accuracy.value)
+    assert scores.event is not None
+    assert report.after.event == pytest.approx(scores.event.accuracy.value)
+
+
+def test_the_file_is_used_as_the_model_is(folder: Path, model: Path, exported: Path) -> None:
+    ours, theirs = sonotype.load(model), sonotype.load(exported)
+    assert theirs.card == ours.card
+    assert theirs.category_from == "events"
+    paths = [*sorted((folder / "tönes").rglob("*.wav")), folder / "none.wav"]
+    wanted = list(ours.predict_files(paths))
+    found = list(theirs.predict_files(paths, batch_size=5))
+    assert [one.source for one in found] == [one.source for one in wanted]
+    for one, other in zip(found[:-1], wanted[:-1], strict=True):
+        np.testing.assert_allclose(shares(one), shares(other), atol=1e-4)
+        np.testing.assert_array_equal(shares(one), shares(theirs.predict(one.source)))
+    assert found[-1] == wanted[-1] == Failure(str(folder / "none.wav"), "does not exist")
+    assert isinstance(found[0], Prediction)
+    assert found[0].attention == ()
+    turned = sonotype.load(exported, shifts=3).predict(paths[0])
+    wanted_turned = sonotype.load(model, shifts=3).predict(paths[0])
+    np.testing.assert_allclose(shares(turned), shares(wanted_turned), atol=1e-4)
+
+
+def test_a_model_and_its_export_answer_together(folder: Path, model: Path, exported: Path) -> None:
+    path = min((folder / "tönes").rglob("*.wav"))
+    both = sonotype.load_ensemble([model, exported]).predict(path)
+    np.testing.assert_allclose(shares(both), shares(sonotype.load(model).predict(path)), atol=1e-4)
+
+
+def test_prediction_needs_no_torch(folder: Path, exported: Path) -> None:
+    code = (
+        "import sys; from sonotype.cli.main import run; code = run(sys.argv[1:]); "
+        "assert code == 0 and 'torch' not in sys.modules and 'onnx' not in sys.modules"
+    )
+    argv = [sys.executable, "-c", code, "predict", str(exported), str(folder / "tönes")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 13
+    single = [sys.executable, "-c", code, "info", str(exported)]
+    shown = subprocess.run(single, capture_output=True, text=True, check=True).stdout
+    assert "beep, buzz, hum, whistle" in shown
+    assert "an ONNX graph of " in shown.splitlines()[-1]
+
+
+def test_a_file_that_answers_otherwise_is_not_written(
+    folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_room, "MOST", -1.0)
+    with pytest.raises(SonotypeError) as caught:
+        export_onnx(model, folder / "c.onnx")
+    assert str(caught.value).startswith(f"{folder / 'c.onnx'} is not written: it differs from ")
+    assert str(caught.value).endswith(" in a probability, more than -1")
+    assert not (folder / "c.onnx").exists()
+
+
+def test_eight_bits(folder: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "int8.onnx"
+    argv = ["export", str(model), "--int8", "--data", str(folder / "tönes"), "--out", str(out)]
+    assert run(argv) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["file", "difference", "category", "event"]
+    # Six clips set the ranges, the six others tell the cost.
+    assert lines[1].endswith(" in a probability, on 6 clips")
+    assert "of them right, " in lines[3]
+    proto = onnx.load(out)
+    front = set(front_end_nodes(proto))
+    kinds = [node.op_type for node in proto.graph.node if node.name not in front]
+    assert kinds.count("QuantizeLinear") > 8
+    inside = [node.op_type for node in proto.graph.node if node.name in front]
+    assert "Conv" in inside
+    assert "QuantizeLinear" not in inside
+    path = min((folder / "tönes").rglob("*.wav"))
+    answer = sonotype.load(out).predict(path)
+    assert tuple(answer.event_probabilities) == LABELS.events
+
+
+def test_eight_bits_need_data(model: Path, folder: Path) -> None:
+    with pytest.raises(OptionsError) as caught:
+        export_onnx(model, folder / "d.onnx", int8=True)
+    assert str(caught.value) == (
+        "int8 needs data: labelled sounds that set the ranges of its numbers and tell what it costs"
+    )
+
+
+def test_an_export_is_not_exported_again(exported: Path, folder: Path) -> None:
+    with pytest.raises(OptionsError) as caught:
+        export_onnx(exported, folder / "e.onnx")
+    assert str(caught.value) == (f"{exported} is no model.safetensors; only those can be exported")
+
+
+def test_files_that_are_refused(folder: Path, exported: Path) -> None:
+    missing = folder / "missing.onnx"
+    with pytest.raises(ModelFileError) as caught:
+        sonotype.load(missing)
+    assert str(caught.value) == f"{missing}: cannot be read (No such file or directory)"
+    broken = folder / "broken.onnx"
+    broken.write_bytes(exported.read_bytes()[:2_000])
+    with pytest.raises(ModelFileError, match=r"broken\.onnx: is no ONNX model, or damaged \("):
+        sonotype.load(broken)
+    foreign = folder / "foreign.onnx"
+    proto = onnx.load(exported)
+    del proto.metadata_props[:]
+    onnx.save(proto, foreign)
+    with pytest.raises(ModelFileError) as caught:
+        sonotype.load(foreign)
+    assert str(caught.value) == f"{foreign}: is an ONNX model, but sonotype did not export it"
+    with pytest.raises(OptionsError) as caught_options:
+        sonotype.load(exported, device="cuda")
+    assert str(caught_options.value) == "device cuda: a model.onnx runs on the cpu here"
+
+
+def test_without_onnxruntime_the_extra_is_named(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError) as caught:
+        sonotype.load(exported)
+    assert str(caught.value) == "a model.onnx needs an optional part: pip install 'sonotype[onnx]'"
+
+
+def test_the_file_lies_beside_its_model(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "m.safetensors"
+    copy.write_bytes(model.read_bytes())
+    assert run(["export", str(copy), "--to", "onnx"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"file:        {tmp_path / 'm.onnx'} (")
+    assert "on 25 synthesised clips" in shown
