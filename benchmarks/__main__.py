@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     peers = chosen(arguments.only)
     effort = QUICK if arguments.quick else FULL
     cores = processors()
-    threads = sorted({1, cores})
+    threads = [1] if arguments.quick else sorted({1, cores})
     data = arguments.data or asset("data", "esc50")
     with tempfile.TemporaryDirectory(prefix="benchmarks_") as name:
         folder = Path(name)
@@ -66,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The options."""
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument("--quick", action="store_true", help="a minute or so, and rougher figures")
+    made.add_argument(
+        "--quick", action="store_true", help="a minute or two, on one thread, and rougher figures"
+    )
     made.add_argument("--out", type=Path, help="write the page to this file, too")
     made.add_argument("--data", type=Path, help="a folder of real sounds, any layout")
     made.add_argument(

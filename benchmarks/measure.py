@@ -52,6 +52,8 @@ QUICK = Effort(
     repeats=3, least=1, many_seconds=0.1, runs=20, single_seconds=0.5, starts=1, starters=2
 )
 ROUNDS_OF_SINGLE = 5
+LEAST_SINGLE = 3
+"""Runs with one clip, however slow the peer."""
 
 
 @dataclass
@@ -215,14 +217,17 @@ def start(row: Row, folder: Path, threads: int, starts: int) -> Worker | None:
 
 def single(rows: Sequence[Row], workers: Mapping[str, Asked], threads: int, effort: Effort) -> None:
     """Runs with one clip, in some rounds of all peers."""
-    shares = {}
+    shares, joins = {}, {}
     for row in turns(rows, workers):
         with catching(row):
-            warm = workers[row.peer.name].ask("single", runs=2)["seconds"][-1]
-            runs = min(effort.runs, int(effort.single_seconds / warm))
+            warm = workers[row.peer.name].ask("single", runs=1)["seconds"][0]
+            runs = min(effort.runs, max(LEAST_SINGLE, int(effort.single_seconds / warm)))
             shares[row.peer.name] = max(1, runs // ROUNDS_OF_SINGLE)
-    for _ in range(ROUNDS_OF_SINGLE):
+            joins[row.peer.name] = spread(min(runs, ROUNDS_OF_SINGLE), ROUNDS_OF_SINGLE)
+    for number in range(ROUNDS_OF_SINGLE):
         for row in turns(rows, workers):
+            if number not in joins[row.peer.name]:
+                continue
             with catching(row):
                 seconds = workers[row.peer.name].ask("single", runs=shares[row.peer.name])
                 row.phases[threads].single += seconds["seconds"]
@@ -260,7 +265,7 @@ def many(rows: Sequence[Row], workers: Mapping[str, Asked], threads: int, effort
 
 
 def compare(row: Row, worker: Asked, folder: Path, threads: int) -> None:
-    """The answers beside the slow ones."""
+    """The timed answers beside the slow ones."""
     worker.ask("answers")
     place = folder / row.peer.name
     slow = np.load(place / "slow.npy")

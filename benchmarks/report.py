@@ -27,8 +27,9 @@ HOW = (
     "5 s, each at its own sample rate: resampling and decoding are not timed. Many clips are "
     "worked through in the way that is fastest for the row: `1 x 16` is one caller with batches "
     "of 16, whose library may use all threads for it, `2 x 1` are two callers with a clip each. "
-    "Deviations are those of the answers from a slow computation of the same: in double precision, "
-    "one clip at a time; of classifiers in parts of the largest answer, of log-mels as they are. "
+    "Deviations are those of the timed answers from a slow computation of the same: in double "
+    "precision, one clip at a time; of classifiers in parts of the largest answer, of log-mels as "
+    "they are. "
     "Times of answers that deviate too far are left out."
 )
 

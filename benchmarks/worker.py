@@ -109,14 +109,21 @@ class Desk:
     folder: Path
     batch: int
     way: str = ""
+    heard: int = 0
+    one: dict[int, Answer] = dataclasses.field(default_factory=dict)
+    several: Answer = dataclasses.field(default_factory=lambda: np.empty(0))
 
     def single(self, runs: int) -> dict[str, Any]:
-        """Seconds of so many runs with one clip each."""
+        """Seconds of so many runs with one clip each, one clip after the other."""
         seconds = []
-        for number in range(runs):
+        for _ in range(runs):
+            number = self.heard % len(self.clips)
             start = time.perf_counter()
-            self.loaded.one(self.clips[number % len(self.clips)])
+            answer = self.loaded.one(self.clips[number])
             seconds.append(time.perf_counter() - start)
+            self.heard += 1
+            if number < CHECKED:
+                self.one[number] = answer
         return {"seconds": seconds}
 
     def choose(self) -> dict[str, Any]:
@@ -124,17 +131,18 @@ class Desk:
         clips = self._clips(self.batch)
         tried = {}
         for name, run in self.loaded.ways.items():
-            tried[name] = _timed(partial(run, clips))[0]
+            tried[name] = _timed(partial(run, clips))[1]
             if len(self.loaded.ways) > 1:  # the first run does what is done once
                 again = 1 if tried[name] > SLOW else 3
-                tried[name] = min(_timed(partial(run, clips))[0] for _ in range(again))
+                tried[name] = min(_timed(partial(run, clips))[1] for _ in range(again))
         self.way = min(tried, key=lambda name: tried[name])
         return {"way": self.way, "seconds": tried[self.way] / len(clips)}
 
     def many(self, count: int) -> dict[str, Any]:
         """Wall and processor seconds of so many clips, the best way."""
         clips = self._clips(count)
-        wall, cpu = _timed(partial(self.loaded.ways[self.way], clips))
+        answers, wall, cpu = _timed(partial(self.loaded.ways[self.way], clips))
+        self.several = answers[:CHECKED]
         return {"wall": wall, "cpu": cpu}
 
     def memory(self) -> dict[str, Any]:
@@ -142,21 +150,20 @@ class Desk:
         return {"bytes": peak_memory()}
 
     def answers(self) -> dict[str, Any]:
-        """Write the answers to the first clips, one by one and the best way."""
-        clips = self._clips(self.batch)
-        many = self.loaded.ways[self.way](clips)[:CHECKED]
-        one = np.stack([self.loaded.one(clip) for clip in clips[:CHECKED]])
-        np.savez(self.folder / "answers.npz", one=one, many=many)
+        """Write what the latest timed runs answered to the first clips, one by one and many."""
+        one = np.stack([self.one[number] for number in range(CHECKED)])
+        np.savez(self.folder / "answers.npz", one=one, many=self.several)
         return {}
 
     def _clips(self, count: int) -> Answer:
         return np.asarray(self.clips[np.arange(count) % len(self.clips)])
 
 
-def _timed(run: Callable[[], Any]) -> tuple[float, float]:
+def _timed(run: Callable[[], Answer]) -> tuple[Answer, float, float]:
+    """What it gives, and its wall and processor seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
-    run()
-    return time.perf_counter() - wall, time.process_time() - cpu
+    answers = run()
+    return answers, time.perf_counter() - wall, time.process_time() - cpu
 
 
 def peak_memory() -> int:
