@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+PEERS := $(VENV)/peers-installed
 
-.PHONY: demo test lint format clean
+.PHONY: demo test bench lint format clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -17,6 +18,14 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2
+
+# The packages that the benchmark compares with. One that cannot be had is named in the tables and
+# tried again the next time.
+$(PEERS): $(INSTALLED)
+	$(BIN)/python -m benchmarks.install && touch $@ || true
+
+bench: $(PEERS)
+	$(BIN)/python -m benchmarks --out docs/benchmarks.md
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""The project against its peers: ``python -m benchmarks``, see docs/benchmarks.md."""
