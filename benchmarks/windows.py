@@ -9,7 +9,7 @@ of their own; medians over repeats that take turns. Recordings for the deviation
 folder in a row, mixed or some of one class after the other; the class is the last part of a name,
 as in ESC-50.
 """
-# ruff: noqa: D103, S603, T201 - a script talks to whoever runs it
+# ruff: noqa: D103, T201 - a script talks to whoever runs it
 
 from __future__ import annotations
 

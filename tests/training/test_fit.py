@@ -308,7 +308,8 @@ def test_a_training_makes_as_many_steps_as_are_asked_for(
     options = options_of(epochs=2, least_steps=7, keep="last", shift=0.0, gain=0.0)
     result = fit(system(), FORM, Labels.of(clips), clips, [], tmp_path, options, say=lines.append)
     assert result == FitResult(3, None, False)  # three steps an epoch
-    assert [line[:11] for line in lines] == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
+    epochs = [line[:11] for line in lines if line.startswith("epoch")]
+    assert epochs == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
     assert not any("val" in line for line in lines)
 
 

@@ -239,7 +239,7 @@ def statistics(one: System) -> None:
 
 
 def front_end(one: System) -> None:
-    one.branch_1.front_end.mel[3, 0] += 1e-6
+    next(one.branch_1.front_end.mel.buffers())[0, 0] += 1e-6
 
 
 def head(one: System) -> None:

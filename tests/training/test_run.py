@@ -81,6 +81,7 @@ def test_a_run_leaves_everything_where_the_docs_say(run: TrainResult) -> None:
         "training/done.json",
         "training/last.ckpt",
         "training/log/part_1/metrics.csv",
+        "training/speed.json",
     }
 
 

@@ -255,7 +255,9 @@ def test_kept_or_fresh_sounds_a_student_goes_on_to_the_same_weights(
         options = STUDENT | {"teachers": (str(teacher),), "keep": "last"} | extra
         whole = train(tones, tmp_path / name, **options)
         again = train(tones, tmp_path / f"{name}_again", **options)
-        one, other = (sonotype.load(result.model).system.state_dict() for result in (whole, again))
+        one, other = (
+            sonotype.load(result.model).engine.system.state_dict() for result in (whole, again)
+        )
         for key, tensor in one.items():
             assert torch.equal(tensor, other[key]), (name, key)
 
@@ -268,7 +270,7 @@ def test_each_thing_that_teachers_teach_matters(teacher: Path, tones: Path, tmp_
         extra = {} if name == "nothing" else {name: 1.0}
         result = train(tones, tmp_path / name, **options | extra)
         # What all three move: the features, before any head.
-        found[name] = sonotype.load(result.model).system.branch_1.blocks[0][0].weight
+        found[name] = sonotype.load(result.model).engine.system.branch_1.blocks[0][0].weight
     for name in weights:
         assert not torch.equal(found[name], found["nothing"]), name
 
@@ -380,7 +382,7 @@ def test_filled_caches_draw_nothing_from_what_a_student_starts_with(
     (killed / "scores.json").unlink()
     train(None, killed, resume=True)
     one, other = (
-        sonotype.load(tmp_path / name / "model.safetensors").system.state_dict()
+        sonotype.load(tmp_path / name / "model.safetensors").engine.system.state_dict()
         for name in ("whole", "killed")
     )
     for key, tensor in one.items():
