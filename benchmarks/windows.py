@@ -46,7 +46,7 @@ LABELS = Labels(
     tuple(f"event {number}" for number in range(50)),
     tuple(number // 10 for number in range(50)),
 )
-SYSTEMS = {
+SYSTEMS: dict[str, dict[str, object]] = {
     "cbir_2 vggish, width 1": {"backbone": "vggish", "width": 1.0},
     "cbir_2 vggish, width 0.25": {"backbone": "vggish", "width": 0.25},
     "cbir_2 none, width 0.25": {"backbone": "none", "width": 0.25},
