@@ -78,7 +78,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", choices=["cost", "deviation", "memory"])
+    kinds = ["cost", "deviation", "memory"]
+    parser.add_argument("what", choices=kinds, nargs="?", default="cost")
+    parser.add_argument("--quick", action="store_true", help="a shorter recording for the cost")
     parser.add_argument("--model", action="append", default=[], help="beside the built-in one")
     parser.add_argument("--sounds", type=Path, help="folder of clips")
     parser.add_argument("--only", default="*", help="pattern of the clips' names")
@@ -87,6 +89,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--hours", type=float, default=24)
     chosen = parser.parse_args()
+    if chosen.quick:
+        chosen.seconds, chosen.repeats = 60.0, 3
     {"cost": cost, "deviation": deviation, "memory": memory}[chosen.what](chosen)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 BLOCK = 512
-"""Frames that are transformed together: they and their spectra stay in a processor's cache, and a
+"""Frames that each processor transforms at a time: they and their spectra stay in its cache, and a
 clip of 5 s is one block."""
 
 
@@ -22,12 +22,16 @@ def in_blocks(log_mel: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
         ``[clips, frames, samples] -> [clips, frames, bands]``
     """
     clips, count = frames.shape[:2]
-    if frames.device.type != "cpu" or (clips == 1 and count <= BLOCK):
+    size = BLOCK * torch.get_num_threads()
+    if frames.device.type != "cpu" or clips * count <= size:
         return log_mel(frames)
+    if count <= size:
+        step = max(size // count, 1)
+        return torch.cat([log_mel(frames[n : n + step]) for n in range(0, clips, step)])
     blocks = [
-        log_mel(frames[clip, first : first + BLOCK])
+        log_mel(frames[clip, first : first + size])
         for clip in range(clips)
-        for first in range(0, count, BLOCK)
+        for first in range(0, count, size)
     ]
     return torch.cat(blocks).view(clips, count, -1)
 

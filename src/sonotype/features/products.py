@@ -77,8 +77,10 @@ class PowerByProducts(nn.Module):
         frames = x.shape[2]
         # Where [r, part, u, frame] lie as a matrix of r and part, the second sum is one product.
         x = torch.matmul(self.second, x.reshape(-1, 2 * STRIDE, self.halves * frames))
-        x = x.reshape(-1, 2, STRIDE * self.halves, frames)  # [batch, part, v u, frame]
-        return torch.index_select((x * x).sum(1), 1, self.rows)
+        x = x.reshape(-1, 2 * STRIDE * self.halves, frames)  # [batch, part v u, frame]
+        real = torch.index_select(x, 1, self.rows)
+        imaginary = torch.index_select(x, 1, self.rows + STRIDE * self.halves)
+        return real * real + imaginary * imaginary
 
 
 def _rows(bins: int, fft_size: int) -> npt.NDArray[np.int64]:
@@ -143,7 +145,7 @@ class EfficientATByProducts(nn.Module):
         rest = half - emphasised.shape[1] % efficientat.HOP  # to the end of the last frame
         padded = F.pad(emphasised.unsqueeze(1), (half, rest), mode="reflect").squeeze(1)
         log_mel = torch.log(self.mel(self.power(padded)) + efficientat.LOG_OFFSET)
-        return (log_mel + efficientat.SHIFT) / efficientat.SCALE
+        return (log_mel + efficientat.SHIFT) * (1 / efficientat.SCALE)
 
 
 def by_products(front_end: nn.Module) -> nn.Module:

@@ -227,4 +227,4 @@ class Classifier:
 
 
 def _named(names: Sequence[str], values: npt.NDArray[np.floating]) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(names, values, strict=True)}
+    return dict(zip(names, values.tolist(), strict=True))
