@@ -322,10 +322,10 @@ def test_names_and_groups_of_the_rows() -> None:
     assert len(set(names)) == len(names)
     assert [peer.name for peer in chosen([])] == names
     assert [peer.name for peer in chosen(["yamnet", "kaldi-vggish"])] == [
-        *("builtin", "yamnet", "sonotype-vggish", "kaldi-vggish"),
+        *("cbir_4-onnx", "yamnet", "sonotype-vggish", "kaldi-vggish"),  # with their measures
     ]
     assert find("yamnet").title == "YAMNet (ai-edge-litert)"
-    with pytest.raises(SystemExit, match="error: --only: no row nobody; there are builtin, "):
+    with pytest.raises(SystemExit, match="error: --only: no row nobody; there are cbir_4-onnx, "):
         chosen(["nobody"])
 
 
