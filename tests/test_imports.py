@@ -19,7 +19,7 @@ import sonotype
 ROOT = Path(sonotype.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-BASE = ("errors", "types", "readout", "config", "progress", "device", "processors")
+BASE = ("ahead", "errors", "types", "readout", "config", "progress", "device", "processors")
 LAYERS = (
     ("base",),
     ("audio", "features", "download"),

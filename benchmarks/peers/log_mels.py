@@ -10,10 +10,12 @@ import numpy as np
 
 from benchmarks.mels import SETTINGS, VGGISH, Setting
 from benchmarks.peer import Answer, Clips, Facts, Loaded, Peer
-from benchmarks.ways import in_batches, one_by_one
+from benchmarks.ways import Batched, in_batches, one_by_one
 
 Maker = Callable[[Setting], Callable[[Clips], Answer]]
 """Of a function ``[samples]`` or ``[clips, samples]`` to ``[..., frames, bands]``."""
+Dealing = Callable[[Batched, int], dict[str, Batched]]
+"""The ways to deal clips out to so many threads."""
 
 
 def ours(setting: Setting) -> Callable[[Clips], Answer]:
@@ -98,12 +100,27 @@ def kaldi(setting: Setting) -> Callable[[Clips], Answer]:
     return run
 
 
-def load(maker: Maker, setting: Setting, batched: bool, folder: Path, threads: int) -> Loaded:
-    """One clip at a time in each thread, and in batches where the library takes them."""
+def load(maker: Maker, setting: Setting, dealing: Dealing, folder: Path, threads: int) -> Loaded:
+    """The function, and the ways to work through many clips with it."""
     run = maker(setting)
-    ways = in_batches(run, (16,)) if batched else {}
-    ways[f"{threads} x 1"] = one_by_one([run] * threads)
-    return Loaded(run, ways)
+    return Loaded(run, dealing(run, threads))
+
+
+def with_torch(run: Batched, threads: int) -> dict[str, Batched]:
+    """In one batch, or one clip in each thread, which torch may not spread any further."""
+    from benchmarks.torch_tools import shared_out
+
+    return {**in_batches(run, (16,)), f"{threads} x 1": shared_out(run, 1, threads)}
+
+
+def with_numpy(run: Batched, threads: int) -> dict[str, Batched]:
+    """In one batch, or one clip in each thread."""
+    return {**in_batches(run, (16,)), **singly(run, threads)}
+
+
+def singly(run: Batched, threads: int) -> dict[str, Batched]:
+    """One clip in each thread: the library takes no batches."""
+    return {f"{threads} x 1": one_by_one([run] * threads)}
 
 
 def slow(reference: str, setting: Setting, folder: Path) -> Callable[[Clips], Answer]:
@@ -123,15 +140,15 @@ KALDI = (
     "another definition: symmetric window, pre-emphasis within a frame, whole frames alone, a "
     "floor under the logarithm"
 )
-KINDS: tuple[tuple[str, str, Maker, str, tuple[str, ...], bool, str], ...] = (
-    ("sonotype", "sonotype", ours, "published", ("sonotype", "torch"), True, ""),
-    ("stft", "torch.stft, mel product", torch_stft, "published", ("torch",), True, SAME),
-    ("librosa", "librosa", librosa_mel, "librosa_like", ("librosa",), True,
+KINDS: tuple[tuple[str, str, Maker, str, tuple[str, ...], Dealing, str], ...] = (
+    ("sonotype", "sonotype", ours, "published", ("sonotype", "torch"), with_torch, ""),
+    ("stft", "torch.stft, mel product", torch_stft, "published", ("torch",), with_torch, SAME),
+    ("librosa", "librosa", librosa_mel, "librosa_like", ("librosa",), with_numpy,
      "another definition: centred frames, triangles in Hz, no pre-emphasis"),
-    ("kaldi", "kaldi-native-fbank", kaldi, "kaldi_like", ("kaldi-native-fbank",), False,
+    ("kaldi", "kaldi-native-fbank", kaldi, "kaldi_like", ("kaldi-native-fbank",), singly,
      KALDI),
 )  # fmt: skip
-"""Name, title, function, reference, packages, whether it takes batches, note."""
+"""Name, title, function, reference, packages, ways, note."""
 
 PEERS = tuple(
     Peer(
@@ -141,11 +158,11 @@ PEERS = tuple(
         sample_rate=setting.rate,
         packages=packages,
         write=nothing,
-        load=partial(load, maker, setting, batched),
+        load=partial(load, maker, setting, dealing),
         slow=partial(slow, reference, setting),
         tolerance=0.05,
         note=note,
     )
     for setting in SETTINGS
-    for name, title, maker, reference, packages, batched, note in KINDS
+    for name, title, maker, reference, packages, dealing, note in KINDS
 )

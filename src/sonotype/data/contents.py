@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from sonotype.data.ahead import ahead
+from sonotype.ahead import ahead
 from sonotype.data.rows import content_of
 from sonotype.errors import AudioError, SonotypeError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sonotype.ahead import ahead
 from sonotype.audio.clip import read_for_clip, shape_clip, take_for_clip
 from sonotype.audio.decode import Samples, Sound, from_array
 from sonotype.errors import AudioError, OptionsError
@@ -154,19 +154,8 @@ class Classifier:
 
     def _side_by_side(self, paths: Sequence[str | Path]) -> Iterator[Prediction | Failure]:
         """Each file from reading to answer in a thread of its own."""
-        remaining = iter(paths)
         workers = processors()
-        with ThreadPoolExecutor(workers) as pool:
-            first = islice(remaining, AHEAD * workers)
-            working = deque(pool.submit(self._one, path) for path in first)
-            try:
-                while working:
-                    answer = working.popleft().result()
-                    for path in islice(remaining, 1):
-                        working.append(pool.submit(self._one, path))
-                    yield answer
-            finally:
-                pool.shutdown(cancel_futures=True)
+        return ahead(self._one, paths, threads=workers, waiting=(AHEAD - 1) * workers)
 
     def _one(self, path: str | Path) -> Prediction | Failure:
         try:
@@ -186,9 +175,9 @@ class Classifier:
                     for path in islice(remaining, batch_size)
                 ]
 
-            ahead = submit()
-            while ahead:
-                batch, ahead = ahead, submit()
+            following = submit()
+            while following:
+                batch, following = following, submit()
                 yield self._answer(batch)
 
     def _answer(self, batch: Sequence[tuple[str, Future[Sound]]]) -> list[Prediction | Failure]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from sonotype.data.ahead import ahead
+from sonotype.ahead import ahead
 from sonotype.data.waveforms import Key, Waveforms
 from sonotype.errors import AudioError
 from sonotype.training.stages import StageCache, threads_for

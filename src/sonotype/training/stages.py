@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sonotype import __version__
-from sonotype.data.ahead import ahead
+from sonotype.ahead import ahead
 from sonotype.data.waveforms import Key, Waveforms
 from sonotype.models.systems import Stage, System
 from sonotype.progress import track

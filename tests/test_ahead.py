@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sonotype.data.ahead import ahead
+from sonotype.ahead import ahead
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
