@@ -242,7 +242,11 @@ def timed(
     module = Learner(
         system, options, labels, category_weight=None, event_weight=None, steps=len(loaders[0])
     )
-    module.log = lambda name, value, **_: scores.update({name: float(value)})  # type: ignore[method-assign]
+
+    def log(name: str, value: torch.Tensor, **_: object) -> None:
+        scores[name] = float(value.detach())
+
+    module.log = log  # type: ignore[method-assign, assignment]
     rate = options.learning_rate or 1e-3
     optimiser = torch.optim.AdamW(module._groups(rate), lr=rate, fused=True)
     ends: list[float] = []

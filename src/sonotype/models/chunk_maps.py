@@ -30,8 +30,6 @@ from sonotype.models.systems import BLOCKS, System
 from sonotype.models.vggish import PATCH, stack_patches
 
 FRAMES_A_SECOND = 100
-PIECE = 512
-"""Frames of log-mel computed at once: their spectra fit into a processor's cache."""
 FRONT_END_REACH = 2
 """Frames at a cut that are not those of the whole: MobileNet's are centred and read 401 samples on
 each side, a hop and a quarter; decimation reads 95 samples of 32 kHz."""
@@ -116,7 +114,7 @@ class ChunkMaps:
             waveform ``[1, samples + grown * frame]``; ``grown`` a multiple of :attr:`coarsest`
         """
         system = self.system
-        log_mel = in_pieces(system.branch_1.front_end, waveform)
+        log_mel = log_mel_of(system.branch_1.front_end, waveform)
         x = system.branch_1.prepare(log_mel)[:, :, : self._frames_1 + grown]
         maps = {}
         for number, block in enumerate(self._blocks, start=1):
@@ -124,7 +122,7 @@ class ChunkMaps:
         ends = [maps[block] for block in system.pool_blocks]
         if system.branch_2 is not None and system.front_end_2 is not None:
             frames, strides = self._frames_2 + grown, system.branch_1.strides
-            log_mel = in_pieces(system.front_end_2, system.decimate(waveform))
+            log_mel = log_mel_of(system.front_end_2, system.decimate(waveform))
             lateral = {
                 block: maps[block][:, :, : -(-frames // strides[block - 1])]
                 for block in system.adapters
@@ -133,28 +131,17 @@ class ChunkMaps:
         return ends
 
 
-def in_pieces(front_end: VGGishLogMel | EfficientATLogMel, waveform: Tensor) -> Tensor:
-    """Log-mel of one long waveform ``[1, samples]``, some frames at a time.
+def log_mel_of(front_end: VGGishLogMel | EfficientATLogMel, waveform: Tensor) -> Tensor:
+    """Log-mel of one long waveform ``[1, samples]``.
 
     VGGish's front end has a patch of silence more than the waveform, so that a network that cuts
     to whole patches has at least the frames that are wanted.
     """
-    time = 1 if isinstance(front_end, VGGishLogMel) else 2
-    hop = front_end.sample_rate // FRAMES_A_SECOND
     if isinstance(front_end, VGGishLogMel):
-        waveform = nn.functional.pad(waveform, (0, PATCH * hop))
-    pieces, first, samples = [], 0, waveform.shape[1]
-    # Where little is left, the last piece takes it in: reflection needs some samples.
-    while samples > (first + 2 * PIECE) * hop:
-        begin = max(first - FRONT_END_REACH, 0)
-        behind = first + PIECE + FRONT_END_REACH + 1
-        piece = front_end(waveform[:, begin * hop : behind * hop])
-        pieces.append(piece.narrow(time, first - begin, PIECE))
-        first += PIECE
-    begin = max(first - FRONT_END_REACH, 0)
-    rest = front_end(waveform[:, begin * hop :])
-    pieces.append(rest.narrow(time, first - begin, rest.shape[time] - first + begin))
-    return torch.cat(pieces, dim=time)
+        frame = front_end.sample_rate // FRAMES_A_SECOND
+        waveform = nn.functional.pad(waveform, (0, PATCH * frame))
+    log_mel: Tensor = front_end(waveform)
+    return log_mel
 
 
 def reach_of(blocks: Iterable[nn.Module]) -> int:
