@@ -154,7 +154,7 @@ def test_kept_answers_are_those_of_each_model_to_each_sound(
     again = TaughtAnswers(teachers, sounds, store(tmp_path))
     again.fill(clips[:4], torch.device("meta"), progress=False)  # nothing is computed twice
     keys = [(epoch, index) for epoch in range(3) for index in range(4)]
-    taught, same = kept.of(keys)["taught"], again.of(keys)["taught"]
+    taught, same = (one.asked(one.of(keys)["taught"]) for one in (kept, again))
     asked = kept.asked(kept.waveforms_of(keys)["taught"])
     for row, (epoch, index) in enumerate(keys):
         waveform = torch.from_numpy(sounds.version(index, sounds.version_of(epoch, index)))

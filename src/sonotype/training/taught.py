@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,8 +64,7 @@ class TaughtAnswers:
 
     def of(self, keys: Sequence[Key]) -> dict[str, Any]:
         """Kept answers to some clips, each in the version that its epoch wants, as ``taught``."""
-        taught = {name: value.float() for name, value in self._versions.of(keys).items()}
-        return {"taught": taught | {"weight": self._weights(keys)}}
+        return {"taught": self._versions.of(keys) | {"weight": self._weights(keys)}}
 
     def waveforms_of(self, keys: Sequence[Key]) -> dict[str, Any]:
         """The sounds themselves, for :meth:`asked` to ask about.
@@ -72,13 +72,13 @@ class TaughtAnswers:
         Raises:
             AudioError: a clip cannot be read.
         """
-        sounds = torch.stack([torch.from_numpy(self.waveforms[key]) for key in keys])
-        return {"taught": {"waveform": sounds, "weight": self._weights(keys)}}
+        sounds = np.stack([self.waveforms[key] for key in keys])
+        return {"taught": {"waveform": torch.from_numpy(sounds), "weight": self._weights(keys)}}
 
     def asked(self, taught: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A batch's answers: those that are there, or those to its waveforms."""
+        """A batch's answers in single precision: those kept, or those to its waveforms."""
         if "waveform" not in taught:
-            return taught
+            return {name: value.float() for name, value in taught.items()}
         answers = self.teachers.answer(taught["waveform"])
         return {name: value.clone() for name, value in answers.items()} | {
             "weight": taught["weight"]
