@@ -1,4 +1,4 @@
-"""PyPI's torchvggish: its own log-mel in NumPy, then its VGGish with all dense layers."""
+"""torchvggish: its own log-mel in NumPy, then its VGGish with all dense layers."""
 
 from __future__ import annotations
 

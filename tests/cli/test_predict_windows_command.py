@@ -38,6 +38,17 @@ def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
+def test_shifts_are_for_exact_windows(
+    model: Path, night: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["predict", str(model), str(night), "--hop", "0.5", "--shifts", "3"]
+    assert run(argv) == 2
+    assert capsys.readouterr().err == (
+        "error: --shifts with --hop needs --exact: shared windows are not shifted\n"
+    )
+    assert run([*argv, "--exact"]) == 0
+
+
 def test_a_row_for_each_window(
     model: Path, night: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,24 @@ def test_without_data_both_are_asked_about_synthesised_clips(folder: Path, model
     assert [one.name for one in report.path.parent.iterdir()] == ["a.onnx"]
 
 
+def test_a_classifier_with_options_of_its_own_is_compared_with_them(
+    folder: Path, model: Path
+) -> None:
+    own = sonotype.load(model, shifts=3, category_from="head")
+    assert export_onnx(own, folder / "own.onnx").difference < 1e-4
+
+
+def test_only_a_name_that_is_known_again_is_written(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = model.read_bytes()
+    assert run(["export", str(model), "--out", str(model)]) == 2
+    assert (
+        capsys.readouterr().err == f"error: {model}: the name of an exported model ends in .onnx\n"
+    )
+    assert model.read_bytes() == before
+
+
 def test_with_data_both_are_scored(folder: Path, model: Path) -> None:
     report = export_onnx(model, folder / "b.onnx", data=folder / "tönes")
     assert (report.clips, report.synthetic) == (12, False)

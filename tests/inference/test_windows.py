@@ -170,6 +170,16 @@ def test_shifts_count_for_exact_windows(tmp_path: Path) -> None:
         assert np.array_equal(one, two) == same
 
 
+def test_exact_windows_side_by_side_are_the_same(tmp_path: Path) -> None:
+    model = load(write_model(tmp_path / "model.safetensors"))
+    wanted = list(model.predict_windows(recording(4.3), 0.4, sample_rate=RATE, exact=True))
+    model.engine.side_by_side = True
+    found = list(model.predict_windows(recording(4.3), 0.4, sample_rate=RATE, exact=True))
+    assert [answer.start for answer in found] == [answer.start for answer in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(numbers(one), numbers(other), atol=1e-5)
+
+
 @pytest.mark.parametrize("category_from", ["head", "events", "both"])
 def test_the_category_is_read_as_for_clips(tmp_path: Path, category_from: str) -> None:
     model = load(write_model(tmp_path / "model.safetensors"), category_from=category_from)

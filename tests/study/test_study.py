@@ -276,6 +276,11 @@ def test_a_cell_of_other_options_or_data_is_refused(
     )
 
 
+def test_a_larger_cache_is_no_other_cell(table: Path, finished: Any, tmp_path: Path) -> None:
+    out, _, _ = finished
+    assert run_study(read_plan(write_plan(tmp_path / "study.toml", cache_gb=30.0)), table, out)
+
+
 def test_a_failing_cell_does_not_stop_the_others(tones: Path, tmp_path: Path) -> None:
     rows = """
         [rows.astray]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import shutil
@@ -108,13 +109,15 @@ def test_a_kind_that_another_system_has_is_not_written_again(tmp_path: Path) -> 
     assert [one.parent.name for one in shards(tmp_path)] == ["kind-a", "kind-b", "other"]
 
 
-@pytest.mark.parametrize("damage", ["keys", "short", "other"])
+@pytest.mark.parametrize("damage", ["keys", "no list", "short", "other"])
 def test_a_damaged_shard_is_computed_anew(tmp_path: Path, damage: str) -> None:
     compute = Counted()
     MapStore(tmp_path, PLENTY).fill(KINDS, ["x", "y"], compute)
     for shard in shards(tmp_path):
         if damage == "keys":
             (shard / "keys.json").write_text("[")
+        elif damage == "no list":
+            (shard / "keys.json").write_text("5")
         elif damage == "short":
             whole = (shard / "rows.npy").read_bytes()
             (shard / "rows.npy").write_bytes(whole[:-4])
@@ -360,6 +363,15 @@ def test_what_a_killed_run_began_goes_and_what_a_living_one_began_stays(tmp_path
     assert leftovers(tmp_path) == ["alive.part"]
 
 
+def test_a_shard_whose_removal_broke_off_goes(tmp_path: Path) -> None:
+    store = MapStore(tmp_path, PLENTY)
+    store.fill(KINDS, ["x"], Counted())
+    shard = shards(tmp_path)[0]
+    shard.rename(shard.with_name(f"{shard.name}.gone"))
+    store.fill({"a": "other", "b": "kind-b"}, ["y"], Counted())
+    assert list(tmp_path.rglob("*.gone")) == []
+
+
 # Bounds
 
 
@@ -398,6 +410,60 @@ def test_what_a_living_run_reads_stays_readable_when_it_is_removed(tmp_path: Pat
     fill(tmp_path, limit, "zw")
     assert used(tmp_path, "xyzw") == {"z", "w"}
     same(living, [0, 1], 1000)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no file that is open")
+def test_what_a_run_needs_of_a_shard_that_must_go_it_keeps(tmp_path: Path) -> None:
+    limit = 10.5 * ROW + 3000
+    fill(tmp_path, limit, "abcdefghi")
+    keys = list("abxyz")
+    found = MapStore(tmp_path, limit).fill(KINDS, keys, Counted(1000))
+    same({name: rows[2:] for name, rows in found.items()}, [2, 3, 4], 1000)
+    same({name: rows[:2] for name, rows in found.items()}, [0, 1], 1000)
+    assert used(tmp_path, "abcdefghixyz") == {"x", "y", "z"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no file that is open")
+def test_what_another_run_removes_meanwhile_is_kept(tmp_path: Path) -> None:
+    limit = 6.5 * ROW + 3000
+    fill(tmp_path, limit, "abc")
+
+    def disturbed(places: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
+        other = {"a": "other-a", "b": "other-b"}
+        MapStore(tmp_path, limit).fill(other, list("123456"), Counted(1000))
+        yield from Counted(1000)(places)
+
+    same(MapStore(tmp_path, limit).fill(KINDS, list("abcd"), disturbed), [0, 1, 2, 3], 1000)
+
+
+def test_runs_at_a_time_keep_the_bound_together(tmp_path: Path) -> None:
+    limit = 6.5 * ROW + 3000
+    largest = 0
+
+    def slowly(places: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
+        nonlocal largest
+        for batch in Counted(1000)(places):
+            time.sleep(0.05)
+            largest = max(largest, size_of(tmp_path))
+            yield batch
+
+    def one(name: str) -> Mapping[str, Sequence[np.ndarray]]:
+        kinds = {"a": f"{name}-a", "b": f"{name}-b"}
+        return MapStore(tmp_path, limit).fill(kinds, list("123456"), slowly)
+
+    with ThreadPoolExecutor(2) as threads:
+        for found in threads.map(one, "pq"):
+            same(found, range(6), 1000)
+    assert max(largest, size_of(tmp_path)) <= limit
+
+
+def size_of(root: Path) -> int:
+    """Bytes in all files; some may go while they are counted."""
+    total = 0
+    for file in root.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def test_of_its_own_maps_a_run_removes_the_last(tmp_path: Path) -> None:
@@ -467,10 +533,20 @@ def test_a_disk_that_fails_while_writing(
 
     monkeypatch.setattr(map_store._Writer, "write", full)
     assert told(lambda: fill(tmp_path, PLENTY, "xy")) == (
-        f"{tmp_path}: the frozen maps cannot be written ({cause}); make room there, name another "
+        f"{tmp_path}: the frozen maps cannot be kept ({cause}); make room there, name another "
         "folder in SONOTYPE_CACHE, or use --no-cache"
     )
     assert (shards(tmp_path), leftovers(tmp_path)) == ([], [])
+
+
+def test_too_many_open_files_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, PLENTY, "x")
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(map_store, "_mapped", refused)
+    assert "cannot be kept (Too many open files)" in told(lambda: fill(tmp_path, PLENTY, "x"))
 
 
 def test_where_the_shared_maps_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -453,7 +453,8 @@ def test_a_transform_is_needed_again_to_go_on(tones: Path, tmp_path: Path) -> No
     (tmp_path / "run" / "scores.json").unlink()
     with pytest.raises(OptionsError, match=r"was trained with the transform .*louder"):
         train(None, tmp_path / "run", resume=True)
-    assert train(None, tmp_path / "run", resume=True, transform=louder).best_epoch == 1
+    again = train(None, tmp_path / "run", resume=True, transform=louder, cache_gb=30.0)
+    assert again.best_epoch == 1
 
 
 def test_cbir_3_mixes_by_default_and_the_others_do_not() -> None:

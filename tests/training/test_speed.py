@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from sonotype.models.systems import System, cbir_2
 from sonotype.training import fit as fit_room
 from sonotype.training.probe import fewer_threads, training_step
 from sonotype.training.run import train
-from sonotype.training.speed import Speed, matmul_peak, step_multiply_adds
+from sonotype.training.speed import Speed, SpeedMeter, matmul_peak, step_multiply_adds
 
 
 def system(**options: object) -> System:
@@ -94,6 +95,30 @@ def test_what_is_said(tmp_path: Path) -> None:
     )
     speed.write(tmp_path / "speed.json")
     assert Speed(**json.loads((tmp_path / "speed.json").read_text())) == speed
+
+
+def test_an_epoch_that_is_broken_off_counts_neither_its_clips_nor_its_time() -> None:
+    meter, trainer = SpeedMeter(), SimpleNamespace(num_training_batches=3)
+    one = SimpleNamespace(device=torch.device("cpu"))
+    for batches in (3, 2):
+        meter.on_train_epoch_start()
+        for index in range(batches):
+            meter.on_train_batch_end(trainer, one, None, {"category": [0] * 4}, index)  # type: ignore[arg-type]
+    assert meter.clips == 12
+    before = meter.seconds
+    meter.on_train_epoch_start()
+    assert meter.seconds == before > 0
+
+
+def test_threads_are_as_before_when_a_step_fails() -> None:
+    def failing() -> None:
+        torch.set_num_threads(1)
+        raise RuntimeError("no memory")
+
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError, match="no memory"):
+        fewer_threads(failing, before)
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("cache", [True, False])

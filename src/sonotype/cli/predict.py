@@ -52,7 +52,10 @@ def predict(
     shifts: Annotated[
         int | None,
         typer.Option(
-            "--shifts", min=1, max=16, help="Shifted versions averaged [default: as the model]"
+            "--shifts",
+            min=1,
+            max=16,
+            help="Shifted versions averaged, with --hop by --exact alone [default: as the model]",
         ),
     ] = None,
     also: Annotated[
@@ -80,6 +83,8 @@ def predict(
     """
     if exact and hop is None:
         raise OptionsError("--exact is for windows; give their distance in seconds with --hop")
+    if hop is not None and not exact and (shifts or 1) > 1:
+        raise OptionsError("--shifts with --hop needs --exact: shared windows are not shifted")
     model, sounds = _parted(paths)
     from sonotype.cli.predictions import write, write_windows
     from sonotype.inference.ensemble import load_ensemble

@@ -29,7 +29,10 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="New folder for the run")] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Run to go on with, with all its options")
+        Path | None,
+        typer.Option(
+            "--resume", help="Run to go on with, with all its options; --cache-gb may be another"
+        ),
     ] = None,
     **options: Any,
 ) -> None:

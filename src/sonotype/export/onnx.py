@@ -21,7 +21,7 @@ from sonotype.evaluation.run import answer
 from sonotype.export.graph import onnx_graph, require_onnx
 from sonotype.export.quantise import quantised
 from sonotype.inference.classifier import Classifier
-from sonotype.inference.load import load
+from sonotype.inference.load import ONNX_SUFFIX, load
 from sonotype.inference.onnx_engine import onnx_engine
 from sonotype.inference.prediction import Array
 from sonotype.inference.torch_engine import TorchEngine
@@ -97,6 +97,8 @@ def export_onnx(
             "int8 needs data: labelled sounds that set the ranges of its numbers and tell what "
             "it costs"
         )
+    if Path(out).suffix != ONNX_SUFFIX:  # by which it is known when it is loaded
+        raise OptionsError(f"{out}: the name of an exported model ends in {ONNX_SUFFIX}")
     classifier = model if isinstance(model, Classifier) else load(model)
     if not isinstance(classifier.engine, TorchEngine):
         raise OptionsError(f"{model} is no model.safetensors; only those can be exported")
@@ -113,7 +115,12 @@ def export_onnx(
             content = quantised(content, _sounds(ranges, classifier))
             with bar.done():
                 pass
-        other = Classifier(onnx_engine(content), classifier.card)
+        other = Classifier(
+            onnx_engine(content),
+            classifier.card,
+            category_from=classifier.category_from,
+            shifts=classifier.shifts,
+        )
         report = _compared(classifier, other, manifest, Path(out))
     if not int8 and not report.difference <= MOST:
         raise SonotypeError(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sonotype.ahead import ahead
 from sonotype.audio.decode import Samples, from_array
 from sonotype.audio.length import fit_length
 from sonotype.audio.stream import stated_seconds, stream
@@ -25,6 +26,7 @@ from sonotype.audio.windows import SampleBuffer, window_count, window_start
 from sonotype.errors import AudioError, OptionsError
 from sonotype.inference.engine import Heard
 from sonotype.inference.prediction import Prediction
+from sonotype.processors import processors
 from sonotype.progress import track
 from sonotype.readout import read_category
 
@@ -154,12 +156,26 @@ class _Fault:
 
 
 def _exact(classifier: Classifier, sound: SampleBuffer, hop: float) -> Iterator[tuple[int, Heard]]:
-    """Every window as a clip of its own, in batches."""
+    """Every window as a clip of its own, in batches or side by side."""
+
+    def heard(batch: tuple[int, Samples]) -> tuple[int, Heard]:
+        first, clips = batch
+        return first, classifier.hear(clips)
+
+    if classifier.engine.side_by_side:
+        return ahead(heard, _cut_out(classifier, sound, hop, 1), threads=processors())
+    return map(heard, _cut_out(classifier, sound, hop, BATCH))
+
+
+def _cut_out(
+    classifier: Classifier, sound: SampleBuffer, hop: float, size: int
+) -> Iterator[tuple[int, Samples]]:
+    """The number of the first window and the windows ``[size, samples]``, some at a time."""
     length, index, ended = classifier.form.length, 0, False
     while not ended:
         first = index
         clips: list[Samples] = []
-        while len(clips) < BATCH and not ended:
+        while len(clips) < size and not ended:
             start = int(window_start(index, hop))
             sound.forget(start)
             if not sound.reaches(start + length):
@@ -169,7 +185,7 @@ def _exact(classifier: Classifier, sound: SampleBuffer, hop: float) -> Iterator[
             clips.append(_clip(classifier, sound, start))
             index += 1
         if clips:
-            yield first, classifier.hear(np.stack(clips))
+            yield first, np.stack(clips)
 
 
 def _clip(classifier: Classifier, sound: SampleBuffer, start: int) -> Samples:

@@ -112,8 +112,11 @@ def refuse_other(
 
 
 def _comparable(options: RunOptions) -> dict[str, Any]:
-    """Options by name; of teachers, which cell of the study they are, wherever that lies."""
-    values = options.flat()
+    """Options by name; of teachers, which cell of the study they are, wherever that lies.
+
+    What the cache may hold changes no result.
+    """
+    values = {name: value for name, value in options.flat().items() if name != "cache_gb"}
     return values | {"teachers": [Path(one).parts[-2:] for one in values["teachers"]]}
 
 

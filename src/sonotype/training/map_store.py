@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,9 +33,13 @@ from sonotype.errors import SonotypeError
 
 ROWS, KEYS = "rows.npy", "keys.json"
 PART, LOCK, GONE = ".part", ".lock", ".gone"
+ROOM, PROMISED = f"room{LOCK}", "promised"
+NO_HANDLES = (errno.EMFILE, errno.ENFILE)
 FREE_SHARE = 0.95
 """Of what is free on the disk, what may be used."""
 GIGABYTE = 1e9
+WAIT = 0.2
+"""Seconds between looks whether another run has written what it was promised room for."""
 
 Found = dict[str, dict[str, np.ndarray]]
 """By kind and key, the row in its memory map."""
@@ -78,13 +83,14 @@ class MapStore:
                     name: [key for key in unique if key not in found[name]] for name in kinds
                 }
                 if any(missing.values()):
-                    self._write(kinds, missing, keys, compute, found)
-                    found = self._look_up(kinds, unique)
+                    # What is mapped stays readable, whoever removed it meanwhile.
+                    new = self._write(kinds, missing, keys, compute, found)
+                    found = {name: found[name] | new.get(name, {}) for name in kinds}
         except OSError as error:
             full = error.errno == errno.ENOSPC
             cause = "no space left on the disk" if full else error.strerror or str(error)
             raise SonotypeError(
-                f"{self.root}: the frozen maps cannot be written ({cause}); make room there, name "
+                f"{self.root}: the frozen maps cannot be kept ({cause}); make room there, name "
                 "another folder in SONOTYPE_CACHE, or use --no-cache"
             ) from error
         return {name: [found[name][key] for key in keys] for name in kinds}
@@ -100,9 +106,11 @@ class MapStore:
                 if wanted.isdisjoint(there):
                     continue
                 try:
-                    rows = np.load(shard / ROWS, mmap_mode="r").view(np.ndarray)
+                    rows = _mapped(shard)
                     os.utime(shard / KEYS)
-                except (OSError, ValueError):  # removed just now, or damaged
+                except (OSError, ValueError) as error:  # removed just now, or damaged
+                    if isinstance(error, OSError) and error.errno in NO_HANDLES:
+                        raise
                     continue
                 if len(rows) == len(there):
                     self._held.add(shard)
@@ -118,8 +126,8 @@ class MapStore:
         keys: Sequence[str],
         compute: Compute,
         found: Found,
-    ) -> None:
-        """One new shard for each kind that lacks something."""
+    ) -> Found:
+        """One new shard for each kind that lacks something; its rows."""
         place = {key: index for index, key in enumerate(keys)}
         lacking = {key for names in missing.values() for key in names}
         order = [key for key in dict.fromkeys(keys) if key in lacking]
@@ -132,7 +140,7 @@ class MapStore:
             for batch in compute([place[key] for key in order]):
                 rows = {name: x.detach().cpu().contiguous().numpy() for name, x in batch.items()}
                 if not writers:
-                    self._make_room(rows, missing, found)
+                    self._make_room(rows, missing, found, part)
                     writers = {
                         name: _Writer(part / name, len(missing[name]), rows[name])
                         for name in kinds
@@ -143,20 +151,31 @@ class MapStore:
                 for name, writer in writers.items():
                     new = [n for n, key in enumerate(some) if key not in found[name]]
                     writer.write(rows[name][new], [some[n] for n in new])
-            for name, writer in writers.items():
-                writer.publish(self.root / kinds[name])
+            with FileLock(self.root / ROOM):  # so that nobody removes it before it is mapped
+                return {
+                    name: self._published(writer, self.root / kinds[name])
+                    for name, writer in writers.items()
+                }
         finally:
             for writer in writers.values():
                 writer.close()
             shutil.rmtree(part, ignore_errors=True)
+
+    def _published(self, writer: _Writer, home: Path) -> dict[str, np.ndarray]:
+        shard = writer.publish(home)
+        self._held.add(shard)
+        return dict(zip(writer.keys, _mapped(shard), strict=True))
 
     def _make_room(
         self,
         rows: Mapping[str, np.ndarray],
         missing: Mapping[str, Sequence[str]],
         found: Found,
+        part: Path,
     ) -> None:
         """Remove what others have not used for the longest time, until the new rows fit.
+
+        What is about to be written is noted in the part, and counts for others as if it were there.
 
         Raises:
             SonotypeError: the rows of this run alone are too many.
@@ -169,17 +188,8 @@ class MapStore:
                 f"may hold {self.limit / GIGABYTE:.1f}; raise --cache-gb, use fewer --variants, or "
                 "--no-cache"
             )
-        with FileLock(self.root / f"room{LOCK}"):
-            self._remove_stale()
-            sizes = {shard: _size(shard) for shard in _oldest_first(self.root)}
-            total = sum(sizes.values())
-            # Those that this run reads go last; they stay readable where they are mapped.
-            for shard in sorted(sizes, key=self._held.__contains__):
-                free = shutil.disk_usage(self.root).free
-                if total + wanted <= self.limit and wanted <= FREE_SHARE * free:
-                    break
-                if remove(shard):
-                    total -= sizes[shard]
+        while not self._reserved(wanted, part):
+            time.sleep(WAIT)
         free = shutil.disk_usage(self.root).free
         if wanted > FREE_SHARE * free:
             raise SonotypeError(
@@ -187,8 +197,29 @@ class MapStore:
                 f"{free / GIGABYTE:.1f} GB are free; use fewer --variants, or --no-cache"
             )
 
+    def _reserved(self, wanted: int, part: Path) -> bool:
+        """Make room and note it; not while the room is promised to others, who will be done."""
+        with FileLock(self.root / ROOM):
+            self._remove_stale()
+            promised = _promised(self.root)
+            if promised and promised + wanted > self.limit:
+                return False
+            sizes = {shard: _size(shard) for shard in _oldest_first(self.root)}
+            total = sum(sizes.values()) + promised
+            # Those that this run reads go last; they stay readable where they are mapped.
+            for shard in sorted(sizes, key=self._held.__contains__):
+                free = shutil.disk_usage(self.root).free
+                if total + wanted <= self.limit and wanted <= FREE_SHARE * free:
+                    break
+                if remove(shard):
+                    total -= sizes[shard]
+            (part / PROMISED).write_text(str(wanted), encoding="utf-8")
+        return True
+
     def _remove_stale(self) -> None:
-        """Remove what killed runs began: parts whose lock nobody holds."""
+        """Remove what killed runs left: parts whose lock nobody holds, shards half removed."""
+        for gone in self.root.glob(f"*/*{GONE}"):
+            shutil.rmtree(gone, ignore_errors=True)
         for part in self.root.glob(f"*{PART}"):
             try:
                 with FileLock(part.with_suffix(LOCK), timeout=0):
@@ -236,14 +267,16 @@ class _Writer:
         self.stream.write(rows.data if rows.size else b"")
         self.keys += keys
 
-    def publish(self, home: Path) -> None:
-        """Give the shard its name."""
+    def publish(self, home: Path) -> Path:
+        """Give the shard its name, which is returned."""
         self.stream.flush()
         os.fsync(self.stream.fileno())
         self.stream.close()
         (self.folder / KEYS).write_text(json.dumps(self.keys), encoding="utf-8")
         home.mkdir(exist_ok=True)
-        self.folder.replace(home / uuid.uuid4().hex)
+        shard = home / uuid.uuid4().hex
+        self.folder.replace(shard)
+        return shard
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # of a full disk, which has been told of
@@ -262,12 +295,31 @@ def _shards(home: Path) -> list[Path]:
         return []
 
 
+def _mapped(shard: Path) -> np.ndarray:
+    rows: np.ndarray = np.load(shard / ROWS, mmap_mode="r").view(np.ndarray)
+    return rows
+
+
 def _keys_of(shard: Path) -> list[str]:
+    """Nothing where the shard is damaged, or was removed just now."""
     try:
-        keys: list[str] = json.loads((shard / KEYS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        keys = json.loads((shard / KEYS).read_text(encoding="utf-8"))
+    except OSError as error:
+        if error.errno in NO_HANDLES:
+            raise
         return []
-    return keys
+    except ValueError:
+        return []
+    return keys if isinstance(keys, list) and all(isinstance(key, str) for key in keys) else []
+
+
+def _promised(root: Path) -> int:
+    """Bytes that runs are about to write."""
+    total = 0
+    for note in root.glob(f"*{PART}/{PROMISED}"):
+        with contextlib.suppress(OSError, ValueError):  # done just now
+            total += int(note.read_text(encoding="utf-8"))
+    return total
 
 
 def _oldest_first(root: Path) -> list[Path]:

@@ -29,14 +29,16 @@ def fewer_threads(step: Callable[[], None], threads: int) -> int:
         step()
         return min(_timed(step) for _ in range(STEPS))
 
-    best, time_of_best = threads, seconds(threads)
-    while best > 1 and time_of_best < LONG_STEP:
-        time_of_half = seconds(best // 2)
-        if time_of_half * GAIN > time_of_best:
-            break
-        best, time_of_best = best // 2, time_of_half
-    torch.set_num_threads(threads)
-    return best
+    try:
+        best, time_of_best = threads, seconds(threads)
+        while best > 1 and time_of_best < LONG_STEP:
+            time_of_half = seconds(best // 2)
+            if time_of_half * GAIN > time_of_best:
+                break
+            best, time_of_best = best // 2, time_of_half
+        return best
+    finally:
+        torch.set_num_threads(threads)
 
 
 def training_step(system: System, stage: Stage) -> Callable[[], None]:

@@ -167,8 +167,8 @@ def read_config(
     Raises:
         OptionsError: there is none, it is finished, or more was asked for than it can give.
     """
-    if options:
-        names = ", ".join(sorted(options))
+    if fixed := options.keys() - {"cache_gb"}:  # which changes no result
+        names = ", ".join(sorted(fixed))
         raise OptionsError(f"--resume takes all options from the run; leave out {names}")
     if not (folder / CONFIG).exists():
         raise OptionsError(f"{folder} holds no run to go on with ({CONFIG} is missing)")
@@ -186,7 +186,7 @@ def read_config(
         )
     if (folder / SCORES).exists():
         raise OptionsError(f"{folder} is finished; its scores are in {folder / SCORES}")
-    return data, chosen, found
+    return data, RunOptions.of({**chosen.flat(), **options}), found
 
 
 def settle_split(path: Path, manifest: Manifest, parts: Split) -> None:

@@ -61,19 +61,23 @@ class SpeedMeter(pl.Callback):
         self.clips = 0
         self.seconds = 0.0
         self._start = 0.0
+        self._pending = 0
 
     def on_train_epoch_start(self, *_: Any) -> None:
         """Start the clock."""
-        self._start = time.perf_counter()
+        self._start, self._pending = time.perf_counter(), 0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, _: Any, batch: Any, index: int
     ) -> None:
-        """Count the batch; stop the clock after the last, before validation."""
-        self.clips += len(batch["category"])
+        """Count the batch; stop the clock after the last, before validation.
+
+        An epoch that is broken off counts neither here nor there.
+        """
+        self._pending += len(batch["category"])
         if index + 1 == trainer.num_training_batches:
-            if module.device.type == "cuda":
-                torch.cuda.synchronize()
+            _wait_for(module.device)
+            self.clips += self._pending
             self.seconds += time.perf_counter() - self._start
 
     def speed(self, system: System, stage: Stage | None, seconds: float) -> Speed | None:
@@ -136,8 +140,7 @@ def matmul_peak(device: torch.device, seconds: float = PEAK_SECONDS) -> float:
     def product() -> float:
         start = time.perf_counter()
         torch.mm(one, other)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        _wait_for(device)
         return time.perf_counter() - start
 
     product()
@@ -145,3 +148,11 @@ def matmul_peak(device: torch.device, seconds: float = PEAK_SECONDS) -> float:
     while time.perf_counter() - begun < seconds:
         fastest = min(fastest, product())
     return 2 * PEAK_SIZE**3 / fastest
+
+
+def _wait_for(device: torch.device) -> None:
+    """Until a GPU has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    elif device.type == "mps":
+        torch.mps.synchronize()
