@@ -49,6 +49,18 @@ def test_shifts_are_for_exact_windows(
     assert run([*argv, "--exact"]) == 0
 
 
+def test_a_model_with_shifts_of_its_own_is_told_of(
+    night: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = write_model(tmp_path / "model.safetensors", card={"shifts": 3})
+    argv = ["predict", str(own), str(night), "--hop", "0.5"]
+    told = "note: the model averages shifts of a clip; of windows it does with --exact\n"
+    assert run(argv) == 0
+    assert told in capsys.readouterr().err
+    assert run([*argv, "--exact"]) == 0
+    assert told not in capsys.readouterr().err
+
+
 def test_a_row_for_each_window(
     model: Path, night: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

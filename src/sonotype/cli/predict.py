@@ -100,6 +100,11 @@ def predict(
     if hop is None:
         answers = classifier.predict_files(files, batch_size=batch_size, progress=True)
     else:
+        if not exact and any(member.shifts > 1 for member in classifier.members):
+            typer.echo(
+                "note: the model averages shifts of a clip; of windows it does with --exact",
+                err=True,
+            )
         answers = _windows(classifier, files, hop, exact=exact)
     failed = partly = 0
 
