@@ -40,6 +40,10 @@ class AudioError(SonotypeError):
         return type(self), (self.source, self.cause)
 
 
+class TruncatedError(AudioError):
+    """A sound that is cut off or damaged; what is there of it can be read."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing wrong with a data source: the file, its line (1-based, 0 for none) and why."""

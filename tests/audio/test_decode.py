@@ -10,13 +10,15 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
 import soxr
 
-from sonotype.audio.decode import READABLE, from_array, read, seconds_of, verify
+from sonotype.audio.decode import from_array, read, seconds_of, verify
+from sonotype.audio.readers import READABLE
 from sonotype.errors import AudioError
 
 RATE = 48_000  # the one rate that every format takes, Opus too
@@ -55,6 +57,13 @@ def wav(samples: npt.ArrayLike, rate: int = 8_000, subtype: str = "PCM_16") -> b
     return buffer.getvalue()
 
 
+def frames_of(path: Path) -> npt.NDArray[np.float32]:
+    """``[samples, channels]`` of a file of float frames as FFmpeg's libraries decode it."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    return np.concatenate(frames, axis=1).T
+
+
 def cause_of(action: Callable[[], object]) -> str:
     with pytest.raises(AudioError) as caught:
         action()
@@ -80,7 +89,8 @@ def test_each_format_gives_the_mean_of_its_channels(
     stored = noise(channels=channels)
     path = write(tmp_path, kind, stored)
     sound = read(path)
-    everything, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    everything = frames_of(path) if kind == "mp3" else soundfile.read(path, dtype="float32")[0]
+    everything = everything.reshape(len(everything), -1)
     np.testing.assert_array_equal(sound.samples, everything.mean(axis=1))
     expected = stored if channels == 1 else stored.mean(axis=1)
     error = np.sqrt(np.mean((sound.samples - expected) ** 2))
@@ -149,7 +159,7 @@ def test_file_names_are_bytes_but_on_windows(
 ) -> None:
     path = tmp_path / "ünï.wav"
     path.write_bytes(wav(noise(100)))
-    monkeypatch.setattr("sonotype.audio.decode._WINDOWS", windows)
+    monkeypatch.setattr("sonotype.audio.readers._WINDOWS", windows)
     opened = []
     plain = soundfile.SoundFile
     monkeypatch.setattr(soundfile, "SoundFile", lambda name: opened.append(name) or plain(name))
@@ -308,7 +318,7 @@ def test_what_is_no_sound(tmp_path: Path, content: bytes) -> None:
     for source in (tmp_path / "a.wav", content):
         cause = cause_of(lambda source=source: read(source))
         assert cause == f"is not a readable sound (Format not recognised); {READABLE}"
-    assert READABLE == "wav, flac, ogg, opus, mp3 and what else libsndfile reads"
+    assert READABLE == "wav, flac, ogg, opus, mp3, m4a, and what else libsndfile or FFmpeg reads"
 
 
 @pytest.mark.parametrize("name", ["a.raw", "a.b.RAW"])
@@ -348,7 +358,7 @@ def test_values_beyond_single_precision(channels: int) -> None:
 
 MISSING_BYTES = r"is truncated \(\d+ of \d+ bytes are there\)"
 MISSING_END = r"is truncated \(its end is missing\)"
-MISSING_START = r"is not a readable sound \(Supported file format but file is malformed\); .*"
+MISSING_REST = r"is truncated: its end is missing, \d\.\d+ s are there"
 
 
 @pytest.mark.parametrize("rest", [0.99, 0.9, 0.5, 0.2])
@@ -361,10 +371,10 @@ MISSING_START = r"is not a readable sound \(Supported file format but file is ma
         ("w64", MISSING_BYTES),
         ("rf64", MISSING_BYTES),
         ("au", MISSING_BYTES),
-        ("flac", r"is damaged or truncated \(Error : flac decoder lost sync\)"),
-        ("vorbis", f"{MISSING_END}|{MISSING_START}"),
-        ("opus", f"{MISSING_END}|{MISSING_START}"),
-        ("mp3", r"is truncated: ends after 0\.\d+ of 1\.000 s"),
+        ("flac", MISSING_REST),
+        ("vorbis", f"{MISSING_END}|{MISSING_REST}"),
+        ("opus", f"{MISSING_END}|{MISSING_REST}"),
+        ("mp3", MISSING_REST),
     ],
 )
 def test_a_truncated_file(tmp_path: Path, kind: str, expected: str, rest: float) -> None:
@@ -373,8 +383,6 @@ def test_a_truncated_file(tmp_path: Path, kind: str, expected: str, rest: float)
     path.write_bytes(content[: int(len(content) * rest)])
     cause = cause_of(lambda: read(path))
     assert re.fullmatch(expected, cause)
-    if rest > 0.6:
-        assert "truncated" in cause
     assert cause_of(lambda: read(path.read_bytes())) == cause
 
 
@@ -386,12 +394,12 @@ def test_a_truncated_wav_says_how_much_is_there() -> None:
 def test_a_truncated_mp3_says_where_it_ends(tmp_path: Path) -> None:
     content = write(tmp_path, "mp3", noise()).read_bytes()
     cause = cause_of(lambda: read(content[: len(content) // 2]))
-    assert cause == "is truncated: ends after 0.433 of 1.000 s"
+    assert cause == "is truncated: its end is missing, 0.457 s are there"
 
 
 def test_an_mp3_without_a_whole_frame(tmp_path: Path) -> None:
     cause = cause_of(lambda: read(write(tmp_path, "mp3", noise()).read_bytes()[:800]))
-    assert cause == f"is not a readable sound (It holds no whole frame); {READABLE}"
+    assert cause == f"is not a readable sound (Format not recognised); {READABLE}"
 
 
 def test_a_part_before_the_damage_is_read(tmp_path: Path) -> None:
@@ -421,11 +429,12 @@ def test_a_header_that_was_never_finished_is_accepted(size: int) -> None:
     np.testing.assert_array_equal(read(streamed).samples, read(content).samples)
 
 
-def test_a_header_that_declares_no_samples_holds_none() -> None:
+def test_a_header_that_counts_no_samples_was_never_finished() -> None:
     content = wav(noise(8_000))
     data = content.index(b"data")
     streamed = content[: data + 4] + bytes(4) + content[data + 8 :]
-    assert cause_of(lambda: read(streamed)) == "holds no samples"
+    np.testing.assert_array_equal(read(streamed).samples, read(content).samples)
+    assert cause_of(lambda: read(streamed[: data + 8])) == "holds no samples"
 
 
 def test_too_few_samples_to_resample() -> None:
