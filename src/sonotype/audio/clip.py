@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from sonotype.audio.decode import Samples, Sound, from_array, read, seconds_of
-from sonotype.audio.length import Cut, Pad, cut_offset, fit_length, trim_silence
+from sonotype.audio.length import Cut, LoudPart, Pad, cut_offset, fit_length, trim_silence
+from sonotype.audio.stream import stream
+from sonotype.errors import TruncatedError
+
+WHOLE_SECONDS = 60
+"""A recording that is to be trimmed is kept in memory where it is no longer than this; of a longer
+one only the clip is, and it is decoded twice."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +59,68 @@ def read_clip(
 
 
 def read_for_clip(
-    path: str | Path | bytes, form: ClipFormat, rng: np.random.Generator | None = None
+    path: str | Path | bytes,
+    form: ClipFormat,
+    rng: np.random.Generator | None = None,
+    *,
+    partial: bool = False,
 ) -> Sound:
-    """Decode as much of a file as a clip needs: all of it only where silence is to be trimmed."""
+    """Decode as much of a file as a clip needs; memory does not grow with the file.
+
+    Args:
+        path: the file, or the bytes of one.
+        form: what the clip is to be.
+        rng: draws the part of a long file; needed for ``cut="random"`` only.
+        partial: as for :func:`sonotype.audio.decode.read`.
+    """
     if form.trim:
-        return read(path, sample_rate=form.sample_rate)
+        return _read_trimmed(path, form, rng, partial=partial)
     start = 0.0 if form.cut == "front" else _start(seconds_of(path), form, rng)
-    return read(path, sample_rate=form.sample_rate, start=start, duration=form.seconds)
+    return read(
+        path, sample_rate=form.sample_rate, start=start, duration=form.seconds, partial=partial
+    )
+
+
+def _read_trimmed(
+    path: str | Path | bytes,
+    form: ClipFormat,
+    rng: np.random.Generator | None,
+    *,
+    partial: bool,
+) -> Sound:
+    """All of a short file; of a long one the clip in its loud part."""
+    rate, loud = form.sample_rate, LoudPart()
+    most, kept, total, fault = WHOLE_SECONDS * rate, [np.zeros(0, np.float32)], 0, ""
+    try:
+        for piece in stream(path, sample_rate=rate):
+            loud.add(piece)
+            total += len(piece)
+            kept.append(piece)
+            if total > most:
+                kept.clear()
+    except TruncatedError as error:
+        if not partial or not total:
+            raise
+        fault = error.cause
+    if total <= most:
+        return Sound(np.concatenate(kept), rate, total / rate, fault)
+    first, end = loud.bounds()
+    first += cut_offset(max(end - first - form.length, 0), form.cut, rng)
+    wanted = slice(first, min(end, first + form.length))
+    return Sound(_cut_out(path, rate, wanted), rate, total / rate, fault, trimmed=True)
+
+
+def _cut_out(path: str | Path | bytes, rate: int, wanted: slice) -> Samples:
+    """Some samples of a recording at another rate, as they are in the whole of it."""
+    parts: list[Samples] = []
+    position = 0
+    with contextlib.suppress(TruncatedError):  # known, and behind the part
+        for piece in stream(path, sample_rate=rate):
+            parts.append(piece[max(wanted.start - position, 0) : max(wanted.stop - position, 0)])
+            position += len(piece)
+            if position >= wanted.stop:
+                break
+    return np.concatenate(parts)
 
 
 def take_for_clip(sound: Sound, form: ClipFormat) -> Sound:
@@ -87,5 +149,5 @@ def shape_clip(sound: Sound, form: ClipFormat, rng: np.random.Generator | None =
     Shape:
         ``[form.length]``
     """
-    samples = trim_silence(sound.samples) if form.trim else sound.samples
+    samples = trim_silence(sound.samples) if form.trim and not sound.trimmed else sound.samples
     return fit_length(samples, form.length, pad=form.pad, cut=form.cut, rng=rng)

@@ -36,6 +36,7 @@ class Sound:
         sample_rate: of ``samples``, in Hz.
         file_seconds: length of the whole recording in seconds, of which ``samples`` may be a part.
         truncated: what is missing of the recording, in a few words; empty where nothing is.
+        trimmed: whether ``samples`` are cut out of the recording without its silent ends.
 
     """
 
@@ -43,6 +44,7 @@ class Sound:
     sample_rate: int
     file_seconds: float
     truncated: str = ""
+    trimmed: bool = False
 
 
 def read(

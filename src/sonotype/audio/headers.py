@@ -458,7 +458,7 @@ def mp3_has_its_bytes(file: Bytes, frames: int) -> bool:
     """
     begin = 0
     if file[0:3] == b"ID3":
-        size = file[6:10]
+        size = file[6:10].ljust(4, b"\0")
         begin = 10 + (size[0] << 21 | size[1] << 14 | size[2] << 7 | size[3])
     head = file[begin : begin + 60]
     place = max(head.find(b"Xing"), head.find(b"Info"))
@@ -466,7 +466,7 @@ def mp3_has_its_bytes(file: Bytes, frames: int) -> bool:
     if place < 0 or len(fields) < 12 or fields[3] & 3 != 3:
         return True
     counted, size_declared = struct.unpack(">II", fields[4:12])
-    return begin + size_declared <= len(file) or counted <= frames
+    return bool(begin + size_declared <= len(file) or counted <= frames)
 
 
 def _mpeg_length(frame: bytes) -> int | None:

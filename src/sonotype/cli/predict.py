@@ -73,7 +73,8 @@ def predict(
 ) -> None:
     """Classify sound files, and all sounds in folders.
 
-    A file that cannot be read gets a row with its error, and the exit code is 3. Of a long
+    A file that cannot be read gets a row with its error, and a file that is cut off a row with the
+    answer to what is there and its error; the exit code is then 3. Of a long
     recording only as much is heard as the model was trained on, unless --hop is given: then there
     is a row for each window, with its start and end in seconds.
 
@@ -106,12 +107,13 @@ def predict(
                 err=True,
             )
         answers = _windows(classifier, files, hop, exact=exact)
-    failed = partly = 0
+    failed = cut_off = partly = 0
 
     def counted() -> Iterator[Prediction | Failure]:
-        nonlocal failed, partly
+        nonlocal failed, cut_off, partly
         for answer in answers:
             failed += isinstance(answer, Failure)
+            cut_off += isinstance(answer, Prediction) and bool(answer.truncated)
             partly += isinstance(answer, Prediction) and answer.partly_heard
             yield answer
 
@@ -123,9 +125,12 @@ def predict(
         part = {"front": "first", "centre": "middle"}[classifier.form.cut]
         heard = f"only the {part} {classifier.form.seconds:g} s were heard"
         typer.echo(f"note: of {_files_of(partly)} {heard}", err=True)
+    if cut_off:
+        typer.echo(f"{_files_of(cut_off)} cut off: the answer is to what is there", err=True)
     if failed:
         end = "" if hop is None else ", or not to the end"
         typer.echo(f"{failed} of {_files_of(len(files))} could not be read{end}", err=True)
+    if failed or cut_off:
         raise typer.Exit(AudioError.exit_code)
 
 
@@ -160,6 +165,7 @@ def _windows(
     Raises:
         OptionsError: a hop that will not do, before anything is read.
     """
+    from sonotype.inference.classifier import cause_of
     from sonotype.inference.prediction import Failure
     from sonotype.inference.windows import check_hop, windows_in
     from sonotype.progress import track
@@ -182,8 +188,8 @@ def _windows(
         for path in files:
             try:
                 yield from classifier.predict_windows(path, hop, exact=exact)
-            except AudioError as error:
-                yield Failure(str(path), error.cause)
+            except Exception as error:
+                yield Failure(str(path), cause_of(error))
 
     return track(answers(), "listening", total())
 

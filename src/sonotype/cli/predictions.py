@@ -84,6 +84,8 @@ def _table(answers: Iterable[Answer], top: int, stream: TextIO) -> None:
             continue
         share = answer.category_probabilities[answer.category]
         labels = ", ".join(f"{label} {value:.2f}" for label, value in answer.top(top))
+        if answer.truncated:
+            labels += f"; error: {answer.truncated}"
         table.add_row(_text(name), _text(f"{answer.category} {share:.2f}"), _text(labels))
     console = Console(file=stream, width=None if stream.isatty() else PIPE_CELLS, highlight=False)
     console.print(table)

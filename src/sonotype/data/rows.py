@@ -10,11 +10,18 @@ from pathlib import Path
 
 from sonotype.errors import Fault
 
-SOUND_SUFFIXES = frozenset(
-    {".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav"}
-)
-"""Names of the formats that libsndfile decodes, compared without regard to case."""
-
+# fmt: off
+SOUND_SUFFIXES = frozenset({
+    ".3g2", ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".alac", ".amr", ".ape", ".asf",
+    ".au", ".avi", ".awb", ".caf", ".dsf", ".dts", ".eac3", ".f4v", ".flac", ".flv", ".gsm",
+    ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp1", ".mp2", ".mp3", ".mp4",
+    ".mpc", ".mpeg", ".mpg", ".mts", ".nist", ".oga", ".ogg", ".ogv", ".oma", ".opus", ".ra",
+    ".rf64", ".rm", ".snd", ".sph", ".spx", ".tak", ".tta", ".vob", ".voc", ".w64", ".wav",
+    ".wave", ".weba", ".webm", ".wma", ".wmv", ".wv",
+})
+# fmt: on
+"""Names of the formats that are decoded, of videos for their sound; compared without regard to
+case."""
 
 @dataclass(frozen=True)
 class Row:

@@ -17,12 +17,25 @@ SYNTHETIC_NOTE = "synthetic sounds: these scores say nothing about real ones"
 
 
 def answer(
-    classifier: Classifier, manifest: Manifest, *, batch_size: int = BATCH, progress: bool = False
+    classifier: Classifier,
+    manifest: Manifest,
+    *,
+    batch_size: int = BATCH,
+    partial: bool = False,
+    progress: bool = False,
 ) -> Answers:
     """The answers of a classifier on every clip of a manifest.
 
+    Args:
+        classifier: the model.
+        manifest: the labelled clips.
+        batch_size: as for :meth:`Classifier.predict_files`.
+        partial: of a file that is cut off, score the answer to what is there.
+        progress: draw a bar.
+
     Raises:
-        DataError: labels that the model does not know, or sounds that cannot be read; all of them.
+        DataError: labels that the model does not know, or sounds that cannot be read, or not to
+            their end; all of them.
     """
     refuse_unknown_labels(manifest, classifier.labels)
     # Answers hold what each head said; how the category is read is up to the score.
@@ -31,9 +44,12 @@ def answer(
     )
     files = [clip.path for clip in manifest.clips]
     answers = list(heads.predict_files(files, batch_size=batch_size, progress=progress))
-    failures = [one for one in answers if isinstance(one, Failure)]
-    if failures:
-        faults = [Fault(failure.source, 0, failure.cause) for failure in failures]
+    faults = [
+        Fault(one.source, 0, cause)
+        for one in answers
+        if (cause := one.cause if isinstance(one, Failure) else "" if partial else one.truncated)
+    ]
+    if faults:
         raise DataError(manifest.name, faults)
     return _collected(manifest.clips, classifier.labels, answers)
 

@@ -66,7 +66,7 @@ class Classifier:
     def predict(
         self, source: str | Path | bytes | npt.ArrayLike, sample_rate: int | None = None
     ) -> Prediction:
-        """Classify one sound.
+        """Classify one sound; of a file that is cut off, what is there.
 
         Args:
             source: a path, the bytes of a sound file, or samples ``[samples]`` or
@@ -81,7 +81,7 @@ class Classifier:
             if sample_rate is not None:
                 raise OptionsError("sample_rate goes with an array; a file knows its own")
             name = "<bytes>" if isinstance(source, bytes) else str(source)
-            sound = read_for_clip(source, self.form)
+            sound = read_for_clip(source, self.form, partial=True)
         else:
             if sample_rate is None:
                 raise OptionsError("an array needs its sample_rate: predict(samples, 44100)")
@@ -160,8 +160,8 @@ class Classifier:
     def _one(self, path: str | Path) -> Prediction | Failure:
         try:
             return self.predict(path)
-        except AudioError as error:
-            return Failure(str(path), error.cause)
+        except Exception as error:
+            return Failure(str(path), cause_of(error))
 
     def _batches(
         self, paths: Sequence[str | Path], batch_size: int
@@ -171,7 +171,7 @@ class Classifier:
 
             def submit() -> list[tuple[str, Future[Sound]]]:
                 return [
-                    (str(path), readers.submit(read_for_clip, path, self.form))
+                    (str(path), readers.submit(read_for_clip, path, self.form, partial=True))
                     for path in islice(remaining, batch_size)
                 ]
 
@@ -187,8 +187,8 @@ class Classifier:
             try:
                 sounds.append((name, reading.result()))
                 answers.append(None)
-            except AudioError as error:
-                answers.append(Failure(name, error.cause))
+            except Exception as error:
+                answers.append(Failure(name, cause_of(error)))
         if not sounds:
             return [answer for answer in answers if answer is not None]
         predicted = iter(self._predictions(*map(list, zip(*sounds, strict=True))))
@@ -210,9 +210,19 @@ class Classifier:
                 attention=tuple(x[row] for x in heard.attention),
                 file_seconds=sound.file_seconds,
                 clip_seconds=self.form.seconds,
+                truncated=sound.truncated,
             )
             for row, (name, sound) in enumerate(zip(names, sounds, strict=True))
         ]
+
+
+def cause_of(error: Exception) -> str:
+    """Why a file gives no answer, whatever the error: no file costs the others their answers."""
+    if isinstance(error, AudioError):
+        return error.cause
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is"
+    return f"cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _named(names: Sequence[str], values: npt.NDArray[np.floating]) -> dict[str, float]:

@@ -26,6 +26,8 @@ class Prediction:
         file_seconds: length of the whole recording.
         clip_seconds: how much of it the network hears; what lies beyond was not heard.
         start: where in the recording that begins, in seconds, when it is a window of a recording.
+        truncated: what is missing of a file that is cut off, in a few words; the answer is to what
+            is there. Empty where nothing is missing.
     """
 
     source: str
@@ -38,6 +40,7 @@ class Prediction:
     file_seconds: float
     clip_seconds: float
     start: float = 0.0
+    truncated: str = ""
 
     @property
     def end(self) -> float:
@@ -65,7 +68,7 @@ class Prediction:
             "top": [{"label": label, "probability": value} for label, value in self.top(k)],
             "file_seconds": round(self.file_seconds, 3),
             "clip_seconds": self.clip_seconds,
-            "error": None,
+            "error": self.truncated or None,
         }
 
 

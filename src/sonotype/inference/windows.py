@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sonotype.ahead import ahead
-from sonotype.audio.decode import Samples, from_array
+from sonotype.audio.decode import Samples, from_array, seconds_of
 from sonotype.audio.length import fit_length
-from sonotype.audio.stream import stated_seconds, stream
+from sonotype.audio.stream import stream
 from sonotype.audio.windows import SampleBuffer, window_count, window_start
 from sonotype.errors import AudioError, OptionsError
 from sonotype.inference.engine import Heard
@@ -114,7 +114,7 @@ def _recording(
         if sample_rate is not None:
             raise OptionsError("sample_rate goes with an array; a file knows its own")
         name = "<bytes>" if isinstance(source, bytes) else str(source)
-        return _Recording(name, stated_seconds(source), stream(source, sample_rate=rate))
+        return _Recording(name, seconds_of(source), stream(source, sample_rate=rate))
     if sample_rate is None:
         call = "predict_windows(samples, sample_rate=44100)"
         raise OptionsError(f"an array needs its sample_rate: {call}")
