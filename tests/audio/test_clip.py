@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import soundfile
 from sonotype.audio.clip import ClipFormat, read_clip, read_for_clip, shape_clip
 from sonotype.audio.decode import Samples, from_array, read
 from sonotype.audio.length import fit_length, trim_silence
-from sonotype.errors import AudioError
+from sonotype.errors import AudioError, TruncatedError
 
 RATE = 16_000
 
@@ -111,3 +112,55 @@ def test_errors_name_the_file(tmp_path: Path, cut: str) -> None:
     with pytest.raises(AudioError) as caught:
         read_clip(tmp_path / "none.wav", ClipFormat(RATE, cut=cut))
     assert str(caught.value) == f"{tmp_path / 'none.wav'}: does not exist"
+
+
+# Silence is trimmed without the whole file in memory
+
+
+@pytest.mark.parametrize("cut", ["front", "centre", "random"])
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+def test_a_long_file_is_trimmed_as_a_short_one(
+    tmp_path: Path, cut: str, rate: int, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = np.zeros(round(9 * rate), np.float32)
+    loud = slice(round(2.3 * rate), round(7.7 * rate))
+    samples[loud] = 0.1 * np.random.default_rng(0).standard_normal(loud.stop - loud.start)
+    soundfile.write(tmp_path / f"a.{suffix}", samples, rate)
+    form = ClipFormat(RATE, 1.0, cut=cut, trim=True)
+    expected = slow_clip(tmp_path / f"a.{suffix}", form, np.random.default_rng(5))
+    monkeypatch.setattr("sonotype.audio.clip.WHOLE_SECONDS", 3)
+    clip = read_clip(tmp_path / f"a.{suffix}", form, np.random.default_rng(5))
+    np.testing.assert_array_equal(clip, expected)
+    sound = read_for_clip(tmp_path / f"a.{suffix}", form, np.random.default_rng(5))
+    assert (len(sound.samples), sound.trimmed) == (RATE, True)
+    assert sound.file_seconds == pytest.approx(9, abs=0.06)
+
+
+def test_trimming_a_long_file_takes_the_memory_of_a_short_one(tmp_path: Path) -> None:
+    peaks = []
+    for minutes in (2, 20):
+        path = tmp_path / f"{minutes}.wav"
+        with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
+            for minute in range(minutes):
+                file.write(0.1 * np.random.default_rng(minute).standard_normal(60 * RATE))
+        tracemalloc.start()
+        try:
+            clip = read_clip(path, ClipFormat(RATE, trim=True))
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        assert len(clip) == 5 * RATE
+    assert peaks[1] < 1.1 * peaks[0]
+
+
+@pytest.mark.parametrize("trim", [False, True])
+def test_of_a_cut_file_there_is_a_clip_and_what_is_missing(tmp_path: Path, trim: bool) -> None:
+    path = write(tmp_path / "a.wav", 3.0)
+    path.write_bytes(path.read_bytes()[:-40_000])
+    form = ClipFormat(RATE, 4.0, trim=trim)
+    with pytest.raises(TruncatedError, match="is truncated"):
+        read_for_clip(path, form)
+    sound = read_for_clip(path, form, partial=True)
+    assert sound.truncated.startswith("is truncated (")
+    assert sound.file_seconds == 3.0 - 10_000 / RATE

@@ -25,6 +25,9 @@ _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 _LEAST_STALE = 4096
 """Bytes behind the declared end that are samples and not a tag: so many, or more."""
 
+_PLAIN, _EXTENSIBLE = (1, 3, 6, 7), 0xFFFE
+"""Format tags: integers, floats, A-law, mu-law; and that of a chunk with the tag further on."""
+
 _SIZE_SLACK = 1 << 16
 """Placeholders of an unknown size lie this near to 2**31 or 2**32: the largest 32-bit number,
 signed or not, or that number less the size of a header or of a block."""
@@ -40,6 +43,8 @@ class WavPart:
         declared: what its header says of that size.
         header: a header that declares the true size; empty where the file's own one does.
         missing: whether the header declares samples that are not there.
+        plain: whether the samples are integers, floats, A-law or mu-law, which every decoder takes
+            alike.
     """
 
     start: int
@@ -47,6 +52,7 @@ class WavPart:
     declared: int
     header: bytes
     missing: bool
+    plain: bool
 
 
 def wav_parts(file: Bytes) -> list[WavPart]:
@@ -110,7 +116,15 @@ def _wav_samples(
     trusted = begin == 0 and following is None and size == declared and not missing
     size -= size % align
     header = b"" if trusted else _header(form, size, order)
-    return WavPart(start, size, declared, header, missing), following
+    return WavPart(start, size, declared, header, missing, _is_plain(form, order)), following
+
+
+def _is_plain(form: bytes, order: str) -> bool:
+    """Whether a format chunk names one of the codings in ``_PLAIN``."""
+    tag = struct.unpack(f"{order}H", form[8:10])[0]
+    if tag == _EXTENSIBLE and len(form) >= 34:
+        tag = struct.unpack(f"{order}H", form[32:34])[0]
+    return tag in _PLAIN
 
 
 def _is_placeholder(size: int) -> bool:
@@ -309,12 +323,14 @@ class OggPages:
 
     Attributes:
         links: streams that follow each other, as in joined files.
+        vorbis: whether the first stream is Vorbis.
         from_start: whether its first samples are numbered from near zero, as in a whole file; the
             part of a broadcast is not.
         ends: whether the last page is whole and marked as the end of its stream.
     """
 
     links: int
+    vorbis: bool
     from_start: bool
     ends: bool
 
@@ -332,7 +348,7 @@ def ogg_pages(file: Bytes) -> OggPages:
         elif flags & 4:
             begun = False
         ends = bool(flags & 4) and end <= len(file)
-    return OggPages(links, first_granule < 10 * 192_000, ends)
+    return OggPages(links, file[29:35] == b"vorbis", first_granule < 10 * 192_000, ends)
 
 
 def _pages(file: Bytes) -> Iterator[tuple[int, int, int]]:

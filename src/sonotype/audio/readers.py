@@ -202,9 +202,12 @@ def _reader(source: str | Path | bytes, content: Bytes, name: str) -> Iterator[R
     magic = content[0:16]
     with ExitStack() as stack:
         if magic[8:12] == b"WAVE" and (parts := wav_parts(content)):
-            reader = _wav_reader(source, content, parts, stack)
-            if reader is not None:
-                yield reader
+            if all(part.plain for part in parts):
+                yield _wav_reader(source, content, parts, name, stack)
+                return
+            if parts[0].header:
+                whole = io.BufferedReader(WavPartFile(content, parts[0])).read()
+                yield stack.enter_context(_av_reader(whole, whole, name))
                 return
         elif _is_for_sndfile(content, magic):
             opened = _sndfile(source, stack)
@@ -238,7 +241,7 @@ def _is_for_sndfile(content: Bytes, magic: bytes) -> bool:
         return flac_count_is_true(content)
     if magic[:4] == b"OggS":
         pages = ogg_pages(content)
-        return pages.links == 1 and pages.from_start
+        return pages.vorbis and pages.links == 1 and pages.from_start
     return magic.startswith(_SNDFILE_MAGIC)
 
 
@@ -259,27 +262,28 @@ def _sndfile(source: str | Path | bytes, stack: ExitStack) -> soundfile.SoundFil
 
 
 def _wav_reader(
-    source: str | Path | bytes, content: Bytes, parts: list[WavPart], stack: ExitStack
-) -> Reader | None:
-    """The WAV file, or several in a row; ``None`` where libsndfile does not know their coding."""
+    source: str | Path | bytes,
+    content: Bytes,
+    parts: list[WavPart],
+    name: str,
+    stack: ExitStack,
+) -> Reader:
+    """The WAV file, or several in a row."""
     readers = []
     for part in parts:
-        if not part.header:
-            opened = _sndfile(source, stack)
-        else:
-            try:
-                file = io.BufferedReader(WavPartFile(content, part))
-                opened = stack.enter_context(soundfile.SoundFile(file))
-            except soundfile.LibsndfileError:
-                opened = None
+        opened = (
+            stack.enter_context(soundfile.SoundFile(io.BufferedReader(WavPartFile(content, part))))
+            if part.header
+            else _sndfile(source, stack)
+        )
         if opened is None:
-            return None
+            raise AudioError(name, "is not a readable sound (the WAV header is damaged)")
         reader = SndfileReader(opened)
         if part.missing:
             reader.fault = f"is truncated ({part.size} of {part.declared} bytes are there)"
         readers.append(reader)
     if all(not reader.frames for reader in readers):
-        raise AudioError(name_of(source), NO_SAMPLES)
+        raise AudioError(name, NO_SAMPLES)
     return readers[0] if len(readers) == 1 else JoinedReader(readers)
 
 
@@ -543,6 +547,8 @@ def _av_reader(source: str | Path | bytes, content: Bytes, name: str) -> Iterato
             reader = AvReader(container, content)
             if not reader.begins:
                 _refuse_truncated(content, name)
+                if reader.fault:
+                    raise TruncatedError(name, reader.fault)
                 raise AudioError(name, NO_SAMPLES)
             yield reader
 

@@ -23,6 +23,7 @@ SOUND_SUFFIXES = frozenset({
 """Names of the formats that are decoded, of videos for their sound; compared without regard to
 case."""
 
+
 @dataclass(frozen=True)
 class Row:
     """One clip as its source tells it.

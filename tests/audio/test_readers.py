@@ -1,0 +1,336 @@
+"""Files whose headers are wrong, joined files and cut files are heard as far as they go."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from sound_files import RATE, encoded, flac_count, mp3_frame, mp3_without_count, noise, tone, wav
+
+from sonotype.audio.decode import LARGEST_VALUE, read, seconds_of, verify
+from sonotype.audio.readers import AV_FORMATS, open_sound
+from sonotype.audio.stream import stream
+from sonotype.errors import AudioError, TruncatedError
+
+WAV_NOISE = noise(3)
+
+
+def heard(content: bytes) -> tuple[np.ndarray, str]:
+    """All samples of a file and what is missing of it; the same for reading and for streaming."""
+    sound = read(content, partial=True)
+    pieces, fault = [], ""
+    try:
+        pieces.extend(stream(content, block=10_007))
+    except TruncatedError as error:
+        fault = error.cause
+    np.testing.assert_array_equal(np.concatenate(pieces), sound.samples)
+    assert fault == sound.truncated
+    assert sound.file_seconds == len(sound.samples) / sound.sample_rate
+    if fault:
+        with pytest.raises(TruncatedError, match="truncated"):
+            verify(content)
+        assert verify(content, partial=True)
+    else:
+        assert seconds_of(content) == sound.file_seconds
+        assert verify(content) == verify(content, partial=True)
+    return sound.samples, fault
+
+
+# WAV
+
+DATA = 2 * len(WAV_NOISE)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        DATA + 8, DATA + 36, DATA + 44, 0, 0x7FFFF000, 0x7FFFFF00, 0x7FFFFFDB, 0x7FFFFFFF,
+        0x80000000, 0x80000024, 0xFFFFFF00, 0xFFFFFFDB, 0xFFFFFFFF,
+    ],
+)  # fmt: skip
+def test_a_size_that_counts_the_header_or_stands_for_none_is_no_truncation(declared: int) -> None:
+    samples, fault = heard(wav(WAV_NOISE, declared))
+    assert fault == ""
+    np.testing.assert_array_equal(samples, heard(wav(WAV_NOISE))[0])
+
+
+@pytest.mark.parametrize("declared", [2 * DATA, DATA + 1_000, DATA + 10_000_000])
+def test_a_wav_that_lacks_samples_says_so(declared: int) -> None:
+    samples, fault = heard(wav(WAV_NOISE, declared))
+    assert fault == f"is truncated ({DATA} of {declared} bytes are there)"
+    np.testing.assert_array_equal(samples, heard(wav(WAV_NOISE))[0])
+
+
+@pytest.mark.parametrize("declared", [DATA // 2, 2, DATA - 20_000])
+def test_samples_behind_a_stale_size_are_heard(declared: int) -> None:
+    samples, fault = heard(wav(WAV_NOISE, declared))
+    assert fault == ""
+    np.testing.assert_array_equal(samples, heard(wav(WAV_NOISE))[0])
+
+
+def test_samples_behind_a_stale_size_in_a_long_header(tmp_path: Path) -> None:
+    """RF64, whose sizes stand in a chunk of their own."""
+    content = encoded(WAV_NOISE, format="RF64", subtype="PCM_16")
+    place = content.index(b"ds64") + 16
+    size = struct.unpack("<Q", content[place : place + 8])[0]
+    assert size == DATA
+    stale = content[:place] + struct.pack("<Q", size // 2) + content[place + 8 :]
+    np.testing.assert_array_equal(heard(stale)[0], heard(content)[0])
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"tag" * 100,
+        b"LIST" + struct.pack("<I", 4_000) + bytes(4_000),
+        b"id3 " + struct.pack("<I", 20_000) + bytes(range(200)) * 100,
+        b"ID3\3\0\0" + bytes(range(200)) * 100,
+        b"TAG" + bytes(range(125)),
+        bytes(100_000),
+    ],
+    ids=["text", "chunk", "id3 chunk", "ID3v2", "ID3v1", "zeros"],
+)
+def test_what_is_no_sound_behind_the_samples_is_not_heard(behind: bytes) -> None:
+    samples, fault = heard(wav(WAV_NOISE) + behind)
+    assert (len(samples), fault) == (len(WAV_NOISE), "")
+
+
+def test_joined_wav_files_are_heard_one_after_the_other() -> None:
+    other = tone(1)
+    samples, fault = heard(wav(WAV_NOISE) + wav(other) + wav(WAV_NOISE))
+    parts = [heard(wav(one))[0] for one in (WAV_NOISE, other, WAV_NOISE)]
+    assert fault == ""
+    np.testing.assert_array_equal(samples, np.concatenate(parts))
+    part = read(wav(WAV_NOISE) + wav(other), start=2.9, duration=0.3)
+    np.testing.assert_array_equal(part.samples, samples[round(2.9 * RATE) :][: round(0.3 * RATE)])
+
+
+def test_a_joined_wav_file_of_another_rate_is_heard_at_the_first_ones() -> None:
+    joined = wav(WAV_NOISE) + encoded(tone(1, rate=22_050), 22_050, format="WAV", subtype="PCM_16")
+    samples, fault = heard(joined)
+    assert fault == ""
+    assert len(samples) == 4 * RATE
+    middle = samples[round(3.2 * RATE) : round(3.8 * RATE)]
+    assert np.abs(middle).max() == pytest.approx(0.1, abs=2e-3)
+
+
+# FLAC
+
+
+@pytest.mark.parametrize("total", [0, 1, 3 * RATE // 2, 3 * RATE - 1, 3 * RATE + 1, 2**35])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_flac_with_a_wrong_count_is_heard_whole(total: int, subtype: str) -> None:
+    content = encoded(WAV_NOISE, format="FLAC", subtype=subtype)
+    samples, fault = heard(flac_count(content, total))
+    assert fault == ""
+    np.testing.assert_array_equal(samples, heard(content)[0])
+
+
+def test_flac_behind_a_tag_is_heard_whole() -> None:
+    content = encoded(WAV_NOISE, format="FLAC", subtype="PCM_16")
+    size = 50_000
+    parts = [size >> 21 & 127, size >> 14 & 127, size >> 7 & 127, size & 127]
+    tagged = b"ID3\3\0\0" + bytes(parts) + bytes(size) + content
+    np.testing.assert_array_equal(heard(tagged)[0], heard(content)[0])
+    for start in (0.5, 1.7):
+        part = read(tagged, start=start, duration=1.0).samples
+        np.testing.assert_array_equal(part, heard(content)[0][round(start * RATE) :][:RATE])
+
+
+@pytest.mark.parametrize("lengths", [(3, 3), (3, 1), (1, 3)])
+def test_joined_flac_files_are_heard_whole(lengths: tuple[int, int]) -> None:
+    parts = [encoded(noise(s, n), format="FLAC", subtype="PCM_16") for n, s in enumerate(lengths)]
+    samples, fault = heard(b"".join(parts))
+    assert fault == ""
+    np.testing.assert_array_equal(samples, np.concatenate([heard(part)[0] for part in parts]))
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.7, 0.999])
+def test_flac_that_is_cut_gives_what_is_there(kept: float) -> None:
+    content = encoded(WAV_NOISE, format="FLAC", subtype="PCM_16")
+    samples, fault = heard(content[: int(len(content) * kept)])
+    assert fault == f"is truncated: its end is missing, {len(samples) / RATE:.3f} s are there"
+    assert len(samples) > (kept - 0.05) * len(WAV_NOISE)
+    np.testing.assert_array_equal(samples, heard(content)[0][: len(samples)])
+
+
+def test_flac_with_a_damaged_frame_goes_on_behind_it() -> None:
+    content = encoded(noise(6), format="FLAC", subtype="PCM_16")
+    place = len(content) // 2
+    damaged = content[:place] + bytes(40) + content[place + 40 :]
+    samples = read(damaged, partial=True).samples
+    whole = heard(content)[0]
+    np.testing.assert_array_equal(samples[: 2 * RATE], whole[: 2 * RATE])
+    np.testing.assert_array_equal(samples[-2 * RATE :], whole[-2 * RATE :])
+
+
+# MP3
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 32_000, 44_100, 48_000])
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_mp3_without_a_count_is_heard_whole(rate: int, mode: str) -> None:
+    sound = np.concatenate([noise(2, rate=rate, level=0.8), tone(10, rate=rate)])
+    content, frames = mp3_without_count(sound, rate, bitrate_mode=mode, compression_level=0.5)
+    samples, fault = heard(content)
+    assert fault == ""
+    assert len(samples) == frames
+    late = samples[3 * rate :][: 8 * rate]
+    assert np.abs(late).max() == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.parametrize("behind", [bytes(1), bytes(300), b"TAG" + bytes(125), b"APETAGEX" * 40])
+def test_a_tag_behind_an_mp3_is_no_truncation(behind: bytes) -> None:
+    content, frames = mp3_without_count(noise(2), bitrate_mode="CONSTANT", compression_level=0.5)
+    samples, fault = heard(content + behind)
+    assert (len(samples), fault) == (frames, "")
+
+
+def with_count(content: bytes, frames: int) -> bytes:
+    place = max(content[:60].find(b"Xing"), content[:60].find(b"Info")) + 8
+    return content[:place] + struct.pack(">I", frames) + content[place + 4 :]
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.5, 2, 100])
+def test_mp3_with_a_wrong_count_is_heard_whole(factor: float) -> None:
+    content = encoded(noise(4), format="MP3")
+    place = max(content[:60].find(b"Xing"), content[:60].find(b"Info")) + 8
+    frames = struct.unpack(">I", content[place : place + 4])[0]
+    samples, fault = heard(with_count(content, int(frames * factor)))
+    assert fault == ""
+    assert abs(len(samples) - 4 * RATE) < 2 * 1152
+
+
+def test_joined_mp3_files_are_heard_whole() -> None:
+    parts = [encoded(one, format="MP3") for one in (tone(4), noise(3), tone(2, 880))]
+    samples, fault = heard(b"".join(parts))
+    assert fault == ""
+    # Each file but the first brings the frame with its count, a delay and the padding of its end.
+    assert 0 <= len(samples) - 9 * RATE < 3 * 3 * 1152
+    loud = np.abs(samples[round(4.5 * RATE) : round(6.5 * RATE)]).max()
+    assert loud > 0.25
+
+
+def test_an_mp3_from_the_middle_of_a_stream_is_whole() -> None:
+    content, _ = mp3_without_count(noise(4), bitrate_mode="CONSTANT", compression_level=0.5)
+    place = 0
+    for _ in range(20):
+        place += mp3_frame(content, place)
+    samples, fault = heard(content[place - 100 :])
+    assert fault == ""
+    assert len(samples) > 3 * RATE
+
+
+@pytest.mark.parametrize("kept", [0.25, 0.5, 0.9])
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_an_mp3_that_is_cut_gives_what_is_there(kept: float, rate: int) -> None:
+    content = encoded(noise(4, rate=rate), rate, format="MP3")
+    samples, fault = heard(content[: int(len(content) * kept)])
+    assert fault == f"is truncated: its end is missing, {len(samples) / rate:.3f} s are there"
+    assert len(samples) / rate == pytest.approx(4 * kept, abs=0.15)
+
+
+# Ogg
+
+
+@pytest.mark.parametrize("form", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("same", [True, False])
+def test_joined_ogg_files_are_heard_whole(form: str, same: bool) -> None:
+    rate = 48_000
+    one = encoded(tone(3, rate=rate), rate, format="OGG", subtype=form)
+    other = one if same else encoded(noise(2, rate=rate), rate, format="OGG", subtype=form)
+    samples, fault = heard(one + other)
+    alone = [heard(part)[0] for part in (one, other)]
+    assert fault == ""
+    # FFmpeg does not cut the last block of the first file to the length that the file states.
+    assert len(samples) == pytest.approx(sum(map(len, alone)), abs=1_024)
+    np.testing.assert_allclose(samples[:rate], alone[0][:rate], rtol=0, atol=1e-5)
+    if not same:
+        assert np.abs(samples[-rate:]).max() > 0.2
+
+
+@pytest.mark.parametrize("form", ["VORBIS", "OPUS"])
+def test_an_ogg_file_that_is_cut_gives_what_is_there(form: str) -> None:
+    content = encoded(noise(6, rate=48_000), 48_000, format="OGG", subtype=form)
+    samples, fault = heard(content[: int(0.7 * len(content))])
+    assert "is truncated" in fault
+    assert 2 < len(samples) / 48_000 < 5
+
+
+# Values
+
+
+@pytest.mark.parametrize("value", [1.01e4, 1e10, 1e25, -1e25])
+def test_values_far_beyond_full_scale_are_no_sound(value: float) -> None:
+    samples = noise(1)
+    samples[RATE // 2] = value
+    content = encoded(samples, format="WAV", subtype="FLOAT")
+    for action in (read, verify, lambda one: list(stream(one))):
+        with pytest.raises(AudioError, match="times full scale") as caught:
+            action(content)
+        assert f"{abs(value):.1e}" in caught.value.cause
+        assert not isinstance(caught.value, TruncatedError)
+
+
+def test_the_largest_value_that_is_a_sound() -> None:
+    content = encoded(np.array([LARGEST_VALUE, 0.0]), format="WAV", subtype="FLOAT")
+    assert read(content).samples[0] == LARGEST_VALUE
+
+
+# Other files
+
+
+def test_no_playlist_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(wav(WAV_NOISE))
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{tmp_path / 'a.wav'}\n"
+    script = f"ffconcat version 1.0\nfile {tmp_path / 'a.wav'}\n"
+    for name, text in (("a.m3u8", playlist), ("b.wav", script), ("c.mp3", playlist)):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(AudioError, match="is not a readable sound"):
+            read(tmp_path / name)
+    assert {"hls", "concat", "dash", "sdp", "rtsp", "lavfi"}.isdisjoint(AV_FORMATS.split(","))
+
+
+def test_a_film_without_sound(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("mpeg4", rate=10)
+        track.width = track.height = 32
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    with pytest.raises(AudioError) as caught:
+        read(path)
+    assert caught.value.cause == "holds no sound, only video"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_named_as_such_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p")
+    for path, kind in ((tmp_path / "p", "a pipe"), (Path(os.devnull), "a device")):
+        with pytest.raises(AudioError, match=f"is {kind}, not a sound file"):
+            read(path)
+
+
+def test_well_formed_files_are_read_by_libsndfile_and_others_are_not() -> None:
+    sound = noise(1, rate=48_000)
+    kinds = {}
+    for name, form in {
+        "wav": {"format": "WAV", "subtype": "PCM_16"},
+        "flac": {"format": "FLAC", "subtype": "PCM_16"},
+        "vorbis": {"format": "OGG", "subtype": "VORBIS"},
+        "mp3": {"format": "MP3"},
+    }.items():
+        with open_sound(encoded(sound, 48_000, **form), "a") as file:
+            kinds[name] = type(file).__name__
+    assert kinds == {
+        "wav": "SndfileReader",
+        "flac": "ContinuedReader",
+        "vorbis": "ContinuedReader",
+        "mp3": "AvReader",
+    }
