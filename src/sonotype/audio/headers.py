@@ -222,10 +222,11 @@ class WavPartFile(io.RawIOBase):
 
 # FLAC
 
-_FLAC_RATES = (0, 88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000,
-               96_000)  # fmt: skip
+_FLAC_SYNC = b"\xff\xf8", b"\xff\xf9"
+"""How a frame begins; the last bit tells whether frames or samples are numbered."""
+
 _LARGEST_FRAME = 1 << 16
-"""Bytes at the end of a file in which the header of its last frame is looked for."""
+"""Bytes at the end of a file in which the header of its last frame is looked for, at least."""
 
 
 def flac_count_is_true(file: Bytes) -> bool:
@@ -242,11 +243,10 @@ def flac_count_is_true(file: Bytes) -> bool:
     block_size = int.from_bytes(info[10:12], "big")
     if total == 0 or file.find(b"fLaC", 4) >= 0:
         return False
-    size = max(int.from_bytes(info[15:18], "big"), 1 << 12) if info[15:18] != b"\0\0\0" else 0
-    tail_size = min(len(file), max(size + 64, _LARGEST_FRAME))
-    tail = file[len(file) - tail_size : len(file)]
+    largest = max(int.from_bytes(info[15:18], "big"), _LARGEST_FRAME)
+    tail = file[max(len(file) - largest, 0) : len(file)]
     place = len(tail)
-    while (place := tail.rfind(b"\xff", 0, place)) >= 0:
+    while (place := max(tail.rfind(mark, 0, place) for mark in _FLAC_SYNC)) >= 0:
         end = _flac_frame_end(tail[place : place + 16], block_size)
         if end is not None:
             return end == total
