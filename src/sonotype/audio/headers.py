@@ -8,12 +8,47 @@ of a file, decodes nothing, and says whether libsndfile can be trusted with it.
 from __future__ import annotations
 
 import io
-import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
-Bytes = bytes | mmap.mmap
+_WINDOW = 1 << 20
+
+
+class FileBytes:
+    """The bytes of a file by their place, read as they are asked for.
+
+    Not a memory map: of a file on a failing card, or one that another program cuts, a map would end
+    the process.
+
+    Args:
+        stream: open for reading.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._size = stream.seek(0, io.SEEK_END)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, key: slice) -> bytes:
+        first, end, _ = key.indices(self._size)
+        self._stream.seek(first)
+        return self._stream.read(max(end - first, 0))
+
+    def find(self, what: bytes, start: int = 0) -> int:
+        """The first place of some bytes from a place on; -1 where they do not occur."""
+        while start < self._size:
+            window = self[start : start + _WINDOW]
+            if (place := window.find(what)) >= 0:
+                return start + place
+            start += _WINDOW - len(what) + 1
+        return -1
+
+
+Bytes = bytes | FileBytes
 """The bytes of a whole file."""
 
 

@@ -14,7 +14,6 @@ the samples that are there.
 from __future__ import annotations
 
 import io
-import mmap
 import os
 import re
 import stat
@@ -23,7 +22,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +32,7 @@ import soxr
 from sonotype.audio.headers import (
     FRAMED,
     Bytes,
+    FileBytes,
     WavPart,
     WavPartFile,
     boxes_are_whole,
@@ -64,6 +64,9 @@ NO_COUNT = 2**62
 
 _BLOCK = 1 << 22
 """Values (samples of all channels) that libsndfile is asked for at once."""
+
+_SMALL = 1 << 22
+"""Bytes of a file that are read at once to look at its structure."""
 
 _NO_END = "is truncated (its end is missing)"
 _DAMAGED = "is damaged or truncated"
@@ -180,21 +183,13 @@ def open_sound(source: str | Path | bytes, name: str) -> Iterator[Reader]:
             content = source
         else:
             refuse_unopenable(Path(source), name)
-            stream = stack.enter_context(Path(source).open("rb"))
-            content = stack.enter_context(_mapped(stream, name))
-        yield stack.enter_context(_reader(source, content, name))
-
-
-@contextmanager
-def _mapped(stream: BinaryIO, name: str) -> Iterator[Bytes]:
-    """The bytes of a file without reading them all."""
-    try:
-        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):  # a file system without memory maps, or a file of no known size
-        yield stream.read()
-        return
-    with mapped:
-        yield mapped
+        try:
+            if not isinstance(source, bytes):
+                file = stack.enter_context(Path(source).open("rb"))
+                content = FileBytes(file) if Path(source).stat().st_size > _SMALL else file.read()
+            yield stack.enter_context(_reader(source, content, name))
+        except OSError as error:
+            raise AudioError(name, f"cannot be read: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -205,15 +200,14 @@ def _reader(source: str | Path | bytes, content: Bytes, name: str) -> Iterator[R
             if all(part.plain for part in parts):
                 yield _wav_reader(source, content, parts, name, stack)
                 return
-            if parts[0].header:
+            if parts[0].header and not parts[0].missing:
                 whole = io.BufferedReader(WavPartFile(content, parts[0])).read()
                 yield stack.enter_context(_av_reader(whole, whole, name))
                 return
-        elif _is_for_sndfile(content, magic):
+        elif (trusted := _is_for_sndfile(content, magic)).all_is_read:
             opened = _sndfile(source, stack)
             if opened is not None and 0 < opened.frames < NO_COUNT:
-                ends = magic[:4] != b"OggS" or ogg_pages(content).ends
-                first = SndfileReader(opened, ends=ends)
+                first = SndfileReader(opened, ends=trusted.ends)
 
                 def second() -> Reader:
                     return stack.enter_context(_av_reader(source, content, name))
@@ -235,14 +229,20 @@ def _reader(source: str | Path | bytes, content: Bytes, name: str) -> Iterator[R
             yield SndfileReader(opened)
 
 
-def _is_for_sndfile(content: Bytes, magic: bytes) -> bool:
-    """Whether libsndfile reads all of a file, and nothing else."""
+class _Trust(NamedTuple):
+    """Whether libsndfile reads all of a file, and nothing else; and whether its end is there."""
+
+    all_is_read: bool
+    ends: bool = True
+
+
+def _is_for_sndfile(content: Bytes, magic: bytes) -> _Trust:
     if magic[:4] == b"fLaC":
-        return flac_count_is_true(content)
+        return _Trust(flac_count_is_true(content))
     if magic[:4] == b"OggS":
         pages = ogg_pages(content)
-        return pages.vorbis and pages.links == 1 and pages.from_start
-    return magic.startswith(_SNDFILE_MAGIC)
+        return _Trust(pages.vorbis and pages.links == 1 and pages.from_start, pages.ends)
+    return _Trust(magic.startswith(_SNDFILE_MAGIC))
 
 
 class _NotReadableError(Exception):
