@@ -22,6 +22,7 @@ from sonotype.data.rows import counted
 from sonotype.data.source import open_source
 from sonotype.data.splits import Split, cross_validation
 from sonotype.errors import OptionsError, SonotypeError
+from sonotype.processors import processors
 from sonotype.progress import steps
 from sonotype.study.cell import STOPPED, figures_of, finished, refuse_other, run_cell
 from sonotype.study.plan import Cell, Plan
@@ -119,7 +120,7 @@ def _turn(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
             if failure == STOPPED:
                 return
         return
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, processors() // jobs)
     pool = ProcessPoolExecutor(
         jobs, multiprocessing.get_context("spawn"), _begin_process, (threads,)
     )
