@@ -58,14 +58,19 @@ def rename_synced(part: Path, path: Path) -> None:
 
     Without the sync a power cut could leave the name without the content.
     """
-    if part.is_dir():
-        for one in part.iterdir():
-            _sync_file(one)
-        _sync_folder(part)
-    else:
-        _sync_file(part)
+    sync(part)
     part.replace(path)
     _sync_folder(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Write a file, or a folder and its files, to the disk."""
+    if path.is_dir():
+        for one in path.iterdir():
+            _sync_file(one)
+        _sync_folder(path)
+    else:
+        _sync_file(path)
 
 
 def _sync_file(path: Path) -> None:
