@@ -20,6 +20,7 @@ from sonotype.training.run_folder import (
     SCORES,
     SPLIT,
     changed_files,
+    comparable,
     dealt,
     made_from,
     options_of,
@@ -116,8 +117,8 @@ def _comparable(options: RunOptions) -> dict[str, Any]:
 
     What the cache may hold changes no result.
     """
-    values = {name: value for name, value in options.flat().items() if name != "cache_gb"}
-    return values | {"teachers": [Path(one).parts[-2:] for one in values["teachers"]]}
+    values = comparable(options.flat())
+    return {name: value for name, value in values.items() if name != "cache_gb"}
 
 
 def figures_of(folder: Path) -> str:

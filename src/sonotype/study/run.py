@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ from sonotype.study.cell import STOPPED, figures_of, finished, refuse_other, run
 from sonotype.study.plan import Cell, Plan
 from sonotype.training.callbacks import Say, duration
 from sonotype.training.run import inspect, parts_of, with_backbone
+from sonotype.training.run_folder import CONFIG
 from sonotype.training.run_options import RunOptions
+from sonotype.weights.backbone import is_model_file
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ def run_study(
         SonotypeError: cells failed; the others are finished.
     """
     out = Path(out)
-    tasks = _tasks(plan, data, out, progress)
+    noted = _noted_paths(out)
+    tasks = _tasks(plan, _found_again(str(data), noted), out, noted, progress)
     waiting = [task for task in tasks if not finished(task.folder)]
     done = len(tasks) - len(waiting)
     say(f"{plan.title}: {counted(len(tasks), 'cell')}, {done} of them finished")
@@ -192,12 +196,45 @@ def split_of(manifest: Manifest, options: RunOptions, fold: int | None) -> Split
     return without_validation(parts) if options.train.keep == "last" else parts
 
 
-def _tasks(plan: Plan, data: str | Path, out: Path, progress: bool) -> list[Task]:
+def _noted_paths(out: Path) -> set[Path]:
+    """Absolute paths that the finished and unfinished cells of a study have noted."""
+    noted: set[Path] = set()
+    for path in out.glob(f"cells/*/*/{CONFIG}"):
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            options = config["options"]
+            names = [config["data"], options["backbone"], *options["unlabelled"]]
+            noted |= {Path(name) for name in names}
+        except (OSError, ValueError, KeyError, TypeError):  # told when the cell is compared
+            continue
+    return {path for path in noted if path.is_absolute()}
+
+
+def _found_again(name: str, noted: Collection[Path]) -> str:
+    """A path that is not there from this working directory, as the study has noted it before.
+
+    The file of a study names paths from where the study was begun.
+    """
+    path = Path(name)
+    if path.is_absolute() or path.exists():
+        return name
+    parts = tuple(part for part in path.parts if part != "..")
+    same = [one for one in noted if parts and one.parts[-len(parts) :] == parts]
+    return str(same[0]) if len(same) == 1 else name
+
+
+def _tasks(
+    plan: Plan, data: str, out: Path, noted: Collection[Path], progress: bool
+) -> list[Task]:
     """Every cell, compared with what is already in the folder."""
     sources: dict[str, tuple[Manifest, str]] = {}
     tasks = []
     for cell in plan.cells():
         own = dict(plan.row(cell.row).options)
+        if is_model_file(own.get("backbone", "")):
+            own["backbone"] = _found_again(own["backbone"], noted)
+        if "unlabelled" in own:
+            own["unlabelled"] = tuple(_found_again(one, noted) for one in own["unlabelled"])
         if teachers := plan.teachers(cell.row):
             own["teachers"] = tuple(str(out / one.folder) for one in teachers)
         options = with_backbone(RunOptions.of({**own, "seed": cell.seed}), progress=progress)
@@ -207,7 +244,7 @@ def _tasks(plan: Plan, data: str | Path, out: Path, progress: bool) -> list[Task
             manifest = open_source(data, options.source)
             sources[key] = manifest, inspect(manifest, progress=progress)
         manifest, fingerprint = sources[key]
-        task = Task(cell, own, str(data), fingerprint, out)
+        task = Task(cell, own, data, fingerprint, out)
         parts = split_of(manifest, options, cell.fold)
         refuse_other(task.folder, options, fingerprint, manifest, parts)
         tasks.append(task)

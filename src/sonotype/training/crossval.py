@@ -28,7 +28,11 @@ from sonotype.training.run_folder import (
     ANSWERS,
     SCORES,
     changed_files,
+    comparable,
+    dealt,
+    located,
     made_from,
+    rows_of,
     split_table,
 )
 from sonotype.training.run_options import RunOptions
@@ -88,18 +92,18 @@ def crossval(
     splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
     if chosen.train.keep == "last":
         splits = [without_validation(parts) for parts in splits]
-    tables = "".join(split_table(manifest, parts) for parts in splits)
+    tables = [split_table(manifest, parts) for parts in splits]
     fingerprint = inspect(manifest, progress=progress)
     chosen = with_backbone(chosen, progress=progress, say=say)
     claim = {
         "fingerprint": fingerprint,
-        "parts": hashlib.sha256(tables.encode("utf-8", "surrogateescape")).hexdigest(),
+        "parts": _digest(json.dumps([dealt(rows_of(table)) for table in tables])),
         "folds": folds,
         "transform": transform is not None,
-        "options": chosen.flat(),
+        "options": located(chosen).flat(),
         "files": made_from(chosen),
     }
-    _claim(folder, claim, chosen)
+    _claim(folder, claim, chosen, _digest("".join(tables)))
     scores: list[Scores] = []
     answers: list[Answers] = []
     for number, parts in enumerate(splits, start=1):
@@ -149,15 +153,21 @@ def _shared_notes(manifest: Manifest, splits: Sequence[Split]) -> tuple[str, ...
     return tuple(note for note in notes[0] if all(note in others for others in notes))
 
 
-def _claim(folder: Path, config: dict[str, Any], options: RunOptions) -> None:
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _claim(folder: Path, config: dict[str, Any], options: RunOptions, older: str) -> None:
     """Note what is being cross-validated, or compare with what was noted before.
+
+    Older versions noted another digest of the parts, ``older``, which the place of the data is in.
 
     A note beside which no fold was begun (the sounds could not be read, say) binds nobody.
     """
     path = folder / CONFIG
     config = json.loads(json.dumps(config))
     if path.exists() and any(folder.glob("fold_*")):
-        changed = _changed(path, config, options)
+        changed = _changed(path, config, options, older)
         if changed:
             raise OptionsError(
                 f"{folder} holds a cross-validation with other {', '.join(changed)}; "
@@ -169,7 +179,9 @@ def _claim(folder: Path, config: dict[str, Any], options: RunOptions) -> None:
     write_text(path, json.dumps(config, indent=2) + "\n")
 
 
-def _changed(path: Path, config: Mapping[str, Any], options: RunOptions) -> list[str]:
+def _changed(
+    path: Path, config: Mapping[str, Any], options: RunOptions, older: str
+) -> list[str]:
     """Names of what differs from the file's: options, ``folds``, and ``data`` itself."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -178,7 +190,7 @@ def _changed(path: Path, config: Mapping[str, Any], options: RunOptions) -> list
                 "data": one["fingerprint"],
                 "folds": one["folds"],
                 "transform": one["transform"],
-                **one["options"],
+                **comparable(one["options"]),
             }
             for one in (found, config)
         )
@@ -189,4 +201,5 @@ def _changed(path: Path, config: Mapping[str, Any], options: RunOptions) -> list
     changed = sorted(name for name in names if before.get(name, missing) != now.get(name, missing))
     changed += changed_files(found, options, config["files"])
     # The same sounds and options, but dealt otherwise: names, groups or folds have changed.
-    return changed or (["data"] if found.get("parts") != config["parts"] else [])
+    same = found.get("parts") in (config["parts"], older)
+    return changed or ([] if same else ["data"])
