@@ -12,10 +12,18 @@ from typing import Any
 from sonotype.config import SplitOptions
 from sonotype.data.manifest import Manifest
 from sonotype.data.parts import without_validation
+from sonotype.data.rows import counted
 from sonotype.data.source import open_source
 from sonotype.data.splits import Split, cross_validation
 from sonotype.data.waveforms import Transform
-from sonotype.errors import OptionsError
+from sonotype.errors import (
+    FailedRunsError,
+    MissingExtraError,
+    OptionsError,
+    StoppedError,
+    WeightsError,
+    described,
+)
 from sonotype.evaluation.answers import Answers, concatenate, load_answers
 from sonotype.evaluation.files import write_text
 from sonotype.evaluation.folds import folds_to_json, summarise_folds
@@ -83,7 +91,8 @@ def crossval(
     Raises:
         OptionsError: ``out`` holds a cross-validation with other options or data, or an option
             that will not do.
-        SonotypeError: as for training.
+        FailedRunsError: folds failed; the others are kept. The next call runs these again.
+        SonotypeError: as for training, where every fold fails in the same way.
     """
     folder = Path(out)
     refuse_parts(options)
@@ -106,25 +115,39 @@ def crossval(
     _claim(folder, claim, chosen, _digest("".join(tables)))
     scores: list[Scores] = []
     answers: list[Answers] = []
+    failures: dict[str, Exception] = {}
     for number, parts in enumerate(splits, start=1):
         run = folder / f"fold_{number}"
         if not (run / SCORES).exists():
             say(f"fold {number} of {len(splits)}")
-            result = run_split(
-                manifest,
-                parts,
-                run,
-                chosen,
-                data=data,
-                fingerprint=fingerprint,
-                transform=transform,
-                progress=progress,
-                say=say,
-            )
+            try:
+                result = run_split(
+                    manifest,
+                    parts,
+                    run,
+                    chosen,
+                    data=data,
+                    fingerprint=fingerprint,
+                    transform=transform,
+                    progress=progress,
+                    say=say,
+                )
+            except (StoppedError, OptionsError, WeightsError, MissingExtraError):
+                raise  # those of all folds
+            except Exception as error:  # one fold's; the others go on
+                failures[f"fold {number}"] = error
+                say(f"fold {number} failed: {described(error)}")
+                continue
             if result.interrupted:
                 return CrossvalResult({}, "", True)
         scores.append(scores_from_json(json.loads((run / SCORES).read_text(encoding="utf-8"))))
         answers.append(load_answers(run / ANSWERS))
+    if failures:
+        first = next(iter(failures.values()))
+        causes = {name: described(error) for name, error in failures.items()}
+        if len(failures) == len(splits) and len(set(causes.values())) == 1:
+            raise first
+        raise FailedRunsError(counted(len(splits), "fold"), causes) from first
     summary = summarise_folds(scores)
     pooled = score(
         concatenate(answers),
