@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -73,7 +74,7 @@ def test_content_is_synced_before_the_rename_and_the_folder_after(
     replace = Path.replace
 
     def sync(handle: int) -> None:
-        steps.append("folder" if os.path.isdir(f"/proc/self/fd/{handle}") else "file")
+        steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
 
     def rename(part: Path, path: Path) -> Path:
         steps.append("rename")

@@ -404,7 +404,9 @@ MapStore(root, 1e9).fill({"a": "kind-a", "b": "kind-b"}, [key], compute)
 def other_process(root: Path, key: str, seconds: float) -> subprocess.Popen[str]:
     """A process that has begun to compute the rows of a key, and is not done with it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", FILL, str(root), key, str(seconds)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", FILL, str(root), key, str(seconds)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
@@ -476,10 +478,11 @@ def test_a_wait_for_room_is_said_and_ends(tmp_path: Path, monkeypatch: pytest.Mo
     store = MapStore(tmp_path, 1e8, said.append)
     with held(promise(tmp_path, 100_000_000)):
         text = told(lambda: store.fill(KINDS, ["x"], Counted()))
-    assert said == [
+    (line,) = said
+    assert line == (
         f"{tmp_path}: waiting for other runs, which are writing 0.1 of the 0.1 GB that the cache "
         "may hold; a larger --cache-gb, or --no-cache, needs no wait"
-    ]
+    )
     assert "other runs are to write 0.1 GB, and have written nothing for 0 minutes; end" in text
     assert leftovers(tmp_path) == ["other.part"]
 

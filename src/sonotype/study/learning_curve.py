@@ -107,15 +107,13 @@ def run_learning_curve(
                 if failure == STOPPED:
                     raise StoppedError(f"{folder}: interrupted; the same command goes on from here")
                 if failure:
-                    failures[f"{size} clips a class, turn {turn}"] = failure
+                    failures[str(place)] = failure
             line = f"{number:>3}/{len(cells)}  {size} clips a class, turn {turn}"
             with bar.done():
                 state = figures_of(place) if finished(place) else f"failed: {failure}"
                 say(f"{line}  {state}")
     if failures:
-        raise FailedRunsError(
-            counted(len(cells), "training"), failures, f"their logs are in {folder / 'cells'}"
-        )
+        raise FailedRunsError(counted(len(cells), "training"), failures)
     return _publish(manifest, whole, wanted, folder, more)
 
 

@@ -40,7 +40,6 @@ from sonotype.training.run_folder import CONFIG
 from sonotype.training.run_options import RunOptions
 from sonotype.weights.backbone import is_model_file
 
-
 ENDED = (
     "its process was ended from outside, as happens where memory runs short; the same command goes "
     "on, and fewer --jobs need less memory"
@@ -185,9 +184,7 @@ def _turn(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
 
 def _process(threads: int) -> ProcessPoolExecutor:
     """A process that runs one cell at a time; it starts with its first."""
-    return ProcessPoolExecutor(
-        1, multiprocessing.get_context("spawn"), _begin_process, (threads,)
-    )
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin_process, (threads,))
 
 
 def _submitted(pool: ProcessPoolExecutor, task: Task) -> Future[str]:
@@ -276,9 +273,7 @@ def _found_again(name: str, noted: Collection[Path]) -> str:
     return str(same[0]) if len(same) == 1 else name
 
 
-def _tasks(
-    plan: Plan, data: str, out: Path, noted: Collection[Path], progress: bool
-) -> list[Task]:
+def _tasks(plan: Plan, data: str, out: Path, noted: Collection[Path], progress: bool) -> list[Task]:
     """Every cell, compared with what is already in the folder."""
     sources: dict[str, tuple[Manifest, str]] = {}
     tasks = []

@@ -62,14 +62,9 @@ def collect(plan: Plan, out: str | Path) -> Result:
     out = Path(out)
     missing = sum(not finished(out / cell.folder) for cell in plan.cells())
     entries = [entry for row in plan.rows if (entry := _entry(plan, row, out)) is not None]
-    failed = {
-        cell.folder.removeprefix("cells/"): failure
-        for cell in plan.cells()
-        if (failure := failure_of(out / cell.folder))
-    }
+    failed = {cell: cause for cell in plan.cells() if (cause := failure_of(out / cell.folder))}
     compared = plan.baseline in {entry.name for entry in entries}
-    broken = {cell.row for cell in plan.cells() if failure_of(out / cell.folder)}
-    if not compared and broken.isdisjoint(_needed(plan, plan.baseline)):
+    if not compared and _needed(plan, plan.baseline).isdisjoint(cell.row for cell in failed):
         raise OptionsError(
             f"{out}: the baseline {plan.baseline} is not finished; run the study first"
         )
@@ -83,7 +78,8 @@ def collect(plan: Plan, out: str | Path) -> Result:
         lines = compare(entries, plan.baseline)
     else:
         lines = [_alone(compare([entry], entry.name)[0]) for entry in entries]
-    return Result(plan.title, plan.note, plan.baseline, tuple(lines), seconds, missing, failed)
+    named = {cell.folder.removeprefix("cells/"): cause for cell, cause in failed.items()}
+    return Result(plan.title, plan.note, plan.baseline, tuple(lines), seconds, missing, named)
 
 
 def _needed(plan: Plan, name: str) -> set[str]:

@@ -202,9 +202,7 @@ def _claim(folder: Path, config: dict[str, Any], options: RunOptions, older: str
     write_text(path, json.dumps(config, indent=2) + "\n")
 
 
-def _changed(
-    path: Path, config: Mapping[str, Any], options: RunOptions, older: str
-) -> list[str]:
+def _changed(path: Path, config: Mapping[str, Any], options: RunOptions, older: str) -> list[str]:
     """Names of what differs from the file's: options, ``folds``, and ``data`` itself."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

@@ -86,8 +86,7 @@ class MapStore:
             compute: gives the rows of the keys at some places.
 
         Raises:
-            SonotypeError: they do not fit, cannot be written, or another run blocks the folder; says
-                what to do.
+            SonotypeError: they do not fit, cannot be written, or another run blocks the folder.
         """
         unique = list(dict.fromkeys(keys))
         new: Found | None = None

@@ -83,13 +83,15 @@ def write_config(
 def located(options: RunOptions) -> RunOptions:
     """The options with absolute paths, so that they hold in any working directory."""
     backbone, teaching = options.system.backbone, options.teaching
-    paths = {name: tuple(map(absolute, getattr(teaching, name))) for name in PATHS}
+    teachers, unlabelled = (
+        tuple(map(absolute, names)) for names in (teaching.teachers, teaching.unlabelled)
+    )
     if is_model_file(backbone):
         backbone = absolute(backbone)
     return replace(
         options,
         system=replace(options.system, backbone=backbone),
-        teaching=replace(teaching, **paths),
+        teaching=replace(teaching, teachers=teachers, unlabelled=unlabelled),
     )
 
 
