@@ -346,7 +346,7 @@ def test_a_disk_that_fills_up_while_writing(
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("step", ["sonotype.download.fsync", "pathlib.Path.replace"])
+@pytest.mark.parametrize("step", ["sonotype.atomic.os.fsync", "pathlib.Path.replace"])
 def test_a_disk_that_fills_up_at_the_end(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -364,7 +364,7 @@ def test_ctrl_c_leaves_nothing(
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(download, "fsync", interrupt)
+    monkeypatch.setattr("sonotype.atomic.os.fsync", interrupt)
     address = server.publish("a.bin", Answer(BODY))
     with pytest.raises(KeyboardInterrupt):
         fetch(address, tmp_path / "a.bin")

@@ -19,7 +19,9 @@ import sonotype
 ROOT = Path(sonotype.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-BASE = ("ahead", "errors", "types", "readout", "config", "progress", "device", "processors")
+BASE = (
+    "ahead", "atomic", "errors", "types", "readout", "config", "progress", "device", "processors",
+)  # fmt: skip
 LAYERS = (
     ("base",),
     ("audio", "features", "download"),

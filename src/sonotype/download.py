@@ -15,10 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http import HTTPStatus
-from os import fsync
 from pathlib import Path
 from typing import BinaryIO
-from uuid import uuid4
 
 import pooch
 import requests
@@ -26,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from urllib3.exceptions import IncompleteRead
 
+from sonotype.atomic import atomic, parts_of
 from sonotype.errors import SonotypeError, WeightsError
 
 TIMEOUT: tuple[float, float] = (10.0, 30.0)
@@ -136,7 +135,7 @@ def _prepare_folder(destination: Path) -> None:
     """Make the folder, and sweep out what killed processes left of earlier downloads."""
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        for part in destination.parent.glob(f".{destination.name}.*.part"):
+        for part in parts_of(destination):
             if time.time() - part.stat().st_mtime > STALE:
                 part.unlink()
     except FileNotFoundError:
@@ -153,21 +152,15 @@ def _attempt(
     sha256_prefix: str | None,
     progress: bool,
 ) -> None:
-    # Not from tempfile, whose files only their owner may read; a cache may be shared.
-    part = destination.with_name(f".{destination.name}.{uuid4().hex}.part")
     try:
-        with part.open("xb") as stream:
-            _receive(address, stream, size, destination.name if progress else None)
-            stream.flush()
-            fsync(stream.fileno())  # else a power cut could leave the name without the bytes
-        cause = content_fault(part, size=size, sha256=sha256, sha256_prefix=sha256_prefix)
-        if cause is not None:
-            raise _AttemptError(f"the address gave another file, {cause}")
-        part.replace(destination)
+        with atomic(destination) as part:
+            with part.open("xb") as stream:
+                _receive(address, stream, size, destination.name if progress else None)
+            cause = content_fault(part, size=size, sha256=sha256, sha256_prefix=sha256_prefix)
+            if cause is not None:
+                raise _AttemptError(f"the address gave another file, {cause}")
     except OSError as error:
         raise _unwritable(destination, error) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _receive(address: str, stream: BinaryIO, size: int | None, label: str | None) -> None:

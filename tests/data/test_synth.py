@@ -241,10 +241,15 @@ def test_a_stopped_run_is_completed_to_the_same_set(
     assert contents(stopped) == contents(whole)
 
 
-def test_a_run_stopped_before_its_settings_were_kept_can_be_repeated(tmp_path: Path) -> None:
-    (tmp_path / ".synth-settings.json.part").write_text("{")
+@pytest.mark.parametrize(
+    "left", [".synth-settings.json.part", "..synth-settings.json.0123456789abcdef.part"]
+)
+def test_a_run_stopped_before_its_settings_were_kept_can_be_repeated(
+    tmp_path: Path, left: str
+) -> None:
+    (tmp_path / left).write_text("{")
     synthesise(tmp_path, **QUICK)
-    assert ".synth-settings.json.part" not in contents(tmp_path)
+    assert left not in contents(tmp_path)
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:

@@ -99,10 +99,21 @@ def test_flawless_answers_are_not_oversold() -> None:
     words = " ".join(" ".join(lines).split())
     for head in ("categories", "events"):
         assert (
-            f"{head}: without a mistake the interval is a point; an error rate of 8 % is not "
+            f"{head}: without a mistake the interval is a point; an error rate of 7.5 % is not "
             "ruled out by 40 groups (3 / 40)"
         ) in words
     assert "confusions" not in render(score(one))
+
+
+@pytest.mark.parametrize(
+    ("groups", "rate"), [(2, "100"), (7, "42.8"), (299, "1"), (301, "0.996"), (800, "0.375")]
+)
+def test_the_rate_that_is_not_ruled_out(groups: int, rate: str) -> None:
+    """Three significant digits, rounded down: a rate above 3 / groups is ruled out."""
+    assert float(rate) * groups <= 300
+    one = answers(["dog", "cat"], ["bark", "meow"], groups, right=1, groups=groups)
+    words = " ".join(render(score(one)).split())
+    assert f"an error rate of {rate} % is not ruled out by {groups} groups" in words
 
 
 def test_events_on_some_of_the_clips_are_said_so() -> None:

@@ -18,7 +18,7 @@ from soundsets import manifest_of
 from training_data import SMALL, write_tones
 
 from sonotype.data.manifest import Manifest
-from sonotype.errors import OptionsError, SonotypeError, StoppedError
+from sonotype.errors import FailedRunsError, OptionsError, SonotypeError, StoppedError
 from sonotype.evaluation.answers import Answers, load_answers, save_answers
 from sonotype.evaluation.curve import render_curve
 from sonotype.study import learning_curve as module
@@ -230,7 +230,15 @@ def test_official_folds_take_turns(
     ("failure", "kind", "text"),
     [
         ("interrupted", StoppedError, "{out}: interrupted; the same command goes on from here"),
-        ("no room", SonotypeError, "{out}/cells/1_clips/turn_1: no room"),
+        (
+            "no room",
+            FailedRunsError,
+            (
+                "4 of 4 trainings failed:\n"
+                "  {out}/cells/1_clips/turn_1: no room\n  {out}/cells/1_clips/turn_2: no room\n"
+                "  {out}/cells/all_clips/turn_1: no room\n  {out}/cells/all_clips/turn_2: no room"
+            ),
+        ),
     ],
 )
 def test_a_training_that_ends_too_soon(
@@ -240,6 +248,27 @@ def test_a_training_that_ends_too_soon(
     with pytest.raises(SonotypeError) as caught:
         run(tones, tmp_path / "out")
     assert (type(caught.value), str(caught.value)) == (kind, text.format(out=tmp_path / "out"))
+
+
+def test_a_training_that_fails_does_not_stop_the_others(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+
+    def breaks(manifest: Manifest, parts: Any, folder: Path, *_: Any, **__: Any) -> str:
+        called.append(folder.parent.name)
+        return "no room" if len(called) == 2 else pretend(manifest, parts, folder)
+
+    monkeypatch.setattr(module, "run_cell", breaks)
+    said: list[str] = []
+    with pytest.raises(FailedRunsError) as caught:
+        run(tones, tmp_path / "out", say=said.append)
+    place = tmp_path / "out/cells/1_clips/turn_2"
+    assert str(caught.value) == f"1 of 4 trainings failed:\n  {place}: no room"
+    assert said[1] == "  2/4  1 clips a class, turn 2  failed: no room"
+    assert called == ["1_clips", "1_clips", "all_clips", "all_clips"]
+    run(tones, tmp_path / "out")
+    assert called[4:] == ["1_clips"]
 
 
 def many_clips(seed: int) -> Manifest:

@@ -14,14 +14,16 @@ import pytest
 from soundsets import manifest_of
 from training_data import SMALL, write_tones
 
+from sonotype.cli.main import run as main
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits import Split
-from sonotype.errors import OptionsError, SonotypeError
+from sonotype.errors import FailedRunsError, OptionsError, SonotypeError
 from sonotype.evaluation.answers import Answers, save_answers
 from sonotype.study import learning_curve as curves
 from sonotype.study.plan import Plan, read_plan
-from sonotype.study.run import run_study, split_of
+from sonotype.study.run import Task, run_study, split_of
 from sonotype.study.table import collect
+from sonotype.training.run import TrainResult
 from sonotype.training.run_folder import split_table, write_config
 from sonotype.training.run_options import RunOptions
 
@@ -134,19 +136,121 @@ def test_an_ensemble_of_other_seeds_has_a_difference(tones: Path, tmp_path: Path
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
 
 
-def end_from_outside(_: Any) -> str:
-    """What a process does whose memory the system takes away."""
-    os._exit(9)
+def end_from_outside(task: Task) -> str:
+    """What a process does whose memory the system takes away; other cells are finished."""
+    if task.cell.row == "a" and task.cell.fold == 1:
+        os._exit(9)
+    if task.cell.row == "b" and task.cell.fold == 1:
+        raise UnsendableError("lost", "detail")
+    task.folder.mkdir(parents=True)
+    scores = {"category": {"f1": {"value": 1.0}}, "event": None}
+    (task.folder / "scores.json").write_text(json.dumps(scores))
+    return ""
+
+
+class UnsendableError(Exception):
+    """Cannot be unpickled: it wants two arguments and keeps one."""
+
+    def __init__(self, one: str, _: str) -> None:
+        super().__init__(one)
 
 
 def test_a_process_that_is_ended_from_outside(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sonotype.study.run.run_task", end_from_outside)
-    plan = plan_of(tmp_path, f"{FOLDED}\n[rows.a]\n[rows.b]")
+    plan = plan_of(tmp_path, f"{FOLDED}\n[rows.a]\n[rows.b]\n[rows.c]")
     table = with_folds(tones, tmp_path / "t.csv", lambda n: n % 2 + 1)
-    with pytest.raises(SonotypeError, match=r"ended from outside.*the same command goes on"):
-        run_study(plan, table, tmp_path / "out", jobs=2)
+    out = tmp_path / "out"
+    with pytest.raises(FailedRunsError, match=r"ended from outside.*the same command goes on") as e:
+        run_study(plan, table, out, jobs=2)
+    assert e.value.failures.keys() == {"a/fold_1_seed_0", "b/fold_1_seed_0"}
+    done = {
+        f"{path.parent.parent.name}/{path.parent.name[:6]}" for path in out.rglob("scores.json")
+    }
+    assert done == {"a/fold_2", "b/fold_2", "c/fold_1", "c/fold_2"}
+
+
+ROWS = "[rows.a]\n[rows.b]\n[rows.c]\nensemble = ['a', 'b']"
+
+
+def failing(cells: dict[str, Exception]) -> Any:
+    """In the place of a training: some cells fail, the others are all right."""
+
+    def run_split(
+        manifest: Manifest, parts: Split, folder: Path, options: RunOptions, *,
+        data: str | Path, fingerprint: str, **_: Any,
+    ) -> TrainResult:  # fmt: skip
+        if error := cells.get(f"{folder.parent.name}/{folder.name[:6]}"):
+            raise error
+        pretend(manifest, parts, folder, options, data=data, fingerprint=fingerprint)
+        return TrainResult(folder, folder / "model.safetensors", {}, "", 1, None, False)
+
+    return run_split
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ValueError("two\nlines"), "unexpected ValueError: two"),
+        (KeyError("x"), "unexpected KeyError: 'x'"),
+        (MemoryError(), "unexpected MemoryError"),
+        (SonotypeError("no room; make some"), "no room; make some"),
+    ],
+)
+@pytest.mark.parametrize("row", ["a", "b"])
+def test_a_cell_that_fails_is_a_row_of_the_table_and_alone_is_run_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    cause: str,
+    row: str,
+) -> None:
+    tones = write_tones(tmp_path / "tones", clips=4)
+    table = with_folds(tones, tmp_path / "t.csv", lambda n: n % 2 + 1)
+    plan_of(tmp_path, f"{FOLDED}\n{ROWS}")
+    argv = ["study", str(tmp_path / "study.toml"), str(table), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sonotype.study.cell.run_split", failing({f"{row}/fold_1": error}))
+    assert main([*argv]) == 1
+    shown, errors = capsys.readouterr()
+    name = f"{row}/fold_1_seed_0"
+    assert errors == f"error: 1 of 4 cells failed:\n  {name}: {cause}\n"
+    assert f"failed; the same command runs these again\n{name}: {cause}\n" in shown
+    figures = json.loads((tmp_path / "out/study.json").read_text())
+    assert figures["failed"] == [{"cell": name, "error": cause}]
+    assert [one["name"] for one in figures["rows"]] == ["b" if row == "a" else "a"]
+    assert f"| {name} | {cause} |" in (tmp_path / "out/table.md").read_text()
+    log = (tmp_path / f"out/cells/{name}/log.txt").read_text()
+    assert ("Traceback" in log) is not isinstance(error, SonotypeError)
+    capsys.readouterr()
+    monkeypatch.setattr("sonotype.study.cell.run_split", failing({}))
+    assert main(argv) == 0
+    assert "4 cells, 3 of them finished" in capsys.readouterr().out
+    figures = json.loads((tmp_path / "out/study.json").read_text())
+    assert (figures["failed"], len(figures["rows"])) == ([], 3)
+
+
+def test_what_learns_from_a_failed_cell_alone_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tones = write_tones(tmp_path / "tones", clips=4)
+    table = with_folds(tones, tmp_path / "t.csv", lambda n: n % 2 + 1)
+    rows = "\n".join(
+        f"[rows.{name}]\n" + (f"teachers = ['{teacher}']\nbackbone = 'compact'" if teacher else "")
+        for name, teacher in (("a", ""), ("b", ""), ("of_a", "a"), ("of_b", "b"), ("last", "of_a"))
+    )
+    plan = plan_of(tmp_path, f"{FOLDED}\n{rows}")
+    broken = failing({"a/fold_1": RuntimeError("broken")})
+    monkeypatch.setattr("sonotype.study.cell.run_split", broken)
+    with pytest.raises(FailedRunsError) as caught:
+        run_study(plan, table, tmp_path / "out")
+    assert str(caught.value) == (
+        "1 of 10 cells failed:\n  a/fold_1_seed_0: unexpected RuntimeError: broken\n"
+        "4 cells not run: a teacher failed"
+    )
+    done = {path.parent.parent.name for path in (tmp_path / "out").rglob("scores.json")}
+    assert done == {"a", "b", "of_b"}
 
 
 def test_other_folds_of_the_same_sounds(tones: Path, tmp_path: Path) -> None:

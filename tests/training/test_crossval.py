@@ -13,8 +13,9 @@ import pytest
 from training_data import SMALL, write_tones
 
 import sonotype
-from sonotype.errors import DataError, OptionsError
+from sonotype.errors import DataError, FailedRunsError, ModelFileError, OptionsError
 from sonotype.training.crossval import CrossvalResult
+from sonotype.training.run import TrainResult
 
 OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 2}
 
@@ -55,6 +56,44 @@ def with_folds(tones: Path, table: Path, folds: int) -> Path:
             fold = int(path.stem.rpartition("_")[2]) % folds + 1
             writer.writerow([path, path.parent.parent.name, path.parent.name, fold])
     return table
+
+
+def test_a_fold_that_fails_does_not_stop_the_others(
+    tones: Path, finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    called: list[str] = []
+
+    def breaks(manifest: Any, parts: Any, folder: Path, *_: Any, **__: Any) -> Any:
+        called.append(folder.name)
+        if folder.name == "fold_1":
+            raise KeyError("x")
+        shutil.copy(finished[0] / folder.name / "scores.json", folder)
+        return TrainResult(folder, folder, {}, "", 1, None, False)
+
+    for number in (1, 3):
+        (out / f"fold_{number}" / "scores.json").unlink()
+    monkeypatch.setattr("sonotype.training.crossval.run_split", breaks)
+    said: list[str] = []
+    with pytest.raises(FailedRunsError) as caught:
+        sonotype.crossval(tones, out, folds=3, say=said.append, **OPTIONS)
+    assert str(caught.value) == "1 of 3 folds failed:\n  fold 1: unexpected KeyError: 'x'"
+    assert said[1:] == ["fold 1 failed: unexpected KeyError: 'x'", "fold 3 of 3"]
+    with pytest.raises(FailedRunsError):
+        sonotype.crossval(tones, out, folds=3, **OPTIONS)
+    assert called == ["fold_1", "fold_3", "fold_1"]
+
+
+def test_what_every_fold_fails_by_is_told_once(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any, **__: Any) -> Any:
+        raise ModelFileError("teacher: is no model file")
+
+    monkeypatch.setattr("sonotype.training.crossval.run_split", breaks)
+    with pytest.raises(ModelFileError, match=r"^teacher: is no model file$"):
+        sonotype.crossval(tones, tmp_path / "out", folds=3, **OPTIONS)
 
 
 def test_every_clip_is_tested_once(tones: Path, finished: Any) -> None:

@@ -6,7 +6,9 @@ import contextlib
 import errno
 import json
 import shutil
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +30,7 @@ from sonotype.data.folder import read_folder
 from sonotype.data.waveforms import Augmentation, Waveforms
 from sonotype.errors import AudioError, SonotypeError
 from sonotype.models.systems import System, cbir_2
-from sonotype.training import map_store, stages
+from sonotype.training import map_store
 from sonotype.training.map_store import MapStore, remove
 from sonotype.training.stages import StageCache, frozen_identity, map_kinds, shared_store
 from sonotype.types import Clip
@@ -285,7 +287,7 @@ def test_other_code_or_another_device_is_another_kind(monkeypatch: pytest.Monkey
     one = system()
     before = map_kinds(one, CPU)
     assert set(map_kinds(one, torch.device("cuda")).values()).isdisjoint(before.values())
-    monkeypatch.setattr(stages, "FORMAT", stages.FORMAT + 1)
+    monkeypatch.setattr("sonotype.features.efficientat.LOG_OFFSET", 0.5)
     assert set(map_kinds(one, CPU).values()).isdisjoint(before.values())
 
 
@@ -321,7 +323,7 @@ def test_a_clip_that_is_gone(clips: tuple[Clip, ...], tmp_path: Path) -> None:
 # Several runs at a time, and runs that break off
 
 
-def test_two_that_want_the_same_compute_it_once(tmp_path: Path) -> None:
+def test_two_that_want_the_same_at_a_time_do_no_harm(tmp_path: Path) -> None:
     compute = Counted()
 
     def slowly(places: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
@@ -332,9 +334,187 @@ def test_two_that_want_the_same_compute_it_once(tmp_path: Path) -> None:
     stores = [MapStore(tmp_path, PLENTY) for _ in range(2)]
     with ThreadPoolExecutor(2) as threads:
         found = list(threads.map(lambda one: one.fill(KINDS, ["x", "y", "z"], slowly), stores))
-    assert compute.asked == [[0, 1, 2]]
     for one in found:
         same(one, [0, 1, 2])
+    assert leftovers(tmp_path) == []
+    count = len(compute.asked)
+    same(MapStore(tmp_path, PLENTY).fill(KINDS, ["x", "y", "z"], compute), [0, 1, 2])
+    assert len(compute.asked) == count
+
+
+def keys_kept(root: Path) -> dict[str, list[list[str]]]:
+    """By kind the keys of each shard."""
+    kept: dict[str, list[list[str]]] = {}
+    for shard in shards(root):
+        keys = json.loads((shard / "keys.json").read_text())
+        kept.setdefault(shard.parent.name, []).append(keys)
+    return {kind: sorted(lists) for kind, lists in kept.items()}
+
+
+@pytest.mark.parametrize(
+    ("others", "kept"),
+    [
+        ("w", [["u", "v", "x", "y", "z"], ["w"]]),
+        ("vyw", [["u", "x", "z"], ["v", "y", "w"]]),
+        ("zyxvuw", [["z", "y", "x", "v", "u", "w"]]),
+    ],
+)
+def test_what_another_run_published_meanwhile_is_dropped(
+    tmp_path: Path, others: str, kept: list[list[str]]
+) -> None:
+    """Rows follow from keys here, so what is read shows whether the right ones were dropped."""
+
+    def compute(keys: str) -> Any:
+        def rows(places: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
+            for first in range(0, len(places), 2):
+                some = torch.tensor([ord(keys[n]) for n in places[first : first + 2]]).float()
+                yield {"a": some[:, None].expand(-1, 4), "b": -some[:, None]}
+
+        return rows
+
+    def disturbed(places: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
+        batches = compute("uvxyz")(places)
+        yield next(batches)
+        MapStore(tmp_path, PLENTY).fill(KINDS, list(others), compute(others))
+        yield from batches
+
+    found = MapStore(tmp_path, PLENTY).fill(KINDS, list("uvxyz"), disturbed)
+    same(found, [ord(key) for key in "uvxyz"])
+    assert keys_kept(tmp_path) == {"kind-a": sorted(kept), "kind-b": sorted(kept)}
+    every = sorted({*others, *"uvxyz"})
+    again = MapStore(tmp_path, PLENTY).fill(KINDS, every, lambda _: iter(()))
+    same(again, [ord(key) for key in every])
+
+
+FILL = """
+import sys, time
+from pathlib import Path
+import torch
+from sonotype.training.map_store import MapStore
+root, key, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+def compute(places):
+    rows = torch.zeros(1, 4)
+    yield {"a": rows, "b": rows[:, :1]}
+    print("begun", flush=True)
+    time.sleep(seconds)
+MapStore(root, 1e9).fill({"a": "kind-a", "b": "kind-b"}, [key], compute)
+"""
+
+
+def other_process(root: Path, key: str, seconds: float) -> subprocess.Popen[str]:
+    """A process that has begun to compute the rows of a key, and is not done with it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", FILL, str(root), key, str(seconds)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    return process
+
+
+def test_runs_on_other_clips_do_not_wait_and_a_killed_one_leaves_nothing(tmp_path: Path) -> None:
+    with other_process(tmp_path, "other", 60) as process:
+        start = time.monotonic()
+        same(MapStore(tmp_path, PLENTY).fill(KINDS, ["x"], Counted()), [0])
+        assert time.monotonic() - start < 2
+        assert len(leftovers(tmp_path)) == 1, "the part of the other run, which is alive"
+        process.kill()
+    assert len(leftovers(tmp_path)) == 1
+    MapStore(tmp_path, PLENTY).fill(KINDS, ["y"], Counted())
+    assert leftovers(tmp_path) == []
+    assert [one.name for one in tmp_path.glob("*.lock")] in ([], ["room.lock"])
+    assert keys_kept(tmp_path)["kind-a"] == [["x"], ["y"]]
+
+
+@contextlib.contextmanager
+def held(lock: Path) -> Iterator[None]:
+    """A lock that another thread holds."""
+    taken, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with FileLock(lock):
+            taken.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait(10)
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_common_lock_that_is_not_let_go_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(map_store, "SAID", 0.1)
+    monkeypatch.setattr(map_store, "GIVEN_UP", 0.9)
+    said: list[str] = []
+    store = MapStore(tmp_path, PLENTY, said.append)
+    with held(tmp_path / "room.lock"):
+        text = told(lambda: store.fill(KINDS, ["x"], Counted()))
+    lock = tmp_path / "room.lock"
+    assert said == [f"{lock}: another process holds this lock; waiting for it"]
+    assert text == (
+        f"{lock}: another process has held this lock for 1 s; end that process, name another "
+        "folder in SONOTYPE_CACHE, or use --no-cache"
+    )
+    same(store.fill(KINDS, ["x"], Counted()), [0])
+
+
+def promise(root: Path, size: int) -> Path:
+    """The part of a run that is about to write so many bytes; its lock."""
+    (root / "other.part").mkdir()
+    (root / "other.part" / "promised").write_text(str(size))
+    return root / "other.lock"
+
+
+def test_a_wait_for_room_is_said_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(map_store, "STALLED", 0.5)
+    said: list[str] = []
+    store = MapStore(tmp_path, 1e8, said.append)
+    with held(promise(tmp_path, 100_000_000)):
+        text = told(lambda: store.fill(KINDS, ["x"], Counted()))
+    (line,) = said
+    assert line == (
+        f"{tmp_path}: waiting for other runs, which are writing 0.1 of the 0.1 GB that the cache "
+        "may hold; a larger --cache-gb, or --no-cache, needs no wait"
+    )
+    assert "other runs are to write 0.1 GB, and have written nothing for 0 minutes; end" in text
+    assert leftovers(tmp_path) == ["other.part"]
+
+
+def test_what_a_dead_run_was_to_write_needs_no_wait(tmp_path: Path) -> None:
+    promise(tmp_path, 100_000_000)
+    said: list[str] = []
+    same(MapStore(tmp_path, 1e8, said.append).fill(KINDS, ["x"], Counted()), [0])
+    assert (said, leftovers(tmp_path)) == ([], [])
+
+
+def test_what_was_waited_for_is_not_computed_again(tmp_path: Path) -> None:
+    """Both need most of the room; the second finds the maps of the first when that is done."""
+    limit = 3.5 * ROW + 1000
+    begun, waiting = threading.Event(), threading.Event()
+
+    def first(places: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
+        batches = Counted(1000)(places)
+        yield next(batches)
+        begun.set()
+        assert waiting.wait(30)
+        yield from batches
+
+    asked = Counted(1000)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(MapStore(tmp_path, limit).fill, KINDS, ["x", "y", "z"], first)
+        assert begun.wait(30)
+        store = MapStore(tmp_path, limit, lambda _: waiting.set())
+        same(store.fill(KINDS, ["x", "y", "z"], asked), [0, 1, 2], 1000)
+        same(other.result(), [0, 1, 2], 1000)
+    assert len(asked.asked) == 1
+    assert keys_kept(tmp_path) == {"kind-a": [["x", "y", "z"]], "kind-b": [["x", "y", "z"]]}
 
 
 @pytest.mark.parametrize("error", [RuntimeError("half-way"), KeyboardInterrupt()])

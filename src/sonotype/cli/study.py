@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sonotype.errors import OptionsError
+from sonotype.errors import FailedRunsError, OptionsError
 
 
 def study(
@@ -40,16 +40,26 @@ def study(
     from sonotype.study.run import run_study
     from sonotype.study.table import collect, legend, publish
 
+    failed: FailedRunsError | None = None
     chosen = read_plan(plan)
     source = data or (Path(chosen.data) if chosen.data else None)
     if source is None and not table:
         raise OptionsError(f"there are no data; name them behind {plan}, or as data in the file")
     if source is not None and not table:
-        finished = run_study(chosen, source, out, jobs=jobs, progress=True, say=typer.echo)
-        if not finished:
-            typer.echo("interrupted; the same command goes on from here")
-            raise typer.Exit(130)
+        try:
+            finished = run_study(chosen, source, out, jobs=jobs, progress=True, say=typer.echo)
+        except FailedRunsError as error:
+            failed = error
+        else:
+            if not finished:
+                typer.echo("interrupted; the same command goes on from here")
+                raise typer.Exit(130)
+    try:
+        result = collect(chosen, out)
+    except OptionsError as error:  # there is no table without the baseline
+        raise failed or error from None
     command = f"sonotype study {plan} {source or 'DATA'} --out {out}"
-    result = collect(chosen, out)
     typer.echo(f"\n{publish(result, out, command)}\n\n{legend(result.lines)}")
     typer.echo(f"\ntables: {out / 'table.md'}\nfigures: {out / 'study.json'}")
+    if failed is not None:
+        raise failed

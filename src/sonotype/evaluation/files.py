@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sonotype.atomic import atomic
 from sonotype.errors import OptionsError
 
 
@@ -20,20 +20,14 @@ def replacing(path: Path) -> Iterator[Path]:
         OptionsError: the file cannot be written there.
 
     """
-    # Not tempfile: its files can be read by their owner alone, and so would the final one.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        part.replace(path)
+        with atomic(path) as part:
+            yield part
     except OSError as error:
         raise OptionsError(
             f"{path} cannot be written ({error.strerror or error}): choose another place"
         ) from error
-    finally:
-        # The folder itself may be what failed: its lack is not to hide the first error.
-        if part.parent.is_dir():
-            part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
@@ -109,11 +110,17 @@ def _figures(scores: Scores) -> Iterator[str]:
             yield f"{name}: all clips are of one group, no interval can be told"
         elif head.accuracy.low == 1:
             # Rule of three: with no mistake in G trials, the 95 % bound on the rate is 3 / G.
-            bound = min(100, round(300 / head.groups))
+            bound = _rounded_down(min(100, 300 / head.groups))
             yield from _wrap(
                 f"{name}: without a mistake the interval is a point; an error rate of "
-                f"{bound} % is not ruled out by {head.groups} groups (3 / {head.groups})"
+                f"{bound:g} % is not ruled out by {head.groups} groups (3 / {head.groups})"
             )
+
+
+def _rounded_down(value: float, digits: int = 3) -> float:
+    """A positive number to some significant digits, never more than itself."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - digits + 1)
+    return math.floor(value / unit + 1e-9) * unit
 
 
 def _interval(figure: Interval) -> str:

@@ -7,11 +7,8 @@ the format for readers in other languages.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import struct
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sonotype.atomic import atomic
 from sonotype.errors import ModelFileError
 from sonotype.models.build import build_system
 from sonotype.models.card import KEY, ModelCard, card_of, document_of
@@ -47,20 +45,12 @@ def save_model(path: str | Path, system: System, card: ModelCard, *, half: bool 
         for name, tensor in system.state_dict().items()
     }
     metadata = {KEY: document, DIGEST: _digest(document, tensors)}
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        save_file(tensors, temporary, metadata=metadata)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        with atomic(path) as part:
+            save_file(tensors, part, metadata=metadata)
     except (OSError, SafetensorError) as error:
         raise ModelFileError(f"{path}: the model cannot be written ({error})") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                Path(temporary).unlink()
     return path
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits import Split
-from sonotype.errors import OptionsError, SonotypeError, StoppedError
+from sonotype.errors import OptionsError, SonotypeError, StoppedError, described
 from sonotype.evaluation.files import write_text
 from sonotype.training.callbacks import Say
 from sonotype.training.run import run_split
@@ -20,6 +22,7 @@ from sonotype.training.run_folder import (
     SCORES,
     SPLIT,
     changed_files,
+    comparable,
     dealt,
     made_from,
     options_of,
@@ -29,7 +32,7 @@ from sonotype.training.run_folder import (
 )
 from sonotype.training.run_options import RunOptions
 
-LOG, TIME = "log.txt", "time.json"
+LOG, TIME, FAILURE = "log.txt", "time.json", "failure.json"
 STOPPED = "interrupted"
 
 
@@ -65,6 +68,10 @@ def run_cell(
         return STOPPED
     except SonotypeError as error:
         return str(error)
+    except Exception as error:  # one cell's; the others go on
+        with contextlib.suppress(OSError), (folder / LOG).open("a", encoding="utf-8") as stream:
+            stream.write(traceback.format_exc())
+        return described(error)
     if result.interrupted:
         return STOPPED
     write_text(folder / TIME, json.dumps({"seconds": time.monotonic() - start}) + "\n")
@@ -76,6 +83,22 @@ def run_cell(
 def finished(folder: Path) -> bool:
     """Whether the cell has all that it will have: scores, where anything is tested."""
     return (folder / SCORES).exists() or (folder / TIME).exists()
+
+
+def note_failure(folder: Path, failure: str) -> None:
+    """Keep what went wrong with a cell, or forget it."""
+    if failure:
+        write_text(folder / FAILURE, json.dumps({"error": failure}) + "\n")
+    else:
+        (folder / FAILURE).unlink(missing_ok=True)
+
+
+def failure_of(folder: Path) -> str:
+    """What went wrong when a cell was run, in one line; nothing where it did not fail."""
+    if finished(folder) or not (folder / FAILURE).exists():
+        return ""
+    text = str(json.loads((folder / FAILURE).read_text(encoding="utf-8"))["error"])
+    return next(iter(text.splitlines()), "")
 
 
 def seconds_of(folder: Path) -> float:
@@ -116,8 +139,8 @@ def _comparable(options: RunOptions) -> dict[str, Any]:
 
     What the cache may hold changes no result.
     """
-    values = {name: value for name, value in options.flat().items() if name != "cache_gb"}
-    return values | {"teachers": [Path(one).parts[-2:] for one in values["teachers"]]}
+    values = comparable(options.flat())
+    return {name: value for name, value in values.items() if name != "cache_gb"}
 
 
 def figures_of(folder: Path) -> str:

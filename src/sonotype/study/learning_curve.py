@@ -13,9 +13,10 @@ import numpy as np
 
 from sonotype.data.manifest import Manifest
 from sonotype.data.parts import without_validation
+from sonotype.data.rows import counted
 from sonotype.data.source import open_source
 from sonotype.data.splits import Split, cross_validation
-from sonotype.errors import OptionsError, SonotypeError, StoppedError
+from sonotype.errors import FailedRunsError, OptionsError, StoppedError
 from sonotype.evaluation.answers import Answers, concatenate, load_answers
 from sonotype.evaluation.curve import Curve, learning_curve, render_curve
 from sonotype.evaluation.curve_plot import plot_curve
@@ -79,7 +80,7 @@ def run_learning_curve(
 
     Raises:
         OptionsError: options that will not do, or ``out`` holds a curve with others.
-        SonotypeError: a training failed; those before it are kept.
+        FailedRunsError: trainings failed; the others are kept. The next call runs these again.
         StoppedError: interrupted; the same call goes on.
     """
     folder = Path(out)
@@ -94,6 +95,7 @@ def run_learning_curve(
     cells = [(size, turn, parts) for size, turns_of in wanted for turn, parts in turns_of]
     for size, turn, parts in cells:
         refuse_other(_place(folder, size, turn), chosen, fingerprint, manifest, parts)
+    failures: dict[str, str] = {}
     with steps("trainings", len(cells), show=progress) as bar:
         for number, (size, turn, parts) in enumerate(cells, start=1):
             place = _place(folder, size, turn)
@@ -105,10 +107,13 @@ def run_learning_curve(
                 if failure == STOPPED:
                     raise StoppedError(f"{folder}: interrupted; the same command goes on from here")
                 if failure:
-                    raise SonotypeError(f"{place}: {failure}")
+                    failures[str(place)] = failure
             line = f"{number:>3}/{len(cells)}  {size} clips a class, turn {turn}"
             with bar.done():
-                say(f"{line}  {figures_of(place)}")
+                state = figures_of(place) if finished(place) else f"failed: {failure}"
+                say(f"{line}  {state}")
+    if failures:
+        raise FailedRunsError(counted(len(cells), "training"), failures)
     return _publish(manifest, whole, wanted, folder, more)
 
 

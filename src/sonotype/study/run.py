@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,13 +22,28 @@ from sonotype.data.parts import without_validation
 from sonotype.data.rows import counted
 from sonotype.data.source import open_source
 from sonotype.data.splits import Split, cross_validation
-from sonotype.errors import OptionsError, SonotypeError
+from sonotype.errors import FailedRunsError, OptionsError, described
+from sonotype.processors import processors
 from sonotype.progress import steps
-from sonotype.study.cell import STOPPED, figures_of, finished, refuse_other, run_cell
+from sonotype.study.cell import (
+    STOPPED,
+    figures_of,
+    finished,
+    note_failure,
+    refuse_other,
+    run_cell,
+)
 from sonotype.study.plan import Cell, Plan
 from sonotype.training.callbacks import Say, duration
 from sonotype.training.run import inspect, parts_of, with_backbone
+from sonotype.training.run_folder import CONFIG
 from sonotype.training.run_options import RunOptions
+from sonotype.weights.backbone import is_model_file
+
+ENDED = (
+    "its process was ended from outside, as happens where memory runs short; the same command goes "
+    "on, and fewer --jobs need less memory"
+)
 
 
 @dataclass(frozen=True)
@@ -71,16 +87,19 @@ def run_study(
     Raises:
         DataError: faults of the data.
         OptionsError: a cell in ``out`` was run with other options or data, or a fold is not there.
-        SonotypeError: cells failed; the others are finished.
+        FailedRunsError: cells failed; the others are finished. The next call runs these again.
     """
     out = Path(out)
-    tasks = _tasks(plan, data, out, progress)
+    noted = _noted_paths(out)
+    tasks = _tasks(plan, _found_again(str(data), noted), out, noted, progress)
     waiting = [task for task in tasks if not finished(task.folder)]
     done = len(tasks) - len(waiting)
     say(f"{plan.title}: {counted(len(tasks), 'cell')}, {done} of them finished")
     failures: dict[str, str] = {}
     start, count = time.monotonic(), 0
     interrupted = False
+    for task in waiting:
+        note_failure(task.folder, "")
     with steps("cells", len(waiting), show=progress) as bar:
         for task, failure in _results(waiting, jobs, plan):
             if failure == STOPPED:
@@ -90,25 +109,37 @@ def run_study(
             name = task.cell.folder.removeprefix("cells/")
             if failure:
                 failures[name] = failure
+                note_failure(task.folder, failure)
             left = (time.monotonic() - start) / count * (len(waiting) - count)
             state = f"failed: {failure}" if failure else figures_of(task.folder)
             with bar.done():
                 say(f"{done + count:>3}/{len(tasks)}  {name}  {state}  {duration(left)} left")
     if failures:
-        lines = "\n  ".join(f"{name}: {cause}" for name, cause in failures.items())
-        raise SonotypeError(f"{len(failures)} of {counted(len(tasks), 'cell')} failed:\n  {lines}")
+        skipped = 0 if interrupted else len(waiting) - count
+        more = f"{counted(skipped, 'cell')} not run: a teacher failed" if skipped else ""
+        raise FailedRunsError(counted(len(tasks), "cell"), failures, more)
     return not interrupted
 
 
 def _results(tasks: Sequence[Task], jobs: int, plan: Plan) -> Iterator[tuple[Task, str]]:
-    """Each task as it ends, with what went wrong; those that teach before those that learn."""
+    """Each task as it ends, with what went wrong; those that teach before those that learn.
+
+    What learns from a task that failed would fail as well, and is left out.
+    """
+    failed: set[Cell] = set()
     for _, turn in groupby(tasks, key=lambda task: plan.turn(task.cell.row)):
-        failed = False
-        for task, failure in _turn(list(turn), jobs):
-            failed = failed or bool(failure)
+        ready: list[Task] = []
+        for task in turn:
+            if failed.isdisjoint(plan.teachers(task.cell.row)):
+                ready.append(task)
+            else:
+                failed.add(task.cell)
+        for task, failure in _turn(ready, jobs):
+            if failure:
+                failed.add(task.cell)
             yield task, failure
-        if failed:  # what learns from it would fail as well
-            return
+            if failure == STOPPED:
+                return
 
 
 def _turn(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
@@ -119,27 +150,51 @@ def _turn(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
             if failure == STOPPED:
                 return
         return
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    pool = ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), _begin_process, (threads,)
-    )
-    with pool:
-        running = {pool.submit(run_task, task): task for task in tasks}
-        try:
-            for future in as_completed(running):
-                yield running[future], future.result()
-                if future.result() == STOPPED:
-                    pool.shutdown(wait=False, cancel_futures=True)
+    threads = max(1, processors() // jobs)
+    waiting = list(reversed(tasks))
+    # A pool of one process each: where a process dies, it is known which cell it was running.
+    idle = [_process(threads) for _ in range(min(jobs, len(tasks)))]
+    running: dict[Future[str], tuple[ProcessPoolExecutor, Task]] = {}
+    try:
+        while waiting or running:
+            while waiting and idle:
+                pool, task = idle.pop(), waiting.pop()
+                running[_submitted(pool, task)] = pool, task
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                pool, task = running.pop(future)
+                try:
+                    failure = future.result()
+                except BrokenProcessPool:
+                    failure = ENDED
+                    pool.shutdown(wait=False)
+                    pool = _process(threads)
+                except Exception as error:  # such as an answer that cannot be sent
+                    failure = described(error)
+                idle.append(pool)
+                yield task, failure
+                if failure == STOPPED:
                     return
-        except BrokenProcessPool:
-            raise SonotypeError(
-                "a process of the study was ended from outside, as happens where memory runs "
-                "short; the same command goes on, and fewer --jobs need less memory"
-            ) from None
-        except KeyboardInterrupt:
-            # The processes were interrupted as well, and leave their cells to be gone on with.
+    except KeyboardInterrupt:
+        # The processes were interrupted as well, and leave their cells to be gone on with.
+        yield next((task for _, task in running.values()), tasks[0]), STOPPED
+    finally:
+        for pool in [*idle, *(pool for pool, _ in running.values())]:
             pool.shutdown(wait=True, cancel_futures=True)
-            yield next(iter(running.values())), STOPPED
+
+
+def _process(threads: int) -> ProcessPoolExecutor:
+    """A process that runs one cell at a time; it starts with its first."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin_process, (threads,))
+
+
+def _submitted(pool: ProcessPoolExecutor, task: Task) -> Future[str]:
+    """The task's result to come, also where the process has died meanwhile."""
+    try:
+        return pool.submit(run_task, task)
+    except BrokenProcessPool as error:
+        broken: Future[str] = Future()
+        broken.set_exception(error)
+        return broken
 
 
 def _begin_process(threads: int) -> None:
@@ -157,12 +212,12 @@ def _begin_process(threads: int) -> None:
 
 def run_task(task: Task) -> str:
     """Run one cell, in whatever process; what went wrong, or nothing."""
-    options = RunOptions.of({**task.options, "seed": task.cell.seed})
     try:
+        options = RunOptions.of({**task.options, "seed": task.cell.seed})
         manifest = open_source(task.data, options.source)
         parts = split_of(manifest, options, task.cell.fold)
-    except SonotypeError as error:
-        return str(error)
+    except Exception as error:  # one cell's; the others go on
+        return described(error)
     return run_cell(
         manifest,
         parts,
@@ -191,12 +246,43 @@ def split_of(manifest: Manifest, options: RunOptions, fold: int | None) -> Split
     return without_validation(parts) if options.train.keep == "last" else parts
 
 
-def _tasks(plan: Plan, data: str | Path, out: Path, progress: bool) -> list[Task]:
+def _noted_paths(out: Path) -> set[Path]:
+    """Absolute paths that the finished and unfinished cells of a study have noted."""
+    noted: set[Path] = set()
+    for path in out.glob(f"cells/*/*/{CONFIG}"):
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            options = config["options"]
+            names = [config["data"], options["backbone"], *options["unlabelled"]]
+            noted |= {Path(name) for name in names}
+        except (OSError, ValueError, KeyError, TypeError):  # told when the cell is compared
+            continue
+    return {path for path in noted if path.is_absolute()}
+
+
+def _found_again(name: str, noted: Collection[Path]) -> str:
+    """A path that is not there from this working directory, as the study has noted it before.
+
+    The file of a study names paths from where the study was begun.
+    """
+    path = Path(name)
+    if path.is_absolute() or path.exists():
+        return name
+    parts = tuple(part for part in path.parts if part != "..")
+    same = [one for one in noted if parts and one.parts[-len(parts) :] == parts]
+    return str(same[0]) if len(same) == 1 else name
+
+
+def _tasks(plan: Plan, data: str, out: Path, noted: Collection[Path], progress: bool) -> list[Task]:
     """Every cell, compared with what is already in the folder."""
     sources: dict[str, tuple[Manifest, str]] = {}
     tasks = []
     for cell in plan.cells():
         own = dict(plan.row(cell.row).options)
+        if is_model_file(own.get("backbone", "")):
+            own["backbone"] = _found_again(own["backbone"], noted)
+        if "unlabelled" in own:
+            own["unlabelled"] = tuple(_found_again(one, noted) for one in own["unlabelled"])
         if teachers := plan.teachers(cell.row):
             own["teachers"] = tuple(str(out / one.folder) for one in teachers)
         options = with_backbone(RunOptions.of({**own, "seed": cell.seed}), progress=progress)
@@ -206,7 +292,7 @@ def _tasks(plan: Plan, data: str | Path, out: Path, progress: bool) -> list[Task
             manifest = open_source(data, options.source)
             sources[key] = manifest, inspect(manifest, progress=progress)
         manifest, fingerprint = sources[key]
-        task = Task(cell, own, str(data), fingerprint, out)
+        task = Task(cell, own, data, fingerprint, out)
         parts = split_of(manifest, options, cell.fold)
         refuse_other(task.folder, options, fingerprint, manifest, parts)
         tasks.append(task)

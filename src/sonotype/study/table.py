@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ from sonotype.evaluation.compare import Entry, Figure, Key, Line, average, compa
 from sonotype.evaluation.files import write_text
 from sonotype.evaluation.scores import Interval
 from sonotype.evaluation.text import pad, shorten
-from sonotype.study.cell import finished, seconds_of
+from sonotype.study.cell import failure_of, finished, seconds_of
 from sonotype.study.plan import Plan, Row
 from sonotype.training.run_folder import ANSWERS
 
 TABLE, FIGURES = "table", "study.json"
 NAME_CELLS = 22
 WIDTH = 80
+FAILED = "failed; the same command runs these again"
 HEADLINES = (("category", "f1", "category, macro F1"), ("event", "accuracy", "event, accuracy"))
 """What is compared: the paper's choice, and the figure that is published for ESC-50."""
 
@@ -38,6 +39,7 @@ class Result:
         lines: one for each row.
         seconds: wall time of each row's own cells added up; 0 for a row that trains nothing.
         missing: cells that are not finished; rows that need them are left out.
+        failed: of these by name what went wrong, where they failed.
     """
 
     title: str
@@ -46,18 +48,23 @@ class Result:
     lines: tuple[Line, ...]
     seconds: dict[str, float]
     missing: int
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def collect(plan: Plan, out: str | Path) -> Result:
     """Put the finished cells of a study together.
 
+    Where the baseline failed, there are no differences to it.
+
     Raises:
-        OptionsError: the baseline's cells are not finished.
+        OptionsError: the baseline's cells are not finished, and none of them failed.
     """
     out = Path(out)
     missing = sum(not finished(out / cell.folder) for cell in plan.cells())
     entries = [entry for row in plan.rows if (entry := _entry(plan, row, out)) is not None]
-    if plan.baseline not in {entry.name for entry in entries}:
+    failed = {cell: cause for cell in plan.cells() if (cause := failure_of(out / cell.folder))}
+    compared = plan.baseline in {entry.name for entry in entries}
+    if not compared and _needed(plan, plan.baseline).isdisjoint(cell.row for cell in failed):
         raise OptionsError(
             f"{out}: the baseline {plan.baseline} is not finished; run the study first"
         )
@@ -67,8 +74,24 @@ def collect(plan: Plan, out: str | Path) -> Result:
         else 0.0
         for row in plan.rows
     }
-    lines = compare(entries, plan.baseline)
-    return Result(plan.title, plan.note, plan.baseline, tuple(lines), seconds, missing)
+    if compared:
+        lines = compare(entries, plan.baseline)
+    else:
+        lines = [_alone(compare([entry], entry.name)[0]) for entry in entries]
+    named = {cell.folder.removeprefix("cells/"): cause for cell, cause in failed.items()}
+    return Result(plan.title, plan.note, plan.baseline, tuple(lines), seconds, missing, named)
+
+
+def _needed(plan: Plan, name: str) -> set[str]:
+    """Rows whose trainings a row needs."""
+    row = plan.row(name)
+    needed = {*(row.ensemble or (row.of or name,))}
+    return needed.union(*(_needed(plan, one) for one in needed for one in plan.row(one).teachers))
+
+
+def _alone(line: Line) -> Line:
+    figures = {key: replace(figure, difference=None) for key, figure in line.figures.items()}
+    return replace(line, figures=figures)
 
 
 def publish(result: Result, out: str | Path, command: str) -> str:
@@ -99,6 +122,9 @@ def render(result: Result) -> str:
             )
             lines.append((pad(shorten(row[0], NAME_CELLS), NAME_CELLS) + cells).rstrip())
         blocks.append(lines)
+    if result.failed:
+        failed = [shorten(f"{name}: {cause}", WIDTH) for name, cause in result.failed.items()]
+        blocks.append([FAILED, *failed])
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
@@ -115,6 +141,9 @@ def markdown(result: Result, command: str) -> str:
         lines.append("|---" * len(header) + "|")
         lines += ["| " + " | ".join(row) + " |" for row in rows]
         lines.append("")
+    if result.failed:
+        cells = [f"| {name} | {cause.replace('|', '/')} |" for name, cause in result.failed.items()]
+        lines += [f"{FAILED}:", "", "| cell | error |", "|---|---|", *cells, ""]
     return "\n".join(lines)
 
 
@@ -124,6 +153,7 @@ def to_json(result: Result) -> dict[str, Any]:
         "title": result.title,
         "baseline": result.baseline,
         "missing": result.missing,
+        "failed": [{"cell": name, "error": cause} for name, cause in result.failed.items()],
         "rows": [
             {
                 "name": line.name,
@@ -161,7 +191,7 @@ def _entry(plan: Plan, row: Row, out: Path) -> Entry | None:
 
 def _tables(result: Result) -> list[tuple[str, list[str], list[list[str]]]]:
     """Title, header and rows of each table."""
-    tables = [_paper_table(result)]
+    tables = [_paper_table(result)] if result.lines else []
     for level, metric, title in HEADLINES:
         if any((level, metric) in line.figures for line in result.lines):
             tables.append(_comparison(result, level, metric, title))

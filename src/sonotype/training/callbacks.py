@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from torch import Tensor
 
+from sonotype.atomic import atomic
 from sonotype.training.learner import SCORE
 
 Say = Callable[[str], None]
@@ -27,10 +28,10 @@ class AtomicCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write, then rename."""
-        part = Path(f"{path}.part")
-        super().save_checkpoint(checkpoint, part, storage_options)
-        part.replace(path)
+        """Write to the disk, then rename."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with atomic(Path(path)) as part:
+            super().save_checkpoint(checkpoint, part, storage_options)
 
 
 class PortableCheckpoint(ModelCheckpoint):

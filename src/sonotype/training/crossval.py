@@ -12,10 +12,18 @@ from typing import Any
 from sonotype.config import SplitOptions
 from sonotype.data.manifest import Manifest
 from sonotype.data.parts import without_validation
+from sonotype.data.rows import counted
 from sonotype.data.source import open_source
 from sonotype.data.splits import Split, cross_validation
 from sonotype.data.waveforms import Transform
-from sonotype.errors import OptionsError
+from sonotype.errors import (
+    FailedRunsError,
+    MissingExtraError,
+    OptionsError,
+    StoppedError,
+    WeightsError,
+    described,
+)
 from sonotype.evaluation.answers import Answers, concatenate, load_answers
 from sonotype.evaluation.files import write_text
 from sonotype.evaluation.folds import folds_to_json, summarise_folds
@@ -28,7 +36,11 @@ from sonotype.training.run_folder import (
     ANSWERS,
     SCORES,
     changed_files,
+    comparable,
+    dealt,
+    located,
     made_from,
+    rows_of,
     split_table,
 )
 from sonotype.training.run_options import RunOptions
@@ -79,7 +91,8 @@ def crossval(
     Raises:
         OptionsError: ``out`` holds a cross-validation with other options or data, or an option
             that will not do.
-        SonotypeError: as for training.
+        FailedRunsError: folds failed; the others are kept. The next call runs these again.
+        SonotypeError: as for training, where every fold fails in the same way.
     """
     folder = Path(out)
     refuse_parts(options)
@@ -88,39 +101,53 @@ def crossval(
     splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
     if chosen.train.keep == "last":
         splits = [without_validation(parts) for parts in splits]
-    tables = "".join(split_table(manifest, parts) for parts in splits)
+    tables = [split_table(manifest, parts) for parts in splits]
     fingerprint = inspect(manifest, progress=progress)
     chosen = with_backbone(chosen, progress=progress, say=say)
     claim = {
         "fingerprint": fingerprint,
-        "parts": hashlib.sha256(tables.encode("utf-8", "surrogateescape")).hexdigest(),
+        "parts": _digest(json.dumps([dealt(rows_of(table)) for table in tables])),
         "folds": folds,
         "transform": transform is not None,
-        "options": chosen.flat(),
+        "options": located(chosen).flat(),
         "files": made_from(chosen),
     }
-    _claim(folder, claim, chosen)
+    _claim(folder, claim, chosen, _digest("".join(tables)))
     scores: list[Scores] = []
     answers: list[Answers] = []
+    failures: dict[str, Exception] = {}
     for number, parts in enumerate(splits, start=1):
         run = folder / f"fold_{number}"
         if not (run / SCORES).exists():
             say(f"fold {number} of {len(splits)}")
-            result = run_split(
-                manifest,
-                parts,
-                run,
-                chosen,
-                data=data,
-                fingerprint=fingerprint,
-                transform=transform,
-                progress=progress,
-                say=say,
-            )
+            try:
+                result = run_split(
+                    manifest,
+                    parts,
+                    run,
+                    chosen,
+                    data=data,
+                    fingerprint=fingerprint,
+                    transform=transform,
+                    progress=progress,
+                    say=say,
+                )
+            except (StoppedError, OptionsError, WeightsError, MissingExtraError):
+                raise  # those of all folds
+            except Exception as error:  # one fold's; the others go on
+                failures[f"fold {number}"] = error
+                say(f"fold {number} failed: {described(error)}")
+                continue
             if result.interrupted:
                 return CrossvalResult({}, "", True)
         scores.append(scores_from_json(json.loads((run / SCORES).read_text(encoding="utf-8"))))
         answers.append(load_answers(run / ANSWERS))
+    if failures:
+        first = next(iter(failures.values()))
+        causes = {name: described(error) for name, error in failures.items()}
+        if len(failures) == len(splits) and len(set(causes.values())) == 1:
+            raise first
+        raise FailedRunsError(counted(len(splits), "fold"), causes) from first
     summary = summarise_folds(scores)
     pooled = score(
         concatenate(answers),
@@ -149,15 +176,21 @@ def _shared_notes(manifest: Manifest, splits: Sequence[Split]) -> tuple[str, ...
     return tuple(note for note in notes[0] if all(note in others for others in notes))
 
 
-def _claim(folder: Path, config: dict[str, Any], options: RunOptions) -> None:
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _claim(folder: Path, config: dict[str, Any], options: RunOptions, older: str) -> None:
     """Note what is being cross-validated, or compare with what was noted before.
+
+    Older versions noted another digest of the parts, ``older``, which the place of the data is in.
 
     A note beside which no fold was begun (the sounds could not be read, say) binds nobody.
     """
     path = folder / CONFIG
     config = json.loads(json.dumps(config))
     if path.exists() and any(folder.glob("fold_*")):
-        changed = _changed(path, config, options)
+        changed = _changed(path, config, options, older)
         if changed:
             raise OptionsError(
                 f"{folder} holds a cross-validation with other {', '.join(changed)}; "
@@ -169,7 +202,7 @@ def _claim(folder: Path, config: dict[str, Any], options: RunOptions) -> None:
     write_text(path, json.dumps(config, indent=2) + "\n")
 
 
-def _changed(path: Path, config: Mapping[str, Any], options: RunOptions) -> list[str]:
+def _changed(path: Path, config: Mapping[str, Any], options: RunOptions, older: str) -> list[str]:
     """Names of what differs from the file's: options, ``folds``, and ``data`` itself."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -178,7 +211,7 @@ def _changed(path: Path, config: Mapping[str, Any], options: RunOptions) -> list
                 "data": one["fingerprint"],
                 "folds": one["folds"],
                 "transform": one["transform"],
-                **one["options"],
+                **comparable(one["options"]),
             }
             for one in (found, config)
         )
@@ -189,4 +222,5 @@ def _changed(path: Path, config: Mapping[str, Any], options: RunOptions) -> list
     changed = sorted(name for name in names if before.get(name, missing) != now.get(name, missing))
     changed += changed_files(found, options, config["files"])
     # The same sounds and options, but dealt otherwise: names, groups or folds have changed.
-    return changed or (["data"] if found.get("parts") != config["parts"] else [])
+    same = found.get("parts") in (config["parts"], older)
+    return changed or ([] if same else ["data"])

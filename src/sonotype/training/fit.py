@@ -149,7 +149,7 @@ def fit(
     if (folder / DONE).exists():
         return _take_best(system, folder, options, interrupted=False)
     how = augmentation(options, transform)
-    shared = shared_store(options.cache_gb)
+    shared = shared_store(options.cache_gb, say)
     store = shared if transform is None else own_store(folder, options.cache_gb)
     heard, pools = _heard_together(train, how, source, teachers)
     taught = None

@@ -53,7 +53,9 @@ from sonotype.training.run_folder import (
     ANSWERS,
     HISTORY,
     MODEL,
+    PATHS,
     SPLIT,
+    located,
     read_config,
     refuse_occupied,
     settle_split,
@@ -214,6 +216,7 @@ def run_split(
         progress: as for :func:`train`.
         say: as for :func:`train`.
     """
+    options = located(options)
     device_of(options.train.device)
     require_tensorboard(options.train)
     if transform is not None and options.train.variants == 1:
@@ -383,7 +386,7 @@ def _card(
             "source": to_dict(options.source),
             "backbone": _short(options.system.backbone),
             "teaching": to_dict(options.teaching)
-            | {"teachers": [_short(one) for one in options.teaching.teachers]},
+            | {name: [_short(one) for one in getattr(options.teaching, name)] for name in PATHS},
             "best_epoch": result.best_epoch,
             "val_f1": result.best_score,
             "interrupted": result.interrupted,

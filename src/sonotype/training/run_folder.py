@@ -14,6 +14,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ from sonotype.data.waveforms import Transform
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.files import replacing, write_text
 from sonotype.training.run_options import RunOptions
-from sonotype.weights.backbone import model_file_of
+from sonotype.weights.backbone import is_model_file, model_file_of
 
 CONFIG, SPLIT, MODEL, SCORES = "config.json", "split.csv", "model.safetensors", "scores.json"
 HEARD = "heard.csv"
 ANSWERS, HISTORY = "answers.npz", "training.csv"
 LABELS = ("category", "event", "group")
+PATHS = frozenset({"teachers", "unlabelled"})
+"""Options that name files and folders; the backbone may name a file as well."""
 
 
 def refuse_occupied(folder: Path) -> None:
@@ -69,12 +72,50 @@ def write_config(
             "data": str(Path(data).resolve()),
             "fingerprint": fingerprint,
             "transform": None if transform is None else repr(transform),
-            "options": options.flat(),
+            "options": located(options).flat(),
             "files": files,
         }
         write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
     except OSError as error:
         raise SonotypeError(f"{folder}: cannot be written ({error.strerror})") from error
+
+
+def located(options: RunOptions) -> RunOptions:
+    """The options with absolute paths, so that they hold in any working directory."""
+    backbone, teaching = options.system.backbone, options.teaching
+    teachers, unlabelled = (
+        tuple(map(absolute, names)) for names in (teaching.teachers, teaching.unlabelled)
+    )
+    if is_model_file(backbone):
+        backbone = absolute(backbone)
+    return replace(
+        options,
+        system=replace(options.system, backbone=backbone),
+        teaching=replace(teaching, teachers=teachers, unlabelled=unlabelled),
+    )
+
+
+def absolute(name: str) -> str:
+    """An absolute path; the last part stays as it is, also where it is a link."""
+    path = Path(name)
+    return str(path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name)
+
+
+def comparable(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat options, with paths by their last two parts, wherever these lie.
+
+    What the files hold is compared by :func:`changed_files`.
+    """
+    values = dict(flat)
+    for name in PATHS & values.keys():
+        values[name] = [_last_parts(one) for one in values[name]]
+    if is_model_file(str(values.get("backbone", ""))):
+        values["backbone"] = _last_parts(values["backbone"])
+    return values
+
+
+def _last_parts(name: str) -> list[str]:
+    return list(Path(absolute(name)).parts[-2:])
 
 
 def made_from(options: RunOptions) -> dict[str, str]:

@@ -22,18 +22,16 @@ from sonotype.ahead import ahead
 from sonotype.data.waveforms import Key, Waveforms
 from sonotype.models.systems import Stage, System
 from sonotype.progress import track
+from sonotype.training.code_identity import code_identity
 from sonotype.training.map_store import GIGABYTE, MapStore
 from sonotype.weights.cache import cache_root
 
 BATCH = 16
-FORMAT = 1
-"""Of kept maps. Raise it when code changes what comes out of a sound: decoding, resampling,
-augmentation, front ends, networks. What was kept before is not found any more then."""
 
 
-def shared_store(gigabytes: float) -> MapStore:
-    """The maps that all of a user's runs share."""
-    return MapStore(cache_root() / "maps", gigabytes * GIGABYTE)
+def shared_store(gigabytes: float, say: Callable[[str], None] = lambda _: None) -> MapStore:
+    """The maps that all of a user's runs share; ``say`` is told where one waits for another."""
+    return MapStore(cache_root() / "maps", gigabytes * GIGABYTE, say)
 
 
 def own_store(folder: Path, gigabytes: float) -> MapStore:
@@ -189,11 +187,17 @@ def frozen_identity(system: System) -> str:
     return hashlib.sha256(json.dumps(sorted(map_kinds(system).items())).encode()).hexdigest()
 
 
-def facts_of(device: torch.device | None) -> list[object]:
-    """What computes: other versions of it may give other last digits."""
+def facts_of(device: torch.device | None, *modules: str) -> list[object]:
+    """What computes: other code, constants or versions may give other values.
+
+    Args:
+        device: where it computes, if that is known.
+        modules: names of modules whose code counts beside that of the maps.
+    """
     return [
-        FORMAT,
+        code_identity(*modules),
         __version__,
+        np.__version__,
         torch.__version__,
         soundfile.__libsndfile_version__,
         soxr.__version__,

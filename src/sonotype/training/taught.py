@@ -99,7 +99,7 @@ class TaughtAnswers:
         """By name of an answer the digest of all that it follows from, the sound excepted."""
         device = next(self.teachers.teachers[0].system.parameters()).device
         silence = torch.zeros(2, self.teachers.form.length, device=device)
-        facts = [*facts_of(device), self.teachers.identity]
+        facts = [*facts_of(device, Teachers.__module__, __name__), self.teachers.identity]
         return {
             name: hashlib.sha256(json.dumps([*facts, name]).encode()).hexdigest()
             for name in self._kept(self.teachers.answer(silence))

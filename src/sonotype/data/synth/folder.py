@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from sonotype.atomic import PART, atomic, parts_of
 from sonotype.data.manifest import Manifest
 from sonotype.data.synth.clip import EVENTS, check_numbers, synthesise_clip
 from sonotype.errors import OptionsError
@@ -19,7 +20,6 @@ NAME = "synthetic"
 LICENCE = "CC0-1.0"
 MARKER = "sonotype.json"
 SETTINGS = ".synth-settings.json"
-PART = ".part"
 
 VERSION = 1
 """Goes up when the sounds change, so that an old set is not taken for a new one."""
@@ -104,12 +104,16 @@ def _claim(root: Path, wanted: _Settings) -> None:
             f"{root}: cannot be made a folder ({error.strerror}); choose another"
         ) from error
     kept = root / SETTINGS
+    # Of a run that was killed before its settings had their name.
+    left = {root / f"{SETTINGS}{PART}", *parts_of(kept)} & {*root.iterdir()}
     if kept.exists():
         _compare(root, wanted)
-    elif any(entry.name != SETTINGS + PART for entry in root.iterdir()):
+    elif {*root.iterdir()} - left:
         raise OptionsError(f"{root}: holds other files already; choose another folder")
     else:
         _write_text(kept, json.dumps(asdict(wanted), indent=2))
+        for part in left:
+            part.unlink()
     # Before the clips, so that not even an unfinished set can pass for recordings.
     if not (root / MARKER).exists():
         marker = {"name": NAME, "synthetic": True, "licence": LICENCE}
@@ -135,13 +139,11 @@ def _compare(root: Path, wanted: _Settings) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + PART)
-    part.write_text(text + "\n", encoding="utf-8")
-    part.replace(path)
+    with atomic(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def _write_wav(path: Path, samples: np.ndarray, sample_rate: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + PART)
-    soundfile.write(part, samples, sample_rate, format="WAV", subtype="PCM_16")
-    part.replace(path)
+    with atomic(path) as part:
+        soundfile.write(part, samples, sample_rate, format="WAV", subtype="PCM_16")
