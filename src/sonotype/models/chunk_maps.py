@@ -10,7 +10,7 @@ maps. Two things are not as in a clip:
   in its place.
 - **Adapters between maps of different strides**, MobileNet's into branch 2's, bring a clip's 16
   rows to 30, as if both were 5 s long; but 16 rows of 32 frames are 5.12 s and 30 of 16 are 4.8 s.
-  In a chunk, rows lie beside each other by their time.
+  In a chunk, rows lie beside each other by their time. Maps of one stride do so in a clip as well.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from sonotype.models.systems import BLOCKS, System
 from sonotype.models.vggish import PATCH, stack_patches
 
 FRAMES_A_SECOND = 100
-FRONT_END_REACH = 2
+FRONT_END_REACH = 3
 """Frames at a cut that are not those of the whole: MobileNet's are centred and read 401 samples on
-each side, a hop and a quarter; decimation reads 95 samples of 32 kHz."""
+each side, a hop and a quarter; decimation reads 95 samples of 32 kHz. Where zeros follow the sound,
+they are in the last three frames, for 400 samples are two hops and a half."""
 
 Squeeze = Callable[[SqueezeExcitation, int], nn.Module]
 """From a squeeze over the whole map, and its rows in a clip, what stands in its place."""
@@ -135,9 +136,10 @@ def log_mel_of(front_end: VGGishLogMel | EfficientATLogMel, waveform: Tensor) ->
     """Log-mel of one long waveform ``[1, samples]``.
 
     VGGish's front end has a patch of silence more than the waveform, so that a network that cuts
-    to whole patches has at least the frames that are wanted.
+    to whole patches has at least the frames that are wanted. Where it pads the end by itself, it
+    has them all.
     """
-    if isinstance(front_end, VGGishLogMel):
+    if isinstance(front_end, VGGishLogMel) and not front_end.pad_end:
         frame = front_end.sample_rate // FRAMES_A_SECOND
         waveform = nn.functional.pad(waveform, (0, PATCH * frame))
     log_mel: Tensor = front_end(waveform)

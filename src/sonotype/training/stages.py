@@ -26,7 +26,7 @@ from sonotype.training.map_store import GIGABYTE, MapStore
 from sonotype.weights.cache import cache_root
 
 BATCH = 16
-FORMAT = 1
+FORMAT = 2
 """Of kept maps. Raise it when code changes what comes out of a sound: decoding, resampling,
 augmentation, front ends, networks. What was kept before is not found any more then."""
 
