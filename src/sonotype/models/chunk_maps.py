@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from sonotype.features.efficientat import EfficientATLogMel
 from sonotype.features.vggish import VGGishLogMel
 from sonotype.models.mobilenet import SqueezeExcitation
+from sonotype.models.precision import full_precision
 from sonotype.models.squeeze import SlidingSqueeze, shared_copy
 from sonotype.models.systems import BLOCKS, System
 from sonotype.models.vggish import PATCH, stack_patches
@@ -115,15 +116,17 @@ class ChunkMaps:
             waveform ``[1, samples + grown * frame]``; ``grown`` a multiple of :attr:`coarsest`
         """
         system = self.system
-        log_mel = log_mel_of(system.branch_1.front_end, waveform)
-        x = system.branch_1.prepare(log_mel)[:, :, : self._frames_1 + grown]
-        maps = {}
-        for number, block in enumerate(self._blocks, start=1):
-            maps[number] = x = block(x)
+        with full_precision(waveform.device):  # as in System.frozen_part
+            log_mel = log_mel_of(system.branch_1.front_end, waveform)
+            x = system.branch_1.prepare(log_mel)[:, :, : self._frames_1 + grown]
+            maps = {}
+            for number, block in enumerate(self._blocks, start=1):
+                maps[number] = x = block(x)
         ends = [maps[block] for block in system.pool_blocks]
         if system.branch_2 is not None and system.front_end_2 is not None:
             frames, strides = self._frames_2 + grown, system.branch_1.strides
-            log_mel = log_mel_of(system.front_end_2, system.decimate(waveform))
+            with full_precision(waveform.device):
+                log_mel = log_mel_of(system.front_end_2, system.decimate(waveform))
             lateral = {
                 block: maps[block][:, :, : -(-frames // strides[block - 1])]
                 for block in system.adapters

@@ -30,6 +30,7 @@ from sonotype.models.backbone import NO_BACKBONE, Backbone, build_backbone
 from sonotype.models.branch import TrainedBranch
 from sonotype.models.fuse import FusedBlocks
 from sonotype.models.pooling import GlobalMaxPooling, PoolingName, build_pooling
+from sonotype.models.precision import full_precision
 from sonotype.models.vggish import stack_patches
 
 BLOCKS = 4
@@ -215,9 +216,10 @@ class System(nn.Module):
     def frozen_part(self, waveform: Tensor) -> Stage:
         """Front ends and frozen blocks: all that is the same in every epoch.
 
-        In full precision always, so that maps are the same whether they come from a cache or not.
+        In full precision always, without TF32 too, so that maps are the same whether they come
+        from a cache or not.
         """
-        with torch.autocast(waveform.device.type, enabled=False):
+        with full_precision(waveform.device):
             log_mel_2 = None
             if self.front_end_2 is not None:
                 log_mel_2 = self.front_end_2(self.decimate(waveform))
