@@ -35,7 +35,6 @@ ATTENTION = HELD_OUT / "laughing_attention.png"
 
 NEW = ("siren", "laughing")
 SEED_OF_HELD_OUT = 1  # the set to train on has seed 0
-STACKED = 480  # frames of 10 ms that the network hears of a clip of 5 s: five patches of 0.96 s
 
 
 SHARED: dict[str, Any] = {
@@ -144,9 +143,9 @@ def new_sound(event: str) -> Path:
 def draw_attention(prediction: Prediction, path: Path) -> None:
     """Draw where the network listened, over the log-mel that it heard."""
     samples, _ = soundfile.read(prediction.source, dtype="float32")
-    log_mel = VGGishLogMel()(torch.from_numpy(samples))[:STACKED].numpy()
+    log_mel = VGGishLogMel(pad_end=True)(torch.from_numpy(samples)).numpy()
     title = f"synthetic {Path(prediction.source).stem}, heard as {prediction.event}"
-    plot_attention(log_mel, prediction.attention[0], path, title, seconds=STACKED / 100)
+    plot_attention(log_mel, prediction.attention[0], path, title, seconds=len(log_mel) / 100)
 
 
 def shown(path: Path) -> str:

@@ -42,9 +42,11 @@ def triangles(rate: int, fft_size: int, bands: int, low: float, high: float) -> 
     return weights
 
 
-def vggish_log_mel(samples: npt.ArrayLike) -> Array:
-    """``[samples]`` at 16 kHz to ``[frames, 64]``."""
+def vggish_log_mel(samples: npt.ArrayLike, *, pad_end: bool = False) -> Array:
+    """``[samples]`` at 16 kHz to ``[frames, 64]``; ``pad_end`` frames the sound to its end."""
     signal = np.asarray(samples, dtype=np.float64)
+    if pad_end:  # a frame starts at each 160th sample, and zeros follow the last sample
+        signal = np.concatenate([signal, np.zeros(400 - 160 + -len(signal) % 160)])
     window = np.array([0.5 - 0.5 * math.cos(2 * math.pi * n / 400) for n in range(400)])
     bands = triangles(16_000, 512, 64, 125.0, 7_500.0)
     rows = []

@@ -373,7 +373,7 @@ def _complaint(value: Any, hint: Any, limits: Mapping[str, Any]) -> str:
     fits = numeric if hint is float else isinstance(value, hint)
     if not fits or (hint is int and isinstance(value, bool)):
         return f"not of type {hint.__name__}"
-    if numeric and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         return "not a finite number"
     low, high = limits.get("low"), limits.get("high")
     if low is not None and value < low:

@@ -33,6 +33,10 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     },
     "maximum alone": {"system": "cbir_4", "backbone": "mn01"},
     "small network": {"system": "cbir_2", "backbone": "compact", "width": 0.0, "pooling": "mean"},
+    "small network, two branches": {
+        "system": "cbir_2", "backbone": "compact", "width": 0.05, "adapters": (1, 4),
+    },
+    "small network, joined": {"system": "cbir_1", "backbone": "compact", "width": 0.05},
 }  # fmt: skip
 
 

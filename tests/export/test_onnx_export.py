@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -42,6 +45,58 @@ def model(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def exported(folder: Path, model: Path) -> Path:
     return export_onnx(model, folder / "model.onnx").path
+
+
+def with_document(exported: Path, path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The exported model with another document in its metadata, which no digest covers."""
+    proto = onnx.load(exported)
+    (entry,) = proto.metadata_props
+    values = json.loads(entry.value)
+    change(values)
+    entry.value = json.dumps(values)
+    onnx.save(proto, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda values: values["labels"]["event_category"].pop(),
+            "the header does not describe a model (event_category has 3 entries for 4 events)",
+        ),
+        (
+            lambda values: values["labels"]["categories"].append("c"),
+            "the network does not fit the header (its output category has 2 classes, the header "
+            "names 3)",
+        ),
+        (
+            lambda values: values.update(
+                labels={"categories": ["a", "b"], "events": ["x"], "event_category": [0]}
+            ),
+            "the network does not fit the header (its output event has 4 classes, the header "
+            "names 1)",
+        ),
+        (
+            lambda values: values.update(labels={"categories": ["a", "b"]}),
+            "the network does not fit the header (its outputs are ['category', 'embedding', "
+            "'event'], not ['category', 'embedding'])",
+        ),
+        (
+            lambda values: values.update(sample_rate="16000"),
+            'the header does not describe a model (sample_rate is "16000", a multiple of 16000 up '
+            "to 192000 is wanted)",
+        ),
+        (lambda values: values.clear(), "the header is no readable description of a model"),
+    ],
+)
+def test_a_header_that_does_not_fit(
+    exported: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], reason: str
+) -> None:
+    path = with_document(exported, tmp_path / "m.onnx", change)
+    with pytest.raises(ModelFileError) as caught:
+        sonotype.load(path)
+    assert str(caught.value) == f"{path}: {reason}"
 
 
 def shares(answer: Prediction | Failure) -> np.ndarray:

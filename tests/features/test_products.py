@@ -55,6 +55,10 @@ def test_power_is_that_of_the_transform(
             {"noise": 2e-5, "quiet": 1e-6, "sine": 2e-3, "silence": 1e-6, "click": 2e-6},
         ),
         (
+            VGGishLogMel(pad_end=True),
+            {"noise": 2e-5, "quiet": 1e-6, "sine": 2e-3, "silence": 1e-6, "click": 2e-6},
+        ),
+        (
             EfficientATLogMel(),
             {"noise": 2e-4, "quiet": 1e-5, "sine": 5e-4, "silence": 1e-6, "click": 2e-5},
         ),
@@ -71,10 +75,19 @@ def test_log_mels_are_the_front_ends(
 
 
 @pytest.mark.parametrize("samples", [402, 640, 641, 5_001, 16_000])
-@pytest.mark.parametrize("front_end", [VGGishLogMel(), EfficientATLogMel()])
+@pytest.mark.parametrize(
+    "front_end", [VGGishLogMel(), VGGishLogMel(pad_end=True), EfficientATLogMel()]
+)
 def test_as_many_frames(front_end: nn.Module, samples: int) -> None:
     waveform = signal("noise")[:, :samples].repeat(3, 1)
     assert by_products(front_end)(waveform).shape == front_end(waveform).shape
+
+
+@pytest.mark.parametrize("samples", [1, 159, 160, 161, 399, 400, 401])
+def test_short_sounds_padded_to_their_end(samples: int) -> None:
+    front_end, waveform = VGGishLogMel(pad_end=True), signal("noise")[:, :samples]
+    actual, expected = by_products(front_end)(waveform), front_end(waveform)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=2e-5)
 
 
 def test_what_has_no_twin() -> None:

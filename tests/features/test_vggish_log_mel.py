@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import librosa
@@ -38,6 +39,32 @@ def test_equals_the_reference(name: str, tolerance: float) -> None:
     np.testing.assert_allclose(log_mel(samples), vggish_log_mel(samples), rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("samples", [1, 2, 159, 160, 161, 399, 400, 559, 560, 1_000, 1_600, 1_700])
+def test_padded_to_its_end_it_equals_the_reference(samples: int) -> None:
+    sound = 1 + signal("noise")[:samples]  # the zeros behind it are not like it
+    actual = VGGishLogMel(pad_end=True)(torch.as_tensor(sound)).numpy()
+    assert actual.shape == (math.ceil(samples / 160), 64)
+    expected = vggish_log_mel(sound, pad_end=True)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [400, 560, 1_000, 80_000])
+def test_padding_the_end_changes_no_other_frame(samples: int) -> None:
+    sound = torch.from_numpy(signal("noise", samples))
+    expected = VGGishLogMel()(sound)
+    actual = VGGishLogMel(pad_end=True)(sound)
+    torch.testing.assert_close(actual[: len(expected)], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("samples", [161, 399, 400, 16_000, 16_001, 16_159])
+def test_padded_to_its_end_it_hears_the_last_samples(samples: int) -> None:
+    sound = torch.from_numpy(signal("noise", samples))
+    changed = sound.clone()
+    changed[-2:] += 1
+    front_end = VGGishLogMel(pad_end=True)
+    assert (front_end(changed) - front_end(sound)).abs().max() > 0.01
+
+
 def test_equals_the_original(assets: Path) -> None:
     golden = np.load(assets / "golden" / "vggish_logmel.npz")
     assert golden["sample_rate"] == VGGishLogMel.sample_rate == 16_000
@@ -72,13 +99,23 @@ def test_count_of_frames(samples: int, frames: int) -> None:
     assert VGGishLogMel()(torch.zeros(3, samples)).shape == (3, frames, 64)
 
 
+@pytest.mark.parametrize(
+    ("samples", "frames"),
+    [(0, 0), (1, 1), (160, 1), (161, 2), (399, 3), (400, 3), (16_000, 100), (80_000, 500)],
+)
+def test_count_of_frames_to_the_end(samples: int, frames: int) -> None:
+    assert VGGishLogMel(pad_end=True)(torch.zeros(3, samples)).shape == (3, frames, 64)
+
+
 @pytest.mark.parametrize("shape", [(800,), (1, 800), (3, 800), (2, 3, 800), (0, 800), (2, 0, 800)])
-def test_any_leading_axes(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("pad_end", "frames"), [(False, 3), (True, 5)])
+def test_any_leading_axes(shape: tuple[int, ...], pad_end: bool, frames: int) -> None:
     waveform = torch.randn(shape, generator=torch.manual_seed(0))
-    front_end = VGGishLogMel()
+    front_end = VGGishLogMel(pad_end=pad_end)
     together = front_end(waveform)
-    assert together.shape == (*shape[:-1], 3, 64)
-    for row, one in zip(together.reshape(-1, 3, 64), waveform.reshape(-1, 800), strict=True):
+    assert together.shape == (*shape[:-1], frames, 64)
+    rows = together.reshape(-1, frames, 64)
+    for row, one in zip(rows, waveform.reshape(-1, 800), strict=True):
         torch.testing.assert_close(row, front_end(one), rtol=0, atol=1e-5)
 
 

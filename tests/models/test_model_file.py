@@ -123,7 +123,8 @@ def test_a_set_of_any_name(tmp_path: Path, system: System, name: str) -> None:
 @pytest.mark.parametrize("backbone", ["mn01", "none"])
 def test_each_system_is_rebuilt(tmp_path: Path, name: str, backbone: str) -> None:
     options = SystemOptions(system=name, backbone=backbone, width=0.125, unfreeze_from=4)
-    card = ModelCard(options, Labels(("a", "b")), 16_000, ("VGGishLogMel",))
+    rate = 32_000 if backbone == "mn01" else 16_000
+    card = ModelCard(options, Labels(("a", "b")), rate, ("VGGishLogMel",))
     original = small_system(card)
     loaded, read = load_model(save_model(tmp_path / "m.safetensors", original, card))
     assert read == card

@@ -60,6 +60,20 @@ def test_multiply_adds_counted_by_hand() -> None:
     assert summary.total.multiply_adds == log_mel + convs + 128 * (64 + 3 + 7)
 
 
+def test_multiply_adds_of_the_small_network_counted_by_hand() -> None:
+    # 1.9 s are 190 frames, all of which go through its blocks.
+    summary = summarise(small(cbir_4, backbone="compact"), 1.9)
+    by_name = {part.name: part.multiply_adds for part in summary.parts}
+    pair = 2 * 9
+    convs = (
+        25 * 95 * 32 * 1 * 16
+        + 48 * 16 * (9 * 16 * 32 + pair * 32 * 32)
+        + 24 * 8 * (9 * 32 * 64 + pair * 64 * 64)
+        + 12 * 4 * (9 * 64 * 128 + 2 * pair * 128 * 128)
+    )
+    assert by_name["branch_1"] == 190 * mel_products(vggish.mel_weights()) + convs
+
+
 def test_multiply_adds_of_the_second_branch_counted_by_hand() -> None:
     summary = summarise(small(cbir_2, backbone="vggish", adapters=(4,)), 1.0)
     by_name = {part.name: part.multiply_adds for part in summary.parts}

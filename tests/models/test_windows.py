@@ -30,6 +30,9 @@ SYSTEMS: dict[str, tuple[Callable[..., System], dict[str, Any]]] = {
     "separate, all adapters": (cbir_2, {"backbone": "vggish", "adapters": (1, 2, 3, 4)}),
     "separate, maximum": (cbir_2, {"backbone": "compact", "pooling": "max"}),
     "separate, blocks": (cbir_2, {"backbone": "compact", "pool_blocks": (2, 4)}),
+    "small, all adapters": (cbir_2, {"backbone": "compact", "adapters": (1, 2, 3, 4)}),
+    "small, alone": (cbir_2, {"backbone": "compact", "width": 0.0, "pooling": "attention_mean"}),
+    "small, global maximum": (cbir_4, {"backbone": "compact"}),
     "squeezed": (
         cbir_2,
         {"backbone": "mn01", "width": 0.0, "pool_blocks": (3, 4), "pooling": "attention_mean"},
@@ -49,6 +52,7 @@ LONG = 24 * 96
 def build(name: str) -> System:
     """A system whose answers differ from window to window."""
     function, options = SYSTEMS[name]
+    torch.manual_seed(4)
     return lively(function(**{"categories": 3, "events": 7, "width": 0.06} | options))
 
 
@@ -63,7 +67,7 @@ def lively(system: System) -> System:
             layer.momentum = 1.0
     for part in system.modules():
         part.training = True
-    system(torch.from_numpy(recording(system)[: 4 * system.sample_rate].reshape(4, -1)))
+    system(torch.from_numpy(recording(system)[: 8 * system.sample_rate].reshape(8, -1)))
     return system.eval()
 
 
@@ -145,6 +149,21 @@ def test_shared_windows_are_those_of_the_whole_recordings_maps(name: str, hop: f
     for chunk in (96, 200, 5_000):
         actual = shared(system, sound, hop * system.sample_rate, chunk=chunk)
         torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=tolerance_of(system))
+
+
+@pytest.mark.parametrize("name", ["small, alone", "small, all adapters", "joined, one map"])
+@pytest.mark.parametrize("samples", [16_001, 16_050, 16_159])
+def test_clips_that_end_within_a_frame(
+    name: str, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zeros follow the last frames of each chunk; no row that counts depends on them."""
+    monkeypatch.setitem(globals(), "SECONDS", samples / 16_000)
+    system = build(name)
+    sound = recording(system)
+    wanted = window_by_window(system, sound, 3_840)
+    for chunk in (96, 200):
+        actual = shared(system, sound, 3_840, chunk=chunk)
+        torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-4)
 
 
 @systems
@@ -232,6 +251,8 @@ def test_log_mel_has_frames_to_spare_where_patches_are_cut() -> None:
     whole, longer = front_end(waveform), log_mel_of(front_end, waveform)
     assert longer.shape[1] >= whole.shape[1] + 96
     torch.testing.assert_close(longer[:, : whole.shape[1]], whole, rtol=0, atol=2e-5)
+    padded = VGGishLogMel(pad_end=True)  # it has all frames by itself
+    assert torch.equal(log_mel_of(padded, waveform), padded(waveform))
     other = 0.1 * torch.randn(1, 34_000, generator=torch.manual_seed(0))
     assert torch.equal(log_mel_of(EfficientATLogMel(), other), EfficientATLogMel()(other))
 

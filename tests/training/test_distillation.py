@@ -152,15 +152,31 @@ def test_frames_of_a_turned_clip_are_turned_back() -> None:
         [torch.roll(one, -turn, 1) for one, turn in zip(frames, turns, strict=True)]
     )
     shares = torch.tensor([turn / 12 for turn in turns])
-    assert torch.equal(turned_back(turned, shares), frames)
+    length = torch.full((3,), 12.0)
+    assert torch.equal(turned_back(turned, shares, length), frames)
     near = torch.tensor([0.02, 4 / 12 - 0.03, 11 / 12 + 0.04])  # to the nearest frame
-    assert torch.equal(turned_back(turned, near), frames)
+    assert torch.equal(turned_back(turned, near, length), frames)
+
+
+@pytest.mark.parametrize("length", [500, 497, 508, 511, 512])
+def test_frames_that_end_behind_the_clip_are_turned_back_by_its_length(length: int) -> None:
+    """The 32 rows of a clip of 5 s are 512 frames of 10 ms, of which the clip has 500."""
+    offsets = torch.tensor([0, 1, 8, 100, 333, length - 9, length - 1])
+    # Each row tells at which frame of the turned clip it begins.
+    begins = torch.arange(0.0, length, 16).expand(len(offsets), 1, -1)
+    found = turned_back(begins, offsets / length, torch.full((len(offsets),), length / 16))
+    for offset, row in zip(offsets.tolist(), found[:, 0], strict=True):
+        for place, begin in enumerate(row.tolist()):
+            apart = abs(16 * place - (begin + offset) % length)
+            assert min(apart, length - apart) <= 8
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "strides", "count"),
     [
         (30, 16, (16, 32), 15),
+        (32, 16, (16, 32), 16),  # 5 s of the small network beside those of mn04
+        (12, 6, (16, 32), 6),  # 1.9 s of both
         (16, 30, (32, 16), 15),
         (30, 30, (16, 16), 30),
         (12, 9, (16, 32), 6),  # 2.7 s: whole patches on one side, all frames on the other

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,10 @@ import torch
 from torch.nn import functional as F
 
 from sonotype.config import TrainOptions, resolve
-from sonotype.models.systems import Output, cbir_2
+from sonotype.models.compact import Compact
+from sonotype.models.mobilenet import MobileNet
+from sonotype.models.systems import Output, System, cbir_1, cbir_2, cbir_4
+from sonotype.models.vggish import VGGish
 from sonotype.training.batches import inverse_weights
 from sonotype.training.learner import LAST_RATE, Learner, cosine_schedule
 from sonotype.types import NO_EVENT, Labels
@@ -193,6 +198,54 @@ def test_only_what_learns_is_in_the_optimiser() -> None:
     last = {id(p) for p in system.branch_1.blocks[3].parameters()}
     assert not held & frozen
     assert last <= held
+
+
+BACKBONES: dict[str, tuple[Callable[[], Any], bool]] = {
+    "vggish": (lambda: VGGish(width=0.1), False),
+    "mn01": (lambda: MobileNet(width=0.1), False),
+    "compact": (Compact, True),
+    "builtin": (Compact, False),
+    "none": (lambda: "none", True),
+}
+"""Branch 1, and whether it starts from random weights."""
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("first", [None, 1, 2, 3, 4])
+@pytest.mark.parametrize(
+    ("build", "more"),
+    [
+        (cbir_1, {"width": 0.05}),
+        (cbir_2, {"width": 0.05, "adapters": (1, 2, 3, 4), "pool_blocks": (2, 4)}),
+        (cbir_2, {"width": 0.0}),
+        (cbir_4, {"width": 0.05}),
+    ],
+    ids=["joined", "separate", "branch 1 alone", "maximum"],
+)
+def test_a_step_with_any_first_blocks_frozen(
+    name: str, first: int | None, build: Callable[..., System], more: dict[str, Any]
+) -> None:
+    """What all recipes do to log-mels, at once; it is done where the log-mel is handed over."""
+    made, from_scratch = BACKBONES[name]
+    if name == "none" and not more["width"]:
+        pytest.skip("nothing would be left")
+    torch.manual_seed(0)
+    system = build(categories=2, events=3, backbone=made(), unfreeze_from=first, **more)
+    options = resolve(TrainOptions(recipe="student", mixup=0.3), "cbir_2")
+    one = Learner(
+        system, options, LABELS,
+        category_weight=None, event_weight=None, steps=5, from_scratch=from_scratch,
+    )  # fmt: skip
+    one.log = lambda *_, **__: None  # type: ignore[method-assign]
+    waveform = 0.1 * torch.randn(2, system.sample_rate)
+    batch = {"waveform": waveform, "category": torch.tensor([0, 1]), "event": torch.tensor([0, 2])}
+    loss = one.training_step(batch, 0)
+    assert 0 < float(loss.detach()) < 100
+    loss.backward()
+    learnt = 1 if name == "none" else first or 5
+    for number, block in enumerate(system.branch_1.blocks, start=1):
+        reached = {parameter.grad is not None for parameter in block.parameters()}
+        assert reached == {number >= learnt}, number
 
 
 @pytest.mark.parametrize("from_scratch", [False, True])

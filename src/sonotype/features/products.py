@@ -98,12 +98,16 @@ def _rows(bins: int, fft_size: int) -> npt.NDArray[np.int64]:
 class VGGishByProducts(nn.Module):
     """What :class:`sonotype.features.vggish.VGGishLogMel` gives for sounds of a frame or more.
 
+    Args:
+        pad_end: as there.
+
     Shape:
         ``[batch, samples] -> [batch, frames, 64]``
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, pad_end: bool = False) -> None:
         super().__init__()
+        self.pad_end = pad_end
         weights = vggish.mel_weights()
         self.power = PowerByProducts(
             vggish.hann(), fft_size=vggish.FFT_SIZE, hop=vggish.HOP, bins=_reached(weights)
@@ -112,7 +116,11 @@ class VGGishByProducts(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel of waveforms at 16 kHz."""
-        frames = (waveform.shape[1] - vggish.WINDOW) // vggish.HOP + 1
+        if self.pad_end:
+            frames = (waveform.shape[1] + vggish.HOP - 1) // vggish.HOP
+            waveform = F.pad(waveform, (0, vggish.WINDOW))
+        else:
+            frames = (waveform.shape[1] - vggish.WINDOW) // vggish.HOP + 1
         heard = waveform[:, : (frames - 1) * vggish.HOP + vggish.WINDOW]
         mel = self.mel(self.power(heard).sqrt())
         return torch.log(mel + vggish.LOG_OFFSET).transpose(1, 2)
@@ -155,7 +163,7 @@ def by_products(front_end: nn.Module) -> nn.Module:
         TypeError: it has none.
     """
     if isinstance(front_end, vggish.VGGishLogMel):
-        return VGGishByProducts()
+        return VGGishByProducts(pad_end=front_end.pad_end)
     if isinstance(front_end, efficientat.EfficientATLogMel):
         return EfficientATByProducts()
     raise TypeError(f"{type(front_end).__name__} has no twin by products")

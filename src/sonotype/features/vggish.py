@@ -34,20 +34,32 @@ def mel_weights() -> npt.NDArray[np.float64]:
     return mel_bands(sample_rate=SAMPLE_RATE, fft_size=FFT_SIZE, bands=BANDS, low=LOW, high=HIGH)
 
 
+def frame_count(samples: int, *, pad_end: bool) -> int:
+    """Frames of so many samples: those that fit, or with ``pad_end`` all that start in them."""
+    if pad_end:
+        return (samples + HOP - 1) // HOP
+    return max((samples - WINDOW) // HOP + 1, 0)
+
+
 class VGGishLogMel(nn.Module):
     """Log-mel of magnitude spectra, ``log(mel + 0.01)``.
 
+    Args:
+        pad_end: whether zeros follow the sound, so that its last samples lie in a frame too.
+
     Shape:
         ``[..., samples] -> [..., frames, 64]`` with ``frames = (samples - 400) // 160 + 1``,
-        none where there are fewer than 400 samples; 5 s give 498 frames.
+        none where there are fewer than 400 samples; 5 s give 498 frames. With ``pad_end``,
+        ``frames = ceil(samples / 160)``; 5 s give 500 frames.
     """
 
     sample_rate = SAMPLE_RATE
     bands = BANDS
     window: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, *, pad_end: bool = False) -> None:
         super().__init__()
+        self.pad_end = pad_end
         # Zeros behind the window fill the transform's length, so that frames need not be copied.
         window = np.pad(hann(), (0, FFT_SIZE - WINDOW))
         self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
@@ -56,12 +68,17 @@ class VGGishLogMel(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel of waveforms at 16 kHz."""
         lead, samples = waveform.shape[:-1], waveform.shape[-1]
-        count = max((samples - WINDOW) // HOP + 1, 0)
+        count = frame_count(samples, pad_end=self.pad_end)
         if count == 0 or waveform.numel() == 0:  # no transform takes an empty batch
             return waveform.new_zeros(*lead, count, BANDS)
-        padded = F.pad(waveform.reshape(-1, samples), (0, FFT_SIZE - WINDOW))
+        behind = FFT_SIZE if self.pad_end else FFT_SIZE - WINDOW
+        padded = F.pad(waveform.reshape(-1, samples), (0, behind))
         frames = padded.unfold(-1, FFT_SIZE, HOP)[:, :count]
         return in_blocks(self._log_mel, frames).view(*lead, count, BANDS)
+
+    def extra_repr(self) -> str:
+        """Say what differs from the default; digests of cached maps are made from it."""
+        return "pad_end=True" if self.pad_end else ""
 
     def _log_mel(self, frames: Tensor) -> Tensor:
         """``[..., frames, 512] -> [..., frames, 64]``."""

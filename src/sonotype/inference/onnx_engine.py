@@ -70,7 +70,8 @@ def load_onnx(path: str | Path, *, device: str = "cpu") -> tuple[OnnxEngine, Mod
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
-        ModelFileError: missing, damaged, or not exported by sonotype; says which.
+        ModelFileError: missing, damaged, not exported by sonotype, or with a card that does not
+            fit the network; says which.
         OptionsError: another device than the CPU.
     """
     path = Path(path)
@@ -87,4 +88,25 @@ def load_onnx(path: str | Path, *, device: str = "cpu") -> tuple[OnnxEngine, Mod
     document = engine.session.get_modelmeta().custom_metadata_map.get(KEY)
     if document is None:
         raise ModelFileError(f"{path}: is an ONNX model, but sonotype did not export it")
-    return engine, card_of(document, path)
+    card = card_of(document, path)
+    if fault := _misfit(engine.session, card):
+        raise ModelFileError(f"{path}: the network does not fit the header ({fault})")
+    return engine, card
+
+
+def _misfit(session: Any, card: ModelCard) -> str:
+    """What of a graph's input and outputs is not as the card says, or nothing."""
+    inputs = [one.name for one in session.get_inputs()]
+    if inputs != [WAVEFORM]:
+        return f"its inputs are {inputs}, not {[WAVEFORM]}"
+    sizes = {one.name: one.shape[-1] for one in session.get_outputs()}
+    labels = card.labels
+    counts = {CATEGORY: len(labels.categories)}
+    if labels.events:
+        counts[EVENT] = len(labels.events)
+    if set(sizes) != {*counts, EMBEDDING}:
+        return f"its outputs are {sorted(sizes)}, not {sorted({*counts, EMBEDDING})}"
+    for name, count in counts.items():
+        if isinstance(sizes[name], int) and sizes[name] != count:
+            return f"its output {name} has {sizes[name]} classes, the header names {count}"
+    return ""

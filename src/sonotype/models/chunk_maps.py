@@ -10,7 +10,7 @@ maps. Two things are not as in a clip:
   in its place.
 - **Adapters between maps of different strides**, MobileNet's into branch 2's, bring a clip's 16
   rows to 30, as if both were 5 s long; but 16 rows of 32 frames are 5.12 s and 30 of 16 are 4.8 s.
-  In a chunk, rows lie beside each other by their time.
+  In a chunk, rows lie beside each other by their time. Maps of one stride do so in a clip as well.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from torch import Tensor, nn
 from sonotype.features.efficientat import EfficientATLogMel
 from sonotype.features.vggish import VGGishLogMel
 from sonotype.models.mobilenet import SqueezeExcitation
+from sonotype.models.precision import full_precision
 from sonotype.models.squeeze import SlidingSqueeze, shared_copy
 from sonotype.models.systems import BLOCKS, System
 from sonotype.models.vggish import PATCH, stack_patches
 
 FRAMES_A_SECOND = 100
-FRONT_END_REACH = 2
+FRONT_END_REACH = 3
 """Frames at a cut that are not those of the whole: MobileNet's are centred and read 401 samples on
-each side, a hop and a quarter; decimation reads 95 samples of 32 kHz."""
+each side, a hop and a quarter; decimation reads 95 samples of 32 kHz. Where zeros follow the sound,
+they are in the last three frames, for 400 samples are two hops and a half."""
 
 Squeeze = Callable[[SqueezeExcitation, int], nn.Module]
 """From a squeeze over the whole map, and its rows in a clip, what stands in its place."""
@@ -114,15 +116,17 @@ class ChunkMaps:
             waveform ``[1, samples + grown * frame]``; ``grown`` a multiple of :attr:`coarsest`
         """
         system = self.system
-        log_mel = log_mel_of(system.branch_1.front_end, waveform)
-        x = system.branch_1.prepare(log_mel)[:, :, : self._frames_1 + grown]
-        maps = {}
-        for number, block in enumerate(self._blocks, start=1):
-            maps[number] = x = block(x)
+        with full_precision(waveform.device):  # as in System.frozen_part
+            log_mel = log_mel_of(system.branch_1.front_end, waveform)
+            x = system.branch_1.prepare(log_mel)[:, :, : self._frames_1 + grown]
+            maps = {}
+            for number, block in enumerate(self._blocks, start=1):
+                maps[number] = x = block(x)
         ends = [maps[block] for block in system.pool_blocks]
         if system.branch_2 is not None and system.front_end_2 is not None:
             frames, strides = self._frames_2 + grown, system.branch_1.strides
-            log_mel = log_mel_of(system.front_end_2, system.decimate(waveform))
+            with full_precision(waveform.device):
+                log_mel = log_mel_of(system.front_end_2, system.decimate(waveform))
             lateral = {
                 block: maps[block][:, :, : -(-frames // strides[block - 1])]
                 for block in system.adapters
@@ -135,9 +139,10 @@ def log_mel_of(front_end: VGGishLogMel | EfficientATLogMel, waveform: Tensor) ->
     """Log-mel of one long waveform ``[1, samples]``.
 
     VGGish's front end has a patch of silence more than the waveform, so that a network that cuts
-    to whole patches has at least the frames that are wanted.
+    to whole patches has at least the frames that are wanted. Where it pads the end by itself, it
+    has them all.
     """
-    if isinstance(front_end, VGGishLogMel):
+    if isinstance(front_end, VGGishLogMel) and not front_end.pad_end:
         frame = front_end.sample_rate // FRAMES_A_SECOND
         waveform = nn.functional.pad(waveform, (0, PATCH * frame))
     log_mel: Tensor = front_end(waveform)

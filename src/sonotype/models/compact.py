@@ -1,8 +1,8 @@
 """The small network: a residual network that stands where the paper's pretrained branch stands.
 
 VGGish's front end and its halving of time and frequency in each of four blocks, so that adapters
-and attention find maps of the sizes that they find in the paper, at a fiftieth of its cost. Nothing
-in it looks at a whole clip (there is no squeeze), so a long recording can share its convolutions.
+and attention find maps of the strides that they find in the paper, at a fiftieth of its cost. It
+hears a clip to its last sample, where VGGish takes whole patches of 0.96 s. Nothing in it looks at a whole clip (there is no squeeze), so a long recording can share its convolutions.
 
 Plain 3x3 convolutions, not separable ones: on a processor a depthwise convolution waits for memory,
 and a separable plan of fewer multiply-adds took longer in every step and every answer.
@@ -17,7 +17,6 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from sonotype.features.vggish import VGGishLogMel
-from sonotype.models.vggish import stack_patches
 
 CHANNELS = (16, 32, 64, 128)
 RESIDUALS = (0, 1, 1, 2)
@@ -49,9 +48,9 @@ class Compact(nn.Module):
     """Four blocks: a convolution of stride 2, then residual pairs.
 
     Shape:
-        :meth:`prepare` ``[batch, frames, 64] -> [batch, 1, time, 64]``;
-        block ``b`` (1 to 4) ``-> [batch, channels[b - 1], time / 2**b, 64 / 2**b]``.
-        5 s end as ``[batch, 128, 30, 4]``.
+        :meth:`prepare` ``[batch, frames, 64] -> [batch, 1, frames, 64]``;
+        block ``b`` (1 to 4) ``-> [batch, channels[b - 1], ceil(frames / 2**b), 64 / 2**b]``.
+        5 s end as ``[batch, 128, 32, 4]``.
     """
 
     sample_rate = VGGishLogMel.sample_rate
@@ -60,7 +59,7 @@ class Compact(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.front_end = VGGishLogMel()
+        self.front_end = VGGishLogMel(pad_end=True)
         self.channels = CHANNELS
         self.blocks = nn.ModuleList(
             nn.Sequential(
@@ -72,8 +71,8 @@ class Compact(nn.Module):
         )
 
     def prepare(self, log_mel: Tensor) -> Tensor:
-        """Input of the first block, see :func:`sonotype.models.vggish.stack_patches`."""
-        return stack_patches(log_mel)
+        """Input of the first block: all frames, with the channel axis."""
+        return log_mel.unsqueeze(-3)
 
     def forward(self, waveform: Tensor) -> list[Tensor]:
         """Maps after every block, of waveforms ``[batch, samples]`` at 16 kHz."""

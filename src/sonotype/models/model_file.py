@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sonotype.atomic import atomic
-from sonotype.errors import ModelFileError
+from sonotype.errors import ModelFileError, OptionsError
 from sonotype.models.build import build_system
 from sonotype.models.card import KEY, ModelCard, card_of, document_of
 from sonotype.models.systems import System
@@ -82,7 +82,15 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
         raise ModelFileError(
             f"{path}: header or weights were changed after the file was written; get a fresh copy"
         )
-    system = build_system(card.options, card.labels)
+    try:
+        system = build_system(card.options, card.labels)
+    except (OptionsError, ValueError) as error:
+        raise ModelFileError(f"{path}: the header does not describe a model ({error})") from None
+    if system.sample_rate != card.sample_rate:
+        raise ModelFileError(
+            f"{path}: the header does not describe a model (sample_rate is {card.sample_rate}, "
+            f"but the network takes {system.sample_rate} Hz)"
+        )
     try:
         system.load_state_dict(tensors)
     except RuntimeError as error:

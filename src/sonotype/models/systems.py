@@ -30,6 +30,7 @@ from sonotype.models.backbone import NO_BACKBONE, Backbone, build_backbone
 from sonotype.models.branch import TrainedBranch
 from sonotype.models.fuse import FusedBlocks
 from sonotype.models.pooling import GlobalMaxPooling, PoolingName, build_pooling
+from sonotype.models.precision import full_precision
 from sonotype.models.vggish import stack_patches
 
 BLOCKS = 4
@@ -215,9 +216,10 @@ class System(nn.Module):
     def frozen_part(self, waveform: Tensor) -> Stage:
         """Front ends and frozen blocks: all that is the same in every epoch.
 
-        In full precision always, so that maps are the same whether they come from a cache or not.
+        In full precision always, without TF32 too, so that maps are the same whether they come
+        from a cache or not.
         """
-        with torch.autocast(waveform.device.type, enabled=False):
+        with full_precision(waveform.device):
             log_mel_2 = None
             if self.front_end_2 is not None:
                 log_mel_2 = self.front_end_2(self.decimate(waveform))
@@ -246,9 +248,24 @@ class System(nn.Module):
             maps[number] = self.branch_1.blocks[number - 1](maps[number - 1])
         ends = [maps[number] for number in self.pool_blocks]
         if self.branch_2 is not None:
-            ends.append(self.branch_2(stage["branch_2.0"], maps))
+            log_mel_2 = stage["branch_2.0"]
+            ends.append(self.branch_2(log_mel_2, self._lateral(maps, log_mel_2.shape[2])))
         pooled, attention = self.pooling(ends)
         return Output(*self.heads(pooled), attention, frames=ends[-1].mean(3))
+
+    def _lateral(self, maps: dict[int, Tensor], frames: int) -> dict[int, Tensor]:
+        """Branch 1's maps for the adapters, where branch 2 has so many frames of 10 ms.
+
+        Branch 2 takes whole patches, and the small network all of a clip. Where both maps have one
+        stride, rows with one number are one time, so the rows that branch 2 lacks are left out.
+        """
+        strides = self.branch_1.strides
+        return {
+            block: maps[block][:, :, : frames // 2**block]
+            if strides[block - 1] == 2**block
+            else maps[block]
+            for block in self.adapters
+        }
 
     def heads(self, pooled: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Logits of categories and events, and the embedding, of pooled vectors ``[batch, n]``."""

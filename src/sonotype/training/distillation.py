@@ -76,7 +76,12 @@ class FrameHints(nn.Module):
         self.project = nn.ModuleList(nn.Linear(student[0], count) for count, _ in taught)
 
     def forward(
-        self, frames: Tensor, taught: Sequence[Tensor], weight: Tensor, turned: Tensor | None = None
+        self,
+        frames: Tensor,
+        taught: Sequence[Tensor],
+        weight: Tensor,
+        turned: Tensor | None = None,
+        length: Tensor | None = None,
     ) -> Tensor:
         """How far the directions are apart, 0 to 2, over all moments and kinds by their weights.
 
@@ -85,13 +90,16 @@ class FrameHints(nn.Module):
             taught: each kind of the teachers'.
             weight: the share of each kind in what a clip is taught.
             turned: by which share of its length each clip begins earlier for the student alone.
+            length: of each clip in frames of 10 ms; ``None`` where the student's frames cover it
+                to the end and no more.
 
         Shape:
             ``[batch, channels, time], kinds times [batch, their channels, their time],
-            [batch, kinds], [batch] -> []``
+            [batch, kinds], [batch], [batch] -> []``
         """
         if turned is not None:
-            frames = turned_back(frames, turned)
+            count = turned.new_full(turned.shape, frames.shape[2])
+            frames = turned_back(frames, turned, count if length is None else length / self.stride)
         total = frames.new_zeros(())
         for kind, (project, theirs) in enumerate(zip(self.project, taught, strict=True)):
             ours, theirs = same_moments(frames, theirs, self.stride, self.strides[kind])
@@ -103,16 +111,21 @@ class FrameHints(nn.Module):
         return total
 
 
-def turned_back(frames: Tensor, turned: Tensor) -> Tensor:
+def turned_back(frames: Tensor, turned: Tensor, length: Tensor) -> Tensor:
     """Frames of clips that were turned in a circle, at their own places, to half a frame.
 
+    Args:
+        frames: the last of which may cover more than is left of the clip.
+        turned: shares of the clip's length.
+        length: of the clip in these frames, more than ``time - 1``, at most ``time``.
+
     Shape:
-        ``[batch, channels, time], [batch]``, shares of the clip's length ``-> [batch, channels,
-        time]``
+        ``[batch, channels, time], [batch], [batch] -> [batch, channels, time]``
     """
     count = frames.shape[2]
-    index = torch.arange(count, device=frames.device) - (turned[:, None] * count).round().long()
-    return frames.gather(2, (index % count)[:, None, :].expand_as(frames))
+    place = torch.arange(count, device=frames.device) - (turned * length)[:, None]
+    index = (place % length[:, None]).round().long() % count
+    return frames.gather(2, index[:, None, :].expand_as(frames))
 
 
 def same_moments(

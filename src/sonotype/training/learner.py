@@ -102,9 +102,11 @@ class Learner(pl.LightningModule):
         if self.taught is not None:
             answers = self.taught.asked(batch["taught"])
             batch = batch | {"taught": detached(answers, batch["category"].device)}
-        if self.from_scratch and self.system.branch_2 is None:
+        # Where branch 1's first blocks are frozen, its log-mel is not handed over.
+        if self.from_scratch and self.system.branch_2 is None and "branch_1.0" in stage:
             stage["branch_1.0"], turned = self._moved(stage["branch_1.0"])
-            batch = batch | {"turned": turned}
+            length = torch.full_like(turned, stage["branch_1.0"].shape[2])
+            batch = batch | {"turned": turned, "length": length}
         for log_mel in SCRATCH_MASKED if self.from_scratch else MASKED:
             if log_mel in stage:
                 stage[log_mel] = self._masked(stage[log_mel])
@@ -188,7 +190,8 @@ class Learner(pl.LightningModule):
             loss = loss + self.teaching.feature_weight * hints
         if self.frame_hints is not None:
             kinds = self.taught.teachers.kinds_of(taught)
-            hints = self.frame_hints(output.frames.float(), *kinds, batch.get("turned"))
+            turned, length = batch.get("turned"), batch.get("length")
+            hints = self.frame_hints(output.frames.float(), *kinds, turned, length)
             loss = loss + self.teaching.frame_weight * hints
         return loss
 

@@ -27,6 +27,7 @@ from sonotype.audio.clip import ClipFormat
 from sonotype.data.rows import counted
 from sonotype.errors import OptionsError
 from sonotype.models.model_file import load_model
+from sonotype.models.precision import full_precision
 from sonotype.models.systems import System
 from sonotype.training.heard import Heard, heard_by, knows, together
 from sonotype.training.run_folder import model_in
@@ -196,7 +197,7 @@ class Teachers:
         frames: dict[str, Tensor] = {}
         stages: dict[str, Any] = {}
         # In full precision, whatever the student's step does, as what is kept was computed.
-        with torch.autocast(waveform.device.type, enabled=False):
+        with full_precision(waveform.device):
             for number, teacher in enumerate(self.teachers):
                 key = self._frozen_parts[number]
                 if key not in stages:
