@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,25 +103,38 @@ def read(
     return Sound(_finished(samples, rate, sample_rate, name), sample_rate or rate, length / rate)
 
 
-def verify(source: str | Path | bytes) -> None:
-    """Decode a whole file, a block at a time, and keep nothing of it.
+def verify(
+    source: str | Path | bytes, on_block: Callable[[int, Samples], None] | None = None
+) -> str:
+    """Decode a whole file, a block at a time, and give the digest of its sound.
 
-    Memory does not grow with the file's length.
+    The digest is the SHA-256, in hexadecimal, of the sample rate as decimal ASCII digits, a
+    newline, and the mono samples at that rate as little-endian float32. Memory does not grow with
+    the file's length.
+
+    Args:
+        source: a path, or the bytes of a whole file.
+        on_block: gets the sample rate and the mono samples of each block, in order.
 
     Raises:
         AudioError: where :func:`read` raises it for the whole file at its own rate.
 
     """
     name = "<bytes>" if isinstance(source, bytes) else str(source)
-    finite = True
+    finite, digest = True, hashlib.sha256()
     with opened(source, name) as file:
+        digest.update(f"{file.samplerate}\n".encode("ascii"))
         length = _length(file, name)
         block = max(1, _BLOCK // file.channels)
         for first in range(0, length, block):
-            frames = _frames(file, first, min(block, length - first), name)
-            finite = finite and is_finite(mono(frames))
+            samples = mono(_frames(file, first, min(block, length - first), name))
+            finite = finite and is_finite(samples)
+            digest.update(np.ascontiguousarray(samples, dtype="<f4").data)
+            if on_block is not None:
+                on_block(file.samplerate, samples)
     if not finite:  # said last, as in read: of a truncated file it is the lesser fault
         raise AudioError(name, NO_NUMBERS)
+    return digest.hexdigest()
 
 
 def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = None) -> Sound:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Task:
     cell: Cell
     options: Mapping[str, Any]
     data: str
+    manifest: Manifest
     fingerprint: str
     out: Path
 
@@ -159,12 +160,11 @@ def run_task(task: Task) -> str:
     """Run one cell, in whatever process; what went wrong, or nothing."""
     options = RunOptions.of({**task.options, "seed": task.cell.seed})
     try:
-        manifest = open_source(task.data, options.source)
-        parts = split_of(manifest, options, task.cell.fold)
+        parts = split_of(task.manifest, options, task.cell.fold)
     except SonotypeError as error:
         return str(error)
     return run_cell(
-        manifest,
+        task.manifest,
         parts,
         task.folder,
         options,
@@ -203,10 +203,11 @@ def _tasks(plan: Plan, data: str | Path, out: Path, progress: bool) -> list[Task
         own["backbone"] = options.system.backbone
         key = repr(options.source)
         if key not in sources:
-            manifest = open_source(data, options.source)
-            sources[key] = manifest, inspect(manifest, progress=progress)
+            manifest = inspect(open_source(data, options.source), progress=progress)
+            # Decoded sounds are not kept for as long as a study takes.
+            sources[key] = replace(manifest, decoded=None), manifest.fingerprint()
         manifest, fingerprint = sources[key]
-        task = Task(cell, own, str(data), fingerprint, out)
+        task = Task(cell, own, str(data), manifest, fingerprint, out)
         parts = split_of(manifest, options, cell.fold)
         refuse_other(task.folder, options, fingerprint, manifest, parts)
         tasks.append(task)

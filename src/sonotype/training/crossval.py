@@ -86,10 +86,13 @@ def crossval(
     chosen = RunOptions.of(options)
     manifest = open_source(data, chosen.source)
     splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
+    manifest = inspect(manifest, progress=progress)
+    if manifest.copies:
+        splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
     if chosen.train.keep == "last":
         splits = [without_validation(parts) for parts in splits]
     tables = "".join(split_table(manifest, parts) for parts in splits)
-    fingerprint = inspect(manifest, progress=progress)
+    fingerprint = manifest.fingerprint()
     chosen = with_backbone(chosen, progress=progress, say=say)
     claim = {
         "fingerprint": fingerprint,
