@@ -96,7 +96,7 @@ def crossval(
     chosen = with_backbone(chosen, progress=progress, say=say)
     claim = {
         "fingerprint": fingerprint,
-        "parts": hashlib.sha256(tables.encode("utf-8", "surrogateescape")).hexdigest(),
+        "splits": hashlib.sha256(tables.encode("utf-8", "surrogateescape")).hexdigest(),
         "folds": folds,
         "transform": transform is not None,
         "options": chosen.flat(),
@@ -191,5 +191,10 @@ def _changed(path: Path, config: Mapping[str, Any], options: RunOptions) -> list
     names = {*before, *now}
     changed = sorted(name for name in names if before.get(name, missing) != now.get(name, missing))
     changed += changed_files(found, options, config["files"])
+    if not changed and "splits" not in found:
+        raise OptionsError(
+            f"{path} has no digests of the sounds, as an earlier version wrote it: whether the "
+            "folds hold the same clips cannot be compared; name another --out"
+        )
     # The same sounds and options, but dealt otherwise: names, groups or folds have changed.
-    return changed or (["data"] if found.get("parts") != config["parts"] else [])
+    return changed or (["data"] if found["splits"] != config["splits"] else [])
