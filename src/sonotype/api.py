@@ -7,7 +7,6 @@ Its neighbours in ``import sonotype`` are at home elsewhere: ``train`` and ``cro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +114,7 @@ def _notes_on_seen(
     count, notes = 0, []
     if lists:
         contents, _ = contents_of([clip.path for clip in manifest.clips], progress=progress)
-        source = replace(
-            source,
-            clips=tuple(replace(one, content=contents.get(one.path)) for one in source.clips),
-        )
+        source = source.with_contents(contents)
         count = clips_seen(frozenset().union(*lists), contents.values())
     told = len(lists) == len(members)
     if trained_on and (count or not told) and source.fingerprint() in trained_on:

@@ -20,10 +20,10 @@ def noise(seed: int = 9, length: int = RATE) -> np.ndarray:
 
 def test_a_shift_turns_the_clip_by_no_more_than_asked() -> None:
     samples = np.arange(1000, dtype=np.float32)
-    firsts = {int(shift(samples, 50, rng(seed))[0]) for seed in range(300)}
+    firsts = {int(shift(samples, 1000, 0.05, rng(seed))[0]) for seed in range(300)}
     assert all(first <= 50 or first >= 950 for first in firsts)
     assert {0, 50, 950} <= firsts | {0}
-    assert sorted(shift(samples, 50, rng())) == list(samples)
+    assert sorted(shift(samples, 1000, 0.05, rng())) == list(samples)
 
 
 def test_a_gain_stays_within_its_decibels() -> None:
@@ -39,7 +39,7 @@ def test_a_gain_stays_within_its_decibels() -> None:
 
 def test_a_delay_starts_with_silence_and_loses_the_end() -> None:
     samples = noise()
-    late = delay(samples, 4000, rng(1))
+    late = delay(samples, RATE, 0.25, rng(1))
     first = int(np.flatnonzero(late)[0])
     assert 0 < first <= 4000
     assert np.array_equal(late[first:], samples[: len(samples) - first])
@@ -65,7 +65,7 @@ def test_mixing_is_the_mean_of_two_changed_clips() -> None:
     first, second = noise(1), noise(2)
     draws, wanted = rng(4), np.zeros(RATE)
     for samples in (first, second):
-        changed = delay(samples, 8000, draws)
+        changed = delay(samples, RATE, 0.5, draws)
         changed = gain(changed, 6.0, draws)
         wanted += equalise(changed, RATE, 10.0, draws) / 2
     mixed = mix_same_class(first, second, RATE, mixing, rng(4))

@@ -68,6 +68,7 @@ def test_mixing_takes_another_clip_of_the_same_event(
     for epoch in range(20):
         for index in range(len(clips)):
             read.clear()
+            mixed.recorded.clear()
             mixed[epoch, index]
             assert read[0] == clips[index].path
             if len(read) == 2:

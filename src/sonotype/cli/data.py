@@ -164,7 +164,7 @@ def _copies(manifest: Manifest) -> str:
     """How many clips have the sound of another clip."""
     if not manifest.copies:
         return "none found"
-    return f"{manifest.copies:,} with the sound of another clip; they stay with it in every split"
+    return f"{manifest.copies:,} with the sound of another clip, in one group with it"
 
 
 def _event_count(manifest: Manifest) -> str:
