@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -23,9 +24,11 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def tone(path: Path, seconds: float = 0.05) -> None:
+    """A tone whose frequency follows from the path: two files hold two sounds."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    hz = 200 + crc32("/".join(path.parts[-2:]).encode()) % 3000
     time = np.arange(int(8000 * seconds)) / 8000
-    soundfile.write(path, 0.1 * np.sin(2 * np.pi * 440 * time), 8000)
+    soundfile.write(path, 0.1 * np.sin(2 * np.pi * hz * time), 8000)
 
 
 def write_table(root: Path, lines: str, name: str = "labels.csv") -> Path:

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sonotype.config import from_dict
+from sonotype.data.contents import clips_seen, contents_of
+from sonotype.data.manifest import Manifest
+from sonotype.data.rows import counted
 from sonotype.data.source import SourceOptions, open_source
 from sonotype.evaluation.compare import average
 from sonotype.evaluation.publish import publish
@@ -79,10 +82,47 @@ def evaluate(
     answers = average([answer(member, manifest, progress=progress) for member in members])
     how = category_from or classifier.category_from
     notes = [SYNTHETIC_NOTE] if manifest.synthetic else []
-    trained_on = {member.card.training.get("fingerprint") for member in members} - {None}
-    if trained_on and source_of_all.fingerprint() in trained_on:  # reads every file
-        notes.append(SEEN_FOLDS_NOTE if folds else SEEN_NOTE)
+    notes += _notes_on_seen(members, source_of_all, manifest, folds, progress=progress)
     scores = score(answers, category_from=how, notes=notes)
     if out is not None:
         publish(scores, answers, Path(out))
     return scores
+
+
+def _notes_on_seen(
+    members: Sequence[Classifier],
+    source: Manifest,
+    manifest: Manifest,
+    folds: Sequence[int],
+    *,
+    progress: bool,
+) -> list[str]:
+    """What has to be said where the models have seen some of the clips that are scored.
+
+    Files are read only where a model tells what it was trained on.
+
+    Args:
+        members: the models.
+        source: all clips of the data.
+        manifest: those that are scored.
+        folds: that were asked for.
+        progress: draw a bar.
+    """
+    trainings = [member.card.training for member in members]
+    lists = [one["seen"] for one in trainings if isinstance(one.get("seen"), list)]
+    trained_on = {one.get("fingerprint") for one in trainings} - {None}
+    count, notes = 0, []
+    if lists:
+        contents, _ = contents_of([clip.path for clip in manifest.clips], progress=progress)
+        source = source.with_contents(contents)
+        count = clips_seen(frozenset().union(*lists), contents.values())
+    told = len(lists) == len(members)
+    if trained_on and (count or not told) and source.fingerprint() in trained_on:
+        notes.append(SEEN_FOLDS_NOTE if folds else SEEN_NOTE)
+    if count:
+        who = "the model has" if len(members) == 1 else "the models have"
+        notes.append(
+            f"{who} seen {count} of {counted(len(manifest.clips), 'clip')}, in training or to "
+            "choose the epoch: scores on new clips are lower"
+        )
+    return notes

@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 NO_EVENT = -1
 """Index that stands for "this clip has no event label"; the event loss and scores pass over it."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What identifies the sound in a file, wherever the file lies and whatever its name is.
+
+    Two files hold the same sound where either digest is equal. Both digests are in hexadecimal.
+
+    Attributes:
+        file: SHA-256 of the file's bytes.
+        sound: SHA-256 of the decoded samples, from :func:`sonotype.audio.decode.verify`; empty
+            where the file was not decoded, or cannot be.
+        stamp: time of change, size and inode of the file when it was read.
+    """
+
+    file: str
+    sound: str = ""
+    stamp: tuple[int, int, int] | None = field(default=None, compare=False)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digests that are known."""
+        return tuple(filter(None, (self.file, self.sound)))
 
 
 @dataclass(frozen=True)
@@ -21,6 +44,7 @@ class Clip:
         event: its class on the fine level, or ``None`` where it is not known.
         group: clips of one group come from one recording and never part in a split.
         fold: the official fold, or ``None`` where the source has none.
+        content: the digests of its sound; ``None`` where they were not computed.
 
     """
 
@@ -29,6 +53,7 @@ class Clip:
     event: str | None
     group: str
     fold: int | None
+    content: Content | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import pickle
@@ -17,6 +18,7 @@ import pytest
 import soundfile
 import soxr
 
+from sonotype.audio import decode as decode_module
 from sonotype.audio.decode import from_array, read, seconds_of, verify
 from sonotype.audio.readers import READABLE
 from sonotype.errors import AudioError
@@ -505,6 +507,43 @@ def test_verifying_refuses_as_reading_does(tmp_path: Path) -> None:
     for name in ("none.wav", "empty.wav", "text.wav", "silent.wav", "."):
         whole, in_blocks = causes(tmp_path / name)
         assert in_blocks == whole
+
+
+def sound_digest(path: Path) -> str:
+    """The digest of a sound by its definition, from a whole decoding."""
+    sound = read(path)
+    samples = sound.samples.astype("<f4").tobytes()
+    return hashlib.sha256(f"{sound.sample_rate}\n".encode() + samples).hexdigest()
+
+
+def test_verifying_gives_the_digest_of_the_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equal for copies in another format, with a tag or with bytes behind the end."""
+    samples = np.random.default_rng(0).integers(-9000, 9000, (5000, 2)).astype(np.int16)
+    names = {"a.wav": {}, "b.flac": {}, "c.wav": {"subtype": "PCM_24"}, "d.aiff": {}}
+    for name, how in names.items():
+        soundfile.write(tmp_path / name, samples.astype(np.int32) << 16, 22_050, **how)
+    with soundfile.SoundFile(tmp_path / "e.wav", "w", 22_050, 2) as file:
+        file.title = "a title"
+        file.write(samples)
+    (tmp_path / "f.wav").write_bytes((tmp_path / "a.wav").read_bytes() + b"garbage!")
+    paths = sorted(tmp_path.iterdir())
+    assert len({hashlib.sha256(path.read_bytes()).digest() for path in paths}) == 6
+    wanted = sound_digest(tmp_path / "a.wav")
+    assert {verify(path) for path in paths} == {wanted}
+    assert verify((tmp_path / "a.wav").read_bytes()) == wanted
+    for block in (1, 999, 5001):
+        monkeypatch.setattr(decode_module, "_BLOCK", block)
+        blocks: list[tuple[int, np.ndarray]] = []
+        assert verify(tmp_path / "a.wav", lambda *one: blocks.append(one)) == wanted  # noqa: B023
+        assert {rate for rate, _ in blocks} == {22_050}
+        assert np.array_equal(np.concatenate([one for _, one in blocks]), samples.mean(1) / 32768)
+    soundfile.write(tmp_path / "rate.wav", samples, 22_051)
+    samples[-1, 1] += 2
+    soundfile.write(tmp_path / "last.wav", samples, 22_050)
+    for name in ("rate.wav", "last.wav"):
+        assert verify(tmp_path / name) == sound_digest(tmp_path / name) != wanted
 
 
 @pytest.mark.parametrize("channels", [1, 8])

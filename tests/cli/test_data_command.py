@@ -41,6 +41,7 @@ def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines_of(capsys.readouterr().out) == [
         "name        esc50",
         "clips       5",
+        "copies      none found",
         "recordings  4",
         "folds       1, 2",
         "categories  2",
@@ -65,6 +66,7 @@ def test_check_without_events_and_groups(
     assert lines_of(capsys.readouterr().out) == [
         "name        [b]pets (synthetic)",
         "clips       4",
+        "copies      none found",
         "recordings  not known; each clip stands alone",
         "folds       none",
         "categories  2",
@@ -95,6 +97,7 @@ def test_check_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         "synthetic": False,
         "licence": "CC BY-NC 3.0",
         "clips": 5,
+        "copies": 0,
         "groups": 4,
         "folds": [1, 2],
         "categories": {"Music": 2, "Nature": 3},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,13 +104,19 @@ def _no_such_part(name: str, start: float, seconds: float) -> AudioError:
     return AudioError(name, f"a part starting at {start:g} s was asked for, it has {seconds:.3f} s")
 
 
-def verify(source: str | Path | bytes, *, partial: bool = False) -> str:
-    """Decode a whole file, a block at a time, and keep nothing but its digest.
+def verify(
+    source: str | Path | bytes,
+    on_block: Callable[[int, Samples], None] | None = None,
+    *,
+    partial: bool = False,
+) -> str:
+    """Decode a whole file, a block at a time, and give the digest of its sound.
 
     Memory does not grow with the file's length.
 
     Args:
         source: a path, or the bytes of a whole file.
+        on_block: gets the sample rate and the mono samples of each block, in order.
         partial: as for :func:`read`.
 
     Returns:
@@ -127,6 +134,8 @@ def verify(source: str | Path | bytes, *, partial: bool = False) -> str:
         digest = hashlib.sha256(f"{file.rate}\n".encode())
         for samples in pieces_of(file, _BLOCK):
             wrong = wrong or value_fault(samples)
+            if on_block is not None:
+                on_block(file.rate, samples)
             digest.update(np.ascontiguousarray(samples, dtype="<f4").data)
         if file.fault and not partial:
             raise TruncatedError(name, file.fault)

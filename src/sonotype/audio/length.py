@@ -58,7 +58,8 @@ def cut_offset(surplus: int, cut: Cut, rng: np.random.Generator | None = None) -
         return surplus // 2
     if rng is None:
         raise ValueError("cut='random' needs a random generator")
-    return int(rng.integers(surplus + 1))
+    # A share of the surplus: two sample rates that draw alike take the same part of a recording.
+    return int(rng.random() * (surplus + 1))
 
 
 def trim_silence(samples: Samples, below_db: float = 60.0) -> Samples:

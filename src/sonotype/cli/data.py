@@ -144,6 +144,7 @@ def _print_summary(manifest: Manifest) -> None:
     facts = {
         "name": manifest.name + (" (synthetic)" if manifest.synthetic else ""),
         "clips": f"{len(clips):,}",
+        "copies": _copies(manifest),
         "recordings": f"{groups:,}" if manifest.grouped else "not known; each clip stands alone",
         "folds": ", ".join(map(str, manifest.folds)) or "none",
         "categories": str(len(manifest.labels.categories)),
@@ -157,6 +158,13 @@ def _print_summary(manifest: Manifest) -> None:
     if manifest.labels.events:
         typer.echo("")
         _print(_event_table(manifest))
+
+
+def _copies(manifest: Manifest) -> str:
+    """How many clips have the sound of another clip."""
+    if not manifest.copies:
+        return "none found"
+    return f"{manifest.copies:,} with the sound of another clip, in one group with it"
 
 
 def _event_count(manifest: Manifest) -> str:

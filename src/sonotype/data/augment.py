@@ -26,9 +26,12 @@ class Mixing:
     equaliser: float = 10.0
 
 
-def shift(samples: Samples, most: int, rng: np.random.Generator) -> Samples:
-    """Turn a clip in a circle by up to ``most`` samples either way."""
-    return np.roll(samples, int(rng.integers(-most, most + 1)))
+def shift(samples: Samples, sample_rate: int, most: float, rng: np.random.Generator) -> Samples:
+    """Turn a clip in a circle by up to ``most`` seconds either way.
+
+    The time is drawn in seconds and rounded to samples: it is the same at every sample rate.
+    """
+    return np.roll(samples, round(rng.uniform(-most, most) * sample_rate))
 
 
 def gain(samples: Samples, most_db: float, rng: np.random.Generator) -> Samples:
@@ -37,9 +40,13 @@ def gain(samples: Samples, most_db: float, rng: np.random.Generator) -> Samples:
     return (samples * factor).astype(np.float32)
 
 
-def delay(samples: Samples, most: int, rng: np.random.Generator) -> Samples:
-    """Let a clip begin up to ``most`` samples later, after silence; its end falls off."""
-    late = int(rng.integers(0, min(most, len(samples) - 1) + 1))
+def delay(samples: Samples, sample_rate: int, most: float, rng: np.random.Generator) -> Samples:
+    """Let a clip begin up to ``most`` seconds later, after silence; its end falls off.
+
+    The time is drawn in seconds, as in :func:`shift`. At least one sample remains.
+    """
+    seconds = rng.uniform(0, min(most, len(samples) / sample_rate))
+    late = min(round(seconds * sample_rate), len(samples) - 1)
     return np.concatenate([np.zeros(late, samples.dtype), samples[: len(samples) - late]])
 
 
@@ -100,7 +107,7 @@ def mix_same_class(
     """
     total = np.zeros_like(first)
     for samples in (first, second):
-        samples = delay(samples, round(mixing.delay * sample_rate), rng)
+        samples = delay(samples, sample_rate, mixing.delay, rng)
         samples = gain(samples, mixing.gain, rng)
         total += equalise(samples, sample_rate, mixing.equaliser, rng)
     return (total / 2).astype(np.float32)

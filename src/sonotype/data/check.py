@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from sonotype.data.contents import contents_of, united
+from sonotype.data.decoded import Decoded
 from sonotype.data.groups import stand_alone
 from sonotype.data.manifest import Manifest
 from sonotype.data.rows import Listing, Row, listed, tidy
-from sonotype.errors import AudioError, DataError, Fault, OptionsError
-from sonotype.progress import track
-from sonotype.types import Clip
+from sonotype.errors import DataError, Fault, OptionsError
+from sonotype.types import Clip, Content
 
 Purpose = Literal["training", "evaluation"]
 """What the clips are for: scoring a finished model also works with one clip of one class."""
@@ -47,14 +48,23 @@ class Rules:
 TRAINING = Rules()
 
 
-def settle(listing: Listing, rules: Rules = TRAINING) -> Manifest:
+def settle(
+    listing: Listing, rules: Rules = TRAINING, contents: Mapping[Path, Content] | None = None
+) -> Manifest:
     """Make a listing the manifest that it describes.
+
+    Args:
+        listing: what the source says.
+        rules: how strict the checks are.
+        contents: of the files, as far as they are known; identical sounds must have equal labels.
 
     Raises:
         DataError: with all faults of the source, sorted by file and line.
     """
     rows = apply_rules(listing.rows, rules)
-    raise_faults(listing.source, check_listing(replace(listing, rows=rows), rules))
+    faults = check_listing(replace(listing, rows=rows), rules)
+    faults += label_conflicts(rows, contents or {})
+    raise_faults(listing.source, faults)
     root = listing.source if listing.source.is_dir() else listing.source.parent
     clips = [
         Clip(
@@ -66,7 +76,7 @@ def settle(listing: Listing, rules: Rules = TRAINING) -> Manifest:
         )
         for row in rows
     ]
-    return Manifest(
+    manifest = Manifest(
         name=listing.name,
         clips=tuple(sorted(clips, key=lambda clip: clip.path)),
         grouped=listing.grouped,
@@ -74,6 +84,7 @@ def settle(listing: Listing, rules: Rules = TRAINING) -> Manifest:
         licence=listing.licence,
         citation=listing.citation,
     )
+    return manifest if contents is None else manifest.with_contents(contents)
 
 
 def raise_faults(source: str | Path, faults: Iterable[Fault]) -> None:
@@ -136,27 +147,45 @@ def parse_fold(text: str) -> int | None:
     return int(whole)
 
 
-def check_sounds(manifest: Manifest, *, progress: bool = False) -> None:
-    """Decode every clip once, a block at a time: memory stays the same however long they are.
+def check_sounds(manifest: Manifest, *, progress: bool = False) -> Manifest:
+    """Decode every clip once, a block at a time, and give the manifest with the clips' contents.
+
+    Groups that share a sound are one group in it. Memory is bounded however long the clips are.
 
     Raises:
-        DataError: with one fault for each clip that is missing, empty, truncated or no sound.
+        DataError: with one fault for each clip that is missing, empty, truncated or no sound, and
+            for each that has the sound of another clip under other labels.
     """
-    paths = [clip.path for clip in manifest.clips]
-    raise_faults(manifest.name, sound_faults(paths, progress=progress))
+    decoded = Decoded()
+    contents, faults = contents_of(
+        [clip.path for clip in manifest.clips], decoded=decoded, progress=progress
+    )
+    rows = [Row(clip.path, clip.category, clip.event or "") for clip in manifest.clips]
+    raise_faults(manifest.name, [*faults, *label_conflicts(rows, contents)])
+    return manifest.with_contents(contents, decoded)
 
 
-def sound_faults(paths: Sequence[Path], *, progress: bool = False) -> list[Fault]:
-    """The faults that show only when the files are decoded."""
-    from sonotype.audio.decode import verify
+def label_conflicts(rows: Sequence[Row], contents: Mapping[Path, Content]) -> Iterator[Fault]:
+    """Rows with the sound of an earlier row under another category or event.
 
-    faults = []
-    for path in track(paths, "decoding", show=progress):
-        try:
-            verify(path)
-        except AudioError as error:
-            faults.append(Fault(str(path), 0, error.cause))
-    return faults
+    An event that is not known contradicts no other.
+    """
+    known = [row for row in rows if row.path in contents and row.category]
+    earlier: defaultdict[int, dict[tuple[str, str], Row]] = defaultdict(dict)
+    for sound, row in zip(
+        united([contents[row.path].digests for row in known]), known, strict=True
+    ):
+        for other in earlier[sound].values():
+            kind, theirs, ours = "category", other.category, row.category
+            if theirs == ours and other.event and row.event:
+                kind, theirs, ours = "event", other.event, row.event
+            if theirs != ours and not _same_file(other.path.resolve(), row.path.resolve()):
+                yield row.fault(
+                    f"the same sound as {other.path}, which has the {kind} {theirs!r}, not "
+                    f"{ours!r}; correct one label, or remove one file"
+                )
+                break
+        earlier[sound].setdefault((row.category, row.event), row)
 
 
 def _missing_files(rows: Iterable[Row]) -> Iterator[Fault]:

@@ -1,38 +1,158 @@
-"""What files hold, as digests; each file is read for it once, and must not change afterwards."""
+"""Which sound is in a file: digests of its bytes and of its samples, each computed once.
+
+A clip is identified by these digests everywhere: in splits, in the record of clips that a model has
+seen, in the keys of cached maps and in the seeds of the augmentation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from pathlib import Path
 
 from sonotype.ahead import ahead
+from sonotype.data.decoded import Decoded
 from sonotype.data.rows import content_of
-from sonotype.errors import AudioError, SonotypeError
+from sonotype.errors import AudioError, Fault, SonotypeError
+from sonotype.processors import processors
+from sonotype.progress import track
+from sonotype.types import Clip, Content
 
-Stamp = tuple[int, int, int]
+PREFIX = 16
+"""Hexadecimal digits of a digest that a model file keeps for each clip that the model has seen."""
+
+
+def read_content(path: Path, decoded: Decoded | None = None) -> Content:
+    """Decode and hash a file.
+
+    Args:
+        path: the file.
+        decoded: where the samples of a short sound are kept.
+
+    Raises:
+        AudioError: as for :func:`sonotype.audio.decode.verify`.
+    """
+    from sonotype.audio.decode import verify
+
+    try:
+        stamp = _stamp(path)  # first: a change while the bytes are read is a change
+    except (OSError, ValueError):
+        stamp = None  # verify says what is wrong
+    blocks = None if decoded is None else decoded.collector()
+    sound = verify(path, blocks)
+    try:
+        content = Content(content_of(path), sound, stamp)
+    except OSError as error:
+        raise AudioError(path, error.strerror or str(error)) from error
+    if decoded is not None and blocks is not None:
+        decoded.keep(path, blocks)
+    return content
+
+
+def contents_of(
+    paths: Iterable[Path],
+    *,
+    decode: bool = True,
+    decoded: Decoded | None = None,
+    progress: bool = False,
+) -> tuple[dict[Path, Content], list[Fault]]:
+    """The contents of some files, several read at a time, and the faults of the sounds.
+
+    Args:
+        paths: the files; each is read once.
+        decode: whether to decode them; without it only the bytes are hashed, and there are no
+            faults.
+        decoded: where the samples of short sounds are kept.
+        progress: draw a bar.
+    """
+
+    def of(path: Path) -> tuple[Path, Content | None, str]:
+        try:
+            return path, (read_content(path, decoded) if decode else _hashed(path)), ""
+        except AudioError as error:
+            return path, _hashed(path), error.cause
+
+    unique = list(dict.fromkeys(paths))
+    results = ahead(of, unique, threads=processors())
+    contents, faults = {}, []
+    for path, content, cause in track(
+        results, "decoding" if decode else "reading", len(unique), show=progress
+    ):
+        if content is not None:
+            contents[path] = content
+        if cause:
+            faults.append(Fault(str(path), 0, cause))
+    return contents, faults
+
+
+def _hashed(path: Path) -> Content | None:
+    """The digest of a file's bytes alone; ``None`` where it cannot be read."""
+    try:
+        stamp = _stamp(path)
+        return Content(content_of(path), "", stamp)
+    except (OSError, ValueError):
+        return None
+
+
+def equally_long(paths: Iterable[Path]) -> list[Path]:
+    """The files that are not empty and as long as another: only these can have equal bytes."""
+    sizes: dict[int, list[Path]] = {}
+    for path in dict.fromkeys(paths):
+        sizes.setdefault(path.stat().st_size, []).append(path)
+    return [path for size, some in sizes.items() if size and len(some) > 1 for path in some]
+
+
+def united(keys: Sequence[Iterable[Hashable]]) -> list[int]:
+    """For each item the first of all items that are linked with it by shared keys."""
+    parent = list(range(len(keys)))
+    first: dict[Hashable, int] = {}
+
+    def root(item: int) -> int:
+        while parent[item] != item:
+            parent[item] = parent[parent[item]]
+            item = parent[item]
+        return item
+
+    for item, own in enumerate(keys):
+        for key in own:
+            low, high = sorted((root(item), root(first.setdefault(key, item))))
+            parent[high] = low
+    return [root(item) for item in range(len(keys))]
+
+
+def prefixes(content: Content) -> set[str]:
+    """The digests of a content as a model file keeps them."""
+    return {digest[:PREFIX] for digest in content.digests}
+
+
+def clips_seen(seen: Collection[str], contents: Iterable[Content]) -> int:
+    """How many contents are among what a model has seen, given as prefixes of digests."""
+    return sum(not prefixes(content).isdisjoint(seen) for content in contents)
 
 
 class Contents:
-    """Digests of files by path, known from when they were first asked for."""
+    """Contents of files by path, each computed when it is first asked for.
 
-    def __init__(self) -> None:
-        self._known: dict[Path, tuple[Stamp, str]] = {}
+    Args:
+        clips: whose contents are taken over where they are known.
+    """
 
-    def __getitem__(self, path: Path) -> str:
-        """SHA-256 of a file's bytes.
+    def __init__(self, clips: Iterable[Clip] = ()) -> None:
+        self._given = {
+            clip.path: clip.content
+            for clip in clips
+            if clip.content is not None and clip.content.sound
+        }
+        self._known: dict[Path, Content] = {}
+
+    def __getitem__(self, path: Path) -> Content:
+        """Both digests of a file.
 
         Raises:
             AudioError: it cannot be read.
         """
         if path not in self._known:
-            try:
-                # The stamp first: a change while the bytes are read is a change.
-                self._known[path] = _stamp(path), content_of(path)
-            except FileNotFoundError:
-                raise AudioError(path, "does not exist") from None
-            except OSError as error:
-                raise AudioError(path, error.strerror or str(error)) from error
-        return self._known[path][1]
+            self._known[path] = self._given.get(path) or read_content(path)
+        return self._known[path]
 
     def learn(self, paths: Iterable[Path], threads: int) -> None:
         """Read several files at a time."""
@@ -40,12 +160,12 @@ class Contents:
             pass
 
     def require_unchanged(self) -> None:
-        """Raise a ``SonotypeError`` where a file is no longer what its digest was taken of."""
-        for path, (stamp, _) in self._known.items():
-            if not path.exists() or _stamp(path) != stamp:
+        """Raise a ``SonotypeError`` where a file is no longer what its digests were taken of."""
+        for path, content in self._known.items():
+            if content.stamp is not None and (not path.exists() or _stamp(path) != content.stamp):
                 raise SonotypeError(f"{path} changed while it was being read; start again")
 
 
-def _stamp(path: Path) -> Stamp:
+def _stamp(path: Path) -> tuple[int, int, int]:
     found = path.stat()
     return found.st_mtime_ns, found.st_size, found.st_ino

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
+from sonotype.data.contents import united
+from sonotype.data.decoded import Decoded
 from sonotype.data.rows import content_of
 from sonotype.errors import OptionsError
-from sonotype.types import Clip, Labels
+from sonotype.types import Clip, Content, Labels
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Manifest:
         synthetic: whether the sounds are procedural; a score on them says nothing of quality.
         licence: licence of the recordings, where the source states one.
         citation: what to cite, where the source asks for it.
+        decoded: short sounds that a check has decoded, if they are kept.
 
     """
 
@@ -35,6 +39,7 @@ class Manifest:
     synthetic: bool = False
     licence: str = ""
     citation: str = ""
+    decoded: Decoded | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def labels(self) -> Labels:
@@ -45,6 +50,36 @@ class Manifest:
     def folds(self) -> tuple[int, ...]:
         """The official folds that occur, sorted; empty where the source has none."""
         return tuple(sorted({clip.fold for clip in self.clips if clip.fold is not None}))
+
+    @cached_property
+    def sounds(self) -> tuple[int, ...]:
+        """For each clip the position of the first clip with the same sound, as far as is known."""
+        return tuple(united([clip.content.digests if clip.content else () for clip in self.clips]))
+
+    @property
+    def copies(self) -> int:
+        """How many clips have the sound of a clip before them, as far as is known."""
+        return len(self.clips) - len(set(self.sounds))
+
+    def with_contents(
+        self, contents: Mapping[Path, Content], decoded: Decoded | None = None
+    ) -> Manifest:
+        """The same clips with the contents of their files.
+
+        Groups that have a sound in common become one group, under the first of their names.
+        """
+        clips = [replace(clip, content=contents.get(clip.path)) for clip in self.clips]
+        roots = united(
+            [
+                (("group", clip.group), *(clip.content.digests if clip.content else ()))
+                for clip in clips
+            ]
+        )
+        names: dict[int, str] = {}
+        for root, clip in zip(roots, clips, strict=True):
+            names[root] = min(names.get(root, clip.group), clip.group)
+        joined = [replace(clip, group=names[root]) for root, clip in zip(roots, clips, strict=True)]
+        return replace(self, clips=tuple(joined), decoded=decoded)
 
     def take(self, indices: list[int]) -> Manifest:
         """The same source with only the clips at these positions."""
@@ -70,18 +105,27 @@ class Manifest:
     def fingerprint(self) -> str:
         """SHA-256 over labels and contents, independent of where the files lie.
 
-        Each file is read once. Two manifests with the same sounds under the same labels have the
-        same fingerprint, whatever the folder is called and however the clips are ordered.
+        Files whose contents are known are not read again. Two manifests with the same sounds under
+        the same labels have the same fingerprint, whatever the folder is called and however the
+        clips are ordered.
         """
         rows = [
-            json.dumps([content_of(clip.path), clip.category, clip.event]) for clip in self.clips
+            json.dumps(
+                [
+                    clip.content.file if clip.content else content_of(clip.path),
+                    clip.category,
+                    clip.event,
+                ]
+            )
+            for clip in self.clips
         ]
         return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
 
     def summary(self) -> dict[str, object]:
-        """Counts for people: clips, groups, folds, categories, events."""
+        """Counts for people: clips, copies, groups, folds, categories, events."""
         return {
             "clips": len(self.clips),
+            "copies": self.copies,
             "groups": len({clip.group for clip in self.clips}) if self.grouped else None,
             "folds": list(self.folds),
             "categories": dict(sorted(Counter(clip.category for clip in self.clips).items())),

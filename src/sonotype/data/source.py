@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sonotype.data.check import Purpose, Rules, settle, sound_faults
+from sonotype.data.check import Purpose, Rules, settle
+from sonotype.data.contents import contents_of, equally_long
 from sonotype.data.esc50 import META, is_esc50, list_esc50
 from sonotype.data.folder import list_folder
 from sonotype.data.manifest import Manifest
@@ -102,17 +103,22 @@ def survey(
     decode: bool = False,
     progress: bool = False,
 ) -> Manifest:
-    """As ``open_source``, and with ``decode`` also every sound is decoded.
+    """As ``open_source``, and identical sounds are found.
+
+    With ``decode`` every sound is decoded, and those with equal samples are identical; without it
+    those with equal bytes are.
 
     Raises:
         DataError: with all faults of the source and of its sounds together.
     """
-    if not decode:
-        return open_source(spec, options, purpose=purpose)
     listing = list_source(spec, options)
     paths = dict.fromkeys(row.path for row in listing.rows if "\0" not in str(row.path))
-    sounds = sound_faults([path for path in paths if path.is_file()], progress=progress)
-    return settle(replace(listing, faults=(*listing.faults, *sounds)), options.rules(purpose))
+    files = [path for path in paths if path.is_file()]
+    contents, sounds = contents_of(
+        files if decode else equally_long(files), decode=decode, progress=progress
+    )
+    listing = replace(listing, faults=(*listing.faults, *sounds))
+    return settle(listing, options.rules(purpose), contents)
 
 
 def list_source(spec: str | Path, options: SourceOptions = DEFAULTS) -> Listing:

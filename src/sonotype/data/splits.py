@@ -262,11 +262,16 @@ def _by_chance(manifest: Manifest, test_fraction: float, val_fraction: float, se
     from sklearn.model_selection import ShuffleSplit
 
     def shuffled(indices: list[int], fraction: float, part: str) -> tuple[list[int], list[int]]:
-        held = max(1, round(fraction * len(indices)))
-        if held >= len(indices):
+        same: dict[int, list[int]] = {}  # clips of one sound stay together
+        for index in indices:
+            same.setdefault(manifest.sounds[index], []).append(index)
+        units = list(same.values())
+        held = max(1, round(fraction * len(units)))
+        if held >= len(units):
             raise _no_room(manifest, part, f"there are only {counted(len(indices), 'clip')} for it")
-        kept, taken = next(ShuffleSplit(1, test_size=held, random_state=seed).split(list(indices)))
-        return [indices[i] for i in kept], [indices[i] for i in taken]
+        shuffle = ShuffleSplit(1, test_size=held, random_state=seed)
+        kept, taken = next(shuffle.split(list(range(len(units)))))
+        return [n for i in kept for n in units[i]], [n for i in taken for n in units[i]]
 
     rest, test = shuffled(list(range(len(manifest.clips))), test_fraction, "test")
     train, val = shuffled(rest, val_fraction, "validation")
@@ -399,13 +404,14 @@ def _return_classes(
 ) -> tuple[list[int], list[int], list[int]]:
     """Give the training part the smallest recording of each class that it lacks.
 
-    ``val`` gives before ``test``. With ``alone`` single clips move, not recordings.
+    ``val`` gives before ``test``. With ``alone`` single sounds move, not recordings.
     """
     known = {name for index in train for name in _classes(manifest, index)}
     for part in (val, test):
         bundles: defaultdict[str | int, list[int]] = defaultdict(list)
         for index in part:
-            bundles[index if alone else manifest.clips[index].group].append(index)
+            key = manifest.sounds[index] if alone else manifest.clips[index].group
+            bundles[key].append(index)
         for bundle in sorted(bundles.values(), key=lambda bundle: (len(bundle), bundle)):
             names = {name for index in bundle for name in _classes(manifest, index)}
             if names - known:
@@ -433,12 +439,20 @@ def _single_recordings(manifest: Manifest) -> list[str]:
 
 
 def _no_room(manifest: Manifest, part: str, cause: str) -> DataError:
+    if manifest.copies:
+        cause += f"; {_copies_of(manifest)}, and count as one recording with it"
     text = f"no clip can be held out for the {part} part: {cause}; add recordings"
     return DataError(manifest.name, [Fault(manifest.name, 0, text)])
 
 
+def _copies_of(manifest: Manifest) -> str:
+    clips = "clip has" if manifest.copies == 1 else "clips have"
+    return f"{manifest.copies} of {len(manifest.clips)} {clips} the sound of another clip"
+
+
 def _grouped_note(manifest: Manifest) -> str:
-    return GROUPED_NOTE if manifest.grouped else ALONE_NOTE
+    note = GROUPED_NOTE if manifest.grouped else ALONE_NOTE
+    return f"{note}; {_copies_of(manifest)}, and stay with it" if manifest.copies else note
 
 
 def _finish(
@@ -446,9 +460,11 @@ def _finish(
 ) -> Split:
     """Say in the note what is shared between the parts and what is missing from them."""
     sides: defaultdict[str, set[int]] = defaultdict(set)
+    sounds: defaultdict[int, set[int]] = defaultdict(set)
     for side, part in enumerate((train, val, test)):
         for index in part:
             sides[manifest.clips[index].group].add(side)
+            sounds[manifest.sounds[index]].add(side)
     shared = sorted(group for group, where in sides.items() if len(where) > 1)
     if protocol == "folds" and not manifest.grouped:
         note += "; recordings are not known"
@@ -457,6 +473,12 @@ def _finish(
         note += (
             f"; {counted(len(shared), 'recording')} on two sides, as the source has it "
             f"({listed(shared)}; {len(tested)} of them in the test part)"
+        )
+    twice = [where for where in sounds.values() if len(where) > 1]
+    if twice:
+        note += (
+            f"; {counted(len(twice), 'sound')} as identical clips on two sides, as the source has "
+            f"it ({sum(2 in where for where in twice)} of them in the test part)"
         )
     for part, name in ((val, "validation"), (test, "test")):
         missing = _missing(manifest, part, range(len(manifest.clips)))

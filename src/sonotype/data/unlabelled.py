@@ -5,35 +5,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sonotype.data.check import raise_faults, sound_faults
-from sonotype.data.rows import content_of, sounds_below
+from sonotype.data.check import raise_faults
+from sonotype.data.contents import contents_of
+from sonotype.data.rows import sounds_below
 from sonotype.errors import OptionsError
 from sonotype.types import Clip
 
 
 def unlabelled_clips(
-    folders: Sequence[str | Path], labelled: Sequence[Clip] = ()
+    folders: Sequence[str | Path], labelled: Sequence[Clip] = (), *, progress: bool = False
 ) -> tuple[Clip, ...]:
     """All sounds below some folders, sorted, as clips with an empty category.
 
-    Files with the very content of a labelled clip are left out: that clip may be one to test on, or
-    one that a teacher has heard.
+    A file with the sound of a labelled clip is left out: that clip may be one to test on, or one
+    that a teacher has heard. So is a file with the sound of another that is taken.
 
     Raises:
         DataError: sounds that cannot be read, all of them.
         OptionsError: a folder that is not there, or holds no other sounds.
     """
-    known = {content_of(clip.path) for clip in labelled} if folders else set()
+    known: set[str] = set()
+    if folders:
+        known = _digests_of(labelled)
     clips: list[Clip] = []
     for name in folders:
         folder = Path(name)
-        contents = {path: content_of(path) for path in sounds_below(folder)}
-        if not contents:
+        paths = sounds_below(folder)
+        if not paths:
             raise OptionsError(f"{folder}: holds no sound files, or is no folder")
-        new = [path for path, content in contents.items() if content not in known]
+        contents, faults = contents_of(paths, progress=progress)
+        raise_faults(folder, faults)
+        new = []
+        for path in paths:
+            if known.isdisjoint(contents[path].digests):
+                new.append(Clip(path, "", None, str(path), None, contents[path]))
+                known.update(contents[path].digests)
         if not new:
             raise OptionsError(f"{folder}: all its sounds are among the labelled clips")
-        raise_faults(folder, sound_faults(new))
-        known.update(contents.values())
-        clips += [Clip(path, "", None, str(path), None) for path in new]
+        clips += new
     return tuple(clips)
+
+
+def _digests_of(clips: Sequence[Clip]) -> set[str]:
+    """All digests of some clips; files whose contents are not known are read."""
+    contents, _ = contents_of(clip.path for clip in clips if clip.content is None)
+    known = [clip.content or contents.get(clip.path) for clip in clips]
+    return {digest for content in known if content for digest in content.digests}

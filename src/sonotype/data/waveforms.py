@@ -1,8 +1,10 @@
 """Training clips as waveforms: decoded, augmented, each draw reproducible on its own.
 
-A training clip is asked for by (epoch, index). What it sounds like depends on these two and the
-seed alone, not on what was drawn before: so a resumed run, or one with more loading processes,
-hears the same.
+A training clip is asked for by (epoch, index). What it sounds like follows from the seed, the epoch
+and the clip's content, not from what was drawn before, nor from the clip's place among the others:
+so a resumed run, or one with more loading processes, hears the same, and a new file in the folder
+leaves the augmented copies of all others as they are. Partners for mixing are drawn apart, since
+they follow from which other clips there are.
 """
 
 from __future__ import annotations
@@ -11,15 +13,17 @@ import hashlib
 import json
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from sonotype.audio.clip import ClipFormat, read_clip
+from sonotype.audio.clip import ClipFormat, read_clip, shape_clip, take_for_clip
 from sonotype.audio.decode import Samples
 from sonotype.data.augment import Mixing, blend, gain, mix_same_class, shift
 from sonotype.data.contents import Contents
+from sonotype.data.decoded import Decoded, Recent
+from sonotype.data.partners import Partners
 from sonotype.types import Clip
 
 Transform = Callable[[Samples, int], Samples]
@@ -35,8 +39,15 @@ MIXED_SHARE = 0.5
 LEAST_SHARE = 0.5
 """Of a blend, what the first clip has at least."""
 
-_FRESH, _CHOICE, _VARIANT = range(3)  # separate streams of one seed; 3 is the order of batches
-_BLEND, _FRESH_BLEND = 4, 5
+CLIP_BYTES = 128_000_000
+"""Of clips as recorded that are kept: for their augmented copies, and as partners of others."""
+
+Draw = tuple[int, int]
+"""What is drawn: a version of a clip or what an epoch hears of it, and which one."""
+
+_VERSION, _EPOCH = range(2)
+# Separate streams of one seed; 3 is the order of batches.
+_CHOICE, _WAVE, _CUT, _BLEND, _BLENDED, _MIX, _MIXED, _SECOND_CUT = 0, 1, 2, 4, 5, 6, 7, 8
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,7 @@ class Waveforms(Dataset[Samples]):
         augmentation: ``None`` gives every clip as recorded, always.
         seed: of every draw.
         pools: one for each clip; only clips of one pool are blended. ``None`` is one pool of all.
+        decoded: short sounds that are decoded already, if there are any.
     """
 
     def __init__(
@@ -99,18 +111,16 @@ class Waveforms(Dataset[Samples]):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         pools: Sequence[Hashable] | None = None,
+        decoded: Decoded | None = None,
     ) -> None:
         self.clips = tuple(clips)
         self.form = form
         self.augmentation = augmentation or Augmentation()
         self.seed = seed
-        self.contents = Contents()
-        self._peers = _same_class(self.clips) if self.augmentation.mixing else []
+        self.contents = Contents(self.clips)
         self.pools = tuple(pools or [None] * len(self.clips))
-        members: dict[Hashable, list[int]] = {}
-        for index, pool in enumerate(self.pools):
-            members.setdefault(pool, []).append(index)
-        self._members = members
+        self.recorded = Recent(CLIP_BYTES)
+        self._decoded = decoded or Decoded(0)
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -123,119 +133,143 @@ class Waveforms(Dataset[Samples]):
         """
         epoch, index = key
         if self.augmentation.fresh:
-            return self._drawn(index, self._rng(_FRESH, epoch, index), self.blend_in(key))
+            return self._drawn(index, (_EPOCH, epoch))
         return self.version(index, self.version_of(epoch, index))
 
     def version_of(self, epoch: int, index: int) -> int:
         """Which of its variants a clip appears as in an epoch."""
         if self.augmentation.variants <= 1:
             return ORIGINAL
-        return int(self._rng(_CHOICE, epoch, index).integers(self.augmentation.variants))
+        rng = self._rng(_CHOICE, (_EPOCH, epoch), index)
+        return int(rng.integers(self.augmentation.variants))
 
     def version(self, index: int, version: int) -> Samples:
         """``[samples]`` of one variant of a clip; variant 0 is the clip as recorded."""
         if version == ORIGINAL:
-            return self._read(self.clips[index].path, None)
-        return self._drawn(
-            index, self._rng(_VARIANT, version, index), self.blend_of(index, version)
-        )
+            return self._read(index, None).copy()
+        return self._drawn(index, (_VERSION, version))
 
     def blend_in(self, key: Key) -> Blend:
         """What sounds in the clip ``(epoch, index)``."""
         epoch, index = key
         if self.augmentation.fresh:
-            return self._blend(index, self._rng(_FRESH_BLEND, epoch, index))
+            return self._blend(index, (_EPOCH, epoch))
         return self.blend_of(index, self.version_of(epoch, index))
 
     def blend_of(self, index: int, version: int) -> Blend:
         """What sounds in one variant of a clip."""
         if version == ORIGINAL:
             return Blend(index)
-        return self._blend(index, self._rng(_BLEND, version, index))
+        return self._blend(index, (_VERSION, version))
 
     def recipe(self, index: int, version: int) -> str:
         """Digest of all that a variant of a clip follows from, wherever its files lie.
 
-        These are the contents of the clips that sound in it, the format and, where anything is
-        drawn, what the draws follow from. A transform counts by its name alone, which does not
+        These are the sounds of the clips that are in it, the format and, where anything is drawn,
+        what the draws follow from. A transform counts by its name alone, which does not
         tell what it does.
 
         Raises:
             AudioError: a file cannot be read.
         """
-        facts: list[object] = [repr(self.form), self.contents[self.clips[index].path]]
+        facts: list[object] = [repr(self.form), self._digest(index)]
         if version != ORIGINAL:
             how, what = self.augmentation, self.blend_of(index, version)
-            rng = self._rng(_VARIANT, version, index)
-            second = self._mixed_with(index, rng)
+            second = self._mixed_with(index, (_VERSION, version))
             facts += [
-                [self.seed, version, index],
+                [self.seed, version],
                 [how.shift, how.gain, repr(how.transform)],
-                # That a mixture was possible moves the later draws, so it counts as well.
-                [repr(how.mixing), None if second is None else self.contents[second]],
-                [self.contents[self.clips[what.partner].path], what.share],
+                [repr(how.mixing), None if second is None else self._digest(second)],
+                [self._digest(what.partner), what.share],
             ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-    def _blend(self, index: int, rng: np.random.Generator) -> Blend:
+    def _blend(self, index: int, draw: Draw) -> Blend:
         """A partner of another class from the clip's own pool, and the clip's share."""
-        if not self.augmentation.blend or rng.uniform() >= self.augmentation.blend:
+        if not self.augmentation.blend:
+            return Blend(index)
+        rng = self._rng(_BLEND, draw, index)
+        if rng.uniform() >= self.augmentation.blend:
             return Blend(index)
         share = float(rng.uniform(LEAST_SHARE, 1))
-        for partner in rng.permutation(self._members[self.pools[index]]):
-            if self._differ(index, int(partner)):
-                return Blend(int(partner), share)
-        return Blend(index)
+        partner = self._pools[self.pools[index]].of_another_class(index, rng)
+        return Blend(index) if partner is None else Blend(partner, share)
 
-    def _differ(self, index: int, other: int) -> bool:
-        """Whether two clips are of different classes; of unlabelled ones nobody knows."""
-        first, second = self.clips[index], self.clips[other]
-        classes = {(one.category, one.event) for one in (first, second)}
-        return len(classes) == 2 or (not first.category and index != other)
-
-    def _drawn(self, index: int, rng: np.random.Generator, what: Blend) -> Samples:
+    def _drawn(self, index: int, draw: Draw) -> Samples:
         how, rate = self.augmentation, self.form.sample_rate
-        samples = self._read(self.clips[index].path, rng if how.random_cut else None)
-        other = self._mixed_with(index, rng)
+        wave = self._rng(_WAVE, draw, index)
+        samples = self._read(index, self._rng(_CUT, draw, index) if how.random_cut else None)
+        cut = self._rng(_SECOND_CUT, draw, index) if how.random_cut else None
+        other = self._mixed_with(index, draw)
         if how.mixing is not None and other is not None:
-            second = self._read(other, rng if how.random_cut else None)
-            samples = mix_same_class(samples, second, rate, how.mixing, rng)
+            rng = self._rng(_MIXED, draw, index)
+            samples = mix_same_class(samples, self._read(other, cut), rate, how.mixing, rng)
         if how.shift:
-            samples = shift(samples, round(how.shift * rate), rng)
+            samples = shift(samples, rate, how.shift, wave)
+        what = self._blend(index, draw)
         if what.share < 1:
-            second = self._read(self.clips[what.partner].path, rng if how.random_cut else None)
+            second = self._read(what.partner, cut)
             if how.shift:
-                second = shift(second, round(how.shift * rate), rng)
+                second = shift(second, rate, how.shift, self._rng(_BLENDED, draw, index))
             samples = blend(samples, second, rate, what.share)
         if how.gain:
-            samples = gain(samples, how.gain, rng)
+            samples = gain(samples, how.gain, wave)
         if how.transform is not None:
-            samples = _transformed(samples, rate, how.transform)
+            samples = _transformed(samples.copy(), rate, how.transform)
         return samples
 
-    def _mixed_with(self, index: int, rng: np.random.Generator) -> Path | None:
+    def _mixed_with(self, index: int, draw: Draw) -> int | None:
         """The clip of the same class that is mixed into a clip, if one is."""
-        if self.augmentation.mixing is None or rng.uniform() >= MIXED_SHARE:
+        if self.augmentation.mixing is None:
             return None
-        return self.clips[int(rng.choice(self._peers[index]))].path
+        rng = self._rng(_MIX, draw, index)
+        if rng.uniform() >= MIXED_SHARE:
+            return None
+        return self._everything.of_the_same_class(index, rng)
 
-    def _read(self, path: Path, rng: np.random.Generator | None) -> Samples:
-        form = self.form if rng is None else replace(self.form, cut="random")
-        return read_clip(path, form, rng)
+    @cached_property
+    def _pools(self) -> dict[Hashable, Partners]:
+        members: dict[Hashable, list[int]] = {}
+        for index, pool in enumerate(self.pools):
+            members.setdefault(pool, []).append(index)
+        return {pool: self._partners(some) for pool, some in members.items()}
 
-    def _rng(self, stream: int, *key: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, stream, *key])
+    @cached_property
+    def _everything(self) -> Partners:
+        return self._partners(range(len(self)))
 
+    def _partners(self, members: Sequence[int]) -> Partners:
+        digests = {index: self._digest(index) for index in members}
+        return Partners(members, self.clips, digests)
 
-def _same_class(clips: Sequence[Clip]) -> list[list[int]]:
-    """For each clip the others of its class (its event where it has one); itself if alone."""
-    members: dict[tuple[str, str | None], list[int]] = {}
-    for index, clip in enumerate(clips):
-        members.setdefault((clip.category, clip.event), []).append(index)
-    return [
-        [other for other in members[clip.category, clip.event] if other != index] or [index]
-        for index, clip in enumerate(clips)
-    ]
+    def _digest(self, index: int) -> str:
+        """What identifies the sound of a clip."""
+        return self.contents[self.clips[index].path].sound
+
+    def _read(self, index: int, rng: np.random.Generator | None) -> Samples:
+        """A clip before anything is done to it; without a random cut it is decoded once.
+
+        Other threads may get the same array: it must not be changed.
+        """
+        path = self.clips[index].path
+        if rng is not None:
+            return read_clip(path, replace(self.form, cut="random"), rng)
+
+        def decode() -> Samples:
+            sound, form = self._decoded.get(path), self.form
+            # To seek in a compressed file can give other samples than to decode it from the start.
+            if sound is not None and (form.cut == "front" or form.trim):
+                samples = shape_clip(take_for_clip(sound, form), form)
+            else:
+                samples = read_clip(path, form, None)
+            return samples if samples.base is None else samples.copy()
+
+        return self.recorded.get(path, decode)
+
+    def _rng(self, stream: int, draw: Draw, index: int) -> np.random.Generator:
+        """A generator that follows from the seed, what is drawn and the clip's content."""
+        words = np.frombuffer(bytes.fromhex(self._digest(index)), "<u4")
+        return np.random.default_rng([self.seed, stream, *draw, *map(int, words)])
 
 
 def _transformed(samples: Samples, rate: int, transform: Transform) -> Samples:

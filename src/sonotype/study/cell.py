@@ -23,10 +23,9 @@ from sonotype.training.run_folder import (
     SPLIT,
     changed_files,
     comparable,
-    dealt,
+    dealt_alike,
     made_from,
     options_of,
-    read_split,
     rows_of,
     split_table,
 )
@@ -122,11 +121,14 @@ def refuse_other(
     names += changed_files(found, options, made_from(options))
     if found["fingerprint"] != fingerprint:
         names.append("data")
-    if not names and (folder / SPLIT).exists():
-        # The same sounds under other folds or groups are dealt otherwise.
-        now = rows_of(split_table(manifest, parts))
-        if dealt(read_split(folder / SPLIT)) != dealt(now):
-            names.append("folds or groups of the data")
+    # The same sounds under other folds or groups are dealt otherwise.
+    split = folder / SPLIT
+    if (
+        not names
+        and split.exists()
+        and not dealt_alike(split, rows_of(split_table(manifest, parts)))
+    ):
+        names.append("folds or groups of the data")
     if names:
         raise OptionsError(
             f"{folder} was run with other {', '.join(names)}; remove it to run the cell again, or "

@@ -88,7 +88,10 @@ def run_learning_curve(
     chosen = RunOptions.of({**options, "keep": "last"})
     manifest = open_source(data, chosen.source)
     splits = cross_validation(manifest, folds=turns, seed=chosen.train.seed)
-    fingerprint = inspect(manifest, progress=progress)
+    manifest = inspect(manifest, progress=progress)
+    if manifest.copies:
+        splits = cross_validation(manifest, folds=turns, seed=chosen.train.seed)
+    fingerprint = manifest.fingerprint()
     chosen = with_backbone(chosen, progress=progress, say=say)
     whole = [without_validation(parts) for parts in splits]
     wanted = _wanted(manifest, whole, sizes, chosen.train.seed)

@@ -39,7 +39,10 @@ def run_once(
     chosen = RunOptions.of(options)
     manifest = open_source(data, chosen.source)
     parts = parts_of(manifest, chosen)
-    fingerprint = inspect(manifest, progress=progress)
+    manifest = inspect(manifest, progress=progress)
+    if manifest.copies:
+        parts = parts_of(manifest, chosen)
+    fingerprint = manifest.fingerprint()
     chosen = with_backbone(chosen, progress=progress, say=say)
     refuse_other(folder, chosen, fingerprint, manifest, parts)
     if finished(folder):

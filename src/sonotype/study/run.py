@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ class Task:
     cell: Cell
     options: Mapping[str, Any]
     data: str
+    manifest: Manifest
     fingerprint: str
     out: Path
 
@@ -214,12 +215,11 @@ def run_task(task: Task) -> str:
     """Run one cell, in whatever process; what went wrong, or nothing."""
     try:
         options = RunOptions.of({**task.options, "seed": task.cell.seed})
-        manifest = open_source(task.data, options.source)
-        parts = split_of(manifest, options, task.cell.fold)
+        parts = split_of(task.manifest, options, task.cell.fold)
     except Exception as error:  # one cell's; the others go on
         return described(error)
     return run_cell(
-        manifest,
+        task.manifest,
         parts,
         task.folder,
         options,
@@ -289,10 +289,11 @@ def _tasks(plan: Plan, data: str, out: Path, noted: Collection[Path], progress: 
         own["backbone"] = options.system.backbone
         key = repr(options.source)
         if key not in sources:
-            manifest = open_source(data, options.source)
-            sources[key] = manifest, inspect(manifest, progress=progress)
+            manifest = inspect(open_source(data, options.source), progress=progress)
+            # Decoded sounds are not kept for as long as a study takes.
+            sources[key] = replace(manifest, decoded=None), manifest.fingerprint()
         manifest, fingerprint = sources[key]
-        task = Task(cell, own, data, fingerprint, out)
+        task = Task(cell, own, data, manifest, fingerprint, out)
         parts = split_of(manifest, options, cell.fold)
         refuse_other(task.folder, options, fingerprint, manifest, parts)
         tasks.append(task)

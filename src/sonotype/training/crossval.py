@@ -99,20 +99,23 @@ def crossval(
     chosen = RunOptions.of(options)
     manifest = open_source(data, chosen.source)
     splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
+    manifest = inspect(manifest, progress=progress)
+    if manifest.copies:
+        splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
     if chosen.train.keep == "last":
         splits = [without_validation(parts) for parts in splits]
     tables = [split_table(manifest, parts) for parts in splits]
-    fingerprint = inspect(manifest, progress=progress)
+    fingerprint = manifest.fingerprint()
     chosen = with_backbone(chosen, progress=progress, say=say)
     claim = {
         "fingerprint": fingerprint,
-        "parts": _digest(json.dumps([dealt(rows_of(table)) for table in tables])),
+        "splits": _digest(json.dumps([dealt(rows_of(table)) for table in tables])),
         "folds": folds,
         "transform": transform is not None,
         "options": located(chosen).flat(),
         "files": made_from(chosen),
     }
-    _claim(folder, claim, chosen, _digest("".join(tables)))
+    _claim(folder, claim, chosen)
     scores: list[Scores] = []
     answers: list[Answers] = []
     failures: dict[str, Exception] = {}
@@ -180,17 +183,15 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _claim(folder: Path, config: dict[str, Any], options: RunOptions, older: str) -> None:
+def _claim(folder: Path, config: dict[str, Any], options: RunOptions) -> None:
     """Note what is being cross-validated, or compare with what was noted before.
-
-    Older versions noted another digest of the parts, ``older``, which the place of the data is in.
 
     A note beside which no fold was begun (the sounds could not be read, say) binds nobody.
     """
     path = folder / CONFIG
     config = json.loads(json.dumps(config))
     if path.exists() and any(folder.glob("fold_*")):
-        changed = _changed(path, config, options, older)
+        changed = _changed(path, config, options)
         if changed:
             raise OptionsError(
                 f"{folder} holds a cross-validation with other {', '.join(changed)}; "
@@ -202,7 +203,7 @@ def _claim(folder: Path, config: dict[str, Any], options: RunOptions, older: str
     write_text(path, json.dumps(config, indent=2) + "\n")
 
 
-def _changed(path: Path, config: Mapping[str, Any], options: RunOptions, older: str) -> list[str]:
+def _changed(path: Path, config: Mapping[str, Any], options: RunOptions) -> list[str]:
     """Names of what differs from the file's: options, ``folds``, and ``data`` itself."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -221,6 +222,10 @@ def _changed(path: Path, config: Mapping[str, Any], options: RunOptions, older: 
     names = {*before, *now}
     changed = sorted(name for name in names if before.get(name, missing) != now.get(name, missing))
     changed += changed_files(found, options, config["files"])
+    if not changed and "splits" not in found:
+        raise OptionsError(
+            f"{path} has no digests of the sounds, as an earlier version wrote it: whether the "
+            "folds hold the same clips cannot be compared; name another --out"
+        )
     # The same sounds and options, but dealt otherwise: names, groups or folds have changed.
-    same = found.get("parts") in (config["parts"], older)
-    return changed or ([] if same else ["data"])
+    return changed or (["data"] if found["splits"] != config["splits"] else [])

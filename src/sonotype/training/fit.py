@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader
 from sonotype.audio.clip import ClipFormat
 from sonotype.config import TeachingOptions, TrainOptions
 from sonotype.data.augment import Mixing
+from sonotype.data.decoded import Decoded
 from sonotype.data.waveforms import Augmentation, Transform, Waveforms
 from sonotype.device import device_of
 from sonotype.errors import MissingExtraError, SonotypeError, StoppedError
@@ -108,6 +109,7 @@ def fit(
     *,
     transform: Transform | None = None,
     source: Sequence[Clip] = (),
+    decoded: Decoded | None = None,
     from_scratch: bool = False,
     teachers: Teachers | None = None,
     teaching: TeachingOptions | None = None,
@@ -128,9 +130,10 @@ def fit(
         folder: gets checkpoints and logs.
         options: resolved.
         transform: one more augmentation of training waveforms.
-        source: all clips of the source, if the training learns from some of them. What a clip's
-            versions sound like follows from its place among these, so each training hears the same
-            of it, and finds the maps of others.
+        source: all clips of the source, if the training learns from some of them. Which clips are
+            blended follows from these, so each training hears the same blends, and finds the maps
+            of others.
+        decoded: short sounds that are decoded already; forgotten when the maps are computed.
         from_scratch: whether branch 1 starts from random weights; its log-mel is masked then.
         teachers: whose answers are learnt beside the labels, if any.
         teaching: how much of them.
@@ -154,7 +157,7 @@ def fit(
     heard, pools = _heard_together(train, how, source, teachers)
     taught = None
     if teachers is not None:
-        sounds = Waveforms(heard, teachers.to(device).form, how, options.seed, pools)
+        sounds = Waveforms(heard, teachers.to(device).form, how, options.seed, pools, decoded)
         hinted = (teaching or TeachingOptions()).frame_weight > 0 and not system.frames_frozen()
         taught = TaughtAnswers(teachers, sounds, store, frames=hinted)
 
@@ -169,8 +172,11 @@ def fit(
         cache.fill(system, device, places_of(clips, waveforms), progress=progress)
         return LabelledMaps(cache, clips, labels, taught)
 
-    train_source = part(Waveforms(heard, form, how, options.seed, pools), train, store, taught)
-    val_source = part(Waveforms(val, form), val, shared, None) if val else None
+    waveforms = Waveforms(heard, form, how, options.seed, pools, decoded)
+    train_source = part(waveforms, train, store, taught)
+    val_source = part(Waveforms(val, form, decoded=decoded), val, shared, None) if val else None
+    if decoded is not None:
+        decoded.clear()
     loaders = _loaders(train_source, val_source, options)
     options = stretched(options, len(loaders[0]))
     category, event = targets(train, labels)
@@ -228,7 +234,7 @@ def _heard_together(
     source: Sequence[Clip],
     teachers: Teachers | None,
 ) -> tuple[Sequence[Clip], Sequence[Hashable]]:
-    """The clips whose versions are numbered together, and which of them may be blended.
+    """The clips that partners for blends are drawn from, and which of them may be blended.
 
     Blends are made within a fold, or of clips that the same teachers have heard. So, whatever folds
     a training learns from, its sounds are those of another training on the same source, and nothing

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
+from sonotype.data.contents import PREFIX, Contents, prefixes
 from sonotype.errors import OptionsError
 from sonotype.evaluation.files import replacing
 from sonotype.models.model_file import read_card
-from sonotype.training.run_folder import HEARD, SPLIT, file_name, read_split, rows_of
+from sonotype.training.run_folder import DIGESTS, HEARD, SPLIT, file_name, read_split, rows_of
 from sonotype.types import Clip
 from sonotype.weights.backbone import model_file_of
 
@@ -24,8 +27,28 @@ test part chose, that does."""
 
 EVERYTHING = "*"
 
-Sound = tuple[str, str]
-"""What a clip is known by in another run: file name and category, empty where nobody said one."""
+SEEN = "seen"
+"""Under which name a model file's training has the digests of what the model has heard."""
+
+
+class Sound(NamedTuple):
+    """What is known of a clip that was heard; empty where it is not known.
+
+    Attributes:
+        name: of its file.
+        category: its label.
+        file: digest of the file's bytes, whole or its first digits.
+        sound: digest of the samples, likewise.
+
+    A sound with a digest is known by its digests alone. One without, from a run of an earlier
+    version, is known by its name and category.
+    """
+
+    name: str = ""
+    category: str = ""
+    file: str = ""
+    sound: str = ""
+
 
 Heard = frozenset[Sound] | None
 """Sounds that were heard; ``None`` where it may have been any."""
@@ -35,15 +58,46 @@ NOTHING: Heard = frozenset()
 
 def sound_of(clip: Clip) -> Sound:
     """What names a clip wherever its folder lies."""
-    return file_name(str(clip.path)), clip.category
+    name = file_name(str(clip.path))
+    if clip.content is None:
+        return Sound(name, clip.category)
+    return Sound(name, clip.category, clip.content.file, clip.content.sound)
 
 
 def knows(heard: Heard, clip: Clip) -> bool:
-    """Whether a clip is among what was heard, as far as that is known."""
+    """Whether a clip is among what was heard, as far as that is known.
+
+    Raises:
+        AudioError: its content was not computed, and its file cannot be read.
+    """
     if heard is None:
         return True
-    name, category = sound_of(clip)
-    return (name, category) in heard or (name, "") in heard
+    digests, names = _known_by(heard)
+    name = file_name(str(clip.path))
+    if (name, clip.category) in names or (name, "") in names:
+        return True
+    if not digests:
+        return False
+    return not prefixes(clip.content or Contents()[clip.path]).isdisjoint(digests)
+
+
+@lru_cache(maxsize=64)
+def _known_by(heard: frozenset[Sound]) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+    """First digits of all digests, and names with categories of sounds that have no digest."""
+    digests = {one[:PREFIX] for sound in heard for one in (sound.file, sound.sound) if one}
+    names = {(sound.name, sound.category) for sound in heard if not (sound.file or sound.sound)}
+    return frozenset(digests), frozenset(names)
+
+
+def digests_of(heard: Heard) -> list[str] | None:
+    """What a model file keeps of what was heard: first digits of all digests, sorted.
+
+    ``None`` where something was heard that no digest is known of.
+    """
+    if heard is None:
+        return None
+    digests, names = _known_by(heard)
+    return None if names else sorted(digests)
 
 
 def together(parts: Iterable[Heard]) -> Heard:
@@ -57,22 +111,22 @@ def together(parts: Iterable[Heard]) -> Heard:
 
 
 def heard_by(model: Path) -> Heard:
-    """What the model of a run folder has heard; of a file alone nobody knows.
+    """What a model has heard: by its run folder, or by its file alone where the folder is gone.
+
+    Of a file that does not tell, from an earlier version, nobody knows.
 
     Raises:
         ModelFileError: the file is refused.
         OptionsError: what lies beside it is no split.
     """
     split, before = model.parent / SPLIT, model.parent / HEARD
+    training = read_card(model).training
     if not split.is_file():
-        return None
-    chose = read_card(model).training.get("split", {}).get("choose_on") == "test"
+        seen = training.get(SEEN)
+        return frozenset(Sound(file=one) for one in seen) if isinstance(seen, list) else None
+    chose = training.get("split", {}).get("choose_on") == "test"
     parts = (*PARTS, "test") if chose else PARTS
-    own = frozenset(
-        (file_name(row["path"]), row["category"])
-        for row in read_split(split)
-        if row["part"] in parts
-    )
+    own = frozenset(_sound_in(row) for row in read_split(split) if row["part"] in parts)
     return together([own, _read(before)]) if before.is_file() else own
 
 
@@ -81,14 +135,16 @@ def heard_by_backbone(backbone: str, source: str) -> Heard:
 
     Args:
         backbone: as the options name it.
-        source: name of the data.
+        source: name of the data, for a model file that does not tell what it has heard.
     """
     model = model_file_of(backbone)
     if model is None:
         return NOTHING
-    if (model.parent / SPLIT).is_file():
-        return heard_by(model)
-    return None if read_card(model).training.get("data") == source else NOTHING
+    heard = heard_by(model)
+    if heard is None and not (model.parent / SPLIT).is_file():
+        training = read_card(model).training
+        return None if SEEN in training or training.get("data") == source else NOTHING
+    return heard
 
 
 def note_on_backbone(backbone: str, heard: Heard, test: Sequence[Clip]) -> str:
@@ -105,9 +161,10 @@ def write_heard(folder: Path, heard: Heard) -> None:
     """Note beside a run's split what it was made from has heard; nothing where that is nothing."""
     if heard == NOTHING:
         return
-    rows = [(EVERYTHING, "")] if heard is None else sorted(heard)
+    rows = [Sound(EVERYTHING)] if heard is None else sorted(heard)
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("path", "category"), *rows])
+    header = ("path", "category", *DIGESTS)
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
     with replacing(folder / HEARD) as part:
         part.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
 
@@ -118,4 +175,10 @@ def _read(path: Path) -> Heard:
         raise OptionsError(f"{path} is no list of what a run was made from; train the run again")
     if any(row["path"] == EVERYTHING for row in rows):
         return None
-    return frozenset((row["path"], row["category"]) for row in rows)
+    return frozenset(map(_sound_in, rows))
+
+
+def _sound_in(row: Mapping[str, str]) -> Sound:
+    """The sound in a row of a split or of what was heard."""
+    file, sound = (row.get(name) or "" for name in DIGESTS)
+    return Sound(file_name(row["path"]), row["category"], file, sound)

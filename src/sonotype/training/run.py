@@ -43,6 +43,9 @@ from sonotype.training.fit import (
     require_tensorboard,
 )
 from sonotype.training.heard import (
+    SEEN,
+    Heard,
+    digests_of,
     heard_by_backbone,
     note_on_backbone,
     sound_of,
@@ -132,8 +135,11 @@ def train(
         chosen, before = RunOptions.of(options), None
         refuse_occupied(folder)
     manifest = open_source(data, chosen.source)
-    parts = parts_of(manifest, chosen)
-    fingerprint = inspect(manifest, progress=progress)
+    parts = parts_of(manifest, chosen)  # refuses what cannot be split before sounds are decoded
+    manifest = inspect(manifest, progress=progress)
+    if manifest.copies:
+        parts = parts_of(manifest, chosen)
+    fingerprint = manifest.fingerprint()
     if before not in (None, fingerprint):
         raise OptionsError(f"{data} is not the data that {folder} was trained on; it has changed")
     chosen = with_backbone(chosen, progress=progress, say=say)
@@ -181,14 +187,13 @@ def parts_of(manifest: Manifest, options: RunOptions) -> Split:
     return chosen_on_test(parts) if choose_on == "test" else parts
 
 
-def inspect(manifest: Manifest, *, progress: bool = False) -> str:
-    """Read every sound once, and give the data's fingerprint.
+def inspect(manifest: Manifest, *, progress: bool = False) -> Manifest:
+    """Read every sound once; the manifest with their contents, and copies of a sound in one group.
 
     Raises:
-        DataError: sounds that cannot be read, all of them.
+        DataError: sounds that cannot be read, or that have two labels, all of them.
     """
-    check_sounds(manifest, progress=progress)
-    return manifest.fingerprint()
+    return check_sounds(manifest, progress=progress)
 
 
 def run_split(
@@ -206,12 +211,12 @@ def run_split(
     """Train and score on one split; what :func:`train` and cross-validation share.
 
     Args:
-        manifest: the source.
+        manifest: the source, from :func:`inspect`.
         parts: which clips are for what.
         folder: the run; a training in it is gone on with.
         options: all options.
         data: the source as the user named it, for the record.
-        fingerprint: of the data, from :func:`inspect`.
+        fingerprint: of the data.
         transform: as for :func:`train`.
         progress: as for :func:`train`.
         say: as for :func:`train`.
@@ -241,7 +246,7 @@ def run_split(
         teachers.require(form)
         licences |= teachers.licences
         heard = together([heard, teachers.heard])
-    unlabelled = unlabelled_clips(options.teaching.unlabelled, manifest.clips)
+    unlabelled = unlabelled_clips(options.teaching.unlabelled, manifest.clips, progress=progress)
     heard = together([heard, frozenset(map(sound_of, unlabelled))])
     write_config(folder, data, options, fingerprint, transform)
     settle_split(folder / SPLIT, manifest, parts)
@@ -272,13 +277,18 @@ def run_split(
         options.train,
         transform=transform,
         source=manifest.clips,
+        decoded=manifest.decoded,
         from_scratch=named.backbone in (NO_BACKBONE, COMPACT),
         teachers=teachers,
         teaching=options.teaching,
         progress=progress,
         say=say,
     )
-    card = _card(named, system, options, manifest, labels, parts, fingerprint, result, licences)
+    own = manifest.take([*parts.train, *parts.val]).clips
+    heard = together([heard, frozenset(map(sound_of, own))])
+    card = _card(
+        named, system, options, manifest, labels, parts, fingerprint, result, licences, heard
+    )
     if result.interrupted or not parts.test:
         save_model(folder / MODEL, system, card)
         report = "" if result.interrupted else parts.note
@@ -363,6 +373,7 @@ def _card(
     fingerprint: str,
     result: FitResult,
     licences: dict[str, str],
+    heard: Heard,
 ) -> ModelCard:
     front_ends = [system.branch_1.front_end, system.front_end_2]
     if manifest.licence:
@@ -378,6 +389,7 @@ def _card(
             "data": manifest.name,
             "synthetic": manifest.synthetic,
             "fingerprint": fingerprint,
+            SEEN: digests_of(heard),
             "clips": {"train": len(parts.train), "val": len(parts.val), "test": len(parts.test)},
             "protocol": parts.protocol,
             "grouped": parts.grouped,

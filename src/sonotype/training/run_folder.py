@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from sonotype.data.waveforms import Transform
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.files import replacing, write_text
 from sonotype.training.run_options import RunOptions
+from sonotype.types import Content
 from sonotype.weights.backbone import is_model_file, model_file_of
 
 CONFIG, SPLIT, MODEL, SCORES = "config.json", "split.csv", "model.safetensors", "scores.json"
@@ -35,6 +36,8 @@ ANSWERS, HISTORY = "answers.npz", "training.csv"
 LABELS = ("category", "event", "group")
 PATHS = frozenset({"teachers", "unlabelled"})
 """Options that name files and folders; the backbone may name a file as well."""
+DIGESTS = ("file_digest", "sound_digest")
+"""Columns with the digests of a clip's content; tables of earlier versions have none."""
 
 
 def refuse_occupied(folder: Path) -> None:
@@ -237,7 +240,7 @@ def settle_split(path: Path, manifest: Manifest, parts: Split) -> None:
     then test on clips that were trained on.
     """
     text = split_table(manifest, parts)
-    if path.exists() and dealt(read_split(path)) != dealt(rows_of(text)):
+    if path.exists() and not dealt_alike(path, rows_of(text)):
         raise OptionsError(
             f"the clips would be parted otherwise than in {path}: names, groups or folds of the "
             "data have changed; train a new run"
@@ -263,11 +266,44 @@ def rows_of(table: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(table, newline="")))
 
 
+def dealt_alike(path: Path, now: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a noted split has the same clips in the same parts, wherever the data lie.
+
+    Clips are compared by the digests of their sounds; in a table without digests, from an earlier
+    version, by their file names.
+
+    Raises:
+        OptionsError: the table is no split, or the names in it leave open which clip is meant.
+    """
+    before = read_split(path)
+    if _have_digests([*before, *now]):
+        return dealt(before) == dealt(now)
+    by_name = [_dealt(rows, by=lambda row: file_name(row["path"])) for rows in (before, now)]
+    parts: dict[tuple[str, ...], str] = {}
+    for part, *clip in by_name[0]:
+        if parts.setdefault(tuple(clip), part) != part:
+            raise OptionsError(
+                f"{path} has no digests of the sounds, as an earlier version wrote it, and several "
+                f"clips are called {clip[0]!r}: whether the clips are in the same parts cannot be "
+                "compared; train a new run"
+            )
+    return by_name[0] == by_name[1]
+
+
 def dealt(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]]:
-    """Part, file name, labels and recording of each clip, wherever the data lie."""
-    return sorted(
-        (row["part"], file_name(row["path"]), *(row[name] for name in LABELS)) for row in rows
-    )
+    """Part, digest of the sound, labels and recording of each clip, wherever the data lie."""
+    return _dealt(rows, by=lambda row: row[DIGESTS[-1]])
+
+
+def _have_digests(rows: Sequence[Mapping[str, str]]) -> bool:
+    return all(row.get(DIGESTS[-1]) for row in rows)
+
+
+def _dealt(
+    rows: Sequence[Mapping[str, str]], by: Callable[[Mapping[str, str]], str]
+) -> list[tuple[str, ...]]:
+    """Part, identity, labels and recording of each clip."""
+    return sorted((row["part"], by(row), *(row[name] for name in LABELS)) for row in rows)
 
 
 def file_name(path: str) -> str:
@@ -276,16 +312,17 @@ def file_name(path: str) -> str:
 
 
 def split_table(manifest: Manifest, parts: Split) -> str:
-    """The clips of a split as CSV: part, path, category, event, group."""
+    """The clips of a split as CSV: part, path, category, event, group, and digests if known."""
     named = (("train", parts.train), ("val", parts.val), ("test", parts.test))
     part_of = {index: name for name, indices in named for index in indices}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["part", "path", "category", "event", "group"])
+    writer.writerow(["part", "path", *LABELS, *DIGESTS])
     for index, clip in enumerate(manifest.clips):
         if index in part_of:
             row = [part_of[index], clip.path, clip.category, clip.event or "", clip.group]
-            writer.writerow(row)
+            content = clip.content or Content("")
+            writer.writerow([*row, content.file, content.sound])
     return text.getvalue()
 
 

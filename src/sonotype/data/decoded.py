@@ -1,0 +1,134 @@
+"""Decoded sounds in bounded memory, so that no file is decoded twice in a short time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sonotype.audio.decode import Samples, Sound
+
+KEPT_BYTES = 256_000_000
+"""Of whole sounds that a check decoded."""
+LONGEST_BYTES = 32_000_000
+"""Of one of them: about three minutes at 44.1 kHz."""
+
+
+class Blocks:
+    """The blocks of one file as they are decoded; nothing is kept of a file that is too long."""
+
+    def __init__(self) -> None:
+        self.sample_rate = 0
+        self.size = 0
+        self.samples: list[Samples] = []
+
+    def __call__(self, sample_rate: int, samples: Samples) -> None:
+        """Take the next block."""
+        self.sample_rate = sample_rate
+        self.size += samples.nbytes
+        if self.size > LONGEST_BYTES:
+            self.samples.clear()
+        else:
+            self.samples.append(samples.copy())
+
+
+class Decoded:
+    """Whole sounds by path, mono at the rates of their files, as a check decoded them.
+
+    The first sounds are kept, until the memory is used up. A process that is sent this gets it
+    empty.
+
+    Args:
+        limit: bytes of samples.
+    """
+
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        self._room = limit
+        self._sounds: dict[Path, Sound] = {}
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[type[Decoded], tuple[int]]:
+        return Decoded, (0,)
+
+    def collector(self) -> Blocks:
+        """What collects the blocks of one file."""
+        return Blocks()
+
+    def keep(self, path: Path, blocks: Blocks) -> None:
+        """Keep the sound in a file, if it is short and there is room."""
+        import numpy as np
+
+        from sonotype.audio.decode import Sound
+
+        with self._lock:
+            if not blocks.samples or blocks.size > self._room:
+                return
+            self._room -= blocks.size
+        samples = np.concatenate(blocks.samples)
+        seconds = len(samples) / blocks.sample_rate
+        self._sounds[path] = Sound(samples, blocks.sample_rate, seconds)
+
+    def get(self, path: Path) -> Sound | None:
+        """The sound in a file, if it is kept."""
+        return self._sounds.get(path)
+
+    def clear(self) -> None:
+        """Forget all sounds, and keep no more."""
+        self._room = 0
+        self._sounds.clear()
+
+
+class Recent:
+    """Arrays by key: each is computed once, also where several threads ask, and kept for a while.
+
+    The array that was not asked for the longest time goes first. A process that is sent this gets
+    it empty.
+
+    Args:
+        limit: bytes of arrays that are kept; the last array is kept however large it is.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._kept: OrderedDict[Hashable, Future[Samples]] = OrderedDict()
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[type[Recent], tuple[Any, ...]]:
+        return Recent, (self._limit,)
+
+    def get(self, key: Hashable, compute: Callable[[], Samples]) -> Samples:
+        """The array of a key, computed where it is not kept; whoever gets it must not change it."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+            else:
+                ours = self._kept[key] = Future()
+        if found is not None:
+            return found.result()
+        try:
+            samples = compute()
+        except BaseException as error:
+            with self._lock:
+                del self._kept[key]
+            ours.set_exception(error)
+            raise
+        ours.set_result(samples)
+        with self._lock:
+            self._size += samples.nbytes
+            for old in [one for one, future in self._kept.items() if future.done()][:-1]:
+                if self._size <= self._limit:
+                    break
+                self._size -= self._kept.pop(old).result().nbytes
+        return samples
+
+    def clear(self) -> None:
+        """Forget all arrays."""
+        with self._lock:
+            self._kept.clear()
+            self._size = 0
