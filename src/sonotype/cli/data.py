@@ -129,12 +129,15 @@ def _print_faults(error: DataError, as_json: bool) -> None:
 
 
 def _summary(manifest: Manifest) -> dict[str, object]:
+    from sonotype.data.check import without_event
+
     return {
         "name": manifest.name,
         "synthetic": manifest.synthetic,
         "licence": manifest.licence,
         "citation": manifest.citation,
         **manifest.summary(),
+        "without_event": without_event(manifest.clips),
     }
 
 
@@ -157,6 +160,26 @@ def _print_summary(manifest: Manifest) -> None:
     if manifest.labels.events:
         typer.echo("")
         _print(_event_table(manifest))
+    if note := _partly_labelled(manifest):
+        typer.echo(f"\n{_wrapped(note)}")
+
+
+def _partly_labelled(manifest: Manifest) -> str:
+    """Which categories have clips without an event label, where the data have events."""
+    from sonotype.data.check import without_event
+    from sonotype.evaluation.text import printable
+
+    total = Counter(clip.category for clip in manifest.clips)
+    counts = [
+        f"{printable(name)} {count:,} of {total[name]:,}"
+        for name, count in without_event(manifest.clips).items()
+    ]
+    if not counts:
+        return ""
+    return (
+        f"partly labelled: some clips have no event label ({', '.join(counts)}); the model tells "
+        "the category of such clips from the category head"
+    )
 
 
 def _event_count(manifest: Manifest) -> str:

@@ -167,6 +167,7 @@ def save_answers(answers: Answers, path: Path) -> None:
         "categories": labels.categories,
         "events": labels.events,
         "event_category": labels.event_category,
+        "event_less": labels.event_less,
     }
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "names": np.frombuffer(json.dumps(names).encode("ascii"), dtype=np.uint8),
@@ -201,6 +202,7 @@ def load_answers(path: Path) -> Answers:
                     tuple(names["categories"]),
                     tuple(names["events"]),
                     tuple(names["event_category"]),
+                    tuple(names.get("event_less", ())),  # not in files of older versions
                 ),
             )
     except FileNotFoundError as error:

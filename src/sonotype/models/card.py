@@ -17,7 +17,7 @@ from sonotype.errors import ModelFileError, OptionsError
 from sonotype.readout import CATEGORY_FROM, CategoryFrom
 from sonotype.types import Labels
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 KEY = "sonotype"
 """Under which the document stands among a file's metadata."""
 
@@ -101,7 +101,7 @@ def card_of(document: str, path: str | Path) -> ModelCard:
             front_ends=tuple(values.pop("front_ends")),
             **values,
         )
-    except (OptionsError, TypeError, KeyError, AttributeError) as error:
+    except (OptionsError, TypeError, KeyError, AttributeError, ValueError) as error:
         raise ModelFileError(f"{path}: the header does not describe a model ({error})") from None
     if card.category_from not in CATEGORY_FROM:
         raise ModelFileError(f"{path}: category_from is {card.category_from!r}, not a known way")
