@@ -14,6 +14,7 @@ from typing import Any
 from sonotype.audio.clip import ClipFormat
 from sonotype.config import ScoreOptions, SystemOptions, from_dict, to_dict
 from sonotype.errors import ModelFileError, OptionsError
+from sonotype.json_text import json_text
 from sonotype.readout import CATEGORY_FROM, CategoryFrom
 from sonotype.types import Labels
 
@@ -69,7 +70,7 @@ def clip_format(options: SystemOptions, sample_rate: int) -> ClipFormat:
 
 def document_of(card: ModelCard) -> str:
     """The card as JSON, in ASCII."""
-    return json.dumps(
+    return json_text(
         {"format_version": FORMAT_VERSION, **asdict(card), "options": to_dict(card.options)},
         ensure_ascii=True,  # names from file systems may hold what UTF-8 has no bytes for
         sort_keys=True,

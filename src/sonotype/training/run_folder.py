@@ -25,6 +25,7 @@ from sonotype.data.splits import Split
 from sonotype.data.waveforms import Transform
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.files import replacing, write_text
+from sonotype.json_text import json_text
 from sonotype.training.run_options import RunOptions
 from sonotype.weights.backbone import model_file_of
 
@@ -72,7 +73,7 @@ def write_config(
             "options": options.flat(),
             "files": files,
         }
-        write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
+        write_text(folder / CONFIG, json_text(config, indent=2) + "\n")
     except OSError as error:
         raise SonotypeError(f"{folder}: cannot be written ({error.strerror})") from error
 
