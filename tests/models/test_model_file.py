@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import os
 import struct
 import subprocess
@@ -459,6 +460,58 @@ def test_weights_of_another_system(tmp_path: Path, system: System) -> None:
     start = "the weights do not fit the header (Error(s) in loading state_dict for System: "
     assert text.startswith(start)
     assert "\n" not in text
+
+
+# Weights that are not finite
+
+
+def broken(system: System, value: float) -> tuple[System, str]:
+    """A copy with one such weight, and the name of its tensor."""
+    one = copy.deepcopy(system)
+    name = "branch_2.blocks.0.0.bias"
+    one.state_dict()[name][0] = value
+    return one, name
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("half", [False, True])
+def test_weights_that_are_not_finite_are_not_written(
+    tmp_path: Path, system: System, value: float, half: bool
+) -> None:
+    wrong, name = broken(system, value)
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(ModelFileError) as caught:
+        save_model(path, wrong, CARD, half=half)
+    assert str(caught.value).startswith(f"{path}: the model is not written: its weights {name} are")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_beyond_half_precision_are_not_packed(tmp_path: Path, system: System) -> None:
+    wrong, name = broken(system, 1e6)
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(ModelFileError, match=f"{name} are too large for half precision"):
+        save_model(path, wrong, CARD, half=True)
+    save_model(path, wrong, CARD)
+    assert float(load_model(path)[0].state_dict()[name][0]) == 1e6
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_file_of_weights_that_are_not_finite_is_refused(
+    tmp_path: Path, system: System, written: bytes, value: float
+) -> None:
+    wrong, name = broken(system, value)
+    header, _ = parts(written)
+    path = tmp_path / "m.safetensors"
+    write_older(path, json.loads(header["__metadata__"]["sonotype"]), wrong)  # type: ignore[index]
+    assert refusal(path).startswith(f"the weights {name} are not finite")
+
+
+def test_numbers_that_json_does_not_know_are_null_in_the_header(
+    tmp_path: Path, system: System
+) -> None:
+    card = replace(CARD, training={"val_f1": math.nan, "more": [math.inf, 1.5]})
+    path = save_model(tmp_path / "m.safetensors", system, card)
+    assert read_card(path).training == {"val_f1": None, "more": [None, 1.5]}
 
 
 # Where it cannot be written
