@@ -40,7 +40,9 @@ def test_labels_that_do_not_know_it_tell_it_from_the_events() -> None:
     assert Labels(("a", "b")).event_less_shares == (1.0, 1.0)
 
 
-@pytest.mark.parametrize("shares", [(0.5,), (0.5, 0.5, 0.5), (0.0, -0.1), (0.0, 1.5), (0, math.nan)])
+@pytest.mark.parametrize(
+    "shares", [(0.5,), (0.5, 0.5, 0.5), (0.0, -0.1), (0.0, 1.5), (0, math.nan)]
+)
 def test_shares_that_do_not_fit_are_refused(shares: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="event_less"):
         Labels(("a", "b"), ("x",), (1,), shares)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -102,3 +102,12 @@ class Labels:
     def event_index(self, clip: Clip) -> int:
         """Index of the clip's event, ``NO_EVENT`` where it, or the model, has none."""
         return NO_EVENT if clip.event is None or not self.events else self._event_index[clip.event]
+
+
+def labels_of_all(models: Sequence[Labels]) -> Labels:
+    """The labels of models that answer together: equal labels, and the mean of ``event_less``."""
+    shares = [one.event_less_shares for one in models]
+    if all(one == shares[0] for one in shares):
+        return models[0]
+    mean = tuple(sum(column) / len(models) for column in zip(*shares, strict=True))
+    return replace(models[0], event_less=mean)
