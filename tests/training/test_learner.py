@@ -101,7 +101,7 @@ def test_blends_that_keep_all_of_the_first_clip_have_the_plain_loss(
 
 
 @pytest.mark.parametrize(("category", "event"), WEIGHTS)
-def test_the_loss_of_blends_is_the_weighted_mean_over_clips_and_targets(
+def test_the_loss_of_blends_divides_by_the_weights_of_the_targets(
     category: list[float] | None, event: list[float] | None
 ) -> None:
     one, answer = weighted(category, event, label_smoothing=0.0), output()
@@ -114,18 +114,32 @@ def test_the_loss_of_blends_is_the_weighted_mean_over_clips_and_targets(
     }
     wanted = 0.0
     for name, weights in (("category", category), ("event", event)):
-        total = mass = 0.0
-        for row in range(4):
-            share = float(batch["share"][row])
-            for key, part in ((name, share), (f"partner_{name}", 1 - share)):
-                target = int(batch[key][row])
+        for key in (name, f"partner_{name}"):
+            total = mass = 0.0
+            for row in range(4):
+                share, target = float(batch["share"][row]), int(batch[key][row])
                 if target != NO_EVENT:
-                    weight = part * (1.0 if weights is None else weights[target])
-                    shares = getattr(answer, name)[row].softmax(0)
-                    total -= weight * math.log(float(shares[target]))
+                    weight = 1.0 if weights is None else weights[target]
+                    said = float(getattr(answer, name)[row].softmax(0)[target])
+                    total -= (share if key == name else 1 - share) * weight * math.log(said)
                     mass += weight
-        wanted += total / mass
+            wanted += total / mass
     assert float(one._labelled(answer, batch)) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize(("category", "event"), WEIGHTS)
+def test_blends_of_one_share_have_the_loss_of_mixup(
+    category: list[float] | None, event: list[float] | None
+) -> None:
+    one, answer = weighted(category, event), output()
+    first = torch.tensor([0, 1, 1, 0]), torch.tensor([0, 2, NO_EVENT, 1])
+    second = torch.tensor([1, 0, 1, 1]), torch.tensor([2, NO_EVENT, 1, 2])
+    batch = {
+        "category": first[0], "event": first[1], "share": torch.full((4,), 0.7),
+        "partner_category": second[0], "partner_event": second[1],
+    }  # fmt: skip
+    mixed = 0.7 * one._loss(answer, *first) + 0.3 * one._loss(answer, *second)
+    torch.testing.assert_close(one._labelled(answer, batch), mixed)
 
 
 def test_clips_of_classes_without_weight_have_no_loss() -> None:

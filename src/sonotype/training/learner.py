@@ -251,43 +251,39 @@ class Learner(pl.LightningModule):
         if "share" not in batch:
             return self._loss(output, batch["category"], batch["event"])
         loss = output.category.new_zeros(())
-        shares = (batch["share"], 1 - batch["share"])
         for logits, weight, factor, names in (
             (output.category, self.category_weight, 1.0, ("category", "partner_category")),
             (output.event, self.event_weight, self.options.event_weight,
              ("event", "partner_event")),
         ):  # fmt: skip
             if logits is not None:
-                targets = [batch[name] for name in names]
-                loss = loss + factor * self._shared_loss(logits, targets, weight, shares)
+                both = zip(names, (batch["share"], 1 - batch["share"]), strict=True)
+                loss = loss + factor * sum(
+                    self._shared_loss(logits, batch[name], weight, share) for name, share in both
+                )
         return loss
 
     def _shared_loss(
-        self,
-        logits: Tensor,
-        targets: Sequence[Tensor],
-        weight: Tensor | None,
-        shares: Sequence[Tensor],
+        self, logits: Tensor, target: Tensor, weight: Tensor | None, share: Tensor
     ) -> Tensor:
-        """Cross-entropy of clips with several targets, each with a share.
+        """Cross-entropy by the share of each clip, over the clips that have a label.
 
-        It is the weighted mean over all pairs of clip and target. A pair weighs its share times the
-        weight of its class, and nothing without a label. With one target at a share of 1 this is
-        ``F.cross_entropy``, which divides by the sum of the targets' weights as well.
+        It is divided by the sum of the targets' weights, as ``F.cross_entropy`` does, and is equal
+        to that at a share of 1. With one share for all clips, both targets together have the loss
+        of mixup.
         """
-        total = mass = logits.new_zeros((), dtype=torch.float32)
-        for target, share in zip(targets, shares, strict=True):
-            losses = F.cross_entropy(
-                logits,
-                target,
-                weight,
-                ignore_index=NO_EVENT,
-                reduction="none",
-                label_smoothing=self._set("label_smoothing"),
-            )
-            total = total + (losses * share).sum()
-            mass = mass + (_weights_of(target, weight) * share).sum()
-        return total / mass if bool(mass > 0) else logits.new_zeros(())
+        mass = _weights_of(target, weight).sum()
+        if not bool(mass > 0):
+            return logits.new_zeros(())
+        losses = F.cross_entropy(
+            logits,
+            target,
+            weight,
+            ignore_index=NO_EVENT,
+            reduction="none",
+            label_smoothing=self._set("label_smoothing"),
+        )
+        return (losses * share).sum() / mass
 
     def _loss(self, output: Output, category: Tensor, event: Tensor) -> Tensor:
         """Cross-entropy of the categories plus that of the events, where a clip has one."""
