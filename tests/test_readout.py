@@ -59,10 +59,83 @@ def test_the_ways_can_disagree() -> None:
     np.testing.assert_allclose(answers, [[0.1, 0.5, 0.4], [0.35, 0.2, 0.45], [0.225, 0.35, 0.425]])
 
 
-def test_a_category_without_events_gets_nothing_from_them() -> None:
+def by_loops(
+    head: npt.NDArray[np.float64], event: npt.NDArray[np.float64], labels: Labels
+) -> npt.NDArray[np.float64]:
+    """The law of total probability, a term at a time."""
+    count = len(labels.categories)
+    shares = list(labels.event_less)
+    if not shares:
+        shares = [0.0 if number in labels.event_category else 1.0 for number in range(count)]
+    answer = np.zeros_like(head)
+    for row in range(len(head)):
+        mass = sum((1 - shares[number]) * head[row, number] for number in range(count))
+        for number in range(count):
+            answer[row, number] = shares[number] * head[row, number]
+            for place, home in enumerate(labels.event_category):
+                if home == number:
+                    answer[row, number] += mass * event[row, place]
+        best, known = int(answer[row].argmax()), int(head[row].argmax())
+        if (best in labels.event_category) != (known in labels.event_category):
+            answer[row] = head[row]
+    return answer
+
+
+PARTLY = (
+    Labels(("a", "b", "c"), ("x", "y"), (0, 0), (0.0, 1.0, 1.0)),
+    Labels(("a", "b", "c"), ("x", "y"), (0, 2), (0.25, 1.0, 0.5)),
+    Labels(("a", "b", "c"), ("x", "y", "z"), (0, 1, 2), (0.9, 0.1, 0.0)),
+    Labels(("a", "b", "c"), ("x", "y"), (0, 2)),  # of an older model file
+)
+
+
+@pytest.mark.parametrize("labels", PARTLY)
+def test_the_head_answers_for_clips_without_an_event_label(labels: Labels) -> None:
+    head, event = softmaxes(200, 3, 0), softmaxes(200, len(labels.events), 1)
+    answer = read_category(head, event, labels, "events")
+    np.testing.assert_allclose(answer, by_loops(head, event, labels), rtol=1e-12)
+    np.testing.assert_allclose(answer.sum(1), 1)
+    both = read_category(head, event, labels, "both")
+    np.testing.assert_allclose(both, (head + by_loops(head, event, labels)) / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("labels", PARTLY)
+def test_a_category_without_events_has_the_recall_of_the_head(labels: Labels) -> None:
+    head, event = softmaxes(500, 3, 2), softmaxes(500, len(labels.events), 3)
+    predicted = read_category(head, event, labels, "events").argmax(1)
+    for number in set(range(3)) - set(labels.event_category):
+        np.testing.assert_array_equal(predicted == number, head.argmax(1) == number)
+        assert (predicted == number).sum() > 50
+
+
+def test_the_posterior_is_exact_where_both_heads_are() -> None:
+    """Six kinds of sound: the heads are computed from one known joint distribution."""
+    rng = np.random.default_rng(0)
+    labels = Labels(("a", "b"), ("x", "y", "z"), (0, 0, 1), (0.5, 0.2))
+    # P(event, x), the same whether the event is written down or not.
+    joint = rng.dirichlet(np.ones(3 * 40)).reshape(3, 40)
+    written = 1 - np.array([0.5, 0.5, 0.2])
+    head = np.stack([joint[0] + joint[1], joint[2]]) / joint.sum(0)
+    labelled = joint * written[:, None]
+    event = labelled / labelled.sum(0)
+    answer = read_category(head.T, event.T, labels, "events")
+    np.testing.assert_allclose(answer, head.T, rtol=1e-12)
+
+
+def test_labels_of_every_clip_leave_the_sum_as_it_was() -> None:
+    head, event = softmaxes(50, 3, 0).astype(np.float32), softmaxes(50, 4, 1).astype(np.float32)
+    labels = Labels(LABELS.categories, LABELS.events, LABELS.event_category, (0.0, 0.0, 0.0))
+    membership = np.zeros((4, 3), dtype=np.float32)
+    membership[np.arange(4), list(labels.event_category)] = 1
+    for one in (LABELS, labels):
+        answer = read_category(head, event, one, "events")
+        assert answer.tobytes() == (event @ membership).tobytes()
+
+
+def test_a_category_without_events_is_read_from_the_head() -> None:
     labels = Labels(("a", "b"), ("c",), (1,))
     answer = read_category(np.array([[0.7, 0.3]]), np.array([[1.0]]), labels, "events")
-    np.testing.assert_array_equal(answer, [[0, 1]])
+    np.testing.assert_array_equal(answer, [[0.7, 0.3]])
 
 
 @pytest.mark.parametrize("shape", [(), (2, 3), (0,)])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,27 @@ def test_labels_are_sorted_and_know_their_categories() -> None:
 def test_clips_without_events_have_categories_alone() -> None:
     assert Labels.of([clip("b"), clip("a")]) == Labels(("a", "b"), (), ())
     assert Labels.of([]) == Labels(())
+
+
+def test_labels_know_the_share_of_clips_without_an_event() -> None:
+    clips = [*CLIPS, clip("dog", "bark")]
+    labels = Labels.of(clips)
+    assert labels.event_less == labels.event_less_shares == (1.0, 0.25, 0.0)
+    assert labels == Labels(labels.categories, labels.events, labels.event_category)
+    assert hash(labels) == hash(Labels.of(CLIPS))
+
+
+def test_labels_that_do_not_know_it_tell_it_from_the_events() -> None:
+    assert Labels(("a", "b", "c"), ("x",), (1,)).event_less_shares == (1.0, 0.0, 1.0)
+    assert Labels(("a", "b")).event_less_shares == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "shares", [(0.5,), (0.5, 0.5, 0.5), (0.0, -0.1), (0.0, 1.5), (0, math.nan)]
+)
+def test_shares_that_do_not_fit_are_refused(shares: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="event_less"):
+        Labels(("a", "b"), ("x",), (1,), shares)
 
 
 def test_indices_of_a_clip() -> None:

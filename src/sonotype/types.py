@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -64,12 +65,28 @@ class Labels:
         categories: names of the coarse classes.
         events: names of the fine classes; empty for a model without an event head.
         event_category: for each event the index of its category.
+        event_less: for each category the share of its clips that have no event label. Empty where
+            this is not known. Labels that differ in this field alone are equal.
+
+    Raises:
+        ValueError: ``event_less`` is not one share, between 0 and 1, for each category.
 
     """
 
     categories: tuple[str, ...]
     events: tuple[str, ...] = ()
     event_category: tuple[int, ...] = ()
+    event_less: tuple[float, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        if self.event_less and len(self.event_less) != len(self.categories):
+            raise ValueError(
+                f"event_less has {len(self.event_less)} shares for {len(self.categories)} "
+                "categories"
+            )
+        for share in self.event_less:
+            if not 0 <= share <= 1:
+                raise ValueError(f"event_less holds {share}, which is not between 0 and 1")
 
     @classmethod
     def of(cls, clips: Iterable[Clip]) -> Labels:
@@ -78,7 +95,22 @@ class Labels:
         categories = tuple(sorted({clip.category for clip in clips}))
         home = {clip.event: clip.category for clip in clips if clip.event is not None}
         events = tuple(sorted(home))
-        return cls(categories, events, tuple(categories.index(home[name]) for name in events))
+        total = Counter(clip.category for clip in clips)
+        without = Counter(clip.category for clip in clips if clip.event is None)
+        return cls(
+            categories,
+            events,
+            tuple(categories.index(home[name]) for name in events),
+            tuple(without[name] / total[name] for name in categories),
+        )
+
+    @cached_property
+    def event_less_shares(self) -> tuple[float, ...]:
+        """``event_less``; where it is empty, 1 for a category without events and 0 otherwise."""
+        if self.event_less:
+            return self.event_less
+        homes = set(self.event_category)
+        return tuple(float(index not in homes) for index in range(len(self.categories)))
 
     @cached_property
     def _category_index(self) -> dict[str, int]:
@@ -95,3 +127,12 @@ class Labels:
     def event_index(self, clip: Clip) -> int:
         """Index of the clip's event, ``NO_EVENT`` where it, or the model, has none."""
         return NO_EVENT if clip.event is None or not self.events else self._event_index[clip.event]
+
+
+def labels_of_all(models: Sequence[Labels]) -> Labels:
+    """The labels of models that answer together: equal labels, and the mean of ``event_less``."""
+    shares = [one.event_less_shares for one in models]
+    if all(one == shares[0] for one in shares):
+        return models[0]
+    mean = tuple(sum(column) / len(models) for column in zip(*shares, strict=True))
+    return replace(models[0], event_less=mean)

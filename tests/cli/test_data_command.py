@@ -102,7 +102,24 @@ def test_check_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         "folds": [1, 2],
         "categories": {"Music": 2, "Nature": 3},
         "events": {"Church bells": 2, "Dog": 3},
+        "without_event": {},
     }
+
+
+def test_check_reports_partly_labelled_categories(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["a,cat,purr", "b,cat,purr", "c,cat,", "d,dog,bark", "e,dog,bark", "f,rain,", "g,rain,"]
+    touch(tmp_path, *(f"{row[0]}.wav" for row in rows))
+    lines = [row.replace(",", ".wav,", 1) for row in rows]
+    table = write_table(tmp_path, "\n".join(["path,category,event", *lines]))
+    assert run(["data", "check", str(table)]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, lines_of(text))) <= 80
+    told = " ".join(text.split())
+    assert "partly labelled: some clips have no event label (cat 1 of 3, rain 2 of 2)" in told
+    assert run(["data", "check", str(table), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["without_event"] == {"cat": 1, "rain": 2}
 
 
 def test_check_prints_all_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,6 +102,20 @@ def test_many_labels_are_wrapped(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert text == ", ".join(names)
 
 
+def test_json_of_a_file_with_other_numbers_is_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older versions wrote NaN into the header, and Python reads more numbers than JSON has."""
+    monkeypatch.setattr("sonotype.models.card.json_text", json.dumps)  # as they did
+    path = write_model(
+        tmp_path / "m.safetensors",
+        card={"training": {"val_f1": float("nan"), "rates": [1, float("inf")]}},
+    )
+    assert run(["info", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert found["training"] == {"val_f1": None, "rates": [1, None]}
+
+
 def test_json_is_the_whole_header(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     card = {"training": TRAINING, "versions": {"torch": "2"}}
     path = write_model(tmp_path / "m.safetensors", card=card)

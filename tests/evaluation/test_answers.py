@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from sonotype.evaluation.answers import (
     save_answers,
     write_csv,
 )
+from sonotype.evaluation.compare import average
 from sonotype.types import NO_EVENT, Labels
 
 LABELS = Labels(("animal", "street"), ("cat", "dog", "siren"), (0, 0, 1))
@@ -64,6 +66,42 @@ def test_saved_answers_come_back_bit_for_bit(tmp_path: Path, original: Answers) 
     save_answers(original, path)
     assert_same(load_answers(path), original)
     assert [entry.name for entry in tmp_path.iterdir()] == ["answers.npz"]
+
+
+def test_the_share_of_clips_without_an_event_is_saved(tmp_path: Path) -> None:
+    """Equality of labels passes over it; what is read from the events does not."""
+    labels = replace(LABELS, event_less=(0.25, 1 / 3))
+    original = replace(answers(), labels=labels)
+    save_answers(original, tmp_path / "answers.npz")
+    found = load_answers(tmp_path / "answers.npz")
+    assert found.labels.event_less == (0.25, 1 / 3)
+    np.testing.assert_array_equal(found.category("events"), original.category("events"))
+    assert (found.category("events") != answers().category("events")).any()
+    assert found.take(np.array([1])).labels.event_less == (0.25, 1 / 3)
+
+
+def test_answers_of_an_older_version_do_not_know_the_share(tmp_path: Path) -> None:
+    path = tmp_path / "answers.npz"
+    save_answers(answers(), path)
+    with np.load(path) as file:
+        arrays = {**file}
+    names = json.loads(arrays["names"].tobytes())
+    del names["event_less"]
+    arrays["names"] = np.frombuffer(json.dumps(names).encode(), dtype=np.uint8)
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+    assert load_answers(path).labels.event_less == ()
+
+
+def test_folds_and_models_together_have_the_mean_share() -> None:
+    members = [
+        replace(answers(), labels=replace(LABELS, event_less=shares))
+        for shares in ((0.2, 0.0), (0.4, 1.0))
+    ]
+    for together in (concatenate(members), average(members)):
+        assert together.labels.event_less == pytest.approx((0.3, 0.5))
+    same = [replace(one, labels=members[0].labels) for one in (*members, members[0])]
+    for together in (concatenate(same), average(same)):
+        assert together.labels.event_less == (0.2, 0.0)
 
 
 def test_names_of_any_script_and_stray_bytes_come_back(tmp_path: Path) -> None:

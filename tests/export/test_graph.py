@@ -11,8 +11,9 @@ from small_models import CATEGORIES, LABELS
 from torch import nn
 
 from sonotype.config import SystemOptions
-from sonotype.errors import MissingExtraError
+from sonotype.errors import AudioError, MissingExtraError
 from sonotype.export.graph import onnx_graph
+from sonotype.inference.classifier import Classifier
 from sonotype.inference.engine import Heard
 from sonotype.inference.onnx_engine import onnx_engine
 from sonotype.inference.torch_engine import TorchEngine
@@ -108,6 +109,14 @@ def test_a_system_without_an_event_head_which_is_left_as_it_was() -> None:
     waveforms = np.full((1, card.sample_rate), 0.1, dtype=np.float32)
     compared(TorchEngine(system)(waveforms), engine(waveforms), 1e-4)
     assert engine.outputs == ["category", "embedding"]
+
+
+def test_a_graph_of_broken_weights_gives_no_answer() -> None:
+    system, card = made(CATEGORIES, **SYSTEMS["small network"])
+    system.category.bias.data[0] = float("nan")
+    wrong = Classifier(onnx_engine(onnx_graph(system, card)), card)
+    with pytest.raises(AudioError, match="<array>: the network's answer is not finite"):
+        wrong.predict(np.full(card.sample_rate, 0.1, dtype=np.float32), card.sample_rate)
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxscript", "onnxruntime"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,11 @@ from training_data import RATE, tone, write_tones
 import sonotype
 from sonotype.errors import AudioError, ModelFileError, OptionsError
 from sonotype.inference.classifier import Classifier
+from sonotype.inference.engine import Engine, Heard
 from sonotype.inference.load import load
 from sonotype.inference.prediction import Failure, Prediction
+from sonotype.inference.torch_engine import TorchEngine
+from sonotype.models.model_file import load_model
 from sonotype.readout import read_category
 
 
@@ -436,3 +440,66 @@ def test_shifts_below_one_are_refused(tmp_path: Path, shifts: int) -> None:
 
 def test_the_package_offers_load() -> None:
     assert sonotype.load is load
+
+
+class Silent:
+    """An engine whose answer to loud clips is not finite."""
+
+    def __init__(self, engine: Engine, part: str, *, side_by_side: bool) -> None:
+        self.engine, self.part, self.side_by_side = engine, part, side_by_side
+
+    def __call__(self, waveforms: np.ndarray) -> Heard:
+        heard = self.engine(waveforms)
+        values = getattr(heard, self.part).copy()
+        values[np.abs(waveforms).max(1) > 0.6] = np.nan
+        return replace(heard, **{self.part: values})
+
+    def windows(self, pieces: Iterable[np.ndarray], samples: int, hop: float) -> None:
+        """Each window is a clip of its own here."""
+
+
+@pytest.mark.parametrize("part", ["category", "event", "embedding"])
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_an_answer_that_is_not_finite_is_a_failure_of_its_file(
+    model: Classifier, tmp_path: Path, part: str, side_by_side: bool
+) -> None:
+    paths = []
+    for number, gain in enumerate((1.0, 3.0, 1.0, 3.0, 1.0)):
+        paths.append(write(tmp_path / f"{number}.wav", gain * tone(700.0, number)))
+    engine = Silent(model.engine, part, side_by_side=side_by_side)
+    wrong = Classifier(engine, model.card, category_from="events")
+    answers = list(wrong.predict_files(paths, batch_size=4))
+    assert [isinstance(one, Failure) for one in answers] == [False, True, False, True, False]
+    assert [one.source for one in answers] == [str(path) for path in paths]
+    failure = answers[1]
+    assert isinstance(failure, Failure)
+    assert failure.cause.startswith("the network's answer is not finite (NaN or infinite): ")
+    assert np.isfinite(np.concatenate([vector(answers[number]) for number in (0, 2, 4)])).all()
+    with pytest.raises(AudioError) as caught:
+        wrong.predict(paths[3])
+    assert (caught.value.source, caught.value.cause) == (str(paths[3]), failure.cause)
+
+
+def test_windows_end_at_an_answer_that_is_not_finite(model: Classifier) -> None:
+    sound = np.concatenate([tone(700.0, 0), tone(700.0, 1), 3 * tone(700.0, 2), tone(700.0, 3)])
+    wrong = Classifier(Silent(model.engine, "event", side_by_side=False), model.card)
+    given = []
+    with pytest.raises(AudioError) as caught:
+        given.extend(wrong.predict_windows(sound, 1.0, sample_rate=RATE))
+    assert [one.start for one in given] == [0.0, 1.0]
+    assert str(caught.value).startswith(
+        "<array>: window at 2 s: the network's answer is not finite"
+    )
+
+
+def test_a_network_of_broken_weights_gives_no_answer(tmp_path: Path, tones: list[Path]) -> None:
+    system, card = load_model(write_model(tmp_path / "model.safetensors"))
+    system.category.bias.data[0] = float("nan")
+    wrong = Classifier(TorchEngine(system), card)
+    assert all(isinstance(one, Failure) for one in wrong.predict_files(tones[:3]))
+    with pytest.raises(AudioError, match="not finite"):
+        wrong.predict(tones[0])
+    samples = np.concatenate([tone(700.0, 0), tone(700.0, 1)])
+    for exact in (False, True):
+        with pytest.raises(AudioError, match=r"window at 0 s: .* not finite"):
+            list(wrong.predict_windows(samples, 0.25, sample_rate=RATE, exact=exact))

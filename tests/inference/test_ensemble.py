@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from small_models import CATEGORIES, write_model
+from small_models import CATEGORIES, LABELS, write_model
 from training_data import RATE, tone, write_tones
 
 import sonotype
@@ -15,6 +16,7 @@ from sonotype.cli.main import run
 from sonotype.errors import OptionsError
 from sonotype.inference.ensemble import Ensemble
 from sonotype.inference.prediction import Failure, Prediction
+from sonotype.readout import read_category
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,35 @@ def test_the_answer_is_the_mean_of_the_members(models: list[Path]) -> None:
         together.category_probabilities.values()
     )
     assert np.array_equal(together.embedding, alone[0].embedding)
+
+
+@pytest.mark.parametrize("how", ["events", "both"])
+def test_the_category_is_read_from_the_mean_of_each_head(tmp_path: Path, how: str) -> None:
+    shares = [(0.2, 1.0), (0.4, 0.0)]
+    paths = [
+        write_model(
+            tmp_path / f"{seed}.safetensors",
+            replace(LABELS, event_less=shares[seed]),
+            seed=seed,
+            card={"category_from": how},
+        )
+        for seed in range(2)
+    ]
+    samples = tone(700.0, 1)
+    heads = [sonotype.load(path, category_from="head").predict(samples, RATE) for path in paths]
+    head, event = (
+        np.mean([list(getattr(one, field).values()) for one in heads], axis=0)
+        for field in ("category_probabilities", "event_probabilities")
+    )
+    labels = replace(LABELS, event_less=(0.3, 0.5))
+    wanted = read_category(head, event, labels, how)  # type: ignore[arg-type]
+    together = sonotype.load_ensemble(paths)
+    assert together.labels.event_less == pytest.approx((0.3, 0.5))
+    found = together.predict(samples, RATE)
+    np.testing.assert_allclose(list(found.category_probabilities.values()), wanted, atol=1e-9)
+    assert found.category == LABELS.categories[int(wanted.argmax())]
+    [window] = together.predict_windows(samples, 0.5, sample_rate=RATE)
+    np.testing.assert_allclose(list(window.category_probabilities.values()), wanted, atol=1e-6)
 
 
 def test_files_answer_as_sounds_do_and_failures_stay(models: list[Path], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import os
 import struct
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +28,7 @@ from sonotype.types import Labels
 
 CARD = ModelCard(
     options=SystemOptions(backbone="mn01", width=0.125, adapters=(2, 4), seconds=1.0),
-    labels=Labels(("Ünder", "水", "c"), ("d", "e", "f", "g"), (0, 1, 1, 2)),
+    labels=Labels(("Ünder", "水", "c"), ("d", "e", "f", "g"), (0, 1, 1, 2), (0.25, 0.0, 0.125)),
     sample_rate=32_000,
     front_ends=("EfficientATLogMel", "VGGishLogMel"),
     category_from="both",
@@ -94,6 +96,7 @@ def test_weights_and_card_come_back_bit_by_bit(tmp_path: Path, system: System) -
     assert save_model(path, system, CARD) == path
     loaded, card = load_model(str(path))
     assert card == CARD == read_card(path)
+    assert card.labels.event_less == (0.25, 0.0, 0.125)  # which equality passes over
     state = loaded.state_dict()
     assert list(state) == list(system.state_dict())
     for name, tensor in system.state_dict().items():
@@ -151,12 +154,13 @@ def test_the_file_says_everything_in_its_header(tmp_path: Path, written: bytes) 
     assert len(bytes.fromhex(metadata["sha256"])) == 32
     document = json.loads(metadata["sonotype"])
     assert document == {
-        "format_version": 2,
+        "format_version": 3,
         "options": to_dict(CARD.options),
         "labels": {
             "categories": ["Ünder", "水", "c"],
             "events": ["d", "e", "f", "g"],
             "event_category": [0, 1, 1, 2],
+            "event_less": [0.25, 0.0, 0.125],
         },
         "sample_rate": 32_000,
         "front_ends": ["EfficientATLogMel", "VGGishLogMel"],
@@ -172,24 +176,43 @@ def test_the_file_says_everything_in_its_header(tmp_path: Path, written: bytes) 
         assert set(file.keys()) == set(header)
 
 
-def test_a_file_of_format_1_is_read_with_what_it_was_made_with(
-    tmp_path: Path, system: System, written: bytes
-) -> None:
-    """Format 1 knew no other pooling, no other blocks to pool, and no shifts."""
-    header, _ = parts(written)
-    values = json.loads(header["__metadata__"]["sonotype"])  # type: ignore[index]
-    del values["shifts"]
-    for name in ("pooling", "pool_blocks", "event_head"):
-        del values["options"][name]
-    document = json.dumps(values | {"format_version": 1})
+def write_older(path: Path, values: dict[str, Any], system: System) -> None:
+    """A model file with this document."""
+    document = json.dumps(values)
     digest = hashlib.sha256(document.encode())  # as docs/model_file.md has it
     tensors = {name: tensor.contiguous() for name, tensor in system.state_dict().items()}
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         digest.update(tensor.numpy().tobytes())
-    path = tmp_path / "m.safetensors"
     save_file(tensors, path, {"sonotype": document, "sha256": digest.hexdigest()})
+
+
+def test_a_file_of_format_2_does_not_know_the_clips_without_an_event(
+    tmp_path: Path, system: System, written: bytes
+) -> None:
+    header, _ = parts(written)
+    values = json.loads(header["__metadata__"]["sonotype"])  # type: ignore[index]
+    del values["labels"]["event_less"]
+    path = tmp_path / "m.safetensors"
+    write_older(path, values | {"format_version": 2}, system)
+    card = load_model(path)[1]
+    assert card == CARD == read_card(path)
+    assert card.labels.event_less == ()
+    assert card.labels.event_less_shares == (0.0, 0.0, 0.0)
+
+
+def test_a_file_of_format_1_is_read_with_what_it_was_made_with(
+    tmp_path: Path, system: System, written: bytes
+) -> None:
+    """Format 1 knew no other pooling, no other blocks to pool, and no shifts."""
+    header, _ = parts(written)
+    values = json.loads(header["__metadata__"]["sonotype"])  # type: ignore[index]
+    del values["shifts"], values["labels"]["event_less"]
+    for name in ("pooling", "pool_blocks", "event_head"):
+        del values["options"][name]
+    path = tmp_path / "m.safetensors"
+    write_older(path, values | {"format_version": 1}, system)
     loaded, card = load_model(path)
     assert card == replace(CARD, shifts=1) == read_card(path)
     assert (card.options.pooling, card.options.pool_blocks) == ("attention", (4,))
@@ -395,6 +418,18 @@ def document(**changes: object) -> str:
             "the header does not describe a model (shifts is 'x', not of type int)",
         ),
         ({"labels": []}, "the header does not describe a model ("),
+        (
+            {"labels": {"categories": ["a"], "event_less": [0.5, 0.5]}},
+            "the header does not describe a model (event_less has 2 shares for 1 categories)",
+        ),
+        (
+            {"labels": {"categories": ["a"], "event_less": [2]}},
+            "the header does not describe a model (event_less holds 2, which is not between 0",
+        ),
+        (
+            {"labels": {"categories": ["a"], "event_less": ["x"]}},
+            "the header does not describe a model (",
+        ),
         ({"options": {"depth": 1}}, "the header does not describe a model (unknown options depth;"),
         ({"colour": "red"}, "the header does not describe a model ("),
         ({"front_ends": 5}, "the header does not describe a model ("),
@@ -412,10 +447,10 @@ def test_a_document_that_describes_no_model(
 def test_a_newer_format(tmp_path: Path, system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "m.safetensors"
     with monkeypatch.context() as later:
-        later.setattr("sonotype.models.card.FORMAT_VERSION", 3)
+        later.setattr("sonotype.models.card.FORMAT_VERSION", 4)
         save_model(path, system, CARD)
     assert same_refusal(path) == (
-        "was written by a newer sonotype (format 3, this one reads up to 2); upgrade sonotype"
+        "was written by a newer sonotype (format 4, this one reads up to 3); upgrade sonotype"
     )
 
 
@@ -426,6 +461,58 @@ def test_weights_of_another_system(tmp_path: Path, system: System) -> None:
     start = "the weights do not fit the header (Error(s) in loading state_dict for System: "
     assert text.startswith(start)
     assert "\n" not in text
+
+
+# Weights that are not finite
+
+
+def broken(system: System, value: float) -> tuple[System, str]:
+    """A copy with one such weight, and the name of its tensor."""
+    one = copy.deepcopy(system)
+    name = "branch_2.blocks.0.0.bias"
+    one.state_dict()[name][0] = value
+    return one, name
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("half", [False, True])
+def test_weights_that_are_not_finite_are_not_written(
+    tmp_path: Path, system: System, value: float, half: bool
+) -> None:
+    wrong, name = broken(system, value)
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(ModelFileError) as caught:
+        save_model(path, wrong, CARD, half=half)
+    assert str(caught.value).startswith(f"{path}: the model is not written: its weights {name} are")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_beyond_half_precision_are_not_packed(tmp_path: Path, system: System) -> None:
+    wrong, name = broken(system, 1e6)
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(ModelFileError, match=f"{name} are too large for half precision"):
+        save_model(path, wrong, CARD, half=True)
+    save_model(path, wrong, CARD)
+    assert float(load_model(path)[0].state_dict()[name][0]) == 1e6
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_file_of_weights_that_are_not_finite_is_refused(
+    tmp_path: Path, system: System, written: bytes, value: float
+) -> None:
+    wrong, name = broken(system, value)
+    header, _ = parts(written)
+    path = tmp_path / "m.safetensors"
+    write_older(path, json.loads(header["__metadata__"]["sonotype"]), wrong)  # type: ignore[index]
+    assert refusal(path).startswith(f"the weights {name} are not finite")
+
+
+def test_numbers_that_json_does_not_know_are_null_in_the_header(
+    tmp_path: Path, system: System
+) -> None:
+    card = replace(CARD, training={"val_f1": math.nan, "more": [math.inf, 1.5]})
+    path = save_model(tmp_path / "m.safetensors", system, card)
+    assert read_card(path).training == {"val_f1": None, "more": [None, 1.5]}
 
 
 # Where it cannot be written

@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import os
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,14 @@ from sonotype.errors import (
     StoppedError,
     WeightsError,
 )
+from sonotype.evaluation.answers import load_answers
 from sonotype.inference import classifier as classifier_room
 from sonotype.models.mobilenet import MobileNet
 from sonotype.models.systems import cbir_2
 from sonotype.training import fit as fit_room
 from sonotype.training import run as run_room
 from sonotype.training.fit import augmentation, read_history
+from sonotype.training.learner import Learner
 from sonotype.training.run import TrainResult, train
 from sonotype.training.run_options import RunOptions
 from sonotype.types import Labels
@@ -97,7 +100,8 @@ def test_the_model_holds_the_best_epoch(run: TrainResult) -> None:
     scores = [float(row["val_f1"]) for row in rows]
     assert run.best_score == pytest.approx(max(scores), abs=1e-6)
     assert scores[run.best_epoch - 1] == pytest.approx(max(scores), abs=1e-6)
-    model = sonotype.load(run.model, category_from="head")  # what chooses the epoch
+    model = sonotype.load(run.model)
+    assert model.category_from == "events"  # what it answers is what chooses the epoch
     val = parts_of(run)["val"]
     answers = [model.predict(row["path"]) for row in val]
     category = f1_score(
@@ -207,6 +211,96 @@ def test_the_papers_split_says_that_it_is_not_grouped(tones: Path, tmp_path: Pat
     result = train(tones, tmp_path / "run", **SMALL | {"protocol": "random"})
     assert any("not grouped" in note for note in result.scores["notes"])
     assert sonotype.load(result.model).card.training["grouped"] is False
+
+
+@pytest.fixture(scope="module")
+def partly(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of the tones, in which "high" has no event labels and "low" lacks two."""
+    table = tmp_path_factory.mktemp("partly") / "labels.csv"
+    with table.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["path", "category", "event"])
+        for sound in sorted(tones.rglob("*.wav")):
+            category, event = sound.parent.parent.name, sound.parent.name
+            written = category == "low" and sound.stem not in ("hum_1", "buzz_1")
+            writer.writerow([sound, category, event if written else ""])
+    return table
+
+
+def test_a_category_without_events_is_predicted(partly: Path, tmp_path: Path) -> None:
+    """By default the category is read from the events, which know nothing of this one."""
+    options = SMALL | {"epochs": 20, "learning_rate": 0.01}
+    result = train(partly, tmp_path / "run", **options)
+    model = sonotype.load(result.model)
+    assert model.category_from == "events"
+    assert model.labels.event_less == (1.0, pytest.approx(2 / 12))
+    assert load_answers(result.folder / "answers.npz").labels.event_less == model.labels.event_less
+    head = sonotype.load(result.model, category_from="head")
+    paths = [row["path"] for rows in parts_of(result).values() for row in rows]
+    found = [one.predict(path).category == "high" for one in (model, head) for path in paths]
+    assert found[: len(paths)] == found[len(paths) :]
+    assert 6 <= sum(found[: len(paths)]) <= 18
+    recall = {one["label"]: one["recall"] for one in result.scores["category"]["per_class"]}
+    assert recall["high"] > 0.6
+
+
+def test_a_diverging_training_stops_and_is_not_taken_as_finished(
+    tones: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(
+        SonotypeError, match=r"the \w+ loss is nan in epoch \d on .*\.wav"
+    ) as caught:
+        train(tones, folder, **SMALL | {"learning_rate": 1e30})
+    assert "lower --learning-rate" in str(caught.value)
+    there = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert not there & {"model.safetensors", "scores.json", "done.json", "best.ckpt"}
+    with pytest.raises(SonotypeError, match="loss is nan"):
+        train(None, folder, resume=True)
+
+
+def test_a_last_step_that_breaks_the_weights_writes_no_model(tones: Path, tmp_path: Path) -> None:
+    """No loss follows it: there is one step in all, and nothing to validate on."""
+    folder = tmp_path / "run"
+    options = SMALL | {"protocol": "all", "keep": "last", "epochs": 1, "batch_size": 32}
+    for name in ("val_fraction", "test_fraction"):
+        options.pop(name)
+
+    def broken(self: Any, batch: Any, number: int) -> torch.Tensor:
+        loss = training_step(self, batch, number)
+        return loss + (loss - loss.detach()) * float("inf")  # the loss as it is, and its gradient
+
+    training_step = Learner.training_step
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Learner, "training_step", broken)
+        with pytest.raises(SonotypeError, match="are not finite") as caught:
+            train(tones, folder, **options)
+    assert "last.ckpt: the weights " in str(caught.value)
+    assert "of epoch 1 are not finite; train again with a lower --learning-rate" in str(
+        caught.value
+    )
+    there = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert not there & {"model.safetensors", "scores.json", "done.json"}
+
+
+def states() -> list[object]:
+    """Of the random generators that a caller may have seeded."""
+    numbers = np.random.get_state()  # noqa: NPY002
+    return [torch.get_rng_state().tolist(), str(numbers), random.getstate()]
+
+
+@pytest.mark.parametrize("how", ["done", "failed"])
+def test_the_callers_random_numbers_go_on_as_if_nothing_had_been(
+    tones: Path, tmp_path: Path, how: str
+) -> None:
+    torch.manual_seed(5)
+    before = states()
+    if how == "done":
+        train(tones, tmp_path / "run", **SMALL | {"epochs": 1})
+    else:
+        with pytest.raises(SonotypeError):
+            train(tones, tmp_path / "run", **SMALL | {"learning_rate": 1e30})
+    assert states() == before
 
 
 def test_events_need_not_be_learnt(tones: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from dataclasses import asdict
 from enum import StrEnum
@@ -14,6 +13,7 @@ import typer
 from sonotype.cli.flags import takes
 from sonotype.data.source import SourceOptions
 from sonotype.errors import DataError
+from sonotype.json_text import json_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,7 +45,7 @@ def list_sets(
     from sonotype.data.catalogue import KNOWN
 
     if as_json:
-        typer.echo(json.dumps([asdict(known) for known in KNOWN], indent=2))
+        typer.echo(json_text([asdict(known) for known in KNOWN], indent=2))
         return
     table = _table("name", "what", "clips", "size", "licence")
     for known in KNOWN:
@@ -111,7 +111,7 @@ def check(
         _print_faults(error, as_json)
         raise typer.Exit(error.exit_code) from None
     if as_json:
-        typer.echo(json.dumps(_summary(manifest), indent=2, ensure_ascii=False))
+        typer.echo(json_text(_summary(manifest), indent=2, ensure_ascii=False))
     else:
         _print_summary(manifest)
 
@@ -120,7 +120,7 @@ def _print_faults(error: DataError, as_json: bool) -> None:
     """All of them: the error's own text stops at some twenty."""
     if as_json:
         rows = [asdict(fault) for fault in error.faults]
-        typer.echo(json.dumps({"faults": rows}, indent=2, ensure_ascii=False))
+        typer.echo(json_text({"faults": rows}, indent=2, ensure_ascii=False))
         return
     for fault in error.faults:
         typer.echo(str(fault).encode("utf-8", "backslashreplace").decode())
@@ -129,12 +129,15 @@ def _print_faults(error: DataError, as_json: bool) -> None:
 
 
 def _summary(manifest: Manifest) -> dict[str, object]:
+    from sonotype.data.check import without_event
+
     return {
         "name": manifest.name,
         "synthetic": manifest.synthetic,
         "licence": manifest.licence,
         "citation": manifest.citation,
         **manifest.summary(),
+        "without_event": without_event(manifest.clips),
     }
 
 
@@ -158,6 +161,26 @@ def _print_summary(manifest: Manifest) -> None:
     if manifest.labels.events:
         typer.echo("")
         _print(_event_table(manifest))
+    if note := _partly_labelled(manifest):
+        typer.echo(f"\n{_wrapped(note)}")
+
+
+def _partly_labelled(manifest: Manifest) -> str:
+    """Which categories have clips without an event label, where the data have events."""
+    from sonotype.data.check import without_event
+    from sonotype.evaluation.text import printable
+
+    total = Counter(clip.category for clip in manifest.clips)
+    counts = [
+        f"{printable(name)} {count:,} of {total[name]:,}"
+        for name, count in without_event(manifest.clips).items()
+    ]
+    if not counts:
+        return ""
+    return (
+        f"partly labelled: some clips have no event label ({', '.join(counts)}); the model tells "
+        "the category of such clips from the category head"
+    )
 
 
 def _copies(manifest: Manifest) -> str:

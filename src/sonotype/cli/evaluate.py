@@ -50,11 +50,10 @@ def evaluate(
 
     Example: sonotype evaluate runs/first/model.safetensors new_recordings
     """
-    import json
-
     from sonotype.api import evaluate as run
     from sonotype.evaluation.report import render
     from sonotype.evaluation.scores import scores_to_json
+    from sonotype.json_text import json_text
 
     scores = run(
         model,
@@ -68,7 +67,7 @@ def evaluate(
         progress=True,
         **options,
     )
-    typer.echo(json.dumps(scores_to_json(scores), indent=1) if as_json else render(scores))
+    typer.echo(json_text(scores_to_json(scores), indent=1) if as_json else render(scores))
     if out is not None and not as_json:
         typer.echo(f"\nscores: {out / 'scores.json'}")
         typer.echo(f"plots:  {out / 'plots'}")

@@ -31,12 +31,13 @@ def info(
 
     Example: sonotype info runs/first/model.safetensors
     """
-    import json
     from dataclasses import asdict
+
+    from sonotype.json_text import json_text
 
     card, made_of = _opened(model)
     if as_json:
-        typer.echo(json.dumps(asdict(card), indent=1, ensure_ascii=False))
+        typer.echo(json_text(asdict(card), indent=1, ensure_ascii=False))
         return
     for name, text in _facts(card):
         typer.echo(_entry(name, text))

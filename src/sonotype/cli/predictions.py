@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +17,7 @@ from rich.text import Text
 from sonotype.errors import SonotypeError
 from sonotype.evaluation.text import printable, width
 from sonotype.inference.prediction import Failure, Prediction
+from sonotype.json_text import json_text
 
 Answer = Prediction | Failure
 
@@ -158,7 +158,7 @@ def _window_jsonl(answers: Iterable[Answer], top: int, stream: TextIO) -> None:
 def _lines(answers: Iterable[Answer], top: int, stream: TextIO, *, windows: bool) -> None:
     for answer in answers:
         values = _values(answer, top, windows=windows)
-        stream.write(json.dumps(values, ensure_ascii=False) + "\n")
+        stream.write(json_text(values, ensure_ascii=False) + "\n")
         stream.flush()
 
 

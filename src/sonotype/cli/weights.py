@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from sonotype.errors import WeightsError
+from sonotype.json_text import json_text
 
 app = typer.Typer(
     name="weights",
@@ -35,7 +35,7 @@ def list_weights(
     found = {entry.name: status(entry.name) for entry in WEIGHTS}
     if as_json:
         rows = [{**asdict(entry), "where": found[entry.name]} for entry in WEIGHTS]
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json_text(rows, indent=2))
         return
     _print_table(dict(found))
     if (given := given_folder()) is not None:

@@ -188,6 +188,18 @@ def label_conflicts(rows: Sequence[Row], contents: Mapping[Path, Content]) -> It
         earlier[sound].setdefault((row.category, row.event), row)
 
 
+def without_event(clips: Iterable[Clip]) -> dict[str, int]:
+    """Clips without an event label, counted by category; empty where no clip has an event label.
+
+    This is information, not a fault: a model answers such a category from its category head.
+    """
+    clips = tuple(clips)
+    if all(clip.event is None for clip in clips):
+        return {}
+    counts = Counter(clip.category for clip in clips if clip.event is None)
+    return dict(sorted(counts.items()))
+
+
 def _missing_files(rows: Iterable[Row]) -> Iterator[Fault]:
     for row in rows:
         if "\0" in str(row.path):  # the operating system would not even take the question

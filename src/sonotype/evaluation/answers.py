@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from sonotype.errors import DataError, Fault, OptionsError, SonotypeError
 from sonotype.evaluation.files import replacing
+from sonotype.json_text import json_text
 from sonotype.readout import CATEGORY_FROM, CategoryFrom, read_category
-from sonotype.types import NO_EVENT, Labels
+from sonotype.types import NO_EVENT, Labels, labels_of_all
 
 IntArray = npt.NDArray[np.integer]
 FloatArray = npt.NDArray[np.floating]
@@ -141,7 +142,7 @@ def concatenate(parts: Sequence[Answers]) -> Answers:
         np.concatenate([part.event_true for part in parts]),
         np.concatenate([part.category_probability for part in parts]),
         np.concatenate(events) if events else None,
-        first.labels,
+        labels_of_all([part.labels for part in parts]),
     )
 
 
@@ -167,9 +168,10 @@ def save_answers(answers: Answers, path: Path) -> None:
         "categories": labels.categories,
         "events": labels.events,
         "event_category": labels.event_category,
+        "event_less": labels.event_less,
     }
     arrays: dict[str, npt.NDArray[np.generic]] = {
-        "names": np.frombuffer(json.dumps(names).encode("ascii"), dtype=np.uint8),
+        "names": np.frombuffer(json_text(names).encode("ascii"), dtype=np.uint8),
         "category_true": answers.category_true,
         "event_true": answers.event_true,
         "category_probability": answers.category_probability,
@@ -201,6 +203,7 @@ def load_answers(path: Path) -> Answers:
                     tuple(names["categories"]),
                     tuple(names["events"]),
                     tuple(names["event_category"]),
+                    tuple(names.get("event_less", ())),  # not in files of older versions
                 ),
             )
     except FileNotFoundError as error:

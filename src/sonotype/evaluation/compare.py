@@ -23,7 +23,7 @@ from sonotype.evaluation.bootstrap import METRICS, FloatArray, figures, interval
 from sonotype.evaluation.folds import Spread, spread
 from sonotype.evaluation.scores import Interval
 from sonotype.readout import CategoryFrom
-from sonotype.types import NO_EVENT
+from sonotype.types import NO_EVENT, labels_of_all
 
 LEVELS = ("category", "event")
 RESAMPLES = 2000
@@ -108,6 +108,7 @@ def average(members: Sequence[Answers]) -> Answers:
     events = [one.event_probability for one in members if one.event_probability is not None]
     return replace(
         first,
+        labels=labels_of_all([one.labels for one in members]),
         category_probability=np.mean([one.category_probability for one in members], axis=0),
         event_probability=np.mean(events, axis=0) if len(events) == len(members) else None,
     )

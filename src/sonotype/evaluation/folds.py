@@ -11,6 +11,7 @@ from typing import Any
 from sonotype.errors import OptionsError
 from sonotype.evaluation.bootstrap import METRICS
 from sonotype.evaluation.scores import HeadScores, Scores
+from sonotype.json_text import json_text
 
 
 @dataclass(frozen=True)
@@ -112,5 +113,5 @@ def spread(values: Sequence[float]) -> Spread:
 
 def folds_to_json(summary: FoldSummary) -> dict[str, Any]:
     """The summary as plain dicts, lists, numbers and texts, ready for :func:`json.dumps`."""
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(summary), allow_nan=False))
+    plain: dict[str, Any] = json.loads(json_text(asdict(summary)))
     return plain

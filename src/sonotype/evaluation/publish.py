@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from sonotype.evaluation.files import write_text
 from sonotype.evaluation.plots import plot_confusion, plot_history, plot_per_class
 from sonotype.evaluation.report import render
 from sonotype.evaluation.scores import Scores, scores_to_json
+from sonotype.json_text import json_text
 
 
 def publish(
@@ -43,7 +43,7 @@ def publish(
     if history:
         plot_history(history, plots / "training.png", title=_title("training", scores))
     # Last of all: where this file is, the scoring is done.
-    write_text(folder / "scores.json", json.dumps(scores_to_json(scores), indent=1) + "\n")
+    write_text(folder / "scores.json", json_text(scores_to_json(scores), indent=1) + "\n")
     return report
 
 

@@ -19,6 +19,7 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.answers import Answers, FloatArray, IntArray, refuse_unusable
 from sonotype.evaluation.bootstrap import METRICS, interval, resample
+from sonotype.json_text import json_text
 from sonotype.readout import CategoryFrom
 from sonotype.types import NO_EVENT
 
@@ -204,7 +205,7 @@ def _score_head(
 
 def scores_to_json(scores: Scores) -> dict[str, Any]:
     """The scores as plain dicts, lists, numbers and texts, ready for :func:`json.dumps`."""
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(scores), allow_nan=False))
+    plain: dict[str, Any] = json.loads(json_text(asdict(scores)))
     return plain
 
 

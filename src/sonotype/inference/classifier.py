@@ -14,7 +14,7 @@ from sonotype.ahead import ahead
 from sonotype.audio.clip import read_for_clip, shape_clip, take_for_clip
 from sonotype.audio.decode import Samples, Sound, from_array
 from sonotype.errors import AudioError, OptionsError
-from sonotype.inference.engine import Engine, Heard
+from sonotype.inference.engine import NOT_FINITE, Engine, Heard, finite_rows
 from sonotype.inference.prediction import Failure, Prediction
 from sonotype.inference.windows import HOP, predict_windows
 from sonotype.models.card import ModelCard
@@ -74,7 +74,7 @@ class Classifier:
             sample_rate: of the samples in Hz; for an array only, and needed there.
 
         Raises:
-            AudioError: the sound cannot be read.
+            AudioError: the sound cannot be read, or the network's answer to it is not finite.
             OptionsError: an array without its sample rate, or a file with one.
         """
         if isinstance(source, str | Path | bytes):
@@ -87,12 +87,17 @@ class Classifier:
                 raise OptionsError("an array needs its sample_rate: predict(samples, 44100)")
             name = "<array>"
             sound = take_for_clip(from_array(source, sample_rate), self.form)
-        return self._predictions([name], [sound])[0]
+        answer = self._predictions([name], [sound])[0]
+        if isinstance(answer, Failure):
+            raise AudioError(name, answer.cause)
+        return answer
 
     def predict_files(
         self, paths: Iterable[str | Path], *, batch_size: int = BATCH, progress: bool = False
     ) -> Iterator[Prediction | Failure]:
         """Classify many files, in their order; one that cannot be read gives a :class:`Failure`.
+
+        So does a file whose answer from the network is not finite.
 
         Files are read in threads, ahead of the network.
 
@@ -194,13 +199,16 @@ class Classifier:
         predicted = iter(self._predictions(*map(list, zip(*sounds, strict=True))))
         return [next(predicted) if answer is None else answer for answer in answers]
 
-    def _predictions(self, names: list[str], sounds: list[Sound]) -> list[Prediction]:
+    def _predictions(self, names: list[str], sounds: list[Sound]) -> list[Prediction | Failure]:
         waveforms: list[Samples] = [shape_clip(sound, self.form) for sound in sounds]
         heard = self.hear(np.stack(waveforms))
         event = heard.event
         category = read_category(heard.category, event, self.labels, self.category_from)
+        finite = finite_rows(heard)
         return [
-            Prediction(
+            Failure(name, NOT_FINITE)
+            if not finite[row]
+            else Prediction(
                 source=name,
                 category=self.labels.categories[int(category[row].argmax())],
                 event=None if event is None else self.labels.events[int(event[row].argmax())],

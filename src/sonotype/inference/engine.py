@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from sonotype.inference.prediction import Array
 
 
@@ -25,6 +28,22 @@ class Heard:
     event: Array | None
     embedding: Array
     attention: tuple[Array, ...]
+
+
+NOT_FINITE = (
+    "the network's answer is not finite (NaN or infinite): its weights are damaged, or its "
+    "training diverged; use another model, or train again with a lower learning rate"
+)
+"""Why a clip has no prediction although it can be read."""
+
+
+def finite_rows(heard: Heard) -> npt.NDArray[np.bool_]:
+    """``[batch]`` whether all that is said of a clip is finite."""
+    finite = np.ones(len(heard.category), dtype=bool)
+    for values in (heard.category, heard.event, heard.embedding, *heard.attention):
+        if values is not None:
+            finite &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    return finite
 
 
 class Engine(Protocol):

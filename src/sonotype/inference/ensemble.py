@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import numpy.typing as npt
 
 from sonotype.errors import OptionsError
@@ -13,13 +14,16 @@ from sonotype.inference.classifier import BATCH, Classifier
 from sonotype.inference.load import load
 from sonotype.inference.prediction import Failure, Prediction
 from sonotype.inference.windows import HOP
-from sonotype.readout import CategoryFrom
+from sonotype.readout import CategoryFrom, read_category
+from sonotype.types import Labels, labels_of_all
 
 
 class Ensemble:
     """Classifiers with the same labels, used as one is used.
 
-    Embedding and attention of an answer are those of the first.
+    The probabilities of each head are averaged first. The category is then read from the means, as
+    the first classifier reads it, so that the scores of :func:`sonotype.evaluate` are those of
+    these answers. Embedding and attention of an answer are those of the first.
 
     Args:
         members: the classifiers.
@@ -32,20 +36,25 @@ class Ensemble:
         if not members:
             raise OptionsError("an ensemble needs at least one model")
         self.members = tuple(members)
-        self.labels = members[0].labels
         self.form = members[0].form
         for number, other in enumerate(members[1:], start=2):
-            if other.labels != self.labels:
+            if other.labels != members[0].labels:
                 raise OptionsError(
                     f"model {number} has other labels than the first; only models of the same "
                     "labels can answer together"
                 )
+        self.labels = labels_of_all([member.labels for member in members])
+        self.category_from = members[0].category_from
+        self._heads = tuple(
+            Classifier(one.engine, one.card, category_from="head", shifts=one.shifts)
+            for one in members
+        )
 
     def predict(
         self, source: str | Path | bytes | npt.ArrayLike, sample_rate: int | None = None
     ) -> Prediction:
         """Classify one sound, as :meth:`Classifier.predict` does."""
-        return mean([member.predict(source, sample_rate) for member in self.members])
+        return self._mean([member.predict(source, sample_rate) for member in self._heads])
 
     def predict_files(
         self, paths: Iterable[str | Path], *, batch_size: int = BATCH, progress: bool = False
@@ -57,11 +66,11 @@ class Ensemble:
         paths = list(paths)
         first, *others = (
             member.predict_files(paths, batch_size=batch_size, progress=progress and not number)
-            for number, member in enumerate(self.members)
+            for number, member in enumerate(self._heads)
         )
         for answers in zip(first, *others, strict=True):
             failure = next((one for one in answers if isinstance(one, Failure)), None)
-            yield failure or mean([one for one in answers if isinstance(one, Prediction)])
+            yield failure or self._mean([one for one in answers if isinstance(one, Prediction)])
 
     def predict_windows(
         self,
@@ -85,21 +94,37 @@ class Ensemble:
             member.predict_windows(
                 source, hop, sample_rate=sample_rate, exact=exact, progress=progress and not number
             )
-            for number, member in enumerate(self.members)
+            for number, member in enumerate(self._heads)
         ]
         # At another rate a recording may be longer by part of a sample, and so by a window.
-        return (mean(together) for together in zip(*answers, strict=False))
+        return (self._mean(together) for together in zip(*answers, strict=False))
+
+    def _mean(self, answers: Sequence[Prediction]) -> Prediction:
+        return mean(answers, self.labels, self.category_from)
 
 
-def mean(answers: Sequence[Prediction]) -> Prediction:
-    """One answer with the mean probabilities of several to the same sound."""
-    category, event = (
+def mean(answers: Sequence[Prediction], labels: Labels, category_from: CategoryFrom) -> Prediction:
+    """One answer from the mean probabilities of several to the same sound.
+
+    Args:
+        answers: with the category as its head has it.
+        labels: of all of them.
+        category_from: how to read the category from the means.
+    """
+    head, event = (
         {
             name: sum(getattr(one, field)[name] for one in answers) / len(answers)
             for name in getattr(answers[0], field)
         }
         for field in ("category_probabilities", "event_probabilities")
     )
+    read = read_category(
+        np.array(list(head.values())),
+        np.array(list(event.values())) if event else None,
+        labels,
+        category_from,
+    )
+    category = dict(zip(head, read.tolist(), strict=True))
     return replace(
         answers[0],
         category=max(category, key=category.__getitem__),

@@ -24,7 +24,7 @@ from sonotype.audio.length import fit_length
 from sonotype.audio.stream import stream
 from sonotype.audio.windows import SampleBuffer, window_count, window_start
 from sonotype.errors import AudioError, OptionsError
-from sonotype.inference.engine import Heard
+from sonotype.inference.engine import NOT_FINITE, Heard, finite_rows
 from sonotype.inference.prediction import Prediction
 from sonotype.processors import processors
 from sonotype.progress import track
@@ -70,7 +70,8 @@ def predict_windows(
 
     Raises:
         OptionsError: a hop that is too small; an array without its sample rate, or a file with one.
-        AudioError: the sound cannot be read; after the answers to what could be read of it.
+        AudioError: the sound cannot be read, or the network's answer to a window is not finite;
+            after the answers to all windows before.
     """
     check_hop(hop)
     recording = _recording(classifier, source, sample_rate)
@@ -201,7 +202,11 @@ def _predictions(
 ) -> Iterator[Prediction]:
     labels, rate = classifier.labels, classifier.form.sample_rate
     heads = read_category(part.category, part.event, labels, classifier.category_from)
+    finite = finite_rows(part)
     for row, head in enumerate(heads):
+        start = float(window_start(first + row, hop)) / rate
+        if not finite[row]:
+            raise AudioError(recording.name, f"window at {start:g} s: {NOT_FINITE}")
         event = None if part.event is None else part.event[row]
         yield Prediction(
             source=recording.name,
@@ -213,7 +218,7 @@ def _predictions(
             attention=tuple(where[row] for where in part.attention),
             file_seconds=recording.seconds,
             clip_seconds=classifier.form.seconds,
-            start=float(window_start(first + row, hop)) / rate,
+            start=start,
         )
 
 

@@ -14,10 +14,11 @@ from typing import Any
 from sonotype.audio.clip import ClipFormat
 from sonotype.config import ScoreOptions, SystemOptions, from_dict, to_dict
 from sonotype.errors import ModelFileError, OptionsError
+from sonotype.json_text import json_text
 from sonotype.readout import CATEGORY_FROM, CategoryFrom
 from sonotype.types import Labels
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 KEY = "sonotype"
 """Under which the document stands among a file's metadata."""
 RATE_STEP, HIGHEST_RATE = 16_000, 192_000
@@ -71,7 +72,7 @@ def clip_format(options: SystemOptions, sample_rate: int) -> ClipFormat:
 
 def document_of(card: ModelCard) -> str:
     """The card as JSON, in ASCII."""
-    return json.dumps(
+    return json_text(
         {"format_version": FORMAT_VERSION, **asdict(card), "options": to_dict(card.options)},
         ensure_ascii=True,  # names from file systems may hold what UTF-8 has no bytes for
         sort_keys=True,

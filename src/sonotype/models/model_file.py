@@ -36,14 +36,24 @@ def save_model(path: str | Path, system: System, card: ModelCard, *, half: bool 
         half: keep weights in half precision, at half the size; they are read back as single.
 
     Raises:
-        ModelFileError: the file cannot be written; says why.
+        ModelFileError: the file cannot be written, or a weight is not finite; says why.
     """
     path = Path(path)
     document = document_of(card)
+    if (name := first_not_finite(system.state_dict())) is not None:
+        raise ModelFileError(
+            f"{path}: the model is not written: its weights {name} are not finite; train again "
+            "with a lower learning rate"
+        )
     tensors = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous().cpu()
         for name, tensor in system.state_dict().items()
     }
+    if half and (name := first_not_finite(tensors)) is not None:
+        raise ModelFileError(
+            f"{path}: the model is not written: its weights {name} are too large for half "
+            "precision; keep single precision"
+        )
     metadata = {KEY: document, DIGEST: _digest(document, tensors)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +78,8 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
 
     Raises:
         ModelFileError: missing, truncated, foreign (no sonotype model), newer than this version,
-            or tampered with (header and weights no longer fit their digest); says which.
+            tampered with (header and weights no longer fit their digest), or with weights that
+            are not finite; says which.
     """
     path = Path(path)
     document, digest = _document(path)
@@ -81,6 +92,11 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
     if _digest(document, tensors) != digest:
         raise ModelFileError(
             f"{path}: header or weights were changed after the file was written; get a fresh copy"
+        )
+    if (name := first_not_finite(tensors)) is not None:
+        raise ModelFileError(
+            f"{path}: the weights {name} are not finite, so the model cannot classify; train it "
+            "again with a lower learning rate"
         )
     try:
         system = build_system(card.options, card.labels)
@@ -97,6 +113,14 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
         detail = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{path}: the weights do not fit the header ({detail})") from None
     return system.eval(), card
+
+
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Name of the first tensor that holds NaN or an infinite value; ``None`` without one."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            return name
+    return None
 
 
 def _document(path: Path) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.splits import Split
 from sonotype.errors import OptionsError, SonotypeError, StoppedError, described
 from sonotype.evaluation.files import write_text
+from sonotype.json_text import json_text
 from sonotype.training.callbacks import Say
 from sonotype.training.run import run_split
 from sonotype.training.run_folder import (
@@ -73,7 +74,7 @@ def run_cell(
         return described(error)
     if result.interrupted:
         return STOPPED
-    write_text(folder / TIME, json.dumps({"seconds": time.monotonic() - start}) + "\n")
+    write_text(folder / TIME, json_text({"seconds": time.monotonic() - start}) + "\n")
     for checkpoint in (folder / "training").glob("*.ckpt"):
         checkpoint.unlink()
     return ""

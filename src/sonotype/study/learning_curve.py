@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +21,7 @@ from sonotype.evaluation.curve import Curve, learning_curve, render_curve
 from sonotype.evaluation.curve_plot import plot_curve
 from sonotype.evaluation.files import write_text
 from sonotype.evaluation.run import SYNTHETIC_NOTE
+from sonotype.json_text import json_text
 from sonotype.progress import steps
 from sonotype.study.cell import STOPPED, figures_of, finished, refuse_other, run_cell
 from sonotype.training.callbacks import Say
@@ -199,7 +199,7 @@ def _publish(
         report = f"note: {SYNTHETIC_NOTE}\n\n{report}"
     plot_curve(curve, folder / f"{CURVE}.png", f"{manifest.name}: how many clips are needed")
     write_text(folder / f"{CURVE}.txt", report + "\n")
-    write_text(folder / f"{CURVE}.json", json.dumps(asdict(curve), indent=1) + "\n")
+    write_text(folder / f"{CURVE}.json", json_text(asdict(curve), indent=1) + "\n")
     return CurveResult(curve, report, folder / f"{CURVE}.png")
 
 

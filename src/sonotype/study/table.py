@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +15,7 @@ from sonotype.evaluation.compare import Entry, Figure, Key, Line, average, compa
 from sonotype.evaluation.files import write_text
 from sonotype.evaluation.scores import Interval
 from sonotype.evaluation.text import pad, shorten
+from sonotype.json_text import json_text
 from sonotype.study.cell import failure_of, finished, seconds_of
 from sonotype.study.plan import Plan, Row
 from sonotype.training.run_folder import ANSWERS
@@ -100,7 +100,7 @@ def publish(result: Result, out: str | Path, command: str) -> str:
     text = render(result)
     write_text(out / f"{TABLE}.txt", text + "\n")
     write_text(out / f"{TABLE}.md", markdown(result, command))
-    write_text(out / FIGURES, json.dumps(to_json(result), indent=1) + "\n")
+    write_text(out / FIGURES, json_text(to_json(result), indent=1) + "\n")
     return text
 
 

@@ -68,6 +68,7 @@ class LabelledMaps(Dataset[Batch]):
         self.taught = taught
         self.places = places_of(clips, cache.waveforms)
         self.category, self.event = targets(clips, labels)
+        self.files = [str(clip.path) for clip in clips]
         self.blended = _Blended(cache.waveforms, labels)
 
     def __len__(self) -> int:
@@ -81,6 +82,7 @@ class LabelledMaps(Dataset[Batch]):
             "stage": self.cache.rows(there),
             "category": self.category[rows],
             "event": self.event[rows],
+            "files": [self.files[row] for row in rows],
             **self.blended.of(there),
             **(self.taught.of(there) if self.taught is not None else {}),
         }
@@ -109,6 +111,7 @@ class LabelledWaveforms(Dataset[Batch]):
         self.taught = taught
         self.places = places_of(clips, waveforms)
         self.category, self.event = targets(clips, labels)
+        self.files = [str(clip.path) for clip in clips]
         self.blended = _Blended(waveforms, labels)
 
     def __len__(self) -> int:
@@ -128,6 +131,7 @@ class LabelledWaveforms(Dataset[Batch]):
             "waveform": torch.from_numpy(samples),
             "category": self.category[rows],
             "event": self.event[rows],
+            "files": [self.files[row] for row in rows],
             **self.blended.of(there),
             **heard,
         }

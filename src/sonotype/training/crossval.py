@@ -30,6 +30,7 @@ from sonotype.evaluation.folds import folds_to_json, summarise_folds
 from sonotype.evaluation.publish import publish
 from sonotype.evaluation.report import render_folds
 from sonotype.evaluation.scores import Scores, score, scores_from_json, scores_to_json
+from sonotype.json_text import json_text
 from sonotype.training.callbacks import Say
 from sonotype.training.run import inspect, notes_on, run_split, with_backbone
 from sonotype.training.run_folder import (
@@ -161,7 +162,7 @@ def crossval(
     report = render_folds(summary, pooled)
     publish(pooled, concatenate(answers), folder)
     values = {"folds": folds_to_json(summary), "pooled": scores_to_json(pooled)}
-    write_text(folder / SCORES, json.dumps(values, indent=1) + "\n")
+    write_text(folder / SCORES, json_text(values, indent=1) + "\n")
     write_text(folder / "scores.txt", report)
     return CrossvalResult(values, report, False)
 
@@ -189,7 +190,7 @@ def _claim(folder: Path, config: dict[str, Any], options: RunOptions) -> None:
     A note beside which no fold was begun (the sounds could not be read, say) binds nobody.
     """
     path = folder / CONFIG
-    config = json.loads(json.dumps(config))
+    config = json.loads(json_text(config))
     if path.exists() and any(folder.glob("fold_*")):
         changed = _changed(path, config, options)
         if changed:
@@ -200,7 +201,7 @@ def _claim(folder: Path, config: dict[str, Any], options: RunOptions) -> None:
         return
     if folder.is_dir() and any(entry != path for entry in folder.iterdir()):
         raise OptionsError(f"{folder} is not empty; a cross-validation needs a folder of its own")
-    write_text(path, json.dumps(config, indent=2) + "\n")
+    write_text(path, json_text(config, indent=2) + "\n")
 
 
 def _changed(path: Path, config: Mapping[str, Any], options: RunOptions) -> list[str]:

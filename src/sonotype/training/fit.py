@@ -35,7 +35,10 @@ from sonotype.data.waveforms import Augmentation, Transform, Waveforms
 from sonotype.device import device_of
 from sonotype.errors import MissingExtraError, SonotypeError, StoppedError
 from sonotype.evaluation.files import write_text
+from sonotype.json_text import json_text
+from sonotype.models.model_file import first_not_finite
 from sonotype.models.systems import Stage, System
+from sonotype.readout import CategoryFrom
 from sonotype.training.batches import (
     Batch,
     LabelledMaps,
@@ -113,6 +116,7 @@ def fit(
     from_scratch: bool = False,
     teachers: Teachers | None = None,
     teaching: TeachingOptions | None = None,
+    category_from: CategoryFrom = "head",
     progress: bool = False,
     say: Say = lambda _: None,
 ) -> FitResult:
@@ -137,6 +141,7 @@ def fit(
         from_scratch: whether branch 1 starts from random weights; its log-mel is masked then.
         teachers: whose answers are learnt beside the labels, if any.
         teaching: how much of them.
+        category_from: how the model will read the category; the validation score reads it alike.
         progress: draw bars.
         say: gets a line an epoch.
 
@@ -190,6 +195,7 @@ def fit(
         from_scratch=from_scratch,
         taught=taught,
         teaching=teaching,
+        category_from=category_from,
     )
     stage = _first_stage(train_source)
     meter = SpeedMeter()
@@ -202,7 +208,7 @@ def fit(
     result = _take_best(system, folder, options, interrupted)
     if not interrupted:
         # A run that breaks off later, while it is scored, must not train on.
-        write_text(folder / DONE, json.dumps({"epochs": trainer.current_epoch}) + "\n")
+        write_text(folder / DONE, json_text({"epochs": trainer.current_epoch}) + "\n")
         shutil.rmtree(folder / "maps", ignore_errors=True)
     return result
 
@@ -310,7 +316,7 @@ def _threads_for(
         chosen = min(int(json.loads(path.read_text(encoding="utf-8"))["threads"]), before)
     elif device.type == "cpu" and stage is not None and before > 1:
         chosen = fewer_threads(training_step(system, stage), before)
-        write_text(path, json.dumps({"threads": chosen}) + "\n")
+        write_text(path, json_text({"threads": chosen}) + "\n")
     if chosen < before:
         say(f"a step is fastest with {chosen} of {before} threads")
     torch.set_num_threads(chosen)
@@ -421,6 +427,11 @@ def _take_best(system: System, folder: Path, options: TrainOptions, interrupted:
         for name, tensor in state["state_dict"].items()
         if name.startswith("system.")
     }
+    if (name := first_not_finite(weights)) is not None:
+        raise SonotypeError(
+            f"{best}: the weights {name} of epoch {int(state['epoch']) + 1} are not finite; train "
+            "again with a lower --learning-rate"
+        )
     system.load_state_dict(weights)
     system.eval()
     score = next(
@@ -441,6 +452,22 @@ def require_tensorboard(options: TrainOptions) -> None:
             importlib.import_module("tensorboard")
         except ImportError:
             raise MissingExtraError("--tensorboard", "tensorboard") from None
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Give torch's random generators, of the CPU and of all GPUs, their state back at the end.
+
+    A training seeds them. NumPy's and Python's generators are not touched by it.
+    """
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    try:
+        with torch.random.fork_rng(gpus):
+            yield
+    finally:
+        if mps is not None:
+            torch.mps.set_rng_state(mps)
 
 
 @contextmanager

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from sonotype.config import TeachingOptions, TrainOptions
+from sonotype.errors import SonotypeError
+from sonotype.evaluation.answers import Answers, FloatArray, IntArray
+from sonotype.evaluation.scores import score
 from sonotype.models.systems import Output, Stage, System
+from sonotype.readout import CategoryFrom
 from sonotype.training.distillation import FeatureHints, FrameHints, detached, taught_loss
 from sonotype.training.taught import TaughtAnswers
 from sonotype.types import NO_EVENT, Labels
@@ -29,14 +32,19 @@ SCRATCH_MASKED = ("branch_1.0", *MASKED)
 every block is trained lost seven points of event accuracy to masks in six epochs."""
 
 SCORE = "val_f1"
-"""What chooses the epoch: macro F1 on validation, the mean of both heads where there are two."""
+"""What chooses the epoch: macro F1 on validation, the mean of categories and events where both are
+known."""
+
+NAMED_FILES = 3
+"""Files that an error names, of those in a batch."""
 
 
 class Learner(pl.LightningModule):
     """A system, its losses and its optimiser.
 
     A batch is a dict: ``category`` and ``event`` (indices, ``NO_EVENT`` for none) and either
-    ``waveform`` or the maps of :meth:`System.frozen_part` under ``stage``.
+    ``waveform`` or the maps of :meth:`System.frozen_part` under ``stage``. ``files``, the names of
+    its clips, are for errors.
 
     Args:
         system: learns.
@@ -48,6 +56,7 @@ class Learner(pl.LightningModule):
         from_scratch: whether branch 1, too, starts from random weights.
         taught: where teachers are asked, if there are any.
         teaching: how much is made of them.
+        category_from: how the model will read the category; validation reads it alike.
     """
 
     category_weight: Tensor | None
@@ -65,6 +74,7 @@ class Learner(pl.LightningModule):
         from_scratch: bool = False,
         taught: TaughtAnswers | None = None,
         teaching: TeachingOptions | None = None,
+        category_from: CategoryFrom = "head",
     ) -> None:
         super().__init__()
         self.system = system
@@ -83,13 +93,9 @@ class Learner(pl.LightningModule):
         self.steps = steps
         self.register_buffer("category_weight", category_weight, persistent=False)
         self.register_buffer("event_weight", event_weight, persistent=False)
-        self.category_f1 = MulticlassF1Score(len(labels.categories), average="macro")
-        self.event_f1: MulticlassF1Score | None = None
-        self.event_accuracy: MulticlassAccuracy | None = None
-        if labels.events:
-            events = len(labels.events)
-            self.event_f1 = MulticlassF1Score(events, average="macro", ignore_index=NO_EVENT)
-            self.event_accuracy = MulticlassAccuracy(events, average="micro", ignore_index=NO_EVENT)
+        self.labels = labels
+        self.category_from = category_from
+        self._answers: list[_BatchAnswers] = []
 
     def on_train_epoch_start(self) -> None:
         """Seed dropout, masks and mixup by seed and epoch, so that a resumed run draws alike."""
@@ -117,27 +123,38 @@ class Learner(pl.LightningModule):
         loss = self._wanted(output, batch)
         if partner is not None:
             loss = loss * share + self._wanted(output, _taken(batch, partner)) * (1 - share)
+        self._refuse_infinite("training", loss, output, batch)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(output.category))
         return loss
 
     def validation_step(self, batch: dict[str, Any], _: int) -> None:
-        """Collect loss and scores of one batch of the validation part."""
+        """Collect loss and answers of one batch of the validation part."""
         output = self.system.trained_part(_channels_last(self._stage(batch)))
         loss = self._loss(output, batch["category"], batch["event"])
-        self.category_f1.update(output.category, batch["category"])
-        if output.event is not None and self.event_f1 is not None:
-            self.event_f1.update(output.event, batch["event"])
-            if self.event_accuracy is not None:
-                self.event_accuracy.update(output.event, batch["event"])
+        self._refuse_infinite("validation", loss, output, batch)
+        self._answers.append(
+            _BatchAnswers(
+                batch.get("files", ()),
+                _array(batch["category"]),
+                _array(batch["event"]),
+                _array(output.category.float().softmax(1)),
+                None if output.event is None else _array(output.event.float().softmax(1)),
+            )
+        )
         self.log("val_loss", loss, on_epoch=True, batch_size=len(output.category))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores of the validation part."""
-        scores = [self._finished("val_category_f1", self.category_f1)]
-        if self.event_f1 is not None and self.event_accuracy is not None:
-            scores.append(self._finished("val_event_f1", self.event_f1))
-            self._finished("val_event_accuracy", self.event_accuracy)
-        self.log(SCORE, torch.stack(scores).mean())
+        """Log the scores of the validation part, as :mod:`sonotype.evaluation.scores` has them."""
+        answers, self._answers = _together(self._answers, self.labels), []
+        found = score(answers, category_from=self.category_from, resamples=0)
+        scores = {"val_category_f1": found.category.f1.value}
+        if found.event is not None:
+            scores["val_event_f1"] = found.event.f1.value
+        chosen_by = sum(scores.values()) / len(scores)
+        if found.event is not None:
+            scores["val_event_accuracy"] = found.event.accuracy.value
+        for name, value in {**scores, SCORE: chosen_by}.items():
+            self.log(name, torch.tensor(value))
 
     def configure_optimizers(self) -> Any:
         """AdamW on what learns; a cosine schedule with a short warm-up where it is wanted."""
@@ -158,17 +175,54 @@ class Learner(pl.LightningModule):
         }
 
     def _groups(self, rate: float) -> list[dict[str, Any]]:
-        """What learns, in two groups: branch 1, which may learn more slowly, and the rest."""
+        """What learns: branch 1, which may learn more slowly, and the rest.
+
+        Where weights decay, biases and weights of batch norm (of fewer than two axes) are in
+        groups of their own, without decay: it would pull scales and offsets towards 0, and they
+        do not overfit.
+        """
         groups: list[dict[str, Any]] = []
+        decay = self._set("weight_decay")
         for ours, lr in ((True, rate * self._set("branch_1_rate")), (False, rate)):
-            parameters = [
-                parameter
-                for name, parameter in self.named_parameters()
-                if parameter.requires_grad and name.startswith("system.branch_1.") is ours
-            ]
-            if parameters:
-                groups.append({"params": parameters, "lr": lr})
+            for decays in (True, False):
+                parameters = [
+                    parameter
+                    for name, parameter in self.named_parameters()
+                    if parameter.requires_grad
+                    and name.startswith("system.branch_1.") is ours
+                    and (parameter.ndim >= 2 or not decay) is decays
+                ]
+                if parameters:
+                    weight_decay = decay if decays else 0.0
+                    groups.append({"params": parameters, "lr": lr, "weight_decay": weight_decay})
         return groups
+
+    def _refuse_infinite(
+        self, part: str, loss: Tensor, output: Output, batch: dict[str, Any]
+    ) -> None:
+        """Stop the training where the loss is not finite: nothing after it can be used.
+
+        The loss is that before a gradient scaler scales it.
+
+        Raises:
+            SonotypeError: names the epoch and some files of the batch.
+        """
+        if bool(torch.isfinite(loss)):
+            return
+        files = list(batch.get("files", ()))
+        wrong = ~torch.isfinite(output.category).all(1)
+        if output.event is not None:
+            wrong |= ~torch.isfinite(output.event).all(1)
+        rows = wrong.nonzero().flatten().tolist()
+        # Of a batch that is wrong as a whole, any file can be the cause.
+        suspects = [files[row] for row in rows] if files and rows else files
+        shown = ", ".join(suspects[:NAMED_FILES])
+        more = len(suspects) - NAMED_FILES
+        named = f" on {shown}{f' and {more} more' if more > 0 else ''}" if shown else ""
+        raise SonotypeError(
+            f"the {part} loss is {loss.item()} in epoch {self.current_epoch + 1}{named}: training "
+            "stops; train again with a lower --learning-rate, and check these files"
+        )
 
     def _stage(self, batch: dict[str, Any]) -> Stage:
         if "fault" in batch:
@@ -215,7 +269,15 @@ class Learner(pl.LightningModule):
     def _shared_loss(
         self, logits: Tensor, target: Tensor, weight: Tensor | None, share: Tensor
     ) -> Tensor:
-        """Cross-entropy by the share of each clip, over the clips that have a label."""
+        """Cross-entropy by the share of each clip, over the clips that have a label.
+
+        It is divided by the sum of the targets' weights, as ``F.cross_entropy`` does, and is equal
+        to that at a share of 1. With one share for all clips, both targets together have the loss
+        of mixup.
+        """
+        mass = _weights_of(target, weight).sum()
+        if not bool(mass > 0):
+            return logits.new_zeros(())
         losses = F.cross_entropy(
             logits,
             target,
@@ -224,13 +286,13 @@ class Learner(pl.LightningModule):
             reduction="none",
             label_smoothing=self._set("label_smoothing"),
         )
-        return (losses * share).sum() / (target != NO_EVENT).sum().clamp(min=1)
+        return (losses * share).sum() / mass
 
     def _loss(self, output: Output, category: Tensor, event: Tensor) -> Tensor:
         """Cross-entropy of the categories plus that of the events, where a clip has one."""
         smoothing = self._set("label_smoothing")
         loss = output.category.new_zeros(())
-        if bool((category != NO_EVENT).any()):
+        if bool(_weights_of(category, self.category_weight).any()):
             loss = F.cross_entropy(
                 output.category,
                 category,
@@ -238,7 +300,7 @@ class Learner(pl.LightningModule):
                 ignore_index=NO_EVENT,
                 label_smoothing=smoothing,
             )
-        if output.event is not None and bool((event != NO_EVENT).any()):
+        if output.event is not None and bool(_weights_of(event, self.event_weight).any()):
             loss = loss + self.options.event_weight * F.cross_entropy(
                 output.event,
                 event,
@@ -297,11 +359,44 @@ class Learner(pl.LightningModule):
     def _set(self, name: str) -> float:
         return float(getattr(self.options, name))
 
-    def _finished(self, name: str, metric: Any) -> Tensor:
-        value: Tensor = metric.compute()
-        metric.reset()
-        self.log(name, value)
-        return value
+
+class _BatchAnswers(NamedTuple):
+    """Truth and answer of one validation batch, as in :class:`Answers`."""
+
+    files: Sequence[str]
+    category_true: IntArray
+    event_true: IntArray
+    category: FloatArray
+    event: FloatArray | None
+
+
+def _together(batches: Sequence[_BatchAnswers], labels: Labels) -> Answers:
+    """The answers of all batches."""
+    files, category_true, event_true, category, event = zip(*batches, strict=True)
+    names = tuple(name for some in files for name in some)
+    count = sum(len(one) for one in category_true)
+    if len(names) != count:
+        names = tuple(f"clip {number}" for number in range(1, count + 1))
+    events = [one for one in event if one is not None]
+    return Answers(
+        paths=names,
+        groups=names,
+        category_true=np.concatenate(category_true),
+        event_true=np.concatenate(event_true),
+        category_probability=np.concatenate(category),
+        event_probability=np.concatenate(events) if events else None,
+        labels=labels,
+    )
+
+
+def _array(x: Tensor) -> Any:
+    return x.detach().cpu().numpy()
+
+
+def _weights_of(target: Tensor, weight: Tensor | None) -> Tensor:
+    """``[batch]`` weights of the targets' classes; 0 without a label, 1 without class weights."""
+    known = (target != NO_EVENT).float()
+    return known if weight is None else known * weight[target.clamp(min=0)]
 
 
 def cosine_schedule(steps: int, epochs: int) -> Callable[[int], float]:
@@ -334,7 +429,7 @@ def _taken(batch: dict[str, Any], rows: Tensor) -> dict[str, Any]:
     return {
         name: _taken(value, rows) if isinstance(value, dict) else value[rows]
         for name, value in batch.items()
-        if name not in ("stage", "waveform")
+        if name not in ("stage", "waveform", "files")
     }
 
 

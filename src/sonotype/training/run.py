@@ -39,6 +39,7 @@ from sonotype.training.callbacks import Say
 from sonotype.training.fit import (
     FitResult,
     fit,
+    kept_random_state,
     read_history,
     require_tensorboard,
 )
@@ -97,6 +98,7 @@ class TrainResult:
     interrupted: bool
 
 
+@kept_random_state()
 def train(
     data: str | Path | None,
     out: str | Path,
@@ -196,6 +198,7 @@ def inspect(manifest: Manifest, *, progress: bool = False) -> Manifest:
     return check_sounds(manifest, progress=progress)
 
 
+@kept_random_state()
 def run_split(
     manifest: Manifest,
     parts: Split,
@@ -281,6 +284,7 @@ def run_split(
         from_scratch=named.backbone in (NO_BACKBONE, COMPACT),
         teachers=teachers,
         teaching=options.teaching,
+        category_from=options.score.category_from,
         progress=progress,
         say=say,
     )

@@ -26,6 +26,7 @@ from sonotype.data.splits import Split
 from sonotype.data.waveforms import Transform
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.files import replacing, write_text
+from sonotype.json_text import json_text
 from sonotype.training.run_options import RunOptions
 from sonotype.types import Content
 from sonotype.weights.backbone import is_model_file, model_file_of
@@ -78,7 +79,7 @@ def write_config(
             "options": located(options).flat(),
             "files": files,
         }
-        write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
+        write_text(folder / CONFIG, json_text(config, indent=2) + "\n")
     except OSError as error:
         raise SonotypeError(f"{folder}: cannot be written ({error.strerror})") from error
 

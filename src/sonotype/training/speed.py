@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sonotype.evaluation.files import write_text
+from sonotype.json_text import json_text
 from sonotype.models.systems import Stage, System
 
 PEAK_SIZE = 1024
@@ -51,7 +51,7 @@ class Speed:
 
     def write(self, path: Path) -> None:
         """As JSON."""
-        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+        write_text(path, json_text(asdict(self), indent=2) + "\n")
 
 
 class SpeedMeter(pl.Callback):

@@ -13,6 +13,7 @@ from sonotype.atomic import PART, atomic, parts_of
 from sonotype.data.manifest import Manifest
 from sonotype.data.synth.clip import EVENTS, check_numbers, synthesise_clip
 from sonotype.errors import OptionsError
+from sonotype.json_text import json_text
 from sonotype.progress import track
 from sonotype.types import Clip
 
@@ -111,13 +112,13 @@ def _claim(root: Path, wanted: _Settings) -> None:
     elif {*root.iterdir()} - left:
         raise OptionsError(f"{root}: holds other files already; choose another folder")
     else:
-        _write_text(kept, json.dumps(asdict(wanted), indent=2))
+        _write_text(kept, json_text(asdict(wanted), indent=2))
         for part in left:
             part.unlink()
     # Before the clips, so that not even an unfinished set can pass for recordings.
     if not (root / MARKER).exists():
         marker = {"name": NAME, "synthetic": True, "licence": LICENCE}
-        _write_text(root / MARKER, json.dumps(marker, indent=2))
+        _write_text(root / MARKER, json_text(marker, indent=2))
 
 
 def _compare(root: Path, wanted: _Settings) -> None:
