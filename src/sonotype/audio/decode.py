@@ -17,11 +17,14 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from sonotype.audio.special import special_kind
 from sonotype.errors import AudioError
 
 Samples = npt.NDArray[np.float32]
 
 NO_NUMBERS = "holds values that are no numbers (NaN or infinite)"
+
+NAME_A_FILE = "name a file, or pipe the sound into: sonotype predict -"
 
 READABLE = "wav, flac, ogg, opus, mp3 and what else libsndfile reads"
 
@@ -293,6 +296,8 @@ def _refuse_unopenable(path: Path, name: str) -> None:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise AudioError(name, "is a folder, not a sound file")
+        if kind := special_kind(path):
+            raise AudioError(name, f"is {kind}, not a sound file; {NAME_A_FILE}")
         if status.st_size == 0:
             raise AudioError(name, "is empty (0 bytes)")
         path.open("rb").close()

@@ -145,7 +145,7 @@ def _print_summary(manifest: Manifest) -> None:
         "name": manifest.name + (" (synthetic)" if manifest.synthetic else ""),
         "clips": f"{len(clips):,}",
         "recordings": f"{groups:,}" if manifest.grouped else "not known; each clip stands alone",
-        "folds": ", ".join(map(str, manifest.folds)) or "none",
+        **_folds(manifest),
         "categories": str(len(manifest.labels.categories)),
         "events": _event_count(manifest),
         "licence": manifest.licence or "not stated",
@@ -157,6 +157,13 @@ def _print_summary(manifest: Manifest) -> None:
     if manifest.labels.events:
         typer.echo("")
         _print(_event_table(manifest))
+
+
+def _folds(manifest: Manifest) -> dict[str, str]:
+    if manifest.parted:
+        parts = manifest.parts.items()
+        return {"parts": ", ".join(f"{name} {clips:,}" for name, clips in parts)}
+    return {"folds": ", ".join(map(str, manifest.folds)) or "none"}
 
 
 def _event_count(manifest: Manifest) -> str:

@@ -14,6 +14,7 @@ from sonotype.errors import OptionsError
 from sonotype.evaluation.answers import Answers, load_answers
 from sonotype.evaluation.compare import Entry, Figure, Key, Line, average, compare
 from sonotype.evaluation.files import write_text
+from sonotype.evaluation.outputs import require_free_folder
 from sonotype.evaluation.scores import Interval
 from sonotype.evaluation.text import pad, shorten
 from sonotype.study.cell import finished, seconds_of
@@ -21,6 +22,8 @@ from sonotype.study.plan import Plan, Row
 from sonotype.training.run_folder import ANSWERS
 
 TABLE, FIGURES = "table", "study.json"
+CELLS = "cells"
+OUTPUTS = (f"{TABLE}.txt", f"{TABLE}.md", FIGURES)
 NAME_CELLS = 22
 WIDTH = 80
 HEADLINES = (("category", "f1", "category, macro F1"), ("event", "accuracy", "event, accuracy"))
@@ -69,6 +72,18 @@ def collect(plan: Plan, out: str | Path) -> Result:
     }
     lines = compare(entries, plan.baseline)
     return Result(plan.title, plan.note, plan.baseline, tuple(lines), seconds, missing)
+
+
+def require_own(out: str | Path, outputs: Sequence[str], inputs: Sequence[Path]) -> None:
+    """Refuse a folder with files that the outputs would replace, unless its cells are there.
+
+    Raises:
+        OptionsError: says which files.
+    """
+    out = Path(out)
+    require_free_folder(
+        out, outputs, inputs=inputs, force=(out / CELLS).is_dir(), advice="name a new folder"
+    )
 
 
 def publish(result: Result, out: str | Path, command: str) -> str:
