@@ -194,10 +194,17 @@ def test_a_file_gets_what_the_terminal_would(
     shown = capsys.readouterr().out
     out = tmp_path / "answers"
     out.write_text("of an earlier run, much longer than what comes now " * 100)
-    assert run([*argv, "--out", str(out)]) == 0
+    before = out.read_text()
+    assert run([*argv, "--out", str(out)]) == 2
+    assert out.read_text() == before
+    assert capsys.readouterr().err == (
+        f"error: --out {out}: exists already; name another file, or add --force\n"
+    )
+    assert run([*argv, "--out", str(out), "--force"]) == 0
     output = capsys.readouterr()
     assert (output.out, output.err) == ("", "")
     assert out.read_text() == shown
+    assert list(tmp_path.glob("*.part")) == []
 
 
 def test_a_bad_file_is_a_row_and_an_exit_code(
@@ -261,8 +268,10 @@ def test_a_place_that_cannot_be_written(
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err == f"error: {out}: cannot be written (No such file or directory)\n"
-    assert run(["predict", str(model), str(sounds), "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == f"error: {tmp_path}: cannot be written (Is a directory)\n"
+    assert run(["predict", str(model), str(sounds), "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --out {tmp_path}: is a folder; name a file, as in {tmp_path / 'output'}\n"
+    )
 
 
 def test_a_full_disk_under_standard_output(
@@ -364,10 +373,13 @@ def test_answers_are_written_as_they_come(tmp_path: Path) -> None:
     def answers() -> object:
         for number in range(3):
             yield Failure(f"{number}.wav", "is empty")
-            seen.append(len(out.read_text().splitlines()))
+            assert not out.exists()
+            seen.append(len((tmp_path / "answers.part").read_text().splitlines()))
 
     write(answers(), "jsonl", 3, out)  # type: ignore[arg-type]
     assert seen == [1, 2, 3]
+    assert len(out.read_text().splitlines()) == 3
+    assert not (tmp_path / "answers.part").exists()
 
 
 def test_a_long_table_row_is_folded_not_cut(tmp_path: Path) -> None:

@@ -16,7 +16,10 @@ from sonotype.readout import CategoryFrom
 @takes(Data=SourceOptions)
 def evaluate(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A model.safetensors or model.onnx, or its run folder")
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="A model.safetensors or model.onnx, or its run folder"
+        ),
     ],
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Labelled sounds that the model has not seen")

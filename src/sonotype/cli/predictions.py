@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TextIO
@@ -65,9 +65,17 @@ def _write(
     out: Path | None,
     force: bool,
 ) -> None:
+    begun = False
+
+    def watched() -> Iterator[Answer]:
+        nonlocal begun
+        for answer in answers:
+            begun = True
+            yield answer
+
     try:
-        with _opened(out, force) as stream:
-            writer(answers, top, stream)
+        with _opened(out, force, lambda: begun) as stream:
+            writer(watched(), top, stream)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -75,10 +83,16 @@ def _write(
         raise SonotypeError(f"{where}: cannot be written ({error.strerror})") from error
 
 
-def _opened(out: Path | None, force: bool) -> AbstractContextManager[TextIO]:
+def _opened(
+    out: Path | None, force: bool, begun: Callable[[], bool]
+) -> AbstractContextManager[TextIO]:
     if out is None or is_standard_output(out):
         return nullcontext(sys.stdout)
-    return growing(out, force=force, say=lambda line: typer.echo(f"note: {line}", err=True))
+
+    def say(line: str) -> None:
+        typer.echo(f"note: {line}", err=True)
+
+    return growing(out, force=force, begun=begun, say=say)
 
 
 def _table(answers: Iterable[Answer], top: int, stream: TextIO) -> None:

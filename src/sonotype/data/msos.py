@@ -150,9 +150,7 @@ def _evaluation_folder(table: Path, files: list[str]) -> Path:
     """The one folder with the sounds: beside the sheet, or where the sheet is."""
     usual = table.parent / FOLDERS["evaluation"]
     others = sorted(
-        entry
-        for entry in table.parent.iterdir()
-        if entry.is_dir() and not passed_over(entry.name)
+        entry for entry in table.parent.iterdir() if entry.is_dir() and not passed_over(entry.name)
     )
     stems = {composed(Path(name.strip()).stem) for name in files}
     for folder in (usual, table.parent, *others):

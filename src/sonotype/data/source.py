@@ -14,8 +14,8 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.msos import SHEETS, find_sheets, list_msos
 from sonotype.data.names import Names
 from sonotype.data.rows import SOUND_SUFFIXES, Listing
-from sonotype.data.table import find_metadata, list_table
 from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES
+from sonotype.data.table import find_metadata, list_table
 from sonotype.errors import DataError, Fault, OptionsError
 
 TABLES = (".csv", ".parquet")

@@ -215,9 +215,7 @@ def _by_folds(
     test_fraction: float = 0.2,
 ) -> Split:
     assign = _assign_parts if manifest.parted else _assign_folds
-    train_folds, val_folds, test_folds = assign(
-        manifest.folds, train_folds, val_folds, test_folds
-    )
+    train_folds, val_folds, test_folds = assign(manifest.folds, train_folds, val_folds, test_folds)
     train, val, test = (
         [index for index, clip in enumerate(manifest.clips) if clip.fold in chosen]
         for chosen in (train_folds, val_folds, test_folds)

@@ -52,8 +52,7 @@ class Walk:
         folders: for each folder that was walked, the folders right in it, sorted.
         files: for each folder that was walked, the sounds right in it, sorted, links among them.
         broken: what cannot be read (links to nothing, closed folders, pipes), with the cause.
-        again: links to folders that were walked under another path, with that path. Links to a
-            folder that the link itself lies in are not among them.
+        again: links to folders that were walked under another path, with that path.
     """
 
     root: Path
@@ -74,7 +73,8 @@ class Walk:
 def walk(root: str | Path) -> Walk:
     """Walk a folder, whatever its own name is.
 
-    Real folders come before links, so that a file has the path without links where there is one.
+    Real folders come before links, so that a file has the path without links where there is one. A
+    link to a folder that it lies in is a loop, and is not followed.
     """
     found = Walk(Path(root))
     places: dict[tuple[int, int] | str, Path] = {}
@@ -85,7 +85,7 @@ def walk(root: str | Path) -> Walk:
         try:
             identity = _identity(folder)
             if identity in places:
-                _note_again(found, folder, places[identity])
+                found.again.append((folder, places[identity]))
                 continue
             entries = _entries(folder)
         except OSError as error:
@@ -99,13 +99,15 @@ def walk(root: str | Path) -> Walk:
         for entry in entries:
             path = folder / entry.name
             if _is_folder(entry):
-                if not passed_over(entry.name):
-                    (links if entry.is_symlink() else waiting).append(path)
+                if entry.is_symlink() and not passed_over(entry.name) and not _is_loop(path):
+                    links.append(path)
+                elif not entry.is_symlink() and not passed_over(entry.name):
+                    waiting.append(path)
             elif cause := _fault(entry, path):
                 found.broken.append((path, cause))
             elif is_sound(path) and os.path.isfile(path):  # noqa: PTH113 (raises nothing)
                 found.files[folder].append(path)
-        links.sort()
+        links.sort(key=lambda link: (len(link.parts), link))
     for below in found.folders.values():
         below.sort()
     found.broken.sort()
@@ -118,7 +120,7 @@ def sounds_below(folder: Path) -> list[Path]:
 
 
 def once(paths: Iterable[Path]) -> list[Path]:
-    """The paths sorted, without those that lead to the same file; a real file stays, a link goes."""
+    """The paths sorted, each real file once: a file stays, and a link to it goes."""
     known: dict[str, Path] = {}
     real = _RealPaths()
     for path in sorted(paths, key=lambda path: (path.is_symlink(), path)):
@@ -184,7 +186,6 @@ def _fault(entry: os.DirEntry[str], path: Path) -> str:
     return f"is {kind}, not a sound file" if kind else ""
 
 
-def _note_again(found: Walk, link: Path, first: Path) -> None:
-    real = Path(os.path.realpath(link.parent), link.name)
-    if not real.is_relative_to(os.path.realpath(first)):  # a link to what it lies in is a loop
-        found.again.append((link, first))
+def _is_loop(link: Path) -> bool:
+    """Whether a link leads to a folder that it lies in."""
+    return Path(os.path.realpath(link.parent)).is_relative_to(os.path.realpath(link))

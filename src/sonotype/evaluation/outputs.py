@@ -91,16 +91,21 @@ def require_free_folder(
 
 @contextmanager
 def growing(
-    out: Path, *, force: bool = False, say: Callable[[str], None] = lambda _: None
+    out: Path,
+    *,
+    force: bool = False,
+    begun: Callable[[], bool] = lambda: True,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[TextIO]:
     """Give a text file that is written for a long time, and has its name when it is whole.
 
     Until then it is ``NAME.part``, beside where it will be. Where writing stops before the end, the
-    part stays, unless nothing was written. Pipes and devices are written directly.
+    part stays, unless there is nothing in it. Pipes and devices are written directly.
 
     Args:
         out: the file.
         force: replace a file of that name, or the part that an earlier run left.
+        begun: whether there is more in it than a header.
         say: gets a line where a part stays.
 
     Raises:
@@ -117,7 +122,9 @@ def growing(
     place = _target(out)
     part = _part(place)
     try:
-        stream = part.open("w" if force else "x", **how)  # type: ignore[call-overload]
+        if force:
+            part.unlink(missing_ok=True)
+        stream = part.open("x", **how)  # type: ignore[call-overload]
     except FileExistsError:
         raise OptionsError(
             f"{part}: is left of another run, or of one that still goes on; move it away, or "
@@ -133,7 +140,7 @@ def growing(
         part.replace(place)
     except BaseException:
         with suppress(OSError):
-            if part.stat().st_size:
+            if begun() and part.stat().st_size:
                 say(f"not finished; what was written is in {part}")
             else:
                 part.unlink()
