@@ -550,13 +550,14 @@ def test_what_is_no_sound_is_named(
     assert run(["predict", str(model), str(path), "--format", "jsonl"]) == 3
     cause = json.loads(capsys.readouterr().out)["error"]
     advice = "not a sound file; name a file, or pipe the sound into: sonotype predict -"
-    assert cause == {
+    wanted = {
         "p": f"is a named pipe, {advice}",
         "p.wav": f"is a named pipe, {advice}",
         "/dev/null": f"is a device, {advice}",
         "t.csv": "is a table or a text, not a sound; sonotype evaluate scores a model on a table",
         "best.ckpt": "is a checkpoint or another model, not a sound",
-    }[name]
+    }
+    assert cause == wanted[name]
 
 
 def test_models_among_the_sounds(

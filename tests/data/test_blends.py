@@ -128,5 +128,5 @@ def test_faults_of_sounds_without_labels(tmp_path: Path) -> None:
         unlabelled_clips([tmp_path])
     assert [Path(fault.file).name for fault in caught.value.faults] == ["a.wav", "b.wav"]
     (tmp_path / "d.wav").symlink_to("gone.wav")
-    with pytest.raises(DataError, match="d.wav: is a link to nothing"):
+    with pytest.raises(DataError, match=r"d\.wav: is a link to nothing"):
         unlabelled_clips([tmp_path])

@@ -31,7 +31,7 @@ def slow_find(path: Path) -> Path:
     """Part by part: the exact entry, else the first that is canonically equal."""
     found = Path(path.anchor)
     for part in path.parts[1:]:
-        entries = sorted(os.listdir(found)) if found.is_dir() else []
+        entries = sorted(one.name for one in found.iterdir()) if found.is_dir() else []
         equal = [entry for entry in entries if nfc(entry) == nfc(part)]
         found = found / (part if part in entries or not equal else equal[0])
     return found
@@ -57,7 +57,9 @@ def test_tables(tmp_path: Path, disk: object, text: object, kind: str) -> None:
 
 def test_paths_from_the_root_and_from_windows(tmp_path: Path) -> None:
     touch(tmp_path, *map(nfd, SOUNDS))
-    rows = "\n".join(f"{tmp_path}/{name},{label}" for name, label in zip(SOUNDS, LABELS))
+    rows = "\n".join(
+        f"{tmp_path}/{name},{label}" for name, label in zip(SOUNDS, LABELS, strict=False)
+    )
     assert len(read_table(write_table(tmp_path, f"path,label\n{rows}")).clips) == 4
     rows = rows.replace(f"{tmp_path}/", "").replace("/", "\\")
     assert len(read_table(write_table(tmp_path, f"path,label\n{rows}")).clips) == 4

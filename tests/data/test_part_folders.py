@@ -15,7 +15,9 @@ from sonotype.data.splits import cross_validation
 from sonotype.errors import DataError, OptionsError
 
 
-def sets(root: Path, *parts: str, count: int = 4, classes: tuple[str, ...] = ("dog", "rain")) -> Path:
+def sets(
+    root: Path, *parts: str, count: int = 4, classes: tuple[str, ...] = ("dog", "rain")
+) -> Path:
     """Class folders in parts, with different names of files in each."""
     for part in parts:
         touch(root, *(f"{part}/{one}/{part}{n}.wav" for one in classes for n in range(count)))
@@ -137,14 +139,18 @@ def test_two_levels_below_the_parts(tmp_path: Path) -> None:
 
 def test_parts_below_the_classes(tmp_path: Path) -> None:
     for name in ("dog", "rain"):
-        touch(tmp_path, *(f"{name}/{part}/{part}{n}.wav" for part in ("train", "test") for n in "123"))
+        touch(
+            tmp_path, *(f"{name}/{part}/{part}{n}.wav" for part in ("train", "test") for n in "123")
+        )
     manifest = open_source(tmp_path)
     assert (manifest.labels.categories, manifest.labels.events) == (("dog", "rain"), ())
     assert manifest.parts == {"train": 6, "test": 6}
     touch(tmp_path, "dog/loose.wav")
     assert faults_of(lambda: open_source(tmp_path), tmp_path) == [
-        "dog: parts (test, train) beside other sounds or folders: move all sounds into the parts, "
-        "or rename a part that is a class"
+        (
+            "dog: parts (test, train) beside other sounds or folders: move all sounds into the "
+            "parts, or rename a part that is a class"
+        )
     ]
 
 
@@ -158,8 +164,10 @@ def test_parts_beside_classes_are_refused(tmp_path: Path) -> None:
     sets(tmp_path, "train", "test")
     touch(tmp_path, "wind/1.wav", "wind/2.wav")
     assert faults_of(lambda: open_source(tmp_path), tmp_path) == [
-        f"{tmp_path}: folders named as parts (test, train) beside others (wind): move all class "
-        "folders into the parts, as in test/wind, or rename a part that is a class"
+        (
+            f"{tmp_path}: folders named as parts (test, train) beside others (wind): move all "
+            "class folders into the parts, as in test/wind, or rename a part that is a class"
+        )
     ]
 
 
@@ -211,8 +219,8 @@ def test_data_check_counts_the_parts(
 
 
 def test_recordings_in_two_parts_are_told(tmp_path: Path) -> None:
-    touch(tmp_path, *(f"{part}/{one}/rec{n}_{part}.wav"
-                      for part in ("train", "val", "test") for one in ("x", "y") for n in "12"))  # fmt: skip
+    for part in ("train", "val", "test"):
+        touch(tmp_path / part, *(f"{one}/rec{n}_{part}.wav" for one in "xy" for n in "12"))
     manifest = open_source(tmp_path, SourceOptions(group_pattern=r"rec\d"))
     note = split(manifest).note
     assert "2 recordings on two sides, as the source has it (rec1, rec2; 2 of them in" in note
@@ -221,6 +229,8 @@ def test_recordings_in_two_parts_are_told(tmp_path: Path) -> None:
 def test_a_run_folder_is_no_data(tmp_path: Path) -> None:
     touch(tmp_path, "model.safetensors", "config.json", "plots/a.png", "training/best.ckpt")
     assert faults_of(lambda: open_source(tmp_path), tmp_path) == [
-        f"{tmp_path}: a run folder with a model, and no labelled sounds; name the folder or table "
-        "of the sounds"
+        (
+            f"{tmp_path}: a run folder with a model, and no labelled sounds; name the folder or "
+            "table of the sounds"
+        )
     ]

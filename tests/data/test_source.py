@@ -134,8 +134,10 @@ def test_places_that_are_none(tmp_path: Path) -> None:
         "gone: no such file or folder"
     ]
     assert faults_of(lambda: open_source(tmp_path / "x.wav"), tmp_path) == [
-        "x.wav: neither a folder nor a table (.csv or .parquet): one sound; name the folder or the "
-        "table of labelled sounds, or classify it with sonotype predict"
+        (
+            "x.wav: neither a folder nor a table (.csv or .parquet): one sound; name the folder or "
+            "the table of labelled sounds, or classify it with sonotype predict"
+        )
     ]
 
 

@@ -193,14 +193,18 @@ def test_lines_after_a_quoted_line_break_are_counted_in_the_file(tmp_path: Path)
         (b"sep=;\n", "t.csv: an empty table; its first line has to name the columns"),
         (
             "path,category\n".encode("utf-16-le"),
-            "t.csv: UTF-16 text without a byte order mark, or no text; save the table as CSV in "
-            "UTF-8",
+            (
+                "t.csv: UTF-16 text without a byte order mark, or no text; save the table as "
+                "CSV in UTF-8"
+            ),
         ),
         ("path".encode("utf-32"), "t.csv: UTF-32 text; save the table as CSV in UTF-8"),
         (
             b"PK\x03\x04\x14\x00",
-            "t.csv: a spreadsheet, or another zip archive, and no CSV; save the table as CSV in "
-            "UTF-8",
+            (
+                "t.csv: a spreadsheet, or another zip archive, and no CSV; save the table as "
+                "CSV in UTF-8"
+            ),
         ),
         (
             "path".encode("utf-16") + b"x",

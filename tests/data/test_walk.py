@@ -109,11 +109,11 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_names_that_are_no_text_are_found(tmp_path: Path) -> None:
-    raw = os.fsencode(tmp_path) + b"/\xff\xfe"
-    os.mkdir(raw)
-    with open(raw + b"/\xe9.wav", "wb"):
-        pass
-    assert [os.fsencode(path) for path in sounds_below(tmp_path)] == [raw + b"/\xe9.wav"]
+    raw = os.fsencode(tmp_path) + b"/\xff\xfe/\xe9.wav"
+    path = Path(os.fsdecode(raw))
+    path.parent.mkdir()
+    path.touch()
+    assert [os.fsencode(path) for path in sounds_below(tmp_path)] == [raw]
 
 
 def test_paths_in_order_are_each_there_once(tmp_path: Path) -> None:

@@ -51,9 +51,7 @@ def test_other_files_need_force(tmp_path: Path) -> None:
     assert out.read_text() == "mine"
 
 
-def test_folders_and_sockets_are_no_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folders_and_sockets_are_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = refusal(tmp_path, force=True)
     assert text.endswith(f"is a folder; name a file, as in /{tmp_path.name}/output")
     with socket.socket(socket.AF_UNIX) as server:
@@ -160,7 +158,7 @@ def test_folders_keep_their_files(tmp_path: Path) -> None:
         f"--out {tmp_path}: holds a.txt already; name another folder, or add --force"
     )
     require_free_folder(tmp_path, ["a.txt"], force=True)
-    with pytest.raises(OptionsError, match="a.txt is an input"):
+    with pytest.raises(OptionsError, match=r"a\.txt is an input"):
         require_free_folder(tmp_path, ["a.txt"], inputs=[tmp_path / "a.txt"], force=True)
-    with pytest.raises(OptionsError, match="a.txt: is a file; name a folder"):
+    with pytest.raises(OptionsError, match=r"a\.txt: is a file; name a folder"):
         require_free_folder(tmp_path / "a.txt", [])
