@@ -16,11 +16,13 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.rows import counted
 from sonotype.data.source import SourceOptions, open_source
 from sonotype.evaluation.compare import average
-from sonotype.evaluation.publish import publish
+from sonotype.evaluation.outputs import require_free_folder
+from sonotype.evaluation.publish import OUTPUTS, publish
 from sonotype.evaluation.run import SYNTHETIC_NOTE, answer
 from sonotype.evaluation.scores import Scores, score
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.load import load
+from sonotype.inference.locate import find_model
 from sonotype.readout import CategoryFrom
 
 SEEN_NOTE = (
@@ -43,13 +45,14 @@ def evaluate(
     also: Sequence[str | Path] = (),
     shifts: int | None = None,
     device: str = "auto",
+    force: bool = False,
     progress: bool = False,
     **source: Any,
 ) -> Scores:
     """Score a model on labelled sounds.
 
     Args:
-        model: a model file, or a loaded classifier.
+        model: a model file, the run folder that holds it, or a loaded classifier.
         data: as for training.
         out: folder for ``scores.json``, ``scores.txt``, ``answers.csv`` and plots, if wanted.
         folds: score only these official folds.
@@ -58,6 +61,7 @@ def evaluate(
         shifts: average the answers to so many circular shifts of a clip; ``None`` as the model
             says.
         device: where to run; a loaded classifier stays where it is.
+        force: replace files of these names in ``out``; inputs are never replaced.
         progress: draw a bar.
         source: fields of :class:`sonotype.data.source.SourceOptions`.
 
@@ -67,6 +71,9 @@ def evaluate(
         OptionsError: an option that will not do.
     """
     options = from_dict(SourceOptions, source)
+    if out is not None:
+        read = [find_model(one) for one in (model, *also) if not isinstance(one, Classifier)]
+        require_free_folder(Path(out), OUTPUTS, inputs=[Path(data), *read], force=force)
     if isinstance(model, Classifier):
         classifier = Classifier(
             model.engine,

@@ -150,6 +150,39 @@ def test_a_place_that_cannot_be_written(
 ) -> None:
     (tmp_path / "out").write_text("a file")
     assert run(["evaluate", str(model), str(tones), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == f"error: --out {tmp_path / 'out'}: is a file; name a folder\n"
+    argv = ["evaluate", str(model), str(tones), "--out", str(tmp_path / "out" / "inside")]
+    assert run(argv) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {tmp_path / 'out' / 'scores.txt'} cannot be written (")
+    place = tmp_path / "out" / "inside" / "scores.txt"
+    assert error.startswith(f"error: {place} cannot be written (")
     assert error.count("\n") == 1
+
+
+def test_other_files_in_the_folder_stay(
+    model: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "answers.csv").write_text("mine")
+    argv = ["evaluate", str(model), str(tones), "--out", str(tmp_path)]
+    assert run(argv) == 2
+    assert capsys.readouterr().err == (
+        f"error: --out {tmp_path}: holds answers.csv already; name another folder, or add --force\n"
+    )
+    assert (tmp_path / "answers.csv").read_text() == "mine"
+    assert run([*argv, "--force"]) == 0
+    assert (tmp_path / "answers.csv").read_text().startswith("path,")
+
+
+def test_a_table_in_the_folder_is_not_replaced_even_with_force(
+    model: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sounds = sorted(tones.rglob("*.wav"))
+    rows = "".join(f"{path},{path.parts[-3]},{path.parts[-2]}\n" for path in sounds)
+    table = tmp_path / "answers.csv"
+    table.write_text(f"path,category,event\n{rows}")
+    argv = ["evaluate", str(model), str(table), "--out", str(tmp_path), "--force"]
+    assert run(argv) == 2
+    assert capsys.readouterr().err == (
+        f"error: --out {tmp_path}: answers.csv is an input ({table}); name another folder\n"
+    )
+    assert table.read_text().startswith("path,category,event")

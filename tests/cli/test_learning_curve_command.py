@@ -134,6 +134,17 @@ def test_an_interrupted_curve(
     )
 
 
+def test_files_that_are_not_of_the_curve_stay(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "curve.txt").write_text("mine")
+    assert run(["learning-curve", str(tones), "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --out {tmp_path}: holds curve.txt already; name a new folder\n"
+    )
+    assert (tmp_path / "curve.txt").read_text() == "mine"
+
+
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["learning-curve", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())

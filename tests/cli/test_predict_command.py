@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -194,10 +195,17 @@ def test_a_file_gets_what_the_terminal_would(
     shown = capsys.readouterr().out
     out = tmp_path / "answers"
     out.write_text("of an earlier run, much longer than what comes now " * 100)
-    assert run([*argv, "--out", str(out)]) == 0
+    before = out.read_text()
+    assert run([*argv, "--out", str(out)]) == 2
+    assert out.read_text() == before
+    assert capsys.readouterr().err == (
+        f"error: --out {out}: exists already; name another file, or add --force\n"
+    )
+    assert run([*argv, "--out", str(out), "--force"]) == 0
     output = capsys.readouterr()
     assert (output.out, output.err) == ("", "")
     assert out.read_text() == shown
+    assert list(tmp_path.glob("*.part")) == []
 
 
 def test_a_bad_file_is_a_row_and_an_exit_code(
@@ -261,8 +269,10 @@ def test_a_place_that_cannot_be_written(
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err == f"error: {out}: cannot be written (No such file or directory)\n"
-    assert run(["predict", str(model), str(sounds), "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == f"error: {tmp_path}: cannot be written (Is a directory)\n"
+    assert run(["predict", str(model), str(sounds), "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --out {tmp_path}: is a folder; name a file, as in {tmp_path / 'output'}\n"
+    )
 
 
 def test_a_full_disk_under_standard_output(
@@ -364,10 +374,13 @@ def test_answers_are_written_as_they_come(tmp_path: Path) -> None:
     def answers() -> object:
         for number in range(3):
             yield Failure(f"{number}.wav", "is empty")
-            seen.append(len(out.read_text().splitlines()))
+            assert not out.exists()
+            seen.append(len((tmp_path / "answers.part").read_text().splitlines()))
 
     write(answers(), "jsonl", 3, out)  # type: ignore[arg-type]
     assert seen == [1, 2, 3]
+    assert len(out.read_text().splitlines()) == 3
+    assert not (tmp_path / "answers.part").exists()
 
 
 def test_a_long_table_row_is_folded_not_cut(tmp_path: Path) -> None:
@@ -399,3 +412,203 @@ def test_a_reader_that_leaves_early_ends_it_quietly(model: Path, tmp_path: Path,
     )
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""
+
+
+# Outputs
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *((name, "a sound") for name in ("a.wav", "b.WAV", "c.flac", "new.mp3")),
+        *((name, "a model") for name in ("m.safetensors", "m.onnx", "best.ckpt")),
+    ],
+)
+def test_predictions_never_go_into_sounds_or_models(
+    model: Path,
+    sounds: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    kind: str,
+    force: list[str],
+) -> None:
+    out = tmp_path / name
+    if name != "new.mp3":
+        out.write_text("mine")
+    argv = ["predict", str(model), str(sounds), "--out", str(out), *force]
+    assert run(argv) == 2
+    assert capsys.readouterr().err == (
+        f"error: --out {out}: has the name of {kind}, and predictions are text; name a file such "
+        "as predictions.csv behind --out\n"
+    )
+    assert (out.read_text() if out.exists() else "mine") == "mine"
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_predictions_never_replace_an_input(
+    model: Path, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], force: list[str]
+) -> None:
+    """Whatever it is called: the sound, a sound in the folder, the model, the one beside it."""
+    odd = (sounds / "b.wav").rename(sounds / "b")
+    other = tmp_path / "other"
+    other.write_bytes(model.read_bytes())
+    link = tmp_path / "link.csv"
+    for out, source, paths in (
+        (odd, odd, [odd]),
+        (link, sounds / "night/c.wav", [sounds]),
+        (link, model, [odd]),
+        (other, other, [odd, "--also", other]),
+    ):
+        if out == link:
+            link.unlink(missing_ok=True)
+            link.symlink_to(source)
+        before = source.read_bytes()
+        argv = ["predict", str(model), *map(str, paths), "--out", str(out), *force]
+        assert run(argv) == 2
+        assert capsys.readouterr().err == (
+            f"error: --out {out}: is an input ({source}); name another file\n"
+        )
+        assert source.read_bytes() == before
+
+
+def test_standard_output_by_its_names(
+    model: Path, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    argv = ["predict", str(model), str(sounds), "--format", "csv"]
+    assert run(argv) == 0
+    shown = capsys.readouterr().out
+    for name in ("-", "/dev/stdout"):
+        assert run([*argv, "--out", name]) == 0
+        assert capsys.readouterr().out == shown
+    assert run([*argv, "--out", "/dev/null"]) == 0
+    assert capsys.readouterr().out == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["field"]
+
+
+def test_a_stopped_run_leaves_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answers() -> Iterator[Failure]:
+        yield Failure("a.wav", "is empty")
+        raise KeyboardInterrupt
+
+    out, part = tmp_path / "out.csv", tmp_path / "out.csv.part"
+    with pytest.raises(KeyboardInterrupt):
+        write(answers(), "csv", 1, out)
+    assert [row[0] for row in csv_rows(part.read_text())] == ["file", "a.wav"]
+    assert not out.exists()
+    assert capsys.readouterr().err == f"note: not finished; what was written is in {part}\n"
+
+
+def test_a_wrong_option_leaves_no_part(model: Path, sounds: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out" / "out.csv"
+    out.parent.mkdir()
+    argv = ["predict", str(model), str(sounds), "--hop", "0", "--format", "csv"]
+    assert run([*argv, "--out", str(out)]) == 2
+    assert list(out.parent.iterdir()) == []
+
+
+# Inputs
+
+
+def test_each_file_once_in_order_and_what_cannot_be_read_by_name(
+    model: Path, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (sounds / "gone.wav").symlink_to("nothing.wav")
+    (sounds / "loop").symlink_to(".")
+    os.mkfifo(sounds / "pipe.wav")
+    first = sounds / "night" / "c.wav"
+    argv = ["predict", str(model), str(first), str(sounds), str(sounds / "b.wav"), str(first)]
+    for extra in ([], ["--hop", "1"]):
+        assert run([*argv, "--format", "csv", *extra]) == 3
+        shown = capsys.readouterr()
+        rows = {row[0]: row[-1] for row in csv_rows(shown.out)[1:]}
+        assert list(rows) == [str(first)] + [
+            str(sounds / name)
+            for name in ("a.FLAC", "b.wav", "gone.wav", "night/deep/d.ogg", "pipe.wav")
+        ]
+        assert {Path(name).name: cause for name, cause in rows.items() if cause} == {
+            "gone.wav": "is a link to nothing; remove the link, or put back what it leads to",
+            "pipe.wav": "is a named pipe, not a sound file",
+        }
+        assert shown.err.startswith("2 of 6 files could not be read")
+
+
+@pytest.mark.parametrize("name", ["p", "p.wav", "/dev/null", "t.csv", "best.ckpt"])
+def test_what_is_no_sound_is_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    path = tmp_path / name
+    if name.startswith("p"):
+        os.mkfifo(path)
+    elif not path.exists():
+        path.write_text("path,label\n")
+    assert run(["predict", str(model), str(path), "--format", "jsonl"]) == 3
+    cause = json.loads(capsys.readouterr().out)["error"]
+    advice = "not a sound file; name a file, or pipe the sound into: sonotype predict -"
+    wanted = {
+        "p": f"is a named pipe, {advice}",
+        "p.wav": f"is a named pipe, {advice}",
+        "/dev/null": f"is a device, {advice}",
+        "t.csv": "is a table or a text, not a sound; sonotype evaluate scores a model on a table",
+        "best.ckpt": "is a checkpoint or another model, not a sound",
+    }
+    assert cause == wanted[name]
+
+
+def test_models_among_the_sounds(
+    model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(sounds), str(model)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {model} is a model, not a sound; name it before the sounds\n"
+    )
+    assert run(["predict", str(model), str(sounds), str(model)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {model} is a model, not a sound; add it with --also\n"
+    )
+    assert run(["predict", str(model)]) == 2
+    assert "is a model; name sounds, or folders of them, after it" in capsys.readouterr().err
+
+
+class Piped(io.TextIOWrapper):
+    terminal = False
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+@pytest.mark.parametrize("extra", [[], ["--hop", "1"]])
+def test_a_sound_from_standard_input(
+    model: Path, sounds: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    name: str, extra: list[str],
+) -> None:  # fmt: skip
+    sound = sounds / "b.wav"
+    argv = ["predict", str(model), "--format", "jsonl", *extra]
+    assert run([*argv, str(sound)]) == 0
+    wanted = json.loads(capsys.readouterr().out) | {"file": "<stdin>"}
+    monkeypatch.setattr(sys, "stdin", Piped(io.BytesIO(sound.read_bytes())))
+    assert run([*argv, name]) == 0
+    assert json.loads(capsys.readouterr().out) == wanted
+    for content, cause in ((b"", "is empty (0 bytes)"), (b"no sound", "is not a readable sound (")):
+        monkeypatch.setattr(sys, "stdin", Piped(io.BytesIO(content)))
+        assert run([*argv, name]) == 3
+        row = json.loads(capsys.readouterr().out)
+        assert row["file"] == "<stdin>"
+        assert row["error"].startswith(cause)
+
+
+def test_a_terminal_is_not_waited_for(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Piped, "terminal", True)
+    monkeypatch.setattr(sys, "stdin", Piped(io.BytesIO(b"x")))
+    assert run(["predict", str(model), "-", "--format", "jsonl"]) == 3
+    assert json.loads(capsys.readouterr().out)["error"] == (
+        "is a terminal; pipe a sound into the command, or name a file"
+    )

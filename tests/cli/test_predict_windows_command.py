@@ -143,7 +143,7 @@ def test_answers_are_written_as_they_come(
     def watched() -> Iterator[Prediction]:
         for answer in sonotype.load(model).predict_windows(night, 0.5):
             yield answer
-            sizes.append(out.stat().st_size)
+            sizes.append((tmp_path / "out.part").stat().st_size)
 
     predictions.write_windows(watched(), form, 1, out)
     assert sizes[0] > 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,21 @@ def test_a_study_and_its_table_again(
         assert run(shown) == 0
         assert capsys.readouterr().out == ending
     assert f"sonotype study {plan} DATA --out {out}\n" in (out / "table.md").read_text()
+
+
+def test_files_that_are_not_of_the_study_stay(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = write_plan(tmp_path)
+    (tmp_path / "table.md").write_text("mine")
+    assert run(["study", str(plan), str(tones), "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --out {tmp_path}: holds table.md already; name a new folder\n"
+    )
+    assert (tmp_path / "table.md").read_text() == "mine"
+    os.mkfifo(tmp_path / "pipe.toml")
+    assert run(["study", str(tmp_path / "pipe.toml"), "data", "--out", "out"]) == 2
+    assert "pipe.toml: is a named pipe; a study is a TOML file" in capsys.readouterr().err
 
 
 def test_a_table_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

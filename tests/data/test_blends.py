@@ -114,11 +114,19 @@ def test_sounds_without_labels(tmp_path: Path) -> None:
 
 
 def test_faults_of_sounds_without_labels(tmp_path: Path) -> None:
-    with pytest.raises(OptionsError, match="empty: holds no sound files, or is no folder"):
+    with pytest.raises(OptionsError, match="empty: no such folder; name a folder of sounds"):
         unlabelled_clips([tmp_path / "empty"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(OptionsError, match="empty: holds no sound files"):
+        unlabelled_clips([tmp_path / "empty"])
+    with pytest.raises(OptionsError, match="/dev/null: is a device; name a folder of sounds"):
+        unlabelled_clips(["/dev/null"])
     for name in ("a.wav", "b.wav"):
         (tmp_path / name).write_text("no sound")
     soundfile.write(tmp_path / "c.wav", np.zeros(99), RATE)
     with pytest.raises(DataError) as caught:
         unlabelled_clips([tmp_path])
     assert [Path(fault.file).name for fault in caught.value.faults] == ["a.wav", "b.wav"]
+    (tmp_path / "d.wav").symlink_to("gone.wav")
+    with pytest.raises(DataError, match=r"d\.wav: is a link to nothing"):
+        unlabelled_clips([tmp_path])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -133,7 +134,54 @@ def test_places_that_are_none(tmp_path: Path) -> None:
         "gone: no such file or folder"
     ]
     assert faults_of(lambda: open_source(tmp_path / "x.wav"), tmp_path) == [
-        "x.wav: neither a folder nor a table (.csv or .parquet)"
+        (
+            "x.wav: neither a folder nor a table (.csv or .parquet): one sound; name the folder or "
+            "the table of labelled sounds, or classify it with sonotype predict"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("m.safetensors", "a model, not labelled sounds; name the folder or the table of"),
+        ("m.ONNX", "a model, not labelled sounds; name the folder or the table of"),
+        ("best.ckpt", "a checkpoint, not labelled sounds; name the folder or the table of"),
+        ("t.xlsx", "a spreadsheet; save it as CSV in UTF-8"),
+        ("t.tsv", "a table is read where its name ends in .csv"),
+        ("d.zip", "an archive; unpack it first"),
+        ("notes", "name the folder or the table of labelled sounds"),
+    ],
+)
+def test_files_that_are_no_data(tmp_path: Path, name: str, advice: str) -> None:
+    touch(tmp_path, name)
+    (fault,) = faults_of(lambda: open_source(tmp_path / name), tmp_path)
+    assert fault.startswith(f"{name}: neither a folder nor a table (.csv or .parquet): {advice}")
+
+
+def test_pipes_and_devices_are_named_and_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.csv")
+    for path, kind in ((tmp_path / "p.csv", "a named pipe"), (Path("/dev/null"), "a device")):
+        for read in (open_source, read_table) if path.suffix else (open_source,):
+            (fault,) = faults_of(lambda: read(path), tmp_path.parent)  # noqa: B023
+            assert f": {kind}, " in fault
+    touch(tmp_path, "a.wav")
+    os.mkfifo(tmp_path / "q.wav")
+    (tmp_path / "gone.wav").symlink_to("nothing.wav")
+    table = write_table(tmp_path, "path,label\na.wav,x\nq.wav,x\ngone.wav,y\na.wav/b,y", "t.csv")
+    assert faults_of(lambda: open_source(table), tmp_path)[:3] == [
+        "t.csv:3: q.wav: a named pipe, not a file",
+        "t.csv:4: gone.wav: a link to nothing",
+        "t.csv:5: a.wav/b: no such file",
+    ]
+
+
+def test_names_that_are_too_long_are_missing_files(tmp_path: Path) -> None:
+    table = write_table(tmp_path, f"path,label\n{'x' * 300}.wav,x", "t.csv")
+    fault = f"t.csv:2: {'x' * 300}.wav: no such file"
+    assert fault in faults_of(lambda: open_source(table), tmp_path)
+    assert faults_of(lambda: open_source(tmp_path / ("y" * 300)), tmp_path) == [
+        f"{'y' * 300}: no such file or folder"
     ]
 
 

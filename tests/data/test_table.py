@@ -190,11 +190,65 @@ def test_lines_after_a_quoted_line_break_are_counted_in_the_file(tmp_path: Path)
         ),
         (b"path,a,a\n", "t.csv:1: columns that occur twice: 'a'"),
         (b'path,category\na.wav,"x\n', "t.csv:2: not a CSV record (unexpected end of data)"),
+        (b"sep=;\n", "t.csv: an empty table; its first line has to name the columns"),
+        (
+            "path,category\n".encode("utf-16-le"),
+            (
+                "t.csv: UTF-16 text without a byte order mark, or no text; save the table as "
+                "CSV in UTF-8"
+            ),
+        ),
+        ("path".encode("utf-32"), "t.csv: UTF-32 text; save the table as CSV in UTF-8"),
+        (
+            b"PK\x03\x04\x14\x00",
+            (
+                "t.csv: a spreadsheet, or another zip archive, and no CSV; save the table as "
+                "CSV in UTF-8"
+            ),
+        ),
+        (
+            "path".encode("utf-16") + b"x",
+            "t.csv:1: not UTF-16 text; save the table as CSV in UTF-8",
+        ),
     ],
 )
 def test_tables_that_are_none(tmp_path: Path, content: bytes, fault: str) -> None:
     (tmp_path / "t.csv").write_bytes(content)
     assert faults_of(lambda: read_table(tmp_path / "t.csv"), tmp_path) == [fault]
+
+
+@pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"sep=;"', "\ufeffsep=;", "sep=;;", "\nsep=;"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_first_line_for_spreadsheets_names_the_separator(
+    tmp_path: Path, first: str, end: str
+) -> None:
+    touch(tmp_path, "a, b, c, d.wav", "b.wav")
+    rows = f"{first}\nfile, clip;label\na, b, c, d.wav;dog\nb.wav;dog\ngone.wav;cat\n"
+    table = tmp_path / "t.csv"
+    table.write_bytes(rows.replace("\n", end).encode())
+    options = {"columns": {"path": "file, clip"}, "rules": Rules("evaluation")}
+    line = 2 + first.count("\n") + 3
+    assert faults_of(lambda: read_table(table, **options), tmp_path) == [
+        f"t.csv:{line}: gone.wav: no such file"
+    ]
+    assert faults_of(lambda: read_table(table), tmp_path)[0].startswith(f"t.csv:{line - 3}: ")
+
+
+@pytest.mark.parametrize("separator", ["|", "\t", ":", ","])
+def test_any_separator_may_be_named(tmp_path: Path, separator: str) -> None:
+    table = four_clips(tmp_path)
+    text = f"sep={separator}\n" + table.read_text().replace(",", separator)
+    table.write_text(text)
+    assert [clip.category for clip in read_table(table).clips] == ["dog", "dog", "cat", "cat"]
+
+
+@pytest.mark.parametrize("order", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_unicode_text_of_spreadsheets(tmp_path: Path, order: str) -> None:
+    table = four_clips(tmp_path)
+    mark = "" if order == "utf-16" else "\ufeff"
+    text = mark + table.read_text().replace(",", "\t").replace("dog", "Möwe").replace("\n", "\r\n")
+    table.write_bytes(text.encode(order))
+    assert read_table(table).labels.categories == ("Möwe", "cat")
 
 
 def test_missing_table(tmp_path: Path) -> None:

@@ -266,4 +266,16 @@ def test_the_file_lies_beside_its_model(
     assert run(["export", str(copy), "--to", "onnx"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"file:        {tmp_path / 'm.onnx'} (")
+    (tmp_path / "m.onnx").write_text("mine")
+    assert run(["export", str(copy), "--to", "onnx"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --out {tmp_path / 'm.onnx'}: exists already; name another file, or add --force\n"
+    )
+    assert (tmp_path / "m.onnx").read_text() == "mine"
+    assert run(["export", str(copy), "--to", "onnx", "--force"]) == 0
+    assert (tmp_path / "m.onnx").stat().st_size > 1000
+    capsys.readouterr()
+    (tmp_path / "link.onnx").symlink_to("m.safetensors")
+    assert run(["export", str(copy), "--out", str(tmp_path / "link.onnx"), "--force"]) == 2
+    assert f"link.onnx: is an input ({copy}); name another file" in capsys.readouterr().err
     assert "on 25 synthesised clips" in shown

@@ -44,6 +44,7 @@ from sonotype.audio.headers import (
     segment_is_whole,
     wav_parts,
 )
+from sonotype.audio.special import special_kind
 from sonotype.errors import AudioError, TruncatedError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ Samples = npt.NDArray[np.float32]
 
 READABLE = "wav, flac, ogg, opus, mp3, m4a, and what else libsndfile or FFmpeg reads"
 NO_SAMPLES = "holds no samples"
+NAME_A_FILE = "name a file, or pipe the sound into: sonotype predict -"
 
 # A size that libsndfile notes in its log: of AIFF, W64, AU, CAF, and of WAV inside others.
 _NOTED_SIZES = re.compile(r"(?:data|SSND|riff|Data Size|Riff size) *: (\d+) \(should be (\d+)\)")
@@ -738,9 +740,8 @@ def refuse_unopenable(path: Path, name: str) -> None:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise AudioError(name, "is a folder, not a sound file")
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a pipe" if stat.S_ISFIFO(status.st_mode) else "a device"
-            raise AudioError(name, f"is {kind}, not a sound file; write the sound to a file first")
+        if kind := special_kind(path):
+            raise AudioError(name, f"is {kind}, not a sound file; {NAME_A_FILE}")
         if status.st_size == 0:
             raise AudioError(name, "is empty (0 bytes)")
         path.open("rb").close()

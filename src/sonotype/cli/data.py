@@ -149,7 +149,7 @@ def _print_summary(manifest: Manifest) -> None:
         "clips": f"{len(clips):,}",
         "copies": _copies(manifest),
         "recordings": f"{groups:,}" if manifest.grouped else "not known; each clip stands alone",
-        "folds": ", ".join(map(str, manifest.folds)) or "none",
+        **_folds(manifest),
         "categories": str(len(manifest.labels.categories)),
         "events": _event_count(manifest),
         "licence": manifest.licence or "not stated",
@@ -188,6 +188,13 @@ def _copies(manifest: Manifest) -> str:
     if not manifest.copies:
         return "none found"
     return f"{manifest.copies:,} with the sound of another clip, in one group with it"
+
+
+def _folds(manifest: Manifest) -> dict[str, str]:
+    if manifest.parted:
+        parts = manifest.parts.items()
+        return {"parts": ", ".join(f"{name} {clips:,}" for name, clips in parts)}
+    return {"folds": ", ".join(map(str, manifest.folds)) or "none"}
 
 
 def _event_count(manifest: Manifest) -> str:

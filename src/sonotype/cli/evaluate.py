@@ -16,7 +16,10 @@ from sonotype.readout import CategoryFrom
 @takes(Data=SourceOptions)
 def evaluate(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A model.safetensors or model.onnx")
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="A model.safetensors or model.onnx, or its run folder"
+        ),
     ],
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Labelled sounds that the model has not seen")
@@ -24,6 +27,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for scores.json, answers.csv and plots")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files in --out")] = False,
     folds: Annotated[
         str | None,
         typer.Option("--folds", metavar="1,2,...", help="Score these official folds only"),
@@ -64,6 +68,7 @@ def evaluate(
         also=also or (),
         shifts=shifts,
         device=device,
+        force=bool(force),
         progress=True,
         **options,
     )

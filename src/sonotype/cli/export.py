@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 def export(
     model: Annotated[
         Path | None,
-        typer.Argument(metavar="MODEL", help="A model.safetensors [default: the built-in model]"),
+        typer.Argument(
+            metavar="MODEL",
+            help="A model.safetensors, or its run folder [default: the built-in model]",
+        ),
     ] = None,
     to: Annotated[Literal["onnx"], typer.Option("--to", help="For which kind of runtime")] = "onnx",
     out: Annotated[
         Path | None, typer.Option("--out", help="The file [default: beside the model]")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file")] = False,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -48,7 +52,9 @@ def export(
     Example: sonotype export runs/first/model.safetensors --to onnx
     """
     from sonotype.export.onnx import export_onnx
+    from sonotype.inference.locate import find_model
 
+    model = None if model is None else find_model(model)
     file = out or (Path("builtin.onnx") if model is None else model.with_suffix(f".{to}"))
     report = export_onnx(
         model,
@@ -56,6 +62,7 @@ def export(
         data=data,
         folds=() if folds is None else numbers("--folds", folds),
         int8=bool(int8),
+        force=bool(force),
         progress=True,
         **options,
     )

@@ -17,7 +17,9 @@ def info(
     model: Annotated[
         Path | None,
         typer.Argument(
-            metavar="MODEL", help="A model.safetensors or model.onnx [default: the built-in model]"
+            metavar="MODEL",
+            help="A model.safetensors or model.onnx, or its run folder "
+            "[default: the built-in model]",
         ),
     ] = None,
     classes: Annotated[
@@ -49,8 +51,10 @@ def info(
 def _opened(model: Path | None) -> tuple[ModelCard, str]:
     """The card, and what the network is made of."""
     from sonotype.inference.load import ONNX_SUFFIX
+    from sonotype.inference.locate import find_model
 
-    if model is not None and model.suffix == ONNX_SUFFIX:
+    model = None if model is None else find_model(model)
+    if model is not None and model.suffix.lower() == ONNX_SUFFIX:
         from sonotype.inference.onnx_engine import load_onnx
 
         return load_onnx(model)[1], f"an ONNX graph of {model.stat().st_size / 1e6:.1f} MB"

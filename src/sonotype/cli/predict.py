@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +19,11 @@ if TYPE_CHECKING:
     from sonotype.inference.ensemble import Ensemble
     from sonotype.inference.prediction import Failure, Prediction
 
-MODEL_SUFFIXES = (".safetensors", ".onnx")
+    Item = Path | Failure | bytes
+    """A file, a path that is known to be no sound, or a sound from standard input."""
+
+STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+STDIN = "<stdin>"
 
 
 class Form(StrEnum):
@@ -33,8 +39,8 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="SOUNDS",
-            help="Sound files, or folders of them; before them a model.safetensors or "
-            "model.onnx, else the built-in model answers",
+            help="Sound files, or folders of them, or - for standard input; before them a "
+            "model.safetensors, model.onnx or run folder, else the built-in model answers",
         ),
     ],
     form: Annotated[Form, typer.Option("--format", help="Of the output")] = Form.table,
@@ -42,6 +48,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", help="Write there instead of to the terminal")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file in --out")] = False,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Files classified at once")
     ] = 16,
@@ -78,6 +85,9 @@ def predict(
     recording only as much is heard as the model was trained on, unless --hop is given: then there
     is a row for each window, with its start and end in seconds.
 
+    A file in --out has its name once it is whole; until then .part is added to it. It replaces
+    another file with --force only, and never a sound or a model.
+
     Without a model the built-in one answers, which knows the 50 sounds of ESC-50.
 
     Example: sonotype predict runs/first/model.safetensors field --format csv
@@ -87,6 +97,9 @@ def predict(
     if hop is not None and not exact and (shifts or 1) > 1:
         raise OptionsError("--shifts with --hop needs --exact: shared windows are not shifted")
     model, sounds = _parted(paths)
+    items = list(_items(sounds))
+    if out is not None:
+        _check_out(out, [*filter(None, (model, *(also or []))), *sounds, *_paths(items)], force)
     from sonotype.cli.predictions import write, write_windows
     from sonotype.inference.ensemble import load_ensemble
     from sonotype.inference.prediction import Failure, Prediction
@@ -97,16 +110,15 @@ def predict(
         category_from=category_from,
         shifts=shifts,
     )
-    files = list(_files(sounds))
     if hop is None:
-        answers = classifier.predict_files(files, batch_size=batch_size, progress=True)
+        answers = _clips(classifier, items, batch_size)
     else:
         if not exact and any(member.shifts > 1 for member in classifier.members):
             typer.echo(
                 "note: the model averages shifts of a clip; of windows it does with --exact",
                 err=True,
             )
-        answers = _windows(classifier, files, hop, exact=exact)
+        answers = _windows(classifier, items, hop, exact=exact)
     failed = cut_off = partly = 0
 
     def counted() -> Iterator[Prediction | Failure]:
@@ -118,9 +130,9 @@ def predict(
             yield answer
 
     if hop is None:
-        write(counted(), form.value, top, out)
+        write(counted(), form.value, top, out, force=force)
     else:
-        write_windows(counted(), form.value, top, out)
+        write_windows(counted(), form.value, top, out, force=force)
     if partly and hop is None:
         part = {"front": "first", "centre": "middle"}[classifier.form.cut]
         heard = f"only the {part} {classifier.form.seconds:g} s were heard"
@@ -129,36 +141,141 @@ def predict(
         typer.echo(f"{_files_of(cut_off)} cut off: the answer is to what is there", err=True)
     if failed:
         end = "" if hop is None else ", or not to the end"
-        typer.echo(f"{failed} of {_files_of(len(files))} could not be read{end}", err=True)
+        typer.echo(f"{failed} of {_files_of(len(items))} could not be read{end}", err=True)
     if failed or cut_off:
         raise typer.Exit(AudioError.exit_code)
 
 
 def _parted(paths: list[Path]) -> tuple[Path | None, list[Path]]:
-    """The model, where the first path is one, and the sounds."""
-    if paths[0].suffix not in MODEL_SUFFIXES:
-        return None, paths
-    if not paths[1:]:
-        raise OptionsError(f"{paths[0]} is a model; name sounds, or folders of them, after it")
-    return paths[0], paths[1:]
+    """The model, where the first path is one, and the sounds.
 
+    Raises:
+        ModelFileError: the first path is a checkpoint, or a run without a model.
+        OptionsError: there are no sounds, or models among them.
+    """
+    from sonotype.data.suffixes import MODEL_SUFFIXES
+    from sonotype.inference.locate import find_model, names_model
 
-def _files(sounds: list[Path]) -> Iterator[Path]:
-    """The files, and of folders all sounds below them, sorted."""
-    from sonotype.data.rows import sounds_below
-
+    model, sounds = None, paths
+    if names_model(paths[0]):
+        model, sounds = find_model(paths[0]), paths[1:]
+        if not sounds:
+            raise OptionsError(f"{paths[0]} is a model; name sounds, or folders of them, after it")
     for path in sounds:
-        if not path.is_dir():
-            yield path
-            continue
-        found = sounds_below(path)
-        if not found:
-            raise OptionsError(f"{path}: holds no sound files")
-        yield from found
+        if path.suffix.lower() in MODEL_SUFFIXES and not path.is_dir():
+            advice = "name it before the sounds" if model is None else "add it with --also"
+            raise OptionsError(f"{path} is a model, not a sound; {advice}")
+    return model, sounds
+
+
+def _check_out(out: Path, inputs: list[Path], force: bool) -> None:
+    """Refuse a file that must not be replaced, before anything is computed.
+
+    Raises:
+        OptionsError: says what is there, and what to do.
+    """
+    from sonotype.data.rows import SOUND_SUFFIXES
+    from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES
+    from sonotype.evaluation.outputs import require_free
+
+    for suffixes, kind in (
+        (SOUND_SUFFIXES, "a sound"),
+        ((*MODEL_SUFFIXES, *CHECKPOINT_SUFFIXES), "a model"),
+    ):
+        if out.suffix.lower() in suffixes:
+            raise OptionsError(
+                f"--out {out}: has the name of {kind}, and predictions are text; name a file such "
+                "as predictions.csv behind --out"
+            )
+    require_free(out, inputs=inputs, force=force)
+
+
+def _items(sounds: list[Path]) -> Iterator[Item]:
+    """The files in their order, each once, and of folders all sounds below them, sorted.
+
+    Raises:
+        OptionsError: a folder without sounds.
+    """
+    from sonotype.data.walk import in_order
+
+    faults: dict[Path, Failure] = {}
+    paths: list[Path] = []
+    for path in sounds:
+        found, broken = _below(path) if path.is_dir() else _alone(path)
+        faults |= {Path(failure.source): failure for failure in broken}
+        paths += found
+    for path in in_order(paths):
+        if str(path) in STANDARD_INPUT:
+            yield _standard_input()
+        else:
+            yield faults.get(path, path)
+
+
+def _below(folder: Path) -> tuple[list[Path], list[Failure]]:
+    """What is in a folder: sounds and what cannot be read, sorted together."""
+    from sonotype.data.walk import walk
+    from sonotype.inference.prediction import Failure
+
+    found = walk(folder)
+    failures = [Failure(str(path), cause) for path, cause in found.broken]
+    paths = sorted([*found.sounds(), *(path for path, _ in found.broken)])
+    if not paths:
+        raise OptionsError(f"{folder}: holds no sound files")
+    return paths, failures
+
+
+def _alone(path: Path) -> tuple[list[Path], list[Failure]]:
+    """A path that is no folder; what is known to be no sound, with advice."""
+    from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, TABLE_SUFFIXES
+    from sonotype.data.walk import BROKEN_LINK
+    from sonotype.inference.prediction import Failure
+
+    suffix, cause = path.suffix.lower(), ""
+    if path.is_symlink() and not path.exists() and str(path) not in STANDARD_INPUT:
+        cause = BROKEN_LINK
+    elif suffix in TABLE_SUFFIXES and path.is_file():
+        cause = "is a table or a text, not a sound; sonotype evaluate scores a model on a table"
+    elif suffix in CHECKPOINT_SUFFIXES and path.is_file():
+        cause = "is a checkpoint or another model, not a sound"
+    return [path], [Failure(str(path), cause)] if cause else []
+
+
+def _standard_input() -> bytes | Failure:
+    """The bytes of a sound from standard input."""
+    from sonotype.inference.prediction import Failure
+
+    if sys.stdin is None or sys.stdin.isatty():
+        return Failure(STDIN, "is a terminal; pipe a sound into the command, or name a file")
+    return sys.stdin.buffer.read()
+
+
+def _paths(items: list[Item]) -> list[Path]:
+    return [item for item in items if isinstance(item, Path)]
+
+
+def _clips(
+    classifier: Ensemble, items: list[Item], batch_size: int
+) -> Iterator[Prediction | Failure]:
+    """An answer to each item, in their order."""
+    from sonotype.inference.classifier import cause_of
+    from sonotype.inference.prediction import Failure
+
+    answers = classifier.predict_files(_paths(items), batch_size=batch_size, progress=True)
+    for item in items:
+        if isinstance(item, Failure):
+            yield item
+        elif isinstance(item, bytes):
+            try:
+                yield replace(classifier.predict(item), source=STDIN)
+            except Exception as error:
+                yield Failure(STDIN, cause_of(error))
+        else:
+            yield next(answers)
+    yield from answers  # there are none left; the bar ends
 
 
 def _windows(
-    classifier: Ensemble, files: list[Path], hop: float, *, exact: bool
+    classifier: Ensemble, items: list[Item], hop: float, *, exact: bool
 ) -> Iterator[Prediction | Failure]:
     """The windows of all files under one bar; of one that breaks off those before, and its error.
 
@@ -174,9 +291,10 @@ def _windows(
 
     def total() -> int:
         seconds = classifier.form.seconds
-        return sum(windows_in(stated(path), hop, seconds) for path in files)
+        sounds = [item for item in items if not isinstance(item, Failure)]
+        return sum(windows_in(stated(item), hop, seconds) for item in sounds)
 
-    def stated(path: Path) -> float:
+    def stated(path: Path | bytes) -> float:
         from sonotype.audio.stream import stated_seconds
 
         try:
@@ -185,11 +303,16 @@ def _windows(
             return 0.0
 
     def answers() -> Iterator[Prediction | Failure]:
-        for path in files:
+        for item in items:
+            if isinstance(item, Failure):
+                yield item
+                continue
+            name = STDIN if isinstance(item, bytes) else str(item)
             try:
-                yield from classifier.predict_windows(path, hop, exact=exact)
+                for answer in classifier.predict_windows(item, hop, exact=exact):
+                    yield replace(answer, source=name) if isinstance(item, bytes) else answer
             except Exception as error:
-                yield Failure(str(path), cause_of(error))
+                yield Failure(name, cause_of(error))
 
     return track(answers(), "listening", total())
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TextIO
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sonotype.errors import SonotypeError
+from sonotype.evaluation.outputs import growing, is_standard_output
 from sonotype.evaluation.text import printable, width
 from sonotype.inference.prediction import Failure, Prediction
 from sonotype.json_text import json_text
@@ -26,26 +28,34 @@ PIPE_CELLS = 100
 """Columns of a table that goes to a file or a pipe, which have no width of their own."""
 
 
-def write(answers: Iterable[Answer], form: str, top: int, out: Path | None) -> None:
+def write(
+    answers: Iterable[Answer], form: str, top: int, out: Path | None, *, force: bool = False
+) -> None:
     """Write answers as they come (the table at the end), to a file or to standard output.
 
+    A file has its name when it is whole, see :func:`sonotype.evaluation.outputs.growing`.
+
     Raises:
+        OptionsError: another file has that name, and ``force`` is not given.
         SonotypeError: the file cannot be written.
     """
-    _write({"table": _table, "csv": _csv, "jsonl": _jsonl}[form], answers, top, out)
+    _write({"table": _table, "csv": _csv, "jsonl": _jsonl}[form], answers, top, out, force)
 
 
-def write_windows(answers: Iterable[Answer], form: str, top: int, out: Path | None) -> None:
+def write_windows(
+    answers: Iterable[Answer], form: str, top: int, out: Path | None, *, force: bool = False
+) -> None:
     """Write answers to windows as they come, so that a recording may be of any length.
 
     In CSV and JSON Lines each has its start and end in seconds behind the file. The table has a
     line for each recording and under it those of its windows.
 
     Raises:
+        OptionsError: as for :func:`write`.
         SonotypeError: the file cannot be written.
     """
     forms = {"table": _window_lines, "csv": _window_csv, "jsonl": _window_jsonl}
-    _write(forms[form], answers, top, out)
+    _write(forms[form], answers, top, out, force)
 
 
 def _write(
@@ -53,10 +63,19 @@ def _write(
     answers: Iterable[Answer],
     top: int,
     out: Path | None,
+    force: bool,
 ) -> None:
+    begun = False
+
+    def watched() -> Iterator[Answer]:
+        nonlocal begun
+        for answer in answers:
+            begun = True
+            yield answer
+
     try:
-        with _opened(out) as stream:
-            writer(answers, top, stream)
+        with _opened(out, force, lambda: begun) as stream:
+            writer(watched(), top, stream)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -64,11 +83,16 @@ def _write(
         raise SonotypeError(f"{where}: cannot be written ({error.strerror})") from error
 
 
-def _opened(out: Path | None) -> TextIO | nullcontext[TextIO]:
-    if out is None:
+def _opened(
+    out: Path | None, force: bool, begun: Callable[[], bool]
+) -> AbstractContextManager[TextIO]:
+    if out is None or is_standard_output(out):
         return nullcontext(sys.stdout)
-    # A file name that is no UTF-8 must not end a run of hours; it is written with escapes.
-    return out.open("w", newline="", encoding="utf-8", errors="backslashreplace")
+
+    def say(line: str) -> None:
+        typer.echo(f"note: {line}", err=True)
+
+    return growing(out, force=force, begun=begun, say=say)
 
 
 def _table(answers: Iterable[Answer], top: int, stream: TextIO) -> None:

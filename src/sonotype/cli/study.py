@@ -38,13 +38,14 @@ def study(
         raise OptionsError("name the study's folder with --out")
     from sonotype.study.plan import read_plan
     from sonotype.study.run import run_study
-    from sonotype.study.table import collect, legend, publish
+    from sonotype.study.table import OUTPUTS, collect, legend, publish, require_own
 
     failed: FailedRunsError | None = None
     chosen = read_plan(plan)
     source = data or (Path(chosen.data) if chosen.data else None)
     if source is None and not table:
         raise OptionsError(f"there are no data; name them behind {plan}, or as data in the file")
+    require_own(out, OUTPUTS, [plan, *([source] if source else [])])
     if source is not None and not table:
         try:
             finished = run_study(chosen, source, out, jobs=jobs, progress=True, say=typer.echo)

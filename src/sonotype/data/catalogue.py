@@ -75,7 +75,7 @@ def find(name: str) -> KnownSet:
 
 def check_free(folder: Path) -> None:
     """Refuse a folder with something in it: data are never written over other files."""
-    if folder.is_file():
+    if folder.exists() and not folder.is_dir():
         raise OptionsError(f"--out {folder}: a file, not a folder; name a new one")
     if folder.is_dir() and any(folder.iterdir()):
         raise OptionsError(f"--out {folder}: not empty; name a new folder")

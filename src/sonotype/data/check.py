@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from sonotype.audio.special import special_kind
 from sonotype.data.contents import contents_of, united
 from sonotype.data.decoded import Decoded
 from sonotype.data.groups import stand_alone
@@ -80,6 +81,7 @@ def settle(
         name=listing.name,
         clips=tuple(sorted(clips, key=lambda clip: clip.path)),
         grouped=listing.grouped,
+        parted=listing.parted,
         synthetic=listing.synthetic,
         licence=listing.licence,
         citation=listing.citation,
@@ -204,17 +206,20 @@ def _missing_files(rows: Iterable[Row]) -> Iterator[Fault]:
     for row in rows:
         if "\0" in str(row.path):  # the operating system would not even take the question
             yield row.fault("not a file name")
-        elif row.path.is_dir():
+        elif os.path.isdir(row.path):  # noqa: PTH112 (of a name that is too long, too)
             yield row.fault("a folder, not a file") if row.text else row.fault("empty path")
-        elif not row.path.is_file():
-            yield row.fault("no such file")
+        elif kind := special_kind(row.path):
+            yield row.fault(f"{kind}, not a file")
+        elif not os.path.exists(row.path):  # noqa: PTH110
+            link = os.path.islink(row.path)  # noqa: PTH114
+            yield row.fault("a link to nothing" if link else "no such file")
 
 
 def _duplicate_files(rows: Iterable[Row]) -> Iterator[Fault]:
     """Rows whose file has been listed before, be it under another spelling of its path."""
     seen: defaultdict[str, list[tuple[Path, Row]]] = defaultdict(list)
     for row in rows:
-        if "\0" in str(row.path) or row.path.is_dir():
+        if "\0" in str(row.path) or os.path.isdir(row.path):  # noqa: PTH112
             continue
         path = row.path.resolve()
         # Names that differ in case are one file on some file systems and two on others.
@@ -230,7 +235,8 @@ def _duplicate_files(rows: Iterable[Row]) -> Iterator[Fault]:
 def _same_file(one: Path, other: Path) -> bool:
     if one == other:
         return True
-    return one.exists() and other.exists() and os.path.samefile(one, other)  # noqa: PTH121
+    there = os.path.exists(one) and os.path.exists(other)  # noqa: PTH110
+    return there and os.path.samefile(one, other)  # noqa: PTH121
 
 
 def _folds(rows: Sequence[Row]) -> Iterator[Fault]:

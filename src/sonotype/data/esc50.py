@@ -128,7 +128,7 @@ def list_esc50(root: str | Path, *, names: str = "esc50") -> Listing:
     if sheet.header and missing:
         there = ", ".join(sheet.header)
         cause = f"no column {', '.join(map(repr, missing))}; the table has {there}"
-        faults.append(Fault(str(table), 1, cause))
+        faults.append(Fault(str(table), sheet.line, cause))
     elif sheet.header:
         folder = SoundFolder(root / AUDIO)
         for record in sheet.records:

@@ -1,27 +1,50 @@
-"""Class folders: ``category/*.wav``, or ``category/event/*.wav``."""
+"""Class folders: ``category/*.wav``, or ``category/event/*.wav``.
+
+Folders with names such as train, val and test are no classes but parts, above the class folders
+(``train/category/*.wav``) or below them (``category/train/*.wav``); they become folds.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sonotype.data.check import TRAINING, Rules, settle
 from sonotype.data.groups import assign_groups
-from sonotype.data.manifest import Manifest
+from sonotype.data.manifest import PARTS, Manifest
 from sonotype.data.marker import read_marker
-from sonotype.data.rows import SOUND_SUFFIXES, Listing, Row, counted, is_sound, listed
+from sonotype.data.rows import SOUND_SUFFIXES, Listing, Row, counted, listed
+from sonotype.data.walk import Walk, walk
 from sonotype.errors import Fault
 
 NO_SOUND = f"no sound inside ({', '.join(suffix[1:] for suffix in sorted(SOUND_SUFFIXES))})"
 
 
+ROLES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+"""Which part a folder's name stands for, in any case. Without a folder of training clips, dev is
+the part to train on, as in data sets that have a development and an evaluation part."""
+
+OF_A_RUN = ("model.safetensors", "config.json")
+A_RUN = "a run folder with a model, and no labelled sounds; name the folder or table of the sounds"
+
+DEV = ("dev", "development")
+NUMBERS = {name: str(number) for number, name in PARTS.items()}
+"""The fold that stands for a part."""
+
+
 @dataclass(frozen=True)
 class _Category:
-    """One category folder: its own sounds, and its event folders with theirs."""
+    """One category folder: its own sounds, its event folders with theirs, and its part."""
 
     folder: Path
     sounds: tuple[Path, ...]
     events: tuple[tuple[Path, tuple[Path, ...]], ...]
+    part: str = ""
 
 
 def read_folder(
@@ -29,7 +52,9 @@ def read_folder(
 ) -> Manifest:
     """Read class folders; two levels of folders give categories and events by themselves.
 
-    Hidden files and files that are no sounds are passed over. ``sonotype.json`` in the root, where
+    Hidden files and folders, folders of systems and files that are no sounds are passed over; links
+    to folders are followed. Folders named train, val or test are parts, see ``ROLES``.
+    ``sonotype.json`` in the root, where
     there is one, tells name, licence and citation, and whether the sounds are synthetic.
 
     Args:
@@ -49,67 +74,156 @@ def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listin
     """What the class folders say, not yet checked."""
     root = Path(root)
     marker, faults = read_marker(root)
-    categories = [_category(folder) for folder in _folders(root)]
+    found = walk(root)
+    homes, wrong = _homes(root, found)
+    categories = [
+        _category(folder, found, part) for home, part in homes for folder in found.folders[home]
+    ]
+    parts, more = _inner_parts(categories)
+    wrong = wrong + more
     rows, unmatched = assign_groups(
-        [row for category in categories for row in _rows(category)], group_pattern
+        [row for category in categories for row in _rows(category, parts)], group_pattern
     )
+    layout = wrong or _layout_faults(root, [home for home, _ in homes], categories, found)
+    if not found.sounds() and any((root / name).is_file() for name in OF_A_RUN):
+        layout = [Fault(str(root), 0, A_RUN)]
+    closed = {str(path) for path, _ in found.broken}
     return Listing(
         source=root,
         name=marker.name or root.resolve().name,
-        rows=rows,
-        faults=(*faults, *unmatched, *_layout_faults(root, categories)),
+        rows=() if wrong else rows,
+        faults=(
+            *faults,
+            *unmatched,
+            *(fault for fault in layout if fault.file not in closed),
+            *(Fault(str(path), 0, cause) for path, cause in found.broken),
+            *(Fault(str(path), 0, f"the same folder as {first}") for path, first in found.again),
+        ),
         grouped=group_pattern is not None,
+        parted=bool(parts) or any(part for _, part in homes),
         synthetic=marker.synthetic,
         licence=marker.licence,
         citation=marker.citation,
     )
 
 
-def _folders(folder: Path) -> list[Path]:
-    entries = sorted(folder.iterdir())
-    return [
-        entry
-        for entry in entries
-        if entry.is_dir() and not entry.name.startswith(".") and entry.name != "__MACOSX"
+# Parts
+
+
+def _roles(folders: Iterable[Path]) -> dict[Path, str]:
+    """The part that each folder is named after; folders with other names are left out."""
+    names = {folder: folder.name.strip().casefold() for folder in folders}
+    roles = {folder: ROLES[name] for folder, name in names.items() if name in ROLES}
+    if "train" not in roles.values():
+        roles |= {folder: "train" for folder in roles if names[folder] in DEV}
+    return roles
+
+
+def _homes(root: Path, found: Walk) -> tuple[list[tuple[Path, str]], list[Fault]]:
+    """The folders that hold the category folders, each with its part, and what is wrong with them.
+
+    That is the root itself, with no part, or the parts in it.
+    """
+    tops = [folder for folder in found.folders[root] if found.holds_sounds(folder)]
+    roles = _roles(tops)
+    others = [folder for folder in tops if folder not in roles]
+    flat = [folder for folder in roles if not any(map(found.holds_sounds, found.folders[folder]))]
+    a_class = others and len(roles) == 1 and flat and flat[0].name.casefold() == "train"
+    if not roles or a_class:  # a train is also something that one can hear
+        return [(root, "")], []
+    if others:
+        parts, classes = (listed(folder.name for folder in some) for some in (roles, others))
+        cause = (
+            f"folders named as parts ({parts}) beside others ({classes}): move all class folders "
+            f"into the parts, as in {next(iter(roles)).name}/{others[0].name}, or rename a part "
+            "that is a class"
+        )
+        return [], [Fault(str(root), 0, cause)]
+    homes = [(folder, part) for folder, part in roles.items() if folder not in flat]
+    empty = _roles(folder for folder in found.folders[root] if folder not in tops)
+    return homes, [
+        *(Fault(str(folder), 0, _no_classes(folder)) for folder in flat),
+        *(Fault(str(folder), 0, NO_SOUND) for folder in empty),
     ]
 
 
-def _sounds(folder: Path) -> tuple[Path, ...]:
-    return tuple(entry for entry in sorted(folder.iterdir()) if entry.is_file() and is_sound(entry))
+def _no_classes(part: Path) -> str:
+    return (
+        f"a part, and its sounds have no class: put them into class folders, as in "
+        f"{part.name}/dog/1.wav, or list them in a table with a category for each"
+    )
 
 
-def _category(folder: Path) -> _Category:
-    events = tuple((inner, _sounds(inner)) for inner in _folders(folder))
-    return _Category(folder, _sounds(folder), events)
+def _inner_parts(categories: Sequence[_Category]) -> tuple[dict[Path, str], list[Fault]]:
+    """The parts of ``category/train/*.wav``, by folder, and what is wrong with them."""
+    if any(category.part for category in categories):
+        return {}, []
+    held = [category for category in categories if category.sounds or _event_folders(category)]
+    roles = _roles(folder for category in held for folder in _event_folders(category))
+    mixed = [
+        category
+        for category in held
+        if category.sounds or any(event not in roles for event in _event_folders(category))
+    ]
+    if roles and not mixed:
+        return roles, []
+    return {}, [
+        Fault(
+            str(category.folder),
+            0,
+            f"parts ({listed(names)}) beside other sounds or folders: move all sounds into the "
+            "parts, or rename a part that is a class",
+        )
+        for category in mixed
+        if len({roles[one] for one in _event_folders(category) if one in roles}) > 1
+        and (names := [one.name for one in _event_folders(category) if one in roles])
+    ]
 
 
-def _rows(category: _Category) -> list[Row]:
-    name = category.folder.name
-    rows = [Row(path, name) for path in category.sounds]
-    rows += [Row(path, name, event.name) for event, sounds in category.events for path in sounds]
+# Categories and events
+
+
+def _event_folders(category: _Category) -> list[Path]:
+    return [folder for folder, sounds in category.events if sounds]
+
+
+def _category(folder: Path, found: Walk, part: str) -> _Category:
+    events = tuple((inner, tuple(found.files[inner])) for inner in found.folders[folder])
+    return _Category(folder, tuple(found.files[folder]), events, part)
+
+
+def _rows(category: _Category, parts: Mapping[Path, str]) -> list[Row]:
+    name, fold = category.folder.name, NUMBERS.get(category.part, "")
+    rows = [Row(path, name, fold=fold) for path in category.sounds]
+    for folder, sounds in category.events:
+        event, part = (folder.name, fold) if folder not in parts else ("", NUMBERS[parts[folder]])
+        rows += [Row(path, name, event, fold=part) for path in sounds]
     return rows
 
 
-def _layout_faults(root: Path, categories: list[_Category]) -> list[Fault]:
+def _layout_faults(
+    root: Path, homes: Sequence[Path], categories: list[_Category], found: Walk
+) -> list[Fault]:
     faults = [
         Fault(str(path), 0, "lies beside the category folders; move it into the one it belongs to")
-        for path in _sounds(root)
+        for home in dict.fromkeys((root, *homes))
+        for path in found.files[home]
     ]
     if not categories:
         faults.append(Fault(str(root), 0, "no category folders (category/*.wav) inside"))
     two_levels = any(sounds for category in categories for _, sounds in category.events)
     for category in categories:
-        faults += _empty_folders(category)
-        faults += _too_deep(category)
+        faults += _empty_folders(category, found)
+        faults += _too_deep(category, found)
     if two_levels:
         faults += _mixed_levels(categories)
     return faults
 
 
-def _empty_folders(category: _Category) -> list[Fault]:
+def _empty_folders(category: _Category, found: Walk) -> list[Fault]:
+    deep = _deep(category, found)
     if not category.sounds and not any(sounds for _, sounds in category.events):
-        return [] if _deep(category) else [Fault(str(category.folder), 0, NO_SOUND)]
-    deep = _deep(category)
+        return [] if deep else [Fault(str(category.folder), 0, NO_SOUND)]
     return [
         Fault(str(event), 0, NO_SOUND)
         for event, sounds in category.events
@@ -117,26 +231,26 @@ def _empty_folders(category: _Category) -> list[Fault]:
     ]
 
 
-def _deep(category: _Category) -> list[Path]:
+def _deep(category: _Category, found: Walk) -> list[Path]:
     """Folders below the event level that hold sounds."""
     return [
         folder
         for event, _ in category.events
-        for folder in _folders(event)
-        if any(is_sound(path) for path in folder.rglob("*"))
+        for folder in found.folders[event]
+        if found.holds_sounds(folder)
     ]
 
 
-def _too_deep(category: _Category) -> list[Fault]:
+def _too_deep(category: _Category, found: Walk) -> list[Fault]:
     return [
         Fault(str(folder), 0, "sounds on a third level of folders; there are two, category/event")
-        for folder in _deep(category)
+        for folder in _deep(category, found)
     ]
 
 
 def _mixed_levels(categories: list[_Category]) -> list[Fault]:
     """Sounds right in a category folder while others lie in event folders."""
-    deep = [str(category.folder.name) for category in categories if category.events]
+    deep = dict.fromkeys(category.folder.name for category in categories if category.events)
     return [
         Fault(
             str(category.folder),

@@ -16,6 +16,9 @@ from sonotype.data.rows import content_of
 from sonotype.errors import OptionsError
 from sonotype.types import Clip, Content, Labels
 
+PARTS = {1: "train", 2: "validation", 3: "test"}
+"""What folds mean where the source's folders are named after the parts."""
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -26,6 +29,8 @@ class Manifest:
         clips: the clips, sorted by path.
         grouped: whether ``Clip.group`` was told by the source, a column or a pattern; ``False``
             where every clip stands as a group of its own because nothing better is known.
+        parted: whether the folds are the parts that the source's folders are named after; their
+            names are in ``PARTS``.
         synthetic: whether the sounds are procedural; a score on them says nothing of quality.
         licence: licence of the recordings, where the source states one.
         citation: what to cite, where the source asks for it.
@@ -36,6 +41,7 @@ class Manifest:
     name: str
     clips: tuple[Clip, ...]
     grouped: bool = False
+    parted: bool = False
     synthetic: bool = False
     licence: str = ""
     citation: str = ""
@@ -80,6 +86,12 @@ class Manifest:
             names[root] = min(names.get(root, clip.group), clip.group)
         joined = [replace(clip, group=names[root]) for root, clip in zip(roots, clips, strict=True)]
         return replace(self, clips=tuple(joined), decoded=decoded)
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Clips of each part that the folders are named after; empty where they are not."""
+        counts = Counter(clip.fold for clip in self.clips)
+        return {name: counts[fold] for fold, name in PARTS.items() if counts[fold] and self.parted}
 
     def take(self, indices: list[int]) -> Manifest:
         """The same source with only the clips at these positions."""
@@ -128,6 +140,7 @@ class Manifest:
             "copies": self.copies,
             "groups": len({clip.group for clip in self.clips}) if self.grouped else None,
             "folds": list(self.folds),
+            **({"parts": self.parts} if self.parted else {}),
             "categories": dict(sorted(Counter(clip.category for clip in self.clips).items())),
             "events": dict(
                 sorted(Counter(clip.event for clip in self.clips if clip.event).items())

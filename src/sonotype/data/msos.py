@@ -11,8 +11,9 @@ from pathlib import Path
 from sonotype.data.check import TRAINING, Rules, settle
 from sonotype.data.groups import assign_groups
 from sonotype.data.manifest import Manifest
-from sonotype.data.rows import Listing, Row, SoundFolder
+from sonotype.data.rows import Listing, Row, SoundFolder, composed
 from sonotype.data.sheet import Record, Sheet, read_csv
+from sonotype.data.walk import passed_over
 from sonotype.errors import DataError, Fault, OptionsError
 
 SHEETS = {
@@ -39,6 +40,7 @@ def find_sheets(root: Path, part: str | None = None) -> list[tuple[str, Path]]:
         if part in (None, name)
         for depth in depths
         for path in sorted(root.glob(depth + sheet))
+        if not any(map(passed_over, path.relative_to(root).parts))
     ]
 
 
@@ -147,10 +149,12 @@ def _evaluation(table: Path, sheet: Sheet) -> tuple[list[Row], list[Fault]]:
 def _evaluation_folder(table: Path, files: list[str]) -> Path:
     """The one folder with the sounds: beside the sheet, or where the sheet is."""
     usual = table.parent / FOLDERS["evaluation"]
-    others = sorted(entry for entry in table.parent.iterdir() if entry.is_dir())
-    stems = {Path(name.strip()).stem for name in files}
+    others = sorted(
+        entry for entry in table.parent.iterdir() if entry.is_dir() and not passed_over(entry.name)
+    )
+    stems = {composed(Path(name.strip()).stem) for name in files}
     for folder in (usual, table.parent, *others):
-        if folder.is_dir() and any(entry.stem in stems for entry in folder.iterdir()):
+        if folder.is_dir() and any(composed(entry.stem) in stems for entry in folder.iterdir()):
             return folder
     return usual
 
@@ -170,4 +174,4 @@ def _row(
 
 def _no_columns(table: Path, sheet: Sheet, missing: list[str]) -> Fault:
     cause = f"no column {', '.join(map(repr, missing))}; the sheet has {', '.join(sheet.header)}"
-    return Fault(str(table), 1, cause)
+    return Fault(str(table), sheet.line, cause)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sonotype.data.names import Names
 from sonotype.errors import Fault
 
 # fmt: off
@@ -65,6 +67,7 @@ class Listing:
         rows: the clips.
         faults: what is wrong with the source itself (a missing column, a folder without sounds).
         grouped: whether ``Row.group`` was told by the source, a column or a pattern.
+        parted: whether ``Row.fold`` is a part that a folder is named after, see ``Manifest``.
         labelled: ``False`` where a fault already says that there are no labels at all.
         synthetic: see ``Manifest``, as for the next two.
         licence: licence of the recordings.
@@ -76,6 +79,7 @@ class Listing:
     rows: tuple[Row, ...]
     faults: tuple[Fault, ...] = ()
     grouped: bool = False
+    parted: bool = False
     labelled: bool = True
     synthetic: bool = False
     licence: str = ""
@@ -85,11 +89,6 @@ class Listing:
 def is_sound(path: Path) -> bool:
     """Whether the name is that of a sound file, and not of a hidden one."""
     return path.suffix.lower() in SOUND_SUFFIXES and not path.name.startswith(".")
-
-
-def sounds_below(folder: Path) -> list[Path]:
-    """All sound files in a folder and the folders in it, sorted."""
-    return sorted(one for one in folder.rglob("*") if one.is_file() and is_sound(one))
 
 
 def content_of(path: Path) -> str:
@@ -104,7 +103,12 @@ def tidy(label: str) -> str:
     File systems hand out the same accented name composed or decomposed; unless they are made
     equal, they would be two classes.
     """
-    return unicodedata.normalize("NFC", label.strip())
+    return composed(label.strip())
+
+
+def composed(text: str) -> str:
+    """A text in the composed form of Unicode (NFC)."""
+    return unicodedata.normalize("NFC", text)
 
 
 def counted(number: int, noun: str) -> str:
@@ -124,14 +128,17 @@ class SoundFolder:
     """The sounds of one folder by name, also where the extension is another than the table's."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        entries = sorted(folder.iterdir()) if folder.is_dir() else []
-        self._by_stem = {entry.stem: entry for entry in entries if is_sound(entry)}
+        self._names = Names()
+        self.folder = self._names.find(folder)
+        entries = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        sounds = [entry for entry in entries if is_sound(entry)]
+        self._by_stem = {composed(entry.stem): entry for entry in sounds}
+        self._by_stem |= {entry.stem: entry for entry in sounds}
 
     def find(self, name: str) -> Path:
         """The file of that name, else the one with its stem, else the path where it should be."""
-        path = self.folder / name
-        if path.is_file():
+        path = self._names.find(self.folder / name)
+        if os.path.isfile(path):  # noqa: PTH113 (of a name that is too long, too)
             return path
         stem = path.stem if path.suffix.lower() in SOUND_SUFFIXES else path.name
-        return self._by_stem.get(stem, path)
+        return self._by_stem.get(stem) or self._by_stem.get(composed(stem), path)

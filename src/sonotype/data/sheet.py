@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sonotype.audio.special import special_kind
 from sonotype.errors import Fault
 
 DELIMITERS = ",;\t"
 """Semicolons are what spreadsheets write in countries with a decimal comma."""
+
+SEPARATOR = re.compile(
+    r"""\s*"?sep=([^\w\s"']|\t|\\t)"?[;,\t|]*[ ]*(?:\r\n|\r|\n|$)""", re.IGNORECASE
+)
+"""A first line for spreadsheets, which names the separator and is no part of the table."""
+
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+SAVE_AS = "save the table as CSV in UTF-8"
 
 
 @dataclass(frozen=True)
@@ -24,30 +35,38 @@ class Record:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: the columns it has, its records, and what is wrong with it as a table."""
+    """A table: the columns it has, its records, and what is wrong with it as a table.
+
+    ``line`` is that of the header (1-based).
+    """
 
     header: tuple[str, ...]
     records: tuple[Record, ...]
     faults: tuple[Fault, ...] = ()
+    line: int = 1
 
 
 def read_csv(path: Path) -> Sheet:
-    """Read a CSV file in UTF-8, with or without a byte order mark.
+    """Read a CSV file in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 
     Every cell stays text: ``028.wav``, ``NA`` and ``00E5`` mean themselves. Fields are separated by
-    whichever of comma, semicolon and tab the header has most of. Blank lines are passed over.
-    Faults of the table (not UTF-8, open quotes, records of another length than the header) come
-    back in ``Sheet.faults``.
+    whichever of comma, semicolon and tab the header has most of, or by what a first line such as
+    ``sep=;`` names. Blank lines are passed over. Faults of the table (not UTF-8, open quotes,
+    records of another length than the header) come back in ``Sheet.faults``.
     """
+    if kind := special_kind(path):
+        return _broken(path, 0, f"{kind}, not a table; name a file")
     try:
         content = path.read_bytes()
     except OSError as error:
         return _broken(path, 0, f"cannot be read: {error.strerror or error}")
+    if cause := _another_kind(content):
+        return _broken(path, 0, f"{cause}; {SAVE_AS}")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode(_encoding(content))
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        return _broken(path, line, "not UTF-8 text; save the table as CSV in UTF-8")
+        return _broken(path, line, f"not {_named(content)} text; {SAVE_AS}")
     lines = _lines(path, text)
     head = next(lines, None)
     if isinstance(head, Fault):
@@ -69,17 +88,42 @@ def read_csv(path: Path) -> Sheet:
             faults.append(Fault(str(path), line, _wrong_length(len(cells), len(header))))
             continue
         records.append(Record(line, dict(zip(header, cells, strict=True))))
-    return Sheet(header, tuple(records), tuple(faults))
+    return Sheet(header, tuple(records), tuple(faults), head[0])
+
+
+def _another_kind(content: bytes) -> str:
+    """What a file is that holds no text of one byte order; nothing for others."""
+    if content.startswith(b"PK\x03\x04"):
+        return "a spreadsheet, or another zip archive, and no CSV"
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32 text"
+    if not content.startswith(UTF_16) and 0 in content[:2]:
+        return "UTF-16 text without a byte order mark, or no text"
+    return ""
+
+
+def _encoding(content: bytes) -> str:
+    """UTF-16 is what spreadsheets call Unicode text; its mark says so."""
+    return "utf-16" if content.startswith(UTF_16) else "utf-8-sig"
+
+
+def _named(content: bytes) -> str:
+    return "UTF-16" if content.startswith(UTF_16) else "UTF-8"
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]] | Fault]:
     """The records that are not blank, each with the line on which it begins."""
     first = text.lstrip().partition("\n")[0]
     delimiter = max(DELIMITERS, key=first.count)
+    before = 0
+    if named := SEPARATOR.match(text):
+        delimiter = "\t" if named[1] == "\\t" else named[1]
+        before = len(named[0].splitlines())
+        text = text[named.end() :]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     width = 0
     while True:
-        line = reader.line_num + 1
+        line = before + reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:

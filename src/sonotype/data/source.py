@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sonotype.audio.special import special_kind
 from sonotype.data.check import Purpose, Rules, settle
 from sonotype.data.contents import contents_of, equally_long
 from sonotype.data.esc50 import META, is_esc50, list_esc50
 from sonotype.data.folder import list_folder
 from sonotype.data.manifest import Manifest
 from sonotype.data.msos import SHEETS, find_sheets, list_msos
-from sonotype.data.rows import Listing
+from sonotype.data.names import Names
+from sonotype.data.rows import SOUND_SUFFIXES, Listing
+from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES
 from sonotype.data.table import find_metadata, list_table
 from sonotype.errors import DataError, Fault, OptionsError
 
 TABLES = (".csv", ".parquet")
+
+_NAME_DATA = "name the folder or the table of labelled sounds"
+_ADVICE = {
+    **dict.fromkeys(MODEL_SUFFIXES, f"a model, not labelled sounds; {_NAME_DATA}"),
+    **dict.fromkeys(CHECKPOINT_SUFFIXES, f"a checkpoint, not labelled sounds; {_NAME_DATA}"),
+    **dict.fromkeys(
+        SOUND_SUFFIXES,
+        f"one sound; {_NAME_DATA}, or classify it with sonotype predict",
+    ),
+    **dict.fromkeys(
+        (".xls", ".xlsx", ".ods", ".numbers"), "a spreadsheet; save it as CSV in UTF-8"
+    ),
+    **dict.fromkeys((".tsv", ".tab", ".txt"), "a table is read where its name ends in .csv"),
+    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), "an archive; unpack it first"),
+}
+"""What to say of a file that is no table, by its suffix."""
 
 
 def _help(text: str) -> dict[str, str]:
@@ -123,8 +143,8 @@ def survey(
 
 def list_source(spec: str | Path, options: SourceOptions = DEFAULTS) -> Listing:
     """What the source says, not yet checked; recognised as ``open_source`` does it."""
-    path = Path(spec)
-    if not path.exists():
+    path = Names().find(Path(spec))
+    if not os.path.exists(path):  # noqa: PTH110 (of a name that is too long, too)
         raise DataError(path, [Fault(str(path), 0, "no such file or folder")])
     kind, place = recognise(path)
     _refuse_misplaced(kind, path, options)
@@ -144,9 +164,13 @@ def list_source(spec: str | Path, options: SourceOptions = DEFAULTS) -> Listing:
 
 def recognise(path: Path) -> tuple[str, Path]:
     """Which kind of source a path is (esc50, msos, table or folder), and where it begins."""
+    if kind := special_kind(path):
+        cause = f"{kind}, neither a folder nor a table ({' or '.join(TABLES)}); {_NAME_DATA}"
+        raise DataError(path, [Fault(str(path), 0, cause)])
     if path.is_file():
         if path.suffix.lower() not in TABLES:
             cause = f"neither a folder nor a table ({' or '.join(TABLES)})"
+            cause += f": {_ADVICE.get(path.suffix.lower(), _NAME_DATA)}"
             raise DataError(path, [Fault(str(path), 0, cause)])
         if path.name == META.name and is_esc50(path.parent.parent):
             return "esc50", path.parent.parent

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 from typing import TYPE_CHECKING, get_args
 
 from sonotype.config import Protocol
-from sonotype.data.manifest import Manifest
+from sonotype.data.manifest import PARTS, Manifest
 from sonotype.data.rows import counted, listed
 from sonotype.errors import DataError, Fault, OptionsError
 
@@ -85,7 +85,9 @@ def split(
         protocol: ``"folds"`` takes the source's own folds; ``"grouped"`` is stratified (by event
             where every clip has one, else by category) and keeps recordings together; ``"random"``
             is the paper's shuffle of clips; ``"all"`` learns from every clip and tests on none;
-            ``"auto"`` is folds where the source has two or more, else grouped.
+            ``"auto"`` is folds where the source has two or more, else grouped. Where folders are
+            named after parts (train, validation, test), these are the folds, each for its part;
+            a part that has no folder is cut from those to train on.
         test_fraction: share of all clips to test on.
         val_fraction: share of the remaining clips to validate on.
         train_folds: folds to train on; all that are left by default.
@@ -102,15 +104,20 @@ def split(
     _check_fraction("--val-fraction", val_fraction)
     _check_not_empty(manifest)
     if protocol == "folds":
-        return _by_folds(manifest, train_folds, val_folds, test_folds, val_fraction, seed)
+        return _by_folds(
+            manifest, train_folds, val_folds, test_folds, val_fraction, seed, test_fraction
+        )
     if protocol == "random":
         return _by_chance(manifest, test_fraction, val_fraction, seed)
     everything = list(range(len(manifest.clips)))
     if protocol == "all":
-        return Split(tuple(everything), (), (), "all", manifest.grouped, ALL_NOTE)
+        return Split(
+            tuple(everything), (), (), "all", manifest.grouped, ALL_NOTE + _unkept(manifest)
+        )
     rest, test = _carve(manifest, everything, test_fraction, seed, "test")
     train, val = _carve(manifest, rest, val_fraction, seed, "validation")
-    return _finish(manifest, train, val, test, "grouped", _grouped_note(manifest))
+    note = _grouped_note(manifest) + _unkept(manifest)
+    return _finish(manifest, train, val, test, "grouped", note)
 
 
 def cross_validation(manifest: Manifest, *, folds: int = 5, seed: int = 0) -> list[Split]:
@@ -120,10 +127,17 @@ def cross_validation(manifest: Manifest, *, folds: int = 5, seed: int = 0) -> li
     stratified grouped ones. With two folds a validation part is cut from the one that trains.
 
     Raises:
-        OptionsError: fewer than two folds, or more folds than recordings.
+        OptionsError: fewer than two folds, or more folds than recordings; or folders that are
+            named after parts, which are not to change their places.
         DataError: as for ``split``.
     """
     _check_not_empty(manifest)
+    if len(manifest.parts) > 1:
+        raise OptionsError(
+            f"{manifest.name} has parts of its own ({', '.join(manifest.parts)}), and "
+            "cross-validation tests each clip in turn: use sonotype train, which keeps the parts, "
+            "or name the folder of one part as the data"
+        )
     if len(manifest.folds) > 1:
         return [
             _by_folds(manifest, (), (_next(manifest.folds, fold),), (fold,), 0.15, seed)
@@ -158,6 +172,13 @@ def _turn(manifest: Manifest, parts: list[list[int]], turn: int, seed: int) -> S
 def _choose_protocol(manifest: Manifest, protocol: str, folds: Sequence[Sequence[int]]) -> str:
     if protocol not in PROTOCOLS:
         raise OptionsError(f"--protocol {protocol}: has to be one of {', '.join(PROTOCOLS)}")
+    auto = protocol == "auto" and not any(folds)
+    if auto and manifest.parts and "train" not in manifest.parts:
+        there = " and ".join(manifest.parts)
+        raise OptionsError(
+            f"{manifest.name} has no part to train on, only {there}: add a folder train, or split "
+            "all clips with --protocol grouped"
+        )
     if protocol == "auto":
         named = any(folds)
         protocol = "folds" if named or len(manifest.folds) > 1 else "grouped"
@@ -191,14 +212,16 @@ def _by_folds(
     test_folds: Sequence[int],
     val_fraction: float,
     seed: int,
+    test_fraction: float = 0.2,
 ) -> Split:
-    train_folds, val_folds, test_folds = _assign_folds(
-        manifest.folds, train_folds, val_folds, test_folds
-    )
+    assign = _assign_parts if manifest.parted else _assign_folds
+    train_folds, val_folds, test_folds = assign(manifest.folds, train_folds, val_folds, test_folds)
     train, val, test = (
         [index for index, clip in enumerate(manifest.clips) if clip.fold in chosen]
         for chosen in (train_folds, val_folds, test_folds)
     )
+    if not test_folds:
+        train, test = _carve(manifest, train, test_fraction, seed, "test")
     if not val_folds:
         train, val = _carve(manifest, train, val_fraction, seed, "validation")
     missing = _missing(manifest, train, range(len(manifest.clips)))
@@ -207,11 +230,25 @@ def _by_folds(
             f"folds {listed(train_folds)} train, and have no clip of "
             f"{listed(missing)}; choose other --train-folds"
         )
+        if manifest.parted:
+            cause = (
+                f"the part to train on has no clip of {listed(missing)}; add clips of it, or take "
+                "it out of the other parts"
+            )
         raise DataError(manifest.name, [Fault(manifest.name, 0, cause)])
     note = (
         f"the source's own folds: {listed(train_folds)} train, "
         f"{listed(val_folds) or 'a part of them'} validates, {listed(test_folds)} tests"
     )
+    if manifest.parted:
+        learnt, chooses, scored = (
+            " and ".join(PARTS[fold] for fold in chosen)
+            for chosen in (train_folds, val_folds, test_folds)
+        )
+        note = (
+            f"the source's own parts: {learnt} trains, {chooses or f'a part of {learnt}'} "
+            f"validates, {scored or f'a part of {learnt}'} tests"
+        )
     unused = [
         fold for fold in manifest.folds if fold not in {*train_folds, *val_folds, *test_folds}
     ]
@@ -226,14 +263,7 @@ def _assign_folds(
     """Complete the folds of the three parts; ``val`` stays empty where no fold is left for it."""
     train, val, test = tuple(train), tuple(val), tuple(test)
     named = {"--train-folds": train, "--val-folds": val, "--test-folds": test}
-    for flag, chosen in named.items():
-        unknown = [fold for fold in chosen if fold not in folds]
-        if unknown:
-            raise OptionsError(f"{flag}: no fold {listed(unknown)}; there are {listed(folds)}")
-    for (one, first), (other, second) in combinations(named.items(), 2):
-        both = sorted(set(first) & set(second))
-        if both:
-            raise OptionsError(f"{one} and {other} both have fold {listed(both)}")
+    _check_folds(folds, named)
     free = [fold for fold in folds if fold not in {*train, *val, *test}]
     if not test:
         if not free:
@@ -249,6 +279,34 @@ def _assign_folds(
             raise OptionsError("--train-folds: the other parts have taken all folds")
         train = tuple(free)
     return train, val, test
+
+
+def _assign_parts(
+    folds: Sequence[int], train: Sequence[int], val: Sequence[int], test: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Complete the folds by the parts that they are; a part that is not there stays empty."""
+    named = {"--train-folds": tuple(train), "--val-folds": tuple(val), "--test-folds": tuple(test)}
+    _check_folds(folds, named)
+    taken = {fold for chosen in named.values() for fold in chosen}
+    train, val, test = (
+        chosen or tuple({number} & set(folds) - taken)
+        for number, chosen in zip(PARTS, named.values(), strict=True)
+    )
+    if not train:
+        raise OptionsError("--train-folds: no part is left to train on")
+    return train, val, test
+
+
+def _check_folds(folds: Sequence[int], named: Mapping[str, Sequence[int]]) -> None:
+    """Raise an ``OptionsError`` for folds that are not there, or that two parts have."""
+    for flag, chosen in named.items():
+        unknown = [fold for fold in chosen if fold not in folds]
+        if unknown:
+            raise OptionsError(f"{flag}: no fold {listed(unknown)}; there are {listed(folds)}")
+    for (one, first), (other, second) in combinations(named.items(), 2):
+        both = sorted(set(first) & set(second))
+        if both:
+            raise OptionsError(f"{one} and {other} both have fold {listed(both)}")
 
 
 def _next(folds: Sequence[int], fold: int) -> int:
@@ -279,7 +337,7 @@ def _by_chance(manifest: Manifest, test_fraction: float, val_fraction: float, se
     train, val, test = _return_classes(manifest, train, val, test, alone=True)
     _check_held(manifest, test, "test")
     _check_held(manifest, val, "validation")
-    note = RANDOM_NOTE
+    note = RANDOM_NOTE + _unkept(manifest)
     if len(train) > before:
         note += (
             f"; {counted(len(train) - before, 'clip')} moved to the training part, "
@@ -448,6 +506,13 @@ def _no_room(manifest: Manifest, part: str, cause: str) -> DataError:
 def _copies_of(manifest: Manifest) -> str:
     clips = "clip has" if manifest.copies == 1 else "clips have"
     return f"{manifest.copies} of {len(manifest.clips)} {clips} the sound of another clip"
+
+
+def _unkept(manifest: Manifest) -> str:
+    """What to say where the source has parts, and the split is another."""
+    if len(manifest.parts) < 2:
+        return ""
+    return f"; the source's own parts ({', '.join(manifest.parts)}) are not kept"
 
 
 def _grouped_note(manifest: Manifest) -> str:

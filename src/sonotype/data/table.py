@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sonotype.audio.special import special_kind
 from sonotype.data.check import TRAINING, Rules, settle
 from sonotype.data.groups import assign_groups
 from sonotype.data.manifest import Manifest
 from sonotype.data.marker import read_marker
+from sonotype.data.names import Names
 from sonotype.data.rows import Listing, Row
 from sonotype.data.sheet import Record, Sheet, read_csv
 from sonotype.errors import Fault, MissingExtraError, OptionsError
@@ -78,14 +81,15 @@ def list_table(
     causes: list[str] = []
     if sheet.header:
         names, causes = match_columns(sheet.header, columns or {}, ignore_columns)
-    rows = [_row(record, names, path) for record in sheet.records] if "path" in names else []
+    found = Names()
+    rows = [_row(record, names, path, found) for record in sheet.records if "path" in names]
     grouped = any(row.group for row in rows)
     if grouped and group_pattern is not None:
         raise OptionsError(
             f"--group-pattern: {path} has a column of groups already, {names['group']!r}"
         )
     assigned, unmatched = assign_groups(rows, group_pattern)
-    header = [Fault(str(path), 1, cause) for cause in causes]
+    header = [Fault(str(path), sheet.line, cause) for cause in causes]
     return Listing(
         source=path,
         name=marker.name or name,
@@ -153,12 +157,12 @@ def match_columns(
     return names, causes
 
 
-def _row(record: Record, names: Mapping[str, str], table: Path) -> Row:
+def _row(record: Record, names: Mapping[str, str], table: Path, found: Names) -> Row:
     cells = {ours: record.cells[name].strip() for ours, name in names.items()}
     text = cells["path"]
-    path = table.parent / text
-    if "\\" in text and "\0" not in text and not path.exists():  # a table written on Windows
-        path = table.parent / text.replace("\\", "/")
+    path = found.find(table.parent / text)
+    if "\\" in text and not os.path.lexists(path):  # a table written on Windows
+        path = found.find(table.parent / text.replace("\\", "/"))
     return Row(
         path=path,
         category=cells.get("category", ""),
@@ -178,6 +182,8 @@ def read_parquet(path: Path) -> Sheet:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtraError("reading a Parquet manifest", "parquet") from error
+    if kind := special_kind(path):
+        return Sheet((), (), (Fault(str(path), 0, f"{kind}, not a table; name a file"),))
     try:
         content = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:

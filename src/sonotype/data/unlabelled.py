@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sonotype.audio.special import special_kind
 from sonotype.data.check import raise_faults
 from sonotype.data.contents import contents_of
-from sonotype.data.rows import sounds_below
-from sonotype.errors import OptionsError
+from sonotype.data.walk import walk
+from sonotype.errors import Fault, OptionsError
 from sonotype.types import Clip
 
 
@@ -30,9 +31,13 @@ def unlabelled_clips(
     clips: list[Clip] = []
     for name in folders:
         folder = Path(name)
-        paths = sounds_below(folder)
+        if cause := _no_folder(folder):
+            raise OptionsError(f"--unlabelled {folder}: {cause}; name a folder of sounds")
+        found = walk(folder)
+        raise_faults(folder, [Fault(str(path), 0, cause) for path, cause in found.broken])
+        paths = found.sounds()
         if not paths:
-            raise OptionsError(f"{folder}: holds no sound files, or is no folder")
+            raise OptionsError(f"--unlabelled {folder}: holds no sound files")
         contents, faults = contents_of(paths, progress=progress)
         raise_faults(folder, faults)
         new = []
@@ -51,3 +56,12 @@ def _digests_of(clips: Sequence[Clip]) -> set[str]:
     contents, _ = contents_of(clip.path for clip in clips if clip.content is None)
     known = [clip.content or contents.get(clip.path) for clip in clips]
     return {digest for content in known if content for digest in content.digests}
+
+
+def _no_folder(path: Path) -> str:
+    """What a path is that is no folder; empty for folders."""
+    if path.is_dir():
+        return ""
+    if kind := special_kind(path):
+        return f"is {kind}"
+    return "is a file" if path.exists() else "no such folder"

@@ -13,6 +13,13 @@ from sonotype.evaluation.report import render
 from sonotype.evaluation.scores import Scores, scores_to_json
 from sonotype.json_text import json_text
 
+OUTPUTS = (
+    *("scores.json", "scores.txt", "answers.csv"),
+    *("plots/category_confusion.png", "plots/category_f1.png"),
+    *("plots/event_confusion.png", "plots/event_f1.png"),
+)
+"""Files that :func:`publish` writes, of a training its curves as well."""
+
 
 def publish(
     scores: Scores,

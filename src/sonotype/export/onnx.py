@@ -17,6 +17,7 @@ from sonotype.data.synth import EVENTS, synthesise_clip
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.answers import Answers
 from sonotype.evaluation.files import replacing
+from sonotype.evaluation.outputs import require_free
 from sonotype.evaluation.run import answer
 from sonotype.export.graph import onnx_graph, require_onnx
 from sonotype.export.quantise import quantised
@@ -72,17 +73,20 @@ def export_onnx(
     data: str | Path | None = None,
     folds: Sequence[int] = (),
     int8: bool = False,
+    force: bool = False,
     progress: bool = False,
     **source: Any,
 ) -> Exported:
     """Write one ONNX file from waveform to answer, with the model's card in its metadata.
 
     Args:
-        model: a model file, or a loaded classifier that torch runs; ``None`` for the built-in one.
+        model: a model file, the run folder that holds it, or a loaded classifier that torch runs;
+            ``None`` for the built-in one.
         out: the file to write.
         data: labelled sounds to compare both on; synthesised ones where there are none.
         folds: of the data, only these official folds.
         int8: do the network's products in 8 bits; needs data, whose first use is to set ranges.
+        force: replace another file of that name; inputs are never replaced.
         progress: draw a bar.
         source: fields of :class:`sonotype.data.source.SourceOptions`.
 
@@ -102,6 +106,8 @@ def export_onnx(
     classifier = model if isinstance(model, Classifier) else load(model)
     if not isinstance(classifier.engine, TorchEngine):
         raise OptionsError(f"{model} is no model.safetensors; only those can be exported")
+    read = [Path(one) for one in (model, data) if isinstance(one, str | Path)]
+    require_free(Path(out), inputs=read, force=force)
     manifest = None
     if data is not None:
         options = from_dict(SourceOptions, source)

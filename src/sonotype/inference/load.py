@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sonotype.inference.classifier import Classifier
+from sonotype.inference.locate import find_model
 from sonotype.readout import CategoryFrom
 
 ONNX_SUFFIX = ".onnx"
@@ -21,7 +22,8 @@ def load(
 
     Args:
         path: a ``model.safetensors`` that sonotype wrote, or a ``model.onnx`` that it exported,
-            which runs without torch; ``None`` for the built-in model.
+            which runs without torch; or the run folder that holds one; ``None`` for the built-in
+            model.
         device: ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` for the fastest that is there.
         category_from: read the category from its own ``"head"``, from the sum of its
             ``"events"``, or from ``"both"``; ``None`` as the file says.
@@ -34,7 +36,8 @@ def load(
         OptionsError: a device that is not there; says which are.
         WeightsError: the built-in model is missing.
     """
-    if path is not None and Path(path).suffix == ONNX_SUFFIX:
+    path = None if path is None else find_model(path)
+    if path is not None and path.suffix.lower() == ONNX_SUFFIX:
         from sonotype.inference.onnx_engine import load_onnx
 
         engine, card = load_onnx(path, device=device)

@@ -24,6 +24,7 @@ from sonotype.evaluation.run import SYNTHETIC_NOTE
 from sonotype.json_text import json_text
 from sonotype.progress import steps
 from sonotype.study.cell import STOPPED, figures_of, finished, refuse_other, run_cell
+from sonotype.study.table import require_own
 from sonotype.training.callbacks import Say
 from sonotype.training.crossval import refuse_parts
 from sonotype.training.run import inspect, with_backbone
@@ -85,6 +86,7 @@ def run_learning_curve(
     """
     folder = Path(out)
     _check(sizes, options)
+    require_own(folder, [f"{CURVE}.{kind}" for kind in ("png", "txt", "json")], [Path(data)])
     chosen = RunOptions.of({**options, "keep": "last"})
     manifest = open_source(data, chosen.source)
     splits = cross_validation(manifest, folds=turns, seed=chosen.train.seed)

@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sonotype.audio.special import special_kind
 from sonotype.config import ScoreOptions, from_dict
 from sonotype.errors import OptionsError
 from sonotype.training.crossval import refuse_parts
@@ -140,6 +141,8 @@ def read_plan(path: str | Path) -> Plan:
         OptionsError: no such file, no TOML, or every wrong key, row and option.
     """
     path = Path(path)
+    if kind := special_kind(path):
+        raise OptionsError(f"{path}: is {kind}; a study is a TOML file")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

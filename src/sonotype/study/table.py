@@ -13,6 +13,7 @@ from sonotype.errors import OptionsError
 from sonotype.evaluation.answers import Answers, load_answers
 from sonotype.evaluation.compare import Entry, Figure, Key, Line, average, compare
 from sonotype.evaluation.files import write_text
+from sonotype.evaluation.outputs import require_free_folder
 from sonotype.evaluation.scores import Interval
 from sonotype.evaluation.text import pad, shorten
 from sonotype.json_text import json_text
@@ -21,6 +22,8 @@ from sonotype.study.plan import Plan, Row
 from sonotype.training.run_folder import ANSWERS
 
 TABLE, FIGURES = "table", "study.json"
+CELLS = "cells"
+OUTPUTS = (f"{TABLE}.txt", f"{TABLE}.md", FIGURES)
 NAME_CELLS = 22
 WIDTH = 80
 FAILED = "failed; the same command runs these again"
@@ -92,6 +95,18 @@ def _needed(plan: Plan, name: str) -> set[str]:
 def _alone(line: Line) -> Line:
     figures = {key: replace(figure, difference=None) for key, figure in line.figures.items()}
     return replace(line, figures=figures)
+
+
+def require_own(out: str | Path, outputs: Sequence[str], inputs: Sequence[Path]) -> None:
+    """Refuse a folder with files that the outputs would replace, unless its cells are there.
+
+    Raises:
+        OptionsError: says which files.
+    """
+    out = Path(out)
+    require_free_folder(
+        out, outputs, inputs=inputs, force=(out / CELLS).is_dir(), advice="name a new folder"
+    )
 
 
 def publish(result: Result, out: str | Path, command: str) -> str:

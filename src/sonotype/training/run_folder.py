@@ -21,11 +21,13 @@ from typing import Any
 from sonotype import __version__
 from sonotype.config import NETWORKS
 from sonotype.data.manifest import Manifest
-from sonotype.data.rows import content_of, sounds_below, tidy
+from sonotype.data.rows import content_of, tidy
 from sonotype.data.splits import Split
+from sonotype.data.walk import sounds_below
 from sonotype.data.waveforms import Transform
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.files import replacing, write_text
+from sonotype.inference.locate import find_model
 from sonotype.json_text import json_text
 from sonotype.training.run_options import RunOptions
 from sonotype.types import Content
@@ -162,9 +164,12 @@ def _files_of(options: RunOptions) -> dict[str, tuple[str, list[Path]]]:
 
 
 def model_in(path: str | Path) -> Path:
-    """The model file that is named by itself, or by its run folder."""
-    path = Path(path)
-    return path / MODEL if path.is_dir() else path
+    """The model file that is named by itself, or by its run folder.
+
+    Raises:
+        ModelFileError: the path names something else.
+    """
+    return find_model(path)
 
 
 def _digest(paths: Sequence[Path]) -> str:
@@ -215,6 +220,8 @@ def read_config(
     if fixed := options.keys() - {"cache_gb"}:  # which changes no result
         names = ", ".join(sorted(fixed))
         raise OptionsError(f"--resume takes all options from the run; leave out {names}")
+    if folder.exists() and not folder.is_dir():
+        raise OptionsError(f"--resume {folder}: is no folder; name the run folder")
     if not (folder / CONFIG).exists():
         raise OptionsError(f"{folder} holds no run to go on with ({CONFIG} is missing)")
     config = _config(folder / CONFIG)
