@@ -86,7 +86,12 @@ def evaluate(
     source_of_all = open_source(data, options, purpose="evaluation")
     manifest = source_of_all.of_folds(folds)
     members = [classifier, *(load(path, device=device, shifts=shifts) for path in also)]
-    answers = average([answer(member, manifest, progress=progress) for member in members])
+    answers = average(
+        [
+            answer(member, manifest, partial=manifest.partial, progress=progress)
+            for member in members
+        ]
+    )
     how = category_from or classifier.category_from
     notes = [SYNTHETIC_NOTE] if manifest.synthetic else []
     notes += _notes_on_seen(members, source_of_all, manifest, folds, progress=progress)

@@ -44,7 +44,11 @@ class ClipFormat:
 
 
 def read_clip(
-    path: str | Path | bytes, form: ClipFormat, rng: np.random.Generator | None = None
+    path: str | Path | bytes,
+    form: ClipFormat,
+    rng: np.random.Generator | None = None,
+    *,
+    partial: bool = False,
 ) -> Samples:
     """Decode a sound file to one clip; of a long file only the part that stays is decoded.
 
@@ -55,7 +59,7 @@ def read_clip(
         AudioError: as for :func:`sonotype.audio.decode.read`.
 
     """
-    return shape_clip(read_for_clip(path, form, rng), form, rng)
+    return shape_clip(read_for_clip(path, form, rng, partial=partial), form, rng)
 
 
 def read_for_clip(

@@ -33,11 +33,13 @@ class Rules:
         rare_events: ``"fault"``, or ``"unlabel"``, which takes the event label off events with a
             single clip; the clip still counts for its category.
         qualify_events: call events that stand under several categories ``category/event``.
+        partial: use files that are cut off, by what is there of them.
     """
 
     purpose: Purpose = "training"
     rare_events: str = "fault"
     qualify_events: bool = False
+    partial: bool = False
 
     def __post_init__(self) -> None:
         if self.rare_events not in RARE_EVENTS:
@@ -85,6 +87,7 @@ def settle(
         synthetic=listing.synthetic,
         licence=listing.licence,
         citation=listing.citation,
+        partial=rules.partial,
     )
     return manifest if contents is None else manifest.with_contents(contents)
 
@@ -155,12 +158,16 @@ def check_sounds(manifest: Manifest, *, progress: bool = False) -> Manifest:
     Groups that share a sound are one group in it. Memory is bounded however long the clips are.
 
     Raises:
-        DataError: with one fault for each clip that is missing, empty, truncated or no sound, and
-            for each that has the sound of another clip under other labels.
+        DataError: with one fault for each clip that is missing, empty, truncated (unless the
+            manifest is ``partial``) or no sound, and for each that has the sound of another clip
+            under other labels.
     """
     decoded = Decoded()
     contents, faults = contents_of(
-        [clip.path for clip in manifest.clips], decoded=decoded, progress=progress
+        [clip.path for clip in manifest.clips],
+        decoded=decoded,
+        partial=manifest.partial,
+        progress=progress,
     )
     rows = [Row(clip.path, clip.category, clip.event or "") for clip in manifest.clips]
     raise_faults(manifest.name, [*faults, *label_conflicts(rows, contents)])

@@ -21,12 +21,13 @@ PREFIX = 16
 """Hexadecimal digits of a digest that a model file keeps for each clip that the model has seen."""
 
 
-def read_content(path: Path, decoded: Decoded | None = None) -> Content:
+def read_content(path: Path, decoded: Decoded | None = None, *, partial: bool = False) -> Content:
     """Decode and hash a file.
 
     Args:
         path: the file.
         decoded: where the samples of a short sound are kept.
+        partial: of a file that is cut off, take what is there.
 
     Raises:
         AudioError: as for :func:`sonotype.audio.decode.verify`.
@@ -38,7 +39,7 @@ def read_content(path: Path, decoded: Decoded | None = None) -> Content:
     except (OSError, ValueError):
         stamp = None  # verify says what is wrong
     blocks = None if decoded is None else decoded.collector()
-    sound = verify(path, blocks)
+    sound = verify(path, blocks, partial=partial)
     try:
         content = Content(content_of(path), sound, stamp)
     except OSError as error:
@@ -53,6 +54,7 @@ def contents_of(
     *,
     decode: bool = True,
     decoded: Decoded | None = None,
+    partial: bool = False,
     progress: bool = False,
 ) -> tuple[dict[Path, Content], list[Fault]]:
     """The contents of some files, several read at a time, and the faults of the sounds.
@@ -62,12 +64,15 @@ def contents_of(
         decode: whether to decode them; without it only the bytes are hashed, and there are no
             faults.
         decoded: where the samples of short sounds are kept.
+        partial: of files that are cut off, take what is there.
         progress: draw a bar.
     """
 
     def of(path: Path) -> tuple[Path, Content | None, str]:
         try:
-            return path, (read_content(path, decoded) if decode else _hashed(path)), ""
+            if not decode:
+                return path, _hashed(path), ""
+            return path, read_content(path, decoded, partial=partial), ""
         except AudioError as error:
             return path, _hashed(path), error.cause
 
@@ -151,7 +156,7 @@ class Contents:
             AudioError: it cannot be read.
         """
         if path not in self._known:
-            self._known[path] = self._given.get(path) or read_content(path)
+            self._known[path] = self._given.get(path) or read_content(path, partial=True)
         return self._known[path]
 
     def learn(self, paths: Iterable[Path], threads: int) -> None:

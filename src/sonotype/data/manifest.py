@@ -34,6 +34,7 @@ class Manifest:
         synthetic: whether the sounds are procedural; a score on them says nothing of quality.
         licence: licence of the recordings, where the source states one.
         citation: what to cite, where the source asks for it.
+        partial: whether files that are cut off are used, by what is there of them.
         decoded: short sounds that a check has decoded, if they are kept.
 
     """
@@ -45,6 +46,7 @@ class Manifest:
     synthetic: bool = False
     licence: str = ""
     citation: str = ""
+    partial: bool = False
     decoded: Decoded | None = field(default=None, compare=False, repr=False)
 
     @cached_property

@@ -73,11 +73,18 @@ class SourceOptions:
         default=False,
         metadata=_help("Call events that stand under two categories CATEGORY/EVENT"),
     )
+    use_truncated: bool = field(
+        default=False,
+        metadata=_help("Use files that are cut off, by what is there; else they are faults"),
+    )
 
     def rules(self, purpose: Purpose = "training") -> Rules:
         """The part of the options that says how strict the checks are."""
         return Rules(
-            purpose=purpose, rare_events=self.rare_events, qualify_events=self.qualify_events
+            purpose=purpose,
+            rare_events=self.rare_events,
+            qualify_events=self.qualify_events,
+            partial=self.use_truncated,
         )
 
     def columns(self) -> dict[str, str]:
@@ -135,7 +142,10 @@ def survey(
     paths = dict.fromkeys(row.path for row in listing.rows if "\0" not in str(row.path))
     files = [path for path in paths if path.is_file()]
     contents, sounds = contents_of(
-        files if decode else equally_long(files), decode=decode, progress=progress
+        files if decode else equally_long(files),
+        decode=decode,
+        partial=options.use_truncated,
+        progress=progress,
     )
     listing = replace(listing, faults=(*listing.faults, *sounds))
     return settle(listing, options.rules(purpose), contents)

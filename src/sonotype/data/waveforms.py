@@ -249,11 +249,12 @@ class Waveforms(Dataset[Samples]):
     def _read(self, index: int, rng: np.random.Generator | None) -> Samples:
         """A clip before anything is done to it; without a random cut it is decoded once.
 
+        Whether a file that is cut off may be used has been decided when the data were checked.
         Other threads may get the same array: it must not be changed.
         """
         path = self.clips[index].path
         if rng is not None:
-            return read_clip(path, replace(self.form, cut="random"), rng)
+            return read_clip(path, replace(self.form, cut="random"), rng, partial=True)
 
         def decode() -> Samples:
             sound, form = self._decoded.get(path), self.form
@@ -261,7 +262,7 @@ class Waveforms(Dataset[Samples]):
             if sound is not None and (form.cut == "front" or form.trim):
                 samples = shape_clip(take_for_clip(sound, form), form)
             else:
-                samples = read_clip(path, form, None)
+                samples = read_clip(path, form, None, partial=True)
             return samples if samples.base is None else samples.copy()
 
         return self.recorded.get(path, decode)

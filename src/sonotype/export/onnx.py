@@ -147,7 +147,7 @@ def _compared(
         heard, again = model.hear(clips), exported.hear(clips)
         gap = _gap((heard.category, heard.event), (again.category, again.event))
         return Exported(out, len(clips), True, gap)
-    before, after = answer(model, manifest), answer(exported, manifest)
+    before, after = (answer(one, manifest, partial=manifest.partial) for one in (model, exported))
     gap = _gap(
         (before.category_probability, before.event_probability),
         (after.category_probability, after.event_probability),
@@ -202,4 +202,4 @@ def _parted(manifest: Manifest) -> tuple[Manifest, Manifest]:
 
 def _sounds(manifest: Manifest, model: Classifier) -> Iterator[Array]:
     for clip in manifest.clips:
-        yield read_clip(clip.path, model.form)
+        yield read_clip(clip.path, model.form, partial=True)

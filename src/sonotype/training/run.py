@@ -316,7 +316,8 @@ def _score_once(
     """Read the test part, for the only time, and write model, scores and plots."""
     device = device_of(options.train.device)
     test = manifest.take(list(parts.test))
-    answers = answer(Classifier(TorchEngine(system, device), card), test, progress=progress)
+    classifier = Classifier(TorchEngine(system, device), card)
+    answers = answer(classifier, test, partial=test.partial, progress=progress)
     notes = notes_on(manifest, parts)
     scores = score(
         answers, category_from=options.score.category_from, seed=options.train.seed, notes=notes
