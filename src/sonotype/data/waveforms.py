@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -146,7 +147,7 @@ class Waveforms(Dataset[Samples]):
     def version(self, index: int, version: int) -> Samples:
         """``[samples]`` of one variant of a clip; variant 0 is the clip as recorded."""
         if version == ORIGINAL:
-            return self._read(index, None).copy()
+            return self._read(self.clips[index].path, None).copy()
         return self._drawn(index, (_VERSION, version))
 
     def blend_in(self, key: Key) -> Blend:
@@ -198,17 +199,19 @@ class Waveforms(Dataset[Samples]):
     def _drawn(self, index: int, draw: Draw) -> Samples:
         how, rate = self.augmentation, self.form.sample_rate
         wave = self._rng(_WAVE, draw, index)
-        samples = self._read(index, self._rng(_CUT, draw, index) if how.random_cut else None)
+        cut = self._rng(_CUT, draw, index) if how.random_cut else None
+        samples = self._read(self.clips[index].path, cut)
         cut = self._rng(_SECOND_CUT, draw, index) if how.random_cut else None
         other = self._mixed_with(index, draw)
         if how.mixing is not None and other is not None:
             rng = self._rng(_MIXED, draw, index)
-            samples = mix_same_class(samples, self._read(other, cut), rate, how.mixing, rng)
+            second = self._read(self.clips[other].path, cut)
+            samples = mix_same_class(samples, second, rate, how.mixing, rng)
         if how.shift:
             samples = shift(samples, rate, how.shift, wave)
         what = self._blend(index, draw)
         if what.share < 1:
-            second = self._read(what.partner, cut)
+            second = self._read(self.clips[what.partner].path, cut)
             if how.shift:
                 second = shift(second, rate, how.shift, self._rng(_BLENDED, draw, index))
             samples = blend(samples, second, rate, what.share)
@@ -246,13 +249,12 @@ class Waveforms(Dataset[Samples]):
         """What identifies the sound of a clip."""
         return self.contents[self.clips[index].path].sound
 
-    def _read(self, index: int, rng: np.random.Generator | None) -> Samples:
+    def _read(self, path: Path, rng: np.random.Generator | None) -> Samples:
         """A clip before anything is done to it; without a random cut it is decoded once.
 
         Whether a file that is cut off may be used has been decided when the data were checked.
         Other threads may get the same array: it must not be changed.
         """
-        path = self.clips[index].path
         if rng is not None:
             return read_clip(path, replace(self.form, cut="random"), rng, partial=True)
 

@@ -88,6 +88,7 @@ class Versions:
 
         keys = [self.waveforms.recipe(*version) for version in versions]
         self._rows = self.store.fill(kinds, keys, computed)
+        self.waveforms.recorded.clear()  # all that is wanted of the clips is kept now
         self._places = {index: place * self.variants for place, index in enumerate(indices)}
 
     def of(self, keys: Sequence[Key]) -> dict[str, Tensor]:
