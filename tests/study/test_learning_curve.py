@@ -18,11 +18,12 @@ from soundsets import manifest_of
 from training_data import SMALL, write_tones
 
 from sonotype.data.manifest import Manifest
-from sonotype.errors import FailedRunsError, OptionsError, SonotypeError, StoppedError
+from sonotype.errors import OptionsError, SonotypeError, StoppedError
 from sonotype.evaluation.answers import Answers, load_answers, save_answers
 from sonotype.evaluation.curve import render_curve
 from sonotype.study import learning_curve as module
 from sonotype.study.learning_curve import CurveResult, run_learning_curve, subset
+from sonotype.training.failed_runs import FailedRunsError
 
 OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 2}
 EVENTS = ("beep", "buzz", "hum", "whistle")

@@ -17,12 +17,13 @@ from training_data import SMALL, write_tones
 from sonotype.cli.main import run as main
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits import Split
-from sonotype.errors import FailedRunsError, OptionsError, SonotypeError
+from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.answers import Answers, save_answers
 from sonotype.study import learning_curve as curves
 from sonotype.study.plan import Plan, read_plan
 from sonotype.study.run import Task, run_study, split_of
 from sonotype.study.table import collect
+from sonotype.training.failed_runs import FailedRunsError
 from sonotype.training.run import TrainResult
 from sonotype.training.run_folder import split_table, write_config
 from sonotype.training.run_options import RunOptions

@@ -13,8 +13,9 @@ import pytest
 from training_data import SMALL, write_tones
 
 import sonotype
-from sonotype.errors import DataError, FailedRunsError, ModelFileError, OptionsError
+from sonotype.errors import DataError, ModelFileError, OptionsError
 from sonotype.training.crossval import CrossvalResult
+from sonotype.training.failed_runs import FailedRunsError
 from sonotype.training.run import TrainResult
 
 OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 2}

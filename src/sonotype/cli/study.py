@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sonotype.errors import FailedRunsError, OptionsError
+from sonotype.errors import OptionsError
 
 
 def study(
@@ -39,6 +39,7 @@ def study(
     from sonotype.study.plan import read_plan
     from sonotype.study.run import run_study
     from sonotype.study.table import OUTPUTS, collect, legend, publish, require_own
+    from sonotype.training.failed_runs import FailedRunsError
 
     failed: FailedRunsError | None = None
     chosen = read_plan(plan)

@@ -13,10 +13,11 @@ from typing import Any
 
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits import Split
-from sonotype.errors import OptionsError, SonotypeError, StoppedError, described
+from sonotype.errors import OptionsError, SonotypeError, StoppedError
 from sonotype.evaluation.files import write_text
 from sonotype.json_text import json_text
 from sonotype.training.callbacks import Say
+from sonotype.training.failed_runs import described
 from sonotype.training.run import run_split
 from sonotype.training.run_folder import (
     CONFIG,

@@ -15,7 +15,7 @@ from sonotype.data.parts import without_validation
 from sonotype.data.rows import counted
 from sonotype.data.source import open_source
 from sonotype.data.splits import Split, cross_validation
-from sonotype.errors import FailedRunsError, OptionsError, StoppedError
+from sonotype.errors import OptionsError, StoppedError
 from sonotype.evaluation.answers import Answers, concatenate, load_answers
 from sonotype.evaluation.curve import Curve, learning_curve, render_curve
 from sonotype.evaluation.curve_plot import plot_curve
@@ -27,6 +27,7 @@ from sonotype.study.cell import STOPPED, figures_of, finished, refuse_other, run
 from sonotype.study.table import require_own
 from sonotype.training.callbacks import Say
 from sonotype.training.crossval import refuse_parts
+from sonotype.training.failed_runs import FailedRunsError
 from sonotype.training.run import inspect, with_backbone
 from sonotype.training.run_folder import ANSWERS
 from sonotype.training.run_options import RunOptions

@@ -22,7 +22,7 @@ from sonotype.data.parts import without_validation
 from sonotype.data.rows import counted
 from sonotype.data.source import open_source
 from sonotype.data.splits import Split, cross_validation
-from sonotype.errors import FailedRunsError, OptionsError, described
+from sonotype.errors import OptionsError
 from sonotype.processors import processors
 from sonotype.progress import steps
 from sonotype.study.cell import (
@@ -35,6 +35,7 @@ from sonotype.study.cell import (
 )
 from sonotype.study.plan import Cell, Plan
 from sonotype.training.callbacks import Say, duration
+from sonotype.training.failed_runs import FailedRunsError, described
 from sonotype.training.run import inspect, parts_of, with_backbone
 from sonotype.training.run_folder import CONFIG
 from sonotype.training.run_options import RunOptions

@@ -17,12 +17,10 @@ from sonotype.data.source import open_source
 from sonotype.data.splits import Split, cross_validation
 from sonotype.data.waveforms import Transform
 from sonotype.errors import (
-    FailedRunsError,
     MissingExtraError,
     OptionsError,
     StoppedError,
     WeightsError,
-    described,
 )
 from sonotype.evaluation.answers import Answers, concatenate, load_answers
 from sonotype.evaluation.files import write_text
@@ -32,6 +30,7 @@ from sonotype.evaluation.report import render_folds
 from sonotype.evaluation.scores import Scores, score, scores_from_json, scores_to_json
 from sonotype.json_text import json_text
 from sonotype.training.callbacks import Say
+from sonotype.training.failed_runs import FailedRunsError, described
 from sonotype.training.run import inspect, notes_on, run_split, with_backbone
 from sonotype.training.run_folder import (
     ANSWERS,
