@@ -220,15 +220,41 @@ def test_what_is_set_stands(recipe: Recipe) -> None:
     assert (resolved.epochs, resolved.mixup, resolved.variants) == (3, 0.0, 0)
     assert resolved.mix_same_class is False
     assert (
-        replace(resolve(TrainOptions(recipe=recipe), "cbir_1"), epochs=3, mixup=0.0, variants=0)
+        replace(
+            resolve(TrainOptions(recipe=recipe), "cbir_1"),
+            epochs=3, least_steps=0, mixup=0.0, variants=0,
+        )
         == resolved
-    )
+    )  # fmt: skip
     assert resolve(TrainOptions(mix_same_class=True), "cbir_1").mix_same_class is True
 
 
+@pytest.mark.parametrize(
+    ("given", "epochs", "least_steps"),
+    [
+        ({}, 40, 400),
+        ({"epochs": 2}, 2, 0),
+        ({"epochs": 40}, 40, 0),
+        ({"least_steps": 500}, 40, 500),
+        ({"least_steps": 0}, 40, 0),
+        ({"epochs": 2, "least_steps": 500}, 2, 500),
+        ({"epochs": 2, "least_steps": 0}, 2, 0),
+        ({"recipe": "student"}, 150, 2000),
+        ({"recipe": "student", "epochs": 2}, 2, 0),
+        ({"recipe": "paper", "epochs": 2}, 2, 0),
+    ],
+)
+def test_epochs_that_are_set_are_not_stretched(
+    given: dict[str, Any], epochs: int, least_steps: int
+) -> None:
+    resolved = resolve(TrainOptions(**given), "cbir_2")
+    assert (resolved.epochs, resolved.least_steps) == (epochs, least_steps)
+
+
 def test_resolving_twice_changes_nothing() -> None:
-    once = resolve(TrainOptions(), "cbir_3")
-    assert resolve(once, "cbir_3") == once
+    for given in (TrainOptions(), TrainOptions(epochs=2), TrainOptions(least_steps=7)):
+        once = resolve(given, "cbir_3")
+        assert resolve(once, "cbir_3") == once
 
 
 def test_the_papers_settings() -> None:

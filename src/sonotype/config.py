@@ -80,9 +80,13 @@ class TrainOptions:
     recipe: Recipe = option(
         "modern", "paper: the paper's settings; modern: better defaults; student: a small network"
     )
-    epochs: int | None = option(None, "At most so many", low=1)
+    epochs: int | None = option(
+        None, "At most so many; if given, the least steps of the recipe are not used", low=1
+    )
     least_steps: int | None = option(
-        None, "Where clips are few, train in more epochs to make at least so many steps", low=0
+        None,
+        "Where clips are few, train in more epochs than that to make at least so many steps",
+        low=0,
     )
     patience: int | None = option(None, "Stop after so many epochs without a better one", low=1)
     batch_size: int | None = option(None, "Clips in a step", low=2)
@@ -293,8 +297,13 @@ class TeachingOptions:
 
 
 def resolve(options: TrainOptions, system: str) -> TrainOptions:
-    """Fill every ``None`` from the recipe; CBIR_3 is the system that mixes clips of a class."""
+    """Fill every ``None`` from the recipe; CBIR_3 is the system that mixes clips of a class.
+
+    Where ``epochs`` is set, the recipe's ``least_steps`` does not make more of them.
+    """
     defaults = {**RECIPES[options.recipe], "mix_same_class": system == "cbir_3"}
+    if options.epochs is not None:
+        defaults["least_steps"] = 0
     missing = {name: value for name, value in defaults.items() if getattr(options, name) is None}
     return dataclasses.replace(options, **missing)
 

@@ -43,6 +43,7 @@ from sonotype.training import run as run_room
 from sonotype.training.fit import augmentation, read_history
 from sonotype.training.learner import Learner
 from sonotype.training.run import TrainResult, train
+from sonotype.training.run_folder import options_of
 from sonotype.training.run_options import RunOptions
 from sonotype.types import Labels
 from sonotype.weights.backbone import Pretrained
@@ -515,6 +516,21 @@ def test_unknown_and_wrong_options_are_told_together() -> None:
         "recipe is 'newer', not one of paper, modern, student; epochs is 0, at least 1 is wanted; "
         "batch_size is 1, at least 2 is wanted"
     )
+
+
+def test_as_many_epochs_as_are_asked_for(tones: Path, tmp_path: Path) -> None:
+    """Three steps an epoch; the recipe would make 400 steps."""
+    options = {name: value for name, value in SMALL.items() if name != "least_steps"}
+    run = train(tones, tmp_path / "run", **options | {"epochs": 2, "keep": "last"})
+    config = json.loads((run.folder / "config.json").read_text())["options"]
+    assert (config["epochs"], config["least_steps"]) == (2, 0)
+    assert len(read_history(run.folder / "training")) == 2
+
+
+def test_a_run_that_was_begun_with_more_steps_keeps_them() -> None:
+    begun = RunOptions.of({}).flat() | {"epochs": 2, "least_steps": 400}
+    assert options_of({"options": begun}).train.least_steps == 400
+    assert RunOptions.of(options_of({"options": begun}).flat()).train.least_steps == 400
 
 
 def test_a_recipe_says_what_network_it_means_where_nothing_else_is_asked_for() -> None:
