@@ -15,6 +15,7 @@ from sonotype.errors import OptionsError, SonotypeError, StoppedError
 from sonotype.evaluation.files import write_text
 from sonotype.json_text import json_text
 from sonotype.training.callbacks import Say
+from sonotype.training.fit import kept_random_state
 from sonotype.training.run import run_split
 from sonotype.training.run_folder import (
     CONFIG,
@@ -34,6 +35,7 @@ LOG, TIME = "log.txt", "time.json"
 STOPPED = "interrupted"
 
 
+@kept_random_state()
 def run_cell(
     manifest: Manifest,
     parts: Split,

@@ -191,7 +191,6 @@ def inspect(manifest: Manifest, *, progress: bool = False) -> str:
     return manifest.fingerprint()
 
 
-@kept_random_state()
 def run_split(
     manifest: Manifest,
     parts: Split,
