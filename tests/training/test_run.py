@@ -17,7 +17,7 @@ import pytest
 import soundfile
 import torch
 from sklearn.metrics import f1_score
-from training_data import RATE, SMALL, write_tones
+from training_data import FOLDED, RATE, SMALL, write_table, write_tones
 
 import sonotype
 from sonotype.audio.clip import ClipFormat
@@ -38,6 +38,7 @@ from sonotype.evaluation.answers import load_answers
 from sonotype.inference import classifier as classifier_room
 from sonotype.models.mobilenet import MobileNet
 from sonotype.models.systems import cbir_2
+from sonotype.study.cell import run_cell
 from sonotype.training import fit as fit_room
 from sonotype.training import run as run_room
 from sonotype.training.fit import augmentation, read_history
@@ -290,17 +291,24 @@ def states() -> list[object]:
     return [torch.get_rng_state().tolist(), str(numbers), random.getstate()]
 
 
-@pytest.mark.parametrize("how", ["done", "failed"])
+@pytest.mark.parametrize("how", ["done", "failed", "folds", "in a study"])
 def test_the_callers_random_numbers_go_on_as_if_nothing_had_been(
     tones: Path, tmp_path: Path, how: str
 ) -> None:
-    torch.manual_seed(5)
     before = states()
     if how == "done":
         train(tones, tmp_path / "run", **SMALL | {"epochs": 1})
-    else:
+    elif how == "failed":
         with pytest.raises(SonotypeError):
             train(tones, tmp_path / "run", **SMALL | {"learning_rate": 1e30})
+    elif how == "folds":
+        table = write_table(tones, tmp_path / "labels.csv")
+        sonotype.crossval(table, tmp_path / "run", **FOLDED | {"epochs": 1})
+    else:
+        manifest, options = read_folder(tones), RunOptions.of(SMALL | {"epochs": 1})
+        parts = run_room.parts_of(manifest, options)
+        where = {"data": tones, "fingerprint": manifest.fingerprint()}
+        assert run_cell(manifest, parts, tmp_path / "run", options, **where) == ""
     assert states() == before
 
 

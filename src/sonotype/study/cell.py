@@ -18,6 +18,7 @@ from sonotype.evaluation.files import write_text
 from sonotype.json_text import json_text
 from sonotype.training.callbacks import Say
 from sonotype.training.failed_runs import described
+from sonotype.training.fit import kept_random_state
 from sonotype.training.run import run_split
 from sonotype.training.run_folder import (
     CONFIG,
@@ -37,6 +38,7 @@ LOG, TIME, FAILURE = "log.txt", "time.json", "failure.json"
 STOPPED = "interrupted"
 
 
+@kept_random_state()
 def run_cell(
     manifest: Manifest,
     parts: Split,

@@ -31,6 +31,7 @@ from sonotype.evaluation.scores import Scores, score, scores_from_json, scores_t
 from sonotype.json_text import json_text
 from sonotype.training.callbacks import Say
 from sonotype.training.failed_runs import FailedRunsError, described
+from sonotype.training.fit import kept_random_state
 from sonotype.training.run import inspect, notes_on, run_split, with_backbone
 from sonotype.training.run_folder import (
     ANSWERS,
@@ -64,6 +65,7 @@ class CrossvalResult:
     interrupted: bool
 
 
+@kept_random_state()
 def crossval(
     data: str | Path,
     out: str | Path,

@@ -9,6 +9,7 @@ import importlib
 import json
 import logging
 import os
+import random
 import shutil
 import signal
 import sys
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
@@ -456,18 +458,21 @@ def require_tensorboard(options: TrainOptions) -> None:
 
 @contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Give torch's random generators, of the CPU and of all GPUs, their state back at the end.
+    """Restore the global random generators of torch (of all devices), NumPy and Python at the end.
 
-    A training seeds them. NumPy's and Python's generators are not touched by it.
+    A training seeds those of torch. Packages that are imported on the way draw from Python's.
     """
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         with torch.random.fork_rng(gpus):
             yield
     finally:
         if mps is not None:
             torch.mps.set_rng_state(mps)
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
 
 
 @contextmanager

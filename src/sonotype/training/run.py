@@ -198,7 +198,6 @@ def inspect(manifest: Manifest, *, progress: bool = False) -> Manifest:
     return check_sounds(manifest, progress=progress)
 
 
-@kept_random_state()
 def run_split(
     manifest: Manifest,
     parts: Split,
