@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -464,6 +465,16 @@ def test_a_common_lock_that_is_not_let_go_is_told(
         "folder in SONOTYPE_CACHE, or use --no-cache"
     )
     same(store.fill(KINDS, ["x"], Counted()), [0])
+
+
+def test_a_store_goes_to_another_process_without_where_lines_go(tmp_path: Path) -> None:
+    said: list[str] = []
+    store = MapStore(tmp_path, PLENTY, lambda line: said.append(line))
+    sent = pickle.loads(pickle.dumps(store))
+    assert (sent.root, sent.limit) == (tmp_path, PLENTY)
+    sent.say("x")
+    store.say("y")
+    assert said == ["y"]
 
 
 def promise(root: Path, size: int) -> Path:

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -67,13 +67,20 @@ class MapStore:
         say: gets a line where this run has to wait for another one.
     """
 
-    def __init__(
-        self, root: Path, limit: float, say: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, root: Path, limit: float, say: Callable[[str], None] | None = None) -> None:
         self.root = root
         self.limit = limit
-        self.say = say
+        self._say = say
         self._held: set[Path] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but where lines go to: a process that loads sounds fills nothing."""
+        return self.__dict__ | {"_say": None}
+
+    def say(self, line: str) -> None:
+        """Tell that this run waits."""
+        if self._say is not None:
+            self._say(line)
 
     def fill(
         self, kinds: Mapping[str, str], keys: Sequence[str], compute: Compute

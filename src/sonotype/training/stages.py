@@ -29,7 +29,7 @@ from sonotype.weights.cache import cache_root
 BATCH = 16
 
 
-def shared_store(gigabytes: float, say: Callable[[str], None] = lambda _: None) -> MapStore:
+def shared_store(gigabytes: float, say: Callable[[str], None] | None = None) -> MapStore:
     """The maps that all of a user's runs share; ``say`` is told where one waits for another."""
     return MapStore(cache_root() / "maps", gigabytes * GIGABYTE, say)
 
