@@ -172,8 +172,10 @@ def test_a_wrong_entry_is_named(
         (
             "sample_rate",
             32_000,
-            "the header does not describe a model (sample_rate is 32000, but the network takes "
-            "16000 Hz)",
+            (
+                "the header does not describe a model (sample_rate is 32000, but the network takes "
+                "16000 Hz)"
+            ),
         ),
     ],
 )

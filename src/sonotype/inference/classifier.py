@@ -124,6 +124,9 @@ class Classifier:
     ) -> Iterator[Prediction]:
         """Classify sliding windows of a recording of any length.
 
+        Without ``exact``, overlapping windows are answered without averaging over shifts, also
+        where the model's card says ``shifts=5``; :attr:`Prediction.shifts` tells.
+
         See :func:`sonotype.inference.windows.predict_windows`.
         """
         return predict_windows(
@@ -210,6 +213,7 @@ class Classifier:
                 attention=tuple(x[row] for x in heard.attention),
                 file_seconds=sound.file_seconds,
                 clip_seconds=self.form.seconds,
+                shifts=self.shifts,
             )
             for row, (name, sound) in enumerate(zip(names, sounds, strict=True))
         ]

@@ -26,6 +26,7 @@ class Prediction:
         file_seconds: length of the whole recording.
         clip_seconds: how much of it the network hears; what lies beyond was not heard.
         start: where in the recording that begins, in seconds, when it is a window of a recording.
+        shifts: how many shifted versions of the clip were averaged; of an ensemble's first model.
     """
 
     source: str
@@ -38,6 +39,7 @@ class Prediction:
     file_seconds: float
     clip_seconds: float
     start: float = 0.0
+    shifts: int = 1
 
     @property
     def end(self) -> float:

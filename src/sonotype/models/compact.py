@@ -2,7 +2,8 @@
 
 VGGish's front end and its halving of time and frequency in each of four blocks, so that adapters
 and attention find maps of the strides that they find in the paper, at a fiftieth of its cost. It
-hears a clip to its last sample, where VGGish takes whole patches of 0.96 s. Nothing in it looks at a whole clip (there is no squeeze), so a long recording can share its convolutions.
+hears a clip to its last sample, where VGGish takes whole patches of 0.96 s. Nothing in it looks at
+a whole clip (there is no squeeze), so a long recording can share its convolutions.
 
 Plain 3x3 convolutions, not separable ones: on a processor a depthwise convolution waits for memory,
 and a separable plan of fewer multiply-adds took longer in every step and every answer.

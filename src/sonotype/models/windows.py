@@ -6,8 +6,9 @@ Sliding windows of 5 s every second hear every sound five times. Their maps are 
 a window cut out of the recording would give, to the digit:
 
 - **Ends of a window.** A clip of its own is surrounded by zeros at every convolution, and the small
-  network's last frames have zeros behind the clip; a window in a chunk has the sound that is there. That is a choice: it is what the network would hear in a longer
-  clip. At the ends of the recording both are the same.
+  network's last frames have zeros behind the clip; a window in a chunk has the sound that is there.
+  That is a choice: it is what the network would hear in a longer clip. At the ends of the recording
+  both are the same.
 - **Where a window starts.** A map of stride S has a row every S frames of 10 ms, and a window takes
   as many rows as a clip has from the one nearest to its start: up to S / 2 frames beside it, 80 ms
   for a stride of 16, 160 ms for one of 32.
