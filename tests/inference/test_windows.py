@@ -153,6 +153,15 @@ def test_silence_is_not_trimmed_and_the_middle_not_cut(tmp_path: Path) -> None:
         )
 
 
+def test_an_answer_tells_over_how_many_shifts_it_is_the_mean(tmp_path: Path) -> None:
+    model = load(write_model(tmp_path / "model.safetensors", card={"shifts": 3}))
+    sound = recording(3)
+    assert model.predict(sound, RATE).shifts == 3
+    for hop, exact, shifts in ((0.5, False, 1), (0.5, True, 3), (1.0, False, 3)):
+        answers = model.predict_windows(sound, hop, sample_rate=RATE, exact=exact)
+        assert {answer.shifts for answer in answers} == {shifts}
+
+
 def test_shifts_count_for_exact_windows(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.safetensors")
     plain, shifted = load(path), load(path, shifts=3)

@@ -129,6 +129,9 @@ class Classifier:
     ) -> Iterator[Prediction]:
         """Classify sliding windows of a recording of any length.
 
+        Without ``exact``, overlapping windows are answered without averaging over shifts, also
+        where the model's card says ``shifts=5``; :attr:`Prediction.shifts` tells.
+
         See :func:`sonotype.inference.windows.predict_windows`.
         """
         return predict_windows(
@@ -219,6 +222,7 @@ class Classifier:
                 file_seconds=sound.file_seconds,
                 clip_seconds=self.form.seconds,
                 truncated=sound.truncated,
+                shifts=self.shifts,
             )
             for row, (name, sound) in enumerate(zip(names, sounds, strict=True))
         ]

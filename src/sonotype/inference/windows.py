@@ -52,8 +52,9 @@ def predict_windows(
     """Classify windows of a recording, one after the other, in memory that does not grow with it.
 
     A recording shorter than a window is one window, padded as the model pads clips. Silence is not
-    trimmed and nothing is cut, whatever the model does with clips. Shifted versions are averaged
-    with ``exact`` alone.
+    trimmed and nothing is cut, whatever the model does with clips. Windows that share their maps
+    are not averaged over shifts, also where the model's card asks for shifts; with ``exact`` they
+    are. :attr:`~sonotype.inference.prediction.Prediction.shifts` tells which it was.
 
     Args:
         classifier: the model.
@@ -136,8 +137,9 @@ def _answers(
         if longer and hop < form.seconds and not exact:
             whole = chain([sound.part(0, sound.end)], pieces)
             parts = classifier.engine.windows(whole, form.length, samples)
+        shifts = 1 if parts else classifier.shifts
         for first, heard in parts or _exact(classifier, sound, samples):
-            yield from _predictions(classifier, recording, first, heard, samples)
+            yield from _predictions(classifier, recording, first, heard, samples, shifts)
     if fault.error is not None:
         raise fault.error
 
@@ -198,7 +200,7 @@ def _clip(classifier: Classifier, sound: SampleBuffer, start: int) -> Samples:
 
 
 def _predictions(
-    classifier: Classifier, recording: _Recording, first: int, part: Heard, hop: float
+    classifier: Classifier, recording: _Recording, first: int, part: Heard, hop: float, shifts: int
 ) -> Iterator[Prediction]:
     labels, rate = classifier.labels, classifier.form.sample_rate
     heads = read_category(part.category, part.event, labels, classifier.category_from)
@@ -219,6 +221,8 @@ def _predictions(
             file_seconds=recording.seconds,
             clip_seconds=classifier.form.seconds,
             start=start,
+            start=float(window_start(first + row, hop)) / rate,
+            shifts=shifts,
         )
 
 
