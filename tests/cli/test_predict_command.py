@@ -19,6 +19,7 @@ from training_data import RATE, tone, write_tones
 import sonotype
 from sonotype.cli.main import run
 from sonotype.cli.predictions import write
+from sonotype.data.rows import SOUND_SUFFIXES
 from sonotype.inference.prediction import Failure, Prediction
 
 KEYS = [
@@ -258,7 +259,10 @@ def test_an_empty_folder(model: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(["predict", str(model), str(tmp_path / "empty")]) == 2
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err == f"error: {tmp_path / 'empty'}: holds no sound files\n"
+    kinds = ", ".join(sorted(suffix[1:] for suffix in SOUND_SUFFIXES))
+    assert output.err == (
+        f"error: {tmp_path / 'empty'}: holds no sound files ({kinds}); name a folder that does\n"
+    )
 
 
 def test_a_place_that_cannot_be_written(

@@ -213,6 +213,7 @@ def _items(sounds: list[Path]) -> Iterator[Item]:
 
 def _below(folder: Path) -> tuple[list[Path], list[Failure]]:
     """What is in a folder: sounds and what cannot be read, sorted together."""
+    from sonotype.data.rows import SOUND_SUFFIXES
     from sonotype.data.walk import walk
     from sonotype.inference.prediction import Failure
 
@@ -220,7 +221,8 @@ def _below(folder: Path) -> tuple[list[Path], list[Failure]]:
     failures = [Failure(str(path), cause) for path, cause in found.broken]
     paths = sorted([*found.sounds(), *(path for path, _ in found.broken)])
     if not paths:
-        raise OptionsError(f"{folder}: holds no sound files")
+        kinds = ", ".join(sorted(suffix[1:] for suffix in SOUND_SUFFIXES))
+        raise OptionsError(f"{folder}: holds no sound files ({kinds}); name a folder that does")
     return paths, failures
 
 

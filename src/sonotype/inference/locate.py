@@ -90,7 +90,7 @@ def _runs_below(folder: Path) -> list[Path]:
 def _checkpoint(path: Path) -> str:
     """What to say of a checkpoint; it may lie in a run folder or one level below."""
     text = "is a training checkpoint, or a model of another program, not a sonotype model"
-    for run in path.absolute().parents[:2]:
+    for run in (*path.parents[:2], *path.absolute().parents[:2]):
         if (run / NAMES[0]).is_file():
             return f"{text}; the model is {run / NAMES[0]}"
         if _is_config(run / CONFIG):
