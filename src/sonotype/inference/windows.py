@@ -221,7 +221,6 @@ def _predictions(
             file_seconds=recording.seconds,
             clip_seconds=classifier.form.seconds,
             start=start,
-            start=float(window_start(first + row, hop)) / rate,
             shifts=shifts,
         )
 
