@@ -160,7 +160,11 @@ def test_a_place_that_cannot_be_written(
 
 
 def test_other_files_in_the_folder_stay(
-    model: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path,
+    tones: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "answers.csv").write_text("mine")
     argv = ["evaluate", str(model), str(tones), "--out", str(tmp_path)]
@@ -169,8 +173,10 @@ def test_other_files_in_the_folder_stay(
         f"error: --out {tmp_path}: holds answers.csv already; name another folder, or add --force\n"
     )
     assert (tmp_path / "answers.csv").read_text() == "mine"
+    written: list[Path] = []
+    monkeypatch.setattr("sonotype.api.publish", lambda _, __, folder: written.append(folder))
     assert run([*argv, "--force"]) == 0
-    assert (tmp_path / "answers.csv").read_text().startswith("path,")
+    assert written == [tmp_path]
 
 
 def test_a_table_in_the_folder_is_not_replaced_even_with_force(
