@@ -143,6 +143,7 @@ def at_start(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 DIGESTED = {
     "sonotype.data.manifest", "sonotype.data.waveforms", "sonotype.training.map_store",
     "sonotype.training.stages", "sonotype.training.taught", "sonotype.training.teachers",
+    "sonotype.training.code_identity", "sonotype.training.crossval",
 }  # fmt: skip
 """Files that use JSON for digests and for keys of the cache alone."""
 
@@ -150,8 +151,8 @@ DIGESTED = {
 def test_json_is_written_by_one_function() -> None:
     """It writes numbers that JSON does not know as null."""
     found = {named(path) for path in FILES if "json.dump" in calls_of(tree_of(path))}
-    message = "sonotype.data.marker"  # shows a value in an error
-    assert found - DIGESTED == {"sonotype.json_text", message}
+    messages = {"sonotype.data.marker", "sonotype.models.card"}  # show a value in an error
+    assert found - DIGESTED == {"sonotype.json_text", *messages}
 
 
 def calls_of(tree: ast.AST) -> str:

@@ -66,9 +66,9 @@ def test_mixing_takes_another_clip_of_the_same_event(
 ) -> None:
     read: list[Path] = []
 
-    def noted(path: Path, *arguments: object) -> np.ndarray:
+    def noted(path: Path, *arguments: object, **more: object) -> np.ndarray:
         read.append(path)
-        return read_clip(path, *arguments)  # type: ignore[arg-type]
+        return read_clip(path, *arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "read_clip", noted)
     mixed = Waveforms(clips, FORM, Augmentation(mixing=Mixing(), variants=0))
@@ -280,9 +280,9 @@ def test_versions_of_a_clip_and_partners_come_from_one_decode(
 ) -> None:
     read: list[Path] = []
 
-    def noted(path: Path, *arguments: object) -> np.ndarray:
+    def noted(path: Path, *arguments: object, **more: object) -> np.ndarray:
         read.append(path)
-        return read_clip(path, *arguments)  # type: ignore[arg-type]
+        return read_clip(path, *arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "read_clip", noted)
     some = Waveforms(clips, FORM, Augmentation(shift=0.3, blend=0.5, variants=6))

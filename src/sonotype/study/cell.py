@@ -91,7 +91,7 @@ def finished(folder: Path) -> bool:
 def note_failure(folder: Path, failure: str) -> None:
     """Keep what went wrong with a cell, or forget it."""
     if failure:
-        write_text(folder / FAILURE, json.dumps({"error": failure}) + "\n")
+        write_text(folder / FAILURE, json_text({"error": failure}) + "\n")
     else:
         (folder / FAILURE).unlink(missing_ok=True)
 
