@@ -125,7 +125,8 @@ def _notes_on_seen(
     trained_on = {one.get("fingerprint") for one in trainings} - {None}
     count, notes = 0, []
     if lists:
-        contents, _ = contents_of([clip.path for clip in manifest.clips], progress=progress)
+        paths = [clip.path for clip in manifest.clips]
+        contents, _ = contents_of(paths, partial=manifest.partial, progress=progress)
         source = source.with_contents(contents)
         count = clips_seen(frozenset().union(*lists), contents.values())
     told = len(lists) == len(members)

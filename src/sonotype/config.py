@@ -81,11 +81,11 @@ class TrainOptions:
         "modern", "paper: the paper's settings; modern: better defaults; student: a small network"
     )
     epochs: int | None = option(
-        None, "At most so many; if given, the least steps of the recipe are not used", low=1
+        None, "Maximum number; if given, the recipe's least steps do not extend it", low=1
     )
     least_steps: int | None = option(
         None,
-        "Where clips are few, train in more epochs than that to make at least so many steps",
+        "Minimum number of training steps: where clips are few, the epochs are extended",
         low=0,
     )
     patience: int | None = option(None, "Stop after so many epochs without a better one", low=1)

@@ -98,3 +98,12 @@ class MissingExtraError(SonotypeError):
 
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs an optional part: pip install 'sonotype[{extra}]'")
+
+
+def cause_of(error: Exception) -> str:
+    """Why a file gives no answer, whatever the error: no file costs the others their answers."""
+    if isinstance(error, AudioError):
+        return error.cause
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is"
+    return f"cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"

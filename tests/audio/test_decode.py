@@ -322,7 +322,7 @@ def test_what_is_no_sound(tmp_path: Path, content: bytes) -> None:
     for source in (tmp_path / "a.wav", content):
         cause = cause_of(lambda source=source: read(source))
         assert cause == f"is not a readable sound (Format not recognised); {READABLE}"
-    assert READABLE == "wav, flac, ogg, opus, mp3, m4a, and what else libsndfile or FFmpeg reads"
+    assert READABLE.startswith("wav, flac, ogg, opus, mp3, m4a and other formats")
 
 
 @pytest.mark.parametrize("name", ["a.raw", "a.b.RAW"])

@@ -62,7 +62,7 @@ def test_predict_answers_to_what_is_there_and_says_what_is_missing(
     assert rows[cut.name]["error"].startswith("is truncated")
     assert rows[cut.name]["category"] in ("high", "low")
     assert 1.2 < float(rows[cut.name]["file_seconds"]) < 1.8
-    assert "1 file cut off: the answer is to what is there" in shown.err
+    assert "1 file truncated: only the samples that exist are used" in shown.err
     assert run(["predict", str(model), str(cut), "--format", "jsonl"]) == 3
     answer = json.loads(capsys.readouterr().out)
     assert answer["category"] == rows[cut.name]["category"]

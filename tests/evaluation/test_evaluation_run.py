@@ -152,6 +152,6 @@ def test_sounds_that_cannot_be_read_are_all_named(
     assert str(caught.value) == (
         "tones: 2 faults\n"
         f"  {tones}/high/beep/beep_2.wav: is not a readable sound (Format not recognised); "
-        "wav, flac, ogg, opus, mp3, m4a, and what else libsndfile or FFmpeg reads\n"
+        "wav, flac, ogg, opus, mp3, m4a and other formats of libsndfile and FFmpeg are read\n"
         f"  {tones}/low/hum/hum_1.wav: is empty (0 bytes)"
     )

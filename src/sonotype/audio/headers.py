@@ -57,6 +57,17 @@ Bytes = bytes | FileBytes
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 """How tags begin that programs write behind the last chunk."""
 
+_RIFF = (b"RIFF", b"RF64", b"BW64", b"RIFX")
+_KNOWN_CHUNKS = tuple(
+    name.encode()
+    for name in (
+        "LIST", "id3 ", "ID3 ", "bext", "iXML", "axml", "_PMX", "cue ", "smpl", "inst", "fact",
+        "PEAK", "PAD ", "JUNK", "junk", "FLLR", "chna", "umid", "minf", "elm1", "regn", "DISP",
+        "plst", "acid", "levl", "wamd", "guan", "afsp",
+    )
+)  # fmt: skip
+"""Chunks that follow the samples, also where the last one is cut off."""
+
 _LEAST_STALE = 4096
 """Bytes behind the declared end that are samples and not a tag: so many, or more."""
 
@@ -110,7 +121,7 @@ def wav_parts(file: Bytes) -> list[WavPart]:
 def _wav_part(file: Bytes, begin: int) -> tuple[WavPart | None, int | None]:
     """The WAV file that begins at a byte, and where the next one begins."""
     head = file[begin : begin + 12]
-    if len(head) < 12 or head[:4] not in (b"RIFF", b"RF64", b"BW64", b"RIFX"):
+    if len(head) < 12 or head[:4] not in _RIFF:
         return None, None
     if head[8:12] != b"WAVE":
         return None, None
@@ -128,6 +139,8 @@ def _wav_part(file: Bytes, begin: int) -> tuple[WavPart | None, int | None]:
             if size == 0xFFFFFFFF and long_size is not None:
                 declared = long_size
             return _wav_samples(file, begin, body, declared, form, order)
+        elif not _is_chunk_name(name):
+            break
         position = body + size + size % 2
     return None, None
 
@@ -142,11 +155,11 @@ def _wav_samples(
     size, missing, following = declared, False, None
     if declared > there:
         size = there
-        missing = declared - there > start - begin and not _is_placeholder(declared)
+        missing = not (_counts_header(declared - there, start - begin) or _is_placeholder(declared))
     else:
-        end = start + declared + declared % 2
-        kind, following = _behind(file, end)
-        if kind == "samples" or (declared == 0 and kind != "chunks"):
+        kind, following = _behind(file, start + declared, order)
+        short = kind == "tag" and declared == 0 and not file[start : start + 16].startswith(_TAGS)
+        if kind == "samples" or short:
             size = there
     trusted = begin == 0 and following is None and size == declared and not missing
     size -= size % align
@@ -162,32 +175,52 @@ def _is_plain(form: bytes, order: str) -> bool:
     return tag in _PLAIN
 
 
+def _counts_header(surplus: int, header: int) -> bool:
+    """Whether a size is too large by the size of the header, as some programs write it.
+
+    They take the size of the file, or what the header of 44 bytes says of it, which is 8 less; or
+    they add either to the size of the samples.
+    """
+    return surplus <= 8 or surplus in (36, 44) or abs(surplus - header) <= 8
+
+
 def _is_placeholder(size: int) -> bool:
     """Whether a size stands for one that was not known: from a pipe, or never filled in."""
     return size == 0 or any(abs(size - power) <= _SIZE_SLACK for power in (2**31, 2**32))
 
 
-def _behind(file: Bytes, end: int) -> tuple[str, int | None]:
+def _behind(file: Bytes, end: int, order: str) -> tuple[str, int | None]:
     """What follows the declared end of the samples, and where another WAV file begins there.
 
-    Chunks follow in a well-formed file. What is no chunk is a tag where it is short or begins like
-    one, padding where it is all zero, and otherwise samples that the header does not count.
+    Chunks follow in a well-formed file; some programs leave out the byte that pads the samples.
+    What is no chunk is a tag where it is short or begins like one, padding where it is all zero,
+    and otherwise samples that the header does not count.
     """
-    position = end
-    while position + 8 <= len(file):
-        name, size = struct.unpack("<4sI", file[position : position + 8])
-        if name in (b"RIFF", b"RF64", b"BW64") and file[position + 8 : position + 12] == b"WAVE":
-            return "chunks", position
-        following = position + 8 + size
-        if not _is_chunk_name(name) or following > len(file):
-            break
-        position = following + size % 2
-    rest = len(file) - position
-    if position > end or rest <= 1:
-        return ("chunks" if position > end else "nothing"), None
-    if rest < _LEAST_STALE or file[position : position + 16].startswith(_TAGS):
+    padded = end + end % 2
+    for begin in dict.fromkeys((padded, end)):
+        chunks, following = _chunks(file, begin, order)
+        if chunks:
+            return "chunks", following
+    rest = len(file) - end
+    if rest <= 1:
+        return "nothing", None
+    if rest < _LEAST_STALE or file[end : end + 16].startswith(_TAGS):
         return "tag", None
-    return ("padding" if _all_zero(file, position) else "samples"), None
+    return ("padding" if _all_zero(file, end) else "samples"), None
+
+
+def _chunks(file: Bytes, position: int, order: str) -> tuple[bool, int | None]:
+    """Whether chunks begin at a byte, and where another WAV file begins behind them."""
+    found = False
+    while position + 8 <= len(file):
+        name, size = struct.unpack(f"{order}4sI", file[position : position + 8])
+        if name in _RIFF and file[position + 8 : position + 12] == b"WAVE":
+            return True, position
+        following = position + 8 + size
+        if not _is_chunk_name(name) or (following > len(file) and name not in _KNOWN_CHUNKS):
+            break
+        found, position = True, following + size % 2
+    return found, None
 
 
 def _is_chunk_name(name: bytes) -> bool:
@@ -195,8 +228,8 @@ def _is_chunk_name(name: bytes) -> bool:
 
 
 def _all_zero(file: Bytes, start: int) -> bool:
-    block = 1 << 20
-    return not any(any(file[first : first + block]) for first in range(start, len(file), block))
+    places = range(start, len(file), _WINDOW)
+    return not any(any(file[first : first + _WINDOW]) for first in places)
 
 
 def _header(form: bytes, size: int, order: str) -> bytes:
@@ -407,14 +440,19 @@ def _pages(file: Bytes) -> Iterator[tuple[int, int, int]]:
 def boxes_are_whole(file: Bytes) -> bool:
     """Whether the boxes of an MP4, MOV or 3GP file end with the file (ISO/IEC 14496-12)."""
     position = 0
+    seen: set[bytes] = set()
     while position + 8 <= len(file):
-        size = int.from_bytes(file[position : position + 4], "big")
+        head = file[position : position + 8]
+        size, name = int.from_bytes(head[:4], "big"), head[4:]
+        if {b"moov", b"mdat"} <= seen and (
+            not _is_chunk_name(name) or file[position : position + 16].startswith(_TAGS)
+        ):
+            return True  # a tag behind the last box
         if size == 1:
             size = int.from_bytes(file[position + 8 : position + 16], "big")
-        if size == 0:  # the last box reaches to the end
+        if size < 8:  # 0: the last box reaches to the end; others are none
             return True
-        if size < 8:
-            return True  # no box: bytes that belong to nothing follow the last one
+        seen.add(name)
         position += size
     return position <= len(file)
 
@@ -437,7 +475,9 @@ def segment_is_whole(file: Bytes) -> bool:
         position += 4 + width
         if name == b"\x18\x53\x80\x67":
             return size is None or position + size <= len(file)
-        position += size or 0
+        if size is None:
+            return True
+        position += size
     return True
 
 

@@ -18,7 +18,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 Samples = npt.NDArray[np.float32]
 
-READABLE = "wav, flac, ogg, opus, mp3, m4a, and what else libsndfile or FFmpeg reads"
+READABLE = "wav, flac, ogg, opus, mp3, m4a and other formats of libsndfile and FFmpeg are read"
 NO_SAMPLES = "holds no samples"
 NAME_A_FILE = "name a file, or pipe the sound into: sonotype predict -"
 
@@ -121,7 +121,7 @@ _LOST_SECONDS, _LOST_SHARE = 0.5, 0.05
 
 MICROSECONDS = 1_000_000
 
-_EXACT_COUNT_SECONDS = 600
+_EXACT_COUNT_SECONDS = 60
 """To know how long a file is, so much is decoded; of what follows, the lengths of the packets are
 added up, which may be some hundredths of a second from the truth."""
 
@@ -199,17 +199,15 @@ def _reader(source: str | Path | bytes, content: Bytes, name: str) -> Iterator[R
     magic = content[0:16]
     with ExitStack() as stack:
         if magic[8:12] == b"WAVE" and (parts := wav_parts(content)):
-            if all(part.plain for part in parts):
-                yield _wav_reader(source, content, parts, name, stack)
-                return
-            if parts[0].header and not parts[0].missing:
-                whole = io.BufferedReader(WavPartFile(content, parts[0])).read()
-                yield stack.enter_context(_av_reader(whole, whole, name))
-                return
-        elif (trusted := _is_for_sndfile(content, magic)).all_is_read:
+            readers = [_wav_reader(source, content, part, name, stack) for part in parts]
+            if all(reader.frames == 0 for reader in readers):
+                raise AudioError(name, NO_SAMPLES)
+            yield readers[0] if len(readers) == 1 else JoinedReader(readers)
+            return
+        if (trusted := _is_for_sndfile(content, magic)).all_is_read:
             opened = _sndfile(source, stack)
             if opened is not None and 0 < opened.frames < NO_COUNT:
-                first = SndfileReader(opened, ends=trusted.ends)
+                first = SndfileReader(opened, fault="" if trusted.ends else _NO_END)
 
                 def second() -> Reader:
                     return stack.enter_context(_av_reader(source, content, name))
@@ -224,8 +222,7 @@ def _reader(source: str | Path | bytes, content: Bytes, name: str) -> Iterator[R
         except _NotReadableError as refused:
             opened = _sndfile(source, stack)
             if opened is None:
-                text = f"is not a readable sound ({refused}); {READABLE}"
-                raise AudioError(name, text) from None
+                raise AudioError(name, _not_readable(refused)) from None
             if opened.frames <= 0:
                 raise AudioError(name, NO_SAMPLES) from None
             yield SndfileReader(opened)
@@ -251,42 +248,41 @@ class _NotReadableError(Exception):
     """FFmpeg's libraries cannot open it; the text says why."""
 
 
+def _not_readable(cause: object) -> str:
+    return f"is not a readable sound ({cause}); {READABLE}"
+
+
 # libsndfile
 
 
 def _sndfile(source: str | Path | bytes, stack: ExitStack) -> soundfile.SoundFile | None:
     """The file as libsndfile opens it; ``None`` where it refuses."""
     try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else file_name(source)
-        return stack.enter_context(soundfile.SoundFile(file))
+        return stack.enter_context(soundfile.SoundFile(_file(source)))
     except (soundfile.LibsndfileError, TypeError, OSError):  # of .raw, which wants a rate
         return None
 
 
 def _wav_reader(
-    source: str | Path | bytes,
-    content: Bytes,
-    parts: list[WavPart],
-    name: str,
-    stack: ExitStack,
+    source: str | Path | bytes, content: Bytes, part: WavPart, name: str, stack: ExitStack
 ) -> Reader:
-    """The WAV file, or several in a row."""
-    readers = []
-    for part in parts:
-        opened = (
-            stack.enter_context(soundfile.SoundFile(io.BufferedReader(WavPartFile(content, part))))
-            if part.header
-            else _sndfile(source, stack)
-        )
-        if opened is None:
-            raise AudioError(name, "is not a readable sound (the WAV header is damaged)")
-        reader = SndfileReader(opened)
-        if part.missing:
-            reader.fault = f"is truncated ({part.size} of {part.declared} bytes are there)"
-        readers.append(reader)
-    if all(not reader.frames for reader in readers):
-        raise AudioError(name, NO_SAMPLES)
-    return readers[0] if len(readers) == 1 else JoinedReader(readers)
+    """One WAV file in a file."""
+    fault = f"is truncated ({part.size} of {part.declared} bytes are there)" if part.missing else ""
+    if part.plain:
+        with suppress(soundfile.LibsndfileError):
+            file = WavPartFile(content, part) if part.header else _file(source)
+            opened = stack.enter_context(soundfile.SoundFile(file))
+            return SndfileReader(opened, fault=fault)
+    whole = WavPartFile(content, part).readall() if part.header else source
+    try:
+        bytes_of_it = whole if isinstance(whole, bytes) else content
+        return stack.enter_context(_av_reader(whole, bytes_of_it, name, fault))
+    except _NotReadableError as refused:
+        raise AudioError(name, _not_readable(refused)) from None
+
+
+def _file(source: str | Path | bytes) -> io.BytesIO | str | bytes:
+    return io.BytesIO(source) if isinstance(source, bytes) else file_name(source)
 
 
 def name_of(source: str | Path | bytes) -> str:
@@ -299,19 +295,19 @@ class SndfileReader:
 
     Args:
         file: open, with a true count of its samples.
-        ends: whether the end of an Ogg stream is there.
+        fault: what is known to be missing.
 
     Attributes:
         gave_up: whether libsndfile has met what it cannot decode; it reads nothing more then.
     """
 
-    def __init__(self, file: soundfile.SoundFile, *, ends: bool = True) -> None:
+    def __init__(self, file: soundfile.SoundFile, *, fault: str = "") -> None:
         self._file = file
         self._position = 0
         self.gave_up = False
         self.rate = int(file.samplerate)
         self.frames = int(file.frames)
-        self.fault = "" if ends else _NO_END
+        self.fault = fault
         noted = _NOTED_SIZES.search(file.extra_info)
         if noted and file.format != "WAV":
             declared, actual = int(noted[1]), int(noted[2])
@@ -418,7 +414,10 @@ class ContinuedReader:
         """Open the second reader where the first one has just given up; whether it has."""
         if self._second is not None or not self._first.gave_up:
             return False
-        self._second = self._open_second()
+        try:
+            self._second = self._open_second()
+        except (AudioError, _NotReadableError):
+            return False
         self._second.skip(self._first.total())
         return True
 
@@ -426,11 +425,12 @@ class ContinuedReader:
 class JoinedReader:
     """Several sounds that are read one after the other, at the rate of the first."""
 
-    def __init__(self, readers: list[SndfileReader]) -> None:
+    def __init__(self, readers: list[Reader]) -> None:
         self.rate = readers[0].rate
         self._readers = readers
-        same = all(reader.rate == self.rate for reader in readers)
-        self.frames = sum(reader.total() for reader in readers) if same else None
+        counts = [reader.frames for reader in readers if reader.rate == self.rate]
+        known = [count for count in counts if count is not None]
+        self.frames = sum(known) if len(known) == len(readers) else None
         self._blocks = _Blocks(self._pieces())
 
     @property
@@ -522,8 +522,10 @@ class _Blocks:
 
 
 @contextmanager
-def _av_reader(source: str | Path | bytes, content: Bytes, name: str) -> Iterator[Reader]:
-    """Open with FFmpeg's libraries.
+def _av_reader(
+    source: str | Path | bytes, content: Bytes, name: str, fault: str = ""
+) -> Iterator[Reader]:
+    """Open with FFmpeg's libraries; ``fault`` is what is known to be missing.
 
     Raises:
         AudioError: it has no sound.
@@ -546,12 +548,13 @@ def _av_reader(source: str | Path | bytes, content: Bytes, name: str) -> Iterato
             if not container.streams.audio:
                 tracks = ", ".join(sorted({stream.type for stream in container.streams}))
                 raise AudioError(name, f"holds no sound{f', only {tracks}' if tracks else ''}")
-            reader = AvReader(container, content)
+            if not any(track.codec_context for track in container.streams.audio):
+                raise AudioError(name, _not_readable("in a coding that is not known"))
+            reader = AvReader(container, content, fault)
             if not reader.begins:
                 _refuse_truncated(content, name)
-                if reader.fault:
-                    raise TruncatedError(name, reader.fault)
-                raise AudioError(name, NO_SAMPLES)
+                nothing = "nothing of it can be decoded"
+                raise AudioError(name, _not_readable(nothing) if reader.fault else NO_SAMPLES)
             yield reader
 
 
@@ -569,11 +572,16 @@ class AvReader:
     Args:
         container: open.
         content: the bytes of the file, to see whether its end is there.
+        fault: what is known to be missing.
     """
 
-    def __init__(self, container: av.container.InputContainer, content: Bytes) -> None:
-        self._container, self._content = container, content
-        self._stream = container.streams.best("audio") or container.streams.audio[0]
+    def __init__(
+        self, container: av.container.InputContainer, content: Bytes, fault: str = ""
+    ) -> None:
+        self._container, self._content, self._known_fault = container, content, fault
+        known = [track for track in container.streams.audio if track.codec_context]
+        best = container.streams.best("audio")
+        self._stream = best if best in known else known[0]
         self.frames: int | None = None
         self.fault = ""
         self.rate = 0
@@ -672,6 +680,8 @@ class AvReader:
 
     def _judged(self) -> str:
         """What is missing or damaged, known when all packets have come."""
+        if self._known_fault:
+            return self._known_fault
         seconds = self._decoded_seconds if self._decodes_all else self._seconds
         if not self._is_whole(seconds):
             return f"is truncated: its end is missing, {seconds:.3f} s are there"

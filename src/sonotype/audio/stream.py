@@ -46,6 +46,7 @@ def stream(
             None if wanted == file.rate
             else soxr.ResampleStream(file.rate, wanted, 1, dtype="float32")
         )  # fmt: skip
+        block = max(1, min(block, block * file.rate // wanted))  # what comes out is kept small
         wrong, given = "", 0
         for samples in pieces_of(file, block):
             wrong = value_fault(samples)

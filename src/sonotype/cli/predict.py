@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sonotype.config import Device
-from sonotype.errors import AudioError, OptionsError
+from sonotype.errors import AudioError, OptionsError, cause_of
 from sonotype.readout import CategoryFrom
 
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ def predict(
         heard = f"only the {part} {classifier.form.seconds:g} s were heard"
         typer.echo(f"note: of {_files_of(partly)} {heard}", err=True)
     if cut_off:
-        typer.echo(f"{_files_of(cut_off)} cut off: the answer is to what is there", err=True)
+        used = "only the samples that exist are used"
+        typer.echo(f"{_files_of(cut_off)} truncated: {used}", err=True)
     if failed:
         end = "" if hop is None else ", or not to the end"
         typer.echo(f"{failed} of {_files_of(len(items))} could not be read{end}", err=True)
@@ -259,7 +260,6 @@ def _clips(
     classifier: Ensemble, items: list[Item], batch_size: int
 ) -> Iterator[Prediction | Failure]:
     """An answer to each item, in their order."""
-    from sonotype.inference.classifier import cause_of
     from sonotype.inference.prediction import Failure
 
     answers = classifier.predict_files(_paths(items), batch_size=batch_size, progress=True)
@@ -284,7 +284,6 @@ def _windows(
     Raises:
         OptionsError: a hop that will not do, before anything is read.
     """
-    from sonotype.inference.classifier import cause_of
     from sonotype.inference.prediction import Failure
     from sonotype.inference.windows import check_hop, windows_in
     from sonotype.progress import track
@@ -301,7 +300,7 @@ def _windows(
 
         try:
             return stated_seconds(path)
-        except AudioError:
+        except Exception:  # told in the file's own row
             return 0.0
 
     def answers() -> Iterator[Prediction | Failure]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from sonotype.ahead import ahead
 from sonotype.data.decoded import Decoded
 from sonotype.data.rows import content_of
-from sonotype.errors import AudioError, Fault, SonotypeError
+from sonotype.errors import AudioError, Fault, SonotypeError, cause_of
 from sonotype.processors import processors
 from sonotype.progress import track
 from sonotype.types import Clip, Content
@@ -73,8 +73,8 @@ def contents_of(
             if not decode:
                 return path, _hashed(path), ""
             return path, read_content(path, decoded, partial=partial), ""
-        except AudioError as error:
-            return path, _hashed(path), error.cause
+        except Exception as error:  # a fault of this file alone
+            return path, _hashed(path), cause_of(error)
 
     unique = list(dict.fromkeys(paths))
     results = ahead(of, unique, threads=processors())

@@ -114,12 +114,15 @@ class Recent:
         try:
             samples = compute()
         except BaseException as error:
-            with self._lock:
-                del self._kept[key]
             ours.set_exception(error)
+            with self._lock:
+                if self._kept.get(key) is ours:
+                    del self._kept[key]
             raise
         ours.set_result(samples)
         with self._lock:
+            if self._kept.get(key) is not ours:  # forgotten meanwhile
+                return samples
             self._size += samples.nbytes
             for old in [one for one, future in self._kept.items() if future.done()][:-1]:
                 if self._size <= self._limit:

@@ -14,12 +14,17 @@ from sonotype.types import Clip
 
 
 def unlabelled_clips(
-    folders: Sequence[str | Path], labelled: Sequence[Clip] = (), *, progress: bool = False
+    folders: Sequence[str | Path],
+    labelled: Sequence[Clip] = (),
+    *,
+    partial: bool = False,
+    progress: bool = False,
 ) -> tuple[Clip, ...]:
     """All sounds below some folders, sorted, as clips with an empty category.
 
     A file with the sound of a labelled clip is left out: that clip may be one to test on, or one
-    that a teacher has heard. So is a file with the sound of another that is taken.
+    that a teacher has heard. So is a file with the sound of another that is taken. With
+    ``partial``, files that are cut off are used by what is there.
 
     Raises:
         DataError: sounds that cannot be read, all of them.
@@ -38,7 +43,7 @@ def unlabelled_clips(
         paths = found.sounds()
         if not paths:
             raise OptionsError(f"--unlabelled {folder}: holds no sound files")
-        contents, faults = contents_of(paths, progress=progress)
+        contents, faults = contents_of(paths, partial=partial, progress=progress)
         raise_faults(folder, faults)
         new = []
         for path in paths:
@@ -53,7 +58,8 @@ def unlabelled_clips(
 
 def _digests_of(clips: Sequence[Clip]) -> set[str]:
     """All digests of some clips; files whose contents are not known are read."""
-    contents, _ = contents_of(clip.path for clip in clips if clip.content is None)
+    unknown = [clip.path for clip in clips if clip.content is None]
+    contents, _ = contents_of(unknown, partial=True)
     known = [clip.content or contents.get(clip.path) for clip in clips]
     return {digest for content in known if content for digest in content.digests}
 

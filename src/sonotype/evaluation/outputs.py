@@ -9,10 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from sonotype.atomic import PART, rename_synced
 from sonotype.errors import OptionsError, SonotypeError
-
-PART = ".part"
-"""Ends the name of a file that is not whole yet."""
 
 STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
@@ -137,7 +135,7 @@ def growing(
             os.fsync(stream.fileno())
         if place.exists() and not force:
             raise SonotypeError(f"{out} was made by something else while this was running")
-        part.replace(place)
+        rename_synced(part, place)
     except BaseException:
         with suppress(OSError):
             if begun() and part.stat().st_size:

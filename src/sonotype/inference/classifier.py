@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sonotype.ahead import ahead
 from sonotype.audio.clip import read_for_clip, shape_clip, take_for_clip
 from sonotype.audio.decode import Samples, Sound, from_array
-from sonotype.errors import AudioError, OptionsError
+from sonotype.errors import AudioError, OptionsError, cause_of
 from sonotype.inference.engine import NOT_FINITE, Engine, Heard, finite_rows
 from sonotype.inference.prediction import Failure, Prediction
 from sonotype.inference.windows import HOP, predict_windows
@@ -226,15 +226,6 @@ class Classifier:
             )
             for row, (name, sound) in enumerate(zip(names, sounds, strict=True))
         ]
-
-
-def cause_of(error: Exception) -> str:
-    """Why a file gives no answer, whatever the error: no file costs the others their answers."""
-    if isinstance(error, AudioError):
-        return error.cause
-    if isinstance(error, MemoryError):
-        return "needs more memory than there is"
-    return f"cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _named(names: Sequence[str], values: npt.NDArray[np.floating]) -> dict[str, float]:

@@ -248,7 +248,9 @@ def run_split(
         teachers.require(form)
         licences |= teachers.licences
         heard = together([heard, teachers.heard])
-    unlabelled = unlabelled_clips(options.teaching.unlabelled, manifest.clips, progress=progress)
+    unlabelled = unlabelled_clips(
+        options.teaching.unlabelled, manifest.clips, partial=manifest.partial, progress=progress
+    )
     heard = together([heard, frozenset(map(sound_of, unlabelled))])
     write_config(folder, data, options, fingerprint, transform)
     settle_split(folder / SPLIT, manifest, parts)
