@@ -32,6 +32,7 @@ def test_each_kind_has_its_exit_code() -> None:
         "WeightsError": 5,
         "ModelFileError": 6,
         "MissingExtraError": 7,
+        "TruncatedError": 3,
         "StoppedError": 130,
     }
     assert all(issubclass(getattr(errors, name), SonotypeError) for name in kinds)

@@ -312,7 +312,7 @@ def test_a_film_without_sound(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 def test_a_pipe_is_named_as_such_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p")
-    for path, kind in ((tmp_path / "p", "a pipe"), (Path(os.devnull), "a device")):
+    for path, kind in ((tmp_path / "p", "a named pipe"), (Path(os.devnull), "a device")):
         with pytest.raises(AudioError, match=f"is {kind}, not a sound file"):
             read(path)
 

@@ -292,13 +292,10 @@ def test_a_failing_cell_does_not_stop_the_others(tones: Path, tmp_path: Path) ->
     said: list[str] = []
     with pytest.raises(SonotypeError) as caught:
         run_study(plan, tones, out, say=said.append)
-    first = min(clips_tested(out / "cells/astray/split_seed_0"))
-    astray = (
-        f"{first}: the model's answer is not a finite number, as after training that went astray "
-        "(4 of 4 clips): train with a lower learning rate"
-    )
-    assert str(caught.value) == f"1 of 2 cells failed:\n  astray/split_seed_0: {astray}"
-    assert said[1].startswith(f"  1/2  astray/split_seed_0  failed: {astray}  ")
+    astray = "the training loss is nan in epoch 1 on "
+    assert str(caught.value).startswith(f"1 of 2 cells failed:\n  astray/split_seed_0: {astray}")
+    assert "lower" in str(caught.value)
+    assert said[1].startswith(f"  1/2  astray/split_seed_0  failed: {astray}")
     assert said[2].startswith("  2/2  good/split_seed_0  category F1 ")
     mended = read_plan(write_plan(tmp_path / "study.toml", "[rows.good]", ""))
     assert run_study(mended, tones, out, say=said.append)
