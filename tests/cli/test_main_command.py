@@ -22,7 +22,7 @@ RAISED: list[tuple[BaseException, int, str]] = [
     (errors.OptionsError("epochs is 0"), 2, "error: epochs is 0\n"),
     (errors.AudioError("a.wav", "is empty"), 3, "error: a.wav: is empty\n"),
     (errors.TruncatedError("a.wav", "is truncated"), 3, "error: a.wav: is truncated\n"),
-    (FailedRunsError("2 folds", {"fold 1": "no"}), 1, "error: 1 of 2 folds failed:\n  fold 1: no\n"),
+    (FailedRunsError("2 folds", {"a": "no"}), 1, "error: 1 of 2 folds failed:\n  a: no\n"),
     (
         errors.DataError("d", [Fault("d/x.csv", 3, "no path"), Fault("d/y", 0, "no sound")]),
         4,
