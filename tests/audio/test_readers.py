@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from pathlib import Path
 
 import av
@@ -91,12 +92,80 @@ def test_samples_behind_a_stale_size_in_a_long_header(tmp_path: Path) -> None:
         b"ID3\3\0\0" + bytes(range(200)) * 100,
         b"TAG" + bytes(range(125)),
         bytes(100_000),
+        b"id3 " + struct.pack("<I", 20_000) + bytes(range(250)) * 36,
     ],
-    ids=["text", "chunk", "id3 chunk", "ID3v2", "ID3v1", "zeros"],
+    ids=["text", "chunk", "id3 chunk", "ID3v2", "ID3v1", "zeros", "chunk that is cut off"],
 )
 def test_what_is_no_sound_behind_the_samples_is_not_heard(behind: bytes) -> None:
     samples, fault = heard(wav(WAV_NOISE) + behind)
     assert (len(samples), fault) == (len(WAV_NOISE), "")
+
+
+def test_a_chunk_behind_samples_without_a_padding_byte_is_not_heard() -> None:
+    odd = encoded(WAV_NOISE[:-1], format="WAV", subtype="PCM_U8")[: 44 + len(WAV_NOISE) - 1]
+    chunk = b"bext" + struct.pack("<I", 9_000) + bytes(range(250)) * 36
+    samples, fault = heard(odd + chunk)
+    assert (len(samples), fault) == (len(WAV_NOISE) - 1, "")
+
+
+def test_a_big_endian_chunk_behind_big_endian_samples_is_not_heard() -> None:
+    content = encoded(WAV_NOISE, format="WAV", subtype="PCM_16", endian="BIG")
+    assert content[:4] == b"RIFX"
+    chunk = b"bext" + struct.pack(">I", 9_000) + bytes(range(250)) * 36
+    assert len(heard(content + chunk)[0]) == len(WAV_NOISE)
+
+
+def test_a_long_header_hides_no_missing_samples() -> None:
+    content = wav(WAV_NOISE)
+    junk = b"JUNK" + struct.pack("<I", 8_000) + bytes(8_000)
+    long = content[:12] + junk + content[12:]
+    assert heard(long)[1] == ""
+    samples, fault = heard(long[:-6_000])
+    assert len(samples) == len(WAV_NOISE) - 3_000
+    assert fault == f"is truncated ({DATA - 6_000} of {DATA} bytes are there)"
+
+
+@pytest.mark.parametrize("behind", [b"", b"TAG" + bytes(range(125)), bytes(128)])
+def test_a_wav_without_samples_has_none_behind_it(behind: bytes) -> None:
+    with pytest.raises(AudioError) as caught:
+        read(wav(WAV_NOISE[:0]) + behind)
+    assert caught.value.cause == "holds no samples"
+
+
+def test_adpcm_files_are_joined_and_cut_like_others() -> None:
+    content = encoded(WAV_NOISE, format="WAV", subtype="IMA_ADPCM")
+    samples, fault = heard(content)
+    assert (len(samples) >= len(WAV_NOISE), fault) == (True, "")
+    np.testing.assert_array_equal(heard(content + content)[0], np.concatenate([samples, samples]))
+    assert len(heard(wav(WAV_NOISE) + content)[0]) == len(WAV_NOISE) + len(samples)
+    some, fault = heard(content[: len(content) // 2])
+    assert 0.4 * len(samples) < len(some) < 0.6 * len(samples)
+    assert fault.startswith("is truncated (")
+
+
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [(20, b"\x34\x12"), (22, b"\0\0"), (34, b"\x4d\0"), (24, b"\0\0\0\0"), (32, b"\0\0")],
+    ids=["unknown tag", "no channels", "77 bits", "no rate", "no block size"],
+)
+@pytest.mark.parametrize("declared", [None, 0])
+def test_a_wav_header_without_sense_is_an_error_of_the_file(
+    place: int, change: bytes, declared: int | None
+) -> None:
+    content = wav(WAV_NOISE, declared)
+    damaged = content[:place] + change + content[place + len(change) :]
+    for action in (read, verify, seconds_of, lambda one: list(stream(one))):
+        try:
+            action(damaged)
+        except AudioError as error:
+            assert error.cause
+
+
+def test_a_file_that_was_preallocated_and_never_written_takes_no_time() -> None:
+    begun = time.process_time()
+    with pytest.raises(AudioError, match="is not a readable sound"):
+        read(b"RIFF\0\0\0\0WAVE" + bytes(20_000_000))
+    assert time.process_time() - begun < 5
 
 
 def test_joined_wav_files_are_heard_one_after_the_other() -> None:
@@ -259,6 +328,50 @@ def test_an_ogg_file_that_is_cut_gives_what_is_there(form: str) -> None:
     samples, fault = heard(content[: int(0.7 * len(content))])
     assert "is truncated" in fault
     assert 2 < len(samples) / 48_000 < 5
+
+
+# Damaged bytes
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3"])
+def test_no_damage_raises_anything_else_than_an_error_of_the_file(kind: str) -> None:
+    form: dict[str, object] = {
+        "wav": {"format": "WAV", "subtype": "PCM_16"},
+        "flac": {"format": "FLAC", "subtype": "PCM_16"},
+        "ogg": {"format": "OGG", "subtype": "VORBIS"},
+        "mp3": {"format": "MP3"},
+    }[kind]
+    content = encoded(noise(0.3, rate=16_000), 16_000, **form)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        damaged = bytearray(content)
+        for place in rng.integers(0, min(len(content), 200), 3):
+            damaged[place] = rng.integers(256)
+        cut = bytes(damaged[: rng.integers(1, len(content))])
+        for sample in (bytes(damaged), cut):
+            for action in (lambda one: read(one, partial=True), verify, seconds_of):
+                try:
+                    action(sample)
+                except AudioError as error:
+                    assert error.cause
+
+
+def test_bytes_behind_the_boxes_of_an_m4a_are_no_truncation(tmp_path: Path) -> None:
+    path = tmp_path / "a.m4a"
+    with av.open(str(path), "w", format="mp4") as container:
+        track = container.add_stream("aac", rate=RATE)
+        for first in range(0, 2 * RATE, 1_024):
+            block = tone(3)[None, first : first + 1_024]
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = RATE, first
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    content = path.read_bytes()
+    samples, fault = heard(content)
+    assert fault == ""
+    assert len(samples) == pytest.approx(2 * RATE, abs=4_096)
+    for behind in (b"TAG" + bytes(125), np.random.default_rng(0).bytes(9_000)):
+        np.testing.assert_array_equal(heard(content + behind)[0], samples)
 
 
 # Values

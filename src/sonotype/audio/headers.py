@@ -158,8 +158,7 @@ def _wav_samples(
         missing = not (_counts_header(declared - there, start - begin) or _is_placeholder(declared))
     else:
         kind, following = _behind(file, start + declared, order)
-        short = kind == "tag" and declared == 0 and not file[start : start + 16].startswith(_TAGS)
-        if kind == "samples" or short:
+        if kind == "samples" or (declared == 0 and kind == "tag" and _may_be_sound(file, start)):
             size = there
     trusted = begin == 0 and following is None and size == declared and not missing
     size -= size % align
@@ -173,6 +172,11 @@ def _is_plain(form: bytes, order: str) -> bool:
     if tag == _EXTENSIBLE and len(form) >= 34:
         tag = struct.unpack(f"{order}H", form[32:34])[0]
     return tag in _PLAIN
+
+
+def _may_be_sound(file: Bytes, start: int) -> bool:
+    """Whether the few bytes from a place on are neither a tag nor padding."""
+    return not (file[start : start + 16].startswith(_TAGS) or _all_zero(file, start))
 
 
 def _counts_header(surplus: int, header: int) -> bool:
