@@ -300,7 +300,7 @@ def _windows(
 
         try:
             return stated_seconds(path)
-        except Exception:  # told in the file's own row
+        except Exception:  # the error is reported in the row of the file
             return 0.0
 
     def answers() -> Iterator[Prediction | Failure]:

@@ -177,7 +177,7 @@ def _turn(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
                 if failure == STOPPED:
                     return
     except KeyboardInterrupt:
-        # The processes were interrupted as well, and leave their cells to be gone on with.
+        # The processes were interrupted as well; their cells can be resumed.
         yield next((task for _, task in running.values()), tasks[0]), STOPPED
     finally:
         for pool in [*idle, *(pool for pool, _ in running.values())]:
