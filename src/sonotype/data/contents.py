@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from pathlib import Path
 
-from sonotype.ahead import ahead
 from sonotype.data.decoded import Decoded
 from sonotype.data.rows import content_of
 from sonotype.errors import AudioError, Fault, SonotypeError, cause_of
@@ -75,6 +74,8 @@ def contents_of(
             return path, read_content(path, decoded, partial=partial), ""
         except Exception as error:  # a fault of this file alone
             return path, _hashed(path), cause_of(error)
+
+    from sonotype.ahead import ahead  # threads take time to import, and most commands need none
 
     unique = list(dict.fromkeys(paths))
     results = ahead(of, unique, threads=processors())
@@ -161,6 +162,8 @@ class Contents:
 
     def learn(self, paths: Iterable[Path], threads: int) -> None:
         """Read several files at a time."""
+        from sonotype.ahead import ahead
+
         for _ in ahead(self.__getitem__, dict.fromkeys(paths), threads=threads, waiting=threads):
             pass
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from sonotype.audio.decode import Samples, Sound
 
 KEPT_BYTES = 256_000_000
@@ -103,6 +104,8 @@ class Recent:
 
     def get(self, key: Hashable, compute: Callable[[], Samples]) -> Samples:
         """The array of a key, computed where it is not kept; whoever gets it must not change it."""
+        from concurrent.futures import Future
+
         with self._lock:
             found = self._kept.get(key)
             if found is not None:
