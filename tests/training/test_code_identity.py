@@ -21,6 +21,7 @@ from sonotype.audio import decode
 from sonotype.data import augment, waveforms
 from sonotype.features import vggish
 from sonotype.models import mobilenet
+from sonotype.models.precision import full_precision
 from sonotype.training import stages
 from sonotype.training.code_identity import _plain, code_identity
 
@@ -68,6 +69,13 @@ def test_a_changed_constant_is_another_kind_of_map(monkeypatch: pytest.MonkeyPat
     assert stages.facts_of(None) == before
     monkeypatch.setattr(vggish, "LOG_OFFSET", 0.5)
     assert stages.facts_of(None) != before
+
+
+def test_what_a_process_has_computed_before_changes_no_key() -> None:
+    before = code_identity()
+    with full_precision(torch.device("cpu")):
+        assert code_identity() == before
+    assert code_identity() == before
 
 
 def test_other_processes_find_the_same_and_an_edit_is_seen(tmp_path: Path) -> None:

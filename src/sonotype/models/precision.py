@@ -17,6 +17,37 @@ import torch
 IEEE, INHERITED = "ieee", "none"
 
 
+class _Users:
+    """The threads that compute in full precision, and what restores the settings behind the last.
+
+    An object, not names of the module: these count as constants in the keys of kept maps.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._restore: list[Callable[[], None]] = []
+
+    def enter(self) -> None:
+        """Change the settings, if this is the first thread."""
+        with self._lock:
+            if not self._inside:
+                self._restore = _by_operation() if _has_settings_by_operation() else _for_all()
+            self._inside += 1
+
+    def leave(self) -> None:
+        """Restore the settings, if this is the last thread."""
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                for restore in self._restore:
+                    restore()
+                self._restore = []
+
+
+_USERS = _Users()
+
+
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Compute float32 in float32: no autocast, no TF32. The caller's settings are restored.
@@ -25,33 +56,11 @@ def full_precision(device: torch.device) -> Iterator[None]:
     the last restores them.
     """
     with torch.autocast(device.type, enabled=False):
-        _enter()
+        _USERS.enter()
         try:
             yield
         finally:
-            _leave()
-
-
-_lock = threading.Lock()
-_inside = 0
-_restore: list[Callable[[], None]] = []
-
-
-def _enter() -> None:
-    global _inside
-    with _lock:
-        if not _inside:
-            _restore[:] = _by_operation() if _has_settings_by_operation() else _for_all()
-        _inside += 1
-
-
-def _leave() -> None:
-    global _inside
-    with _lock:
-        _inside -= 1
-        if not _inside:
-            for restore in _restore:
-                restore()
+            _USERS.leave()
 
 
 def _has_settings_by_operation() -> bool:
