@@ -14,7 +14,8 @@ from sonotype.config import from_dict
 from sonotype.data.contents import clips_seen, contents_of
 from sonotype.data.manifest import Manifest
 from sonotype.data.rows import counted
-from sonotype.data.source import SourceOptions, open_source
+from sonotype.data.source import open_source
+from sonotype.data.source_options import SourceOptions
 from sonotype.evaluation.compare import average
 from sonotype.evaluation.outputs import require_free_folder
 from sonotype.evaluation.publish import OUTPUTS, publish

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sonotype.cli.flags import takes
-from sonotype.data.source import SourceOptions
+from sonotype.data.source_options import SourceOptions
 from sonotype.errors import DataError
 from sonotype.json_text import json_text
 

@@ -16,7 +16,7 @@ from sonotype.config import (
     TeachingOptions,
     TrainOptions,
 )
-from sonotype.data.source import SourceOptions
+from sonotype.data.source_options import SourceOptions
 from sonotype.errors import OptionsError
 
 

@@ -9,7 +9,7 @@ import typer
 
 from sonotype.cli.flags import numbers, takes
 from sonotype.config import Device
-from sonotype.data.source import SourceOptions
+from sonotype.data.source_options import SourceOptions
 from sonotype.readout import CategoryFrom
 
 

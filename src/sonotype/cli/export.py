@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sonotype.cli.flags import numbers, takes
-from sonotype.data.source import SourceOptions
+from sonotype.data.source_options import SourceOptions
 
 if TYPE_CHECKING:
     from sonotype.export.onnx import Exported

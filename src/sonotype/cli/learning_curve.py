@@ -9,7 +9,7 @@ import typer
 
 from sonotype.cli.flags import numbers, takes
 from sonotype.config import ScoreOptions, SystemOptions, TrainOptions
-from sonotype.data.source import SourceOptions
+from sonotype.data.source_options import SourceOptions
 
 
 @takes(Network=SystemOptions, Training=TrainOptions, Data=SourceOptions, Scores=ScoreOptions)

@@ -9,7 +9,7 @@ import typer
 
 from sonotype.cli.flags import takes
 from sonotype.config import ScoreOptions, SplitOptions, SystemOptions, TrainOptions
-from sonotype.data.source import SourceOptions
+from sonotype.data.source_options import SourceOptions
 from sonotype.errors import OptionsError
 
 

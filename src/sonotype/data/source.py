@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from sonotype.audio.special import special_kind
-from sonotype.data.check import Purpose, Rules, settle
+from sonotype.data.check import Purpose, settle
 from sonotype.data.contents import contents_of, equally_long
 from sonotype.data.esc50 import META, is_esc50, list_esc50
 from sonotype.data.folder import list_folder
@@ -15,6 +15,7 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.msos import SHEETS, find_sheets, list_msos
 from sonotype.data.names import Names
 from sonotype.data.rows import SOUND_SUFFIXES, Listing
+from sonotype.data.source_options import DEFAULTS, SourceOptions
 from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES
 from sonotype.data.table import find_metadata, list_table
 from sonotype.errors import DataError, Fault, OptionsError
@@ -36,69 +37,6 @@ _ADVICE = {
     **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), "an archive; unpack it first"),
 }
 """What to say of a file that is no table, by its suffix."""
-
-
-def _help(text: str) -> dict[str, str]:
-    return {"help": text}
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """How a source is read; every field is a flag of the commands that take data."""
-
-    names: str | None = field(
-        default=None,
-        metadata=_help("ESC-50: label names, esc50 (its own, the default) or msos"),
-    )
-    part: str | None = field(
-        default=None,
-        metadata=_help("MSoS: development (the default where it is there) or evaluation"),
-    )
-    column: tuple[str, ...] = field(
-        default=(),
-        metadata=_help("Tables: OURS=THEIRS, ours of path, category, event, group, fold"),
-    )
-    ignore_columns: bool = field(
-        default=False, metadata=_help("Tables: pass over columns that mean nothing here")
-    )
-    group_pattern: str | None = field(
-        default=None,
-        metadata=_help("Regular expression over file names; what it captures is the recording"),
-    )
-    rare_events: str = field(
-        default="fault",
-        metadata=_help("Events with one clip: fault, or unlabel to keep only their category"),
-    )
-    qualify_events: bool = field(
-        default=False,
-        metadata=_help("Call events that stand under two categories CATEGORY/EVENT"),
-    )
-    use_truncated: bool = field(
-        default=False,
-        metadata=_help("Use files that are cut off, by what is there; else they are faults"),
-    )
-
-    def rules(self, purpose: Purpose = "training") -> Rules:
-        """The part of the options that says how strict the checks are."""
-        return Rules(
-            purpose=purpose,
-            rare_events=self.rare_events,
-            qualify_events=self.qualify_events,
-            partial=self.use_truncated,
-        )
-
-    def columns(self) -> dict[str, str]:
-        """``column`` as a mapping from our name to theirs."""
-        pairs = [item.partition("=") for item in self.column]
-        for ours, equals, theirs in pairs:
-            if not (ours and equals and theirs):
-                raise OptionsError(
-                    f"--column {ours}{equals}{theirs}: write OURS=THEIRS, as in category=species"
-                )
-        return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
-
-
-DEFAULTS = SourceOptions()
 
 
 def open_source(

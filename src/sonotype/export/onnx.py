@@ -12,7 +12,8 @@ import numpy as np
 from sonotype.audio.clip import read_clip
 from sonotype.config import from_dict
 from sonotype.data.manifest import Manifest
-from sonotype.data.source import SourceOptions, open_source
+from sonotype.data.source import open_source
+from sonotype.data.source_options import SourceOptions
 from sonotype.data.synth import EVENTS, synthesise_clip
 from sonotype.errors import OptionsError, SonotypeError
 from sonotype.evaluation.answers import Answers

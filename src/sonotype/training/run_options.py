@@ -20,7 +20,7 @@ from sonotype.config import (
     resolve,
     to_dict,
 )
-from sonotype.data.source import SourceOptions
+from sonotype.data.source_options import SourceOptions
 from sonotype.errors import OptionsError
 
 
