@@ -386,7 +386,6 @@ def _crc8(content: bytes) -> int:
 # Ogg
 
 _PAGE = b"OggS"
-_LARGEST_PAGE = 27 + 255 + 255 * 255
 
 
 @dataclass(frozen=True)

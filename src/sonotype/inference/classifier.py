@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sonotype.ahead import ahead
 from sonotype.audio.clip import read_for_clip, shape_clip, take_for_clip
 from sonotype.audio.decode import Samples, Sound, from_array
+from sonotype.audio.readers import name_of
 from sonotype.errors import AudioError, OptionsError, cause_of
 from sonotype.inference.engine import NOT_FINITE, Engine, Heard, finite_rows
 from sonotype.inference.prediction import Failure, Prediction
@@ -80,7 +81,7 @@ class Classifier:
         if isinstance(source, str | Path | bytes):
             if sample_rate is not None:
                 raise OptionsError("sample_rate goes with an array; a file knows its own")
-            name = "<bytes>" if isinstance(source, bytes) else str(source)
+            name = name_of(source)
             sound = read_for_clip(source, self.form, partial=True)
         else:
             if sample_rate is None:

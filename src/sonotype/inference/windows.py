@@ -21,6 +21,7 @@ import numpy.typing as npt
 from sonotype.ahead import ahead
 from sonotype.audio.decode import Samples, from_array, seconds_of
 from sonotype.audio.length import fit_length
+from sonotype.audio.readers import name_of
 from sonotype.audio.stream import stream
 from sonotype.audio.windows import SampleBuffer, window_count, window_start
 from sonotype.errors import AudioError, OptionsError
@@ -115,7 +116,7 @@ def _recording(
     if isinstance(source, str | Path | bytes):
         if sample_rate is not None:
             raise OptionsError("sample_rate goes with an array; a file knows its own")
-        name = "<bytes>" if isinstance(source, bytes) else str(source)
+        name = name_of(source)
         return _Recording(name, seconds_of(source), stream(source, sample_rate=rate))
     if sample_rate is None:
         call = "predict_windows(samples, sample_rate=44100)"
