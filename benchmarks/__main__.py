@@ -24,9 +24,9 @@ from benchmarks.measure import FULL, QUICK, Effort, Row, count_steps, measure
 from benchmarks.peer import Peer, asset
 from benchmarks.peers import PEERS
 from benchmarks.report import Page, render
-from sonotype.errors import SonotypeError
-from sonotype.processors import processors
-from sonotype.progress import steps
+from sonotype.core.cpu import processors
+from sonotype.core.errors import SonotypeError
+from sonotype.core.progress import steps
 
 
 def main(argv: Sequence[str] | None = None) -> int:

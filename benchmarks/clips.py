@@ -38,8 +38,8 @@ def real(data: Path, rate: int) -> list[Clips]:
         OptionsError: it holds fewer than 16 sounds.
     """
     from sonotype.audio.clip import ClipFormat, read_clip
-    from sonotype.data.rows import is_sound
-    from sonotype.errors import OptionsError
+    from sonotype.core.errors import OptionsError
+    from sonotype.data.records import is_sound
 
     paths = sorted(path for path in data.rglob("*") if is_sound(path))
     if len(paths) < COUNT:

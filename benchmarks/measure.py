@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.peer import SECONDS, Facts, Peer
 from benchmarks.team import PeerError, Worker
-from sonotype.processors import processors
+from sonotype.core.cpu import processors
 
 REST = 0.02
 """Seconds between two turns, in which the threads of the one before go to sleep."""

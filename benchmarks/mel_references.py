@@ -23,7 +23,7 @@ def framed(signal: Array, length: int, hop: int) -> Array:
 
 def bands_of(setting: Setting) -> Array:
     """Triangles on the mel axis."""
-    from sonotype.features.mel import mel_bands
+    from sonotype.frontends.mel import mel_bands
 
     return mel_bands(
         sample_rate=setting.rate, fft_size=setting.fft_size, bands=setting.bands,

@@ -28,20 +28,20 @@ from torch.utils.data import DataLoader
 
 from sonotype.audio.clip import ClipFormat
 from sonotype.config import TrainOptions, resolve
-from sonotype.data.source import open_source
+from sonotype.core.types import Clip, Labels
+from sonotype.data.augment.augmented_copies import Waveforms
+from sonotype.data.readers.source import open_source
 from sonotype.data.synth import synthesise
-from sonotype.data.waveforms import Waveforms
-from sonotype.models.fuse import FusedBlocks
-from sonotype.models.systems import System, cbir_2
-from sonotype.training import learner as learner_room
-from sonotype.training.batches import Batch, EpochBatches, LabelledMaps, LabelledWaveforms, loader
-from sonotype.training.fit import augmentation
-from sonotype.training.learner import SCORE, Learner
-from sonotype.training.map_store import MapStore
+from sonotype.features.cache import StageCache
+from sonotype.features.store import MapStore
+from sonotype.modelfile.pretrained import available, load_pretrained
+from sonotype.models.fold_batch_norm import FusedBlocks
+from sonotype.models.system import System, cbir_2
+from sonotype.training import module as learner_room
+from sonotype.training.dataset import Batch, EpochBatches, LabelledMaps, LabelledWaveforms, loader
+from sonotype.training.module import SCORE, Learner
 from sonotype.training.speed import matmul_peak, step_multiply_adds
-from sonotype.training.stages import StageCache
-from sonotype.types import Clip, Labels
-from sonotype.weights.backbone import available, load_pretrained
+from sonotype.training.trainer import augmentation
 
 CPU = torch.device("cpu")
 

@@ -30,16 +30,16 @@ from torch import nn
 
 from sonotype.audio.decode import read
 from sonotype.config import SystemOptions
+from sonotype.core.types import Labels
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.load import load
 from sonotype.inference.torch_engine import TorchEngine
+from sonotype.modelfile.card import ModelCard
+from sonotype.models.backbones.mobilenet import SqueezeExcitation
 from sonotype.models.build import build_system
-from sonotype.models.card import ModelCard
-from sonotype.models.mobilenet import SqueezeExcitation
-from sonotype.models.squeeze import SlidingSqueeze
-from sonotype.models.systems import System
-from sonotype.models.windows import SharedWindows, WindowOutputs
-from sonotype.types import Labels
+from sonotype.models.system import System
+from sonotype.sliding.shared import SharedWindows, WindowOutputs
+from sonotype.sliding.squeeze import SlidingSqueeze
 
 LABELS = Labels(
     tuple(f"category {number}" for number in range(5)),

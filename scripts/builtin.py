@@ -17,18 +17,22 @@ from pathlib import Path
 
 import numpy as np
 
-from sonotype.errors import SonotypeError
-from sonotype.evaluation.answers import Answers, concatenate, load_answers
-from sonotype.evaluation.calibration import calibration_error, fit_temperature, tempered
+from sonotype.core.errors import SonotypeError
+from sonotype.evaluation.calibration import (
+    calibration_error,
+    divide_logits,
+    fit_temperature,
+    tempered,
+)
+from sonotype.evaluation.metrics import score, scores_to_json
+from sonotype.evaluation.predictions import Answers, concatenate, load_answers
 from sonotype.evaluation.report import render
-from sonotype.evaluation.scores import score, scores_to_json
-from sonotype.models.calibrated import divide_logits
-from sonotype.models.model_file import load_model, save_model
+from sonotype.experiments.grid import run_study
+from sonotype.experiments.grid_plan import Plan, read_plan
+from sonotype.experiments.run_folder import ANSWERS, MODEL
+from sonotype.experiments.run_once import run_once
+from sonotype.modelfile.model_file import load_model, save_model
 from sonotype.models.summary import summarise
-from sonotype.study.once import run_once
-from sonotype.study.plan import Plan, read_plan
-from sonotype.study.run import run_study
-from sonotype.training.run_folder import ANSWERS, MODEL
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY, ROW = ROOT / "studies" / "builtin.toml", "taught"

@@ -19,10 +19,10 @@ import soundfile
 import torch
 
 import sonotype
+from sonotype.core.errors import SonotypeError
 from sonotype.data.synth import synthesise, synthesise_clip
-from sonotype.errors import SonotypeError
 from sonotype.evaluation.plots import plot_attention
-from sonotype.features import VGGishLogMel
+from sonotype.frontends import VGGishLogMel
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.prediction import Prediction
 

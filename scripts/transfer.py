@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from sonotype.data.source import open_source
-from sonotype.errors import SonotypeError
-from sonotype.evaluation.scores import Interval
-from sonotype.study.learning_curve import run_learning_curve
-from sonotype.study.once import run_once
-from sonotype.training.run_folder import MODEL
-from sonotype.types import Clip
+from sonotype.core.errors import SonotypeError
+from sonotype.core.types import Clip
+from sonotype.data.readers.source import open_source
+from sonotype.evaluation.metrics import Interval
+from sonotype.experiments.learning_curve import run_learning_curve
+from sonotype.experiments.run_folder import MODEL
+from sonotype.experiments.run_once import run_once
 
 LEFT_OUT_OF_EACH = 2
 """Classes of each of the five groups."""

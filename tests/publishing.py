@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sonotype.weights.registry import WeightsEntry
+from sonotype.modelfile.weights_registry import WeightsEntry
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def serve() -> Iterator[Server]:
 
 def make_hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """No back-off, short time-outs, no proxy between the test and its server."""
-    monkeypatch.setattr("sonotype.download.BACK_OFF", 0.0)
-    monkeypatch.setattr("sonotype.download.TIMEOUT", (2.0, 2.0))
+    monkeypatch.setattr("sonotype.core.download.BACK_OFF", 0.0)
+    monkeypatch.setattr("sonotype.core.download.TIMEOUT", (2.0, 2.0))
     monkeypatch.setenv("NO_PROXY", "*")
 
 
@@ -102,6 +102,6 @@ def stand_in(address: str, **changes: object) -> WeightsEntry:
 
 def use_registry(monkeypatch: pytest.MonkeyPatch, cache: Path, *entries: WeightsEntry) -> None:
     """Put these weights in place of the registry, and the cache into this folder."""
-    monkeypatch.setattr("sonotype.weights.registry.WEIGHTS", entries)
-    monkeypatch.setattr("sonotype.weights.cache.cache_folder", lambda: cache)
+    monkeypatch.setattr("sonotype.modelfile.weights_registry.WEIGHTS", entries)
+    monkeypatch.setattr("sonotype.modelfile.weights_cache.cache_folder", lambda: cache)
     monkeypatch.delenv("SONOTYPE_WEIGHTS", raising=False)

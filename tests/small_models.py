@@ -9,10 +9,10 @@ import torch
 from training_data import RATE, SMALL, TONES
 
 from sonotype.config import SystemOptions
+from sonotype.core.types import Labels
+from sonotype.modelfile.card import ModelCard
+from sonotype.modelfile.model_file import save_model
 from sonotype.models.build import build_system
-from sonotype.models.card import ModelCard
-from sonotype.models.model_file import save_model
-from sonotype.types import Labels
 
 EVENTS = tuple(sorted(event for events in TONES.values() for event in events))
 LABELS = Labels(("high", "low"), EVENTS, tuple(int(event in TONES["low"]) for event in EVENTS))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from sonotype.core.errors import DataError
+from sonotype.core.types import Clip
 from sonotype.data.manifest import Manifest
-from sonotype.errors import DataError
-from sonotype.types import Clip
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -44,8 +44,8 @@ from benchmarks.peers import PEERS, find
 from benchmarks.report import Page, render
 from benchmarks.team import PeerError, Worker, environment
 from benchmarks.ways import in_batches, one_by_one
+from sonotype.core.errors import OptionsError
 from sonotype.data.synth import synthesise
-from sonotype.errors import OptionsError
 
 ROOT = Path(__file__).resolve().parent.parent
 EFFORT = Effort(

@@ -22,16 +22,16 @@ from script_modules import load_script
 from small_models import write_model
 
 import sonotype
-from sonotype import errors
 from sonotype.cli.main import app
 from sonotype.config import NETWORKS, RECIPES, ScoreOptions, SystemOptions, to_dict
-from sonotype.models.backbone import BACKBONES, build_backbone
-from sonotype.models.model_file import load_model
+from sonotype.core import errors
+from sonotype.experiments.run_options import RunOptions
+from sonotype.modelfile.builtin import builtin_path
+from sonotype.modelfile.model_file import load_model
+from sonotype.modelfile.weights_registry import WEIGHTS
+from sonotype.models.backbones.names import BACKBONES, build_backbone
 from sonotype.models.summary import summarise
-from sonotype.models.systems import System, cbir_1, cbir_2, cbir_3, cbir_4
-from sonotype.training.run_options import RunOptions
-from sonotype.weights.builtin import builtin_path
-from sonotype.weights.registry import WEIGHTS
+from sonotype.models.system import System, cbir_1, cbir_2, cbir_3, cbir_4
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -12,12 +12,12 @@ from small_models import LABELS, write_model
 from training_data import RATE
 
 from sonotype.data.manifest import Manifest
-from sonotype.data.source import open_source
+from sonotype.data.readers.source import open_source
 from sonotype.data.synth import synthesise
-from sonotype.evaluation.answers import Answers, save_answers
 from sonotype.evaluation.calibration import tempered
-from sonotype.models.model_file import load_model
-from sonotype.study.plan import read_plan
+from sonotype.evaluation.predictions import Answers, save_answers
+from sonotype.experiments.grid_plan import read_plan
+from sonotype.modelfile.model_file import load_model
 
 TEMPERATURE = {"category": 2.0, "event": 0.5}
 

@@ -22,7 +22,7 @@ def ours(setting: Setting) -> Callable[[Clips], Answer]:
     """The front ends of this project."""
     import torch
 
-    from sonotype.features import EfficientATLogMel, VGGishLogMel
+    from sonotype.frontends import EfficientATLogMel, VGGishLogMel
 
     front_end = VGGishLogMel() if setting == VGGISH else EfficientATLogMel()
 

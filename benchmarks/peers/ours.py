@@ -29,7 +29,7 @@ PAPER: dict[str, Any] = {"system": "cbir_2", "backbone": "vggish"}
 
 def write_builtin(folder: Path) -> Facts:
     """The model that comes with the package."""
-    from sonotype.weights.builtin import builtin_path
+    from sonotype.modelfile.builtin import builtin_path
 
     (folder / FILE).write_bytes(builtin_path().read_bytes())
     return facts(folder / FILE)
@@ -40,12 +40,12 @@ def write_new(options: dict[str, Any], folder: Path) -> Facts:
     import torch
 
     from sonotype.config import SystemOptions
-    from sonotype.models.backbone import build_backbone
+    from sonotype.modelfile.builtin import builtin_path
+    from sonotype.modelfile.card import ModelCard
+    from sonotype.modelfile.model_file import read_card, save_model
+    from sonotype.modelfile.state import read_state_dict
+    from sonotype.models.backbones.names import build_backbone
     from sonotype.models.build import build_system
-    from sonotype.models.card import ModelCard
-    from sonotype.models.model_file import read_card, save_model
-    from sonotype.weights.builtin import builtin_path
-    from sonotype.weights.state import read_state_dict
 
     torch.manual_seed(0)
     chosen = SystemOptions(**options)
@@ -61,7 +61,7 @@ def write_new(options: dict[str, Any], folder: Path) -> Facts:
 
 def facts(path: Path) -> Facts:
     """Of a model file."""
-    from sonotype.models.model_file import load_model
+    from sonotype.modelfile.model_file import load_model
     from sonotype.models.summary import summarise
 
     total = summarise(load_model(path)[0]).total
@@ -107,7 +107,7 @@ def slow(folder: Path) -> Callable[[Clips], Answer]:
     """One clip at a time, in double precision and the usual memory layout, on torch."""
     import torch
 
-    from sonotype.models.model_file import load_model
+    from sonotype.modelfile.model_file import load_model
 
     system: Any = load_model(folder / FILE)[0].double()
 

@@ -12,23 +12,24 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sonotype.core.version import __version__
+
 if TYPE_CHECKING:
-    from sonotype.api import evaluate
+    from sonotype.evaluation.evaluate import evaluate
+    from sonotype.experiments.cross_validation import crossval
+    from sonotype.experiments.pipeline import train
     from sonotype.inference.ensemble import load_ensemble
     from sonotype.inference.load import load
-    from sonotype.training.crossval import crossval
-    from sonotype.training.run import train
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "crossval", "evaluate", "load", "load_ensemble", "train"]
 
 # Those who only load a model do not wait for what trains one to be imported.
 _HOMES = {
-    "crossval": "sonotype.training.crossval",
-    "evaluate": "sonotype.api",
+    "crossval": "sonotype.experiments.cross_validation",
+    "evaluate": "sonotype.evaluation.evaluate",
     "load": "sonotype.inference.load",
     "load_ensemble": "sonotype.inference.ensemble",
-    "train": "sonotype.training.run",
+    "train": "sonotype.experiments.pipeline",
 }
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, fields
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from sonotype.errors import OptionsError
-from sonotype.readout import CategoryFrom
+from sonotype.core.errors import OptionsError
+from sonotype.core.hierarchy import CategoryFrom
 
 Options = TypeVar("Options")
 

@@ -9,8 +9,8 @@ import soundfile
 
 from sonotype.audio.clip import ClipFormat, read_clip, read_for_clip, shape_clip
 from sonotype.audio.decode import Samples, from_array, read
-from sonotype.audio.length import fit_length, trim_silence
-from sonotype.errors import AudioError, TruncatedError
+from sonotype.audio.pad import fit_length, trim_silence
+from sonotype.core.errors import AudioError, TruncatedError
 
 RATE = 16_000
 

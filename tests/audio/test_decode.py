@@ -21,7 +21,7 @@ import soxr
 from sonotype.audio import decode as decode_module
 from sonotype.audio.decode import from_array, read, seconds_of, verify
 from sonotype.audio.readers import READABLE
-from sonotype.errors import AudioError
+from sonotype.core.errors import AudioError
 
 RATE = 48_000  # the one rate that every format takes, Opus too
 

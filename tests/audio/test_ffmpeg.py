@@ -13,8 +13,8 @@ from sound_files import encoded, noise, tone
 from sonotype.audio.decode import read
 from sonotype.audio.readers import AV_FORMATS
 from sonotype.audio.stream import stream
-from sonotype.data.rows import SOUND_SUFFIXES
-from sonotype.errors import AudioError
+from sonotype.core.errors import AudioError
+from sonotype.data.records import SOUND_SUFFIXES
 
 FFMPEG = shutil.which("ffmpeg")
 pytestmark = pytest.mark.skipif(FFMPEG is None, reason="the program ffmpeg is not installed")

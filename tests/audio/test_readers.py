@@ -15,7 +15,7 @@ from sound_files import RATE, encoded, flac_count, mp3_frame, mp3_without_count,
 from sonotype.audio.decode import LARGEST_VALUE, read, seconds_of, verify
 from sonotype.audio.readers import AV_FORMATS, open_sound
 from sonotype.audio.stream import stream
-from sonotype.errors import AudioError, TruncatedError
+from sonotype.core.errors import AudioError, TruncatedError
 
 WAV_NOISE = noise(3)
 

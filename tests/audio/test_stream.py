@@ -11,7 +11,7 @@ import soundfile
 
 from sonotype.audio.decode import Samples, read
 from sonotype.audio.stream import stream
-from sonotype.errors import AudioError
+from sonotype.core.errors import AudioError
 
 
 def noise(frames: int, channels: int = 1, seed: int = 0) -> np.ndarray:

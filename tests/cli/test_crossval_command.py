@@ -10,7 +10,7 @@ from small_models import flags
 from training_data import write_tones
 
 from sonotype.cli.main import run
-from sonotype.training.crossval import CrossvalResult
+from sonotype.experiments.cross_validation import CrossvalResult
 
 FLAGS = flags(epochs=1, val_fraction=None, test_fraction=None)
 
@@ -29,7 +29,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         found.update(data=data, out=out, **options)
         return CrossvalResult({}, "", True)
 
-    monkeypatch.setattr("sonotype.training.crossval.crossval", crossval)
+    monkeypatch.setattr("sonotype.experiments.cross_validation.crossval", crossval)
     return found
 
 

@@ -14,10 +14,10 @@ from sound_files import encoded, noise
 from training_data import RATE, tone, write_tones
 
 from sonotype.cli.main import run
-from sonotype.data.source import SourceOptions, open_source
-from sonotype.data.waveforms import Waveforms
-from sonotype.models.model_file import read_card
-from sonotype.training.run import inspect
+from sonotype.data.augment.augmented_copies import Waveforms
+from sonotype.data.readers.source import SourceOptions, open_source
+from sonotype.experiments.pipeline import inspect
+from sonotype.modelfile.model_file import read_card
 
 
 @pytest.fixture(scope="module")

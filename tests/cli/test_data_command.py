@@ -200,6 +200,6 @@ def test_get_what_is_there_and_what_is_not(
 
 def test_nothing_heavy_is_imported_for_the_help() -> None:
     heavy = "{'torch', 'pandas', 'numpy', 'sklearn', 'matplotlib', 'soundfile', 'requests'}"
-    code = f"import sys, sonotype.cli.data; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, sonotype.cli.data_command; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

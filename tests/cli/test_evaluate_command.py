@@ -9,8 +9,8 @@ from training_data import write_tones
 
 import sonotype
 from sonotype.cli.main import run
+from sonotype.evaluation.metrics import scores_to_json
 from sonotype.evaluation.report import render
-from sonotype.evaluation.scores import scores_to_json
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,9 @@ def test_other_files_in_the_folder_stay(
     )
     assert (tmp_path / "answers.csv").read_text() == "mine"
     written: list[Path] = []
-    monkeypatch.setattr("sonotype.api.publish", lambda _, __, folder: written.append(folder))
+    monkeypatch.setattr(
+        "sonotype.evaluation.evaluate.publish", lambda _, __, folder: written.append(folder)
+    )
     assert run([*argv, "--force"]) == 0
     assert written == [tmp_path]
 

@@ -13,8 +13,8 @@ from sonotype.cli.flags import numbers, takes
 from sonotype.cli.layout import Command
 from sonotype.cli.main import run
 from sonotype.config import ScoreOptions, SplitOptions, SystemOptions, TrainOptions, option
-from sonotype.data.source import SourceOptions
-from sonotype.errors import OptionsError
+from sonotype.core.errors import OptionsError
+from sonotype.data.readers.source import SourceOptions
 
 TRAIN = (SystemOptions, TrainOptions, SplitOptions, SourceOptions, ScoreOptions)
 
@@ -60,7 +60,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         found.update(data=data, out=out, **options)
         raise OptionsError("stopped here")
 
-    monkeypatch.setattr("sonotype.training.run.train", train)
+    monkeypatch.setattr("sonotype.experiments.pipeline.train", train)
     return found
 
 

@@ -9,9 +9,9 @@ from training_data import SMALL, write_tones
 
 import sonotype
 from sonotype.cli.main import run
-from sonotype.models.model_file import load_model
+from sonotype.core.types import Labels
+from sonotype.modelfile.model_file import load_model
 from sonotype.models.summary import summarise
-from sonotype.types import Labels
 
 TRAINING = {
     "data": "recordings",
@@ -106,7 +106,7 @@ def test_json_of_a_file_with_other_numbers_is_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Older versions wrote NaN into the header, and Python reads more numbers than JSON has."""
-    monkeypatch.setattr("sonotype.models.card.json_text", json.dumps)  # as they did
+    monkeypatch.setattr("sonotype.modelfile.card.json_text", json.dumps)  # as they did
     path = write_model(
         tmp_path / "m.safetensors",
         card={"training": {"val_f1": float("nan"), "rates": [1, float("inf")]}},

@@ -9,8 +9,8 @@ from small_models import flags
 from training_data import write_tones
 
 from sonotype.cli.main import run
-from sonotype.evaluation.curve import Curve
-from sonotype.study.learning_curve import CurveResult
+from sonotype.evaluation.power_law import Curve
+from sonotype.experiments.learning_curve import CurveResult
 
 FLAGS = flags(epochs=1, val_fraction=None, test_fraction=None)
 
@@ -29,7 +29,9 @@ def called(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         found.update(data=data, out=out, **options)
         return CurveResult(Curve("event", (), (), (), 20, ()), "the report", out / "curve.png")
 
-    monkeypatch.setattr("sonotype.study.learning_curve.run_learning_curve", run_learning_curve)
+    monkeypatch.setattr(
+        "sonotype.experiments.learning_curve.run_learning_curve", run_learning_curve
+    )
     return found
 
 
@@ -126,7 +128,9 @@ def test_an_interrupted_curve(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sonotype.study.learning_curve.run_cell", lambda *_, **__: "interrupted")
+    monkeypatch.setattr(
+        "sonotype.experiments.learning_curve.run_cell", lambda *_, **__: "interrupted"
+    )
     assert run(["learning-curve", str(tones), "--out", str(tmp_path), "--turns", "2",
         "--backbone", "none"]) == 130  # fmt: skip
     assert capsys.readouterr().err == (

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import typer
 
-from sonotype import __version__, errors
+from sonotype import __version__
 from sonotype.cli.main import app, main, run
-from sonotype.errors import Fault, SonotypeError
-from sonotype.training.failed_runs import FailedRunsError
+from sonotype.core import errors
+from sonotype.core.errors import Fault, SonotypeError
+from sonotype.experiments.failed_runs import FailedRunsError
 
 RAISED: list[tuple[BaseException, int, str]] = [
     (SonotypeError("no room"), 1, "error: no room\n"),
@@ -70,7 +71,7 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> Any:
         def load_model(_: Path) -> None:
             raise error
 
-        monkeypatch.setattr("sonotype.models.model_file.load_model", load_model)
+        monkeypatch.setattr("sonotype.modelfile.model_file.load_model", load_model)
 
     return use
 
@@ -141,7 +142,7 @@ def test_debug_leaves_a_traceback_on_the_terminal() -> None:
     assert debug.returncode == 1
     assert debug.stderr.startswith("Traceback")
     last = debug.stderr.splitlines()[-1]
-    assert last.startswith("sonotype.errors.WeightsError: there are no weights called 'huge'")
+    assert last.startswith("sonotype.core.errors.WeightsError: there are no weights called 'huge'")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

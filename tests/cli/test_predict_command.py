@@ -18,8 +18,8 @@ from training_data import RATE, tone, write_tones
 
 import sonotype
 from sonotype.cli.main import run
-from sonotype.cli.predictions import write
-from sonotype.data.rows import SOUND_SUFFIXES
+from sonotype.cli.prediction_output import write
+from sonotype.data.records import SOUND_SUFFIXES
 from sonotype.inference.prediction import Failure, Prediction
 
 KEYS = [

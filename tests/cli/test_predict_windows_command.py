@@ -15,7 +15,7 @@ from small_models import write_model
 from training_data import RATE, tone
 
 import sonotype
-from sonotype.cli import predictions
+from sonotype.cli import prediction_output as predictions
 from sonotype.cli.main import run
 from sonotype.inference.prediction import Prediction
 

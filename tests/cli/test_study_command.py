@@ -10,7 +10,7 @@ import pytest
 from training_data import SMALL, write_tones
 
 from sonotype.cli.main import run
-from sonotype.study.plan import Plan
+from sonotype.experiments.grid_plan import Plan
 
 OPTIONS = SMALL | {"epochs": 1, "category_from": "head"}
 
@@ -37,7 +37,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         found.update(plan=plan, data=data, out=out, **options)
         return False
 
-    monkeypatch.setattr("sonotype.study.run.run_study", run_study)
+    monkeypatch.setattr("sonotype.experiments.grid.run_study", run_study)
     return found
 
 
@@ -66,7 +66,9 @@ def test_a_study_and_its_table_again(
     names = [row["name"] for row in json.loads((out / "study.json").read_text())["rows"]]
     assert names == ["one", "two"]
 
-    monkeypatch.setattr("sonotype.study.run.run_study", None)  # would be called to run anything
+    monkeypatch.setattr(
+        "sonotype.experiments.grid.run_study", None
+    )  # would be called to run anything
     for shown in ([*argv, "--table"], ["study", str(plan), "--out", str(out), "--table"]):
         assert run(shown) == 0
         assert capsys.readouterr().out == ending

@@ -11,8 +11,8 @@ from training_data import SMALL, write_tones
 
 import sonotype
 from sonotype.cli.main import run
-from sonotype.errors import OptionsError
-from sonotype.training.run import TrainResult
+from sonotype.core.errors import OptionsError
+from sonotype.experiments.pipeline import TrainResult
 
 BOTH = "error: give either --out FOLDER for a new run, or --resume RUN to go on\n"
 
@@ -143,7 +143,7 @@ def test_ctrl_c_tells_how_to_go_on(
     def train(*_: Any, **__: Any) -> TrainResult:
         return TrainResult(folder, folder / "model.safetensors", {}, "", 7, 0.51, True)
 
-    monkeypatch.setattr("sonotype.training.run.train", train)
+    monkeypatch.setattr("sonotype.experiments.pipeline.train", train)
     assert run(["train", "data", "--out", str(folder)]) == 130
     assert capsys.readouterr().out.splitlines() == [
         "best epoch 7, macro F1 on validation 0.510",
@@ -161,7 +161,7 @@ def test_resuming_takes_the_run_and_no_options(
         found.update(data=data, out=out, **options)
         raise OptionsError("stopped here")
 
-    monkeypatch.setattr("sonotype.training.run.train", train)
+    monkeypatch.setattr("sonotype.experiments.pipeline.train", train)
     assert run(["train", "--resume", str(tmp_path)]) == 2
     assert capsys.readouterr().err == "error: stopped here\n"
     assert set(found) == {"data", "out", "resume", "progress", "say"}

@@ -66,7 +66,7 @@ def test_the_real_list_fits_80_columns(
     monkeypatch.undo()
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("SONOTYPE_WEIGHTS", raising=False)
-    monkeypatch.setattr("sonotype.weights.cache.cache_folder", lambda: cached.parent)
+    monkeypatch.setattr("sonotype.modelfile.weights_cache.cache_folder", lambda: cached.parent)
     assert run(["weights", "list"]) == 0
     *table, _ = capsys.readouterr().out.splitlines()
     assert len(table) == 1 + 9
@@ -141,7 +141,7 @@ def test_no_command_needs_torch(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     code = """
 import sys
-import sonotype.weights.cache as cache
+import sonotype.modelfile.weights_cache as cache
 from pathlib import Path
 from sonotype.cli.main import run
 cache.cache_folder = lambda: Path(sys.argv[1])

@@ -12,13 +12,13 @@ import pytest
 import soundfile
 from soundsets import faults_of, manifest_of, tone, write_table
 
-from sonotype.data.check import check_sounds
-from sonotype.data.folder import read_folder
+from sonotype.core.errors import DataError, SonotypeError
+from sonotype.core.types import Content
 from sonotype.data.manifest import Manifest
-from sonotype.data.source import open_source, survey
-from sonotype.data.splits import ALONE_NOTE, Split, cross_validation, split
-from sonotype.errors import DataError, SonotypeError
-from sonotype.types import Content
+from sonotype.data.readers.folder import read_folder
+from sonotype.data.readers.source import open_source, survey
+from sonotype.data.splits.split import ALONE_NOTE, Split, cross_validation, split
+from sonotype.data.validate import check_sounds
 
 
 def with_copies(seed: int, *, grouped: bool, folds: bool = False) -> Manifest:

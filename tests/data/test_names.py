@@ -12,7 +12,7 @@ from soundsets import faults_of, touch, write_table
 
 from sonotype.data import read_esc50, read_msos, read_table
 from sonotype.data.names import Names
-from sonotype.data.source import open_source
+from sonotype.data.readers.source import open_source
 
 
 def nfc(text: str) -> str:

@@ -10,10 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sonotype.data.folder import read_folder
+from sonotype.core.errors import OptionsError
+from sonotype.data.readers.folder import read_folder
 from sonotype.data.synth import EVENTS, folder, synthesise, synthesise_clip
 from sonotype.data.synth.signals import FADE, Scene
-from sonotype.errors import OptionsError
 
 NAMES = [name for sounds in EVENTS.values() for name in sounds]
 PINNED_BELL = [-0.004449, -0.024201, -0.016839, -0.037046, 0.002869, 0.013666, -1.5e-05]

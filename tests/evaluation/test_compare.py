@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from sonotype.errors import OptionsError
-from sonotype.evaluation.answers import Answers
+from sonotype.core.errors import OptionsError
+from sonotype.core.types import NO_EVENT, Labels
 from sonotype.evaluation.bootstrap import METRICS, draws
 from sonotype.evaluation.compare import Entry, Figure, Key, Line, average, compare
-from sonotype.types import NO_EVENT, Labels
+from sonotype.evaluation.predictions import Answers
 
 LABELS = Labels(("x", "y", "z"), ("a", "b", "c", "d", "e"), (0, 0, 1, 1, 2))
 HOME = np.array(LABELS.event_category)

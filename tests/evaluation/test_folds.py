@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sonotype.errors import OptionsError
-from sonotype.evaluation.answers import Answers
+from sonotype.core.errors import OptionsError
+from sonotype.core.types import Labels
 from sonotype.evaluation.folds import Spread, folds_to_json, summarise_folds
-from sonotype.evaluation.scores import Scores, score
-from sonotype.types import Labels
+from sonotype.evaluation.metrics import Scores, score
+from sonotype.evaluation.predictions import Answers
 
 
 def fold(right: int, wrong: int, note: str = "") -> Scores:

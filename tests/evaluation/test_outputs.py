@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sonotype.errors import OptionsError, SonotypeError
+from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.evaluation.outputs import growing, is_direct, require_free, require_free_folder
 
 

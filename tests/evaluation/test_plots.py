@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from sonotype.errors import OptionsError
+from sonotype.core.errors import OptionsError
 from sonotype.evaluation import plots
+from sonotype.evaluation.metrics import ClassScore, HeadScores, Interval
 from sonotype.evaluation.plots import (
     plot_attention,
     plot_confusion,
     plot_history,
     plot_per_class,
 )
-from sonotype.evaluation.scores import ClassScore, HeadScores, Interval
 
 Draw = Callable[[Path], None]
 ODD = ("price $5 and $6", "\u6f22\u5b57", "x" * 200, "a_b^c{", "line\nend")

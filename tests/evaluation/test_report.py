@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from sonotype.evaluation.answers import Answers, concatenate
+from sonotype.core.types import NO_EVENT, Labels
 from sonotype.evaluation.folds import summarise_folds
+from sonotype.evaluation.metrics import score
+from sonotype.evaluation.predictions import Answers, concatenate
 from sonotype.evaluation.report import WIDTH, render, render_folds
-from sonotype.evaluation.scores import score
-from sonotype.types import NO_EVENT, Labels
 
 
 def answers(

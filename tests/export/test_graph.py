@@ -11,16 +11,16 @@ from small_models import CATEGORIES, LABELS
 from torch import nn
 
 from sonotype.config import SystemOptions
-from sonotype.errors import AudioError, MissingExtraError
+from sonotype.core.errors import AudioError, MissingExtraError
+from sonotype.core.types import Labels
 from sonotype.export.graph import onnx_graph
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.engine import Heard
 from sonotype.inference.onnx_engine import onnx_engine
 from sonotype.inference.torch_engine import TorchEngine
+from sonotype.modelfile.card import ModelCard
 from sonotype.models.build import build_system
-from sonotype.models.card import ModelCard
-from sonotype.models.systems import System
-from sonotype.types import Labels
+from sonotype.models.system import System
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "two branches": {"system": "cbir_2", "backbone": "mn01", "width": 0.05, "adapters": (2, 4)},

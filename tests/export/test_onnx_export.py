@@ -17,7 +17,7 @@ from training_data import write_tones
 
 import sonotype
 from sonotype.cli.main import run
-from sonotype.errors import (
+from sonotype.core.errors import (
     MissingExtraError,
     ModelFileError,
     OptionsError,

@@ -16,14 +16,14 @@ from small_models import CATEGORIES, EVENTS, LABELS, write_model
 from training_data import RATE, tone, write_tones
 
 import sonotype
-from sonotype.errors import AudioError, ModelFileError, OptionsError
+from sonotype.core.errors import AudioError, ModelFileError, OptionsError
+from sonotype.core.hierarchy import read_category
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.engine import Engine, Heard
 from sonotype.inference.load import load
 from sonotype.inference.prediction import Failure, Prediction
 from sonotype.inference.torch_engine import TorchEngine
-from sonotype.models.model_file import load_model
-from sonotype.readout import read_category
+from sonotype.modelfile.model_file import load_model
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from training_data import RATE, tone, write_tones
 
 import sonotype
 from sonotype.cli.main import run
-from sonotype.errors import OptionsError
+from sonotype.core.errors import OptionsError
+from sonotype.core.hierarchy import read_category
 from sonotype.inference.ensemble import Ensemble
 from sonotype.inference.prediction import Failure, Prediction
-from sonotype.readout import read_category
 
 
 @pytest.fixture(scope="module")

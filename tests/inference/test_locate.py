@@ -13,7 +13,7 @@ from training_data import write_tones
 
 import sonotype
 from sonotype.cli.main import run
-from sonotype.errors import ModelFileError
+from sonotype.core.errors import ModelFileError
 from sonotype.inference.locate import find_model, names_model
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from sonotype.models.backbones.vggish import CHANNELS, VGGish, initialise, scaled
 from sonotype.models.branch import TrainedBranch
-from sonotype.models.vggish import CHANNELS, VGGish, initialise, scaled
 
 
 def convs_of(branch: TrainedBranch) -> list[nn.Conv2d]:

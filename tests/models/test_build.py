@@ -7,13 +7,13 @@ import torch
 
 from sonotype.audio.clip import ClipFormat
 from sonotype.config import Recipe, SystemName, SystemOptions, network_defaults
-from sonotype.errors import OptionsError
+from sonotype.core.errors import OptionsError
+from sonotype.core.types import Labels
+from sonotype.modelfile.card import clip_format
+from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.build import build_system
-from sonotype.models.card import clip_format
-from sonotype.models.mobilenet import MobileNet
 from sonotype.models.pooling import MaxPooling, MeanPooling
-from sonotype.models.systems import JoinedAttention, MaxOnly, SeparateAttention
-from sonotype.types import Labels
+from sonotype.models.system import JoinedAttention, MaxOnly, SeparateAttention
 
 LABELS = Labels(("a", "b", "c"), ("d", "e"), (0, 1))
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from small_models import write_model
 
-from sonotype.models.calibrated import divide_logits
-from sonotype.models.model_file import load_model, save_model
+from sonotype.evaluation.calibration import divide_logits
+from sonotype.modelfile.model_file import load_model, save_model
 
 
 def test_logits_are_divided_and_nothing_else(tmp_path: Path) -> None:

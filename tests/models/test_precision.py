@@ -15,10 +15,10 @@ import torch
 from small_models import LABELS
 
 from sonotype.models import precision
-from sonotype.models.chunk_maps import ChunkMaps
 from sonotype.models.precision import full_precision
-from sonotype.models.systems import System, cbir_2
-from sonotype.training.teachers import Teacher, Teachers
+from sonotype.models.system import System, cbir_2
+from sonotype.sliding.chunk import ChunkMaps
+from sonotype.training.distillation.teachers import Teacher, Teachers
 
 CPU = torch.device("cpu")
 backends: Any = torch.backends

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from sonotype.features import efficientat, vggish
+from sonotype.frontends import efficientat_logmel as efficientat
+from sonotype.frontends import vggish_logmel as vggish
 from sonotype.models.summary import Part, Summary, summarise
-from sonotype.models.systems import System, cbir_1, cbir_2, cbir_4
+from sonotype.models.system import System, cbir_1, cbir_2, cbir_4
 
 
 def small(function: object = cbir_2, **changes: object) -> System:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from training_data import SMALL, write_tones
 
-from sonotype.models.systems import System, cbir_2
-from sonotype.training import fit as fit_room
+from sonotype.experiments.pipeline import train
+from sonotype.models.system import System, cbir_2
+from sonotype.training import trainer as fit_room
 from sonotype.training.probe import fewer_threads, training_step
-from sonotype.training.run import train
 from sonotype.training.speed import Speed, SpeedMeter, matmul_peak, step_multiply_adds
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from sonotype.audio.decode import Samples, Sound, from_array, read, seconds_of
-from sonotype.audio.length import Cut, LoudPart, Pad, cut_offset, fit_length, trim_silence
+from sonotype.audio.pad import Cut, LoudPart, Pad, cut_offset, fit_length, trim_silence
 from sonotype.audio.stream import stream
-from sonotype.errors import TruncatedError
+from sonotype.core.errors import TruncatedError
 
 WHOLE_SECONDS = 60
 """A recording that is to be trimmed is kept in memory where it is no longer than this; of a longer
@@ -25,7 +25,7 @@ class ClipFormat:
     Attributes:
         sample_rate: in Hz.
         seconds: length.
-        pad: what happens to a shorter sound, see :func:`sonotype.audio.length.fit_length`.
+        pad: what happens to a shorter sound, see :func:`sonotype.audio.pad.fit_length`.
         cut: what stays of a longer one.
         trim: whether leading and trailing silence (60 dB under the loudest frame) goes first.
 

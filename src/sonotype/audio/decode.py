@@ -13,7 +13,7 @@ import numpy.typing as npt
 import soxr
 
 from sonotype.audio.readers import Samples, mono, name_of, open_sound, pieces_of
-from sonotype.errors import AudioError, TruncatedError
+from sonotype.core.errors import AudioError, TruncatedError
 
 __all__ = [
     "Samples", "Sound", "from_array", "read", "seconds_of", "value_fault", "verify",

@@ -45,7 +45,7 @@ from sonotype.audio.headers import (
     wav_parts,
 )
 from sonotype.audio.special import special_kind
-from sonotype.errors import AudioError, TruncatedError
+from sonotype.core.errors import AudioError, TruncatedError
 
 if TYPE_CHECKING:
     import av

@@ -15,7 +15,7 @@ import soxr
 
 from sonotype.audio.decode import LARGEST_VALUE, Samples, too_short, value_fault
 from sonotype.audio.readers import name_of, open_sound, pieces_of
-from sonotype.errors import AudioError, TruncatedError
+from sonotype.core.errors import AudioError, TruncatedError
 
 BLOCK = 1 << 16
 """Samples that are decoded at once; 4 s at 16 kHz. What a damaged block held is lost with it."""

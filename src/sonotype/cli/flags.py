@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from sonotype.config import NETWORKS, RECIPES, without_none
-from sonotype.errors import OptionsError
+from sonotype.core.errors import OptionsError
 
 
 def takes(**panels: type) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -9,19 +9,20 @@ from typing import Annotated
 
 import typer
 
-from sonotype import __version__
-from sonotype.cli import data, weights
-from sonotype.cli.crossval import crossval
-from sonotype.cli.distill import distill
-from sonotype.cli.evaluate import evaluate
-from sonotype.cli.export import export
-from sonotype.cli.info import info
+from sonotype.cli import data_command as data
+from sonotype.cli import weights_command as weights
+from sonotype.cli.crossval_command import crossval
+from sonotype.cli.distill_command import distill
+from sonotype.cli.evaluate_command import evaluate
+from sonotype.cli.export_command import export
+from sonotype.cli.info_command import info
 from sonotype.cli.layout import Command
-from sonotype.cli.learning_curve import learning_curve
-from sonotype.cli.predict import predict
-from sonotype.cli.study import study
-from sonotype.cli.train import train
-from sonotype.errors import SonotypeError
+from sonotype.cli.learning_curve_command import learning_curve
+from sonotype.cli.predict_command import predict
+from sonotype.cli.study_command import study
+from sonotype.cli.train_command import train
+from sonotype.core.errors import SonotypeError
+from sonotype.core.version import __version__
 
 # \b keeps the lines of a paragraph as they are.
 EPILOG = """

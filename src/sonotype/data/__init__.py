@@ -6,15 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sonotype.data.check import check_sounds
-    from sonotype.data.esc50 import read_esc50
-    from sonotype.data.folder import read_folder
     from sonotype.data.manifest import Manifest
-    from sonotype.data.msos import read_msos
-    from sonotype.data.source import open_source
+    from sonotype.data.readers.esc50 import read_esc50
+    from sonotype.data.readers.folder import read_folder
+    from sonotype.data.readers.msos import read_msos
+    from sonotype.data.readers.source import open_source
+    from sonotype.data.readers.table import read_table
     from sonotype.data.source_options import SourceOptions
-    from sonotype.data.splits import Split, cross_validation, split
-    from sonotype.data.table import read_table
+    from sonotype.data.splits.split import Split, cross_validation, split
+    from sonotype.data.validate import check_sounds
 
 __all__ = [
     "Manifest",
@@ -34,15 +34,15 @@ __all__ = [
 _HOMES = {
     "Manifest": "manifest",
     "SourceOptions": "source_options",
-    "Split": "splits",
-    "check_sounds": "check",
-    "cross_validation": "splits",
-    "open_source": "source",
-    "read_esc50": "esc50",
-    "read_folder": "folder",
-    "read_msos": "msos",
-    "read_table": "table",
-    "split": "splits",
+    "Split": "splits.split",
+    "check_sounds": "validate",
+    "cross_validation": "splits.split",
+    "open_source": "readers.source",
+    "read_esc50": "readers.esc50",
+    "read_folder": "readers.folder",
+    "read_msos": "readers.msos",
+    "read_table": "readers.table",
+    "split": "splits.split",
 }
 
 

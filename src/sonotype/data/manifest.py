@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from sonotype.data.contents import united
+from sonotype.core.errors import OptionsError
+from sonotype.core.types import Clip, Content, Labels
 from sonotype.data.decoded import Decoded
-from sonotype.data.rows import content_of
-from sonotype.errors import OptionsError
-from sonotype.types import Clip, Content, Labels
+from sonotype.data.digest import united
+from sonotype.data.records import content_of
 
 PARTS = {1: "train", 2: "validation", 3: "test"}
 """What folds mean where the source's folders are named after the parts."""

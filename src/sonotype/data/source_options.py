@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sonotype.errors import OptionsError
+from sonotype.core.errors import OptionsError
 
 if TYPE_CHECKING:
-    from sonotype.data.check import Purpose, Rules
+    from sonotype.data.validate import Purpose, Rules
 
 
 def _help(text: str) -> dict[str, str]:
@@ -57,7 +57,7 @@ class SourceOptions:
 
     def rules(self, purpose: Purpose = "training") -> Rules:
         """The part of the options that says how strict the checks are."""
-        from sonotype.data.check import Rules
+        from sonotype.data.validate import Rules
 
         return Rules(
             purpose=purpose,

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.optimize import minimize_scalar
+
+from sonotype.models.system import System
 
 LOW, HIGH = 0.05, 20.0
 BINS = 15
@@ -56,6 +59,20 @@ def calibration_error(probability: Array, true: Indices) -> float:
         if inside.any():
             total += inside.sum() * abs(float(sure[inside].mean()) - float(right[inside].mean()))
     return total / len(true)
+
+
+@torch.no_grad()
+def divide_logits(system: System, *, category: float = 1.0, event: float = 1.0) -> System:
+    """Divide the logits of both heads by a temperature each; the most probable class stays."""
+    heads = [(system.category, category)]
+    if system.event is not None:
+        heads.append((system.event, event))
+    for head, temperature in heads:
+        if temperature <= 0:
+            raise ValueError(f"temperature is {temperature}, it must be positive")
+        head.weight.div_(temperature)
+        head.bias.div_(temperature)
+    return system
 
 
 def _surprise(probability: Array, true: Indices) -> float:

@@ -17,13 +17,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.errors import OptionsError
-from sonotype.evaluation.answers import Answers, IntArray
+from sonotype.core.errors import OptionsError
+from sonotype.core.hierarchy import CategoryFrom
+from sonotype.core.types import NO_EVENT, labels_of_all
 from sonotype.evaluation.bootstrap import METRICS, FloatArray, figures, interval, resample
 from sonotype.evaluation.folds import Spread, spread
-from sonotype.evaluation.scores import Interval
-from sonotype.readout import CategoryFrom
-from sonotype.types import NO_EVENT, labels_of_all
+from sonotype.evaluation.metrics import Interval
+from sonotype.evaluation.predictions import Answers, IntArray
 
 LEVELS = ("category", "event")
 RESAMPLES = 2000

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sonotype.errors import OptionsError
+from sonotype.core.errors import OptionsError
+from sonotype.core.json_text import json_text
 from sonotype.evaluation.bootstrap import METRICS
-from sonotype.evaluation.scores import HeadScores, Scores
-from sonotype.json_text import json_text
+from sonotype.evaluation.metrics import HeadScores, Scores
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from sonotype.atomic import PART, rename_synced
-from sonotype.errors import OptionsError, SonotypeError
+from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.io import PART, rename_synced
 
 STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 

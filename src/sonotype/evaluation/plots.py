@@ -20,10 +20,11 @@ from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-from sonotype.errors import OptionsError
-from sonotype.evaluation.files import replacing
-from sonotype.evaluation.scores import HeadScores
-from sonotype.evaluation.text import shorten
+from sonotype.core.errors import OptionsError
+from sonotype.core.io import replacing
+from sonotype.core.text import shorten
+from sonotype.evaluation.metrics import HeadScores
+from sonotype.evaluation.power_law import Curve
 
 DPI = 120
 LABEL_CELLS = 24
@@ -298,3 +299,36 @@ def save_figure(figure: Figure, path: Path, title: str) -> None:
         # A character that no installed font has is drawn as a box; the plot is still of use.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         canvas.print_figure(part, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.15)
+
+
+def plot_curve(curve: Curve, path: Path, title: str) -> None:
+    """Draw measured accuracies with their intervals, and the fitted law beyond them.
+
+    Raises:
+        OptionsError: the file cannot be written there.
+    """
+    figure = Figure(figsize=(7.5, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    if curve.band:
+        sizes = [point.clips_per_class for point in curve.band]
+        low = [point.accuracy.low or 0 for point in curve.band]
+        high = [point.accuracy.high or 0 for point in curve.band]
+        axes.fill_between(sizes, low, high, color=ORANGE, alpha=0.2, lw=0, label="95 % of the law")
+        values = [point.accuracy.value for point in curve.band]
+        axes.plot(sizes, values, color=ORANGE, lw=1.5, ls="--", label="power law, fitted")
+    sizes = [point.clips_per_class for point in curve.points]
+    values = [point.accuracy.value for point in curve.points]
+    below = [point.accuracy.value - (point.accuracy.low or 0) for point in curve.points]
+    above = [(point.accuracy.high or 0) - point.accuracy.value for point in curve.points]
+    axes.errorbar(
+        sizes, values, yerr=[below, above], fmt="o", color=BLUE, capsize=3, label="measured, 95 %"
+    )
+    ticks = sizes + [point.clips_per_class for point in curve.forecast]
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("training clips per class")
+    axes.set_ylabel(f"{curve.level} accuracy")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", frameon=False)
+    save_figure(figure, path, title)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from sonotype.core.text import pad, printable, shorten
 from sonotype.evaluation.folds import FoldSummary, Spread
-from sonotype.evaluation.scores import HeadScores, Interval, Scores
-from sonotype.evaluation.text import pad, printable, shorten
+from sonotype.evaluation.metrics import HeadScores, Interval, Scores
 
 WIDTH = 80
 CLASSES = 10

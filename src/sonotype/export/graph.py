@@ -10,12 +10,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from sonotype.errors import MissingExtraError
-from sonotype.features.products import by_products
+from sonotype.core.errors import MissingExtraError
+from sonotype.frontends.matmul_dft import by_products
 from sonotype.inference.onnx_engine import CATEGORY, EMBEDDING, EVENT, WAVEFORM
-from sonotype.models.card import KEY, ModelCard, document_of
-from sonotype.models.fuse import fuse_batch_norm
-from sonotype.models.systems import System
+from sonotype.modelfile.card import KEY, ModelCard, document_of
+from sonotype.models.fold_batch_norm import fuse_batch_norm
+from sonotype.models.system import System
 
 OPSET = 18
 NOISY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")

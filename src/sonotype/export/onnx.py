@@ -11,15 +11,18 @@ import numpy as np
 
 from sonotype.audio.clip import read_clip
 from sonotype.config import from_dict
+from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.hierarchy import CategoryFrom
+from sonotype.core.io import replacing
+from sonotype.core.progress import steps
+from sonotype.core.types import NO_EVENT
 from sonotype.data.manifest import Manifest
-from sonotype.data.source import open_source
+from sonotype.data.readers.source import open_source
 from sonotype.data.source_options import SourceOptions
 from sonotype.data.synth import EVENTS, synthesise_clip
-from sonotype.errors import OptionsError, SonotypeError
-from sonotype.evaluation.answers import Answers
-from sonotype.evaluation.files import replacing
+from sonotype.evaluation.evaluate import answer
 from sonotype.evaluation.outputs import require_free
-from sonotype.evaluation.run import answer
+from sonotype.evaluation.predictions import Answers
 from sonotype.export.graph import onnx_graph, require_onnx
 from sonotype.export.quantise import quantised
 from sonotype.inference.classifier import Classifier
@@ -27,9 +30,6 @@ from sonotype.inference.load import ONNX_SUFFIX, load
 from sonotype.inference.onnx_engine import onnx_engine
 from sonotype.inference.prediction import Array
 from sonotype.inference.torch_engine import TorchEngine
-from sonotype.progress import steps
-from sonotype.readout import CategoryFrom
-from sonotype.types import NO_EVENT
 
 MOST = 1e-3
 """Largest difference in a probability between both runtimes; a file beyond it is not written."""
@@ -89,7 +89,7 @@ def export_onnx(
         int8: do the network's products in 8 bits; needs data, whose first use is to set ranges.
         force: replace another file of that name; inputs are never replaced.
         progress: draw a bar.
-        source: fields of :class:`sonotype.data.source.SourceOptions`.
+        source: fields of :class:`sonotype.data.readers.source.SourceOptions`.
 
     Raises:
         MissingExtraError: what exporting needs is not installed.

@@ -1,7 +1,1 @@
-"""Log-mel front ends, one file each."""
-
-from sonotype.features.decimate import Decimate
-from sonotype.features.efficientat import EfficientATLogMel
-from sonotype.features.vggish import VGGishLogMel
-
-__all__ = ["Decimate", "EfficientATLogMel", "VGGishLogMel"]
+"""Feature maps of frozen blocks, cached by the content of a clip."""

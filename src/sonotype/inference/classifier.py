@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.ahead import ahead
 from sonotype.audio.clip import read_for_clip, shape_clip, take_for_clip
 from sonotype.audio.decode import Samples, Sound, from_array
 from sonotype.audio.readers import name_of
-from sonotype.errors import AudioError, OptionsError, cause_of
+from sonotype.core.cpu import processors
+from sonotype.core.errors import AudioError, OptionsError, cause_of
+from sonotype.core.hierarchy import CATEGORY_FROM, CategoryFrom, read_category
+from sonotype.core.prefetch import ahead
+from sonotype.core.progress import track
 from sonotype.inference.engine import NOT_FINITE, Engine, Heard, finite_rows
 from sonotype.inference.prediction import Failure, Prediction
-from sonotype.inference.windows import HOP, predict_windows
-from sonotype.models.card import ModelCard
-from sonotype.processors import processors
-from sonotype.progress import track
-from sonotype.readout import CATEGORY_FROM, CategoryFrom, read_category
+from sonotype.inference.sliding_outputs import HOP, predict_windows
+from sonotype.modelfile.card import ModelCard
 
 BATCH = 16
 AHEAD = 4
@@ -133,7 +133,7 @@ class Classifier:
         Without ``exact``, overlapping windows are answered without averaging over shifts, also
         where the model's card says ``shifts=5``; :attr:`Prediction.shifts` tells.
 
-        See :func:`sonotype.inference.windows.predict_windows`.
+        See :func:`sonotype.inference.sliding_outputs.predict_windows`.
         """
         return predict_windows(
             self, source, hop, sample_rate=sample_rate, exact=exact, progress=progress

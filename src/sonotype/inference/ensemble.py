@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.errors import OptionsError
+from sonotype.core.errors import OptionsError
+from sonotype.core.hierarchy import CategoryFrom, read_category
+from sonotype.core.types import Labels, labels_of_all
 from sonotype.inference.classifier import BATCH, Classifier
 from sonotype.inference.load import load
 from sonotype.inference.prediction import Failure, Prediction
-from sonotype.inference.windows import HOP
-from sonotype.readout import CategoryFrom, read_category
-from sonotype.types import Labels, labels_of_all
+from sonotype.inference.sliding_outputs import HOP
 
 
 class Ensemble:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sonotype.core.hierarchy import CategoryFrom
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.locate import find_model
-from sonotype.readout import CategoryFrom
 
 ONNX_SUFFIX = ".onnx"
 
@@ -42,10 +42,10 @@ def load(
 
         engine, card = load_onnx(path, device=device)
         return Classifier(engine, card, category_from=category_from, shifts=shifts)
-    from sonotype.device import device_of
+    from sonotype.core.device import device_of
     from sonotype.inference.torch_engine import TorchEngine
-    from sonotype.models.model_file import load_model
-    from sonotype.weights.builtin import builtin_path
+    from sonotype.modelfile.builtin import builtin_path
+    from sonotype.modelfile.model_file import load_model
 
     chosen = device_of(device)
     system, card = load_model(builtin_path() if path is None else path)

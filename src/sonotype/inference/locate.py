@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from sonotype.audio.special import special_kind
-from sonotype.data.rows import SOUND_SUFFIXES
+from sonotype.core.errors import ModelFileError
+from sonotype.data.readers.walk import sounds_below
+from sonotype.data.records import SOUND_SUFFIXES
 from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES, TABLE_SUFFIXES
-from sonotype.data.walk import sounds_below
-from sonotype.errors import ModelFileError
 
 NAMES = ("model.safetensors", "model.onnx")
 """Of the model in a run folder; the first is taken where both are there."""

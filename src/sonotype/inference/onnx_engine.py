@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sonotype.errors import MissingExtraError, ModelFileError, OptionsError
+from sonotype.core.errors import MissingExtraError, ModelFileError, OptionsError
 from sonotype.inference.engine import Heard
 from sonotype.inference.prediction import Array
-from sonotype.models.card import KEY, ModelCard, card_of
+from sonotype.modelfile.card import KEY, ModelCard, card_of
 
 WAVEFORM = "waveform"
 CATEGORY, EVENT, EMBEDDING = "category", "event", "embedding"

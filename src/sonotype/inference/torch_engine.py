@@ -8,9 +8,9 @@ import torch
 
 from sonotype.inference.engine import Heard
 from sonotype.inference.prediction import Array
-from sonotype.models.fuse import fuse_batch_norm
-from sonotype.models.systems import System
-from sonotype.models.windows import SharedWindows
+from sonotype.models.fold_batch_norm import fuse_batch_norm
+from sonotype.models.system import System
+from sonotype.sliding.shared import SharedWindows
 
 
 class TorchEngine:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sonotype.models.adapter import LateralAdapter
-from sonotype.models.vggish import CHANNELS, CONVS, conv_block, initialise, scaled
+from sonotype.models.backbones.vggish import CHANNELS, CONVS, conv_block, initialise, scaled
 
 
 class TrainedBranch(nn.Module):

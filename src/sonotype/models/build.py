@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sonotype.config import SystemOptions
-from sonotype.errors import OptionsError
-from sonotype.models.backbone import BACKBONES, NO_BACKBONE, Backbone
-from sonotype.models.systems import System, cbir_1, cbir_2, cbir_3, cbir_4
-from sonotype.types import Labels
+from sonotype.core.errors import OptionsError
+from sonotype.core.types import Labels
+from sonotype.models.backbones.names import BACKBONES, NO_BACKBONE, Backbone
+from sonotype.models.system import System, cbir_1, cbir_2, cbir_3, cbir_4
 
 
 def build_system(

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sonotype.models.systems import System
+from sonotype.models.system import System
 
 
 @dataclass(frozen=True)

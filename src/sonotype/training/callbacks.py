@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from torch import Tensor
 
-from sonotype.atomic import atomic
-from sonotype.training.learner import SCORE
+from sonotype.core.io import atomic
+from sonotype.training.module import SCORE
 
 Say = Callable[[str], None]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-from sonotype.models.systems import Stage, System
+from sonotype.models.system import Stage, System
 
 LONG_STEP = 0.3
 """Seconds; a step that takes longer has work for all cores, and is not tried any further."""

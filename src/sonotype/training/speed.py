@@ -12,9 +12,9 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sonotype.evaluation.files import write_text
-from sonotype.json_text import json_text
-from sonotype.models.systems import Stage, System
+from sonotype.core.io import write_text
+from sonotype.core.json_text import json_text
+from sonotype.models.system import Stage, System
 
 PEAK_SIZE = 1024
 PEAK_SECONDS = 0.2

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from sonotype.core.errors import OptionsError
 from sonotype.data.synth import effects, human, music, nature, urban
 from sonotype.data.synth.signals import Scene, Signal, colour, noise
-from sonotype.errors import OptionsError
 
 Sound = Callable[[Scene], Signal]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from sonotype.atomic import PART, atomic, parts_of
+from sonotype.core.errors import OptionsError
+from sonotype.core.io import PART, atomic, parts_of
+from sonotype.core.json_text import json_text
+from sonotype.core.progress import track
+from sonotype.core.types import Clip
 from sonotype.data.manifest import Manifest
 from sonotype.data.synth.clip import EVENTS, check_numbers, synthesise_clip
-from sonotype.errors import OptionsError
-from sonotype.json_text import json_text
-from sonotype.progress import track
-from sonotype.types import Clip
 
 NAME = "synthetic"
 LICENCE = "CC0-1.0"

@@ -1,0 +1,114 @@
+"""``sonotype info``: what a model file says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sonotype.modelfile.card import ModelCard
+
+WIDTH = 80
+
+
+def info(
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="A model.safetensors or model.onnx, or its run folder "
+            "[default: the built-in model]",
+        ),
+    ] = None,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="The scores of every class as well")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole header as JSON")] = False,
+) -> None:
+    """Show what a model file says of itself.
+
+    Labels, training, licences, scores, and what it is made of.
+
+    Example: sonotype info runs/first/model.safetensors
+    """
+    from dataclasses import asdict
+
+    from sonotype.core.json_text import json_text
+
+    card, made_of = _opened(model)
+    if as_json:
+        typer.echo(json_text(asdict(card), indent=1, ensure_ascii=False))
+        return
+    for name, text in _facts(card):
+        typer.echo(_entry(name, text))
+    if card.scores:
+        typer.echo(f"\n{_figures(card, classes=classes)}")
+    typer.echo(f"\n{made_of}")
+
+
+def _opened(model: Path | None) -> tuple[ModelCard, str]:
+    """The card, and what the network is made of."""
+    from sonotype.inference.load import ONNX_SUFFIX
+    from sonotype.inference.locate import find_model
+
+    model = None if model is None else find_model(model)
+    if model is not None and model.suffix.lower() == ONNX_SUFFIX:
+        from sonotype.inference.onnx_engine import load_onnx
+
+        return load_onnx(model)[1], f"an ONNX graph of {model.stat().st_size / 1e6:.1f} MB"
+    from sonotype.modelfile.builtin import builtin_path
+    from sonotype.modelfile.model_file import load_model
+    from sonotype.models.summary import summarise
+
+    system, card = load_model(builtin_path() if model is None else model)
+    return card, str(summarise(system, card.options.seconds))
+
+
+def _facts(card: ModelCard) -> list[tuple[str, str]]:
+    options, labels, training = card.options, card.labels, card.training
+    facts = [
+        ("system", f"{options.system}, backbone {options.backbone}, width {options.width:g}"),
+        ("hears", f"{options.seconds:g} s at {card.sample_rate} Hz"),
+        (f"{len(labels.categories)} categories", ", ".join(labels.categories)),
+    ]
+    if labels.events:
+        facts.append((f"{len(labels.events)} events", ", ".join(labels.events)))
+    if training:
+        clips = training["clips"]
+        parts = f"{clips['train']} clips to train on, {clips['val']} to validate"
+        kind = "synthetic sounds, " if training.get("synthetic") else ""
+        facts.append(("data", f"{training['data']}: {kind}{parts}, {clips['test']} to test"))
+        ended = "; interrupted, the test part was not read" if training.get("interrupted") else ""
+        facts.append(("best epoch", f"{training['best_epoch']}{ended}"))
+        if (source := training.get("backbone", options.backbone)) != options.backbone:
+            facts.append(("branch 1 from", source))
+        if teachers := training.get("teaching", {}).get("teachers"):
+            facts.append(("taught by", ", ".join(teachers)))
+    facts += [("licence", f"{name}: {licence}") for name, licence in card.licences.items()]
+    return facts
+
+
+def _figures(card: ModelCard, *, classes: bool) -> str:
+    """The scores, on request those of all classes; confusions are in the run's report."""
+    from sonotype.evaluation.metrics import scores_from_json
+    from sonotype.evaluation.report import render
+
+    shown = max(len(card.labels.events), len(card.labels.categories)) if classes else 0
+    return render(scores_from_json(card.scores), classes=shown, confusions=0)
+
+
+def _entry(name: str, text: str) -> str:
+    from textwrap import fill
+
+    from sonotype.core.text import printable
+
+    return fill(
+        printable(text),
+        WIDTH,
+        initial_indent=f"{name:<14} ",
+        subsequent_indent=" " * 15,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

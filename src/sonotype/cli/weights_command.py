@@ -1,0 +1,97 @@
+"""The verb ``weights``: which pretrained weights there are, where they lie, and how to get them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from sonotype.core.errors import WeightsError
+from sonotype.core.json_text import json_text
+
+app = typer.Typer(
+    name="weights",
+    help="List, download and locate weights.",
+    epilog="Example: sonotype weights get mn04",
+    no_args_is_help=True,
+)
+
+
+@app.command("list", epilog="Example: sonotype weights list --json")
+def list_weights(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Everything known of them, as JSON")
+    ] = False,
+) -> None:
+    """List the weights: parameters, size, licence, and where they are on this machine.
+
+    "here" is the folder that SONOTYPE_WEIGHTS names, "cached" the folder that downloads go to;
+    "damaged" is a file that is not the published one.
+    """
+    from sonotype.modelfile.weights_cache import cache_folder, given_folder, status
+    from sonotype.modelfile.weights_registry import WEIGHTS
+
+    found = {entry.name: status(entry.name) for entry in WEIGHTS}
+    if as_json:
+        rows = [{**asdict(entry), "where": found[entry.name]} for entry in WEIGHTS]
+        typer.echo(json_text(rows, indent=2))
+        return
+    _print_table(dict(found))
+    if (given := given_folder()) is not None:
+        typer.echo(f"here: {given}")
+    typer.echo(f"cached: {cache_folder()}")
+
+
+@app.command("get", epilog="Example: sonotype weights get mn04 vggish")
+def get_weights(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="As in `weights list`")],
+) -> None:
+    """Download weights that are not here yet, check them, and print where they are."""
+    from sonotype.modelfile.weights_cache import weights_path
+    from sonotype.modelfile.weights_registry import entry
+
+    for name in names:  # a wrong name at the end must not wait for the downloads before it
+        entry(name)
+    for name in names:
+        typer.echo(weights_path(name, progress=True))
+
+
+@app.command("path", epilog="Example: cp $(sonotype weights path mn04) weights/")
+def print_path(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As in `weights list`")],
+) -> None:
+    """Print where weights are on this machine; never downloads."""
+    from sonotype.modelfile.weights_cache import FOLDER_VARIABLE, find
+    from sonotype.modelfile.weights_registry import entry
+
+    path = find(name)
+    if path is None:
+        raise WeightsError(
+            f"the weights {name} are not on this machine: run `sonotype weights get {name}`, "
+            f"or set {FOLDER_VARIABLE} to a folder that holds {entry(name).file}"
+        )
+    typer.echo(path)
+
+
+def _print_table(found: dict[str, str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from sonotype.modelfile.weights_registry import WEIGHTS
+
+    table = Table("name", box=None, pad_edge=False)
+    table.add_column("parameters", justify="right")
+    table.add_column("size", justify="right")
+    table.add_column("licence")
+    table.add_column("where")
+    for entry in WEIGHTS:
+        size = f"{entry.approximate_size / 1e6:.1f} MB"
+        table.add_row(
+            entry.name,
+            f"{entry.parameters / 1e6:.2f} M",
+            size if entry.size is not None else f"~{size}",
+            entry.licence,
+            found[entry.name].replace("missing", "-"),
+        )
+    Console().print(table)

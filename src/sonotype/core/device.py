@@ -1,0 +1,22 @@
+"""Which processor a ``--device`` stands for."""
+
+from __future__ import annotations
+
+import torch
+
+from sonotype.core.errors import OptionsError
+
+
+def device_of(name: str) -> torch.device:
+    """The device of that name; ``"auto"`` is the fastest that this machine has.
+
+    Raises:
+        OptionsError: it is not there; says which are.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next((kind for kind, found in there.items() if found), "cpu"))
+    if not there.get(name, name == "cpu"):
+        found = ["cpu", *(kind for kind, here in there.items() if here)]
+        raise OptionsError(f"device {name} is not there; this machine has {', '.join(found)}")
+    return torch.device(name)

@@ -1,0 +1,121 @@
+"""Atomic file writes: under its name a file is complete and on the disk, or it is not there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from sonotype.core.errors import OptionsError
+
+PART = ".part"
+NAME_CHARACTERS = 50
+"""Of the file's name in that of its part; file systems limit names to 255 bytes."""
+
+NO_FOLDER_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
+"""Errors of file systems that cannot sync a folder."""
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the folder of ``path``; on success it replaces ``path``.
+
+    The temporary name is hidden and unique, so threads and processes may write one file at the
+    same time: the last one to finish wins. If the block fails, an older file stays as it was.
+    After a kill the temporary file may remain; nothing reads it.
+
+    Raises:
+        OSError: the file cannot be written there, or the block wrote nothing.
+    """
+    part = path.with_name(f".{path.name[:NAME_CHARACTERS]}.{uuid4().hex}{PART}")
+    try:
+        # Some writers ignore the umask; the mode that it gives is known from an empty file.
+        part.touch(exist_ok=False)
+        mode = part.stat().st_mode
+        part.unlink()
+        yield part
+        if part.stat().st_mode != mode:
+            part.chmod(mode)
+        rename_synced(part, path)
+    finally:
+        # The folder itself may be what failed; this error must not hide the first one.
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` that takes its place when the block ends well.
+
+    Missing folders are made. A block that fails leaves an older file of that name as it was.
+
+    Raises:
+        OptionsError: the file cannot be written there.
+
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as part:
+            yield part
+    except OSError as error:
+        raise OptionsError(
+            f"{path} cannot be written ({error.strerror or error}): choose another place"
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file or none."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def parts_of(path: Path) -> Iterator[Path]:
+    """The temporary files of :func:`atomic` for one path: of running writers and of killed ones."""
+    start = f".{path.name[:NAME_CHARACTERS]}."
+    for one in path.parent.iterdir():
+        if one.name.startswith(start) and one.suffix == PART:
+            yield one
+
+
+def rename_synced(part: Path, path: Path) -> None:
+    """Write a file, or a folder and its files, to the disk and give it its final name.
+
+    Without the sync a power cut could leave the name without the content.
+    """
+    sync(part)
+    part.replace(path)
+    _sync_folder(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Write a file, or a folder and its files, to the disk."""
+    if path.is_dir():
+        for one in path.iterdir():
+            _sync_file(one)
+        _sync_folder(path)
+    else:
+        _sync_file(path)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk, where the system can."""
+    if os.name == "nt":
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC:
+            raise

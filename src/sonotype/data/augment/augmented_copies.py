@@ -1,0 +1,284 @@
+"""Training clips as waveforms: decoded, augmented, each draw reproducible on its own.
+
+A training clip is asked for by (epoch, index). What it sounds like follows from the seed, the epoch
+and the clip's content, not from what was drawn before, nor from the clip's place among the others:
+so a resumed run, or one with more loading processes, hears the same, and a new file in the folder
+leaves the augmented copies of all others as they are. Partners for mixing are drawn apart, since
+they follow from which other clips there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from sonotype.audio.clip import ClipFormat, read_clip, shape_clip, take_for_clip
+from sonotype.audio.decode import Samples
+from sonotype.core.types import Clip
+from sonotype.data.augment.mixing_partners import Partners
+from sonotype.data.augment.waveform import Mixing, blend, gain, mix_same_class, shift
+from sonotype.data.decoded import Decoded, Recent
+from sonotype.data.digest import Contents
+
+Transform = Callable[[Samples, int], Samples]
+"""From samples and their rate to samples of the same length; audiomentations' are such."""
+
+Key = tuple[int, int]
+"""Epoch and index of a clip."""
+
+ORIGINAL = 0
+MIXED_SHARE = 0.5
+"""With same-class mixing, the share of mixtures in what is drawn; the rest is as recorded."""
+
+LEAST_SHARE = 0.5
+"""Of a blend, what the first clip has at least."""
+
+CLIP_BYTES = 128_000_000
+"""Of clips as recorded that are kept: for their augmented copies, and as partners of others."""
+
+Draw = tuple[int, int]
+"""What is drawn: a version of a clip or what an epoch hears of it, and which one."""
+
+_VERSION, _EPOCH = range(2)
+# Separate streams of one seed; 3 is the order of batches.
+_CHOICE, _WAVE, _CUT, _BLEND, _BLENDED, _MIX, _MIXED, _SECOND_CUT = 0, 1, 2, 4, 5, 6, 7, 8
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Which clips sound in a version of a clip.
+
+    Attributes:
+        partner: index of the second clip; the clip itself where it sounds alone.
+        share: of the first clip, 1 where it sounds alone.
+    """
+
+    partner: int
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What may happen to a training waveform.
+
+    Attributes:
+        shift: largest circular shift in seconds.
+        gain: largest change of level in dB.
+        mixing: same-class mixing, or ``None``; it makes mixtures of half of what is drawn.
+        blend: share of what is drawn that sounds together with a clip of another class.
+        random_cut: take a random part of a long clip.
+        transform: a callable of the user's, applied last.
+        variants: how many versions of a clip there are in all, the first of them as recorded; 0
+            draws a new version in each epoch.
+    """
+
+    shift: float = 0.0
+    gain: float = 0.0
+    mixing: Mixing | None = None
+    blend: float = 0.0
+    random_cut: bool = False
+    transform: Transform | None = None
+    variants: int = 1
+
+    @property
+    def fresh(self) -> bool:
+        """Whether each epoch hears clips that no other epoch does."""
+        return self.variants == 0 or self.random_cut
+
+
+class Waveforms(Dataset[Samples]):
+    """Waveforms of labelled clips; with an augmentation for training, without one for the rest.
+
+    Args:
+        clips: the labelled clips.
+        form: rate, length, padding.
+        augmentation: ``None`` gives every clip as recorded, always.
+        seed: of every draw.
+        pools: one for each clip; only clips of one pool are blended. ``None`` is one pool of all.
+        decoded: short sounds that are decoded already, if there are any.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        form: ClipFormat,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        pools: Sequence[Hashable] | None = None,
+        decoded: Decoded | None = None,
+    ) -> None:
+        self.clips = tuple(clips)
+        self.form = form
+        self.augmentation = augmentation or Augmentation()
+        self.seed = seed
+        self.contents = Contents(self.clips)
+        self.pools = tuple(pools or [None] * len(self.clips))
+        self.recorded = Recent(CLIP_BYTES)
+        self._decoded = decoded or Decoded(0)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, key: Key) -> Samples:
+        """``[samples]`` of the clip ``(epoch, index)``.
+
+        Raises:
+            AudioError: the file cannot be read.
+        """
+        epoch, index = key
+        if self.augmentation.fresh:
+            return self._drawn(index, (_EPOCH, epoch))
+        return self.version(index, self.version_of(epoch, index))
+
+    def version_of(self, epoch: int, index: int) -> int:
+        """Which of its variants a clip appears as in an epoch."""
+        if self.augmentation.variants <= 1:
+            return ORIGINAL
+        rng = self._rng(_CHOICE, (_EPOCH, epoch), index)
+        return int(rng.integers(self.augmentation.variants))
+
+    def version(self, index: int, version: int) -> Samples:
+        """``[samples]`` of one variant of a clip; variant 0 is the clip as recorded."""
+        if version == ORIGINAL:
+            return self._read(self.clips[index].path, None).copy()
+        return self._drawn(index, (_VERSION, version))
+
+    def blend_in(self, key: Key) -> Blend:
+        """What sounds in the clip ``(epoch, index)``."""
+        epoch, index = key
+        if self.augmentation.fresh:
+            return self._blend(index, (_EPOCH, epoch))
+        return self.blend_of(index, self.version_of(epoch, index))
+
+    def blend_of(self, index: int, version: int) -> Blend:
+        """What sounds in one variant of a clip."""
+        if version == ORIGINAL:
+            return Blend(index)
+        return self._blend(index, (_VERSION, version))
+
+    def recipe(self, index: int, version: int) -> str:
+        """Digest of all that a variant of a clip follows from, wherever its files lie.
+
+        These are the sounds of the clips that are in it, the format and, where anything is drawn,
+        what the draws follow from. A transform counts by its name alone, which does not
+        tell what it does.
+
+        Raises:
+            AudioError: a file cannot be read.
+        """
+        facts: list[object] = [repr(self.form), self._digest(index)]
+        if version != ORIGINAL:
+            how, what = self.augmentation, self.blend_of(index, version)
+            second = self._mixed_with(index, (_VERSION, version))
+            facts += [
+                [self.seed, version],
+                [how.shift, how.gain, repr(how.transform)],
+                [repr(how.mixing), None if second is None else self._digest(second)],
+                [self._digest(what.partner), what.share],
+            ]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def _blend(self, index: int, draw: Draw) -> Blend:
+        """A partner of another class from the clip's own pool, and the clip's share."""
+        if not self.augmentation.blend:
+            return Blend(index)
+        rng = self._rng(_BLEND, draw, index)
+        if rng.uniform() >= self.augmentation.blend:
+            return Blend(index)
+        share = float(rng.uniform(LEAST_SHARE, 1))
+        partner = self._pools[self.pools[index]].of_another_class(index, rng)
+        return Blend(index) if partner is None else Blend(partner, share)
+
+    def _drawn(self, index: int, draw: Draw) -> Samples:
+        how, rate = self.augmentation, self.form.sample_rate
+        wave = self._rng(_WAVE, draw, index)
+        cut = self._rng(_CUT, draw, index) if how.random_cut else None
+        samples = self._read(self.clips[index].path, cut)
+        cut = self._rng(_SECOND_CUT, draw, index) if how.random_cut else None
+        other = self._mixed_with(index, draw)
+        if how.mixing is not None and other is not None:
+            rng = self._rng(_MIXED, draw, index)
+            second = self._read(self.clips[other].path, cut)
+            samples = mix_same_class(samples, second, rate, how.mixing, rng)
+        if how.shift:
+            samples = shift(samples, rate, how.shift, wave)
+        what = self._blend(index, draw)
+        if what.share < 1:
+            second = self._read(self.clips[what.partner].path, cut)
+            if how.shift:
+                second = shift(second, rate, how.shift, self._rng(_BLENDED, draw, index))
+            samples = blend(samples, second, rate, what.share)
+        if how.gain:
+            samples = gain(samples, how.gain, wave)
+        if how.transform is not None:
+            samples = _transformed(samples.copy(), rate, how.transform)
+        return samples
+
+    def _mixed_with(self, index: int, draw: Draw) -> int | None:
+        """The clip of the same class that is mixed into a clip, if one is."""
+        if self.augmentation.mixing is None:
+            return None
+        rng = self._rng(_MIX, draw, index)
+        if rng.uniform() >= MIXED_SHARE:
+            return None
+        return self._everything.of_the_same_class(index, rng)
+
+    @cached_property
+    def _pools(self) -> dict[Hashable, Partners]:
+        members: dict[Hashable, list[int]] = {}
+        for index, pool in enumerate(self.pools):
+            members.setdefault(pool, []).append(index)
+        return {pool: self._partners(some) for pool, some in members.items()}
+
+    @cached_property
+    def _everything(self) -> Partners:
+        return self._partners(range(len(self)))
+
+    def _partners(self, members: Sequence[int]) -> Partners:
+        digests = {index: self._digest(index) for index in members}
+        return Partners(members, self.clips, digests)
+
+    def _digest(self, index: int) -> str:
+        """What identifies the sound of a clip."""
+        return self.contents[self.clips[index].path].sound
+
+    def _read(self, path: Path, rng: np.random.Generator | None) -> Samples:
+        """A clip before anything is done to it; without a random cut it is decoded once.
+
+        Whether a file that is cut off may be used has been decided when the data were checked.
+        Other threads may get the same array: it must not be changed.
+        """
+        if rng is not None:
+            return read_clip(path, replace(self.form, cut="random"), rng, partial=True)
+
+        def decode() -> Samples:
+            sound, form = self._decoded.get(path), self.form
+            # To seek in a compressed file can give other samples than to decode it from the start.
+            if sound is not None and (form.cut == "front" or form.trim):
+                samples = shape_clip(take_for_clip(sound, form), form)
+            else:
+                samples = read_clip(path, form, None, partial=True)
+            return samples if samples.base is None else samples.copy()
+
+        return self.recorded.get(path, decode)
+
+    def _rng(self, stream: int, draw: Draw, index: int) -> np.random.Generator:
+        """A generator that follows from the seed, what is drawn and the clip's content."""
+        words = np.frombuffer(bytes.fromhex(self._digest(index)), "<u4")
+        return np.random.default_rng([self.seed, stream, *draw, *map(int, words)])
+
+
+def _transformed(samples: Samples, rate: int, transform: Transform) -> Samples:
+    out = np.asarray(transform(samples, rate), dtype=np.float32)
+    if out.shape != samples.shape:
+        raise ValueError(
+            f"the transform turned {samples.shape} samples into {out.shape}; it must keep them"
+        )
+    return out

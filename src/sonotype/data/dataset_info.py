@@ -1,0 +1,53 @@
+"""``sonotype.json``: what a folder of sounds says about itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from sonotype.core.errors import Fault
+
+MARKER = "sonotype.json"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """The marker's keys, all optional; they have the meaning they have in ``Manifest``."""
+
+    name: str = ""
+    synthetic: bool = False
+    licence: str = ""
+    citation: str = ""
+
+
+_KINDS: dict[str, type] = {"name": str, "synthetic": bool, "licence": str, "citation": str}
+_SPOKEN = {str: "a text", bool: "true or false"}
+
+
+def read_marker(folder: Path) -> tuple[Marker, tuple[Fault, ...]]:
+    """Read the folder's marker; an empty one where there is none."""
+    path = folder / MARKER
+    if not path.is_file():
+        return Marker(), ()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        return Marker(), (Fault(str(path), error.lineno, f"not JSON: {error.msg}"),)
+    except (UnicodeDecodeError, OSError) as error:
+        return Marker(), (Fault(str(path), 0, f"cannot be read: {error}"),)
+    if not isinstance(content, dict):
+        return Marker(), (Fault(str(path), 1, 'not a JSON object such as {"name": "my sounds"}'),)
+    faults = [Fault(str(path), 0, cause) for cause in map(_wrong, content.items()) if cause]
+    if faults:
+        return Marker(), tuple(faults)
+    return Marker(**content), ()
+
+
+def _wrong(item: tuple[str, object]) -> str:
+    key, value = item
+    if key not in _KINDS:
+        return f"unknown key {key!r}; the keys are {', '.join(_KINDS)}"
+    if not isinstance(value, _KINDS[key]):
+        return f"{key!r} has to be {_SPOKEN[_KINDS[key]]}, not {json.dumps(value)}"
+    return ""

@@ -1,0 +1,127 @@
+"""The data sets that sonotype knows by name, and how to get them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sonotype.core.errors import DataError, Fault, OptionsError
+from sonotype.data.readers import esc50, msos
+from sonotype.data.readers.unpack import unpack_zip
+
+
+@dataclass(frozen=True)
+class KnownSet:
+    """One data set.
+
+    Attributes:
+        name: what ``data get`` calls it.
+        what: what is in it, in a few words.
+        clips: number of clips, as text where it depends.
+        size: size of the download.
+        licence: licence of the recordings.
+        address: where it is published; empty where it is made here.
+        citation: what to cite.
+    """
+
+    name: str
+    what: str
+    clips: str
+    size: str
+    licence: str
+    address: str
+    citation: str
+
+
+KNOWN: tuple[KnownSet, ...] = (
+    KnownSet(
+        name="esc50",
+        what="environmental sounds, 50 classes",
+        clips="2,000",
+        size="about 600 MB",
+        licence=esc50.LICENCE,
+        address=esc50.ADDRESS,
+        citation=esc50.CITATION,
+    ),
+    KnownSet(
+        name="msos",
+        what="everyday sounds, 5 categories",
+        clips="1,500 + 500",
+        size="about 880 MB",
+        licence=msos.LICENCE,
+        address=msos.ADDRESS,
+        citation=msos.CITATION,
+    ),
+    KnownSet(
+        name="synth",
+        what="synthetic sounds for demos and tests",
+        clips="any",
+        size="made here",
+        licence="CC0-1.0",
+        address="",
+        citation="",
+    ),
+)
+
+
+def find(name: str) -> KnownSet:
+    """The data set of that name; an ``OptionsError`` names those there are."""
+    for known in KNOWN:
+        if known.name == name:
+            return known
+    names = ", ".join(known.name for known in KNOWN)
+    raise OptionsError(f"no data set {name!r} is known; there are {names}")
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder with something in it: data are never written over other files."""
+    if folder.exists() and not folder.is_dir():
+        raise OptionsError(f"--out {folder}: a file, not a folder; name a new one")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise OptionsError(f"--out {folder}: not empty; name a new folder")
+
+
+def get_esc50(folder: Path, *, address: str = esc50.ADDRESS, progress: bool = False) -> Path:
+    """Download and unpack ESC-50; where the folder holds it already, nothing is done.
+
+    An archive that already lies beside the folder, as ``FOLDER.zip``, is used and left there.
+
+    Raises:
+        DataError: the archive is damaged, is not ESC-50, or could not be had.
+        OptionsError: the folder has other things in it.
+    """
+    from sonotype.core.download import fetch
+
+    if esc50.is_esc50(folder):
+        return folder
+    check_free(folder)
+    place = folder.resolve()
+    archive = place.with_name(f"{place.name}.zip")
+    by_hand = archive.is_file()
+    if not by_hand:
+        fetch(address, archive, progress=progress, error=_not_to_be_had)
+    unpack_zip(archive, place)
+    if not by_hand:
+        archive.unlink()
+    if not esc50.is_esc50(place):
+        cause = f"holds no {esc50.META.as_posix()}; it is not ESC-50"
+        raise DataError(folder, [Fault(str(archive), 0, cause)])
+    return folder
+
+
+def get_msos(folder: Path) -> Path:
+    """MSoS has no direct address: say how to get it by hand, or that it is there already.
+
+    Raises:
+        OptionsError: it is not there; the text says what to do.
+    """
+    if folder.is_dir() and msos.find_sheets(folder):
+        return folder
+    raise OptionsError(
+        f"msos has no direct address: open {msos.ADDRESS} in a browser, download the files, unpack "
+        f"them into {folder}, and see with: sonotype data check {folder}"
+    )
+
+
+def _not_to_be_had(text: str) -> DataError:
+    return DataError("esc50", [Fault("download", 0, text)])

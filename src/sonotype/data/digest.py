@@ -1,0 +1,181 @@
+"""Which sound is in a file: digests of its bytes and of its samples, each computed once.
+
+A clip is identified by these digests everywhere: in splits, in the record of clips that a model has
+seen, in the keys of cached maps and in the seeds of the augmentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from pathlib import Path
+
+from sonotype.core.cpu import processors
+from sonotype.core.errors import AudioError, Fault, SonotypeError, cause_of
+from sonotype.core.progress import track
+from sonotype.core.types import Clip, Content
+from sonotype.data.decoded import Decoded
+from sonotype.data.records import content_of
+
+PREFIX = 16
+"""Hexadecimal digits of a digest that a model file keeps for each clip that the model has seen."""
+
+
+def read_content(path: Path, decoded: Decoded | None = None, *, partial: bool = False) -> Content:
+    """Decode and hash a file.
+
+    Args:
+        path: the file.
+        decoded: where the samples of a short sound are kept.
+        partial: of a file that is cut off, take what is there.
+
+    Raises:
+        AudioError: as for :func:`sonotype.audio.decode.verify`.
+    """
+    from sonotype.audio.decode import verify
+
+    try:
+        stamp = _stamp(path)  # first: a change while the bytes are read is a change
+    except (OSError, ValueError):
+        stamp = None  # verify says what is wrong
+    blocks = None if decoded is None else decoded.collector()
+    sound = verify(path, blocks, partial=partial)
+    try:
+        content = Content(content_of(path), sound, stamp)
+    except OSError as error:
+        raise AudioError(path, error.strerror or str(error)) from error
+    if decoded is not None and blocks is not None:
+        decoded.keep(path, blocks)
+    return content
+
+
+def contents_of(
+    paths: Iterable[Path],
+    *,
+    decode: bool = True,
+    decoded: Decoded | None = None,
+    partial: bool = False,
+    progress: bool = False,
+) -> tuple[dict[Path, Content], list[Fault]]:
+    """The contents of some files, several read at a time, and the faults of the sounds.
+
+    Args:
+        paths: the files; each is read once.
+        decode: whether to decode them; without it only the bytes are hashed, and there are no
+            faults.
+        decoded: where the samples of short sounds are kept.
+        partial: of files that are cut off, take what is there.
+        progress: draw a bar.
+    """
+
+    def of(path: Path) -> tuple[Path, Content | None, str]:
+        try:
+            if not decode:
+                return path, _hashed(path), ""
+            return path, read_content(path, decoded, partial=partial), ""
+        except Exception as error:  # a fault of this file alone
+            return path, _hashed(path), cause_of(error)
+
+    from sonotype.core.prefetch import (
+        ahead,  # threads take time to import, and most commands need none
+    )
+
+    unique = list(dict.fromkeys(paths))
+    results = ahead(of, unique, threads=processors())
+    contents, faults = {}, []
+    for path, content, cause in track(
+        results, "decoding" if decode else "reading", len(unique), show=progress
+    ):
+        if content is not None:
+            contents[path] = content
+        if cause:
+            faults.append(Fault(str(path), 0, cause))
+    return contents, faults
+
+
+def _hashed(path: Path) -> Content | None:
+    """The digest of a file's bytes alone; ``None`` where it cannot be read."""
+    try:
+        stamp = _stamp(path)
+        return Content(content_of(path), "", stamp)
+    except (OSError, ValueError):
+        return None
+
+
+def equally_long(paths: Iterable[Path]) -> list[Path]:
+    """The files that are not empty and as long as another: only these can have equal bytes."""
+    sizes: dict[int, list[Path]] = {}
+    for path in dict.fromkeys(paths):
+        sizes.setdefault(path.stat().st_size, []).append(path)
+    return [path for size, some in sizes.items() if size and len(some) > 1 for path in some]
+
+
+def united(keys: Sequence[Iterable[Hashable]]) -> list[int]:
+    """For each item the first of all items that are linked with it by shared keys."""
+    parent = list(range(len(keys)))
+    first: dict[Hashable, int] = {}
+
+    def root(item: int) -> int:
+        while parent[item] != item:
+            parent[item] = parent[parent[item]]
+            item = parent[item]
+        return item
+
+    for item, own in enumerate(keys):
+        for key in own:
+            low, high = sorted((root(item), root(first.setdefault(key, item))))
+            parent[high] = low
+    return [root(item) for item in range(len(keys))]
+
+
+def prefixes(content: Content) -> set[str]:
+    """The digests of a content as a model file keeps them."""
+    return {digest[:PREFIX] for digest in content.digests}
+
+
+def clips_seen(seen: Collection[str], contents: Iterable[Content]) -> int:
+    """How many contents are among what a model has seen, given as prefixes of digests."""
+    return sum(not prefixes(content).isdisjoint(seen) for content in contents)
+
+
+class Contents:
+    """Contents of files by path, each computed when it is first asked for.
+
+    Args:
+        clips: whose contents are taken over where they are known.
+    """
+
+    def __init__(self, clips: Iterable[Clip] = ()) -> None:
+        self._given = {
+            clip.path: clip.content
+            for clip in clips
+            if clip.content is not None and clip.content.sound
+        }
+        self._known: dict[Path, Content] = {}
+
+    def __getitem__(self, path: Path) -> Content:
+        """Both digests of a file.
+
+        Raises:
+            AudioError: it cannot be read.
+        """
+        if path not in self._known:
+            self._known[path] = self._given.get(path) or read_content(path, partial=True)
+        return self._known[path]
+
+    def learn(self, paths: Iterable[Path], threads: int) -> None:
+        """Read several files at a time."""
+        from sonotype.core.prefetch import ahead
+
+        for _ in ahead(self.__getitem__, dict.fromkeys(paths), threads=threads, waiting=threads):
+            pass
+
+    def require_unchanged(self) -> None:
+        """Raise a ``SonotypeError`` where a file is no longer what its digests were taken of."""
+        for path, content in self._known.items():
+            if content.stamp is not None and (not path.exists() or _stamp(path) != content.stamp):
+                raise SonotypeError(f"{path} changed while it was being read; start again")
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,1 @@
+"""Readers of data sets: folders, tables, ESC-50, MSoS."""

@@ -1,0 +1,147 @@
+"""Tables with a header, read so that every record knows its line in the file."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sonotype.audio.special import special_kind
+from sonotype.core.errors import Fault
+
+DELIMITERS = ",;\t"
+"""Semicolons are what spreadsheets write in countries with a decimal comma."""
+
+SEPARATOR = re.compile(
+    r"""\s*"?sep=([^\w\s"']|\t|\\t)"?[;,\t|]*[ ]*(?:\r\n|\r|\n|$)""", re.IGNORECASE
+)
+"""A first line for spreadsheets, which names the separator and is no part of the table."""
+
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+SAVE_AS = "save the table as CSV in UTF-8"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record: its cells by column and the line (1-based) on which it begins."""
+
+    line: int
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: the columns it has, its records, and what is wrong with it as a table.
+
+    ``line`` is that of the header (1-based).
+    """
+
+    header: tuple[str, ...]
+    records: tuple[Record, ...]
+    faults: tuple[Fault, ...] = ()
+    line: int = 1
+
+
+def read_csv(path: Path) -> Sheet:
+    """Read a CSV file in UTF-8, with or without a byte order mark, or in UTF-16 with one.
+
+    Every cell stays text: ``028.wav``, ``NA`` and ``00E5`` mean themselves. Fields are separated by
+    whichever of comma, semicolon and tab the header has most of, or by what a first line such as
+    ``sep=;`` names. Blank lines are passed over. Faults of the table (not UTF-8, open quotes,
+    records of another length than the header) come back in ``Sheet.faults``.
+    """
+    if kind := special_kind(path):
+        return _broken(path, 0, f"{kind}, not a table; name a file")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return _broken(path, 0, f"cannot be read: {error.strerror or error}")
+    if cause := _another_kind(content):
+        return _broken(path, 0, f"{cause}; {SAVE_AS}")
+    try:
+        text = content.decode(_encoding(content))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return _broken(path, line, f"not {_named(content)} text; {SAVE_AS}")
+    lines = _lines(path, text)
+    head = next(lines, None)
+    if isinstance(head, Fault):
+        return Sheet((), (), (head,))
+    if head is None:
+        return _broken(path, 0, "an empty table; its first line has to name the columns")
+    header = tuple(name.strip() for name in head[1])
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        return _broken(path, head[0], f"columns that occur twice: {', '.join(map(repr, twice))}")
+    records: list[Record] = []
+    faults: list[Fault] = []
+    for item in lines:
+        if isinstance(item, Fault):
+            faults.append(item)
+            continue
+        line, cells = item
+        if len(cells) != len(header):
+            faults.append(Fault(str(path), line, _wrong_length(len(cells), len(header))))
+            continue
+        records.append(Record(line, dict(zip(header, cells, strict=True))))
+    return Sheet(header, tuple(records), tuple(faults), head[0])
+
+
+def _another_kind(content: bytes) -> str:
+    """What a file is that holds no text of one byte order; nothing for others."""
+    if content.startswith(b"PK\x03\x04"):
+        return "a spreadsheet, or another zip archive, and no CSV"
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32 text"
+    if not content.startswith(UTF_16) and 0 in content[:2]:
+        return "UTF-16 text without a byte order mark, or no text"
+    return ""
+
+
+def _encoding(content: bytes) -> str:
+    """UTF-16 is what spreadsheets call Unicode text; its mark says so."""
+    return "utf-16" if content.startswith(UTF_16) else "utf-8-sig"
+
+
+def _named(content: bytes) -> str:
+    return "UTF-16" if content.startswith(UTF_16) else "UTF-8"
+
+
+def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]] | Fault]:
+    """The records that are not blank, each with the line on which it begins."""
+    first = text.lstrip().partition("\n")[0]
+    delimiter = max(DELIMITERS, key=first.count)
+    before = 0
+    if named := SEPARATOR.match(text):
+        delimiter = "\t" if named[1] == "\\t" else named[1]
+        before = len(named[0].splitlines())
+        text = text[named.end() :]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    width = 0
+    while True:
+        line = before + reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Fault(str(path), line, f"not a CSV record ({error})")
+            return
+        width = width or len(cells)
+        while len(cells) > width and not cells[-1].strip():  # spreadsheets pad with delimiters
+            cells.pop()
+        if any(cell.strip() for cell in cells):
+            yield line, cells
+
+
+def _wrong_length(found: int, wanted: int) -> str:
+    noun = "field" if found == 1 else "fields"
+    return f"{found} {noun} where the header has {wanted}; quote fields that contain the separator"
+
+
+def _broken(path: Path, line: int, cause: str) -> Sheet:
+    return Sheet((), (), (Fault(str(path), line, cause),))

@@ -1,0 +1,263 @@
+"""Class folders: ``category/*.wav``, or ``category/event/*.wav``.
+
+Folders with names such as train, val and test are no classes but parts, above the class folders
+(``train/category/*.wav``) or below them (``category/train/*.wav``); they become folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sonotype.core.errors import Fault
+from sonotype.data.dataset_info import read_marker
+from sonotype.data.manifest import PARTS, Manifest
+from sonotype.data.readers.walk import Walk, walk
+from sonotype.data.records import Listing, Row, counted, listed
+from sonotype.data.splits.groups import assign_groups
+from sonotype.data.validate import TRAINING, Rules, settle
+
+NO_SOUND = "no sound inside (wav, flac, ogg, mp3, m4a and others)"
+
+
+ROLES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+"""Which part a folder's name stands for, in any case. Without a folder of training clips, dev is
+the part to train on, as in data sets that have a development and an evaluation part."""
+
+OF_A_RUN = ("model.safetensors", "config.json")
+A_RUN = "a run folder with a model, and no labelled sounds; name the folder or table of the sounds"
+
+DEV = ("dev", "development")
+NUMBERS = {name: str(number) for number, name in PARTS.items()}
+"""The fold that stands for a part."""
+
+
+@dataclass(frozen=True)
+class _Category:
+    """One category folder: its own sounds, its event folders with theirs, and its part."""
+
+    folder: Path
+    sounds: tuple[Path, ...]
+    events: tuple[tuple[Path, tuple[Path, ...]], ...]
+    part: str = ""
+
+
+def read_folder(
+    root: str | Path, *, group_pattern: str | None = None, rules: Rules = TRAINING
+) -> Manifest:
+    """Read class folders; two levels of folders give categories and events by themselves.
+
+    Hidden files and folders, folders of systems and files that are no sounds are passed over; links
+    to folders are followed. Folders named train, val or test are parts, see ``ROLES``.
+    ``sonotype.json`` in the root, where
+    there is one, tells name, licence and citation, and whether the sounds are synthetic.
+
+    Args:
+        root: the folder that holds the category folders.
+        group_pattern: regular expression over file names for clips of one recording; without it
+            every clip is a group of its own.
+        rules: how strict the checks are.
+
+    Raises:
+        DataError: with all faults.
+        OptionsError: the pattern is no regular expression.
+    """
+    return settle(list_folder(root, group_pattern=group_pattern), rules)
+
+
+def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listing:
+    """What the class folders say, not yet checked."""
+    root = Path(root)
+    marker, faults = read_marker(root)
+    found = walk(root)
+    homes, wrong = _homes(root, found)
+    categories = [
+        _category(folder, found, part) for home, part in homes for folder in found.folders[home]
+    ]
+    parts, more = _inner_parts(categories)
+    wrong = wrong + more
+    rows, unmatched = assign_groups(
+        [row for category in categories for row in _rows(category, parts)], group_pattern
+    )
+    layout = wrong or _layout_faults(root, [home for home, _ in homes], categories, found)
+    if not found.sounds() and any((root / name).is_file() for name in OF_A_RUN):
+        layout = [Fault(str(root), 0, A_RUN)]
+    closed = {str(path) for path, _ in found.broken}
+    return Listing(
+        source=root,
+        name=marker.name or root.resolve().name,
+        rows=() if wrong else rows,
+        faults=(
+            *faults,
+            *unmatched,
+            *(fault for fault in layout if fault.file not in closed),
+            *(Fault(str(path), 0, cause) for path, cause in found.broken),
+            *(Fault(str(path), 0, f"the same folder as {first}") for path, first in found.again),
+        ),
+        grouped=group_pattern is not None,
+        parted=bool(parts) or any(part for _, part in homes),
+        synthetic=marker.synthetic,
+        licence=marker.licence,
+        citation=marker.citation,
+    )
+
+
+# Parts
+
+
+def _roles(folders: Iterable[Path]) -> dict[Path, str]:
+    """The part that each folder is named after; folders with other names are left out."""
+    names = {folder: folder.name.strip().casefold() for folder in folders}
+    roles = {folder: ROLES[name] for folder, name in names.items() if name in ROLES}
+    if "train" not in roles.values():
+        roles |= {folder: "train" for folder in roles if names[folder] in DEV}
+    return roles
+
+
+def _homes(root: Path, found: Walk) -> tuple[list[tuple[Path, str]], list[Fault]]:
+    """The folders that hold the category folders, each with its part, and what is wrong with them.
+
+    That is the root itself, with no part, or the parts in it.
+    """
+    tops = [folder for folder in found.folders[root] if found.holds_sounds(folder)]
+    roles = _roles(tops)
+    others = [folder for folder in tops if folder not in roles]
+    flat = [folder for folder in roles if not any(map(found.holds_sounds, found.folders[folder]))]
+    a_class = others and len(roles) == 1 and flat and flat[0].name.casefold() == "train"
+    if not roles or a_class:  # a train is also something that one can hear
+        return [(root, "")], []
+    if others:
+        parts, classes = (listed(folder.name for folder in some) for some in (roles, others))
+        cause = (
+            f"folders named as parts ({parts}) beside others ({classes}): move all class folders "
+            f"into the parts, as in {next(iter(roles)).name}/{others[0].name}, or rename a part "
+            "that is a class"
+        )
+        return [], [Fault(str(root), 0, cause)]
+    homes = [(folder, part) for folder, part in roles.items() if folder not in flat]
+    empty = _roles(folder for folder in found.folders[root] if folder not in tops)
+    return homes, [
+        *(Fault(str(folder), 0, _no_classes(folder)) for folder in flat),
+        *(Fault(str(folder), 0, NO_SOUND) for folder in empty),
+    ]
+
+
+def _no_classes(part: Path) -> str:
+    return (
+        f"a part, and its sounds have no class: put them into class folders, as in "
+        f"{part.name}/dog/1.wav, or list them in a table with a category for each"
+    )
+
+
+def _inner_parts(categories: Sequence[_Category]) -> tuple[dict[Path, str], list[Fault]]:
+    """The parts of ``category/train/*.wav``, by folder, and what is wrong with them."""
+    if any(category.part for category in categories):
+        return {}, []
+    held = [category for category in categories if category.sounds or _event_folders(category)]
+    roles = _roles(folder for category in held for folder in _event_folders(category))
+    mixed = [
+        category
+        for category in held
+        if category.sounds or any(event not in roles for event in _event_folders(category))
+    ]
+    if roles and not mixed:
+        return roles, []
+    return {}, [
+        Fault(
+            str(category.folder),
+            0,
+            f"parts ({listed(names)}) beside other sounds or folders: move all sounds into the "
+            "parts, or rename a part that is a class",
+        )
+        for category in mixed
+        if len({roles[one] for one in _event_folders(category) if one in roles}) > 1
+        and (names := [one.name for one in _event_folders(category) if one in roles])
+    ]
+
+
+# Categories and events
+
+
+def _event_folders(category: _Category) -> list[Path]:
+    return [folder for folder, sounds in category.events if sounds]
+
+
+def _category(folder: Path, found: Walk, part: str) -> _Category:
+    events = tuple((inner, tuple(found.files[inner])) for inner in found.folders[folder])
+    return _Category(folder, tuple(found.files[folder]), events, part)
+
+
+def _rows(category: _Category, parts: Mapping[Path, str]) -> list[Row]:
+    name, fold = category.folder.name, NUMBERS.get(category.part, "")
+    rows = [Row(path, name, fold=fold) for path in category.sounds]
+    for folder, sounds in category.events:
+        event, part = (folder.name, fold) if folder not in parts else ("", NUMBERS[parts[folder]])
+        rows += [Row(path, name, event, fold=part) for path in sounds]
+    return rows
+
+
+def _layout_faults(
+    root: Path, homes: Sequence[Path], categories: list[_Category], found: Walk
+) -> list[Fault]:
+    faults = [
+        Fault(str(path), 0, "lies beside the category folders; move it into the one it belongs to")
+        for home in dict.fromkeys((root, *homes))
+        for path in found.files[home]
+    ]
+    if not categories:
+        faults.append(Fault(str(root), 0, "no category folders (category/*.wav) inside"))
+    two_levels = any(sounds for category in categories for _, sounds in category.events)
+    for category in categories:
+        faults += _empty_folders(category, found)
+        faults += _too_deep(category, found)
+    if two_levels:
+        faults += _mixed_levels(categories)
+    return faults
+
+
+def _empty_folders(category: _Category, found: Walk) -> list[Fault]:
+    deep = _deep(category, found)
+    if not category.sounds and not any(sounds for _, sounds in category.events):
+        return [] if deep else [Fault(str(category.folder), 0, NO_SOUND)]
+    return [
+        Fault(str(event), 0, NO_SOUND)
+        for event, sounds in category.events
+        if not sounds and not any(path.is_relative_to(event) for path in deep)
+    ]
+
+
+def _deep(category: _Category, found: Walk) -> list[Path]:
+    """Folders below the event level that hold sounds."""
+    return [
+        folder
+        for event, _ in category.events
+        for folder in found.folders[event]
+        if found.holds_sounds(folder)
+    ]
+
+
+def _too_deep(category: _Category, found: Walk) -> list[Fault]:
+    return [
+        Fault(str(folder), 0, "sounds on a third level of folders; there are two, category/event")
+        for folder in _deep(category, found)
+    ]
+
+
+def _mixed_levels(categories: list[_Category]) -> list[Fault]:
+    """Sounds right in a category folder while others lie in event folders."""
+    deep = dict.fromkeys(category.folder.name for category in categories if category.events)
+    return [
+        Fault(
+            str(category.folder),
+            0,
+            f"mixed levels: {counted(len(category.sounds), 'sound')} right in the category folder, "
+            f"while there are event folders in {listed(deep)}; use one layout throughout",
+        )
+        for category in categories
+        if category.sounds
+    ]

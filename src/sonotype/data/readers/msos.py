@@ -1,0 +1,177 @@
+"""MSoS, the Making Sense of Sounds challenge of 2018: 1,500 and 500 clips in five categories.
+
+The development part has a log sheet with category, event and file, and one folder a category; the
+evaluation part has a master sheet with the category first and the file third, and one folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sonotype.core.errors import DataError, Fault, OptionsError
+from sonotype.data.manifest import Manifest
+from sonotype.data.readers.csv_table import Record, Sheet, read_csv
+from sonotype.data.readers.walk import passed_over
+from sonotype.data.records import Listing, Row, SoundFolder, composed
+from sonotype.data.splits.groups import assign_groups
+from sonotype.data.validate import TRAINING, Rules, settle
+
+SHEETS = {
+    "development": "Logsheet_Development.csv",
+    "evaluation": "Logsheet_EvaluationMaster.csv",
+}
+FOLDERS = {"development": "Development", "evaluation": "Evaluation"}
+COLUMNS = ("Category", "Event", "File")
+
+ADDRESS = "https://doi.org/10.17866/rd.salford.6901475"
+LICENCE = "see its page"
+CITATION = (
+    "Making Sense Of Sounds: Data for the machine learning challenge 2018. "
+    "University of Salford. https://doi.org/10.17866/rd.salford.6901475"
+)
+
+
+def find_sheets(root: Path, part: str | None = None) -> list[tuple[str, Path]]:
+    """The log sheets in a folder or up to two levels below, each with the name of its part."""
+    depths = ("", "*/", "*/*/")
+    return [
+        (name, path)
+        for name, sheet in SHEETS.items()
+        if part in (None, name)
+        for depth in depths
+        for path in sorted(root.glob(depth + sheet))
+        if not any(map(passed_over, path.relative_to(root).parts))
+    ]
+
+
+def read_msos(
+    root: str | Path,
+    *,
+    part: str | None = None,
+    group_pattern: str | None = None,
+    rules: Rules = TRAINING,
+) -> Manifest:
+    """Read a part of MSoS as it unpacks.
+
+    The data set does not tell which clips come from one recording. Clips without an event in the
+    sheet have none. Events with a single clip are faults as anywhere; the data set has such events,
+    and ``Rules(rare_events="unlabel")`` keeps their clips for the category alone.
+
+    Args:
+        root: the folder with the log sheet, one or two levels above it, or the sheet itself.
+        part: ``"development"`` or ``"evaluation"``; ``None`` takes the development part where it is
+            there, and the evaluation part where only that is.
+        group_pattern: regular expression over file names for clips of one recording.
+        rules: how strict the checks are.
+
+    Raises:
+        DataError: with all faults.
+        OptionsError: unknown ``part``.
+    """
+    return settle(list_msos(root, part=part, group_pattern=group_pattern), rules)
+
+
+def list_msos(
+    root: str | Path, *, part: str | None = None, group_pattern: str | None = None
+) -> Listing:
+    """What the log sheet says, not yet checked."""
+    part, table = _choose(Path(root), part)
+    sheet = read_csv(table)
+    if part == "development":
+        rows, faults = _development(table, sheet)
+    else:
+        rows, faults = _evaluation(table, sheet)
+    assigned, unmatched = assign_groups(rows, group_pattern)
+    return Listing(
+        source=table,
+        name=f"msos {part}",
+        rows=assigned,
+        faults=(*sheet.faults, *faults, *unmatched),
+        grouped=group_pattern is not None,
+        licence=LICENCE,
+        citation=CITATION,
+    )
+
+
+def _choose(root: Path, part: str | None) -> tuple[str, Path]:
+    if part is not None and part not in SHEETS:
+        raise OptionsError(f"--part {part}: has to be one of {', '.join(SHEETS)}")
+    if root.is_file():
+        found = [(name, root) for name, sheet in SHEETS.items() if root.name == sheet]
+        found = [(name, path) for name, path in found if part in (None, name)]
+    else:
+        found = find_sheets(root, part)
+    if not found:
+        wanted = " or ".join(SHEETS.values() if part is None else [SHEETS[part]])
+        cause = f"no {wanted} here or up to two folders below"
+        raise DataError(root, [Fault(str(root), 0, cause)])
+    same = [path for name, path in found if name == found[0][0]]
+    if len(same) > 1:
+        cause = f"several log sheets: {', '.join(map(str, same))}; name the folder of one"
+        raise DataError(root, [Fault(str(root), 0, cause)])
+    return found[0]
+
+
+def _development(table: Path, sheet: Sheet) -> tuple[list[Row], list[Fault]]:
+    if not sheet.header:
+        return [], []
+    missing = [name for name in COLUMNS if name not in sheet.header]
+    if missing:
+        return [], [_no_columns(table, sheet, missing)]
+    above = table.parent / FOLDERS["development"]
+    base = above if above.is_dir() else table.parent
+    folders: dict[str, SoundFolder] = {}
+    rows = []
+    for record in sheet.records:
+        category, event, file = (record.cells[name].strip() for name in COLUMNS)
+        if category not in folders:
+            folders[category] = SoundFolder(base / category)
+        rows.append(_row(table, record, category, event, file, folders[category]))
+    return rows, []
+
+
+def _evaluation(table: Path, sheet: Sheet) -> tuple[list[Row], list[Fault]]:
+    if not sheet.header:
+        return [], []
+    if len(sheet.header) < 3:
+        return [], [_no_columns(table, sheet, ["File"])]
+    category, second, file = sheet.header[:3]  # by position, as the sheet is described
+    has_event = second.lower() == "event"
+    folder = SoundFolder(_evaluation_folder(table, [item.cells[file] for item in sheet.records]))
+    rows = []
+    for record in sheet.records:
+        event = record.cells[second].strip() if has_event else ""
+        name = record.cells[file].strip()
+        rows.append(_row(table, record, record.cells[category].strip(), event, name, folder))
+    return rows, []
+
+
+def _evaluation_folder(table: Path, files: list[str]) -> Path:
+    """The one folder with the sounds: beside the sheet, or where the sheet is."""
+    usual = table.parent / FOLDERS["evaluation"]
+    others = sorted(
+        entry for entry in table.parent.iterdir() if entry.is_dir() and not passed_over(entry.name)
+    )
+    stems = {composed(Path(name.strip()).stem) for name in files}
+    for folder in (usual, table.parent, *others):
+        if folder.is_dir() and any(composed(entry.stem) in stems for entry in folder.iterdir()):
+            return folder
+    return usual
+
+
+def _row(
+    table: Path, record: Record, category: str, event: str, file: str, folder: SoundFolder
+) -> Row:
+    return Row(
+        path=folder.find(file),
+        category=category,
+        event=event,
+        file=str(table),
+        line=record.line,
+        text=file,
+    )
+
+
+def _no_columns(table: Path, sheet: Sheet, missing: list[str]) -> Fault:
+    cause = f"no column {', '.join(map(repr, missing))}; the sheet has {', '.join(sheet.header)}"
+    return Fault(str(table), sheet.line, cause)

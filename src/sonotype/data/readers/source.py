@@ -1,0 +1,151 @@
+"""One door for all sources: a path is recognised and read into a manifest."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from sonotype.audio.special import special_kind
+from sonotype.core.errors import DataError, Fault, OptionsError
+from sonotype.data.digest import contents_of, equally_long
+from sonotype.data.manifest import Manifest
+from sonotype.data.names import Names
+from sonotype.data.readers.esc50 import META, is_esc50, list_esc50
+from sonotype.data.readers.folder import list_folder
+from sonotype.data.readers.msos import SHEETS, find_sheets, list_msos
+from sonotype.data.readers.table import find_metadata, list_table
+from sonotype.data.records import SOUND_SUFFIXES, Listing
+from sonotype.data.source_options import DEFAULTS, SourceOptions
+from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES
+from sonotype.data.validate import Purpose, settle
+
+TABLES = (".csv", ".parquet")
+
+_NAME_DATA = "name the folder or the table of labelled sounds"
+_ADVICE = {
+    **dict.fromkeys(MODEL_SUFFIXES, f"a model, not labelled sounds; {_NAME_DATA}"),
+    **dict.fromkeys(CHECKPOINT_SUFFIXES, f"a checkpoint, not labelled sounds; {_NAME_DATA}"),
+    **dict.fromkeys(
+        SOUND_SUFFIXES,
+        f"one sound; {_NAME_DATA}, or classify it with sonotype predict",
+    ),
+    **dict.fromkeys(
+        (".xls", ".xlsx", ".ods", ".numbers"), "a spreadsheet; save it as CSV in UTF-8"
+    ),
+    **dict.fromkeys((".tsv", ".tab", ".txt"), "a table is read where its name ends in .csv"),
+    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), "an archive; unpack it first"),
+}
+"""What to say of a file that is no table, by its suffix."""
+
+
+def open_source(
+    spec: str | Path, options: SourceOptions = DEFAULTS, *, purpose: Purpose = "training"
+) -> Manifest:
+    """Recognise a source and read it.
+
+    A folder is ESC-50 where it has ``meta/esc50.csv``, MSoS where it or a folder up to two levels
+    below has a log sheet, a table where it has ``metadata.csv``, and class folders otherwise. A
+    file is a table, CSV or Parquet, or one of the two data sets' own tables.
+
+    Args:
+        spec: the folder or file.
+        options: how to read it; those that do not fit the kind of source are refused.
+        purpose: ``"evaluation"`` lets one-clip classes and a single category pass.
+
+    Raises:
+        DataError: with all faults of the source.
+        OptionsError: an option that does not fit the source, or has an impossible value.
+    """
+    return settle(list_source(spec, options), options.rules(purpose))
+
+
+def survey(
+    spec: str | Path,
+    options: SourceOptions = DEFAULTS,
+    *,
+    purpose: Purpose = "training",
+    decode: bool = False,
+    progress: bool = False,
+) -> Manifest:
+    """As ``open_source``, and identical sounds are found.
+
+    With ``decode`` every sound is decoded, and those with equal samples are identical; without it
+    those with equal bytes are.
+
+    Raises:
+        DataError: with all faults of the source and of its sounds together.
+    """
+    listing = list_source(spec, options)
+    paths = dict.fromkeys(row.path for row in listing.rows if "\0" not in str(row.path))
+    files = [path for path in paths if path.is_file()]
+    contents, sounds = contents_of(
+        files if decode else equally_long(files),
+        decode=decode,
+        partial=options.use_truncated,
+        progress=progress,
+    )
+    listing = replace(listing, faults=(*listing.faults, *sounds))
+    return settle(listing, options.rules(purpose), contents)
+
+
+def list_source(spec: str | Path, options: SourceOptions = DEFAULTS) -> Listing:
+    """What the source says, not yet checked; recognised as ``open_source`` does it."""
+    path = Names().find(Path(spec))
+    if not os.path.exists(path):  # noqa: PTH110 (of a name that is too long, too)
+        raise DataError(path, [Fault(str(path), 0, "no such file or folder")])
+    kind, place = recognise(path)
+    _refuse_misplaced(kind, path, options)
+    if kind == "esc50":
+        return list_esc50(place, names=options.names or "esc50")
+    if kind == "msos":
+        return list_msos(place, part=options.part, group_pattern=options.group_pattern)
+    if kind == "table":
+        return list_table(
+            place,
+            columns=options.columns(),
+            ignore_columns=options.ignore_columns,
+            group_pattern=options.group_pattern,
+        )
+    return list_folder(place, group_pattern=options.group_pattern)
+
+
+def recognise(path: Path) -> tuple[str, Path]:
+    """Which kind of source a path is (esc50, msos, table or folder), and where it begins."""
+    if kind := special_kind(path):
+        cause = f"{kind}, neither a folder nor a table ({' or '.join(TABLES)}); {_NAME_DATA}"
+        raise DataError(path, [Fault(str(path), 0, cause)])
+    if path.is_file():
+        if path.suffix.lower() not in TABLES:
+            cause = f"neither a folder nor a table ({' or '.join(TABLES)})"
+            cause += f": {_ADVICE.get(path.suffix.lower(), _NAME_DATA)}"
+            raise DataError(path, [Fault(str(path), 0, cause)])
+        if path.name == META.name and is_esc50(path.parent.parent):
+            return "esc50", path.parent.parent
+        if path.name in SHEETS.values():
+            return "msos", path
+        return "table", path
+    if is_esc50(path):
+        return "esc50", path
+    if find_sheets(path):
+        return "msos", path
+    if find_metadata(path) != path:
+        return "table", path
+    return "folder", path
+
+
+def _refuse_misplaced(kind: str, path: Path, options: SourceOptions) -> None:
+    """Refuse options that would silently do nothing."""
+    spoken = {"esc50": "ESC-50", "msos": "MSoS", "table": "a table", "folder": "class folders"}
+    fits = {
+        "names": ("esc50",),
+        "part": ("msos",),
+        "column": ("table",),
+        "ignore_columns": ("table",),
+        "group_pattern": ("msos", "table", "folder"),
+    }
+    for name, kinds in fits.items():
+        if getattr(options, name) != getattr(DEFAULTS, name) and kind not in kinds:
+            flag = "--" + name.replace("_", "-")
+            wanted = " or ".join(spoken[other] for other in kinds)
+            raise OptionsError(f"{flag} is for {wanted}, but {path} is {spoken[kind]}")

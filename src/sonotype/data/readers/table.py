@@ -1,0 +1,214 @@
+"""Manifests in a table: CSV, Parquet, and the ``metadata.csv`` of Hugging Face's AudioFolder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sonotype.audio.special import special_kind
+from sonotype.core.errors import Fault, MissingExtraError, OptionsError
+from sonotype.data.dataset_info import read_marker
+from sonotype.data.manifest import Manifest
+from sonotype.data.names import Names
+from sonotype.data.readers.csv_table import Record, Sheet, read_csv
+from sonotype.data.records import Listing, Row
+from sonotype.data.splits.groups import assign_groups
+from sonotype.data.validate import TRAINING, Rules, settle
+
+METADATA = ("metadata.csv", "metadata.parquet")
+"""What AudioFolder calls the table inside a folder of sounds."""
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "path": ("path", "file_name", "filename", "file", "audio"),
+    "category": ("category", "label", "class"),
+    "event": ("event",),
+    "group": ("group",),
+    "fold": ("fold",),
+}
+"""Our columns, and the names under which they are found by themselves."""
+
+REQUIRED = ("path", "category")
+
+
+def read_table(
+    path: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    ignore_columns: bool = False,
+    group_pattern: str | None = None,
+    rules: Rules = TRAINING,
+) -> Manifest:
+    """Read a manifest from a table with one clip a row.
+
+    Columns: ``path`` (relative to the table's folder, or absolute), ``category``, and if wanted
+    ``event``, ``group`` and ``fold``; see ``ALIASES`` for other names that are understood.
+
+    Args:
+        path: a ``.csv`` or ``.parquet`` file, or a folder with ``metadata.csv`` in it.
+        columns: the table's name for some of our columns, such as ``{"category": "species"}``.
+        ignore_columns: pass over columns that mean nothing here, instead of calling them faults.
+        group_pattern: regular expression over file names for clips of one recording, where the
+            table has no column for it.
+        rules: how strict the checks are.
+
+    Raises:
+        DataError: with all faults. Lines count from the header, which is line 1; in Parquet they
+            are row numbers from 1.
+        MissingExtraError: a Parquet table without pyarrow.
+        OptionsError: a key of ``columns`` that is no column of ours; a bad pattern, or one beside a
+            column of groups.
+    """
+    listing = list_table(
+        path, columns=columns, ignore_columns=ignore_columns, group_pattern=group_pattern
+    )
+    return settle(listing, rules)
+
+
+def list_table(
+    path: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    ignore_columns: bool = False,
+    group_pattern: str | None = None,
+) -> Listing:
+    """What the table says, not yet checked."""
+    folder, path = Path(path), find_metadata(Path(path))
+    name = folder.resolve().name if folder != path else path.stem
+    marker, faults = read_marker(path.parent)
+    sheet = read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path)
+    names: dict[str, str] = {}
+    causes: list[str] = []
+    if sheet.header:
+        names, causes = match_columns(sheet.header, columns or {}, ignore_columns)
+    found = Names()
+    rows = [_row(record, names, path, found) for record in sheet.records if "path" in names]
+    grouped = any(row.group for row in rows)
+    if grouped and group_pattern is not None:
+        raise OptionsError(
+            f"--group-pattern: {path} has a column of groups already, {names['group']!r}"
+        )
+    assigned, unmatched = assign_groups(rows, group_pattern)
+    header = [Fault(str(path), sheet.line, cause) for cause in causes]
+    return Listing(
+        source=path,
+        name=marker.name or name,
+        rows=assigned,
+        faults=(*faults, *sheet.faults, *header, *unmatched),
+        grouped=grouped or group_pattern is not None,
+        labelled="category" in names,
+        synthetic=marker.synthetic,
+        licence=marker.licence,
+        citation=marker.citation,
+    )
+
+
+def find_metadata(path: Path) -> Path:
+    """The table itself where the path is a folder that holds one."""
+    found = [path / name for name in METADATA if (path / name).is_file()]
+    return found[0] if found else path
+
+
+def match_columns(
+    header: Sequence[str], columns: Mapping[str, str], ignore: bool = False
+) -> tuple[dict[str, str], list[str]]:
+    """Find the table's name for each of our columns.
+
+    Names are compared without regard to case. Returns the names by our column, and what is wrong
+    with the header.
+    """
+    unknown = [ours for ours in columns if ours not in ALIASES]
+    if unknown:
+        raise OptionsError(
+            f"--column {unknown[0]}={columns[unknown[0]]}: no column {unknown[0]!r} is known; "
+            f"there are {', '.join(ALIASES)}"
+        )
+    names: dict[str, str] = {}
+    causes: list[str] = []
+    used = set(columns.values())
+    there = f"the table has {', '.join(header)}"
+    for ours, aliases in ALIASES.items():
+        if ours in columns:
+            found = [name for name in header if name == columns[ours]]
+            if not found:
+                causes.append(f"no column {columns[ours]!r} for the {ours}; {there}")
+        else:
+            found = [name for name in header if name.lower() in aliases and name not in used]
+            if len(found) > 1:
+                causes.append(
+                    f"columns {' and '.join(map(repr, found))} could both be the {ours}; "
+                    f"choose one with --column {ours}={found[0]}"
+                )
+            elif not found and ours in REQUIRED:
+                causes.append(
+                    f"no column for the {ours} ({', '.join(aliases)}); {there}; "
+                    f"name it with --column {ours}=NAME"
+                )
+        if found:
+            names[ours] = found[0]
+            used.update(found)
+    if not ignore:
+        causes += [
+            f"unknown column {name!r}; pass over it with --ignore-columns, "
+            f"or say what it is, as in --column group={name}"
+            for name in header
+            if name not in used
+        ]
+    return names, causes
+
+
+def _row(record: Record, names: Mapping[str, str], table: Path, found: Names) -> Row:
+    cells = {ours: record.cells[name].strip() for ours, name in names.items()}
+    text = cells["path"]
+    path = found.find(table.parent / text)
+    if "\\" in text and not os.path.lexists(path):  # a table written on Windows
+        path = found.find(table.parent / text.replace("\\", "/"))
+    return Row(
+        path=path,
+        category=cells.get("category", ""),
+        event=cells.get("event", ""),
+        group=cells.get("group", ""),
+        fold=cells.get("fold", ""),
+        file=str(table),
+        line=record.line,
+        text=text,
+    )
+
+
+def read_parquet(path: Path) -> Sheet:
+    """Read a Parquet file with every cell as text; the line of a record is its row, from 1."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("reading a Parquet manifest", "parquet") from error
+    if kind := special_kind(path):
+        return Sheet((), (), (Fault(str(path), 0, f"{kind}, not a table; name a file"),))
+    try:
+        content = pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        cause = str(error).splitlines()[0]
+        return Sheet((), (), (Fault(str(path), 0, f"not a Parquet file ({cause})"),))
+    header = tuple(content.column_names)
+    nested = [
+        field.name for field in content.schema if pyarrow.types.is_nested(field.type)
+    ]  # as in exports that carry the sound itself inside the table
+    faults = [
+        Fault(str(path), 1, f"column {name!r} holds structures, not text; export paths to files")
+        for name in nested
+    ]
+    if faults:
+        return Sheet((), (), tuple(faults))
+    cells = zip(*(map(_text, column.to_pylist()) for column in content.columns), strict=True)
+    records = [
+        Record(number, dict(zip(header, row, strict=True))) for number, row in enumerate(cells, 1)
+    ]
+    return Sheet(header, tuple(records))
+
+
+def _text(value: object) -> str:
+    if value is None or value != value:  # a missing value, or a NaN that stands for one
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

@@ -1,0 +1,73 @@
+"""Sounds without labels, which a teacher alone can say something about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sonotype.audio.special import special_kind
+from sonotype.core.errors import Fault, OptionsError
+from sonotype.core.types import Clip
+from sonotype.data.digest import contents_of
+from sonotype.data.readers.walk import walk
+from sonotype.data.validate import raise_faults
+
+
+def unlabelled_clips(
+    folders: Sequence[str | Path],
+    labelled: Sequence[Clip] = (),
+    *,
+    partial: bool = False,
+    progress: bool = False,
+) -> tuple[Clip, ...]:
+    """All sounds below some folders, sorted, as clips with an empty category.
+
+    A file with the sound of a labelled clip is left out: that clip may be one to test on, or one
+    that a teacher has heard. So is a file with the sound of another that is taken. With
+    ``partial``, files that are cut off are used by what is there.
+
+    Raises:
+        DataError: sounds that cannot be read, all of them.
+        OptionsError: a folder that is not there, or holds no other sounds.
+    """
+    known: set[str] = set()
+    if folders:
+        known = _digests_of(labelled)
+    clips: list[Clip] = []
+    for name in folders:
+        folder = Path(name)
+        if cause := _no_folder(folder):
+            raise OptionsError(f"--unlabelled {folder}: {cause}; name a folder of sounds")
+        found = walk(folder)
+        raise_faults(folder, [Fault(str(path), 0, cause) for path, cause in found.broken])
+        paths = found.sounds()
+        if not paths:
+            raise OptionsError(f"--unlabelled {folder}: holds no sound files")
+        contents, faults = contents_of(paths, partial=partial, progress=progress)
+        raise_faults(folder, faults)
+        new = []
+        for path in paths:
+            if known.isdisjoint(contents[path].digests):
+                new.append(Clip(path, "", None, str(path), None, contents[path]))
+                known.update(contents[path].digests)
+        if not new:
+            raise OptionsError(f"{folder}: all its sounds are among the labelled clips")
+        clips += new
+    return tuple(clips)
+
+
+def _digests_of(clips: Sequence[Clip]) -> set[str]:
+    """All digests of some clips; files whose contents are not known are read."""
+    unknown = [clip.path for clip in clips if clip.content is None]
+    contents, _ = contents_of(unknown, partial=True)
+    known = [clip.content or contents.get(clip.path) for clip in clips]
+    return {digest for content in known if content for digest in content.digests}
+
+
+def _no_folder(path: Path) -> str:
+    """What a path is that is no folder; empty for folders."""
+    if path.is_dir():
+        return ""
+    if kind := special_kind(path):
+        return f"is {kind}"
+    return "is a file" if path.exists() else "no such folder"

@@ -1,0 +1,1 @@
+"""Splits of a data set into folds and subsets, with groups kept together."""

@@ -1,0 +1,59 @@
+"""Write scores where people and programs find them: text, JSON, CSV, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sonotype.core.io import write_text
+from sonotype.core.json_text import json_text
+from sonotype.evaluation.metrics import Scores, scores_to_json
+from sonotype.evaluation.plots import plot_confusion, plot_history, plot_per_class
+from sonotype.evaluation.predictions import Answers, write_csv
+from sonotype.evaluation.report import render
+
+OUTPUTS = (
+    *("scores.json", "scores.txt", "answers.csv"),
+    *("plots/category_confusion.png", "plots/category_f1.png"),
+    *("plots/event_confusion.png", "plots/event_f1.png"),
+)
+"""Files that :func:`publish` writes, of a training its curves as well."""
+
+
+def publish(
+    scores: Scores,
+    answers: Answers,
+    folder: Path,
+    *,
+    history: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """Write ``scores.json``, ``scores.txt``, ``answers.csv`` and ``plots/*.png``.
+
+    Args:
+        scores: what is shown.
+        answers: what the scores come from, clip by clip.
+        folder: where the files go; made where it is missing.
+        history: rows of a training log, for the training curves.
+
+    Returns:
+        The report, as in ``scores.txt``.
+    """
+    report = render(scores)
+    write_text(folder / "scores.txt", report)
+    write_csv(answers, folder / "answers.csv", category_from=scores.category_from)  # type: ignore[arg-type]
+    plots = folder / "plots"
+    for name, head in (("category", scores.category), ("event", scores.event)):
+        if head is not None:
+            plot_confusion(head, plots / f"{name}_confusion.png", _title(name, scores))
+            plot_per_class(head, plots / f"{name}_f1.png", _title(name, scores))
+    if history:
+        plot_history(history, plots / "training.png", title=_title("training", scores))
+    # Last of all: where this file is, the scoring is done.
+    write_text(folder / "scores.json", json_text(scores_to_json(scores), indent=1) + "\n")
+    return report
+
+
+def _title(name: str, scores: Scores) -> str:
+    synthetic = any(note.startswith("synthetic") for note in scores.notes)
+    return f"{name}{' (synthetic sounds)' if synthetic else ''}"

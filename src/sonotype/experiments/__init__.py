@@ -1,0 +1,1 @@
+"""Runs, cross-validation, grids of experiments, learning curves."""

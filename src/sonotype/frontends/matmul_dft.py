@@ -1,0 +1,175 @@
+"""The same log-mels by matrix products alone, for runtimes without a fast Fourier transform.
+
+A frame's spectrum ``X[k] = sum_n w[n] x[n] e^(-2 pi i n k / N)`` of ``N = S R`` points, with
+``n = R s + r`` (s counts strides of R samples, r within one) and ``k = u + S v``, parts into
+
+    Y[u, r] = sum_s  w[R s + r] e^(-2 pi i (R s + r) u / N)  x[R s + r]
+    X[u + S v] = sum_r  e^(-2 pi i r v / R)  Y[u, r]
+
+(Cooley and Tukey, 1965). The first sum is, for each r, a convolution of every R-th sample of the
+sound: where R divides the hop, frames are its strides, and no frame is ever copied. Window and
+twiddle factors are in its kernel. The second is one small matrix for all u. The sound is real, so
+``X[N - k]`` is the conjugate of ``X[k]``, and u from 0 to S / 2 gives every bin.
+
+Both sums are plain products, which every runtime does at the processor's pace; together they cost
+a twentieth of a whole Fourier matrix.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sonotype.frontends import efficientat_logmel as efficientat
+from sonotype.frontends import vggish_logmel as vggish
+from sonotype.frontends.mel import MelProduct
+
+STRIDE = 16
+"""R above; divides both hops, and balances the two sums."""
+
+
+class PowerByProducts(nn.Module):
+    """Power spectra of frames that begin at every ``hop``-th sample.
+
+    Args:
+        window: ``[taps]``, the frame's window; ``taps`` is a multiple of :data:`STRIDE`.
+        fft_size: N above, another.
+        hop: samples from frame to frame, another.
+        bins: how many bins are wanted, from 0 on.
+
+    Shape:
+        ``[batch, samples] -> [batch, bins, frames]`` with ``samples = (frames - 1) * hop + taps``
+    """
+
+    first: Tensor
+    second: Tensor
+    rows: Tensor
+
+    def __init__(
+        self, window: npt.NDArray[np.floating], *, fft_size: int, hop: int, bins: int
+    ) -> None:
+        super().__init__()
+        if any(size % STRIDE for size in (len(window), fft_size, hop)):
+            raise ValueError(f"window, transform and hop are not multiples of {STRIDE}")
+        self.hop = hop // STRIDE
+        u = np.arange(fft_size // STRIDE // 2 + 1)
+        self.halves = len(u)
+        n = np.arange(len(window)).reshape(-1, STRIDE)
+        first = window.reshape(n.shape) * np.exp(-2j * np.pi * n * u[:, None, None] / fft_size)
+        # [u, s, r] to channels in the order of r, part and u, with s as the kernel
+        kernel = np.stack([first.real, first.imag]).transpose(3, 0, 1, 2)
+        r = np.arange(STRIDE)
+        turn = np.exp(-2j * np.pi * np.outer(r, r) / STRIDE)  # [v, r]
+        parts = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])  # [part, part, v, r]
+        second = parts.transpose(0, 2, 3, 1).reshape(2 * STRIDE, 2 * STRIDE)
+        self.register_buffer(
+            "first", torch.from_numpy(kernel.reshape(-1, 1, len(n))).float(), persistent=False
+        )
+        self.register_buffer("second", torch.from_numpy(second).float(), persistent=False)
+        self.register_buffer("rows", torch.from_numpy(_rows(bins, fft_size)), persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Squared magnitudes."""
+        x = waveform.reshape(waveform.shape[0], -1, STRIDE).transpose(1, 2)
+        x = F.conv1d(x, self.first, stride=self.hop, groups=STRIDE)
+        frames = x.shape[2]
+        # Where [r, part, u, frame] lie as a matrix of r and part, the second sum is one product.
+        x = torch.matmul(self.second, x.reshape(-1, 2 * STRIDE, self.halves * frames))
+        x = x.reshape(-1, 2 * STRIDE * self.halves, frames)  # [batch, part v u, frame]
+        real = torch.index_select(x, 1, self.rows)
+        imaginary = torch.index_select(x, 1, self.rows + STRIDE * self.halves)
+        return real * real + imaginary * imaginary
+
+
+def _rows(bins: int, fft_size: int) -> npt.NDArray[np.int64]:
+    """Where the bins stand among the products, in the order of v and u."""
+    points = fft_size // STRIDE
+    found = []
+    for k in range(bins):
+        v, u = divmod(k, points)
+        if u > points // 2:  # its conjugate is there, whose square is the same
+            v, u = divmod(fft_size - k, points)
+        found.append(v * (points // 2 + 1) + u)
+    return np.array(found)
+
+
+class VGGishByProducts(nn.Module):
+    """:class:`~sonotype.frontends.vggish_logmel.VGGishLogMel` for sounds of a frame or more.
+
+    Args:
+        pad_end: as there.
+
+    Shape:
+        ``[batch, samples] -> [batch, frames, 64]``
+    """
+
+    def __init__(self, *, pad_end: bool = False) -> None:
+        super().__init__()
+        self.pad_end = pad_end
+        weights = vggish.mel_weights()
+        self.power = PowerByProducts(
+            vggish.hann(), fft_size=vggish.FFT_SIZE, hop=vggish.HOP, bins=_reached(weights)
+        )
+        self.mel = MelProduct(weights, frames_last=True)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Log-mel of waveforms at 16 kHz."""
+        if self.pad_end:
+            frames = (waveform.shape[1] + vggish.HOP - 1) // vggish.HOP
+            waveform = F.pad(waveform, (0, vggish.WINDOW))
+        else:
+            frames = (waveform.shape[1] - vggish.WINDOW) // vggish.HOP + 1
+        heard = waveform[:, : (frames - 1) * vggish.HOP + vggish.WINDOW]
+        mel = self.mel(self.power(heard).sqrt())
+        return torch.log(mel + vggish.LOG_OFFSET).transpose(1, 2)
+
+
+class EfficientATByProducts(nn.Module):
+    """``EfficientATLogMel`` for 402 samples or more.
+
+    In single precision throughout: quiet bands beside loud ones differ in the fourth digit.
+
+    Shape:
+        ``[batch, samples] -> [batch, 128, frames]``
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        weights = efficientat.mel_weights()
+        self.power = PowerByProducts(
+            efficientat.hann(),
+            fft_size=efficientat.FFT_SIZE,
+            hop=efficientat.HOP,
+            bins=_reached(weights),
+        )
+        self.mel = MelProduct(weights, frames_last=True)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Log-mel of waveforms at 32 kHz."""
+        half = efficientat.WINDOW // 2
+        emphasised = waveform[:, 1:] - efficientat.PRE_EMPHASIS * waveform[:, :-1]
+        rest = half - emphasised.shape[1] % efficientat.HOP  # to the end of the last frame
+        padded = F.pad(emphasised.unsqueeze(1), (half, rest), mode="reflect").squeeze(1)
+        log_mel = torch.log(self.mel(self.power(padded)) + efficientat.LOG_OFFSET)
+        return (log_mel + efficientat.SHIFT) * (1 / efficientat.SCALE)
+
+
+def by_products(front_end: nn.Module) -> nn.Module:
+    """The twin of a front end.
+
+    Raises:
+        TypeError: it has none.
+    """
+    if isinstance(front_end, vggish.VGGishLogMel):
+        return VGGishByProducts(pad_end=front_end.pad_end)
+    if isinstance(front_end, efficientat.EfficientATLogMel):
+        return EfficientATByProducts()
+    raise TypeError(f"{type(front_end).__name__} has no twin by products")
+
+
+def _reached(weights: npt.NDArray[np.float64]) -> int:
+    """How many bins, from 0 on, some band reaches."""
+    return int(np.flatnonzero(weights.any(axis=1))[-1]) + 1

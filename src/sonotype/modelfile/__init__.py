@@ -1,0 +1,1 @@
+"""Model files and pretrained weights: reading, writing, downloads."""

@@ -1,0 +1,155 @@
+"""One file that holds a classifier: ``model.safetensors`` with everything else in its header.
+
+The safetensors header carries one JSON document under the key ``sonotype`` and a digest that covers
+the document and every tensor. Nothing in the file can run code. docs/model_file.md describes
+the format for readers in other languages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sonotype.core.errors import ModelFileError, OptionsError
+from sonotype.core.io import atomic
+from sonotype.modelfile.card import KEY, ModelCard, card_of, document_of
+from sonotype.models.build import build_system
+from sonotype.models.system import System
+
+DIGEST = "sha256"
+
+
+def save_model(path: str | Path, system: System, card: ModelCard, *, half: bool = False) -> Path:
+    """Write a model file; it has its name only once it is whole.
+
+    Args:
+        path: of the file.
+        system: its weights are kept.
+        card: everything else.
+        half: keep weights in half precision, at half the size; they are read back as single.
+
+    Raises:
+        ModelFileError: the file cannot be written, or a weight is not finite; says why.
+    """
+    path = Path(path)
+    document = document_of(card)
+    if (name := first_not_finite(system.state_dict())) is not None:
+        raise ModelFileError(
+            f"{path}: the model is not written: its weights {name} are not finite; train again "
+            "with a lower learning rate"
+        )
+    tensors = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous().cpu()
+        for name, tensor in system.state_dict().items()
+    }
+    if half and (name := first_not_finite(tensors)) is not None:
+        raise ModelFileError(
+            f"{path}: the model is not written: its weights {name} are too large for half "
+            "precision; keep single precision"
+        )
+    metadata = {KEY: document, DIGEST: _digest(document, tensors)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as part:
+            save_file(tensors, part, metadata=metadata)
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(f"{path}: the model cannot be written ({error})") from error
+    return path
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """What a model file says of itself, without reading its weights.
+
+    Raises:
+        ModelFileError: as for :func:`load_model`, tampered weights excepted.
+    """
+    return card_of(_document(Path(path))[0], path)
+
+
+def load_model(path: str | Path) -> tuple[System, ModelCard]:
+    """Rebuild a classifier from its file alone, in evaluation mode, on the CPU.
+
+    Raises:
+        ModelFileError: missing, truncated, foreign (no sonotype model), newer than this version,
+            tampered with (header and weights no longer fit their digest), or with weights that
+            are not finite; says which.
+    """
+    path = Path(path)
+    document, digest = _document(path)
+    card = card_of(document, path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{path}: the file is damaged ({error})") from error
+    if _digest(document, tensors) != digest:
+        raise ModelFileError(
+            f"{path}: header or weights were changed after the file was written; get a fresh copy"
+        )
+    if (name := first_not_finite(tensors)) is not None:
+        raise ModelFileError(
+            f"{path}: the weights {name} are not finite, so the model cannot classify; train it "
+            "again with a lower learning rate"
+        )
+    try:
+        system = build_system(card.options, card.labels)
+    except (OptionsError, ValueError) as error:
+        raise ModelFileError(f"{path}: the header does not describe a model ({error})") from None
+    if system.sample_rate != card.sample_rate:
+        raise ModelFileError(
+            f"{path}: the header does not describe a model (sample_rate is {card.sample_rate}, "
+            f"but the network takes {system.sample_rate} Hz)"
+        )
+    try:
+        system.load_state_dict(tensors)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:200]
+        raise ModelFileError(f"{path}: the weights do not fit the header ({detail})") from None
+    return system.eval(), card
+
+
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Name of the first tensor that holds NaN or an infinite value; ``None`` without one."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            return name
+    return None
+
+
+def _document(path: Path) -> tuple[str, str]:
+    """The JSON document and the digest of a file's header."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            start = stream.read(9)
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
+    # A safetensors file is the length of its header (8 bytes), the header (JSON), the tensors.
+    if len(start) < 9 or start[8:] != b"{":
+        raise ModelFileError(f"{path}: is no model file (no safetensors header)")
+    if struct.unpack("<Q", start[:8])[0] + 8 > size:
+        raise ModelFileError(f"{path}: the file is truncated ({size} bytes are there)")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{path}: the file is truncated or damaged ({error})") from error
+    if KEY not in metadata or DIGEST not in metadata:
+        raise ModelFileError(f"{path}: is a safetensors file, but no sonotype model")
+    return metadata[KEY], metadata[DIGEST]
+
+
+def _digest(document: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the document, then of every tensor's name, type, shape and bytes, by name."""
+    digest = hashlib.sha256(document.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

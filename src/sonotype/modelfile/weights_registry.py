@@ -1,0 +1,112 @@
+"""The pretrained weights that sonotype knows: one table, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sonotype.core.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class WeightsEntry:
+    """One published file of weights.
+
+    Attributes:
+        name: what the backbone is called here.
+        file: name of the file, as published.
+        address: where it is published.
+        size: its exact size in bytes; ``None`` where that is not known.
+        parameters: trainable numbers of the network (batch-norm statistics are not counted).
+            Follows from the architecture, so a file with further entries may be a little larger.
+        sha256: hex digest of the file; ``None`` where that is not known.
+        sha256_prefix: the first hex digits, where only those are published.
+        licence: SPDX identifier of the licence of the weights.
+        citation: what to cite.
+
+    """
+
+    name: str
+    file: str
+    address: str
+    size: int | None
+    parameters: int
+    sha256: str | None
+    sha256_prefix: str | None
+    licence: str
+    citation: str
+
+    @property
+    def approximate_size(self) -> int:
+        """Size in bytes where it is known, else four for each parameter."""
+        return self.size if self.size is not None else 4 * self.parameters
+
+
+_VGGISH_RELEASE = "https://github.com/harritaylor/torchvggish/releases/download/v0.1"
+_EFFICIENTAT_RELEASE = "https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1"
+
+_HERSHEY = (
+    "Hershey, S., Chaudhuri, S., Ellis, D. P. W., et al. (2017). CNN architectures for "
+    "large-scale audio classification. ICASSP 2017."
+)
+_SCHMID = (
+    "Schmid, F., Koutini, K., & Widmer, G. (2023). Efficient large-scale audio tagging via "
+    "transformer-to-CNN knowledge distillation. ICASSP 2023."
+)
+
+
+def _mn(
+    name: str,
+    mean_average_precision: int,
+    parameters: int,
+    size: int | None = None,
+    sha256: str | None = None,
+) -> WeightsEntry:
+    """One of the family; the file name carries its AudioSet mAP in thousandths."""
+    file = f"{name}_as_mAP_{mean_average_precision}.pt"
+    address = f"{_EFFICIENTAT_RELEASE}/{file}"
+    return WeightsEntry(
+        name, file, address, size, parameters, sha256, None, licence="MIT", citation=_SCHMID
+    )
+
+
+WEIGHTS: tuple[WeightsEntry, ...] = (
+    WeightsEntry(
+        name="vggish",
+        file="vggish-10086976.pth",
+        address=f"{_VGGISH_RELEASE}/vggish-10086976.pth",
+        size=None,
+        parameters=72_141_184,
+        sha256=None,
+        sha256_prefix="10086976",
+        licence="Apache-2.0",
+        citation=_HERSHEY,
+    ),
+    _mn("mn01", 298, 123_783),
+    _mn("mn02", 378, 324_695),
+    _mn(
+        "mn04",
+        432,
+        983_599,
+        size=4_066_513,
+        sha256="899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
+    ),
+    _mn("mn05", 443, 1_431_239),
+    _mn("mn10", 471, 4_876_831),
+    _mn("mn20", 478, 17_909_287),
+    _mn("mn30", 482, 39_086_367),
+    _mn("mn40", 484, 68_427_303),
+)
+
+
+def entry(name: str) -> WeightsEntry:
+    """Look up the weights of this name.
+
+    Raises:
+        WeightsError: there are none; names those that exist.
+
+    """
+    for candidate in WEIGHTS:
+        if candidate.name == name:
+            return candidate
+    names = ", ".join(candidate.name for candidate in WEIGHTS)
+    raise WeightsError(f"there are no weights called {name!r}; the names are {names}")

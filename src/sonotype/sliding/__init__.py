@@ -1,0 +1,1 @@
+"""Shared windows: overlapping windows of a recording computed from one pass."""

@@ -1,0 +1,254 @@
+"""A system over a long recording: the maps once, the answer to any window from them.
+
+Sliding windows of 5 s every second hear every sound five times. Their maps are the same rows moved
+(:mod:`sonotype.sliding.chunk`), so those of a long chunk are computed once, and
+:mod:`sonotype.sliding.reductions` pools any window of them in constant time. What comes out is not
+what a window cut out of the recording would give, to the digit:
+
+- **Ends of a window.** A clip of its own is surrounded by zeros at every convolution, and the small
+  network's last frames have zeros behind the clip; a window in a chunk has the sound that is there.
+  That is a choice: it is what the network would hear in a longer clip. At the ends of the recording
+  both are the same.
+- **Where a window starts.** A map of stride S has a row every S frames of 10 ms, and a window takes
+  as many rows as a clip has from the one nearest to its start: up to S / 2 frames beside it, 80 ms
+  for a stride of 16, 160 ms for one of 32.
+- **Squeezes and some adapters**, see :mod:`sonotype.sliding.chunk`.
+
+Chunks follow each other by whole strides. Each is computed with as much sound on both sides as its
+rows depend on, and what was computed of that sound is thrown away; so it does not matter where
+chunks end:
+
+    frames     0 ............ end ............
+    chunk 1    [ core       | context ]
+    chunk 2          [context | core      | context ]
+
+What the rows bring to the poolings is carried over from chunk to chunk for a window's length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sonotype.audio.buffer import Indices, SampleBuffer, window_count, window_start
+from sonotype.models.system import JoinedAttention, SeparateAttention, System
+from sonotype.sliding.chunk import ChunkMaps, Squeeze
+from sonotype.sliding.reductions import Reduction, pool_windows, reductions_of
+from sonotype.sliding.squeeze import SlidingSqueeze
+
+Samples = npt.NDArray[np.float32]
+
+SQUEEZE_CONTEXT = 512
+"""Frames of context beside the reach of the convolutions where there are squeezes. Each of them
+reaches half a clip further, but weakly."""
+LARGEST_MAP = 8_000_000
+"""Values of the largest map inside a network, 32 MB; sets how long a chunk is."""
+SHORTEST_CHUNK, LONGEST_CHUNK = 960, 5_760
+"""Frames of a chunk without its context."""
+
+
+class WindowOutputs(NamedTuple):
+    """Answers to consecutive windows.
+
+    Attributes:
+        first: number of the first window.
+        category: logits ``[windows, categories]``.
+        event: logits ``[windows, events]``; ``None`` without an event head.
+        embedding: ``[windows, 128]``.
+    """
+
+    first: int
+    category: Tensor
+    event: Tensor | None
+    embedding: Tensor
+
+
+class SharedWindows:
+    """Windows over long recordings, from maps that they share.
+
+    Args:
+        system: in evaluation mode; its weights are used, nothing of it is changed.
+        samples: length of a window.
+        squeeze: what stands for a squeeze over the whole clip.
+        chunk: frames of a chunk without its context; ``None`` for as many as memory likes.
+        context: frames on both sides of it; ``None`` for as many as its rows depend on.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        samples: int,
+        *,
+        squeeze: Squeeze = SlidingSqueeze,
+        chunk: int | None = None,
+        context: int | None = None,
+    ) -> None:
+        self.maps = ChunkMaps(system, samples, squeeze=squeeze)
+        self.reductions = _reductions(self.maps.system)
+        if context is None:
+            context = self.maps.reach + (SQUEEZE_CONTEXT if self.maps.squeezes else 0)
+        if chunk is None:
+            chunk = LARGEST_MAP // self.maps.largest
+            chunk = min(max(chunk, SHORTEST_CHUNK), LONGEST_CHUNK)
+        self.context, self.step = self._whole(context), self._whole(chunk)
+
+    def outputs(self, pieces: Iterable[Samples], hop: float) -> Iterator[WindowOutputs]:
+        """Answers to windows every ``hop`` samples, in their order, many at a time.
+
+        The last window reaches to the end or beyond it, into silence, so that all is heard.
+
+        Args:
+            pieces: the recording at the system's sample rate, ``[samples]`` each, in a row.
+            hop: samples from window to window, at least 1; need not be whole.
+        """
+        sound, rows, done = SampleBuffer(pieces), _Rows(self.reductions), 0
+        frame, samples = self.maps.frame, self.maps.samples
+        for chunk in self._chunks(sound, hop):
+            if chunk.windows == done and chunk.end is None:
+                return  # what is left is between two windows
+            begin = chunk.first * frame
+            self._add(rows, chunk, sound.part(begin, begin + chunk.grown * frame + samples))
+            if chunk.windows > done:
+                yield self._read(rows, np.arange(done, chunk.windows), hop)
+                done = chunk.windows
+            rows.forget([int(first) for first in self._first_rows(window_start(done, hop))])
+            sound.forget((chunk.core + self.step - self.context) * frame - samples)
+
+    def _chunks(self, sound: SampleBuffer, hop: float) -> Iterator[_Chunk]:
+        """Chunks while there is sound for all of their context, then the last one."""
+        core, frame = 0, self.maps.frame
+        while True:
+            end, first = core + self.step, max(core - self.context, 0)
+            grown = self._whole(max(end + self.context - self.maps.frames - first, 0))
+            if not sound.reaches((first + grown) * frame + self.maps.samples):
+                break
+            yield _Chunk(first, grown, core, end, self._windows_before(end, hop))
+            core = end
+        windows = window_count(sound.end, self.maps.samples, hop)
+        last = self._whole(-(-window_start(windows - 1, hop) // frame))
+        first = max(min(core - self.context, last), 0)
+        yield _Chunk(first, last - first, core, None, windows)
+
+    def _whole(self, frames: int) -> int:
+        """At least so many frames, and a whole number of the coarsest strides."""
+        return -(-frames // self.maps.coarsest) * self.maps.coarsest
+
+    def _first_rows(self, start: int | Indices) -> list[Indices]:
+        """The row of each pooled map that is nearest to a sample where a window starts."""
+        widths = [self.maps.frame * stride for stride in self.maps.strides]
+        return [np.asarray((2 * start + width) // (2 * width)) for width in widths]
+
+    def _windows_before(self, end: int, hop: float) -> int:
+        """How many windows have all their rows before a frame."""
+        limit = min(
+            self.maps.frame * (end - stride * count + stride / 2)
+            for stride, count in zip(self.maps.strides, self.maps.counts, strict=True)
+        )
+        windows = max(math.ceil(limit / hop) - 1, 0)
+        while window_start(windows, hop) < limit:
+            windows += 1
+        return windows
+
+    @torch.inference_mode()
+    def _add(self, rows: _Rows, chunk: _Chunk, waveform: Samples) -> None:
+        """Compute a chunk, cut its context off, and keep what its rows bring to each pooling."""
+        device = self.maps.system.category.weight.device
+        maps = self.maps(torch.from_numpy(waveform).to(device)[None], chunk.grown)
+        cores = []
+        for x, stride in zip(maps, self.maps.strides, strict=True):
+            end = None if chunk.end is None else (chunk.end - chunk.first) // stride
+            cores.append(x[:, :, (chunk.core - chunk.first) // stride : end])
+        pooling = self.maps.system.pooling
+        if isinstance(pooling, JoinedAttention) and pooling.adapter is not None:
+            first, second = cores
+            cores[0] = pooling.adapter(first, (first.shape[2], second.shape[3]))
+        rows.add([[one.rows(cores[index][0]) for index in one.maps] for one in self.reductions])
+
+    @torch.inference_mode()
+    def _read(self, rows: _Rows, windows: Indices, hop: float) -> WindowOutputs:
+        """Pool some windows and answer."""
+        device = self.maps.system.category.weight.device
+        firsts = self._first_rows(window_start(windows, hop))
+        starts = [torch.from_numpy(first).to(device) for first in firsts]
+        counts, bands = self.maps.counts, self.maps.bands
+        pooled = []
+        for reduction, held in zip(self.reductions, rows.held, strict=True):
+            parts = [
+                (part, starts[index] - rows.firsts[index], counts[index])
+                for index, part in zip(reduction.maps, held, strict=True)
+            ]
+            positions = sum(counts[index] * bands[index] for index in reduction.maps)
+            pooled.append(pool_windows(reduction, parts, positions))
+        return WindowOutputs(int(windows[0]), *self.maps.system.heads(torch.cat(pooled, dim=1)))
+
+
+def _reductions(system: System) -> list[Reduction]:
+    """How a system pools its maps; the vectors stand in this order."""
+    pooling, maps = system.pooling, range(len(system.pool_blocks) + (system.branch_2 is not None))
+    if isinstance(pooling, JoinedAttention):
+        return reductions_of(pooling.attention, tuple(maps))
+    if isinstance(pooling, SeparateAttention):
+        layers = list(pooling.attentions)
+    else:
+        layers = [pooling.maximum] * len(maps)
+    return [
+        one
+        for index, layer in zip(maps, layers, strict=True)
+        for one in reductions_of(layer, (index,))
+    ]
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """A part of a recording, in frames.
+
+    Attributes:
+        first: where its sound begins.
+        grown: how many frames it is longer than a clip.
+        core: first frame whose rows count.
+        end: frame behind the last one; ``None`` for all that follow.
+        windows: windows that can be answered with it and those before.
+    """
+
+    first: int
+    grown: int
+    core: int
+    end: int | None
+    windows: int
+
+
+class _Rows:
+    """What rows bring to each reduction, of each of its maps, from a first row on."""
+
+    def __init__(self, reductions: list[Reduction]) -> None:
+        self.maps = [one.maps for one in reductions]
+        self.held: list[list[Tensor]] = []
+        self.firsts: dict[int, int] = {index: 0 for maps in self.maps for index in maps}
+
+    def add(self, rows: list[list[Tensor]]) -> None:
+        """The rows that follow, ``[parts, time, features]`` each."""
+        if not self.held:
+            self.held = rows
+            return
+        self.held = [
+            [torch.cat(both, dim=1) for both in zip(*pair, strict=True)]
+            for pair in zip(self.held, rows, strict=True)
+        ]
+
+    def forget(self, needed: list[int]) -> None:
+        """Drop all rows of each map before the one that is needed next."""
+        lengths = {}
+        for maps, held in zip(self.maps, self.held, strict=True):
+            for place, index in enumerate(maps):
+                lengths[index] = held[place].shape[1]
+                drop = min(max(needed[index] - self.firsts[index], 0), lengths[index])
+                held[place] = held[place][:, drop:]
+        for index, length in lengths.items():
+            self.firsts[index] += min(max(needed[index] - self.firsts[index], 0), length)

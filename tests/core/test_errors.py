@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from sonotype.core import errors
+from sonotype.core.errors import (
+    AudioError,
+    DataError,
+    Fault,
+    MissingExtraError,
+    ModelFileError,
+    OptionsError,
+    SonotypeError,
+    WeightsError,
+)
+
+
+def test_each_kind_has_its_exit_code() -> None:
+    kinds = {
+        name: kind.exit_code
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    }
+    assert kinds == {
+        "SonotypeError": 1,
+        "OptionsError": 2,
+        "AudioError": 3,
+        "DataError": 4,
+        "WeightsError": 5,
+        "ModelFileError": 6,
+        "MissingExtraError": 7,
+        "TruncatedError": 3,
+        "StoppedError": 130,
+    }
+    assert all(issubclass(getattr(errors, name), SonotypeError) for name in kinds)
+
+
+def test_a_sound_that_cannot_be_read() -> None:
+    error = AudioError(Path("a") / "b.wav", "is empty (0 bytes)")
+    assert str(error) == f"{Path('a') / 'b.wav'}: is empty (0 bytes)"
+    assert (error.source, error.cause) == (str(Path("a") / "b.wav"), "is empty (0 bytes)")
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (Fault("list.csv", 3, "no path"), "list.csv:3: no path"),
+        (Fault("a.wav", 0, "does not exist"), "a.wav: does not exist"),
+    ],
+)
+def test_a_fault_says_where(fault: Fault, text: str) -> None:
+    assert str(fault) == text
+
+
+def test_a_data_source_names_all_its_faults() -> None:
+    faults = [Fault("list.csv", 2, "no path"), Fault("a.wav", 0, "does not exist")]
+    error = DataError("sounds", faults)
+    assert str(error) == "sounds: 2 faults\n  list.csv:2: no path\n  a.wav: does not exist"
+    assert error.faults == tuple(faults)
+    assert error.source == "sounds"
+
+
+def test_one_fault_is_one_fault() -> None:
+    error = DataError(Path("sounds"), [Fault("a.wav", 0, "does not exist")])
+    assert str(error) == "sounds: 1 fault\n  a.wav: does not exist"
+
+
+@pytest.mark.parametrize(
+    ("count", "last"), [(20, "f20: x"), (21, "... and 1 more"), (99, "... and 79 more")]
+)
+def test_of_many_faults_twenty_are_shown(count: int, last: str) -> None:
+    error = DataError("sounds", [Fault(f"f{number}", 0, "x") for number in range(1, count + 1)])
+    lines = str(error).splitlines()
+    assert lines[0] == f"sounds: {count} faults"
+    assert lines[20] == "  f20: x"
+    assert lines[-1] == f"  {last}"
+    assert len(lines) == 1 + min(count, 21)
+    assert len(error.faults) == count
+
+
+def test_a_missing_extra_says_how_to_install_it() -> None:
+    error = MissingExtraError("A Parquet file", "parquet")
+    assert str(error) == "A Parquet file needs an optional part: pip install 'sonotype[parquet]'"
+
+
+@pytest.mark.parametrize("kind", [SonotypeError, OptionsError, WeightsError, ModelFileError])
+def test_others_say_what_they_are_told(kind: type[SonotypeError]) -> None:
+    assert str(kind("in one sentence")) == "in one sentence"
+    assert str(pickle.loads(pickle.dumps(kind("in one sentence")))) == "in one sentence"
+
+
+def test_errors_of_loading_cross_process_borders() -> None:
+    copy = pickle.loads(pickle.dumps(AudioError("a.wav", "does not exist")))
+    assert (type(copy), str(copy), copy.source, copy.cause) == (
+        AudioError,
+        "a.wav: does not exist",
+        "a.wav",
+        "does not exist",
+    )

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from sonotype.core.hierarchy import CATEGORY_FROM, read_category
+from sonotype.core.types import Labels
+
+LABELS = Labels(("bird", "dog", "rain"), ("bark", "drip", "howl", "song"), (1, 2, 1, 0))
+
+
+def softmaxes(rows: int, columns: int, seed: int) -> npt.NDArray[np.float64]:
+    return np.random.default_rng(seed).dirichlet(np.ones(columns), rows)
+
+
+def slow(
+    category: npt.NDArray[np.float64], event: npt.NDArray[np.float64], how: str
+) -> npt.NDArray[np.float64]:
+    answer = np.zeros_like(category)
+    for row in range(len(category)):
+        for number in range(len(LABELS.categories)):
+            summed = 0.0
+            for place, home in enumerate(LABELS.event_category):
+                if home == number:
+                    summed += event[row, place]
+            head = category[row, number]
+            answer[row, number] = {"head": head, "events": summed, "both": (head + summed) / 2}[how]
+    return answer
+
+
+def test_the_ways_have_these_names() -> None:
+    assert CATEGORY_FROM == ("head", "events", "both")
+
+
+@pytest.mark.parametrize("how", CATEGORY_FROM)
+def test_equals_the_sum_by_loops(how: str) -> None:
+    category, event = softmaxes(5, 3, 0), softmaxes(5, 4, 1)
+    answer = read_category(category, event, LABELS, how)
+    np.testing.assert_allclose(answer, slow(category, event, how))
+    np.testing.assert_allclose(answer.sum(1), 1)
+
+
+def test_the_head_answers_unless_asked_otherwise() -> None:
+    category, event = softmaxes(5, 3, 0), softmaxes(5, 4, 1)
+    assert read_category(category, event, LABELS) is category
+
+
+@pytest.mark.parametrize("how", CATEGORY_FROM)
+def test_without_an_event_head_the_category_head_answers(how: str) -> None:
+    category = softmaxes(2, 3, 0)
+    assert read_category(category, None, Labels(LABELS.categories), how) is category
+
+
+def test_the_ways_can_disagree() -> None:
+    category = np.array([[0.1, 0.5, 0.4]])
+    event = np.array([[0.1, 0.45, 0.1, 0.35]])
+    answers = [read_category(category, event, LABELS, how)[0] for how in CATEGORY_FROM]
+    np.testing.assert_allclose(answers, [[0.1, 0.5, 0.4], [0.35, 0.2, 0.45], [0.225, 0.35, 0.425]])
+
+
+def by_loops(
+    head: npt.NDArray[np.float64], event: npt.NDArray[np.float64], labels: Labels
+) -> npt.NDArray[np.float64]:
+    """The law of total probability, a term at a time."""
+    count = len(labels.categories)
+    shares = list(labels.event_less)
+    if not shares:
+        shares = [0.0 if number in labels.event_category else 1.0 for number in range(count)]
+    answer = np.zeros_like(head)
+    for row in range(len(head)):
+        mass = sum((1 - shares[number]) * head[row, number] for number in range(count))
+        for number in range(count):
+            answer[row, number] = shares[number] * head[row, number]
+            for place, home in enumerate(labels.event_category):
+                if home == number:
+                    answer[row, number] += mass * event[row, place]
+        best, known = int(answer[row].argmax()), int(head[row].argmax())
+        if (best in labels.event_category) != (known in labels.event_category):
+            answer[row] = head[row]
+    return answer
+
+
+PARTLY = (
+    Labels(("a", "b", "c"), ("x", "y"), (0, 0), (0.0, 1.0, 1.0)),
+    Labels(("a", "b", "c"), ("x", "y"), (0, 2), (0.25, 1.0, 0.5)),
+    Labels(("a", "b", "c"), ("x", "y", "z"), (0, 1, 2), (0.9, 0.1, 0.0)),
+    Labels(("a", "b", "c"), ("x", "y"), (0, 2)),  # of an older model file
+)
+
+
+@pytest.mark.parametrize("labels", PARTLY)
+def test_the_head_answers_for_clips_without_an_event_label(labels: Labels) -> None:
+    head, event = softmaxes(200, 3, 0), softmaxes(200, len(labels.events), 1)
+    answer = read_category(head, event, labels, "events")
+    np.testing.assert_allclose(answer, by_loops(head, event, labels), rtol=1e-12)
+    np.testing.assert_allclose(answer.sum(1), 1)
+    both = read_category(head, event, labels, "both")
+    np.testing.assert_allclose(both, (head + by_loops(head, event, labels)) / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("labels", PARTLY)
+def test_a_category_without_events_has_the_recall_of_the_head(labels: Labels) -> None:
+    head, event = softmaxes(500, 3, 2), softmaxes(500, len(labels.events), 3)
+    predicted = read_category(head, event, labels, "events").argmax(1)
+    for number in set(range(3)) - set(labels.event_category):
+        np.testing.assert_array_equal(predicted == number, head.argmax(1) == number)
+        assert (predicted == number).sum() > 50
+
+
+def test_the_posterior_is_exact_where_both_heads_are() -> None:
+    """Six kinds of sound: the heads are computed from one known joint distribution."""
+    rng = np.random.default_rng(0)
+    labels = Labels(("a", "b"), ("x", "y", "z"), (0, 0, 1), (0.5, 0.2))
+    # P(event, x), the same whether the event is written down or not.
+    joint = rng.dirichlet(np.ones(3 * 40)).reshape(3, 40)
+    written = 1 - np.array([0.5, 0.5, 0.2])
+    head = np.stack([joint[0] + joint[1], joint[2]]) / joint.sum(0)
+    labelled = joint * written[:, None]
+    event = labelled / labelled.sum(0)
+    answer = read_category(head.T, event.T, labels, "events")
+    np.testing.assert_allclose(answer, head.T, rtol=1e-12)
+
+
+def test_labels_of_every_clip_leave_the_sum_as_it_was() -> None:
+    head, event = softmaxes(50, 3, 0).astype(np.float32), softmaxes(50, 4, 1).astype(np.float32)
+    labels = Labels(LABELS.categories, LABELS.events, LABELS.event_category, (0.0, 0.0, 0.0))
+    membership = np.zeros((4, 3), dtype=np.float32)
+    membership[np.arange(4), list(labels.event_category)] = 1
+    for one in (LABELS, labels):
+        answer = read_category(head, event, one, "events")
+        assert answer.tobytes() == (event @ membership).tobytes()
+
+
+def test_a_category_without_events_is_read_from_the_head() -> None:
+    labels = Labels(("a", "b"), ("c",), (1,))
+    answer = read_category(np.array([[0.7, 0.3]]), np.array([[1.0]]), labels, "events")
+    np.testing.assert_array_equal(answer, [[0.7, 0.3]])
+
+
+@pytest.mark.parametrize("shape", [(), (2, 3), (0,)])
+def test_any_leading_axes_and_single_precision(shape: tuple[int, ...]) -> None:
+    category = np.full((*shape, 3), 1 / 3, dtype=np.float32)
+    event = np.full((*shape, 4), 1 / 4, dtype=np.float32)
+    answer = read_category(category, event, LABELS, "both")
+    assert answer.shape == (*shape, 3)
+    assert answer.dtype == np.float32
+    expected = np.broadcast_to(np.array([7, 10, 7]) / 24, answer.shape)
+    np.testing.assert_allclose(answer, expected, rtol=1e-6)

@@ -1,0 +1,162 @@
+"""Atomic writes: complete and on the disk under the final name, or not there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sonotype.core.io import atomic, parts_of, rename_synced
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_the_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    for text in ("first", "second"):
+        with atomic(path) as part:
+            assert part.parent == tmp_path
+            assert part.name.startswith(".a.txt.")
+            part.write_text(text)
+        assert path.read_text() == text
+        assert names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt(), OSError("full")])
+def test_a_failing_block_keeps_the_older_file(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(type(error)), atomic(path) as part:
+        part.write_text("half")
+        raise error
+    assert (path.read_text(), names(tmp_path)) == ("old", ["a.txt"])
+
+
+@pytest.mark.parametrize("call", ["sonotype.core.io.os.fsync", "pathlib.Path.replace"])
+def test_a_failing_disk_keeps_the_older_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(call, fail)
+        with pytest.raises(OSError, match="No space"), atomic(path) as part:
+            part.write_text("new")
+    assert (path.read_text(), names(tmp_path)) == ("old", ["a.txt"])
+
+
+def test_a_block_that_writes_nothing_keeps_the_older_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(FileNotFoundError), atomic(path):
+        pass
+    assert (path.read_text(), names(tmp_path)) == ("old", ["a.txt"])
+
+
+def test_content_is_synced_before_the_rename_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    replace = Path.replace
+
+    def sync(handle: int) -> None:
+        steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+
+    def rename(part: Path, path: Path) -> Path:
+        steps.append("rename")
+        return replace(part, path)
+
+    monkeypatch.setattr("sonotype.core.io.os.fsync", sync)
+    monkeypatch.setattr(Path, "replace", rename)
+    with atomic(tmp_path / "a.txt") as part:
+        part.write_text("new")
+    assert steps == ["file", "rename", "folder"]
+    steps.clear()
+    (tmp_path / "b").mkdir()
+    for name in "xy":
+        (tmp_path / "b" / name).write_text("")
+    rename_synced(tmp_path / "b", tmp_path / "c")
+    assert steps == ["file", "file", "folder", "rename", "folder"]
+    assert names(tmp_path / "c") == ["x", "y"]
+
+
+def test_threads_that_write_one_file_do_not_collide(tmp_path: Path) -> None:
+    path, together = tmp_path / "a.txt", threading.Barrier(8)
+
+    def write(number: int) -> None:
+        with atomic(path) as part:
+            together.wait(10)
+            part.write_text(str(number) * 1000)
+            together.wait(10)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    text = path.read_text()
+    assert text == text[0] * 1000
+    assert names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a umask")
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_the_mode_is_that_of_the_umask_whatever_the_writer_does(tmp_path: Path, umask: int) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    before = os.umask(umask)
+    try:
+        with atomic(tmp_path / "plain") as part:
+            part.write_text("x")
+        with atomic(tmp_path / "tensors") as part:
+            save_file({"a": torch.zeros(1)}, part)  # which gives its files to their owner alone
+    finally:
+        os.umask(before)
+    for name in ("plain", "tensors"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_a_kill_leaves_a_hidden_file_that_nothing_reads(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    code = (
+        "import os, pathlib, signal, sys; from sonotype.core.io import atomic\n"
+        "with atomic(pathlib.Path(sys.argv[1])) as part:\n"
+        "    part.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)])
+    assert done.returncode == -signal.SIGKILL
+    (left,) = parts_of(path)
+    assert left.name.startswith(".")
+    assert path.read_text() == "old"
+    with atomic(path) as part:
+        part.write_text("new")
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["n" * 250, "é" * 120, "a[1]*?.txt"])
+def test_long_and_odd_names(tmp_path: Path, name: str) -> None:
+    with atomic(tmp_path / name) as part:
+        part.write_text("new")
+        assert list(parts_of(tmp_path / name)) == [part]
+    assert names(tmp_path) == [name]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic(tmp_path / "none" / "a.txt") as part:
+        part.write_text("new")
+    assert names(tmp_path) == []

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from sonotype.core.prefetch import ahead
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 3, 20])
+def test_the_results_of_map_in_its_order(threads: int, count: int) -> None:
+    def slow(item: int) -> int:
+        time.sleep(0.001 * (item * 7 % 5))
+        return item * item
+
+    assert list(ahead(slow, range(count), threads=threads)) == list(map(slow, range(count)))
+
+
+def test_several_are_worked_on_at_a_time() -> None:
+    both = threading.Barrier(2, timeout=20)
+    assert list(ahead(lambda _: both.wait() in (0, 1), range(4), threads=2)) == [True] * 4
+
+
+def test_no_more_is_taken_than_is_soon_wanted() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(100):
+            taken.append(item)
+            yield item
+
+    results = ahead(lambda item: item, items(), threads=2, waiting=3)
+    assert [next(results), next(results)] == [0, 1]
+    assert len(taken) <= 2 + 3 + 2
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_a_fault_comes_when_its_turn_does_and_ends_it() -> None:
+    def picky(item: int) -> int:
+        if item == 2:
+            raise ValueError("not two")
+        return item
+
+    results = ahead(picky, range(10), threads=3)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="not two"):
+        next(results)
+    assert list(results) == []

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+from soundsets import faults_of
+
+from sonotype.data.readers.unpack import unpack_zip
+
+
+def pack(path: Path, members: dict[str, str]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return path
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in sorted(files)}
+
+
+def test_one_wrapping_folder_is_taken_off(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "x.zip", {"top/a.txt": "1", "top/b/c.txt": "2"})
+    unpack_zip(archive, tmp_path / "out" / "set")
+    assert contents(tmp_path / "out") == {"set/a.txt": "1", "set/b/c.txt": "2"}
+
+
+def test_several_entries_stay_as_they_are(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "x.zip", {"a.txt": "1", "b/c.txt": "2"})
+    (tmp_path / "set").mkdir()
+    assert contents(unpack_zip(archive, tmp_path / "set")) == {"a.txt": "1", "b/c.txt": "2"}
+
+
+@pytest.mark.parametrize("name", ["../x.txt", "a/../../x.txt", "/x.txt", "..\\x.txt", "C:/x.txt"])
+def test_members_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    archive = pack(inside / "x.zip", {"a.txt": "1", name: "2"})
+    assert faults_of(lambda: unpack_zip(archive, inside / "set"), inside) == [
+        f"x.zip: member {name!r} leads out of the folder; nothing unpacked"
+    ]
+    assert [path.name for path in tmp_path.rglob("*")] == ["inside", "x.zip"]
+
+
+def test_links_are_refused(tmp_path: Path) -> None:
+    member = zipfile.ZipInfo("link")
+    member.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr(member, "/etc/passwd")
+    assert faults_of(lambda: unpack_zip(tmp_path / "x.zip", tmp_path / "set"), tmp_path) == [
+        "x.zip: member 'link' is a link; nothing unpacked"
+    ]
+
+
+def test_damaged_archives_leave_nothing(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "x.zip", {"a.txt": "hello", "b.txt": "world"})
+    content = archive.read_bytes()
+    for damaged in (content[:40], content.replace(b"world", b"w0rld", 1), b""):
+        archive.write_bytes(damaged)
+        (fault,) = faults_of(lambda: unpack_zip(archive, tmp_path / "set"), tmp_path)
+        assert fault.startswith("x.zip: not a whole zip archive (")
+        assert fault.endswith("); delete it")
+        assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
+
+
+def test_nothing_is_replaced(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "x.zip", {"a.txt": "1"})
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/mine.txt").write_text("mine")
+    with pytest.raises(OSError, match="not empty"):
+        unpack_zip(archive, tmp_path / "set")
+    assert contents(tmp_path / "set") == {"mine.txt": "mine"}

@@ -1,0 +1,157 @@
+"""Answers of a classifier on labelled clips, against one sound at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_models import CATEGORIES, LABELS, write_model
+from training_data import TONES, write_tones
+
+from sonotype.core.errors import DataError
+from sonotype.core.types import NO_EVENT, Clip, Labels
+from sonotype.data.manifest import Manifest
+from sonotype.data.readers.source import open_source
+from sonotype.evaluation.evaluate import answer, refuse_unknown_labels
+from sonotype.inference.classifier import Classifier
+from sonotype.inference.load import load
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=3)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Classifier]:
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "two levels": load(write_model(folder / "two.safetensors"), category_from="events"),
+        "one level": load(write_model(folder / "one.safetensors", CATEGORIES)),
+    }
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 16])
+def test_answers_are_those_of_single_predictions(
+    models: dict[str, Classifier], tones: Path, batch_size: int
+) -> None:
+    manifest = open_source(tones, purpose="evaluation")
+    model = models["two levels"]
+    answers = answer(model, manifest, batch_size=batch_size)
+    assert answers.labels == LABELS
+    assert len(answers) == 12
+    heads = Classifier(model.engine, model.card, category_from="head")
+    for row, clip in enumerate(manifest.clips):
+        one = heads.predict(clip.path)
+        assert answers.paths[row] == str(clip.path)
+        assert answers.groups[row] == clip.group
+        assert LABELS.categories[answers.category_true[row]] == clip.path.parent.parent.name
+        assert LABELS.events[answers.event_true[row]] == clip.path.parent.name
+        # What is kept is the head's own answer, though this model reads its category elsewhere.
+        for name, shares in (
+            ("category_probability", one.category_probabilities),
+            ("event_probability", one.event_probabilities),
+        ):
+            found = getattr(answers, name)[row]
+            np.testing.assert_allclose(found, list(shares.values()), atol=1e-5)
+    for how in ("events", "both"):
+        read = Classifier(model.engine, model.card, category_from=how)  # type: ignore[arg-type]
+        for row, clip in enumerate(manifest.clips):
+            wanted = list(read.predict(clip.path).category_probabilities.values())
+            np.testing.assert_allclose(answers.category(how)[row], wanted, atol=1e-5)  # type: ignore[arg-type]
+
+
+def test_answers_are_averaged_over_shifts_as_the_classifier_does(
+    models: dict[str, Classifier], tones: Path
+) -> None:
+    manifest = open_source(tones, purpose="evaluation")
+    model = models["two levels"]
+    plain = answer(model, manifest)
+    asked = Classifier(model.engine, model.card, shifts=3)
+    told = Classifier(model.engine, replace(model.card, shifts=3))
+    single = Classifier(model.engine, model.card, category_from="head", shifts=3)
+    for shifted in (asked, told):
+        answers = answer(shifted, manifest, batch_size=5)
+        for row, clip in enumerate(manifest.clips):
+            one = single.predict(clip.path)
+            for name, shares in (
+                ("category_probability", one.category_probabilities),
+                ("event_probability", one.event_probabilities),
+            ):
+                found = getattr(answers, name)[row]
+                np.testing.assert_allclose(found, list(shares.values()), atol=1e-5)
+        assert np.abs(answers.event_probability - plain.event_probability).max() > 1e-3
+
+
+def test_a_model_without_events_on_two_levels(models: dict[str, Classifier], tones: Path) -> None:
+    answers = answer(models["one level"], open_source(tones, purpose="evaluation"))
+    assert answers.event_probability is None
+    assert answers.event_true.tolist() == [NO_EVENT] * 12
+    assert answers.category_true.tolist() == [0] * 6 + [1] * 6
+
+
+def test_a_model_with_events_on_one_level(
+    models: dict[str, Classifier], tones: Path, tmp_path: Path
+) -> None:
+    for category, events in TONES.items():
+        (tmp_path / category).mkdir()
+        for event in events:
+            source = tones / category / event / f"{event}_0.wav"
+            (tmp_path / category / source.name).write_bytes(source.read_bytes())
+    answers = answer(models["two levels"], open_source(tmp_path, purpose="evaluation"))
+    assert answers.event_true.tolist() == [NO_EVENT] * 4
+    assert answers.event_probability is not None
+    assert answers.event_probability.shape == (4, 4)
+
+
+def test_labels_that_the_model_does_not_know_are_all_named(
+    models: dict[str, Classifier], tmp_path: Path
+) -> None:
+    for name in ("low/hum", "low/growl", "deep/boom", "high/beep"):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / name / f"{number}.wav").write_bytes(b"never read")
+    manifest = open_source(tmp_path, purpose="evaluation")
+    with pytest.raises(DataError) as caught:
+        answer(models["two levels"], manifest)
+    name = tmp_path.name
+    assert str(caught.value) == (
+        f"{name}: 3 faults\n"
+        f"  {name}: the model has no category 'deep'; it has high, low\n"
+        f"  {name}: the model has no event 'boom'; it has beep, buzz, hum, whistle\n"
+        f"  {name}: the model has no event 'growl'; it has beep, buzz, hum, whistle"
+    )
+    with pytest.raises(DataError) as caught:
+        answer(models["one level"], manifest)
+    assert [fault.cause for fault in caught.value.faults] == [
+        "the model has no category 'deep'; it has high, low"
+    ]
+
+
+def test_a_long_list_of_known_labels_is_cut() -> None:
+    labels = Labels(tuple(f"class {number:02}" for number in range(20)))
+    manifest = Manifest("some", (Clip(Path("a.wav"), "other", None, "a", None),))
+    with pytest.raises(DataError) as caught:
+        refuse_unknown_labels(manifest, labels)
+    listed = ", ".join(f"class {number:02}" for number in range(12))
+    assert caught.value.faults[0].cause == (
+        f"the model has no category 'other'; it has {listed} and 8 more"
+    )
+
+
+def test_sounds_that_cannot_be_read_are_all_named(
+    models: dict[str, Classifier], tmp_path: Path
+) -> None:
+    tones = write_tones(tmp_path / "tones", clips=3)
+    (tones / "low" / "hum" / "hum_1.wav").write_bytes(b"")
+    (tones / "high" / "beep" / "beep_2.wav").write_text("no sound at all")
+    with pytest.raises(DataError) as caught:
+        answer(models["two levels"], open_source(tones, purpose="evaluation"), batch_size=4)
+    assert str(caught.value) == (
+        "tones: 2 faults\n"
+        f"  {tones}/high/beep/beep_2.wav: is not a readable sound (Format not recognised); "
+        "wav, flac, ogg, opus, mp3, m4a and other formats of libsndfile and FFmpeg are read\n"
+        f"  {tones}/low/hum/hum_1.wav: is empty (0 bytes)"
+    )

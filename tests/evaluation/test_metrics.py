@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    f1_score,
+    precision_score,
+)
+
+from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.types import NO_EVENT, Labels
+from sonotype.evaluation.bootstrap import interval, resample
+from sonotype.evaluation.metrics import (
+    ClassScore,
+    Interval,
+    score,
+    scores_from_json,
+    scores_to_json,
+)
+from sonotype.evaluation.predictions import Answers
+
+
+def answers(
+    true: list[int],
+    predicted: list[int],
+    *,
+    classes: int = 3,
+    groups: list[str] | None = None,
+    event_true: list[int] | None = None,
+) -> Answers:
+    """Answers whose category head says ``predicted`` and whose events (a, b) belong to c0, c1."""
+    n = len(true)
+    return Answers(
+        paths=tuple(f"{clip}.wav" for clip in range(n)),
+        groups=tuple(groups or map(str, range(n))),
+        category_true=np.array(true),
+        event_true=np.array(event_true or [NO_EVENT] * n),
+        category_probability=np.eye(classes)[predicted] * 0.6 + 0.4 / classes,
+        event_probability=np.tile([0.3, 0.7], (n, 1)),
+        labels=Labels(tuple(f"c{index}" for index in range(classes)), ("a", "b"), (0, 1)),
+    )
+
+
+def many(seed: int = 0) -> Answers:
+    generator = np.random.default_rng(seed)
+    true = generator.integers(0, 4, 90)
+    predicted = np.where(generator.random(90) < 0.7, true, generator.integers(0, 5, 90))
+    groups = [f"r{group}" for group in generator.integers(0, 25, 90)]
+    event_true = generator.integers(-1, 2, 90)
+    return answers(
+        true.tolist(), predicted.tolist(), classes=5, groups=groups, event_true=event_true.tolist()
+    )
+
+
+def test_a_case_worked_by_hand() -> None:
+    #            c0: 3 clips, 2 right, 1 taken for c1;  c1: 1 clip, right;  c2: none, yet named once
+    head = score(answers([0, 0, 0, 1, 1], [0, 0, 1, 1, 2])).category
+    assert head.per_class == (
+        ClassScore("c0", 1.0, 2 / 3, 0.8, 3),
+        ClassScore("c1", 0.5, 0.5, 0.5, 2),
+        ClassScore("c2", 0.0, 0.0, 0.0, 0),
+    )
+    assert head.confusion == ((2, 1, 0), (0, 1, 1), (0, 0, 0))
+    assert head.accuracy.value == pytest.approx(3 / 5)
+    assert head.precision.value == pytest.approx((1 + 0.5) / 2)
+    assert head.recall.value == pytest.approx((2 / 3 + 0.5) / 2)
+    assert head.f1.value == pytest.approx((0.8 + 0.5) / 2)
+    assert (head.n, head.groups, head.labels) == (5, 5, ("c0", "c1", "c2"))
+
+
+def test_figures_are_those_of_scikit_learn() -> None:
+    one = many()
+    head = score(one, resamples=0).category
+    true, predicted = one.category_true, one.category_probability.argmax(axis=1)
+    assert set(true) == {0, 1, 2, 3}
+    assert 4 in predicted
+    macro = {"labels": [0, 1, 2, 3], "average": "macro", "zero_division": 0}
+    assert head.accuracy == Interval(accuracy_score(true, predicted))
+    assert head.precision.value == pytest.approx(precision_score(true, predicted, **macro))
+    assert head.f1.value == pytest.approx(f1_score(true, predicted, **macro))
+    with pytest.warns(UserWarning, match="y_pred contains classes not in y_true"):
+        assert head.recall.value == pytest.approx(balanced_accuracy_score(true, predicted))
+    assert head.confusion == tuple(
+        map(tuple, confusion_matrix(true, predicted, labels=range(5)).tolist())
+    )
+
+
+def test_intervals_are_those_of_the_bootstrap_over_groups() -> None:
+    one = many()
+    head = score(one, resamples=200, seed=3).category
+    predicted = one.category_probability.argmax(axis=1)
+    draws = resample(one.category_true, predicted, one.groups, resamples=200, seed=3)
+    figures = [head.accuracy, head.precision, head.recall, head.f1]
+    ends = np.array([[figure.low for figure in figures], [figure.high for figure in figures]])
+    np.testing.assert_array_equal(ends, interval(draws))
+    assert all(figure.low < figure.value < figure.high for figure in figures)
+
+
+def test_the_same_seed_gives_the_same_scores_and_another_seed_other_intervals() -> None:
+    assert score(many(), seed=1) == score(many(), seed=1)
+    one, other = score(many(), seed=1).category.f1, score(many(), seed=2).category.f1
+    assert one.value == other.value
+    assert one != other
+
+
+def test_a_single_recording_tells_no_interval() -> None:
+    head = score(answers([0, 1], [0, 0], groups=["one", "one"])).category
+    assert head.accuracy == Interval(0.5, None, None)
+    assert head.groups == 1
+
+
+def test_events_are_scored_on_the_clips_that_have_one() -> None:
+    one = answers([0, 0, 1, 1], [0, 0, 1, 1], event_true=[0, NO_EVENT, 1, 1], groups=list("abcc"))
+    scores = score(one)
+    assert scores.event is not None
+    assert (scores.clips, scores.groups, scores.event.n, scores.event.groups) == (4, 3, 3, 2)
+    assert scores.event.confusion == ((0, 1), (0, 2))
+    assert scores.event.accuracy.value == pytest.approx(2 / 3)
+    assert scores.notes == ()
+
+
+def test_clips_without_any_event_are_said_so() -> None:
+    scores = score(answers([0, 1], [0, 1]), notes=["synthetic sounds"])
+    assert scores.event is None
+    assert scores.notes == (
+        "synthetic sounds",
+        "none of these clips has an event label: events are not scored",
+    )
+
+
+def test_the_category_can_be_read_from_the_events() -> None:
+    one = answers([0, 1, 1], [0, 0, 2])
+    # The third clip is of a category without events for the category head, which alone knows it.
+    assert score(one, category_from="events").category.confusion == (
+        (0, 1, 0),
+        (0, 1, 1),
+        (0, 0, 0),
+    )
+    assert score(one, category_from="events").category_from == "events"
+    alone = replace(one, event_probability=None)
+    assert score(alone, category_from="events").category == score(alone).category
+    assert score(alone, category_from="both").category_from == "head"
+    assert score(alone).notes == ()
+
+
+def test_one_class_is_no_fault() -> None:
+    head = score(answers([0, 0, 0], [0, 0, 0], classes=2)).category
+    assert head.f1 == Interval(1.0, 1.0, 1.0)
+    assert score(replace(answers([0, 0], [0, 0], classes=2))).category.confusion == ((2, 0), (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("one", "options", "text"),
+    [
+        (
+            answers([0], [0]).take(np.array([], dtype=int)),
+            {},
+            "there are no clips to score: choose a part or a fold that has some",
+        ),
+        (
+            answers([0], [0]),
+            {"resamples": -1},
+            "resamples is -1: give 0 for no intervals, or about 1000",
+        ),
+        (
+            answers([0], [0]),
+            {"category_from": "x"},
+            "category_from 'x' is not known: choose one of head, events, both",
+        ),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(one: Answers, options: dict[str, Any], text: str) -> None:
+    with pytest.raises(OptionsError) as caught:
+        score(one, **options)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        many(),
+        answers([0, 1], [1, 1]),
+        answers([0, 0], [0, 1], groups=["r", "r"], event_true=[1, 0]),
+    ],
+)
+def test_scores_come_back_from_json_exactly(one: Answers) -> None:
+    scores = score(one, notes=["random split, not grouped", "\u6f22"])
+    plain = scores_to_json(scores)
+    text = json.dumps(plain, allow_nan=False)
+    assert json.loads(text) == plain
+    assert scores_from_json(json.loads(text)) == scores
+    assert hash(scores_from_json(plain)) == hash(scores)
+
+
+def test_json_of_something_else_is_refused() -> None:
+    plain = scores_to_json(score(many()))
+    del plain["category"]["confusion"]
+    with pytest.raises(SonotypeError, match="these are no scores of sonotype: 'confusion' is miss"):
+        scores_from_json(plain)
+    with pytest.raises(SonotypeError, match="these are no scores of sonotype: 'category' is missi"):
+        scores_from_json({})
+    plain = scores_to_json(score(many()))
+    plain["category"]["f1"]["middle"] = 0.5
+    with pytest.raises(SonotypeError, match=r"these are no scores of sonotype: .*'middle'"):
+        scores_from_json(plain)

@@ -1,0 +1,359 @@
+"""Every fold in turn, kept when the next call goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_data import SMALL, write_tones
+
+import sonotype
+from sonotype.core.errors import DataError, ModelFileError, OptionsError
+from sonotype.experiments.cross_validation import CrossvalResult
+from sonotype.experiments.failed_runs import FailedRunsError
+from sonotype.experiments.pipeline import TrainResult
+
+OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("data") / "tones")
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tones: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, CrossvalResult, list[str]]:
+    """Folder, result, and what was said; not to be changed by a test."""
+    out = tmp_path_factory.mktemp("crossval") / "out"
+    said: list[str] = []
+    result = sonotype.crossval(tones, out, folds=3, say=said.append, **OPTIONS)
+    return out, result, said
+
+
+def clips_tested(fold: Path) -> set[str]:
+    with (fold / "split.csv").open(newline="") as stream:
+        return {row["path"] for row in csv.DictReader(stream) if row["part"] == "test"}
+
+
+def figures(out: Path, level: str, figure: str) -> list[float]:
+    folds = sorted(out.glob("fold_*"))
+    return [
+        json.loads((fold / "scores.json").read_text())[level][figure]["value"] for fold in folds
+    ]
+
+
+def with_folds(tones: Path, table: Path, folds: int) -> Path:
+    with table.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["path", "category", "event", "fold"])
+        for path in sorted(tones.rglob("*.wav")):
+            fold = int(path.stem.rpartition("_")[2]) % folds + 1
+            writer.writerow([path, path.parent.parent.name, path.parent.name, fold])
+    return table
+
+
+def test_a_fold_that_fails_does_not_stop_the_others(
+    tones: Path, finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    called: list[str] = []
+
+    def breaks(manifest: Any, parts: Any, folder: Path, *_: Any, **__: Any) -> Any:
+        called.append(folder.name)
+        if folder.name == "fold_1":
+            raise KeyError("x")
+        shutil.copy(finished[0] / folder.name / "scores.json", folder)
+        return TrainResult(folder, folder, {}, "", 1, None, False)
+
+    for number in (1, 3):
+        (out / f"fold_{number}" / "scores.json").unlink()
+    monkeypatch.setattr("sonotype.experiments.cross_validation.run_split", breaks)
+    said: list[str] = []
+    with pytest.raises(FailedRunsError) as caught:
+        sonotype.crossval(tones, out, folds=3, say=said.append, **OPTIONS)
+    assert str(caught.value) == "1 of 3 folds failed:\n  fold 1: unexpected KeyError: 'x'"
+    assert said[1:] == ["fold 1 failed: unexpected KeyError: 'x'", "fold 3 of 3"]
+    with pytest.raises(FailedRunsError):
+        sonotype.crossval(tones, out, folds=3, **OPTIONS)
+    assert called == ["fold_1", "fold_3", "fold_1"]
+
+
+def test_what_every_fold_fails_by_is_told_once(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any, **__: Any) -> Any:
+        raise ModelFileError("teacher: is no model file")
+
+    monkeypatch.setattr("sonotype.experiments.cross_validation.run_split", breaks)
+    with pytest.raises(ModelFileError, match=r"^teacher: is no model file$"):
+        sonotype.crossval(tones, tmp_path / "out", folds=3, **OPTIONS)
+
+
+def test_every_clip_is_tested_once(tones: Path, finished: Any) -> None:
+    out, _, said = finished
+    folds = sorted(out.glob("fold_*"))
+    assert [fold.name for fold in folds] == ["fold_1", "fold_2", "fold_3"]
+    parts = [clips_tested(fold) for fold in folds]
+    assert sum(map(len, parts)) == 24
+    assert set().union(*parts) == {str(path) for path in tones.rglob("*.wav")}
+    assert [line for line in said if line.startswith("fold ")] == [
+        "fold 1 of 3",
+        "fold 2 of 3",
+        "fold 3 of 3",
+    ]
+
+
+def test_mean_and_spread_are_those_of_the_folds(finished: Any) -> None:
+    out, result, _ = finished
+    assert not result.interrupted
+    summary = result.scores["folds"]
+    assert summary["names"] == ["1", "2", "3"]
+    assert sum(summary["clips"]) == 24
+    for level in ("category", "event"):
+        for figure in ("accuracy", "precision", "recall", "f1"):
+            values = figures(out, level, figure)
+            assert summary[level][figure]["values"] == values
+            assert summary[level][figure]["mean"] == pytest.approx(statistics.fmean(values))
+            assert summary[level][figure]["deviation"] == pytest.approx(statistics.stdev(values))
+
+
+def test_pooled_scores_are_those_of_all_answers(finished: Any) -> None:
+    out, result, _ = finished
+    pooled = result.scores["pooled"]
+    assert (pooled["clips"], pooled["groups"]) == (24, 24)
+    right = 0
+    for fold in sorted(out.glob("fold_*")):
+        with (fold / "answers.csv").open(newline="") as stream:
+            right += sum(row["event"] == row["event_1"] for row in csv.DictReader(stream))
+    assert pooled["event"]["accuracy"]["value"] == pytest.approx(right / 24)
+    with (out / "answers.csv").open(newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == 24
+
+
+def test_the_report_has_mean_spread_every_fold_and_the_pool(finished: Any) -> None:
+    out, result, _ = finished
+    assert result.report == (out / "scores.txt").read_text()
+    lines = result.report.splitlines()
+    table = lines[: lines.index("all folds pooled:")]
+    rows = {line.split()[0]: line.split()[1:] for line in table if line.strip()}
+    accuracies = figures(out, "event", "accuracy")
+    for number, accuracy in enumerate(accuracies, start=1):
+        assert rows[str(number)][-1] == f"{accuracy:.3f}"
+    assert rows["mean"][-1] == f"{statistics.fmean(accuracies):.3f}"
+    assert rows["std"][-1] == f"{statistics.stdev(accuracies):.3f}"
+    assert "all folds pooled:" in lines
+    assert "24 clips in 24 groups; " in result.report
+    assert max(map(len, lines)) <= 80
+
+
+def test_results_are_written_as_json_and_pictures(finished: Any) -> None:
+    out, result, _ = finished
+    assert json.loads((out / "scores.json").read_text()) == result.scores
+    assert set(result.scores) == {"folds", "pooled"}
+    assert (out / "plots" / "event_confusion.png").exists()
+
+
+def test_the_same_call_goes_on_where_a_fold_is_missing(
+    tones: Path, finished: Any, tmp_path: Path
+) -> None:
+    before, result, _ = finished
+    out = tmp_path / "out"
+    shutil.copytree(before, out)
+    shutil.rmtree(out / "fold_2")
+    (out / "scores.json").unlink()
+    times = {fold: (out / fold / "scores.json").stat().st_mtime_ns for fold in ("fold_1", "fold_3")}
+    said: list[str] = []
+    again = sonotype.crossval(tones, out, folds=3, say=said.append, **OPTIONS)
+    assert [line for line in said if line.startswith("fold ")] == ["fold 2 of 3"]
+    assert again.scores == result.scores
+    assert again.report == result.report
+    for fold, modified in times.items():
+        assert (out / fold / "scores.json").stat().st_mtime_ns == modified
+
+
+def test_nothing_is_trained_twice(tones: Path, finished: Any) -> None:
+    out, result, _ = finished
+    said: list[str] = []
+    again = sonotype.crossval(tones, out, folds=3, say=said.append, **OPTIONS)
+    assert said == []
+    assert again == result
+
+
+@pytest.mark.parametrize(
+    ("changed", "folds", "names"),
+    [
+        ({"epochs": 5}, 3, "epochs"),
+        ({"seed": 1, "width": 0.02}, 3, "seed, width"),
+        ({}, 4, "folds"),
+        (
+            {"system": "cbir_4", "group_pattern": r"(\d)"},
+            2,
+            "folds, group_pattern, pooling, system",
+        ),
+    ],
+)
+def test_other_options_are_refused_by_name(
+    tones: Path, finished: Any, changed: dict[str, Any], folds: int, names: str
+) -> None:
+    out, _, _ = finished
+    with pytest.raises(OptionsError) as caught:
+        sonotype.crossval(tones, out, folds=folds, **OPTIONS | changed)
+    assert str(caught.value) == (
+        f"{out} holds a cross-validation with other {names}; name another --out"
+    )
+
+
+def test_other_data_are_refused(finished: Any, tmp_path: Path) -> None:
+    out, _, _ = finished
+    other = write_tones(tmp_path / "tones", clips=7)
+    with pytest.raises(OptionsError) as caught:
+        sonotype.crossval(other, out, folds=3, **OPTIONS)
+    assert str(caught.value) == (
+        f"{out} holds a cross-validation with other data; name another --out"
+    )
+
+
+def test_a_folder_with_other_things_is_not_used(tones: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OptionsError) as caught:
+        sonotype.crossval(tones, tmp_path, **OPTIONS)
+    assert str(caught.value) == (
+        f"{tmp_path} is not empty; a cross-validation needs a folder of its own"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{", '{"folds": 3}'])
+def test_a_damaged_note_is_said(tones: Path, tmp_path: Path, text: str) -> None:
+    (tmp_path / "crossval.json").write_text(text)
+    (tmp_path / "fold_1").mkdir()
+    with pytest.raises(OptionsError) as caught:
+        sonotype.crossval(tones, tmp_path, **OPTIONS)
+    assert str(caught.value).startswith(f"{tmp_path / 'crossval.json'} cannot be read (")
+    assert str(caught.value).endswith("); name another --out")
+
+
+def test_options_of_the_split_are_refused(tones: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionsError) as caught:
+        sonotype.crossval(
+            tones, tmp_path / "out", **OPTIONS, test_folds=(1,), protocol="random", choose_on="test"
+        )
+    assert str(caught.value) == (
+        "cross-validation makes its parts itself; leave out choose_on, protocol, test_folds"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("folds", [0, 1, 25])
+def test_an_impossible_number_of_folds(tones: Path, tmp_path: Path, folds: int) -> None:
+    with pytest.raises(OptionsError) as caught:
+        sonotype.crossval(tones, tmp_path / "out", folds=folds, **OPTIONS)
+    assert str(caught.value) == (
+        f"--folds {folds}: has to be from 2 to 24, the number of recordings"
+    )
+    assert not (tmp_path / "out").exists(), "a second try with another number has to work"
+
+
+def test_a_fault_before_the_first_fold_can_be_mended(tmp_path: Path) -> None:
+    tones = write_tones(tmp_path / "tones", clips=4)
+    (tones / "low" / "hum" / "hum_0.wav").write_text("no sound")
+    with pytest.raises(DataError, match="is not a readable sound"):
+        sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS)
+    (tones / "low" / "hum" / "hum_0.wav").unlink()
+    result = sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS | {"epochs": 1})
+    assert result.scores["pooled"]["clips"] == 15
+
+
+def test_official_folds_are_used(tones: Path, tmp_path: Path) -> None:
+    table = with_folds(tones, tmp_path / "tones.csv", 3)
+    result = sonotype.crossval(table, tmp_path / "out", folds=7, **OPTIONS)
+    assert result.scores["folds"]["clips"] == [8, 8, 8]
+    for fold in (1, 2, 3):
+        numbers = {int(path[-5]) for path in clips_tested(tmp_path / "out" / f"fold_{fold}")}
+        assert numbers == {fold - 1, fold + 2}
+    assert result.scores["folds"]["names"] == ["1", "2", "3"]
+    notes = result.scores["folds"]["notes"]
+    assert notes[0].startswith("the source's own folds: 3 train, 2 validates, 1 tests")
+    assert len(notes) == 3
+    assert result.scores["pooled"]["notes"] == [], "no fold's own note holds for all of them"
+
+
+def test_where_the_last_epoch_is_kept_no_fold_validates(tones: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    last = OPTIONS | {"keep": "last"}
+    result = sonotype.crossval(tones, out, folds=3, **last)
+    assert result.scores["pooled"]["clips"] == 24
+    tested = [clips_tested(out / f"fold_{number}") for number in (1, 2, 3)]
+    for number, part in enumerate(tested, start=1):
+        fold = out / f"fold_{number}"
+        with (fold / "split.csv").open(newline="") as stream:
+            learnt = {row["path"] for row in csv.DictReader(stream) if row["part"] == "train"}
+        assert learnt == {str(path) for path in tones.rglob("*.wav")} - part
+        training = sonotype.load(fold / "model.safetensors").card.training
+        assert training["clips"] == {"train": 24 - len(part), "val": 0, "test": len(part)}
+        assert (training["best_epoch"], training["val_f1"]) == (2, None)
+    assert sum(map(len, tested)) == 24
+    with pytest.raises(OptionsError, match="holds a cross-validation with other keep; name anoth"):
+        sonotype.crossval(tones, out, folds=3, **OPTIONS)
+
+
+def test_synthetic_sounds_are_called_so(tmp_path: Path) -> None:
+    tones = write_tones(tmp_path / "tones", clips=4)
+    (tones / "sonotype.json").write_text('{"synthetic": true}')
+    result = sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS | {"epochs": 1})
+    wanted = "synthetic sounds: these scores say nothing about real ones"
+    assert result.scores["pooled"]["notes"][0] == wanted
+    assert result.scores["folds"]["notes"][0] == wanted
+    assert result.report.startswith(f"note: {wanted}\n")
+
+
+def test_an_interrupted_fold_ends_it_and_is_gone_on_with(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sonotype.experiments import cross_validation as module
+    from sonotype.experiments.pipeline import TrainResult
+
+    original, calls = module.run_split, []
+
+    def second_is_interrupted(
+        manifest: Any, parts: Any, run: Path, *rest: Any, **named: Any
+    ) -> Any:
+        calls.append(run.name)
+        if len(calls) == 2:
+            return TrainResult(run, run / "model.safetensors", {}, "", 1, 0.5, True)
+        return original(manifest, parts, run, *rest, **named)
+
+    monkeypatch.setattr(module, "run_split", second_is_interrupted)
+    small = OPTIONS | {"epochs": 1}
+    stopped = sonotype.crossval(tones, tmp_path / "out", folds=2, **small)
+    assert stopped == CrossvalResult({}, "", True)
+    assert not (tmp_path / "out" / "scores.json").exists()
+    result = sonotype.crossval(tones, tmp_path / "out", folds=2, **small)
+    assert calls == ["fold_1", "fold_2", "fold_2"]
+    assert not result.interrupted
+    assert len(result.scores["folds"]["names"]) == 2
+
+
+def test_the_same_sounds_in_other_folds_are_refused(tones: Path, tmp_path: Path) -> None:
+    table = with_folds(tones, tmp_path / "table.csv", folds=3)
+    sonotype.crossval(table, tmp_path / "out", **OPTIONS)
+    rows = table.read_text().splitlines()
+    first, second = (rows[number].rpartition(",") for number in (1, 2))
+    rows[1], rows[2] = f"{first[0]},{second[2]}", f"{second[0]},{first[2]}"
+    table.write_text("\n".join(rows) + "\n")
+    with pytest.raises(OptionsError, match="holds a cross-validation with other data; name anothe"):
+        sonotype.crossval(table, tmp_path / "out", **OPTIONS)
+
+
+def test_a_transform_is_part_of_what_is_claimed(finished: Any, tones: Path) -> None:
+    out, _, _ = finished
+    with pytest.raises(OptionsError, match="with other transform; name another --out"):
+        sonotype.crossval(tones, out, folds=3, transform=lambda x, _: x, **OPTIONS)

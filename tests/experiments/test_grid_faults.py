@@ -1,0 +1,300 @@
+"""What a study and a learning curve refuse rather than answer wrongly; nothing is trained here."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from soundsets import manifest_of
+from training_data import SMALL, write_tones
+
+from sonotype.cli.main import run as main
+from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.data.manifest import Manifest
+from sonotype.data.splits.split import Split
+from sonotype.data.splits.split_file import split_table
+from sonotype.evaluation.predictions import Answers, save_answers
+from sonotype.experiments import learning_curve as curves
+from sonotype.experiments.failed_runs import FailedRunsError
+from sonotype.experiments.grid import Task, run_study, split_of
+from sonotype.experiments.grid_plan import Plan, read_plan
+from sonotype.experiments.grid_table import collect
+from sonotype.experiments.pipeline import TrainResult
+from sonotype.experiments.run_folder import write_config
+from sonotype.experiments.run_options import RunOptions
+
+OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 1}
+FOLDED = "folds = [1, 2]\n[options]\n" + "\n".join(
+    f"{k} = {json.dumps(v)}" for k, v in OPTIONS.items()
+)
+
+
+def plan_of(folder: Path, text: str) -> Plan:
+    path = folder / "study.toml"
+    path.write_text(text)
+    return read_plan(path)
+
+
+def refused(call: Callable[[], Any]) -> str:
+    with pytest.raises(OptionsError) as caught:
+        call()
+    return str(caught.value)
+
+
+def pretend(
+    manifest: Manifest, parts: Split, folder: Path, options: RunOptions, *,
+    data: str | Path, fingerprint: str,
+) -> str:  # fmt: skip
+    """Leave what a finished cell leaves, with every answer right."""
+    labels, clips = manifest.labels, [manifest.clips[index] for index in parts.test]
+    category = np.array([labels.category_index(clip) for clip in clips])
+    event = np.array([labels.event_index(clip) for clip in clips])
+    write_config(folder, data, options, fingerprint, None)
+    (folder / "split.csv").write_text(split_table(manifest, parts))
+    save_answers(
+        Answers(
+            tuple(str(clip.path) for clip in clips),
+            tuple(clip.group for clip in clips),
+            category,
+            event,
+            np.eye(len(labels.categories))[category],
+            np.eye(len(labels.events))[event],
+            labels,
+        ),
+        folder / "answers.npz",
+    )
+    scores = {"category": {"f1": {"value": 1.0}}, "event": None}
+    (folder / "scores.json").write_text(json.dumps(scores))
+    return ""
+
+
+@pytest.fixture
+def tones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("sonotype.experiments.grid.run_cell", pretend)
+    monkeypatch.setattr(curves, "run_cell", pretend)
+    return write_tones(tmp_path / "tones")
+
+
+def with_folds(tones: Path, table: Path, fold: Callable[[int], int]) -> Path:
+    with table.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["path", "category", "event", "fold"])
+        for path in sorted(tones.rglob("*.wav")):
+            number = fold(int(path.stem[-1]))
+            writer.writerow([path, path.parent.parent.name, path.parent.name, number])
+    return table
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ('of = ["a"]\ncategory_from = "head"', "of ['a'] is no row above that trains"),
+        ('ensemble = [["a"]]', "ensemble [['a']]: a list of rows above that train is wanted"),
+        (
+            'of = "a"\ncategory_from = "head"\nfolds = [2]',
+            "folds, seeds and teachers are",
+        ),
+        (
+            'ensemble = ["a"]\nseeds = [7]',
+            "folds, seeds and teachers are",
+        ),
+        ('choose_on = "test"', "cross-validation makes its parts itself; leave out choose_on"),
+        ("test_folds = [2]", "cross-validation makes its parts itself; leave out test_folds"),
+    ],
+)
+def test_rows_that_would_not_do_what_they_say(tmp_path: Path, row: str, text: str) -> None:
+    said = refused(lambda: plan_of(tmp_path, f"folds = [1]\n[rows.a]\n[rows.b]\n{row}"))
+    assert f"row 'b': {text}" in said
+
+
+def test_keys_rows_and_baseline_are_told_at_once(tmp_path: Path) -> None:
+    text = "colour = 1\nbaseline = 'q'\n[rows.a]\nepochs = 0"
+    assert refused(lambda: plan_of(tmp_path, text)).split(": ", 1)[1] == (
+        "unknown key colour; row 'a': epochs is 0, at least 1 is wanted; baseline 'q' is no row"
+    )
+
+
+def test_an_ensemble_reads_the_category_as_its_members(tmp_path: Path) -> None:
+    rows = "[rows.a]\n[rows.b]\ncategory_from = 'head'\n[rows.c]\nensemble = ['a']"
+    assert [row.category_from for row in plan_of(tmp_path, f"folds = [1]\n{rows}").rows] == [
+        *("events", "head", "events")
+    ]
+    said = refused(lambda: plan_of(tmp_path, f"folds = [1]\n{rows[:-1]}, 'b']"))
+    assert "its rows read the category in different ways; say category_from" in said
+
+
+def test_an_ensemble_of_other_seeds_has_a_difference(tones: Path, tmp_path: Path) -> None:
+    rows = "[rows.a]\nseeds = [1, 2]\n[rows.b]\nseeds = [1, 2]\n[rows.c]\nensemble = ['a', 'b']"
+    plan = plan_of(tmp_path, f"{FOLDED}\n{rows}")
+    run_study(plan, with_folds(tones, tmp_path / "t.csv", lambda n: n % 2 + 1), tmp_path / "out")
+    difference = collect(plan, tmp_path / "out").lines[2].figures["event", "f1"].difference
+    assert difference is not None
+    assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+
+
+def end_from_outside(task: Task) -> str:
+    """What a process does whose memory the system takes away; other cells are finished."""
+    if task.cell.row == "a" and task.cell.fold == 1:
+        os._exit(9)
+    if task.cell.row == "b" and task.cell.fold == 1:
+        raise UnsendableError("lost", "detail")
+    task.folder.mkdir(parents=True)
+    scores = {"category": {"f1": {"value": 1.0}}, "event": None}
+    (task.folder / "scores.json").write_text(json.dumps(scores))
+    return ""
+
+
+class UnsendableError(Exception):
+    """Cannot be unpickled: it wants two arguments and keeps one."""
+
+    def __init__(self, one: str, _: str) -> None:
+        super().__init__(one)
+
+
+def test_a_process_that_is_ended_from_outside(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sonotype.experiments.grid.run_task", end_from_outside)
+    plan = plan_of(tmp_path, f"{FOLDED}\n[rows.a]\n[rows.b]\n[rows.c]")
+    table = with_folds(tones, tmp_path / "t.csv", lambda n: n % 2 + 1)
+    out = tmp_path / "out"
+    with pytest.raises(FailedRunsError, match=r"ended from outside.*the same command goes on") as e:
+        run_study(plan, table, out, jobs=2)
+    assert e.value.failures.keys() == {"a/fold_1_seed_0", "b/fold_1_seed_0"}
+    done = {
+        f"{path.parent.parent.name}/{path.parent.name[:6]}" for path in out.rglob("scores.json")
+    }
+    assert done == {"a/fold_2", "b/fold_2", "c/fold_1", "c/fold_2"}
+
+
+ROWS = "[rows.a]\n[rows.b]\n[rows.c]\nensemble = ['a', 'b']"
+
+
+def failing(cells: dict[str, Exception]) -> Any:
+    """In the place of a training: some cells fail, the others are all right."""
+
+    def run_split(
+        manifest: Manifest, parts: Split, folder: Path, options: RunOptions, *,
+        data: str | Path, fingerprint: str, **_: Any,
+    ) -> TrainResult:  # fmt: skip
+        if error := cells.get(f"{folder.parent.name}/{folder.name[:6]}"):
+            raise error
+        pretend(manifest, parts, folder, options, data=data, fingerprint=fingerprint)
+        (folder / "model.safetensors").touch()
+        return TrainResult(folder, folder / "model.safetensors", {}, "", 1, None, False)
+
+    return run_split
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ValueError("two\nlines"), "unexpected ValueError: two"),
+        (KeyError("x"), "unexpected KeyError: 'x'"),
+        (MemoryError(), "unexpected MemoryError"),
+        (SonotypeError("no room; make some"), "no room; make some"),
+    ],
+)
+@pytest.mark.parametrize("row", ["a", "b"])
+def test_a_cell_that_fails_is_a_row_of_the_table_and_alone_is_run_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    cause: str,
+    row: str,
+) -> None:
+    tones = write_tones(tmp_path / "tones", clips=4)
+    table = with_folds(tones, tmp_path / "t.csv", lambda n: n % 2 + 1)
+    plan_of(tmp_path, f"{FOLDED}\n{ROWS}")
+    argv = ["study", str(tmp_path / "study.toml"), str(table), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sonotype.experiments.runner.run_split", failing({f"{row}/fold_1": error}))
+    assert main([*argv]) == 1
+    shown, errors = capsys.readouterr()
+    name = f"{row}/fold_1_seed_0"
+    assert errors == f"error: 1 of 4 cells failed:\n  {name}: {cause}\n"
+    assert f"failed; the same command runs these again\n{name}: {cause}\n" in shown
+    figures = json.loads((tmp_path / "out/study.json").read_text())
+    assert figures["failed"] == [{"cell": name, "error": cause}]
+    assert [one["name"] for one in figures["rows"]] == ["b" if row == "a" else "a"]
+    assert f"| {name} | {cause} |" in (tmp_path / "out/table.md").read_text()
+    log = (tmp_path / f"out/cells/{name}/log.txt").read_text()
+    assert ("Traceback" in log) is not isinstance(error, SonotypeError)
+    capsys.readouterr()
+    monkeypatch.setattr("sonotype.experiments.runner.run_split", failing({}))
+    assert main(argv) == 0
+    assert "4 cells, 3 of them finished" in capsys.readouterr().out
+    figures = json.loads((tmp_path / "out/study.json").read_text())
+    assert (figures["failed"], len(figures["rows"])) == ([], 3)
+
+
+def test_what_learns_from_a_failed_cell_alone_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tones = write_tones(tmp_path / "tones", clips=4)
+    table = with_folds(tones, tmp_path / "t.csv", lambda n: n % 2 + 1)
+    rows = "\n".join(
+        f"[rows.{name}]\n" + (f"teachers = ['{teacher}']\nbackbone = 'compact'" if teacher else "")
+        for name, teacher in (("a", ""), ("b", ""), ("of_a", "a"), ("of_b", "b"), ("last", "of_a"))
+    )
+    plan = plan_of(tmp_path, f"{FOLDED}\n{rows}")
+    broken = failing({"a/fold_1": RuntimeError("broken")})
+    monkeypatch.setattr("sonotype.experiments.runner.run_split", broken)
+    with pytest.raises(FailedRunsError) as caught:
+        run_study(plan, table, tmp_path / "out")
+    assert str(caught.value) == (
+        "1 of 10 cells failed:\n  a/fold_1_seed_0: unexpected RuntimeError: broken\n"
+        "4 cells not run: a teacher failed"
+    )
+    done = {path.parent.parent.name for path in (tmp_path / "out").rglob("scores.json")}
+    assert done == {"a", "b", "of_b"}
+
+
+def test_other_folds_of_the_same_sounds(tones: Path, tmp_path: Path) -> None:
+    plan, out = plan_of(tmp_path, f"{FOLDED}\n[rows.a]"), tmp_path / "out"
+    run_study(plan, with_folds(tones, tmp_path / "t.csv", lambda n: n % 2 + 1), out)
+    assert run_study(plan, with_folds(tones, tmp_path / "moved.csv", lambda n: n % 2 + 1), out)
+    other = with_folds(tones, tmp_path / "t.csv", lambda n: n // 3 + 1)
+    assert refused(lambda: run_study(plan, other, out)) == (
+        f"{out}/cells/a/fold_1_seed_0 was run with other folds or groups of the data; remove it to "
+        "run the cell again, or name another --out"
+    )
+
+
+def test_a_source_with_a_single_fold() -> None:
+    manifest = manifest_of([("x", "a", f"r{number}", 1) for number in range(12)])
+    said = refused(lambda: split_of(manifest, RunOptions.of({}), 1))
+    assert said == "made has fold 1 alone; two are needed"
+
+
+def test_a_curve_with_another_number_of_turns(tones: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    curves.run_learning_curve(tones, out, sizes=(1,), turns=2, **OPTIONS)
+    again = refused(lambda: curves.run_learning_curve(tones, out, sizes=(1,), turns=3, **OPTIONS))
+    assert "was run with other folds or groups of the data" in again
+
+
+@pytest.mark.parametrize(
+    "option", [{"test_folds": (1,)}, {"protocol": "random"}, {"choose_on": "test"}]
+)
+def test_a_curve_makes_its_parts_itself(
+    tones: Path, tmp_path: Path, option: dict[str, Any]
+) -> None:
+    out = tmp_path / "out"
+    said = refused(lambda: curves.run_learning_curve(tones, out, **OPTIONS, **option))
+    assert said == f"cross-validation makes its parts itself; leave out {next(iter(option))}"
+
+
+def test_an_event_with_the_name_of_a_category() -> None:
+    rows: list[tuple[str, str | None, str, int | None]] = [
+        ("dog", "dog" if number < 4 else "bark", f"r{number}", None) for number in range(24)
+    ]
+    parts = [Split(tuple(range(24)), (), (), "grouped", True, "")]
+    assert curves._counts(manifest_of(rows), parts, events=True) == {"dog": 4, "bark": 20}
+    assert curves._counts(manifest_of(rows), parts, events=False) == {"dog": 24}

@@ -1,0 +1,313 @@
+"""Fewer and more clips of each class: which are learnt from, and what comes of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from soundsets import manifest_of
+from training_data import SMALL, write_tones
+
+from sonotype.core.errors import OptionsError, SonotypeError, StoppedError
+from sonotype.data.manifest import Manifest
+from sonotype.evaluation.power_law import render_curve
+from sonotype.evaluation.predictions import Answers, load_answers, save_answers
+from sonotype.experiments import learning_curve as module
+from sonotype.experiments.failed_runs import FailedRunsError
+from sonotype.experiments.learning_curve import CurveResult, run_learning_curve, subset
+
+OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 2}
+EVENTS = ("beep", "buzz", "hum", "whistle")
+PLACES = [f"{size}_clips/turn_{turn}" for size in ("1", "all") for turn in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=4)
+
+
+def run(tones: Path, out: Path, **changed: Any) -> CurveResult:
+    # Two clips of each class are all that a turn can learn from: larger sizes are left out.
+    return run_learning_curve(tones, out, **{"sizes": (99, 2, 1), "turns": 2} | OPTIONS | changed)
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tones: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, CurveResult, list[str]]:
+    """Folder, result, and what was said; not to be changed by a test."""
+    out = tmp_path_factory.mktemp("curve") / "out"
+    said: list[str] = []
+    return out, run(tones, out, say=said.append), said
+
+
+def parts_of(cell: Path) -> dict[str, set[str]]:
+    with (cell / "split.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return {
+        part: {r["path"] for r in rows if r["part"] == part} for part in ("train", "val", "test")
+    }
+
+
+def times(folder: Path) -> dict[str, int]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
+
+
+def test_what_is_said_and_left(finished: Any) -> None:
+    out, _, said = finished
+    figures = r"category F1 \d\.\d{3}  event accuracy \d\.\d{3}"
+    for number, (place, line) in enumerate(zip(PLACES, said, strict=True), start=1):
+        size, turn = place.split("_clips/turn_")
+        assert re.fullmatch(rf"  {number}/4  {size} clips a class, turn {turn}  {figures}", line)
+    left = sorted(path.name for path in out.iterdir())
+    assert left == ["cells", "curve.json", "curve.png", "curve.txt"]
+    for place in PLACES:
+        config = json.loads((out / "cells" / place / "config.json").read_text())
+        assert config["options"]["keep"] == "last"
+
+
+def test_no_clip_is_learnt_from_in_the_turn_that_tests_it(tones: Path, finished: Any) -> None:
+    out, _, _ = finished
+    every = {str(path) for path in tones.rglob("*.wav")}
+    parts = {place: parts_of(out / "cells" / place) for place in PLACES}
+    for size in ("1", "all"):
+        first, second = (parts[f"{size}_clips/turn_{turn}"] for turn in (1, 2))
+        assert first["test"] | second["test"] == every
+        assert len(first["test"]) + len(second["test"]) == len(every)
+        for part in (first, second):
+            assert part["train"] & part["test"] == set()
+            assert part["val"] == set()
+    for turn in (1, 2):
+        few, whole = (parts[f"{size}_clips/turn_{turn}"] for size in ("1", "all"))
+        assert few["test"] == whole["test"] == every - whole["train"]
+        assert few["train"] < whole["train"]
+        assert Counter(Path(path).parent.name for path in few["train"]) == dict.fromkeys(EVENTS, 1)
+
+
+def test_the_curve_is_that_of_the_answers(finished: Any) -> None:
+    out, result, _ = finished
+    assert [point.clips_per_class for point in result.curve.points] == [1, 2]
+    for size, point in zip(("1", "all"), result.curve.points, strict=True):
+        right: list[bool] = []
+        for turn in (1, 2):
+            one = load_answers(out / f"cells/{size}_clips/turn_{turn}/answers.npz")
+            assert one.event_probability is not None
+            right += (one.event_probability.argmax(axis=1) == one.event_true).tolist()
+        assert len(right) == 16
+        assert point.accuracy.value == np.mean(right)
+    assert result.report == render_curve(result.curve)
+    assert (out / "curve.txt").read_text() == result.report + "\n"
+    assert json.loads((out / "curve.json").read_text()) == json.loads(
+        json.dumps(asdict(result.curve))
+    )
+    assert result.plot == out / "curve.png"
+    assert imread(result.plot).std() > 0.01
+
+
+def test_a_stopped_curve_goes_on_where_a_training_is_missing(
+    tones: Path, finished: Any, tmp_path: Path
+) -> None:
+    before, result, said_before = finished
+    out = tmp_path / "out"
+    shutil.copytree(before, out)
+    assert run(tones, out).curve == result.curve
+    cells = times(out / "cells")
+    assert cells == times(before / "cells"), "nothing is trained twice"
+    shutil.rmtree(out / "cells/1_clips/turn_2")
+    said: list[str] = []
+    again = run(tones, out, say=said.append)
+    assert (again.curve, said) == (result.curve, said_before)
+    kept = {name: when for name, when in cells.items() if not name.startswith("1_clips/turn_2")}
+    assert times(out / "cells").items() >= kept.items()
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"keep": "best"}, "a learning curve keeps the last epoch; leave out keep"),
+        ({"sizes": ()}, "sizes is (); numbers of clips from 1 are wanted"),
+        ({"sizes": (2, 0)}, "sizes is (2, 0); numbers of clips from 1 are wanted"),
+        ({"epochs": 0}, "epochs is 0, at least 1 is wanted"),
+        ({"turns": 17}, "17: has to be from 2 to 16, the number of recordings"),
+    ],
+)
+def test_options_that_will_not_do(tones: Path, tmp_path: Path, options: Any, fault: str) -> None:
+    with pytest.raises(OptionsError) as caught:
+        run(tones, tmp_path / "out", **options)
+    assert str(caught.value).removeprefix("--folds ") == fault
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_curve_of_other_options_or_data_is_refused(
+    tones: Path, finished: Any, tmp_path: Path
+) -> None:
+    out, _, _ = finished
+    other = write_tones(tmp_path / "tones", clips=5)
+    for data, changed, names in (
+        (tones, {"epochs": 3, "seed": 1}, "epochs, seed"),
+        (other, {}, "data"),
+        (other, {"width": 0.02}, "width, data"),
+    ):
+        with pytest.raises(OptionsError) as caught:
+            run(data, out, **changed)
+        assert str(caught.value) == (
+            f"{out}/cells/1_clips/turn_1 was run with other {names}; remove it to run the cell "
+            "again, or name another --out"
+        )
+
+
+def pretend(manifest: Manifest, parts: Any, folder: Path, *_: Any, **__: Any) -> str:
+    """In the place of a training: the more clips of an event it had, the more are right."""
+    labels = manifest.labels
+    test = [manifest.clips[index] for index in parts.test]
+    had = Counter(manifest.clips[index].event for index in parts.train)
+    event = np.array([labels.event_index(clip) for clip in test])
+    wrong = [n % 8 < 6 - had[clip.event] for n, clip in enumerate(test)]
+    predicted = np.where(wrong, (event + 1) % len(labels.events), event)
+    category = np.array([labels.category_index(clip) for clip in test])
+    folder.mkdir(parents=True)
+    answers = Answers(
+        tuple(str(clip.path) for clip in test),
+        tuple(clip.group for clip in test),
+        category,
+        event,
+        np.eye(len(labels.categories))[category],
+        np.eye(len(labels.events))[predicted],
+        labels,
+    )
+    save_answers(answers, folder / "answers.npz")
+    scores = {"category": {"f1": {"value": 1.0}}, "event": None}
+    (folder / "scores.json").write_text(json.dumps(scores))
+    return ""
+
+
+def test_advice_counts_the_clips_that_are_learnt_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tones = write_tones(tmp_path / "tones", clips=8)
+    for name in ("hum_6", "hum_7"):
+        (tones / "low" / "hum" / f"{name}.wav").unlink()
+    (tones / "sonotype.json").write_text('{"synthetic": true}')
+    monkeypatch.setattr(module, "run_cell", pretend)
+    result = run(tones, tmp_path / "out", sizes=(1, 2, 3), more=4)
+    points = [point.clips_per_class for point in result.curve.points]
+    assert points == [1, 2, 3, (3 + 4 + 4 + 4) / 4]
+    counts = {entry.label: entry.clips for entry in result.curve.advice}
+    assert counts == {"beep": 4, "buzz": 4, "hum": 3, "whistle": 4}
+    assert "\n4 more clips of one class would help most for:\n" in result.report
+    assert result.report.startswith(
+        "note: synthetic sounds: these scores say nothing about real ones\n\nevent accuracy by "
+    )
+    assert (tmp_path / "out" / "curve.txt").read_text() == result.report + "\n"
+
+
+def test_official_folds_take_turns(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "run_cell", pretend)
+    table = tmp_path / "tones.csv"
+    rows = [
+        f"{path},{path.parent.parent.name},{path.parent.name},{int(path.stem[-1]) % 3 + 4}"
+        for path in sorted(tones.rglob("*.wav"))
+    ]
+    table.write_text("\n".join(["path,category,event,fold", *rows]) + "\n")
+    run(table, tmp_path / "out", sizes=(1,))
+    for turn, numbers in enumerate(({0, 3}, {1}, {2}), start=1):
+        one = load_answers(tmp_path / f"out/cells/all_clips/turn_{turn}/answers.npz")
+        assert {int(Path(path).stem[-1]) for path in one.paths} == numbers
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "text"),
+    [
+        ("interrupted", StoppedError, "{out}: interrupted; the same command goes on from here"),
+        (
+            "no room",
+            FailedRunsError,
+            (
+                "4 of 4 trainings failed:\n"
+                "  {out}/cells/1_clips/turn_1: no room\n  {out}/cells/1_clips/turn_2: no room\n"
+                "  {out}/cells/all_clips/turn_1: no room\n  {out}/cells/all_clips/turn_2: no room"
+            ),
+        ),
+    ],
+)
+def test_a_training_that_ends_too_soon(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str, kind: Any, text: str
+) -> None:
+    monkeypatch.setattr(module, "run_cell", lambda *_, **__: failure)
+    with pytest.raises(SonotypeError) as caught:
+        run(tones, tmp_path / "out")
+    assert (type(caught.value), str(caught.value)) == (kind, text.format(out=tmp_path / "out"))
+
+
+def test_a_training_that_fails_does_not_stop_the_others(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+
+    def breaks(manifest: Manifest, parts: Any, folder: Path, *_: Any, **__: Any) -> str:
+        called.append(folder.parent.name)
+        return "no room" if len(called) == 2 else pretend(manifest, parts, folder)
+
+    monkeypatch.setattr(module, "run_cell", breaks)
+    said: list[str] = []
+    with pytest.raises(FailedRunsError) as caught:
+        run(tones, tmp_path / "out", say=said.append)
+    place = tmp_path / "out/cells/1_clips/turn_2"
+    assert str(caught.value) == f"1 of 4 trainings failed:\n  {place}: no room"
+    assert said[1] == "  2/4  1 clips a class, turn 2  failed: no room"
+    assert called == ["1_clips", "1_clips", "all_clips", "all_clips"]
+    run(tones, tmp_path / "out")
+    assert called[4:] == ["1_clips"]
+
+
+def many_clips(seed: int) -> Manifest:
+    """Classes with few and many recordings, with few and many clips of each; some have no event."""
+    rng = np.random.default_rng(seed)
+    rows: list[tuple[str, str | None, str, int | None]] = []
+    for event, recordings in {"a": 1, "b": 3, "c": 9, None: 4}.items():
+        for recording in range(recordings):
+            group = f"{event}{recording}"
+            rows += [("x", event, group, None)] * int(rng.integers(1, 6))
+    return manifest_of([rows[place] for place in rng.permutation(len(rows))])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_subsets_are_nested_and_from_many_recordings(seed: int) -> None:
+    manifest = many_clips(seed)
+    train = [index for index in range(len(manifest.clips)) if index % 5]
+    smaller: set[int] = set()
+    for size in range(1, 30):
+        found = subset(manifest, train, size, seed)
+        assert found == subset(manifest, train, size, seed) == tuple(sorted({*found}))
+        assert smaller <= {*found} <= {*train}
+        smaller = {*found}
+        for event in ("a", "b", "c", None):
+            there = Counter(
+                manifest.clips[i].group for i in train if manifest.clips[i].event == event
+            )
+            taken = Counter(
+                manifest.clips[i].group for i in found if manifest.clips[i].event == event
+            )
+            assert taken.total() == min(size, there.total())
+            # No recording gives one more clip while another has given fewer and has some left.
+            left = [taken[group] for group in there if taken[group] < there[group]]
+            assert max(taken.values()) <= min(left, default=size) + 1
+    assert smaller == {*train}
+
+
+def test_another_seed_draws_other_clips() -> None:
+    manifest = many_clips(0)
+    train = range(len(manifest.clips))
+    assert len({subset(manifest, train, 2, seed) for seed in range(10)}) > 5

@@ -1,0 +1,237 @@
+"""Runs that name files from where they were begun are resumed from anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from small_models import write_model
+from training_data import RATE, SMALL, tone, write_table, write_tones
+
+import sonotype
+from sonotype.core.errors import OptionsError
+from sonotype.data.manifest import Manifest
+from sonotype.data.splits.split import Split
+from sonotype.data.splits.split_file import settle_split
+from sonotype.experiments.grid import run_study
+from sonotype.experiments.grid_plan import read_plan
+from sonotype.experiments.learning_curve import run_learning_curve
+from sonotype.experiments.pipeline import TrainResult
+from sonotype.experiments.run_folder import absolute, comparable, located, write_config
+from sonotype.experiments.run_once import run_once
+from sonotype.experiments.run_options import RunOptions
+
+SPLIT_FREE = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")}
+OPTIONS = SPLIT_FREE | {
+    "width": 0, "pooling": "mean", "epochs": 1, "keep": "last", "backbone": "bb/model.safetensors",
+    "teachers": ("teacher",), "unlabelled": ("more",), "frame_weight": 0.0, "unfreeze_from": 4,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data, a teacher, a backbone and unlabelled sounds."""
+    here = tmp_path_factory.mktemp("source")
+    write_table(write_tones(here / "tones", clips=4), here / "tones.csv")
+    for name in ("teacher", "bb"):
+        write_model(here / name / "model.safetensors", backbone="compact", width=0, pooling="mean")
+        (here / name / "split.csv").write_text("part,path,category,event,group\n")
+    (here / "more").mkdir()
+    soundfile.write(here / "more" / "new.wav", tone(900.0, 77), RATE)
+    return here
+
+
+@pytest.fixture
+def begun(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of the first sitting."""
+    here = shutil.copytree(source, tmp_path / "begun")
+    monkeypatch.chdir(here)
+    (here / "inner").mkdir()
+    return here
+
+
+def unfinish(run: Path) -> None:
+    for name in ("scores.json", "time.json"):
+        (run / name).unlink(missing_ok=True)
+
+
+def run_split(
+    manifest: Manifest, parts: Split, folder: Path, options: RunOptions, *,
+    data: str, fingerprint: str, **_: Any,
+) -> TrainResult:  # fmt: skip
+    """In the place of a training: it finds its files, notes them, and leaves a model."""
+    for name in (*options.teaching.teachers, *options.teaching.unlabelled):
+        assert Path(name).is_dir()
+    if options.system.backbone != "compact":
+        assert Path(options.system.backbone).is_file()
+    write_config(folder, data, options, fingerprint, None)
+    settle_split(folder / "split.csv", manifest, parts)
+    write_model(folder / "model.safetensors")
+    (folder / "scores.json").write_text('{"category": {"f1": {"value": 1}}, "event": null}')
+    return TrainResult(folder, folder / "model.safetensors", {}, "", 1, None, False)
+
+
+def noted(run: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((run / "config.json").read_text())["options"]
+    return {name: values[name] for name in ("teachers", "unlabelled", "backbone")}
+
+
+def absolutes(begun: Path) -> dict[str, Any]:
+    return {
+        "teachers": [str(begun / "teacher")],
+        "unlabelled": [str(begun / "more")],
+        "backbone": str(begun / "bb" / "model.safetensors"),
+    }
+
+
+def inside(options: dict[str, Any]) -> dict[str, Any]:
+    """The same files as they are named from one folder further in."""
+    return options | {
+        "backbone": f"../{options['backbone']}",
+        "teachers": ("../teacher",),
+        "unlabelled": ("../more",),
+    }
+
+
+def test_a_training(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = sonotype.train("tones", "run", **OPTIONS)
+    card = sonotype.load(first.model).card.training
+    assert noted(begun / "run") == absolutes(begun)
+    unfinish(begun / "run")
+    monkeypatch.chdir(begun / "inner")
+    again = sonotype.train(None, "../run", resume=True)
+    assert again.scores == first.scores
+    assert noted(begun / "run") == absolutes(begun)
+    resumed = sonotype.load(again.model).card.training
+    assert resumed["teaching"] == card["teaching"]
+    assert resumed["teaching"]["unlabelled"] == ["begun/more"], "a model file tells no folders"
+
+
+def as_older_versions_wrote(path: Path, **names: Any) -> None:
+    config = json.loads(path.read_text())
+    config["options"] |= names
+    path.write_text(json.dumps(config))
+
+
+def test_a_training_of_an_older_version(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = sonotype.train("tones", "run", **OPTIONS)
+    unfinish(begun / "run")
+    names = {name: OPTIONS[name] for name in ("teachers", "unlabelled", "backbone")}
+    as_older_versions_wrote(begun / "run" / "config.json", **names)
+    assert sonotype.train(None, "run", resume=True).scores == first.scores
+    assert noted(begun / "run") == absolutes(begun)
+
+
+def test_a_cross_validation(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = sonotype.crossval("tones", "folds", folds=2, **OPTIONS)
+    config = begun / "folds" / "crossval.json"
+    before = config.read_text()
+    assert json.loads(before)["options"].items() >= absolutes(begun).items()
+    assert noted(begun / "folds" / "fold_2") == absolutes(begun)
+    monkeypatch.chdir(begun / "inner")
+    unfinish(begun / "folds" / "fold_2")
+    again = sonotype.crossval("../tones", "../folds", folds=2, **inside(OPTIONS))
+    assert (again.scores, config.read_text()) == (first.scores, before)
+    monkeypatch.chdir(begun)
+    names = {name: OPTIONS[name] for name in ("teachers", "unlabelled", "backbone")}
+    as_older_versions_wrote(config, **names)
+    tables = "".join((begun / f"folds/fold_{n}/split.csv").read_text() for n in (1, 2))
+    tables = tables.replace("../tones", "tones")  # the second fold was written from inside
+    values = json.loads(config.read_text())
+    values["parts"] = hashlib.sha256(tables.encode()).hexdigest()
+    config.write_text(json.dumps(values))
+    assert sonotype.crossval("tones", "folds", folds=2, **OPTIONS).scores == first.scores
+    (begun / "more" / "new.wav").write_bytes((begun / "tones/low/hum/hum_0.wav").read_bytes())
+    with pytest.raises(OptionsError, match="with other unlabelled folder 1"):
+        sonotype.crossval("tones", "folds", folds=2, **OPTIONS)
+
+
+def curve(data: str, out: str, options: dict[str, Any]) -> None:
+    run_learning_curve(data, out, sizes=(1,), turns=2, **options)
+
+
+def once(data: str, out: str, options: dict[str, Any]) -> None:
+    run_once(data, out, **options)
+
+
+@pytest.mark.parametrize(("call", "cell"), [(curve, "cells/1_clips/turn_1"), (once, "")])
+def test_a_learning_curve_and_a_single_run(
+    begun: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[[str, str, dict[str, Any]], None],
+    cell: str,
+) -> None:
+    monkeypatch.setattr("sonotype.experiments.runner.run_split", run_split)
+    monkeypatch.setattr("sonotype.experiments.learning_curve._publish", lambda *_: None)
+    call("tones", "out", OPTIONS)
+    assert noted(begun / "out" / cell) == absolutes(begun)
+    unfinish(begun / "out" / cell)
+    monkeypatch.chdir(begun / "inner")
+    call("../tones", "../out", inside(OPTIONS))
+    assert noted(begun / "out" / cell) == absolutes(begun)
+    assert (begun / "out" / cell / "scores.json").exists()
+
+
+STUDY = """
+folds = [1, 2]
+data = "tones.csv"
+[rows.teaches]
+[rows.learns]
+teachers = ["teaches"]
+backbone = "bb/model.safetensors"
+unfreeze_from = 4
+unlabelled = ["more"]
+[options]
+frame_weight = 0.0
+epochs = 1
+keep = "last"
+"""
+
+
+def test_a_study(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = {k: v for k, v in OPTIONS.items() if k not in ("epochs", "keep", "frame_weight")}
+    for name in ("backbone", "teachers", "unlabelled", "unfreeze_from"):
+        del more[name]
+    text = STUDY + "\n".join(f"{k} = {json.dumps(v)}" for k, v in more.items())
+    text = text.replace("[rows.teaches]", '[rows.teaches]\nbackbone = "compact"\nfolds = []\n'
+                        'protocol = "grouped"')  # fmt: skip
+    (begun / "study.toml").write_text(text)
+    plan = read_plan("study.toml")
+    monkeypatch.setattr("sonotype.experiments.runner.run_split", run_split)
+    assert run_study(plan, plan.data, "out")
+    cell = begun / "out/cells/learns/fold_1_seed_0"
+    wanted = absolutes(begun) | {"teachers": [str(begun / "out/cells/teaches/split_seed_0")]}
+    assert noted(cell) == wanted
+    unfinish(cell)
+    monkeypatch.chdir(begun / "inner")
+    plan = read_plan("../study.toml")
+    said: list[str] = []
+    assert run_study(plan, plan.data, "../out", say=said.append)
+    assert said[0] == "study: 3 cells, 2 of them finished"
+    assert noted(cell) == wanted
+    assert (cell / "scores.json").exists()
+
+
+def test_names_of_files(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (begun / "link.safetensors").symlink_to(begun / "bb" / "model.safetensors")
+    monkeypatch.chdir(begun / "inner")
+    assert absolute("../teacher") == str(begun / "teacher")
+    assert absolute("..") == str(begun)
+    assert absolute("../link.safetensors") == str(begun / "link.safetensors")
+    for backbone in ("auto", "mn04", "builtin", "compact"):
+        options = RunOptions.of({"backbone": backbone})
+        assert located(options) == options
+    one = RunOptions.of(inside(OPTIONS) | {"backbone": "../link.safetensors"})
+    monkeypatch.chdir(begun)
+    other = RunOptions.of(OPTIONS | {"backbone": "link.safetensors"})
+    monkeypatch.chdir(begun / "inner")
+    before = comparable(one.flat())
+    monkeypatch.chdir(begun)
+    assert comparable(other.flat()) == before
+    assert before["teachers"] == [["begun", "teacher"]]

@@ -1,0 +1,315 @@
+"""Sliding windows over a recording: exact ones are clips of their own, shared ones near them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from small_models import CATEGORIES, LABELS, write_model
+from training_data import RATE, tone
+
+from sonotype.core.errors import AudioError, OptionsError
+from sonotype.inference.classifier import Classifier
+from sonotype.inference.ensemble import load_ensemble
+from sonotype.inference.load import load
+from sonotype.inference.prediction import Prediction
+from sonotype.inference.sliding_outputs import windows_in
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    return load(write_model(tmp_path_factory.mktemp("model") / "model.safetensors"))
+
+
+def recording(seconds: float, seed: int = 0) -> np.ndarray:
+    """Tones of half a second, of another pitch each."""
+    rng = np.random.default_rng(seed)
+    parts = [tone(rng.uniform(150, 3500), seed + n, 0.5) for n in range(int(2 * seconds) + 1)]
+    return np.concatenate(parts)[: round(seconds * RATE)]
+
+
+def numbers(answer: Prediction) -> np.ndarray:
+    shares = [answer.category_probabilities, answer.event_probabilities]
+    return np.concatenate([*(list(one.values()) for one in shares), answer.embedding])
+
+
+def until_the_fault(answers: Iterator[Prediction]) -> tuple[list[Prediction], str]:
+    given: list[Prediction] = []
+    with pytest.raises(AudioError) as caught:
+        given.extend(answers)
+    return given, str(caught.value)
+
+
+@pytest.mark.parametrize("hop", [0.25, 0.3337, 1.0, 2.5])
+@pytest.mark.parametrize("seconds", [1.01, 4.0, 20.3])
+def test_exact_windows_are_clips_of_their_own(
+    model: Classifier, hop: float, seconds: float
+) -> None:
+    sound = recording(seconds)
+    answers = list(model.predict_windows(sound, hop, sample_rate=RATE, exact=True))
+    assert len(answers) == windows_in(seconds, hop, 1.0)
+    for index, answer in enumerate(answers):
+        first = int(np.floor(index * hop * RATE + 0.5))
+        assert answer.start == first / RATE
+        assert answer.end == answer.start + 1
+        part = sound[first : first + RATE]
+        alone = model.predict(np.pad(part, (0, RATE - len(part))), RATE)
+        np.testing.assert_allclose(numbers(answer), numbers(alone), rtol=0, atol=2e-6)
+        assert (answer.category, answer.event) == (alone.category, alone.event)
+        for one, other in zip(answer.attention, alone.attention, strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+
+
+def test_exact_windows_are_the_networks_own_to_the_digit(model: Classifier) -> None:
+    sound = recording(4.75)
+    answers = list(model.predict_windows(sound, 0.25, sample_rate=RATE, exact=True))
+    clips = np.stack([sound[first : first + RATE] for first in range(0, 16 * 4_000, 4_000)])
+    heard = model.hear(clips)
+    assert len(answers) == 16
+    wanted = np.concatenate([heard.category, heard.event, heard.embedding], axis=1)
+    np.testing.assert_array_equal([numbers(one).astype("f4") for one in answers], wanted)
+
+
+@pytest.mark.parametrize("hop", [0.25, 0.96])
+def test_shared_windows_are_near_exact_ones(model: Classifier, hop: float) -> None:
+    """How near is the network's affair; here, that it is the same windows that are compared."""
+    sound = recording(30)
+    shared = list(model.predict_windows(sound, hop, sample_rate=RATE))
+    exact = list(model.predict_windows(sound, hop, sample_rate=RATE, exact=True))
+    assert [one.start for one in shared] == [one.start for one in exact]
+    assert {one.attention for one in shared} == {()}
+    one, other = (np.stack([numbers(x) for x in answers]) for answers in (shared, exact))
+    near = np.abs(one - other).mean()
+    for moved in (1, 2, 5):
+        assert near < np.abs(one[moved:] - other[:-moved]).mean()
+        assert near < np.abs(other[moved:] - one[:-moved]).mean()
+
+
+@pytest.mark.parametrize("options", [{}, {"exact": True}])
+def test_a_file_its_bytes_and_its_samples_give_the_same(
+    model: Classifier, tmp_path: Path, options: dict[str, bool]
+) -> None:
+    path = tmp_path / "Wald am Fluß 川.flac"
+    soundfile.write(path, recording(7.3), 44_100)
+    decoded, rate = soundfile.read(path)
+    sources = [(path, None), (str(path), None), (path.read_bytes(), None), (decoded, rate)]
+    answers = [
+        list(model.predict_windows(source, 0.5, sample_rate=rate, **options))
+        for source, rate in sources
+    ]
+    names = [{one.source for one in of_one} for of_one in answers]
+    assert names == [{str(path)}, {str(path)}, {"<bytes>"}, {"<array>"}]
+    wanted = np.stack([numbers(one) for one in answers[0]])
+    for of_one in answers[1:]:
+        np.testing.assert_array_equal(np.stack([numbers(one) for one in of_one]), wanted)
+        assert [one.start for one in of_one] == [one.start for one in answers[0]]
+    assert {round(one.file_seconds, 3) for of_one in answers for one in of_one} == {
+        round(len(decoded) / 44_100, 3)
+    }
+
+
+@pytest.mark.parametrize("pad", ["centre", "start", "repeat"])
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("seconds", [0.1, 0.7, 1.0])
+def test_a_recording_no_longer_than_a_window_is_a_clip(
+    tmp_path: Path, pad: str, exact: bool, seconds: float
+) -> None:
+    model = load(write_model(tmp_path / "model.safetensors", pad=pad))
+    sound = recording(seconds)
+    [answer] = model.predict_windows(sound, 0.1, sample_rate=RATE, exact=exact)
+    alone = model.predict(sound, RATE)
+    np.testing.assert_array_equal(numbers(answer), numbers(alone))
+    assert (answer.start, answer.end) == (0.0, 1.0)
+    assert len(answer.attention) == len(alone.attention)
+
+
+@pytest.mark.parametrize("hop", [1.0, 1.5, 3.0, 100.0])
+def test_windows_that_do_not_overlap_are_exact(model: Classifier, hop: float) -> None:
+    sound = recording(12.2)
+    answers = list(model.predict_windows(sound, hop, sample_rate=RATE))
+    exact = list(model.predict_windows(sound, hop, sample_rate=RATE, exact=True))
+    assert [one.start for one in answers] == list(np.arange(0, 12.2, hop))
+    for one, other in zip(answers, exact, strict=True):
+        np.testing.assert_array_equal(numbers(one), numbers(other))
+        assert len(one.attention) == 2
+
+
+def test_silence_is_not_trimmed_and_the_middle_not_cut(tmp_path: Path) -> None:
+    plain = load(write_model(tmp_path / "plain.safetensors"))
+    other = load(write_model(tmp_path / "other.safetensors", trim=True, cut="centre"))
+    sound = np.concatenate([np.zeros(RATE, np.float32), recording(3)])
+    for exact in (False, True):
+        one, two = (
+            list(model.predict_windows(sound, 0.5, sample_rate=RATE, exact=exact))
+            for model in (plain, other)
+        )
+        np.testing.assert_array_equal(
+            [numbers(answer) for answer in one], [numbers(answer) for answer in two]
+        )
+
+
+def test_an_answer_tells_over_how_many_shifts_it_is_the_mean(tmp_path: Path) -> None:
+    model = load(write_model(tmp_path / "model.safetensors", card={"shifts": 3}))
+    sound = recording(3)
+    assert model.predict(sound, RATE).shifts == 3
+    for hop, exact, shifts in ((0.5, False, 1), (0.5, True, 3), (1.0, False, 3)):
+        answers = model.predict_windows(sound, hop, sample_rate=RATE, exact=exact)
+        assert {answer.shifts for answer in answers} == {shifts}
+
+
+def test_shifts_count_for_exact_windows(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "model.safetensors")
+    plain, shifted = load(path), load(path, shifts=3)
+    sound = recording(3)
+    for exact, same in ((False, True), (True, False)):
+        one, two = (
+            np.stack(
+                [
+                    numbers(answer)
+                    for answer in model.predict_windows(sound, 0.5, sample_rate=RATE, exact=exact)
+                ]
+            )
+            for model in (plain, shifted)
+        )
+        assert np.array_equal(one, two) == same
+
+
+def test_exact_windows_side_by_side_are_the_same(tmp_path: Path) -> None:
+    model = load(write_model(tmp_path / "model.safetensors"))
+    wanted = list(model.predict_windows(recording(4.3), 0.4, sample_rate=RATE, exact=True))
+    model.engine.side_by_side = True
+    found = list(model.predict_windows(recording(4.3), 0.4, sample_rate=RATE, exact=True))
+    assert [answer.start for answer in found] == [answer.start for answer in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(numbers(one), numbers(other), atol=1e-5)
+
+
+@pytest.mark.parametrize("category_from", ["head", "events", "both"])
+def test_the_category_is_read_as_for_clips(tmp_path: Path, category_from: str) -> None:
+    model = load(write_model(tmp_path / "model.safetensors"), category_from=category_from)
+    for answer in model.predict_windows(recording(3), 0.5, sample_rate=RATE):
+        events = list(answer.event_probabilities.values())
+        summed = [
+            sum(
+                share
+                for share, owner in zip(events, LABELS.event_category, strict=True)
+                if owner == n
+            )
+            for n in range(2)
+        ]
+        if category_from == "events":
+            shares = list(answer.category_probabilities.values())
+            np.testing.assert_allclose(shares, summed, atol=1e-6)
+        assert answer.category == max(LABELS.categories, key=answer.category_probabilities.get)
+
+
+def test_a_model_without_events(tmp_path: Path) -> None:
+    model = load(write_model(tmp_path / "model.safetensors", CATEGORIES))
+    answers = list(model.predict_windows(recording(3), 0.5, sample_rate=RATE))
+    assert len(answers) == 5
+    assert {(one.event, len(one.event_probabilities)) for one in answers} == {(None, 0)}
+
+
+def test_models_together_answer_by_their_mean(tmp_path: Path) -> None:
+    paths = [write_model(tmp_path / f"{seed}.safetensors", seed=seed) for seed in (1, 2)]
+    sound = recording(4)
+    together = list(load_ensemble(paths).predict_windows(sound, 0.5, sample_rate=RATE))
+    alone = [list(load(path).predict_windows(sound, 0.5, sample_rate=RATE)) for path in paths]
+    assert [one.start for one in together] == [one.start for one in alone[0]]
+    for one, *others in zip(together, *alone, strict=True):
+        wanted = np.mean([list(x.event_probabilities.values()) for x in others], axis=0)
+        np.testing.assert_allclose(list(one.event_probabilities.values()), wanted, atol=1e-7)
+
+
+def test_models_of_different_windows_cannot_answer_together(tmp_path: Path) -> None:
+    paths = [
+        write_model(tmp_path / f"{seconds}.safetensors", seconds=seconds) for seconds in (1.0, 2.0)
+    ]
+    with pytest.raises(OptionsError) as caught:
+        load_ensemble(paths).predict_windows(recording(4), sample_rate=RATE)
+    assert str(caught.value) == "the models hear windows of 1 and 2 s; only equal ones can answer"
+
+
+@pytest.mark.parametrize("hop", [0.0, -1.0, 0.009, float("nan"), float("inf")])
+def test_hops_that_will_not_do(model: Classifier, hop: float) -> None:
+    with pytest.raises(OptionsError) as caught:
+        model.predict_windows(recording(2), hop, sample_rate=RATE)
+    assert str(caught.value) == f"hop is {hop:g} s, at least 0.01 s is wanted"
+
+
+def test_a_hop_of_a_frame(model: Classifier) -> None:
+    answers = list(model.predict_windows(recording(1.5), 0.01, sample_rate=RATE))
+    np.testing.assert_allclose([one.start for one in answers], np.arange(51) / 100, atol=1e-9)
+
+
+def test_sample_rates_where_they_belong(model: Classifier) -> None:
+    with pytest.raises(OptionsError) as caught:
+        model.predict_windows(recording(2))
+    assert str(caught.value) == (
+        "an array needs its sample_rate: predict_windows(samples, sample_rate=44100)"
+    )
+    with pytest.raises(OptionsError) as caught:
+        model.predict_windows("a.wav", sample_rate=RATE)
+    assert str(caught.value) == "sample_rate goes with an array; a file knows its own"
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_file_that_breaks_off_keeps_its_windows(
+    model: Classifier, tmp_path: Path, exact: bool
+) -> None:
+    sound = recording(10)
+    path = tmp_path / "a.wav"
+    soundfile.write(path, sound, RATE)
+    path.write_bytes(path.read_bytes()[: 44 + 2 * 6 * RATE])
+    given, text = until_the_fault(model.predict_windows(path, 0.5, exact=exact))
+    assert text == f"{path}: is truncated (192000 of 320000 bytes are there)"
+    soundfile.write(tmp_path / "b.wav", sound[: 6 * RATE], RATE)
+    wanted = list(model.predict_windows(tmp_path / "b.wav", 0.5, exact=exact))
+    np.testing.assert_array_equal([numbers(one) for one in given], [numbers(one) for one in wanted])
+
+
+def test_files_that_cannot_be_read_at_all(model: Classifier, tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no sound")
+    soundfile.write(tmp_path / "nan.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
+    for name in ("text.wav", "nan.wav", "empty.wav", "missing.wav"):
+        with pytest.raises(AudioError) as wanted:
+            model.predict(tmp_path / name)
+        with pytest.raises(AudioError) as caught:
+            list(model.predict_windows(tmp_path / name))
+        assert str(caught.value) == str(wanted.value)
+
+
+MEMORY = """
+import resource, sys
+from sonotype.inference.load import load
+model = load(sys.argv[1])
+def peak(path):
+    count = sum(1 for _ in model.predict_windows(path, 1.0 / 3, exact=sys.argv[4] == "exact"))
+    return count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(*peak(sys.argv[2]), *peak(sys.argv[3]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is told in kB on Linux alone")
+@pytest.mark.parametrize("way", ["shared", "exact"])
+def test_memory_does_not_grow_with_the_recording(tmp_path: Path, way: str) -> None:
+    """Two minutes of warming up, then half an hour: its samples alone would be 115 MB."""
+    model = write_model(tmp_path / "model.safetensors", width=0.01)
+    for name, minutes in (("short", 2), ("long", 30 if way == "shared" else 12)):
+        with soundfile.SoundFile(tmp_path / f"{name}.wav", "w", RATE, 1, "PCM_16") as file:
+            for minute in range(minutes):
+                file.write(np.tile(recording(2, minute), 30))
+    names = [str(tmp_path / f"{name}.wav") for name in ("short", "long")]
+    out = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(model), *names, way],
+        capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    _, before, count, after = map(int, out)
+    assert count == (5398 if way == "shared" else 2158)
+    assert after - before < 20_000

@@ -1,0 +1,164 @@
+"""Windows of a map, pooled in constant time, against each window pooled by the layer itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sonotype.models.backbones.mobilenet import SqueezeExcitation
+from sonotype.models.pooling import POOLINGS, GlobalMaxPooling, build_pooling
+from sonotype.sliding.reductions import (
+    ADD,
+    LARGER,
+    LOG_ADD,
+    pool_windows,
+    reductions_of,
+    windows_of,
+)
+from sonotype.sliding.squeeze import SlidingSqueeze, shared_copy, sliding_mean
+
+KINDS = [
+    (name, form)
+    for name in (*POOLINGS, "global")
+    for form in ("channels", "positions")
+    if "attention" in name or form == "channels"
+]
+SLOW = {
+    ADD: lambda x: x.sum(1),
+    LARGER: lambda x: x.amax(1),
+    LOG_ADD: lambda x: x.logsumexp(1),
+}
+
+
+def layer_of(name: str, form: str, channels: int = 6) -> nn.Module:
+    torch.manual_seed(0)
+    if name == "global":
+        return GlobalMaxPooling().eval()
+    return build_pooling(name, channels, softmax_over=form, dropout=0.2).eval()
+
+
+def maps(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(shape, generator=torch.manual_seed(seed))
+
+
+def pooled(layer: nn.Module, x: Tensor, starts: Tensor, count: int) -> Tensor:
+    positions = count * x.shape[2]
+    return torch.cat(
+        [
+            pool_windows(one, [(one.rows(x), starts, count)], positions)
+            for one in reductions_of(layer, (0,))
+        ],
+        dim=1,
+    )
+
+
+@pytest.mark.parametrize("scan", [ADD, LARGER, LOG_ADD], ids=["add", "larger", "log_add"])
+@pytest.mark.parametrize("time", [1, 2, 5, 12, 13, 24])
+@pytest.mark.parametrize("count", [1, 2, 5, 12])
+def test_every_window_is_reduced_as_by_hand(scan: object, time: int, count: int) -> None:
+    if count > time:
+        pytest.skip("no window of that many rows")
+    rows = maps(2, time, 3).double()
+    starts = torch.arange(time - count + 1)
+    wanted = torch.stack([SLOW[scan](rows[:, start : start + count]) for start in starts], dim=1)
+    torch.testing.assert_close(windows_of(scan, rows, starts, count), wanted, rtol=1e-12, atol=0)
+
+
+def test_windows_may_come_in_any_order_and_more_than_once() -> None:
+    rows, starts = maps(1, 40, 2), torch.tensor([7, 0, 30, 7])
+    wanted = torch.stack([rows[:, start : start + 10].amax(1) for start in starts], dim=1)
+    assert torch.equal(windows_of(LARGER, rows, starts, 10), wanted)
+    assert windows_of(LARGER, rows, starts[:0], 10).shape == (1, 0, 2)
+
+
+@pytest.mark.parametrize(("name", "form"), KINDS)
+@pytest.mark.parametrize("count", [1, 3, 10])
+@torch.no_grad()
+def test_windows_are_pooled_as_the_layer_pools_them(name: str, form: str, count: int) -> None:
+    layer, x = layer_of(name, form), maps(6, 31, 4)
+    starts = torch.arange(32 - count)
+    wanted = torch.cat([layer(x[None, :, start : start + count])[0] for start in starts])
+    torch.testing.assert_close(pooled(layer, x, starts, count), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("spread", [1.0, 30.0, 1_000.0])
+@torch.no_grad()
+def test_scores_of_any_size_lose_no_digits(spread: float) -> None:
+    """Differences of prefix sums would be noise here: scores span thousands of powers of e."""
+    layer, x = layer_of("attention", "positions"), maps(6, 60, 2)
+    layer.score.weight.mul_(spread)
+    starts = torch.arange(51)
+    wanted = torch.cat(
+        [layer.double()(x[None, :, start : start + 10].double())[0] for start in starts]
+    )
+    actual = pooled(layer, x.double(), starts, 10)
+    torch.testing.assert_close(actual, wanted, rtol=1e-9, atol=1e-9)
+
+
+@torch.no_grad()
+def test_a_long_recording_loses_no_digits() -> None:
+    layer, x = layer_of("attention", "channels"), maps(6, 20_000, 1)
+    x[:, :10_000] *= 1_000
+    last = torch.tensor([19_990])
+    wanted = layer(x[None, :, 19_990:])[0]
+    torch.testing.assert_close(pooled(layer, x, last, 10), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_layer_that_is_no_pooling_is_refused() -> None:
+    with pytest.raises(TypeError) as caught:
+        reductions_of(nn.Linear(2, 2), (0,))
+    assert str(caught.value) == "Linear is no pooling that windows can share"
+
+
+# The squeeze
+
+
+def squeeze(channels: int = 16) -> SqueezeExcitation:
+    torch.manual_seed(3)
+    layer = SqueezeExcitation(channels)
+    nn.init.normal_(layer.fc2.weight)
+    return layer.eval()
+
+
+@pytest.mark.parametrize("time", [7, 8, 15, 40])
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_the_mean_around_each_row_by_hand(time: int, count: int) -> None:
+    x = maps(2, 3, time).double()
+    wanted = []
+    for row in range(time):
+        first = min(max(row - count // 2, 0), time - count)
+        wanted.append(x[:, :, first : first + count].mean(2))
+    torch.testing.assert_close(
+        sliding_mean(x, count), torch.stack(wanted, dim=2), rtol=1e-12, atol=1e-12
+    )
+
+
+@torch.no_grad()
+def test_the_sliding_squeeze_of_a_clip_is_the_exact_one() -> None:
+    exact, x = squeeze(), maps(2, 16, 9, 4)
+    torch.testing.assert_close(SlidingSqueeze(exact, 9)(x), exact(x), rtol=1e-6, atol=1e-6)
+    assert (SlidingSqueeze(exact, 5)(x) - exact(x)).abs().max() > 1e-2
+
+
+@torch.no_grad()
+def test_the_sliding_squeeze_weighs_each_row_by_its_surroundings() -> None:
+    exact, x = squeeze(), maps(1, 16, 30, 4)
+    actual = SlidingSqueeze(exact, 9)(x)
+    for row in (0, 3, 14, 29):
+        first = min(max(row - 4, 0), 21)
+        alone = exact(x[:, :, first : first + 9])
+        torch.testing.assert_close(
+            actual[:, :, row], alone[:, :, row - first], rtol=1e-5, atol=1e-6
+        )
+
+
+def test_a_shared_copy_shares_weights_and_leaves_the_original_alone() -> None:
+    original = nn.Sequential(nn.Conv1d(2, 2, 1), nn.Sequential(squeeze(), nn.ReLU()))
+    inner = original[1][0]
+    twin = shared_copy(original, {inner: SlidingSqueeze(inner, 3)})
+    assert isinstance(twin[1][0], SlidingSqueeze)
+    assert original[1][0] is inner
+    assert twin[0].weight is original[0].weight
+    assert twin[1][0].fc1 is inner.fc1
+    assert {id(one) for one in twin.parameters()} == {id(one) for one in original.parameters()}

@@ -1,0 +1,305 @@
+"""Windows that share maps, against the maps of the whole recording, pooled window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sonotype.audio.buffer import SampleBuffer, window_count, window_start
+from sonotype.frontends.efficientat_logmel import EfficientATLogMel
+from sonotype.frontends.vggish_logmel import VGGishLogMel
+from sonotype.models.backbones.mobilenet import SqueezeExcitation
+from sonotype.models.system import System, cbir_1, cbir_2, cbir_4
+from sonotype.sliding.chunk import ChunkMaps, log_mel_of, reach_of
+from sonotype.sliding.shared import SharedWindows
+from sonotype.sliding.squeeze import SlidingSqueeze, shared_copy
+
+SYSTEMS: dict[str, tuple[Callable[..., System], dict[str, Any]]] = {
+    "joined": (cbir_1, {"backbone": "vggish"}),
+    "joined, positions": (cbir_1, {"backbone": "compact", "softmax_over": "positions"}),
+    "joined, mean": (cbir_1, {"backbone": "none", "pooling": "mean"}),
+    "joined, one map": (cbir_1, {"backbone": "compact", "width": 0.0}),
+    "joined, two strides": (cbir_1, {"backbone": "mn01", "adapters": ()}),
+    "separate": (cbir_2, {"backbone": "none"}),
+    "separate, positions": (cbir_2, {"backbone": "none", "softmax_over": "positions"}),
+    "separate, all adapters": (cbir_2, {"backbone": "vggish", "adapters": (1, 2, 3, 4)}),
+    "separate, maximum": (cbir_2, {"backbone": "compact", "pooling": "max"}),
+    "separate, blocks": (cbir_2, {"backbone": "compact", "pool_blocks": (2, 4)}),
+    "small, all adapters": (cbir_2, {"backbone": "compact", "adapters": (1, 2, 3, 4)}),
+    "small, alone": (cbir_2, {"backbone": "compact", "width": 0.0, "pooling": "attention_mean"}),
+    "small, global maximum": (cbir_4, {"backbone": "compact"}),
+    "squeezed": (
+        cbir_2,
+        {"backbone": "mn01", "width": 0.0, "pool_blocks": (3, 4), "pooling": "attention_mean"},
+    ),
+    "squeezed, two branches": (cbir_2, {"backbone": "mn01", "adapters": ()}),
+    "global maximum": (cbir_4, {"backbone": "none"}),
+    "global maximum, squeezed": (cbir_4, {"backbone": "mn01", "pool_blocks": (1, 3)}),
+}
+systems = pytest.mark.parametrize("name", SYSTEMS)
+SECONDS = 1.0
+FRAMES_BEYOND = 8 * 96
+"""A recording is so many frames longer than a clip: its last window lies on every stride."""
+LONG = 24 * 96
+"""Enough for several chunks with their context in every system."""
+
+
+def build(name: str) -> System:
+    """A system whose answers differ from window to window."""
+    function, options = SYSTEMS[name]
+    torch.manual_seed(4)
+    return lively(function(**{"categories": 3, "events": 7, "width": 0.06} | options))
+
+
+@torch.no_grad()
+def lively(system: System) -> System:
+    """Batch norms as after training; with those of a fresh network, sounds fade in MobileNet."""
+    torch.manual_seed(1)
+    for layer in system.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.momentum = 1.0
+    for part in system.modules():
+        part.training = True
+    system(torch.from_numpy(recording(system)[: 8 * system.sample_rate].reshape(8, -1)))
+    return system.eval()
+
+
+def clip_samples(system: System) -> int:
+    return round(SECONDS * system.sample_rate)
+
+
+def recording(system: System, frames: int = FRAMES_BEYOND, seed: int = 0) -> np.ndarray:
+    """Noise and tones whose level changes five times a second."""
+    rng = np.random.default_rng(seed)
+    rate = system.sample_rate
+    samples = clip_samples(system) + frames * rate // 100
+    level = np.repeat(rng.uniform(0.01, 0.3, samples // (rate // 5) + 1), rate // 5)[:samples]
+    pitch = np.repeat(rng.uniform(200, 4000, samples // (rate // 5) + 1), rate // 5)[:samples]
+    tone = np.sin(2 * np.pi * np.cumsum(pitch) / rate)
+    return cast(np.ndarray, (level * (tone + 0.3 * rng.standard_normal(samples)))).astype("f4")
+
+
+@torch.no_grad()
+def window_by_window(system: System, sound: np.ndarray, hop: float) -> Tensor:
+    """The twin: all maps of the recording in one piece, cut, and pooled by the layers."""
+    maps = ChunkMaps(system, clip_samples(system))
+    rows = {}
+    for layer in system.modules():
+        if isinstance(layer, SqueezeExcitation):
+            with_hook(layer, rows, system, clip_samples(system))
+    sliding = {layer: SlidingSqueeze(layer, count) for layer, count in rows.items()}
+    whole = cast(System, shared_copy(system, sliding))
+    caught: list[list[Tensor]] = []
+    hook = whole.pooling.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
+    whole(torch.from_numpy(sound)[None])
+    hook.remove()
+    answers = []
+    for index in range(window_count(len(sound), clip_samples(system), hop)):
+        frame = float(window_start(index, hop)) / (system.sample_rate / 100)
+        cut = []
+        for x, stride, count in zip(caught[0], maps.strides, maps.counts, strict=True):
+            first = int(np.floor(frame / stride + 0.5))
+            cut.append(x[:, :, first : first + count])
+        if all(x.shape[2] == count for x, count in zip(cut, maps.counts, strict=True)):
+            answers.append(torch.cat(whole.heads(whole.pooling(cut)[0]), dim=1))
+    return torch.cat(answers)
+
+
+def with_hook(layer: nn.Module, rows: dict[nn.Module, int], system: System, samples: int) -> None:
+    """Note how many rows a layer sees in a clip."""
+    handle = layer.register_forward_hook(
+        lambda module, given, _: rows.update({module: given[0].shape[2]})
+    )
+    system.branch_1(torch.zeros(1, samples))  # the system itself would run folded copies
+    handle.remove()
+
+
+def shared(
+    system: System, sound: np.ndarray, hop: float, *, least: int = 1, **options: Any
+) -> Tensor:
+    """All answers, from at least so many chunks."""
+    windows = SharedWindows(system, clip_samples(system), **options)
+    outputs = list(windows.outputs(np.array_split(sound, 7), hop))
+    assert len(outputs) >= least
+    firsts = np.cumsum([0, *(len(one.category) for one in outputs)])
+    assert [one.first for one in outputs] == firsts[:-1].tolist()
+    return torch.cat([torch.cat(one[1:], dim=1) for one in outputs])
+
+
+def tolerance_of(system: System) -> float:
+    return 2e-3 if any(isinstance(one, SqueezeExcitation) for one in system.modules()) else 1e-4
+
+
+@systems
+@pytest.mark.parametrize("hop", [0.24, 0.06])
+def test_shared_windows_are_those_of_the_whole_recordings_maps(name: str, hop: float) -> None:
+    system = build(name)
+    sound = recording(system)
+    wanted = window_by_window(system, sound, hop * system.sample_rate)
+    assert len(wanted) == round(7.68 / hop) + 1
+    if hop == 0.24:  # the other is shorter than a row
+        assert (wanted[1:] - wanted[:-1]).abs().amax(1).min() > 10 * tolerance_of(system)
+    for chunk in (96, 200, 5_000):
+        actual = shared(system, sound, hop * system.sample_rate, chunk=chunk)
+        torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=tolerance_of(system))
+
+
+@pytest.mark.parametrize("name", ["small, alone", "small, all adapters", "joined, one map"])
+@pytest.mark.parametrize("samples", [16_001, 16_050, 16_159])
+def test_clips_that_end_within_a_frame(
+    name: str, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zeros follow the last frames of each chunk; no row that counts depends on them."""
+    monkeypatch.setitem(globals(), "SECONDS", samples / 16_000)
+    system = build(name)
+    sound = recording(system)
+    wanted = window_by_window(system, sound, 3_840)
+    for chunk in (96, 200):
+        actual = shared(system, sound, 3_840, chunk=chunk)
+        torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-4)
+
+
+@systems
+def test_hops_that_fit_no_stride(name: str) -> None:
+    """The last windows reach into silence, which the twin has not."""
+    system = build(name)
+    sound = recording(system)
+    wanted = window_by_window(system, sound, 0.25 * system.sample_rate)
+    actual = shared(system, sound, 0.25 * system.sample_rate, chunk=300)
+    assert len(actual) == 32
+    sure = 12 if "squeezed" in name or "two" in name else 24
+    torch.testing.assert_close(actual[:sure], wanted[:sure], rtol=1e-4, atol=tolerance_of(system))
+
+
+@systems
+def test_where_chunks_end_does_not_matter(name: str) -> None:
+    system = build(name)
+    sound = recording(system, LONG)
+    whole = shared(system, sound, 4_000, chunk=10_000)
+    for chunk in (97, 400):
+        actual = shared(system, sound, 4_000, chunk=chunk, least=3)
+        torch.testing.assert_close(actual, whole, rtol=1e-4, atol=tolerance_of(system))
+    actual = shared(system, sound, 4_000, chunk=1, least=20)
+    torch.testing.assert_close(actual, whole, rtol=1e-4, atol=tolerance_of(system))
+
+
+@systems
+@torch.no_grad()
+def test_a_recording_of_one_window_is_a_clip(name: str) -> None:
+    system = build(name)
+    sound = recording(system, frames=0)
+    output = system(torch.from_numpy(sound)[None])
+    wanted = torch.cat([output.category, output.event, output.embedding], dim=1)
+    actual = shared(system, sound, 1_000.0)
+    torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=tolerance_of(system) / 10)
+
+
+@torch.no_grad()
+def test_adapters_from_mobilenet_lie_beside_their_rows() -> None:
+    """Not so in a clip, whose 4 rows of 32 frames an adapter brings to 6 of 16."""
+    system = lively(cbir_2(categories=3, events=7, backbone="mn01", width=0.06))
+    sound = recording(system, LONG)
+    whole = shared(system, sound, 4_000, chunk=10_000)
+    for chunk in (97, 400):
+        actual = shared(system, sound, 4_000, chunk=chunk, least=3)
+        torch.testing.assert_close(actual, whole, rtol=1e-4, atol=2e-3)
+
+
+@systems
+@torch.no_grad()
+def test_a_row_depends_on_no_more_than_its_reach(name: str) -> None:
+    """Sound that changes further away than the reach changes nothing; nearer it does."""
+    system = build(name)
+    if any(isinstance(one, SqueezeExcitation) for one in system.modules()):
+        pytest.skip("a squeeze reaches further")
+    maps = ChunkMaps(system, clip_samples(system))
+    grown = 960
+    sound = torch.from_numpy(recording(system, grown))[None]
+    changed = sound.clone()
+    changed[:, 500 * maps.frame :] += 0.1
+    for one, other, stride in zip(
+        maps(sound, grown), maps(changed, grown), maps.strides, strict=True
+    ):
+        rows = (one - other).abs().amax((0, 1, 3)) > 1e-5
+        first = int(rows.int().argmax()) * stride
+        assert 500 - maps.reach - stride <= first < 500
+
+
+def test_the_original_is_left_as_it_was() -> None:
+    system = build("squeezed")
+    before = {name: one.clone() for name, one in system.state_dict().items()}
+    kinds = [type(one) for one in system.modules()]
+    shared(system, recording(system), 8_000)
+    assert [type(one) for one in system.modules()] == kinds
+    assert all(torch.equal(one, before[name]) for name, one in system.state_dict().items())
+    assert not any(one._forward_hooks for one in system.modules())
+
+
+# Front ends, reach, counting
+
+
+def test_log_mel_has_frames_to_spare_where_patches_are_cut() -> None:
+    front_end = VGGishLogMel()
+    waveform = 0.1 * torch.randn(1, 17_000, generator=torch.manual_seed(0))
+    whole, longer = front_end(waveform), log_mel_of(front_end, waveform)
+    assert longer.shape[1] >= whole.shape[1] + 96
+    torch.testing.assert_close(longer[:, : whole.shape[1]], whole, rtol=0, atol=2e-5)
+    padded = VGGishLogMel(pad_end=True)  # it has all frames by itself
+    assert torch.equal(log_mel_of(padded, waveform), padded(waveform))
+    other = 0.1 * torch.randn(1, 34_000, generator=torch.manual_seed(0))
+    assert torch.equal(log_mel_of(EfficientATLogMel(), other), EfficientATLogMel()(other))
+
+
+def test_reach_by_hand() -> None:
+    convs = [nn.Conv2d(1, 1, 3), nn.MaxPool2d(2), nn.Conv2d(1, 1, 5, stride=2), nn.Conv2d(1, 1, 3)]
+    assert reach_of([nn.Sequential(*convs)]) == 1 + 1 + 2 * 2 + 4 * 1
+    assert reach_of([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("total", "samples", "hop", "count"),
+    [
+        (1, 50, 10, 1),
+        (50, 50, 10, 1),
+        (51, 50, 10, 2),
+        (60, 50, 10, 2),
+        (61, 50, 10, 3),
+        (100, 50, 50, 2),
+        (100, 50, 100, 1),
+        (101, 50, 100, 2),
+        (120, 50, 70, 2),
+        (75, 50, 70, 2),
+        (60, 50, 70, 1),
+        (1_000, 50, 1, 951),
+        (1_000, 50, 33.3, 30),
+    ],
+)
+def test_windows_until_all_is_heard(total: int, samples: int, hop: float, count: int) -> None:
+    assert window_count(total, samples, hop) == count
+    starts = [int(window_start(index, hop)) for index in range(count)]
+    assert starts[-1] < total
+    if hop <= samples:
+        assert starts[-1] + samples >= total
+        assert count == 1 or starts[-2] + samples < total
+
+
+def test_a_buffer_keeps_what_is_needed() -> None:
+    samples = np.arange(100, dtype=np.float32)
+    buffer = SampleBuffer(np.array_split(samples, 9))
+    assert buffer.reaches(20)
+    np.testing.assert_array_equal(buffer.part(3, 20), samples[3:20])
+    buffer.forget(70)
+    assert buffer.reaches(90)
+    np.testing.assert_array_equal(buffer.part(70, 90), samples[70:90])
+    assert not buffer.reaches(101)
+    assert buffer.end == 100
+    np.testing.assert_array_equal(buffer.part(95, 105), [*samples[95:], 0, 0, 0, 0, 0])
+    buffer.forget(1_000)
+    np.testing.assert_array_equal(buffer.part(1_000, 1_003), [0, 0, 0])

@@ -1,0 +1,158 @@
+"""Batches: order by seed and epoch, cached maps equal to maps computed in the step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from training_data import RATE, write_tones
+
+from sonotype.audio.clip import ClipFormat
+from sonotype.core.types import NO_EVENT, Clip, Labels
+from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
+from sonotype.data.readers.folder import read_folder
+from sonotype.features.cache import StageCache
+from sonotype.features.store import MapStore
+from sonotype.models.system import System, cbir_2
+from sonotype.training.dataset import (
+    EpochBatches,
+    LabelledMaps,
+    LabelledWaveforms,
+    loader,
+    targets,
+)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, ...]:
+    return read_folder(write_tones(tmp_path_factory.mktemp("tones"), clips=3)).clips
+
+
+def system(backbone: str = "mn01", **arguments: object) -> System:
+    torch.manual_seed(0)
+    return cbir_2(categories=2, events=4, backbone=backbone, width=0.01, **arguments)
+
+
+def store(folder: Path) -> MapStore:
+    return MapStore(folder / "maps", 1e9)
+
+
+def test_every_clip_comes_once_an_epoch_and_the_order_changes() -> None:
+    batches = EpochBatches(10, 4, shuffle=True, seed=5)
+    orders = []
+    for epoch in range(3):
+        batches.set_epoch(epoch)
+        keys = [key for batch in batches for key in batch]
+        assert sorted(keys) == [(epoch, index) for index in range(10)]
+        orders.append([index for _, index in keys])
+    assert orders[0] != orders[1] != orders[2]
+    again = EpochBatches(10, 4, shuffle=True, seed=5)
+    again.set_epoch(2)
+    assert [index for batch in again for _, index in batch] == orders[2]
+
+
+def test_validation_keeps_the_order() -> None:
+    batches = EpochBatches(5, 2, shuffle=False)
+    assert [[index for _, index in batch] for batch in batches] == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize(
+    ("length", "shuffle", "sizes"),
+    [
+        (9, True, [4, 4]),
+        (9, False, [4, 4, 1]),
+        (8, True, [4, 4]),
+        (10, True, [4, 4, 2]),
+        (1, True, [1]),
+    ],
+)
+def test_a_last_batch_of_one_is_left_out_in_training(
+    length: int, shuffle: bool, sizes: list[int]
+) -> None:
+    batches = EpochBatches(length, 4, shuffle=shuffle)
+    assert [len(batch) for batch in batches] == sizes
+    assert len(batches) == len(sizes)
+
+
+def test_targets_follow_the_labels() -> None:
+    labels = Labels(("a", "b"), ("x",), (1,))
+    some = [Clip(Path("1"), "b", "x", "1", None), Clip(Path("2"), "a", None, "2", None)]
+    category, event = targets(some, labels)
+    assert category.tolist() == [1, 0]
+    assert event.tolist() == [0, NO_EVENT]
+
+
+@pytest.mark.parametrize("unfreeze_from", [None, 3, 1])
+def test_cached_maps_equal_maps_computed_in_the_step(
+    clips: tuple[Clip, ...], tmp_path: Path, unfreeze_from: int | None
+) -> None:
+    one = system(adapters=(2, 4), unfreeze_from=unfreeze_from)
+    labels = Labels.of(clips)
+    waveforms = Waveforms(
+        clips,
+        ClipFormat(32_000, seconds=1.0),
+        Augmentation(shift=0.5, gain=6.0, variants=3),
+        seed=7,
+    )
+    cache = StageCache(waveforms, store(tmp_path))
+    cache.fill(one, torch.device("cpu"))
+    fast, slow = LabelledMaps(cache, clips, labels), LabelledWaveforms(waveforms, clips, labels)
+    versions = set()
+    for epoch in range(4):
+        keys = [(epoch, index) for index in (3, 0, 11, 7)]
+        versions |= {waveforms.version_of(*key) for key in keys}
+        cached, computed = fast[keys], slow[keys]
+        stage = one.frozen_part(computed["waveform"])
+        assert cached["stage"].keys() == stage.keys()
+        for name, x in stage.items():
+            assert torch.allclose(cached["stage"][name], x, atol=1e-4), name
+        assert torch.equal(cached["category"], computed["category"])
+        assert torch.equal(cached["event"], computed["event"])
+    assert versions == {0, 1, 2}
+
+
+def test_maps_of_some_clips_from_a_cache_of_more(clips: tuple[Clip, ...], tmp_path: Path) -> None:
+    waveforms = Waveforms(clips, ClipFormat(32_000, 1.0), Augmentation(shift=0.5, variants=2), 7)
+    cache = StageCache(waveforms, store(tmp_path))
+    cache.fill(system(), torch.device("cpu"))
+    labels = Labels.of(clips)
+    places = [10, 2, 5]
+    some, whole = (
+        LabelledMaps(cache, part, labels) for part in ([clips[n] for n in places], clips)
+    )
+    assert len(some) == 3
+    for epoch in range(3):
+        found = some[[(epoch, index) for index in (2, 0, 1)]]
+        wanted = whole[[(epoch, place) for place in (5, 10, 2)]]
+        for name, x in wanted["stage"].items():
+            assert torch.equal(found["stage"][name], x), name
+        for name in ("category", "event"):
+            assert torch.equal(found[name], wanted[name])
+
+
+def test_a_fault_comes_back_whole_from_a_loading_process(
+    clips: tuple[Clip, ...], tmp_path: Path
+) -> None:
+    gone = Clip(tmp_path / "gone.wav", "low", "hum", "g", None)
+    source = LabelledWaveforms(Waveforms([gone], ClipFormat(RATE, 0.5)), [gone], Labels.of(clips))
+    batch = next(iter(loader(source, 1, shuffle=False, workers=1)))
+    assert str(batch["fault"]) == f"{tmp_path / 'gone.wav'}: does not exist"
+
+
+def test_cached_maps_are_sent_to_no_process(clips: tuple[Clip, ...], tmp_path: Path) -> None:
+    cache = StageCache(Waveforms(clips, ClipFormat(32_000, 1.0)), store(tmp_path))
+    source = LabelledMaps(cache, clips, Labels.of(clips))
+    assert loader(source, 4, shuffle=True, workers=2).num_workers == 0
+
+
+def test_loading_processes_hear_the_same(clips: tuple[Clip, ...]) -> None:
+    waveforms = Waveforms(
+        clips, ClipFormat(RATE, seconds=0.5), Augmentation(shift=0.2, gain=6, variants=0), seed=3
+    )
+    source = LabelledWaveforms(waveforms, clips, Labels.of(clips))
+    here = list(loader(source, 5, shuffle=True, seed=1))
+    there = list(loader(source, 5, shuffle=True, seed=1, workers=2))
+    assert len(here) == len(there) == 3
+    for one, other in zip(here, there, strict=True):
+        assert torch.equal(one["waveform"], other["waveform"])

@@ -1,0 +1,335 @@
+"""Inside a training: maps that several share, and the average of the weights of all steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training_data import write_tones
+
+from sonotype.audio.clip import ClipFormat
+from sonotype.config import TrainOptions, resolve
+from sonotype.core.types import Clip, Labels
+from sonotype.data.augment.augmented_copies import Waveforms
+from sonotype.data.readers.folder import read_folder
+from sonotype.models.system import System, cbir_2
+from sonotype.training import trainer as fit_room
+from sonotype.training.dataset import LabelledMaps
+from sonotype.training.module import Learner
+from sonotype.training.trainer import FitResult, augmentation, fit, stretched
+
+FORM = ClipFormat(32_000, seconds=1.0)
+KEYS = [(epoch, index) for epoch in range(3) for index in (1, 4, 0)]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, ...]:
+    return read_folder(write_tones(tmp_path_factory.mktemp("tones"), clips=3)).clips
+
+
+def system(**arguments: Any) -> System:
+    torch.manual_seed(0)
+    options = {"backbone": "mn01", "width": 0, "pool_blocks": (3, 4)} | arguments
+    return cbir_2(categories=2, events=4, **options)
+
+
+def options_of(**options: Any) -> TrainOptions:
+    small = {"recipe": "modern", "epochs": 3, "least_steps": 0, "batch_size": 4, "device": "cpu"}
+    return resolve(TrainOptions(**small | options), "cbir_2")
+
+
+class Prepared(Exception):  # noqa: N818
+    """A training is ready to start."""
+
+
+def prepare(
+    clips: Sequence[Clip],
+    parts: tuple[Sequence[int], Sequence[int]],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    whole: bool = True,
+    **options: Any,
+) -> tuple[LabelledMaps, LabelledMaps]:
+    """What a training on some clips, of a whole source or not, would learn from and be tried on."""
+    found: list[Any] = []
+
+    def stop(_: object, __: object, loaders: Any, ___: object) -> bool:
+        found.extend(one.dataset for one in loaders)
+        raise Prepared
+
+    train, val = ([clips[index] for index in part] for part in parts)
+    with monkeypatch.context() as patched, pytest.raises(Prepared):
+        patched.setattr(fit_room, "_run", stop)
+        fit(
+            system(), FORM, Labels.of(clips), train, val, folder, options_of(**options),
+            source=clips if whole else (),
+        )  # fmt: skip
+    return found[0], found[1]
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one["stage"].keys() == other["stage"].keys() == {"branch_1.3", "branch_1.4"}
+    for name, x in one["stage"].items():
+        torch.testing.assert_close(x, other["stage"][name], rtol=0, atol=1e-4)
+    assert torch.equal(one["category"], other["category"])
+    assert torch.equal(one["event"], other["event"])
+
+
+PARTS = (((0, 3, 4, 7, 8, 9), (1, 2, 5, 6, 10)), ((11, 9, 5, 6, 2, 1), (8, 7, 4, 3, 0)))
+"""Two ways to part the twelve clips into training and validation."""
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own."""
+    monkeypatch.setenv("SONOTYPE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "maps"
+
+
+def rows(cache: Path) -> int:
+    """How many versions of clips have maps there, of each kind as many."""
+    counts = {
+        kind: sum(len(json.loads(keys.read_text())) for keys in kind.glob("*/keys.json"))
+        for kind in cache.iterdir()
+        if kind.is_dir()
+    }
+    assert len(set(counts.values())) <= 1
+    return max(counts.values(), default=0)
+
+
+def test_trainings_on_other_parts_of_a_source_share_their_maps(
+    clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clips as recorded: the batches are those of a training that knows no other clips."""
+    recorded = {"shift": 0.0, "gain": 0.0}
+    heard: set[int] = set()
+    for number, parts in enumerate(PARTS):
+        mine = tmp_path / f"run_{number}"
+        # The seed says nothing of clips as recorded, so two seeds share them too.
+        found = prepare(clips, parts, mine, monkeypatch, seed=number, **recorded)
+        heard |= {*parts[0], *parts[1]}
+        assert rows(cache) == len(heard), "what the first has computed is not computed again"
+        own = prepare(clips, parts, mine / "own", monkeypatch, whole=False, **recorded)
+        for one, other in zip(found, own, strict=True):
+            same(one[KEYS], other[KEYS])
+        assert rows(cache) == len(heard)
+        assert not (mine / "maps").exists()
+
+
+def test_versions_of_a_clip_follow_from_its_place_in_the_source(
+    clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever part a training learns from, it hears of a clip what every other one hears."""
+    pool = Waveforms(clips, FORM, augmentation(options_of(variants=3)), seed=0)
+    twin = system().eval()
+    heard = set()
+    known: set[tuple[int, int]] = set()
+    for number, parts in enumerate(PARTS):
+        train, val = prepare(clips, parts, tmp_path / f"run_{number}", monkeypatch, variants=3)
+        for source, waveforms, places in (
+            (train, pool, parts[0]),
+            (val, Waveforms(clips, FORM), parts[1]),
+        ):
+            keys = [(epoch, places[index]) for epoch, index in KEYS]
+            heard |= {waveforms.version_of(*key) for key in keys}
+            samples = torch.stack([torch.from_numpy(waveforms[key]) for key in keys])
+            wanted = {
+                "stage": twin.frozen_part(samples),
+                "category": train.category.new_tensor(
+                    [Labels.of(clips).category_index(clips[place]) for _, place in keys]
+                ),
+                "event": train.event.new_tensor(
+                    [Labels.of(clips).event_index(clips[place]) for _, place in keys]
+                ),
+            }
+            same(source[KEYS], wanted)
+        known |= {(index, version) for index in parts[0] for version in range(3)}
+        known |= {(index, 0) for index in parts[1]}
+        assert rows(cache) == len(known), "what the first has computed is not computed again"
+    assert heard == {0, 1, 2}
+    prepare(clips, PARTS[0], tmp_path / "more", monkeypatch, variants=4)
+    assert rows(cache) == len(known) + len(PARTS[0][0]), "one more of each, the others are there"
+    before = rows(cache)
+    prepare(clips, PARTS[0], tmp_path / "other", monkeypatch, variants=3, seed=1)
+    assert rows(cache) == before + 2 * len(PARTS[0][0]), "another seed hears other versions"
+
+
+def test_cached_or_not_a_training_hears_the_same(
+    clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = {"variants": 3, "blend": 0.5}
+    kept, _ = prepare(clips, PARTS[0], tmp_path / "kept", monkeypatch, **how)
+    fresh, _ = prepare(clips, PARTS[0], tmp_path / "fresh", monkeypatch, cache=False, **how)
+    assert not isinstance(fresh, LabelledMaps)
+    twin = system().eval()
+    one, other = kept[KEYS], fresh[KEYS]
+    stage = twin.frozen_part(other["waveform"])
+    same(one, {**other, "stage": stage})
+    for name in ("share", "partner_category", "partner_event"):
+        assert torch.equal(one[name], other[name])
+
+
+def test_mixtures_are_never_made_with_clips_that_are_not_learnt_from(
+    clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mixture holds a second clip; that must not be one of the parts that are scored."""
+    for number, parts in enumerate(PARTS):
+        train, val = prepare(
+            clips, parts, tmp_path / f"run_{number}", monkeypatch, variants=2, mix_same_class=True
+        )
+        assert [clip.path for clip in train.cache.waveforms.clips] == [
+            clips[index].path for index in parts[0]
+        ]
+        assert len(val.cache.waveforms) == len(parts[1])
+
+
+def test_maps_under_a_transform_stay_in_the_run(
+    clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing tells what a callable does, so no other run may find what it did."""
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patched, pytest.raises(Prepared):
+        patched.setattr(fit_room, "_run", stopped)
+        fit(
+            system(), FORM, Labels.of(clips), clips[:8], clips[8:], folder, options_of(variants=2),
+            source=clips, transform=lambda samples, rate: -samples,
+        )  # fmt: skip
+    assert (rows(folder / "maps"), rows(cache)) == (16, 4)
+
+
+def stopped(*_: object) -> bool:
+    raise Prepared
+
+
+# The average of the weights
+
+
+def averaged_training(
+    clips: tuple[Clip, ...], folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> tuple[System, FitResult, list[dict[str, torch.Tensor]], list[dict[str, torch.Tensor]]]:
+    """A trained system, how it ended, and its weights after each step and at each validation."""
+    steps: list[dict[str, torch.Tensor]] = []
+    validated: list[dict[str, torch.Tensor]] = []
+
+    def note(into: list[dict[str, torch.Tensor]]) -> Any:
+        def noted(self: Learner, *_: object) -> None:
+            into.append({name: x.clone() for name, x in self.system.state_dict().items()})
+
+        return noted
+
+    monkeypatch.setattr(Learner, "on_train_batch_end", note(steps))
+    validate = Learner.validation_step
+
+    def noted(self: Learner, batch: dict[str, Any], number: int) -> None:
+        if number == 0:
+            note(validated)(self)
+        validate(self, batch, number)
+
+    monkeypatch.setattr(Learner, "validation_step", noted)
+    chosen = options_of(average=0.9, shift=0.0, gain=0.0, learning_rate=0.01, **options)
+    one = system(unfreeze_from=4)
+    labels = Labels.of(clips)
+    val = [] if chosen.keep == "last" else clips[::3]
+    result = fit(one, FORM, labels, [c for c in clips if c not in val], val, folder, chosen)
+    return one, result, steps, validated
+
+
+def moving_average(
+    steps: list[dict[str, torch.Tensor]], decay: float = 0.9
+) -> dict[str, torch.Tensor]:
+    """Of all floating-point weights and running statistics, from the first step's on."""
+    average = {name: x.double() for name, x in steps[0].items() if x.is_floating_point()}
+    for step in steps[1:]:
+        for name in average:
+            average[name] = decay * average[name] + (1 - decay) * step[name].double()
+    return average
+
+
+def test_the_kept_weights_are_the_moving_average_of_all_steps(
+    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, result, steps, _ = averaged_training(clips, tmp_path, monkeypatch, keep="last")
+    assert result == FitResult(3, None, False)
+    assert len(steps) == 3 * 3
+    kept = one.state_dict()
+    for name, wanted in moving_average(steps).items():
+        torch.testing.assert_close(kept[name].double(), wanted, rtol=1e-5, atol=1e-6)
+    for name in ("category.weight", "embedding.1.running_var", "pooling.attentions.0.value.weight"):
+        assert (kept[name] - steps[-1][name]).abs().max() > 1e-3, name
+
+
+def test_the_average_is_what_is_validated_and_what_is_chosen(
+    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, result, steps, validated = averaged_training(clips, tmp_path, monkeypatch)
+    assert len(validated) == 3
+    for epoch, found in enumerate(validated, start=1):
+        for name, wanted in moving_average(steps[: len(steps) * epoch // 3]).items():
+            torch.testing.assert_close(found[name].double(), wanted, rtol=1e-5, atol=1e-6)
+    best = validated[result.best_epoch - 1]
+    for name, x in one.state_dict().items():
+        if x.is_floating_point():
+            assert torch.equal(x, best[name]), name
+
+
+# How long
+
+
+@pytest.mark.parametrize(
+    ("least", "steps", "epochs", "patience"),
+    [
+        (0, 2, 40, 12),
+        (400, 10, 40, 12),  # as many steps as are wanted
+        (400, 11, 40, 12),
+        (400, 9, 45, 14),  # 44.4 epochs; 12 * 45 / 40 = 13.5
+        (400, 2, 200, 60),
+        (401, 2, 201, 61),
+    ],
+)
+def test_few_clips_are_trained_on_in_more_epochs(
+    least: int, steps: int, epochs: int, patience: int
+) -> None:
+    options = options_of(epochs=40, patience=12, least_steps=least)
+    found = stretched(options, steps)
+    assert (found.epochs, found.patience) == (epochs, patience)
+    assert replace(found, epochs=40, patience=12) == options
+
+
+def test_a_training_makes_as_many_steps_as_are_asked_for(
+    clips: tuple[Clip, ...], tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    options = options_of(epochs=2, least_steps=7, keep="last", shift=0.0, gain=0.0)
+    result = fit(system(), FORM, Labels.of(clips), clips, [], tmp_path, options, say=lines.append)
+    assert result == FitResult(3, None, False)  # three steps an epoch
+    epochs = [line[:11] for line in lines if line.startswith("epoch")]
+    assert epochs == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
+    assert not any("val" in line for line in lines)
+
+
+def test_averaging_leaves_what_is_frozen_as_it_was(clips: tuple[Clip, ...], tmp_path: Path) -> None:
+    one = system(unfreeze_from=4)
+    before = {name: tensor.clone() for name, tensor in one.state_dict().items()}
+    options = options_of(average=0.9, keep="last", shift=0.0, gain=0.0)
+    form = ClipFormat(sample_rate=one.sample_rate, seconds=1.0)
+    fit(one, form, Labels.of(clips), clips, (), tmp_path, options)
+    after = one.state_dict()
+    frozen = [
+        name for name in before if name.startswith(tuple(f"branch_1.blocks.{b}." for b in "012"))
+    ]
+    assert len(frozen) > 50
+    assert [name for name in frozen if not torch.equal(before[name], after[name])] == []
+    assert not torch.equal(
+        before["branch_1.blocks.3.0.layers.0.0.weight"],
+        after["branch_1.blocks.3.0.layers.0.0.weight"],
+    )
+    fresh = system(unfreeze_from=4)
+    for name, buffer in one.named_buffers():
+        if name.split(".")[0] in ("decimate", "front_end_2") or "front_end" in name:
+            assert torch.equal(buffer, fresh.get_buffer(name)), name
