@@ -24,7 +24,7 @@ from benchmarks.measure import FULL, QUICK, Effort, Row, count_steps, measure
 from benchmarks.peer import Peer, asset
 from benchmarks.peers import PEERS
 from benchmarks.report import Page, render
-from sonotype.core.cpu import processors
+from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import SonotypeError
 from sonotype.core.progress import steps
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     peers = chosen(arguments.only)
     effort = QUICK if arguments.quick else FULL
-    cores = processors()
+    cores = available_cpus()
     threads = [1] if arguments.quick else sorted({1, cores})
     data = arguments.data or asset("data", "esc50")
     with tempfile.TemporaryDirectory(prefix="benchmarks_") as name:

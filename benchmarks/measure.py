@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.peer import SECONDS, Facts, Peer
 from benchmarks.team import PeerError, Worker
-from sonotype.core.cpu import processors
+from sonotype.core.cpu import available_cpus
 
 REST = 0.02
 """Seconds between two turns, in which the threads of the one before go to sleep."""
@@ -155,7 +155,7 @@ def measure(
         step: is entered for each of the steps that :func:`count_steps` counts.
     """
     rows = [Row(peer) for peer in peers]
-    with ThreadPoolExecutor(processors()) as pool:  # nothing is timed yet
+    with ThreadPoolExecutor(available_cpus()) as pool:  # nothing is timed yet
         for row, prepared in [(row, pool.submit(prepare, row, folder)) for row in rows]:
             with step(f"prepare {row.peer.name}"):
                 prepared.result()
@@ -266,10 +266,10 @@ def many(rows: Sequence[Row], workers: Mapping[str, Asked], threads: int, effort
 
 def compare(row: Row, worker: Asked, folder: Path, threads: int) -> None:
     """The timed answers beside the slow ones."""
-    worker.ask("answers")
+    worker.ask("predictions")
     place = folder / row.peer.name
     slow = np.load(place / "slow.npy")
-    with np.load(place / "answers.npz") as answers:
+    with np.load(place / "predictions.npz") as answers:
         one, several = (deviation(row.peer, answers[name], slow) for name in ("one", "many"))
     row.phases[threads].deviation = (one, several)
 

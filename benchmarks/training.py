@@ -26,14 +26,14 @@ from unittest.mock import patch
 import torch
 from torch.utils.data import DataLoader
 
-from sonotype.audio.clip import ClipFormat
+from sonotype.audio.clip import AudioSpec
 from sonotype.config import TrainOptions, resolve
 from sonotype.core.types import Clip, Labels
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.source import open_source
 from sonotype.data.synth import synthesise
-from sonotype.features.cache import StageCache
-from sonotype.features.store import MapStore
+from sonotype.features.cache import FeatureCache
+from sonotype.features.store import FeatureStore
 from sonotype.modelfile.pretrained import available, load_pretrained
 from sonotype.models.fold_batch_norm import FusedBlocks
 from sonotype.models.system import System, cbir_2
@@ -53,14 +53,14 @@ class Way:
     name: str
     channels_last: bool = True
     fused: bool = True
-    ahead: bool = True
+    prefetch: bool = True
     cache: bool = True
 
 
 WAYS = (
-    Way("plain", channels_last=False, fused=False, ahead=False, cache=False),
-    Way("+ channels_last", fused=False, ahead=False, cache=False),
-    Way("+ fused batch norm", ahead=False, cache=False),
+    Way("plain", channels_last=False, fused=False, prefetch=False, cache=False),
+    Way("+ channels_last", fused=False, prefetch=False, cache=False),
+    Way("+ fused batch norm", prefetch=False, cache=False),
     Way("+ loading ahead", cache=False),
     Way("+ cache of maps"),
 )
@@ -96,7 +96,7 @@ def main() -> int:
     )
     parser.add_argument("data", nargs="?", type=Path, help="labelled sounds; else synthetic ones")
     parser.add_argument("--clips", type=int, default=120, help="so many clips in all")
-    parser.add_argument("--turns", type=int, default=3, help="each way is trained so often")
+    parser.add_argument("--draws", type=int, default=3, help="each way is trained so often")
     parser.add_argument("--epochs", type=int, default=8, help="at most, to reach the score")
     parser.add_argument("--score", type=float, default=0.5, help="macro F1 that is to be reached")
     parser.add_argument("--backbone", default="auto", help="of branch 1")
@@ -109,14 +109,14 @@ def main() -> int:
     return 0
 
 
-def run(arguments: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> None:
+def run(arguments: argparse.Namespace, folder: Path, on_message: Callable[[str], None]) -> None:
     """All ways on both networks."""
     parts = parts_of(arguments.data, arguments.clips, folder)
-    backbone = available(arguments.backbone, say=say)
+    backbone = available(arguments.backbone, on_message=on_message)
     threads = torch.get_num_threads()
     peak = matmul_peak(CPU) / 1e9
-    say(f"{len(parts.train)} clips to train on, {len(parts.val)} to validate; {backbone}")
-    say(f"{threads} threads, matrix products reach {peak:.0f} GFLOP/s\n")
+    on_message(f"{len(parts.train)} clips to train on, {len(parts.val)} to validate; {backbone}")
+    on_message(f"{threads} threads, matrix products reach {peak:.0f} GFLOP/s\n")
     for name, network in NETWORKS.items():
         found: dict[str, list[Times]] = {way.name: [] for way in WAYS}
         for turn in range(arguments.turns):
@@ -125,9 +125,9 @@ def run(arguments: argparse.Namespace, folder: Path, say: Callable[[str], None])
                 times = train(way, backbone, network, parts, cache, arguments)
                 found[way.name].append(times)
         system = system_of(backbone, network, parts.labels)
-        stage = system.frozen_part(torch.zeros(2, 5 * system.sample_rate))
-        adds = step_multiply_adds(system, stage)
-        say(table(name, found, arguments.score, adds, len(parts.train), peak))
+        feature_maps = system.frozen_part(torch.zeros(2, 5 * system.sample_rate))
+        adds = step_multiply_adds(system, feature_maps)
+        on_message(table(name, found, arguments.score, adds, len(parts.train), peak))
 
 
 def parts_of(data: Path | None, count: int, folder: Path) -> Parts:
@@ -167,9 +167,9 @@ def as_it_was(way: Way) -> Iterator[None]:
         yield
 
 
-def contiguous(stage: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def contiguous(feature_maps: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Maps in torch's default layout."""
-    return {name: x.contiguous() for name, x in stage.items()}
+    return {name: x.contiguous() for name, x in feature_maps.items()}
 
 
 def train(
@@ -185,10 +185,10 @@ def train(
     if way.channels_last:
         system.channels_last()
     options = resolve(TrainOptions(recipe="modern", device="cpu"), "cbir_2")
-    form = ClipFormat(system.sample_rate)
+    audio_spec = AudioSpec(system.sample_rate)
     waveforms = (
-        Waveforms(parts.train, form, augmentation(options), options.seed),
-        Waveforms(parts.val, form),
+        Waveforms(parts.train, audio_spec, augmentation(options), options.seed),
+        Waveforms(parts.val, audio_spec),
     )
     with as_it_was(way):
         start = time.perf_counter()
@@ -214,16 +214,16 @@ def source_of(
     """Cached maps, or waveforms."""
     if not way.cache:
         return LabelledWaveforms(waveforms, clips, labels)
-    stages = StageCache(waveforms, MapStore(cache, 1e12))
-    stages.fill(system, CPU)
-    return LabelledMaps(stages, clips, labels)
+    feature_maps_by_key = FeatureCache(waveforms, FeatureStore(cache, 1e12))
+    feature_maps_by_key.fill(system, CPU)
+    return LabelledMaps(feature_maps_by_key, clips, labels)
 
 
 def loader_of(
     way: Way, source: LabelledMaps | LabelledWaveforms, size: int, shuffle: bool
 ) -> DataLoader[Batch]:
     """Batches made ahead, or when they are asked for."""
-    if way.ahead:
+    if way.prefetch:
         return loader(source, size, shuffle=shuffle)
     sampler = EpochBatches(len(source), size, shuffle=shuffle)
     return DataLoader(source, batch_size=None, sampler=sampler, generator=torch.Generator())

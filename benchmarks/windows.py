@@ -100,7 +100,7 @@ def cost(chosen: argparse.Namespace) -> None:
     print("|---|---|" + "---|" * len(HOPS))
     models = {"built-in": load()} | {name: random_model(one) for name, one in SYSTEMS.items()}
     for name, model in models.items():
-        rate = model.form.sample_rate
+        rate = model.audio_spec.sample_rate
         noise = np.random.default_rng(0).standard_normal(round(chosen.seconds * rate))
         sound = (0.1 * noise).astype(np.float32)
         times: dict[float, list[float]] = {hop: [] for hop in (5.0, *HOPS)}
@@ -133,7 +133,7 @@ def deviation(chosen: argparse.Namespace) -> None:
     print("|---|---|---|---|---|---|")
     for path in [None, *chosen.model]:
         model = load(path)
-        rate, length = model.form.sample_rate, model.form.length
+        rate, length = model.audio_spec.sample_rate, model.audio_spec.length
         for kind, sound in recordings(chosen, rate).items():
             reference = np.stack(list(exact_answers(model, sound)))
             title = f"{Path(path).parent.name if path else 'built-in'}, {kind}"
@@ -171,7 +171,7 @@ def recordings(chosen: argparse.Namespace, rate: int) -> dict[str, np.ndarray]:
 
 def exact_answers(model: Classifier, sound: np.ndarray) -> Iterator[np.ndarray]:
     """Probabilities ``[events]`` of windows that are cut out, one after the other."""
-    for one in model.predict_windows(sound, sample_rate=model.form.sample_rate, exact=True):
+    for one in model.predict_windows(sound, sample_rate=model.audio_spec.sample_rate, exact=True):
         yield np.array(list((one.event_probabilities or one.category_probabilities).values()))
 
 

@@ -40,15 +40,15 @@ def main() -> int:
         for package in peer.packages:
             version(package)
         if task == "prepare":
-            say(out, **dataclasses.asdict(prepare(peer, place)))
+            on_message(out, **dataclasses.asdict(prepare(peer, place)))
         else:
             serve(peer, place, int(more[0]), out)
     except PackageNotFoundError as error:
-        say(out, missing=f"{error.name} is not installed")
+        on_message(out, missing=f"{error.name} is not installed")
     except NotGivenError as error:
-        say(out, missing=str(error))
+        on_message(out, missing=str(error))
     except Exception as error:  # whatever a peer does, it is told of, and the others go on
-        say(out, failed=f"{type(error).__name__}: {error}".splitlines()[0])
+        on_message(out, failed=f"{type(error).__name__}: {error}".splitlines()[0])
         raise
     return 0
 
@@ -70,7 +70,7 @@ def refuse_the_network() -> None:
         setattr(place, name, refuse)
 
 
-def say(out: TextIO, **values: Any) -> None:
+def on_message(out: TextIO, **values: Any) -> None:
     """One line of the protocol."""
     print(json.dumps(values), file=out, flush=True)
 
@@ -93,11 +93,11 @@ def serve(peer: Peer, folder: Path, threads: int, out: TextIO) -> None:
     clips = clips_for(peer, folder)
     loaded = peer.load(folder, threads)
     loaded.one(clips[0])
-    say(out, cpu=time.process_time())
+    on_message(out, cpu=time.process_time())
     desk = Desk(loaded, clips, folder, max(peer.batch, CHECKED))
     for line in sys.stdin:
         order = json.loads(line)
-        say(out, **getattr(desk, order.pop("do"))(**order))
+        on_message(out, **getattr(desk, order.pop("do"))(**order))
 
 
 @dataclasses.dataclass
@@ -109,7 +109,7 @@ class Desk:
     folder: Path
     batch: int
     way: str = ""
-    heard: int = 0
+    output: int = 0
     one: dict[int, Answer] = dataclasses.field(default_factory=dict)
     several: Answer = dataclasses.field(default_factory=lambda: np.empty(0))
 
@@ -117,11 +117,11 @@ class Desk:
         """Seconds of so many runs with one clip each, one clip after the other."""
         seconds = []
         for _ in range(runs):
-            number = self.heard % len(self.clips)
+            number = self.output % len(self.clips)
             start = time.perf_counter()
             answer = self.loaded.one(self.clips[number])
             seconds.append(time.perf_counter() - start)
-            self.heard += 1
+            self.output += 1
             if number < CHECKED:
                 self.one[number] = answer
         return {"seconds": seconds}
@@ -152,7 +152,7 @@ class Desk:
     def answers(self) -> dict[str, Any]:
         """Write what the latest timed runs answered to the first clips, one by one and many."""
         one = np.stack([self.one[number] for number in range(CHECKED)])
-        np.savez(self.folder / "answers.npz", one=one, many=self.several)
+        np.savez(self.folder / "predictions.npz", one=one, many=self.several)
         return {}
 
     def _clips(self, count: int) -> Answer:

@@ -25,12 +25,12 @@ from sonotype.evaluation.calibration import (
     tempered,
 )
 from sonotype.evaluation.metrics import score, scores_to_json
-from sonotype.evaluation.predictions import Answers, concatenate, load_answers
+from sonotype.evaluation.predictions import Predictions, concatenate, load_predictions
 from sonotype.evaluation.report import render
 from sonotype.experiments.grid import run_study
 from sonotype.experiments.grid_plan import Plan, read_plan
-from sonotype.experiments.run_folder import ANSWERS, MODEL
-from sonotype.experiments.run_once import run_once
+from sonotype.experiments.run_folder import MODEL, PREDICTIONS
+from sonotype.experiments.run_once import run_or_resume
 from sonotype.modelfile.model_file import load_model, save_model
 from sonotype.models.summary import summarise
 
@@ -61,7 +61,7 @@ def main() -> int:
     plan = read_plan(STUDY)
     if not run_study(
         plan, arguments.data, arguments.out,
-        jobs=arguments.jobs, progress=True, say=print,
+        jobs=arguments.jobs, progress=True, on_message=print,
     ):  # fmt: skip
         return 130
     run = arguments.out / "everything"
@@ -72,14 +72,17 @@ def main() -> int:
 
 def train_on_everything(plan: Plan, data: Path, study: Path, run: Path) -> None:
     """A student as the study's, which hears every clip."""
-    teachers = tuple(str(study / cell.folder) for cell in plan.teachers(ROW))
+    teachers = tuple(str(study / planned.folder) for planned in plan.teachers(ROW))
     options = {**plan.row(ROW).options, "protocol": "all", "teachers": teachers}
-    run_once(data, run, progress=True, say=print, **options)
+    run_or_resume(data, run, progress=True, on_message=print, **options)
 
 
 def pack(plan: Plan, study: Path, model: Path) -> None:
     """Calibrate, put the study's scores beside, write the file, and say what it is."""
-    folds = [load_answers(study / cell.folder / ANSWERS) for cell in plan.row(ROW).cells()]
+    folds = [
+        load_predictions(study / planned.folder / PREDICTIONS)
+        for planned in plan.row(ROW).planned_runs()
+    ]
     answers = concatenate(folds)
     temperature = {level: temperature_of(folds, level) for level in LEVELS}
     system, card = load_model(model)
@@ -91,7 +94,7 @@ def pack(plan: Plan, study: Path, model: Path) -> None:
             for level, value in temperature.items()
         },
     )
-    scores = score(calibrated, category_from=card.category_from, notes=(SCORES_OF, NOT_FOR))
+    scores = score(calibrated, category_source=card.category_source, notes=(SCORES_OF, NOT_FOR))
     training = {**card.training, "temperature": temperature}
     card = dataclasses.replace(card, scores=scores_to_json(scores), training=training)
     save_model(ASSET, system, card, half=True)
@@ -103,7 +106,7 @@ def pack(plan: Plan, study: Path, model: Path) -> None:
         sys.exit(f"error: {size:,} bytes are more than {LARGEST:,}")
 
 
-def temperature_of(folds: Sequence[Answers], level: str) -> float:
+def temperature_of(folds: Sequence[Predictions], level: str) -> float:
     """The temperature of a head on all folds, and a line on what it does.
 
     What it does is measured on each fold with the temperature of the others.
@@ -128,7 +131,7 @@ def temperature_of(folds: Sequence[Answers], level: str) -> float:
     return temperature
 
 
-def probability(answers: Answers, level: str) -> np.ndarray:
+def probability(answers: Predictions, level: str) -> np.ndarray:
     """What a head answered, ``[clips, classes]``."""
     return np.asarray(getattr(answers, f"{level}_probability"))
 

@@ -42,7 +42,7 @@ SHARED: dict[str, Any] = {
     "pooling": "attention",
     "pool_blocks": (4,),
     "softmax_over": "positions",  # says more about where the network listens
-    "least_steps": 0,  # so many epochs and no more
+    "min_steps": 0,  # so many epochs and no more
     "learning_rate": 3e-3,  # in few epochs: more than usual
 }
 TRANSFER: dict[str, Any] = {"backbone": "builtin", "width": 0, "epochs": 40}
@@ -83,7 +83,7 @@ def main() -> int:
         print(f"   {accuracy(run):.2f} of the events right {name}")
 
     print("\n6. The same two sounds, which were in no part of the set")
-    model = sonotype.load(MODEL, category_from="both")  # both heads, averaged
+    model = sonotype.load(MODEL, category_source="both")  # both heads, averaged
     draw_attention(show_answers(model), ATTENTION)
 
     print(f"""
@@ -112,8 +112,10 @@ def train(run: Path, options: dict[str, Any]) -> bool:
         return True
     if (run / "config.json").exists():
         print(f"   going on with {shown(run)}")
-        return not sonotype.train(None, run, resume=True, progress=True, say=print).interrupted
-    result = sonotype.train(DATA, run, **SHARED, **options, progress=True, say=print)
+        return not sonotype.train(
+            None, run, resume=True, progress=True, on_message=print
+        ).interrupted
+    result = sonotype.train(DATA, run, **SHARED, **options, progress=True, on_message=print)
     return not result.interrupted
 
 

@@ -27,7 +27,7 @@ from sonotype.data.readers.source import open_source
 from sonotype.evaluation.metrics import Interval
 from sonotype.experiments.learning_curve import run_learning_curve
 from sonotype.experiments.run_folder import MODEL
-from sonotype.experiments.run_once import run_once
+from sonotype.experiments.run_once import run_or_resume
 
 LEFT_OUT_OF_EACH = 2
 """Classes of each of the five groups."""
@@ -41,11 +41,11 @@ ENDS = ("low", "high")
 STUDENT: dict[str, Any] = {
     "recipe": "student",
     "protocol": "all",
-    "keep": "last",
+    "checkpoint": "last",
     "precision": "bf16-mixed",
     "epochs": 100,
-    "least_steps": 0,
-    "variants": 12,
+    "min_steps": 0,
+    "n_augmented": 12,
 }
 """As the built-in model's own, in half as many versions of each clip."""
 SCRATCH: dict[str, Any] = {"backbone": "none", "width": 0.125, "learning_rate": 3e-3, "mixup": 0.0}
@@ -67,7 +67,7 @@ def main() -> int:
     new = write_table(out / "new.csv", (clip for clip in clips if clip.event in left_out))
     teachers = [
         train(known, out / "teachers" / name, backbone="mn04", train_folds=ours, test_folds=theirs,
-              keep="last")
+              checkpoint="last")
         for name, (ours, theirs) in TEACHERS.items()
     ]  # fmt: skip
     student = train(known, out / "student", teachers=tuple(teachers), **STUDENT)
@@ -117,7 +117,7 @@ def write_table(path: Path, clips: Iterable[Clip]) -> Path:
 def train(data: Path, run: Path, **options: Any) -> str:
     """Train once; the run's folder."""
     print(f"training {run}")
-    run_once(data, run, progress=True, say=print, **options)
+    run_or_resume(data, run, progress=True, on_message=print, **options)
     return str(run)
 
 

@@ -84,7 +84,7 @@ class Pretender:
         return {
             "choose": {"way": "1 x 1", "seconds": self.seconds},
             "memory": {"bytes": 1_000_000},
-            "answers": {},
+            "predictions": {},
         }[do]
 
 
@@ -160,7 +160,7 @@ def test_answers_are_compared_with_the_slow_ones(tmp_path: Path) -> None:
     place.mkdir()
     slow = np.array([[1.0, 2.0]])
     np.save(place / "slow.npy", slow)
-    np.savez(place / "answers.npz", one=slow, many=slow + 0.5)
+    np.savez(place / "predictions.npz", one=slow, many=slow + 0.5)
     compare(rows[0], workers["fast"], tmp_path, 1)
     assert rows[0].phases[1].deviation == (0.0, 0.25)
     assert rows[0].wrong
@@ -299,7 +299,7 @@ def test_the_fastest_way_is_taken(tmp_path: Path) -> None:
     assert len(desk.single(5)["seconds"]) == 5
     desk.many(4)
     assert desk.answers() == {}
-    with np.load(tmp_path / "answers.npz") as answers:
+    with np.load(tmp_path / "predictions.npz") as answers:
         np.testing.assert_array_equal(answers["many"], clips[: worker.CHECKED])
         np.testing.assert_array_equal(answers["one"], clips[: worker.CHECKED])
     assert desk.memory()["bytes"] > 10e6

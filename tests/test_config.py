@@ -41,14 +41,14 @@ UNUSUAL = (
         dropout=0,
         seconds=2.5,
         pad="repeat",
-        cut="centre",
+        crop="centre",
         trim=True,
     ),
     TrainOptions(recipe="paper", epochs=3, mixup=0.0, mix_same_class=True, seed=7, precision="32"),
-    TrainOptions(branch_1_rate=0.1, average=0.99, keep="last"),
+    TrainOptions(backbone_lr_scale=0.1, ema_decay=0.99, checkpoint="last"),
     SplitOptions(protocol="folds", train_folds=(1, 2), val_folds=(3,), test_folds=(4,)),
-    SplitOptions(choose_on="test"),
-    ScoreOptions(category_from="both", shifts=4),
+    SplitOptions(select_on="test"),
+    ScoreOptions(category_source="both", tta_shifts=4),
 )
 
 
@@ -103,7 +103,7 @@ def test_what_may_be_asked_for_is_right(options: Any) -> None:
         (SystemOptions(trim=1), "trim is 1, not of type bool"),  # type: ignore[arg-type]
         (SystemOptions(backbone=4), "backbone is 4, not of type str"),  # type: ignore[arg-type]
         (SystemOptions(pad="left"), "pad is 'left', not one of centre, start, repeat"),  # type: ignore[arg-type]
-        (SystemOptions(cut="random"), "cut is 'random', not one of front, centre"),  # type: ignore[arg-type]
+        (SystemOptions(crop="random"), "crop is 'random', not one of front, centre"),  # type: ignore[arg-type]
         (TrainOptions(epochs=0), "epochs is 0, at least 1 is wanted"),
         (TrainOptions(batch_size=1), "batch_size is 1, at least 2 is wanted"),
         (TrainOptions(epochs=2.0), "epochs is 2.0, not of type int"),  # type: ignore[arg-type]
@@ -119,21 +119,21 @@ def test_what_may_be_asked_for_is_right(options: Any) -> None:
             TrainOptions(device="tpu"),  # type: ignore[arg-type]
             "device is 'tpu', not one of auto, cpu, cuda, mps",
         ),
-        (TrainOptions(least_steps=-1), "least_steps is -1, at least 0 is wanted"),
-        (TrainOptions(branch_1_rate=1.5), "branch_1_rate is 1.5, at most 1 is wanted"),
-        (TrainOptions(branch_1_rate=-0.1), "branch_1_rate is -0.1, at least 0 is wanted"),
-        (TrainOptions(average=1.0), "average is 1.0, at most 0.9999 is wanted"),
-        (TrainOptions(average=-0.1), "average is -0.1, at least 0 is wanted"),
-        (TrainOptions(keep="first"), "keep is 'first', not one of best, last"),  # type: ignore[arg-type]
-        (SplitOptions(choose_on="train"), "choose_on is 'train', not one of val, test"),  # type: ignore[arg-type]
-        (ScoreOptions(shifts=0), "shifts is 0, at least 1 is wanted"),
-        (ScoreOptions(shifts=17), "shifts is 17, at most 16 is wanted"),
-        (ScoreOptions(shifts=2.0), "shifts is 2.0, not of type int"),  # type: ignore[arg-type]
+        (TrainOptions(min_steps=-1), "min_steps is -1, at least 0 is wanted"),
+        (TrainOptions(backbone_lr_scale=1.5), "backbone_lr_scale is 1.5, at most 1 is wanted"),
+        (TrainOptions(backbone_lr_scale=-0.1), "backbone_lr_scale is -0.1, at least 0 is wanted"),
+        (TrainOptions(ema_decay=1.0), "ema_decay is 1.0, at most 0.9999 is wanted"),
+        (TrainOptions(ema_decay=-0.1), "ema_decay is -0.1, at least 0 is wanted"),
+        (TrainOptions(checkpoint="first"), "checkpoint is 'first', not one of best, last"),  # type: ignore[arg-type]
+        (SplitOptions(select_on="train"), "select_on is 'train', not one of val, test"),  # type: ignore[arg-type]
+        (ScoreOptions(tta_shifts=0), "shifts is 0, at least 1 is wanted"),
+        (ScoreOptions(tta_shifts=17), "shifts is 17, at most 16 is wanted"),
+        (ScoreOptions(tta_shifts=2.0), "shifts is 2.0, not of type int"),  # type: ignore[arg-type]
         (SplitOptions(test_fraction=0), "test_fraction is 0, at least 0.01 is wanted"),
         (SplitOptions(train_folds=("1",)), "train_folds is ('1',), not of type int"),  # type: ignore[arg-type]
         (
-            ScoreOptions(category_from="stars"),  # type: ignore[arg-type]
-            "category_from is 'stars', not one of head, events, both",
+            ScoreOptions(category_source="stars"),  # type: ignore[arg-type]
+            "category_source is 'stars', not one of head, events, both",
         ),
     ],
 )
@@ -144,9 +144,9 @@ def test_each_kind_of_fault_has_its_sentence(options: Any, text: str) -> None:
 def test_limits_themselves_are_allowed() -> None:
     check(SystemOptions(width=0, adapters=(0, 4), pool_blocks=(1, 4), dropout=0.95, seconds=60))
     check(SystemOptions(width=4, dropout=0, seconds=1))
-    check(TrainOptions(seed=2**32 - 1, branch_1_rate=0, average=0.9999))
-    check(TrainOptions(branch_1_rate=1, average=0))
-    check(ScoreOptions(shifts=16))
+    check(TrainOptions(seed=2**32 - 1, backbone_lr_scale=0, ema_decay=0.9999))
+    check(TrainOptions(backbone_lr_scale=1, ema_decay=0))
+    check(ScoreOptions(tta_shifts=16))
 
 
 def test_all_faults_are_named_at_once() -> None:
@@ -182,15 +182,15 @@ def test_what_is_not_said_is_as_usual() -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(OptionsError) as caught:
         from_dict(ScoreOptions, {"colour": 1, "category": 2})
-    assert str(caught.value) == "unknown options category, colour; category_from, shifts exist"
+    assert str(caught.value) == "unknown options category, colour; category_source, shifts exist"
 
 
 def test_unknown_names_and_wrong_values_are_named_together() -> None:
     with pytest.raises(OptionsError) as caught:
-        from_dict(ScoreOptions, {"category_from": "stars", "colour": 1})
+        from_dict(ScoreOptions, {"category_source": "stars", "colour": 1})
     assert str(caught.value) == (
-        "category_from is 'stars', not one of head, events, both; "
-        "unknown options colour; category_from, shifts exist"
+        "category_source is 'stars', not one of head, events, both; "
+        "unknown options colour; category_source, shifts exist"
     )
 
 
@@ -215,14 +215,14 @@ def test_a_recipe_fills_what_is_not_set(recipe: Recipe, system: str) -> None:
 
 @pytest.mark.parametrize("recipe", get_args(Recipe))
 def test_what_is_set_stands(recipe: Recipe) -> None:
-    mine = TrainOptions(recipe=recipe, epochs=3, mixup=0.0, mix_same_class=False, variants=0)
+    mine = TrainOptions(recipe=recipe, epochs=3, mixup=0.0, mix_same_class=False, n_augmented=0)
     resolved = resolve(mine, "cbir_3")
-    assert (resolved.epochs, resolved.mixup, resolved.variants) == (3, 0.0, 0)
+    assert (resolved.epochs, resolved.mixup, resolved.n_augmented) == (3, 0.0, 0)
     assert resolved.mix_same_class is False
     assert (
         replace(
             resolve(TrainOptions(recipe=recipe), "cbir_1"),
-            epochs=3, least_steps=0, mixup=0.0, variants=0,
+            epochs=3, min_steps=0, mixup=0.0, n_augmented=0,
         )
         == resolved
     )  # fmt: skip
@@ -230,29 +230,29 @@ def test_what_is_set_stands(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "epochs", "least_steps"),
+    ("given", "epochs", "min_steps"),
     [
         ({}, 40, 400),
         ({"epochs": 2}, 2, 0),
         ({"epochs": 40}, 40, 0),
-        ({"least_steps": 500}, 40, 500),
-        ({"least_steps": 0}, 40, 0),
-        ({"epochs": 2, "least_steps": 500}, 2, 500),
-        ({"epochs": 2, "least_steps": 0}, 2, 0),
+        ({"min_steps": 500}, 40, 500),
+        ({"min_steps": 0}, 40, 0),
+        ({"epochs": 2, "min_steps": 500}, 2, 500),
+        ({"epochs": 2, "min_steps": 0}, 2, 0),
         ({"recipe": "student"}, 150, 2000),
         ({"recipe": "student", "epochs": 2}, 2, 0),
         ({"recipe": "paper", "epochs": 2}, 2, 0),
     ],
 )
 def test_epochs_that_are_set_are_not_stretched(
-    given: dict[str, Any], epochs: int, least_steps: int
+    given: dict[str, Any], epochs: int, min_steps: int
 ) -> None:
     resolved = resolve(TrainOptions(**given), "cbir_2")
-    assert (resolved.epochs, resolved.least_steps) == (epochs, least_steps)
+    assert (resolved.epochs, resolved.min_steps) == (epochs, min_steps)
 
 
 def test_resolving_twice_changes_nothing() -> None:
-    for given in (TrainOptions(), TrainOptions(epochs=2), TrainOptions(least_steps=7)):
+    for given in (TrainOptions(), TrainOptions(epochs=2), TrainOptions(min_steps=7)):
         once = resolve(given, "cbir_3")
         assert resolve(once, "cbir_3") == once
 
@@ -261,7 +261,9 @@ def test_the_papers_settings() -> None:
     paper = resolve(TrainOptions(recipe="paper"), "cbir_2")
     assert (paper.epochs, paper.batch_size, paper.learning_rate) == (50, 32, 1e-3)
     assert (paper.weight_decay, paper.schedule, paper.event_weight) == (0.0, "constant", 1.0)
-    assert (paper.mixup, paper.time_mask, paper.frequency_mask, paper.shift, paper.gain) == (0,) * 5
+    assert (paper.mixup, paper.time_mask, paper.frequency_mask, paper.time_shift, paper.gain) == (
+        0,
+    ) * 5
     assert (paper.label_smoothing, paper.mix_same_class) == (0.0, False)
     assert paper.mix_equaliser == 10.0
 
@@ -277,9 +279,9 @@ def test_networks_set_the_same_fields_to_what_is_allowed() -> None:
         network = NETWORKS[recipe]
         own = {name: value for name, value in network.items() if name != "backbone"}
         assert list(own) == list(NETWORKS["paper"])
-        own = {name: value for name, value in network.items() if name != "category_from"}
+        own = {name: value for name, value in network.items() if name != "category_source"}
         check(SystemOptions(**own))
-        check(ScoreOptions(category_from=network["category_from"]))
+        check(ScoreOptions(category_source=network["category_source"]))
     # What a model file does not say, it was made with: the paper's network.
     usual = to_dict(SystemOptions()) | to_dict(ScoreOptions())
     for name, value in NETWORKS["paper"].items():

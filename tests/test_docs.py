@@ -245,8 +245,8 @@ def test_size_of_cached_maps() -> None:
     for name, cells in rows.items():
         for backbone, cell in zip(("vggish", "mn04"), cells, strict=True):
             system = small(name, backbone)
-            stage = system.frozen_part(torch.zeros(1, 5 * system.sample_rate))
-            assert cell == f"{4 * sum(x.numel() for x in stage.values()) / 1e6:.2f} MB"
+            feature_maps = system.frozen_part(torch.zeros(1, 5 * system.sample_rate))
+            assert cell == f"{4 * sum(x.numel() for x in feature_maps.values()) / 1e6:.2f} MB"
 
 
 def test_options_in_the_model_file() -> None:

@@ -15,7 +15,7 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.synth import synthesise
 from sonotype.evaluation.calibration import tempered
-from sonotype.evaluation.predictions import Answers, save_answers
+from sonotype.evaluation.predictions import Predictions, save_predictions
 from sonotype.experiments.grid_plan import read_plan
 from sonotype.modelfile.model_file import load_model
 
@@ -26,7 +26,7 @@ def drawn(probability: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.array([rng.choice(probability.shape[1], p=row) for row in probability])
 
 
-def sure_answers(fold: int, count: int = 1500) -> Answers:
+def sure_answers(fold: int, count: int = 1500) -> Predictions:
     """Answers that are right as often as they say under the temperatures."""
     rng = np.random.default_rng(fold)
     logits = {
@@ -38,7 +38,7 @@ def sure_answers(fold: int, count: int = 1500) -> Answers:
         asked[name] = (powers / powers.sum(1, keepdims=True)).astype(np.float32)
     true = {name: drawn(tempered(asked[name], TEMPERATURE[name]), rng) for name in asked}
     names = tuple(f"{fold}_{index}.wav" for index in range(count))
-    return Answers(
+    return Predictions(
         names, names, true["category"], true["event"], asked["category"], asked["event"], LABELS
     )
 
@@ -54,7 +54,7 @@ def test_the_built_in_model_is_calibrated_on_answers_of_others(
     for cell in plan.row(builtin.ROW).cells():
         folder = tmp_path / cell.folder
         folder.mkdir(parents=True)
-        save_answers(sure_answers(cell.fold or 0), folder / "answers.npz")
+        save_predictions(sure_answers(cell.fold or 0), folder / "predictions.npz")
     model = write_model(tmp_path / "model.safetensors", backbone="compact", width=0)
     builtin.pack(plan, tmp_path, model)
 
@@ -86,7 +86,9 @@ def test_a_model_that_is_too_large_is_told_of(
     plan = read_plan(file)
     for cell in plan.cells():
         (tmp_path / cell.folder).mkdir(parents=True)
-        save_answers(sure_answers(cell.fold or 0, 50), tmp_path / cell.folder / "answers.npz")
+        save_predictions(
+            sure_answers(cell.fold or 0, 50), tmp_path / cell.folder / "predictions.npz"
+        )
     model = write_model(tmp_path / "model.safetensors")
     with pytest.raises(SystemExit, match="bytes are more than 1,000"):
         builtin.pack(plan, tmp_path, model)

@@ -17,9 +17,9 @@ SMALL: dict[str, Any] = {
     "seconds": 1.0,
     "recipe": "modern",
     "epochs": 3,
-    "least_steps": 0,
+    "min_steps": 0,
     "batch_size": 4,
-    "variants": 2,
+    "n_augmented": 2,
     "device": "cpu",
     "val_fraction": 0.25,
     "test_fraction": 0.25,
@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
 
 # The last epoch is kept: fewer parts, and clips enough in each fold.
 FOLDED = {name: value for name, value in SMALL.items() if not name.endswith("_fraction")}
-FOLDED |= {"epochs": 6, "learning_rate": 0.01, "keep": "last", "category_from": "head"}
+FOLDED |= {"epochs": 6, "learning_rate": 0.01, "checkpoint": "last", "category_source": "head"}
 """The same for :func:`write_table`, whose folds test in turn."""
 
 TONES = {"low": {"hum": 200.0, "buzz": 400.0}, "high": {"beep": 1500.0, "whistle": 3000.0}}

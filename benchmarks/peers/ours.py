@@ -88,7 +88,7 @@ def load(file: str, rate: int, folder: Path, threads: int, *, size: int = 16) ->
         return np.array(list(model.predict(clip, rate).event_probabilities.values()))
 
     def batch(clips: Clips) -> Answer:
-        event = model.hear(clips).event
+        event = model.predict_proba(clips).event
         if event is None:
             raise ValueError("the models compared here have an event head")
         return event

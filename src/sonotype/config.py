@@ -16,7 +16,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.hierarchy import CategoryFrom
+from sonotype.core.hierarchy import CategorySource
 
 Options = TypeVar("Options")
 
@@ -69,7 +69,7 @@ class SystemOptions:
     dropout: float = option(0.2, "After pooling and after the embedding", low=0, high=0.95)
     seconds: float = option(5.0, "Length of a clip in seconds", low=1, high=60)
     pad: Literal["centre", "start", "repeat"] = option("centre", "How short clips are filled up")
-    cut: Literal["front", "centre"] = option("front", "What stays of long clips")
+    crop: Literal["front", "centre"] = option("front", "What stays of long clips")
     trim: bool = option(False, "Trim leading and trailing silence (60 dB) first")
 
 
@@ -83,7 +83,7 @@ class TrainOptions:
     epochs: int | None = option(
         None, "Maximum number; if given, the recipe's least steps do not extend it", low=1
     )
-    least_steps: int | None = option(
+    min_steps: int | None = option(
         None,
         "Minimum number of training steps: where clips are few, the epochs are extended",
         low=0,
@@ -91,15 +91,15 @@ class TrainOptions:
     patience: int | None = option(None, "Stop after so many epochs without a better one", low=1)
     batch_size: int | None = option(None, "Clips in a step", low=2)
     learning_rate: float | None = option(None, "Adam's", low=0)
-    branch_1_rate: float = option(
+    backbone_lr_scale: float = option(
         1.0, "Learning rate of branch 1's unfrozen blocks, as a share of the others'", low=0, high=1
     )
     weight_decay: float | None = option(None, "AdamW's; 0 is plain Adam", low=0)
     schedule: Schedule | None = option(None, "Of the learning rate")
-    average: float | None = option(
+    ema_decay: float | None = option(
         None, "Decay a step of a moving average of the weights; 0 for none", low=0, high=0.9999
     )
-    keep: Literal["best", "last"] = option(
+    checkpoint: Literal["best", "last"] = option(
         "best", "Epoch: the best on validation, or the last; then all but the test part is learnt"
     )
     label_smoothing: float | None = option(None, "Share of the target given to all", low=0, high=1)
@@ -110,20 +110,20 @@ class TrainOptions:
     frequency_mask: float | None = option(
         None, "Largest share of bands masked in the log-mel of what starts untrained", low=0, high=1
     )
-    roll: bool | None = option(
+    log_mel_roll: bool | None = option(
         None, "Turn the log-mel of a single branch that starts untrained in time, in each step"
     )
-    band_shift: int | None = option(
+    freq_shift: int | None = option(
         None, "Move that log-mel by up to so many bands up or down", low=0, high=16
     )
-    shift: float | None = option(None, "Largest circular shift in seconds", low=0)
+    time_shift: float | None = option(None, "Largest circular shift in seconds", low=0)
     gain: float | None = option(None, "Largest change of level in dB", low=0)
-    variants: int | None = option(
+    n_augmented: int | None = option(
         None,
         "Versions of a clip, augmented, the first as recorded; 0: new in each epoch",
         low=0,
     )
-    blend: float | None = option(
+    between_class_mix: float | None = option(
         None, "Share of training sounds that sound with one of another class", low=0, high=1
     )
     mix_same_class: bool | None = option(None, "Mix two clips of a class (CBIR_3's augmentation)")
@@ -132,7 +132,7 @@ class TrainOptions:
     mix_equaliser: float = option(10.0, "Same-class mixing: largest equaliser gain in dB", low=0)
     class_weights: bool = option(False, "Weigh classes by the inverse of their count")
     event_weight: float = option(1.0, "Weight of the event loss beside the category's", low=0)
-    random_cut: bool = option(False, "Train on random parts of long clips, fresh in each epoch")
+    random_crop: bool = option(False, "Train on random parts of long clips, fresh in each epoch")
     seed: int = option(0, "Of splits, weights, order and augmentation", low=0, high=2**32 - 1)
     device: Device = option("auto", "Where to train")
     precision: Precision = option("32", "Of the arithmetic in training")
@@ -147,80 +147,80 @@ class TrainOptions:
 RECIPES: dict[Recipe, dict[str, Any]] = {
     "paper": {
         "epochs": 50,
-        "least_steps": 0,
+        "min_steps": 0,
         "patience": 10,
         "batch_size": 32,
         "learning_rate": 1e-3,
         "weight_decay": 0.0,
         "schedule": "constant",
-        "average": 0.0,
+        "ema_decay": 0.0,
         "label_smoothing": 0.0,
         "mixup": 0.0,
         "time_mask": 0.0,
         "frequency_mask": 0.0,
-        "roll": False,
-        "band_shift": 0,
-        "shift": 0.0,
+        "log_mel_roll": False,
+        "freq_shift": 0,
+        "time_shift": 0.0,
         "gain": 0.0,
-        "blend": 0.0,
-        "variants": 0,
+        "between_class_mix": 0.0,
+        "n_augmented": 0,
     },
     "modern": {
         "epochs": 40,
-        "least_steps": 400,
+        "min_steps": 400,
         "patience": 12,
         "batch_size": 32,
         "learning_rate": 1e-3,
         "weight_decay": 1e-2,
         "schedule": "cosine",
-        "average": 0.0,
+        "ema_decay": 0.0,
         "label_smoothing": 0.1,
         "mixup": 0.3,
         "time_mask": 0.2,
         "frequency_mask": 0.15,
-        "roll": False,
-        "band_shift": 0,
-        "shift": 1.0,
+        "log_mel_roll": False,
+        "freq_shift": 0,
+        "time_shift": 1.0,
         "gain": 8.0,
-        "blend": 0.0,
-        "variants": 4,
+        "between_class_mix": 0.0,
+        "n_augmented": 4,
     },
     "student": {
         "epochs": 150,
-        "least_steps": 2000,
+        "min_steps": 2000,
         "patience": 40,
         "batch_size": 64,
         "learning_rate": 2e-3,
         "weight_decay": 2e-2,
         "schedule": "cosine",
-        "average": 0.995,
+        "ema_decay": 0.995,
         "label_smoothing": 0.0,
         "mixup": 0.0,
         "time_mask": 0.3,
         "frequency_mask": 0.25,
-        "roll": True,
-        "band_shift": 2,
-        "shift": 2.5,
+        "log_mel_roll": True,
+        "freq_shift": 2,
+        "time_shift": 2.5,
         "gain": 8.0,
-        "blend": 0.75,
-        "variants": 24,
+        "between_class_mix": 0.75,
+        "n_augmented": 24,
     },
 }
 
 NETWORKS: dict[Recipe, dict[str, Any]] = {
-    "paper": {"width": 1.0, "pooling": "attention", "pool_blocks": (4,), "category_from": "head"},
+    "paper": {"width": 1.0, "pooling": "attention", "pool_blocks": (4,), "category_source": "head"},
     "modern": {
         "width": 0.0,
         "pooling": "attention_mean",
         "pool_blocks": (3, 4),
-        "category_from": "events",
+        "category_source": "events",
     },
     "student": {
         "backbone": "compact",
         "width": 0.0,
         "pooling": "attention_mean",
         "pool_blocks": (4,),
-        "category_from": "events",
+        "category_source": "events",
     },
 }
 """What the recipes say of the network and of how its answers are read."""
@@ -256,7 +256,7 @@ class SplitOptions:
     train_folds: tuple[int, ...] = option((), "Folds to train on, such as 1,2")
     val_folds: tuple[int, ...] = option((), "Folds that choose the epoch")
     test_folds: tuple[int, ...] = option((), "Folds that are scored at the end")
-    choose_on: Literal["val", "test"] = option(
+    select_on: Literal["val", "test"] = option(
         "val", "What chooses the epoch; test is the paper's way, its scores are too high"
     )
 
@@ -265,10 +265,10 @@ class SplitOptions:
 class ScoreOptions:
     """How answers become scores."""
 
-    category_from: CategoryFrom = option(
+    category_source: CategorySource = option(
         "head", "Read the category from its head, from the sum of its events, or both averaged"
     )
-    shifts: int = option(
+    tta_shifts: int = option(
         1, "Average the answers to so many versions of a clip, shifted in a circle", low=1, high=16
     )
 
@@ -299,11 +299,11 @@ class TeachingOptions:
 def resolve(options: TrainOptions, system: str) -> TrainOptions:
     """Fill every ``None`` from the recipe; CBIR_3 is the system that mixes clips of a class.
 
-    Where ``epochs`` is set, the recipe's ``least_steps`` does not make more of them.
+    Where ``epochs`` is set, the recipe's ``min_steps`` does not make more of them.
     """
     defaults = {**RECIPES[options.recipe], "mix_same_class": system == "cbir_3"}
     if options.epochs is not None:
-        defaults["least_steps"] = 0
+        defaults["min_steps"] = 0
     missing = {name: value for name, value in defaults.items() if getattr(options, name) is None}
     return dataclasses.replace(options, **missing)
 
@@ -314,7 +314,7 @@ def check(options: Any) -> None:
     Raises:
         OptionsError: names every field that is wrong, with its value and what would do.
     """
-    wrong = _faults(options)
+    wrong = _issues(options)
     if wrong:
         raise OptionsError("; ".join(wrong))
 
@@ -341,7 +341,7 @@ def from_dict(kind: type[Options], values: Mapping[str, Any]) -> Options:
             if name in known
         }
     )
-    wrong = _faults(options)
+    wrong = _issues(options)
     unknown = sorted(set(values) - known)
     if unknown:
         wrong.append(f"unknown options {', '.join(unknown)}; {', '.join(sorted(known))} exist")
@@ -357,7 +357,7 @@ def without_none(hint: Any) -> Any:
     return hint
 
 
-def _faults(options: Any) -> list[str]:
+def _issues(options: Any) -> list[str]:
     hints = get_type_hints(type(options))
     return [
         f"{item.name} is {getattr(options, item.name)!r}, {complaint}"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sonotype.audio.clip import ClipFormat, read_clip, read_for_clip, shape_clip
+from sonotype.audio.clip import AudioSpec, pad_or_trim, read_clip, read_for_clip
 from sonotype.audio.decode import Samples, from_array, read
 from sonotype.audio.pad import fit_length, trim_silence
 from sonotype.core.errors import AudioError, TruncatedError
@@ -24,51 +24,53 @@ def write(path: Path, seconds: float, rate: int = RATE) -> Path:
     return path
 
 
-def slow_clip(path: Path, form: ClipFormat, rng: np.random.Generator | None = None) -> Samples:
+def slow_clip(path: Path, audio_spec: AudioSpec, rng: np.random.Generator | None = None) -> Samples:
     """Read everything, then shape it."""
-    samples = read(path, sample_rate=form.sample_rate).samples
-    if form.trim:
+    samples = read(path, sample_rate=audio_spec.sample_rate).samples
+    if audio_spec.trim:
         samples = trim_silence(samples)
-    return fit_length(samples, form.length, pad=form.pad, cut=form.cut, rng=rng)
+    return fit_length(samples, audio_spec.length, pad=audio_spec.pad, crop=audio_spec.crop, rng=rng)
 
 
 @pytest.mark.parametrize("seconds", [0.4, 1.0, 1.00003, 2.7])
 @pytest.mark.parametrize("pad", ["centre", "start", "repeat"])
-@pytest.mark.parametrize("cut", ["front", "centre"])
+@pytest.mark.parametrize("crop", ["front", "centre"])
 @pytest.mark.parametrize("trim", [False, True])
 def test_a_clip_is_the_whole_file_shaped(
-    tmp_path: Path, seconds: float, pad: str, cut: str, trim: bool
+    tmp_path: Path, seconds: float, pad: str, crop: str, trim: bool
 ) -> None:
     path = write(tmp_path / "a.wav", seconds)
-    form = ClipFormat(RATE, 1.0, pad=pad, cut=cut, trim=trim)
-    expected = slow_clip(path, form)
+    audio_spec = AudioSpec(RATE, 1.0, pad=pad, crop=crop, trim=trim)
+    expected = slow_clip(path, audio_spec)
     assert expected.shape == (RATE,)
-    np.testing.assert_array_equal(read_clip(path, form), expected)
-    np.testing.assert_array_equal(read_clip(path.read_bytes(), form), expected)
+    np.testing.assert_array_equal(read_clip(path, audio_spec), expected)
+    np.testing.assert_array_equal(read_clip(path.read_bytes(), audio_spec), expected)
 
 
 @pytest.mark.parametrize("trim", [False, True])
 def test_random_cuts_draw_the_same_part_either_way(tmp_path: Path, trim: bool) -> None:
     path = write(tmp_path / "a.wav", 2.7)
-    form = ClipFormat(RATE, 1.0, cut="random", trim=trim)
+    audio_spec = AudioSpec(RATE, 1.0, crop="random", trim=trim)
     for seed in range(5):
-        expected = slow_clip(path, form, np.random.default_rng(seed))
-        np.testing.assert_array_equal(read_clip(path, form, np.random.default_rng(seed)), expected)
-        from_bytes = read_clip(path.read_bytes(), form, np.random.default_rng(seed))
+        expected = slow_clip(path, audio_spec, np.random.default_rng(seed))
+        np.testing.assert_array_equal(
+            read_clip(path, audio_spec, np.random.default_rng(seed)), expected
+        )
+        from_bytes = read_clip(path.read_bytes(), audio_spec, np.random.default_rng(seed))
         np.testing.assert_array_equal(from_bytes, expected)
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100])
-@pytest.mark.parametrize("cut", ["front", "centre", "random"])
+@pytest.mark.parametrize("crop", ["front", "centre", "random"])
 def test_a_part_at_another_rate_is_the_part_of_the_whole(
-    tmp_path: Path, rate: int, cut: str
+    tmp_path: Path, rate: int, crop: str
 ) -> None:
     time = np.arange(round(2.7 * rate)) / rate
     samples = 0.5 * np.sin(2 * np.pi * 440 * time)
     soundfile.write(tmp_path / "a.wav", samples, rate, subtype="FLOAT")
-    form = ClipFormat(RATE, 1.0, cut=cut)
-    clip = read_clip(tmp_path / "a.wav", form, np.random.default_rng(3))
-    expected = slow_clip(tmp_path / "a.wav", form, np.random.default_rng(3))
+    audio_spec = AudioSpec(RATE, 1.0, crop=crop)
+    clip = read_clip(tmp_path / "a.wav", audio_spec, np.random.default_rng(3))
+    expected = slow_clip(tmp_path / "a.wav", audio_spec, np.random.default_rng(3))
     # The resampler has no neighbours at the ends of a part, and a part starts at a whole sample of
     # the file: at 8 kHz up to 1/16,000 s, or 0.173 of the sine's phase, from where it should.
     middle = slice(400, -400)
@@ -78,11 +80,11 @@ def test_a_part_at_another_rate_is_the_part_of_the_whole(
 
 def test_only_what_a_clip_needs_is_decoded(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", 3.0)
-    for cut in ("front", "centre", "random"):
-        form = ClipFormat(RATE, 1.0, cut=cut)
-        sound = read_for_clip(path, form, np.random.default_rng(0))
+    for crop in ("front", "centre", "random"):
+        audio_spec = AudioSpec(RATE, 1.0, crop=crop)
+        sound = read_for_clip(path, audio_spec, np.random.default_rng(0))
         assert (len(sound.samples), sound.file_seconds) == (RATE, 3.0)
-    whole = read_for_clip(path, ClipFormat(RATE, 1.0, trim=True))
+    whole = read_for_clip(path, AudioSpec(RATE, 1.0, trim=True))
     assert len(whole.samples) == 3 * RATE
 
 
@@ -90,49 +92,54 @@ def test_an_array_becomes_the_clip_that_its_file_becomes(tmp_path: Path) -> None
     for seconds in (0.4, 2.7):
         path = write(tmp_path / "a.wav", seconds)
         samples, rate = soundfile.read(path, dtype="float32")
-        for cut in ("front", "centre"):
-            form = ClipFormat(RATE, 1.0, cut=cut)
-            clip = shape_clip(from_array(samples, rate, sample_rate=RATE), form)
-            np.testing.assert_array_equal(clip, read_clip(path, form))
+        for crop in ("front", "centre"):
+            audio_spec = AudioSpec(RATE, 1.0, crop=crop)
+            clip = pad_or_trim(from_array(samples, rate, sample_rate=RATE), audio_spec)
+            np.testing.assert_array_equal(clip, read_clip(path, audio_spec))
 
 
 def test_length_in_samples() -> None:
-    assert ClipFormat(32_000).length == 160_000
-    assert ClipFormat(16_000, 0.96).length == 15_360
-    assert ClipFormat(44_100, 1 / 3).length == 14_700
+    assert AudioSpec(32_000).length == 160_000
+    assert AudioSpec(16_000, 0.96).length == 15_360
+    assert AudioSpec(44_100, 1 / 3).length == 14_700
 
 
 def test_the_usual_clip_is_five_seconds_centred_cut_at_the_front() -> None:
-    form = ClipFormat(16_000)
-    assert (form.seconds, form.pad, form.cut, form.trim) == (5.0, "centre", "front", False)
+    audio_spec = AudioSpec(16_000)
+    assert (audio_spec.seconds, audio_spec.pad, audio_spec.crop, audio_spec.trim) == (
+        5.0,
+        "centre",
+        "front",
+        False,
+    )
 
 
-@pytest.mark.parametrize("cut", ["front", "centre"])
-def test_errors_name_the_file(tmp_path: Path, cut: str) -> None:
+@pytest.mark.parametrize("crop", ["front", "centre"])
+def test_errors_name_the_file(tmp_path: Path, crop: str) -> None:
     with pytest.raises(AudioError) as caught:
-        read_clip(tmp_path / "none.wav", ClipFormat(RATE, cut=cut))
+        read_clip(tmp_path / "none.wav", AudioSpec(RATE, crop=crop))
     assert str(caught.value) == f"{tmp_path / 'none.wav'}: does not exist"
 
 
 # Silence is trimmed without the whole file in memory
 
 
-@pytest.mark.parametrize("cut", ["front", "centre", "random"])
+@pytest.mark.parametrize("crop", ["front", "centre", "random"])
 @pytest.mark.parametrize("rate", [16_000, 44_100])
 @pytest.mark.parametrize("suffix", ["wav", "mp3"])
 def test_a_long_file_is_trimmed_as_a_short_one(
-    tmp_path: Path, cut: str, rate: int, suffix: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, crop: str, rate: int, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = np.zeros(round(9 * rate), np.float32)
     loud = slice(round(2.3 * rate), round(7.7 * rate))
     samples[loud] = 0.1 * np.random.default_rng(0).standard_normal(loud.stop - loud.start)
     soundfile.write(tmp_path / f"a.{suffix}", samples, rate)
-    form = ClipFormat(RATE, 1.0, cut=cut, trim=True)
-    expected = slow_clip(tmp_path / f"a.{suffix}", form, np.random.default_rng(5))
+    audio_spec = AudioSpec(RATE, 1.0, crop=crop, trim=True)
+    expected = slow_clip(tmp_path / f"a.{suffix}", audio_spec, np.random.default_rng(5))
     monkeypatch.setattr("sonotype.audio.clip.WHOLE_SECONDS", 3)
-    clip = read_clip(tmp_path / f"a.{suffix}", form, np.random.default_rng(5))
+    clip = read_clip(tmp_path / f"a.{suffix}", audio_spec, np.random.default_rng(5))
     np.testing.assert_array_equal(clip, expected)
-    sound = read_for_clip(tmp_path / f"a.{suffix}", form, np.random.default_rng(5))
+    sound = read_for_clip(tmp_path / f"a.{suffix}", audio_spec, np.random.default_rng(5))
     assert (len(sound.samples), sound.trimmed) == (RATE, True)
     assert sound.file_seconds == pytest.approx(9, abs=0.06)
 
@@ -146,7 +153,7 @@ def test_trimming_a_long_file_takes_the_memory_of_a_short_one(tmp_path: Path) ->
                 file.write(0.1 * np.random.default_rng(minute).standard_normal(60 * RATE))
         tracemalloc.start()
         try:
-            clip = read_clip(path, ClipFormat(RATE, trim=True))
+            clip = read_clip(path, AudioSpec(RATE, trim=True))
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
@@ -158,9 +165,9 @@ def test_trimming_a_long_file_takes_the_memory_of_a_short_one(tmp_path: Path) ->
 def test_of_a_cut_file_there_is_a_clip_and_what_is_missing(tmp_path: Path, trim: bool) -> None:
     path = write(tmp_path / "a.wav", 3.0)
     path.write_bytes(path.read_bytes()[:-40_000])
-    form = ClipFormat(RATE, 4.0, trim=trim)
+    audio_spec = AudioSpec(RATE, 4.0, trim=trim)
     with pytest.raises(TruncatedError, match="is truncated"):
-        read_for_clip(path, form)
-    sound = read_for_clip(path, form, partial=True)
+        read_for_clip(path, audio_spec)
+    sound = read_for_clip(path, audio_spec, partial=True)
     assert sound.truncated.startswith("is truncated (")
     assert sound.file_seconds == 3.0 - 10_000 / RATE

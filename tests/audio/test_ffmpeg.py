@@ -107,9 +107,9 @@ def written(source: Path, name: str, how: tuple[str, ...]) -> Path:
 def mono_by_ffmpeg(path: Path) -> tuple[np.ndarray, int]:
     """Mean of the channels as ffmpeg decodes them, and the sample rate."""
     wav = run("-i", path, "-f", "wav", "-c:a", "pcm_f32le", "-fflags", "+bitexact", "-").stdout
-    form = wav.index(b"fmt ") + 8
-    channels = int.from_bytes(wav[form + 2 : form + 4], "little")
-    rate = int.from_bytes(wav[form + 4 : form + 8], "little")
+    audio_spec = wav.index(b"fmt ") + 8
+    channels = int.from_bytes(wav[audio_spec + 2 : audio_spec + 4], "little")
+    rate = int.from_bytes(wav[audio_spec + 4 : audio_spec + 8], "little")
     samples = np.frombuffer(wav[wav.index(b"data") + 8 :], "<f4")
     return samples.reshape(-1, channels).mean(axis=1), rate
 
@@ -146,8 +146,8 @@ def test_lossless_files_are_equal_to_the_last_digit(source: Path, name: str) -> 
 
 def test_a_file_from_a_pipe(source: Path) -> None:
     """Headers that were never finished: ffmpeg cannot go back in a pipe."""
-    for form in ("wav", "flac", "mp3", "ogg", "adts", "matroska"):
-        content = run("-i", source, "-f", form, "-").stdout
+    for audio_spec in ("wav", "flac", "mp3", "ogg", "adts", "matroska"):
+        content = run("-i", source, "-f", audio_spec, "-").stdout
         sound = read(content)
         assert sound.truncated == ""
         assert len(sound.samples) / sound.sample_rate == pytest.approx(2.05, abs=0.06)

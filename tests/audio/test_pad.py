@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sonotype.audio.pad import CUTS, PADS, cut_offset, fit_length, trim_silence
+from sonotype.audio.pad import CROPS, PADS, crop_offset, fit_length, trim_silence
 
 SIX = np.arange(1, 7, dtype=np.float32)
 
@@ -28,7 +28,7 @@ def test_short_sounds_are_padded(pad: str, length: int, expected: list[float]) -
 
 
 @pytest.mark.parametrize(
-    ("cut", "length", "expected"),
+    ("crop", "length", "expected"),
     [
         ("front", 4, [1, 2, 3, 4]),
         ("centre", 4, [2, 3, 4, 5]),
@@ -37,15 +37,15 @@ def test_short_sounds_are_padded(pad: str, length: int, expected: list[float]) -
         ("front", 1, [1]),
     ],
 )
-def test_long_sounds_are_cut(cut: str, length: int, expected: list[float]) -> None:
-    np.testing.assert_array_equal(fit_length(SIX, length, cut=cut), expected)
+def test_long_sounds_are_cut(crop: str, length: int, expected: list[float]) -> None:
+    np.testing.assert_array_equal(fit_length(SIX, length, crop=crop), expected)
 
 
 @pytest.mark.parametrize("pad", PADS)
-@pytest.mark.parametrize("cut", CUTS)
-def test_what_fits_stays(pad: str, cut: str) -> None:
+@pytest.mark.parametrize("crop", CROPS)
+def test_what_fits_stays(pad: str, crop: str) -> None:
     rng = np.random.default_rng(0)
-    np.testing.assert_array_equal(fit_length(SIX, 6, pad=pad, cut=cut, rng=rng), SIX)
+    np.testing.assert_array_equal(fit_length(SIX, 6, pad=pad, crop=crop, rng=rng), SIX)
 
 
 @pytest.mark.parametrize(
@@ -59,20 +59,20 @@ def test_one_sample_is_enough(pad: str, expected: list[float]) -> None:
 
 def test_random_cuts_reach_every_part_evenly() -> None:
     rng = np.random.default_rng(0)
-    firsts = [fit_length(SIX, 4, cut="random", rng=rng)[0] for _ in range(600)]
+    firsts = [fit_length(SIX, 4, crop="random", rng=rng)[0] for _ in range(600)]
     counts = [firsts.count(first) for first in (1, 2, 3)]
     assert sum(counts) == 600
     assert min(counts) > 160
 
 
 def test_random_cuts_need_a_generator() -> None:
-    with pytest.raises(ValueError, match=r"^cut='random' needs a random generator$"):
-        cut_offset(5, "random")
+    with pytest.raises(ValueError, match=r"^crop='random' needs a random generator$"):
+        crop_offset(5, "random")
 
 
 def test_names_of_pads_and_cuts() -> None:
     assert PADS == ("centre", "start", "repeat")
-    assert CUTS == ("front", "centre", "random")
+    assert CROPS == ("front", "centre", "random")
 
 
 def bursts() -> dict[str, npt.NDArray[np.float32]]:

@@ -39,12 +39,12 @@ CAUSE = "is truncated (16000 of 32000 bytes are there)"
 
 def written(path: Path, name: str, seconds: float = 3) -> Path:
     """A whole file of each of three formats, and one that is cut off."""
-    form = {
+    audio_spec = {
         "wav": {"format": "WAV", "subtype": "PCM_16"},
         "flac": {"format": "FLAC", "subtype": "PCM_16"},
         "mp3": {"format": "MP3"},
     }[name.partition(".")[2]]
-    content = encoded(noise(seconds, rate=RATE), RATE, **form)
+    content = encoded(noise(seconds, rate=RATE), RATE, **audio_spec)
     (path / f"whole_{name}").write_bytes(content)
     (path / f"cut_{name}").write_bytes(content[: len(content) // 2])
     return path / f"cut_{name}"
@@ -130,9 +130,9 @@ def test_training_refuses_a_cut_file_unless_told_otherwise(
 def test_a_cut_file_is_learnt_from_as_far_as_it_goes(tones: Path) -> None:
     manifest = inspect(open_source(tones, SourceOptions(use_truncated=True)))
     clip = next(clip for clip in manifest.clips if clip.path.name == "beep_0.wav")
-    from sonotype.audio.clip import ClipFormat
+    from sonotype.audio.clip import AudioSpec
 
-    samples = Waveforms([clip], ClipFormat(RATE, 1.0, pad="start"))[0, 0]
+    samples = Waveforms([clip], AudioSpec(RATE, 1.0, pad="start"))[0, 0]
     assert abs(samples[: RATE // 2]).max() > 0.2
     assert abs(samples[RATE // 2 :]).max() == 0
 

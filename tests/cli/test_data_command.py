@@ -130,9 +130,9 @@ def test_check_prints_all_faults(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert lines_of(found.out) == [f"{table}:{n + 2}: {n}.wav: no such file" for n in range(50)]
     assert found.err == f"{table}: 50 faults\n"
     assert run(["data", "check", str(table), "--json"]) == 4
-    faults = json.loads(capsys.readouterr().out)["faults"]
-    assert faults[0] == {"file": str(table), "line": 2, "cause": "0.wav: no such file"}
-    assert len(faults) == 50
+    issues = json.loads(capsys.readouterr().out)["faults"]
+    assert issues[0] == {"file": str(table), "line": 2, "cause": "0.wav: no such file"}
+    assert len(issues) == 50
 
 
 def test_check_takes_the_options_of_sources(

@@ -46,7 +46,7 @@ def test_the_usual_student(
     teacher: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "small"
-    few = ["--seconds", "1", "--epochs", "1", "--least-steps", "0", "--variants", "2",
+    few = ["--seconds", "1", "--epochs", "1", "--min-steps", "0", "--n-augmented", "2",
            "--val-fraction", "0.25", "--test-fraction", "0.25"]  # fmt: skip
     argv = ["distill", str(tones), "--out", str(out), "--teacher", str(teacher), *few]
     assert run(argv) == 0
@@ -61,7 +61,7 @@ def test_every_clip_learnt_from(
 ) -> None:
     out = tmp_path / "all"
     argv = ["distill", str(tones), "--out", str(out), "--teacher", str(teacher)]
-    more = {"protocol": "all", "keep": "last", "val_fraction": None, "test_fraction": None}
+    more = {"protocol": "all", "checkpoint": "last", "val_fraction": None, "test_fraction": None}
     assert run([*argv, *flags(**STUDENT, **more)]) == 0
     shown = capsys.readouterr().out
     assert "24 clips to train on, 0 to validate, 0 to test" in shown

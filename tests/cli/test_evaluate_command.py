@@ -50,7 +50,7 @@ def test_files(
     lines = capsys.readouterr().out.splitlines()
     assert lines[-3:] == ["", f"scores: {out / 'scores.json'}", f"plots:  {out / 'plots'}"]
     assert "\n".join(lines[:-3]) == (out / "scores.txt").read_text()
-    assert (out / "answers.csv").read_text().count("\n") == 13
+    assert (out / "predictions.csv").read_text().count("\n") == 13
     assert len(list((out / "plots").glob("*.png"))) == 4
 
 
@@ -58,10 +58,10 @@ def test_how_the_category_is_read(
     tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As the model says, unless it is asked otherwise."""
-    path = write_model(tmp_path / "model.safetensors", card={"category_from": "events"})
-    for flags, wanted in (([], "events"), (["--category-from", "head"], "head")):
+    path = write_model(tmp_path / "model.safetensors", card={"category_source": "events"})
+    for flags, wanted in (([], "events"), (["--category-source", "head"], "head")):
         assert run(["evaluate", str(path), str(tones), "--json", *flags]) == 0
-        assert json.loads(capsys.readouterr().out)["category_from"] == wanted
+        assert json.loads(capsys.readouterr().out)["category_source"] == wanted
 
 
 @pytest.mark.parametrize("text", ["x", "1,x", "", "1.5"])
@@ -166,16 +166,16 @@ def test_other_files_in_the_folder_stay(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "answers.csv").write_text("mine")
+    (tmp_path / "predictions.csv").write_text("mine")
     argv = ["evaluate", str(model), str(tones), "--out", str(tmp_path)]
     assert run(argv) == 2
     assert capsys.readouterr().err == (
-        f"error: --out {tmp_path}: holds answers.csv already; name another folder, or add --force\n"
+        f"error: --out {tmp_path}: holds predictions.csv already; name another folder, or add --force\n"
     )
-    assert (tmp_path / "answers.csv").read_text() == "mine"
+    assert (tmp_path / "predictions.csv").read_text() == "mine"
     written: list[Path] = []
     monkeypatch.setattr(
-        "sonotype.evaluation.evaluate.publish", lambda _, __, folder: written.append(folder)
+        "sonotype.evaluation.evaluate.write_report", lambda _, __, folder: written.append(folder)
     )
     assert run([*argv, "--force"]) == 0
     assert written == [tmp_path]
@@ -186,11 +186,11 @@ def test_a_table_in_the_folder_is_not_replaced_even_with_force(
 ) -> None:
     sounds = sorted(tones.rglob("*.wav"))
     rows = "".join(f"{path},{path.parts[-3]},{path.parts[-2]}\n" for path in sounds)
-    table = tmp_path / "answers.csv"
+    table = tmp_path / "predictions.csv"
     table.write_text(f"path,category,event\n{rows}")
     argv = ["evaluate", str(model), str(table), "--out", str(tmp_path), "--force"]
     assert run(argv) == 2
     assert capsys.readouterr().err == (
-        f"error: --out {tmp_path}: answers.csv is an input ({table}); name another folder\n"
+        f"error: --out {tmp_path}: predictions.csv is an input ({table}); name another folder\n"
     )
     assert table.read_text().startswith("path,category,event")

@@ -39,7 +39,7 @@ def test_a_curve_and_then_again(
     tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    argv = ["learning-curve", str(tones), "--out", str(out), "--sizes", "9,8", "--turns", "2"]
+    argv = ["learning-curve", str(tones), "--out", str(out), "--sizes", "9,8", "--draws", "2"]
     assert run([*argv, *FLAGS]) == 0
     first = capsys.readouterr()
     assert first.err == ""
@@ -52,7 +52,7 @@ def test_a_curve_and_then_again(
     assert max(map(len, report.splitlines())) <= 80
     assert report.splitlines()[1].split()[0] == "2", "half of four clips a class"
 
-    shutil.rmtree(out / "cells" / "all_clips" / "turn_1")
+    shutil.rmtree(out / "runs" / "all_clips" / "turn_1")
     assert run([*argv, *FLAGS]) == 0
     assert capsys.readouterr().out == first.out
 
@@ -68,23 +68,23 @@ def test_what_is_taken_unless_told_otherwise(
 ) -> None:
     assert run(["learning-curve", "data", "--out", "out"]) == 0
     assert capsys.readouterr().out == f"\nthe report\n\nplot: {Path('out') / 'curve.png'}\n"
-    say = called.pop("say")
+    on_message = called.pop("say")
     assert called == {
         "data": Path("data"),
         "out": Path("out"),
         "sizes": (1, 2, 4, 8, 16),
-        "turns": 4,
+        "draws": 4,
         "more": 20,
         "progress": True,
     }
-    say("a line")
+    on_message("a line")
     assert capsys.readouterr().out == "a line\n"
 
 
 def test_what_is_told(called: dict[str, Any]) -> None:
-    argv = ["learning-curve", "data", "--out", "out", "--sizes", "3,5", "--turns", "7"]
+    argv = ["learning-curve", "data", "--out", "out", "--sizes", "3,5", "--draws", "7"]
     assert run([*argv, "--more", "9", "--width", "0", "--trim", "--pool-blocks", "3,4"]) == 0
-    assert (called["sizes"], called["turns"], called["more"]) == ((3, 5), 7, 9)
+    assert (called["sizes"], called["draws"], called["more"]) == ((3, 5), 7, 9)
     assert (called["width"], called["trim"], called["pool_blocks"]) == (0, True, (3, 4))
 
 
@@ -94,7 +94,7 @@ def test_what_is_told(called: dict[str, Any]) -> None:
         (["--sizes", "few"], "--sizes is 'few'; a list such as 1,2 is wanted"),
         (["--sizes", ""], "--sizes is ''; a list such as 1,2 is wanted"),
         (["--sizes", "4,0"], "sizes is (4, 0); numbers of clips from 1 are wanted"),
-        (["--keep", "best"], "a learning curve keeps the last epoch; leave out keep"),
+        (["--checkpoint", "best"], "a learning curve keeps the last epoch; leave out checkpoint"),
         (["--epochs", "0"], "epochs is 0, at least 1 is wanted"),
     ],
 )
@@ -112,7 +112,7 @@ def test_options_that_will_not_do(
     [
         ["data"],
         ["--out", "out"],
-        ["data", "--out", "out", "--turns", "1"],
+        ["data", "--out", "out", "--draws", "1"],
         ["data", "--out", "out", "--more", "0"],
         ["data", "--out", "out", "--test-fraction", "0.5"],  # the turns make the parts
     ],
@@ -131,7 +131,7 @@ def test_an_interrupted_curve(
     monkeypatch.setattr(
         "sonotype.experiments.learning_curve.run_cell", lambda *_, **__: "interrupted"
     )
-    assert run(["learning-curve", str(tones), "--out", str(tmp_path), "--turns", "2",
+    assert run(["learning-curve", str(tones), "--out", str(tmp_path), "--draws", "2",
         "--backbone", "none"]) == 130  # fmt: skip
     assert capsys.readouterr().err == (
         f"error: {tmp_path}: interrupted; the same command goes on from here\n"

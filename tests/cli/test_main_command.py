@@ -15,7 +15,7 @@ import typer
 from sonotype import __version__
 from sonotype.cli.main import app, main, run
 from sonotype.core import errors
-from sonotype.core.errors import Fault, SonotypeError
+from sonotype.core.errors import DataIssue, SonotypeError
 from sonotype.experiments.failed_runs import FailedRunsError
 
 RAISED: list[tuple[BaseException, int, str]] = [
@@ -25,7 +25,7 @@ RAISED: list[tuple[BaseException, int, str]] = [
     (errors.TruncatedError("a.wav", "is truncated"), 3, "error: a.wav: is truncated\n"),
     (FailedRunsError("2 folds", {"a": "no"}), 1, "error: 1 of 2 folds failed:\n  a: no\n"),
     (
-        errors.DataError("d", [Fault("d/x.csv", 3, "no path"), Fault("d/y", 0, "no sound")]),
+        errors.DataError("d", [DataIssue("d/x.csv", 3, "no path"), DataIssue("d/y", 0, "no sound")]),
         4,
         "error: d: 2 faults\n  d/x.csv:3: no path\n  d/y: no sound\n",
     ),

@@ -194,7 +194,7 @@ def test_a_file_gets_what_the_terminal_would(
     argv = ["predict", str(model), str(sounds), "--format", form]
     assert run(argv) == 0
     shown = capsys.readouterr().out
-    out = tmp_path / "answers"
+    out = tmp_path / "predictions"
     out.write_text("of an earlier run, much longer than what comes now " * 100)
     before = out.read_text()
     assert run([*argv, "--out", str(out)]) == 2
@@ -233,7 +233,7 @@ def test_only_bad_files(model: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     ("options", "count", "note"),
     [
         ({}, 1, "note: of 1 file only the first 1 s were heard\n"),
-        ({"cut": "centre"}, 2, "note: of 2 files only the middle 1 s were heard\n"),
+        ({"crop": "centre"}, 2, "note: of 2 files only the middle 1 s were heard\n"),
     ],
 )
 def test_long_files_get_a_note(
@@ -268,7 +268,7 @@ def test_an_empty_folder(model: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 def test_a_place_that_cannot_be_written(
     model: Path, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "nowhere" / "answers.csv"
+    out = tmp_path / "nowhere" / "predictions.csv"
     assert run(["predict", str(model), str(sounds), "--out", str(out)]) == 1
     output = capsys.readouterr()
     assert output.out == ""
@@ -323,9 +323,9 @@ def test_the_category_can_be_read_otherwise(
 ) -> None:
     for how in ("head", "events", "both"):
         argv = ["predict", str(model), str(sounds / "b.wav"), "--format", "jsonl"]
-        assert run([*argv, "--category-from", how]) == 0
+        assert run([*argv, "--category-source", how]) == 0
         row = json.loads(capsys.readouterr().out)
-        answer = sonotype.load(model, category_from=how).predict(sounds / "b.wav")  # type: ignore[arg-type]
+        answer = sonotype.load(model, category_source=how).predict(sounds / "b.wav")  # type: ignore[arg-type]
         wanted = answer.category_probabilities[answer.category]
         assert row["category_probability"] == pytest.approx(wanted, abs=1e-5)
 
@@ -361,7 +361,7 @@ def test_names_are_text_not_markup(
 def test_a_name_that_is_no_text(tmp_path: Path, form: str) -> None:
     """Such names exist on Linux; one of them must not end a long run."""
     name = os.fsdecode(b"\xff.wav")
-    out = tmp_path / "answers"
+    out = tmp_path / "predictions"
     write([Failure(name, "is empty")], form, 3, out)
     text = out.read_text(encoding="utf-8")
     if form == "jsonl":
@@ -372,7 +372,7 @@ def test_a_name_that_is_no_text(tmp_path: Path, form: str) -> None:
 
 def test_answers_are_written_as_they_come(tmp_path: Path) -> None:
     """A run of hours that is stopped leaves what it has found."""
-    out = tmp_path / "answers"
+    out = tmp_path / "predictions"
     seen: list[int] = []
 
     def answers() -> object:
@@ -394,7 +394,7 @@ def test_a_long_table_row_is_folded_not_cut(tmp_path: Path) -> None:
         name, "cat", "a label of some length 0", {"cat": 1.0}, labels, np.zeros(128, np.float32),
         (), 1.0, 1.0,
     )  # fmt: skip
-    out = tmp_path / "answers"
+    out = tmp_path / "predictions"
     write([answer], "table", 10, out)
     lines = out.read_text().splitlines()
     assert max(map(len, lines)) <= 100

@@ -41,10 +41,10 @@ def rows_of(text: str) -> list[dict[str, str]]:
 def test_shifts_are_for_exact_windows(
     model: Path, night: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = ["predict", str(model), str(night), "--hop", "0.5", "--shifts", "3"]
+    argv = ["predict", str(model), str(night), "--hop", "0.5", "--tta-shifts", "3"]
     assert run(argv) == 2
     assert capsys.readouterr().err == (
-        "error: --shifts with --hop needs --exact: shared windows are not shifted\n"
+        "error: --tta-shifts with --hop needs --exact: shared windows are not shifted\n"
     )
     assert run([*argv, "--exact"]) == 0
 
@@ -52,7 +52,7 @@ def test_shifts_are_for_exact_windows(
 def test_a_model_with_shifts_of_its_own_is_told_of(
     night: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = write_model(tmp_path / "model.safetensors", card={"shifts": 3})
+    own = write_model(tmp_path / "model.safetensors", card={"tta_shifts": 3})
     argv = ["predict", str(own), str(night), "--hop", "0.5"]
     told = "note: the model averages shifts of a clip; of windows it does with --exact\n"
     assert run(argv) == 0

@@ -12,7 +12,7 @@ from training_data import SMALL, write_tones
 from sonotype.cli.main import run
 from sonotype.experiments.grid_plan import Plan
 
-OPTIONS = SMALL | {"epochs": 1, "category_from": "head"}
+OPTIONS = SMALL | {"epochs": 1, "category_source": "head"}
 
 
 @pytest.fixture(scope="module")

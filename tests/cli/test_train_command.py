@@ -32,10 +32,10 @@ def test_the_command_does_what_the_function_does(
     tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    assert run(["train", str(tones), "--out", str(out), *flags(category_from="both")]) == 0
+    assert run(["train", str(tones), "--out", str(out), *flags(category_source="both")]) == 0
     output = capsys.readouterr()
     assert output.err == ""
-    result = sonotype.train(tones, tmp_path / "other", **SMALL, category_from="both")
+    result = sonotype.train(tones, tmp_path / "other", **SMALL, category_source="both")
     assert header_and_weights(out / "model.safetensors") == header_and_weights(result.model)
     assert json.loads((out / "scores.json").read_text()) == result.scores
     lines = output.out.splitlines()
@@ -55,7 +55,13 @@ def test_the_command_does_what_the_function_does(
 def test_the_last_epoch_is_said_to_be_kept(
     tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = ["train", str(tones), "--out", str(tmp_path / "run"), *flags(keep="last", epochs=2)]
+    argv = [
+        "train",
+        str(tones),
+        "--out",
+        str(tmp_path / "run"),
+        *flags(checkpoint="last", epochs=2),
+    ]
     assert run(argv) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "cbir_2 with backbone none: 12 clips to train on, 0 to validate, 4 to test"

@@ -12,7 +12,7 @@ import pytest
 
 import sonotype
 from sonotype.core import cpu as module
-from sonotype.core.cpu import processors
+from sonotype.core.cpu import available_cpus
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -96,21 +96,21 @@ def test_the_smaller_of_both_and_at_least_one(
 ) -> None:
     monkeypatch.setattr(module, "_affinity", lambda: affinity)
     monkeypatch.setattr(module, "_quota", lambda _: quota)
-    assert processors() == wanted
-    assert isinstance(processors(), int)
+    assert available_cpus() == wanted
+    assert isinstance(available_cpus(), int)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs affinities")
 def test_affinity_counts() -> None:
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from sonotype.core.cpu import processors; print(processors())"
+        "from sonotype.core.cpu import available_cpus; print(available_cpus())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
 
 
-def test_nothing_else_counts_processors() -> None:
+def test_nothing_else_counts_available_cpus() -> None:
     root = Path(sonotype.__file__).parent
     benchmarks = Path(__file__).parents[1] / "benchmarks"
     others = [
@@ -118,4 +118,4 @@ def test_nothing_else_counts_processors() -> None:
         for path in [*root.rglob("*.py"), *benchmarks.rglob("*.py")]
         if re.search(r"cpu_count|sched_getaffinity", path.read_text(encoding="utf-8"))
     ]
-    assert others == ["processors.py"]
+    assert others == ["cpu.py"]

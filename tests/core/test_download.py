@@ -55,7 +55,7 @@ def refusal(address: str, destination: Path, **expected: object) -> str:
 
 
 def test_writes_the_file_and_nothing_else(server: Server, tmp_path: Path) -> None:
-    address = server.publish("a.bin", Answer(BODY))
+    address = server.write_report("a.bin", Answer(BODY))
     destination = tmp_path / "new" / "folder" / "a.bin"
     found = fetch(address, destination, size=len(BODY), sha256=DIGEST, sha256_prefix=DIGEST[:8])
     assert found == destination
@@ -65,13 +65,13 @@ def test_writes_the_file_and_nothing_else(server: Server, tmp_path: Path) -> Non
 
 
 def test_nothing_need_be_known_of_the_file(server: Server, tmp_path: Path) -> None:
-    address = server.publish("a.bin", Answer(b""))
+    address = server.write_report("a.bin", Answer(b""))
     assert fetch(address, tmp_path / "a.bin").read_bytes() == b""
 
 
 def test_a_file_already_there_is_replaced(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"old")
-    fetch(server.publish("a.bin", Answer(BODY)), tmp_path / "a.bin")
+    fetch(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == BODY
 
 
@@ -79,7 +79,7 @@ def test_a_file_already_there_is_replaced(server: Server, tmp_path: Path) -> Non
 def test_others_may_read_what_the_umask_lets_them(server: Server, tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
-        path = fetch(server.publish("a.bin", Answer(BODY)), tmp_path / "a.bin")
+        path = fetch(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin")
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o644
@@ -96,7 +96,7 @@ def test_others_may_read_what_the_umask_lets_them(server: Server, tmp_path: Path
     ids=["500", "503", "429", "truncated"],
 )
 def test_a_passing_fault_is_tried_again(server: Server, tmp_path: Path, first: Answer) -> None:
-    address = server.publish("a.bin", first, Answer(BODY))
+    address = server.write_report("a.bin", first, Answer(BODY))
     assert fetch(address, tmp_path / "a.bin", sha256=DIGEST).read_bytes() == BODY
     assert len(server.asked) == 2
     assert len(list(tmp_path.iterdir())) == 1
@@ -108,12 +108,12 @@ def test_waits_longer_before_each_attempt(
     slept: list[float] = []
     monkeypatch.setattr(download, "BACK_OFF", 0.5)
     monkeypatch.setattr("sonotype.core.download.time.sleep", slept.append)
-    refusal(server.publish("a.bin", Answer(status=500)), tmp_path / "a.bin")
+    refusal(server.write_report("a.bin", Answer(status=500)), tmp_path / "a.bin")
     assert slept == [0.5, 1.0]
 
 
 def test_two_at_once_do_not_disturb_each_other(server: Server, tmp_path: Path) -> None:
-    address = server.publish("a.bin", Answer(BODY, pause=0.2))
+    address = server.write_report("a.bin", Answer(BODY, pause=0.2))
     threads = [
         threading.Thread(
             target=fetch, args=(address, tmp_path / "a.bin"), kwargs={"sha256": DIGEST}
@@ -139,18 +139,18 @@ def test_not_found_is_not_tried_again(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_server_that_stays_broken(server: Server, tmp_path: Path) -> None:
-    cause = refusal(server.publish("a.bin", Answer(status=500)), tmp_path / "a.bin")
+    cause = refusal(server.write_report("a.bin", Answer(status=500)), tmp_path / "a.bin")
     assert cause == "HTTP 500 (Internal Server Error)"
     assert len(server.asked) == download.ATTEMPTS == 3
 
 
 def test_an_unheard_of_status(server: Server, tmp_path: Path) -> None:
-    cause = refusal(server.publish("a.bin", Answer(status=599)), tmp_path / "a.bin")
+    cause = refusal(server.write_report("a.bin", Answer(status=599)), tmp_path / "a.bin")
     assert cause == "HTTP 599 (not a known status)"
 
 
 def test_truncated_each_time(server: Server, tmp_path: Path) -> None:
-    address = server.publish("a.bin", Answer(BODY[:100_000], announced=len(BODY)))
+    address = server.write_report("a.bin", Answer(BODY[:100_000], announced=len(BODY)))
     cause = refusal(address, tmp_path / "a.bin", sha256=DIGEST)
     assert cause == "the connection ended after 100,000 of 256,000 bytes"
     assert len(server.asked) == 3
@@ -172,7 +172,7 @@ def test_a_server_that_hangs(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "TIMEOUT", (2.0, 0.1))
-    address = server.publish("a.bin", Answer(BODY, pause=60))
+    address = server.write_report("a.bin", Answer(BODY, pause=60))
     assert refusal(address, tmp_path / "a.bin") == "the server did not answer in time"
     assert len(server.asked) == 3
 
@@ -257,7 +257,7 @@ def test_a_content_length_that_is_no_number(tmp_path: Path) -> None:
 
 def test_a_wrong_checksum_is_not_tried_again(server: Server, tmp_path: Path) -> None:
     other = BODY[::-1]
-    cause = refusal(server.publish("a.bin", Answer(other)), tmp_path / "a.bin", sha256=DIGEST)
+    cause = refusal(server.write_report("a.bin", Answer(other)), tmp_path / "a.bin", sha256=DIGEST)
     assert cause == (
         f"the address gave another file, its sha256 is {hashlib.sha256(other).hexdigest()} "
         f"where {DIGEST} was expected"
@@ -266,7 +266,7 @@ def test_a_wrong_checksum_is_not_tried_again(server: Server, tmp_path: Path) -> 
 
 
 def test_a_wrong_start_of_the_checksum(server: Server, tmp_path: Path) -> None:
-    address = server.publish("a.bin", Answer(BODY))
+    address = server.write_report("a.bin", Answer(BODY))
     assert refusal(address, tmp_path / "a.bin", sha256_prefix="10086976") == (
         f"the address gave another file, its sha256 is {DIGEST} "
         "where one that begins with 10086976 was expected"
@@ -275,7 +275,7 @@ def test_a_wrong_start_of_the_checksum(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("body", [BODY[:-1], BODY + b"x"], ids=["short", "long"])
 def test_a_whole_answer_of_the_wrong_size(server: Server, tmp_path: Path, body: bytes) -> None:
-    address = server.publish("a.bin", Answer(body))
+    address = server.write_report("a.bin", Answer(body))
     assert refusal(address, tmp_path / "a.bin", size=len(BODY)) == (
         f"the address gave another file, it has {len(body):,} bytes where 256,000 were expected"
     )
@@ -284,7 +284,7 @@ def test_a_whole_answer_of_the_wrong_size(server: Server, tmp_path: Path, body: 
 
 def test_a_good_file_survives_a_failed_download(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"old")
-    address = server.publish("a.bin", Answer(b"an error page"))
+    address = server.write_report("a.bin", Answer(b"an error page"))
     with pytest.raises(WeightsError, match="the address gave another file"):
         fetch(address, tmp_path / "a.bin", sha256=DIGEST)
     assert (tmp_path / "a.bin").read_bytes() == b"old"
@@ -310,7 +310,7 @@ def test_content_fault(tmp_path: Path, known: dict[str, object], fault: str | No
 def test_a_folder_that_cannot_be_made(server: Server, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     destination = tmp_path / "taken" / "folder" / "a.bin"
-    cause = refusal(server.publish("a.bin", Answer(BODY)), destination)
+    cause = refusal(server.write_report("a.bin", Answer(BODY)), destination)
     assert cause == f"{destination} cannot be written (Not a directory)"
     assert server.asked == []
 
@@ -322,7 +322,7 @@ def test_a_folder_that_cannot_be_written_to(
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(Path, "open", locked)
-    cause = refusal(server.publish("a.bin", Answer(BODY)), tmp_path / "a.bin")
+    cause = refusal(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin")
     assert cause == f"{tmp_path / 'a.bin'} cannot be written (Permission denied)"
 
 
@@ -341,7 +341,7 @@ def test_a_disk_that_fills_up_while_writing(
         return FullDisk()
 
     monkeypatch.setattr(Path, "open", open_on_full_disk)
-    cause = refusal(server.publish("a.bin", Answer(BODY)), tmp_path / "a.bin")
+    cause = refusal(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin")
     assert cause == f"{tmp_path / 'a.bin'} cannot be written (No space left on device)"
     assert len(server.asked) == 1
 
@@ -351,7 +351,7 @@ def test_a_disk_that_fills_up_at_the_end(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     monkeypatch.setattr(step, _no_space)
-    cause = refusal(server.publish("a.bin", Answer(BODY)), tmp_path / "a.bin")
+    cause = refusal(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin")
     assert cause == f"{tmp_path / 'a.bin'} cannot be written (No space left on device)"
 
 
@@ -365,7 +365,7 @@ def test_ctrl_c_leaves_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sonotype.core.io.os.fsync", interrupt)
-    address = server.publish("a.bin", Answer(BODY))
+    address = server.write_report("a.bin", Answer(BODY))
     with pytest.raises(KeyboardInterrupt):
         fetch(address, tmp_path / "a.bin")
     assert list(tmp_path.iterdir()) == []
@@ -375,7 +375,7 @@ def test_ctrl_c_leaves_nothing(
 def test_a_killed_run_leaves_no_final_name_and_the_next_one_restarts(
     server: Server, tmp_path: Path
 ) -> None:
-    address = server.publish("a.bin", Answer(BODY, pause=60), Answer(BODY))
+    address = server.write_report("a.bin", Answer(BODY, pause=60), Answer(BODY))
     code = (
         "import sys, pathlib; from sonotype.core.download import fetch; "
         "fetch(sys.argv[1], pathlib.Path(sys.argv[2]))"
@@ -425,7 +425,7 @@ def test_progress_is_drawn_for_people_only(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     monkeypatch.setenv("TERM", "xterm")
-    fetch(server.publish("a.bin", Answer(BODY)), tmp_path / "a.bin", progress=progress)
+    fetch(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin", progress=progress)
     output = capsys.readouterr()
     assert output.out == ""
     assert ("256.0/256.0 kB" in output.err) is drawn

@@ -9,7 +9,7 @@ from sonotype.core import errors
 from sonotype.core.errors import (
     AudioError,
     DataError,
-    Fault,
+    DataIssue,
     MissingExtraError,
     ModelFileError,
     OptionsError,
@@ -47,24 +47,24 @@ def test_a_sound_that_cannot_be_read() -> None:
 @pytest.mark.parametrize(
     ("fault", "text"),
     [
-        (Fault("list.csv", 3, "no path"), "list.csv:3: no path"),
-        (Fault("a.wav", 0, "does not exist"), "a.wav: does not exist"),
+        (DataIssue("list.csv", 3, "no path"), "list.csv:3: no path"),
+        (DataIssue("a.wav", 0, "does not exist"), "a.wav: does not exist"),
     ],
 )
-def test_a_fault_says_where(fault: Fault, text: str) -> None:
+def test_a_fault_says_where(fault: DataIssue, text: str) -> None:
     assert str(fault) == text
 
 
 def test_a_data_source_names_all_its_faults() -> None:
-    faults = [Fault("list.csv", 2, "no path"), Fault("a.wav", 0, "does not exist")]
-    error = DataError("sounds", faults)
+    issues = [DataIssue("list.csv", 2, "no path"), DataIssue("a.wav", 0, "does not exist")]
+    error = DataError("sounds", issues)
     assert str(error) == "sounds: 2 faults\n  list.csv:2: no path\n  a.wav: does not exist"
-    assert error.faults == tuple(faults)
+    assert error.issues == tuple(issues)
     assert error.source == "sounds"
 
 
 def test_one_fault_is_one_fault() -> None:
-    error = DataError(Path("sounds"), [Fault("a.wav", 0, "does not exist")])
+    error = DataError(Path("sounds"), [DataIssue("a.wav", 0, "does not exist")])
     assert str(error) == "sounds: 1 fault\n  a.wav: does not exist"
 
 
@@ -72,13 +72,13 @@ def test_one_fault_is_one_fault() -> None:
     ("count", "last"), [(20, "f20: x"), (21, "... and 1 more"), (99, "... and 79 more")]
 )
 def test_of_many_faults_twenty_are_shown(count: int, last: str) -> None:
-    error = DataError("sounds", [Fault(f"f{number}", 0, "x") for number in range(1, count + 1)])
+    error = DataError("sounds", [DataIssue(f"f{number}", 0, "x") for number in range(1, count + 1)])
     lines = str(error).splitlines()
     assert lines[0] == f"sounds: {count} faults"
     assert lines[20] == "  f20: x"
     assert lines[-1] == f"  {last}"
     assert len(lines) == 1 + min(count, 21)
-    assert len(error.faults) == count
+    assert len(error.issues) == count
 
 
 def test_a_missing_extra_says_how_to_install_it() -> None:

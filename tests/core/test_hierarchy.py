@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sonotype.core.hierarchy import CATEGORY_FROM, read_category
+from sonotype.core.hierarchy import CATEGORY_SOURCES, read_category
 from sonotype.core.types import Labels
 
 LABELS = Labels(("bird", "dog", "rain"), ("bark", "drip", "howl", "song"), (1, 2, 1, 0))
@@ -30,10 +30,10 @@ def slow(
 
 
 def test_the_ways_have_these_names() -> None:
-    assert CATEGORY_FROM == ("head", "events", "both")
+    assert CATEGORY_SOURCES == ("head", "events", "both")
 
 
-@pytest.mark.parametrize("how", CATEGORY_FROM)
+@pytest.mark.parametrize("how", CATEGORY_SOURCES)
 def test_equals_the_sum_by_loops(how: str) -> None:
     category, event = softmaxes(5, 3, 0), softmaxes(5, 4, 1)
     answer = read_category(category, event, LABELS, how)
@@ -46,7 +46,7 @@ def test_the_head_answers_unless_asked_otherwise() -> None:
     assert read_category(category, event, LABELS) is category
 
 
-@pytest.mark.parametrize("how", CATEGORY_FROM)
+@pytest.mark.parametrize("how", CATEGORY_SOURCES)
 def test_without_an_event_head_the_category_head_answers(how: str) -> None:
     category = softmaxes(2, 3, 0)
     assert read_category(category, None, Labels(LABELS.categories), how) is category
@@ -55,7 +55,7 @@ def test_without_an_event_head_the_category_head_answers(how: str) -> None:
 def test_the_ways_can_disagree() -> None:
     category = np.array([[0.1, 0.5, 0.4]])
     event = np.array([[0.1, 0.45, 0.1, 0.35]])
-    answers = [read_category(category, event, LABELS, how)[0] for how in CATEGORY_FROM]
+    answers = [read_category(category, event, LABELS, how)[0] for how in CATEGORY_SOURCES]
     np.testing.assert_allclose(answers, [[0.1, 0.5, 0.4], [0.35, 0.2, 0.45], [0.225, 0.35, 0.425]])
 
 

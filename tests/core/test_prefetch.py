@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sonotype.core.prefetch import ahead
+from sonotype.core.prefetch import prefetch
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -16,12 +16,12 @@ def test_the_results_of_map_in_its_order(threads: int, count: int) -> None:
         time.sleep(0.001 * (item * 7 % 5))
         return item * item
 
-    assert list(ahead(slow, range(count), threads=threads)) == list(map(slow, range(count)))
+    assert list(prefetch(slow, range(count), threads=threads)) == list(map(slow, range(count)))
 
 
 def test_several_are_worked_on_at_a_time() -> None:
     both = threading.Barrier(2, timeout=20)
-    assert list(ahead(lambda _: both.wait() in (0, 1), range(4), threads=2)) == [True] * 4
+    assert list(prefetch(lambda _: both.wait() in (0, 1), range(4), threads=2)) == [True] * 4
 
 
 def test_no_more_is_taken_than_is_soon_wanted() -> None:
@@ -32,7 +32,7 @@ def test_no_more_is_taken_than_is_soon_wanted() -> None:
             taken.append(item)
             yield item
 
-    results = ahead(lambda item: item, items(), threads=2, waiting=3)
+    results = prefetch(lambda item: item, items(), threads=2, buffer_size=3)
     assert [next(results), next(results)] == [0, 1]
     assert len(taken) <= 2 + 3 + 2
     results.close()  # type: ignore[attr-defined]
@@ -44,7 +44,7 @@ def test_a_fault_comes_when_its_turn_does_and_ends_it() -> None:
             raise ValueError("not two")
         return item
 
-    results = ahead(picky, range(10), threads=3)
+    results = prefetch(picky, range(10), threads=3)
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ValueError, match="not two"):
         next(results)

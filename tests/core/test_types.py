@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sonotype.core.types import NO_EVENT, Clip, Labels
+from sonotype.core.types import IGNORE_INDEX, Clip, Labels
 
 
 def clip(category: str, event: str | None = None, name: str = "a.wav") -> Clip:
@@ -51,13 +51,13 @@ def test_shares_that_do_not_fit_are_refused(shares: tuple[float, ...]) -> None:
 def test_indices_of_a_clip() -> None:
     labels = Labels.of(CLIPS)
     assert [labels.category_index(one) for one in CLIPS] == [2, 1, 1, 1, 0]
-    assert [labels.event_index(one) for one in CLIPS] == [1, 2, 0, NO_EVENT, NO_EVENT]
-    assert NO_EVENT == -1
+    assert [labels.event_index(one) for one in CLIPS] == [1, 2, 0, IGNORE_INDEX, IGNORE_INDEX]
+    assert IGNORE_INDEX == -1
 
 
 def test_a_model_without_events_passes_over_those_of_the_clips() -> None:
     labels = Labels(("bird", "dog", "rain"))
-    assert [labels.event_index(one) for one in CLIPS] == [NO_EVENT] * 5
+    assert [labels.event_index(one) for one in CLIPS] == [IGNORE_INDEX] * 5
 
 
 def test_labels_that_a_model_lacks() -> None:

@@ -166,8 +166,8 @@ def test_one_sound_under_two_categories_is_a_fault(tmp_path: Path, decode: bool)
         "one label, or remove one file"
         for name in "89"
     ]
-    faults = faults_of(lambda: check_sounds(read_folder(tmp_path)), tmp_path)
-    assert [fault.split(",")[0] for fault in faults] == [
+    issues = faults_of(lambda: check_sounds(read_folder(tmp_path)), tmp_path)
+    assert [issue.split(",")[0] for issue in issues] == [
         f"b/{name}.wav: the same sound as a/1.wav" for name in "89"
     ]
 
@@ -177,8 +177,8 @@ def test_copies_in_another_format_are_found_when_decoding(tmp_path: Path) -> Non
     samples, rate = soundfile.read(tmp_path / "a/1.wav", dtype="int16")
     soundfile.write(tmp_path / "b/9.flac", samples, rate)
     assert survey(tmp_path).copies == 0
-    (fault,) = faults_of(lambda: survey(tmp_path, decode=True), tmp_path)
-    assert fault.startswith("b/9.flac: the same sound as a/1.wav, which has the category 'a'")
+    (issue,) = faults_of(lambda: survey(tmp_path, decode=True), tmp_path)
+    assert issue.startswith("b/9.flac: the same sound as a/1.wav, which has the category 'a'")
 
 
 def test_one_sound_under_two_events_is_a_fault_at_its_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sonotype.audio.clip import ClipFormat, read_clip, shape_clip, take_for_clip
+from sonotype.audio.clip import AudioSpec, pad_or_trim, read_clip, take_for_clip
 from sonotype.audio.decode import Samples, read, verify
 from sonotype.core.errors import AudioError, SonotypeError
 from sonotype.core.types import Clip, Content
@@ -70,7 +70,7 @@ def test_contents_are_the_digests_of_bytes_and_of_samples(tmp_path: Path) -> Non
     (tmp_path / "c.wav").write_bytes(b"no sound")
     gone = tmp_path / "gone.wav"
     paths = [wav, flac, other, tmp_path / "c.wav", gone, wav]
-    contents, faults = contents_of(paths)
+    contents, issues = contents_of(paths)
     assert contents[wav].file == hashlib.sha256(wav.read_bytes()).hexdigest()
     assert contents[wav].sound == verify(wav) == contents[flac].sound == verify(flac)
     assert contents[wav].file != contents[flac].file
@@ -78,12 +78,12 @@ def test_contents_are_the_digests_of_bytes_and_of_samples(tmp_path: Path) -> Non
     digest = hashlib.sha256(b"no sound").hexdigest()
     assert contents[tmp_path / "c.wav"] == Content(digest)
     assert gone not in contents
-    assert [(fault.file, fault.cause.split("(")[0]) for fault in faults] == [
+    assert [(issue.file, issue.cause.split("(")[0]) for issue in issues] == [
         (str(tmp_path / "c.wav"), "is not a readable sound "),
         (str(gone), "does not exist"),
     ]
-    hashed, faults = contents_of(paths, decode=False)
-    assert faults == []
+    hashed, issues = contents_of(paths, decode=False)
+    assert issues == []
     assert hashed == {path: Content(one.file) for path, one in contents.items()}
 
 
@@ -141,8 +141,10 @@ def test_a_kept_sound_gives_the_clip_that_its_file_gives(
     assert (sound.sample_rate, sound.file_seconds) == (whole.sample_rate, whole.file_seconds)
     assert np.array_equal(sound.samples, whole.samples)
     for seconds in (0.5, 2.0):
-        form = ClipFormat(RATE, seconds=seconds, trim=trim)
-        assert np.array_equal(shape_clip(take_for_clip(sound, form), form), read_clip(path, form))
+        audio_spec = AudioSpec(RATE, seconds=seconds, trim=trim)
+        assert np.array_equal(
+            pad_or_trim(take_for_clip(sound, audio_spec), audio_spec), read_clip(path, audio_spec)
+        )
 
 
 def test_kept_sounds_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,8 +68,8 @@ def test_paths_from_the_root_and_from_windows(tmp_path: Path) -> None:
 def test_the_exact_name_wins(tmp_path: Path) -> None:
     touch(tmp_path, nfc("é.wav"), nfd("é.wav"))
     names = Names()
-    for form in (nfc, nfd):
-        assert names.find(tmp_path / form("é.wav")) == tmp_path / form("é.wav")
+    for audio_spec in (nfc, nfd):
+        assert names.find(tmp_path / audio_spec("é.wav")) == tmp_path / audio_spec("é.wav")
 
 
 def test_case_and_compatible_letters_stay_apart(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def test_moving_noise_is_silent_above_the_nyquist_frequency() -> None:
 
 def test_parameters_after_noise_do_not_depend_on_the_sample_rate() -> None:
     low, high = scene(sample_rate=8000), scene(sample_rate=44100)
-    for stage in (low, high):
-        signals.noise(stage, signals.band(0, 1000))
+    for feature_maps in (low, high):
+        signals.noise(feature_maps, signals.band(0, 1000))
     assert low.uniform(0, 1) == high.uniform(0, 1)
 
 
@@ -71,10 +71,10 @@ def test_harmonics_above_the_nyquist_frequency_are_left_out() -> None:
 
 
 def test_a_glide_over_the_nyquist_frequency_is_not_folded_back() -> None:
-    stage = scene(sample_rate=8000)
-    glide = signals.tone(stage, 3000 + 4000 * stage.time)
+    feature_maps = scene(sample_rate=8000)
+    glide = signals.tone(feature_maps, 3000 + 4000 * feature_maps.time)
     assert power_at(glide, 8000, 0, 2700) < 1e-3  # folded back, a third would lie there
-    assert np.all(glide[stage.time > 0.26] == 0)
+    assert np.all(glide[feature_maps.time > 0.26] == 0)
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 16000, 44100])
@@ -91,8 +91,10 @@ def test_a_plucked_string_is_the_loop_it_claims_to_be() -> None:
     hz, brightness, damping = 440.0, 6.0, 0.5
     fast = signals.plucked(scene(0.2, seed=3), hz, brightness, damping)
 
-    stage = scene(0.2, seed=3)
-    pluck = signals.noise(stage.part(1 / hz), lambda f: 1 / (1 + (f / (brightness * hz)) ** 2))
+    feature_maps = scene(0.2, seed=3)
+    pluck = signals.noise(
+        feature_maps.part(1 / hz), lambda f: 1 / (1 + (f / (brightness * hz)) ** 2)
+    )
     pluck = pluck / (np.std(pluck) + 1e-9)
     s = (1 - np.sqrt(1 - (16000 / 48000) ** 2)) / 2
     whole = int(16000 / hz - s - 0.2)
@@ -109,7 +111,7 @@ def test_a_plucked_string_is_the_loop_it_claims_to_be() -> None:
         tuned[n] = a * now + before - a * past(tuned, n - 1)
         excitation = float(pluck[n]) if n < len(pluck) else 0.0
         string[n] = excitation + np.exp(-1 / (damping * hz)) * tuned[n]
-    np.testing.assert_allclose(fast, string * signals.burst(stage, 0.001, np.inf), atol=1e-9)
+    np.testing.assert_allclose(fast, string * signals.burst(feature_maps, 0.001, np.inf), atol=1e-9)
 
 
 def test_a_string_above_a_quarter_of_the_rate_is_silent() -> None:
@@ -117,9 +119,11 @@ def test_a_string_above_a_quarter_of_the_rate_is_silent() -> None:
 
 
 def test_struck_modes_above_the_nyquist_frequency_are_left_out() -> None:
-    stage = scene(sample_rate=4000)
-    alone = signals.struck(stage, [500], [0.1], [1])
-    np.testing.assert_array_equal(signals.struck(stage, [500, 2500], [0.1, 1], [1, 1]), alone)
+    feature_maps = scene(sample_rate=4000)
+    alone = signals.struck(feature_maps, [500], [0.1], [1])
+    np.testing.assert_array_equal(
+        signals.struck(feature_maps, [500, 2500], [0.1, 1], [1, 1]), alone
+    )
 
 
 def test_crackle_has_the_same_strength_per_second_at_every_rate() -> None:
@@ -131,23 +135,28 @@ def test_crackle_has_the_same_strength_per_second_at_every_rate() -> None:
 
 
 def test_envelopes_and_curves_keep_their_bounds() -> None:
-    stage = scene()
-    for envelope in (signals.burst(stage, 0.1, 0.5), signals.swell(stage, 0.3)):
+    feature_maps = scene()
+    for envelope in (signals.burst(feature_maps, 0.1, 0.5), signals.swell(feature_maps, 0.3)):
         assert envelope.min() >= 0
         assert envelope.max() <= 1
         assert envelope[0] < 0.01
         assert envelope[-1] < 0.01
-    assert stage.time[signals.swell(stage, 0.3).argmax()] == pytest.approx(0.3, abs=0.001)
-    curve = signals.wander(stage, 2, 5, 7.3)
+    assert feature_maps.time[signals.swell(feature_maps, 0.3).argmax()] == pytest.approx(
+        0.3, abs=0.001
+    )
+    curve = signals.wander(feature_maps, 2, 5, 7.3)
     assert curve.min() >= 2
     assert curve.max() <= 5
     assert np.abs(np.diff(curve)).max() < 1.5 * 3 * 7.3 / 16000 + 1e-12  # smoothstep's slope
 
 
 def test_colour_filters_by_magnitude_without_delay() -> None:
-    stage = scene()
-    low, high = np.cos(2 * np.pi * 100 * stage.time), np.cos(2 * np.pi * 4000 * stage.time)
-    filtered = signals.colour(stage, low + high, lambda hz: (hz < 1000) * 0.5)
+    feature_maps = scene()
+    low, high = (
+        np.cos(2 * np.pi * 100 * feature_maps.time),
+        np.cos(2 * np.pi * 4000 * feature_maps.time),
+    )
+    filtered = signals.colour(feature_maps, low + high, lambda hz: (hz < 1000) * 0.5)
     np.testing.assert_allclose(filtered, 0.5 * low, atol=1e-12)
 
 
@@ -159,10 +168,10 @@ def test_formants_are_loudest_at_their_centres() -> None:
 
 
 def test_place_cuts_what_hangs_over() -> None:
-    stage = scene(1.0, 4000)
-    canvas = stage.silence()
-    stage.place(canvas, 0.9, np.ones(1000))
-    stage.place(canvas, 1.5, np.ones(10))
+    feature_maps = scene(1.0, 4000)
+    canvas = feature_maps.silence()
+    feature_maps.place(canvas, 0.9, np.ones(1000))
+    feature_maps.place(canvas, 1.5, np.ones(10))
     assert canvas.sum() == 400
     assert canvas[3600:].min() == 1
 

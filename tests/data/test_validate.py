@@ -9,7 +9,7 @@ from soundsets import faults_of, tone, touch
 
 from sonotype.core.errors import DataError, OptionsError
 from sonotype.data.readers.folder import read_folder
-from sonotype.data.records import Listing, Row
+from sonotype.data.records import ClipRecord, Listing
 from sonotype.data.validate import RARE_EVENTS, Rules, check_sounds, parse_fold, settle
 
 ALONE = "has this one clip only; training and test need at least two"
@@ -18,7 +18,7 @@ ALONE = "has this one clip only; training and test need at least two"
 def listing(root: Path, *rows: tuple[str, str, str]) -> Listing:
     """Rows of path, category and event; the files are there."""
     touch(root, *(name for name, _, _ in rows))
-    return Listing(root, "made", tuple(Row(root / name, c, e) for name, c, e in rows))
+    return Listing(root, "made", tuple(ClipRecord(root / name, c, e) for name, c, e in rows))
 
 
 def test_one_clip_classes(tmp_path: Path) -> None:
@@ -138,21 +138,21 @@ def test_names_that_differ_in_case_are_two_files_where_they_are(tmp_path: Path) 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
     made = listing(tmp_path, ("1.wav", "a\udce4", ""), ("2.wav", "a\udce4", ""))
-    made = Listing(tmp_path, "made", (*made.rows, Row(Path("a\0.wav"), "b"), made.rows[0]))
-    faults = faults_of(lambda: settle(made), tmp_path)
-    assert "1.wav: the label 'a\\udce4' is not valid text; rename it" in faults
-    assert "a\0.wav: not a file name" in faults
+    made = Listing(tmp_path, "made", (*made.rows, ClipRecord(Path("a\0.wav"), "b"), made.rows[0]))
+    issues = faults_of(lambda: settle(made), tmp_path)
+    assert "1.wav: the label 'a\\udce4' is not valid text; rename it" in issues
+    assert "a\0.wav: not a file name" in issues
 
 
 def test_message_names_everything_at_once(tmp_path: Path) -> None:
-    rows = tuple(Row(tmp_path / f"{n:02}.wav", "ab"[n % 2]) for n in range(30))
+    rows = tuple(ClipRecord(tmp_path / f"{n:02}.wav", "ab"[n % 2]) for n in range(30))
     with pytest.raises(DataError) as caught:
         settle(Listing(tmp_path, "made", rows))
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{tmp_path}: 30 faults"
     assert lines[1] == f"  {tmp_path}/00.wav: no such file"
     assert lines[-1] == "  ... and 10 more"
-    assert len(caught.value.faults) == 30
+    assert len(caught.value.issues) == 30
 
 
 def test_rules_are_checked() -> None:
@@ -185,14 +185,14 @@ def test_check_sounds(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "b/7.wav", np.full(9, np.nan), 8000, subtype="FLOAT")
     tone(tmp_path / "b/8.wav")
     (tmp_path / "b/8.wav").write_bytes((tmp_path / "b/8.wav").read_bytes()[:244])
-    faults = faults_of(lambda: check_sounds(read_folder(tmp_path)), tmp_path)
-    assert faults[1:] == [
+    issues = faults_of(lambda: check_sounds(read_folder(tmp_path)), tmp_path)
+    assert issues[1:] == [
         "b/5.wav: is empty (0 bytes)",
         "b/6.wav: holds no samples",
         "b/7.wav: holds values that are no numbers (NaN or infinite)",
         "b/8.wav: is truncated (200 of 800 bytes are there)",
     ]
-    assert faults[0].startswith("b/4.wav: is not a readable sound (Format not recognised); ")
+    assert issues[0].startswith("b/4.wav: is not a readable sound (Format not recognised); ")
     for name in ("4", "5", "6", "7", "8"):
         (tmp_path / f"b/{name}.wav").unlink()
     tone(tmp_path / "b/4.wav")

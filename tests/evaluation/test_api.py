@@ -94,9 +94,9 @@ def test_a_path_is_as_good_as_a_loaded_model(
 
 
 def test_the_category_is_read_as_the_model_says_or_as_asked(tones: Path, tmp_path: Path) -> None:
-    path = write_model(tmp_path / "model.safetensors", card={"category_from": "events"})
-    assert sonotype.evaluate(path, tones).category_from == "events"
-    assert sonotype.evaluate(path, tones, category_from="both").category_from == "both"
+    path = write_model(tmp_path / "model.safetensors", card={"category_source": "events"})
+    assert sonotype.evaluate(path, tones).category_source == "events"
+    assert sonotype.evaluate(path, tones, category_source="both").category_source == "both"
 
 
 def test_files_are_written_where_asked(model: Classifier, tones: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_files_are_written_where_asked(model: Classifier, tones: Path, tmp_path:
     written = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert written == scores_to_json(scores)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "answers.csv",
+        "predictions.csv",
         "plots",
         "scores.json",
         "scores.txt",
@@ -114,7 +114,7 @@ def test_files_are_written_where_asked(model: Classifier, tones: Path, tmp_path:
 def test_evaluating_the_test_part_again_gives_the_scores_of_the_training(
     tones: Path, tmp_path: Path
 ) -> None:
-    trained = sonotype.train(tones, tmp_path / "run", **SMALL | {"category_from": "both"})
+    trained = sonotype.train(tones, tmp_path / "run", **SMALL | {"category_source": "both"})
     with (tmp_path / "run" / "split.csv").open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["part"] == "test"]
     for row in rows:
@@ -123,7 +123,7 @@ def test_evaluating_the_test_part_again_gives_the_scores_of_the_training(
         shutil.copy(row["path"], folder)
     scores = scores_to_json(sonotype.evaluate(trained.model, tmp_path / "tested"))
     assert len(rows) == 4
-    assert scores["category_from"] == "both"
+    assert scores["category_source"] == "both"
     for level in ("category", "event"):
         for figure in ("accuracy", "precision", "recall", "f1", "per_class", "confusion", "n"):
             found, wanted = scores[level][figure], trained.scores[level][figure]
@@ -137,7 +137,7 @@ def test_only_some_folds(model: Classifier, tones: Path, tmp_path: Path) -> None
     assert sonotype.evaluate(model, table).clips == 16
     some = sonotype.evaluate(model, table, folds=[2, 4], out=tmp_path / "out")
     assert some.clips == 8
-    with (tmp_path / "out" / "answers.csv").open(newline="") as stream:
+    with (tmp_path / "out" / "predictions.csv").open(newline="") as stream:
         numbers = {Path(row["path"]).stem[-1] for row in csv.DictReader(stream)}
     assert numbers == {"1", "3"}
 
@@ -201,8 +201,8 @@ def test_files_are_not_read_again_for_a_model_that_says_nothing_of_its_data(
 
 def test_two_levels_of_labels_and_one(model: Classifier, tones: Path, tmp_path: Path) -> None:
     coarse = sonotype.load(write_model(tmp_path / "coarse.safetensors", CATEGORIES))
-    scores = sonotype.evaluate(coarse, tones, category_from="events")
-    assert (scores.event, scores.category_from, scores.notes) == (None, "head", ())
+    scores = sonotype.evaluate(coarse, tones, category_source="events")
+    assert (scores.event, scores.category_source, scores.notes) == (None, "head", ())
     for path in tones.rglob("*_0.wav"):
         (tmp_path / "flat" / path.parent.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, tmp_path / "flat" / path.parent.parent.name)

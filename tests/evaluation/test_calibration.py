@@ -12,8 +12,8 @@ def world(temperature: float, clips: int = 20_000) -> tuple[np.ndarray, np.ndarr
     """Answers that are too sure by a known temperature."""
     rng = np.random.default_rng(0)
     logits = 2 * rng.standard_normal((clips, 5))
-    honest = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    true = np.array([rng.choice(5, p=row) for row in honest])
+    uncontaminated = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    true = np.array([rng.choice(5, p=row) for row in uncontaminated])
     sure = np.exp(logits * temperature)
     return sure / sure.sum(1, keepdims=True), true
 

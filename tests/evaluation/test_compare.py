@@ -10,20 +10,20 @@ import pytest
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.types import NO_EVENT, Labels
+from sonotype.core.types import IGNORE_INDEX, Labels
 from sonotype.evaluation.bootstrap import METRICS, draws
 from sonotype.evaluation.compare import Entry, Figure, Key, Line, average, compare
-from sonotype.evaluation.predictions import Answers
+from sonotype.evaluation.predictions import Predictions
 
 LABELS = Labels(("x", "y", "z"), ("a", "b", "c", "d", "e"), (0, 0, 1, 1, 2))
 HOME = np.array(LABELS.event_category)
 DRAWS = 25
 SEED = 3
 
-Cells = dict[Key, Answers]
+Cells = dict[Key, Predictions]
 
 
-def answers(name: str, seed: int, right: float, clips: int = 24) -> Answers:
+def answers(name: str, seed: int, right: float, clips: int = 24) -> Predictions:
     """Random answers; the clips and their truth follow from the name, the answers from the seed."""
     world = np.random.default_rng(list(name.encode()))
     event = world.integers(0, 5, clips)
@@ -32,11 +32,11 @@ def answers(name: str, seed: int, right: float, clips: int = 24) -> Answers:
     chosen = np.where(rng.random(clips) < right, event, rng.integers(0, 5, clips))
     probability = rng.dirichlet(np.full(5, 0.4), clips) + np.eye(5)[chosen]
     head = rng.dirichlet(np.ones(3), clips) + np.eye(3)[HOME[chosen]] * rng.random((clips, 1))
-    return Answers(
+    return Predictions(
         paths=tuple(f"{name}/{number}.wav" for number in range(clips)),
         groups=groups,
         category_true=HOME[event],
-        event_true=np.where(world.random(clips) < 0.15, NO_EVENT, event),
+        event_true=np.where(world.random(clips) < 0.15, IGNORE_INDEX, event),
         category_probability=head / head.sum(axis=1, keepdims=True),
         event_probability=probability / 2,
         labels=LABELS,
@@ -52,7 +52,7 @@ def cells(right: float, seeds: tuple[int, ...] = (0, 1), name: str = "fold") -> 
     }
 
 
-def judged(one: Answers, level: str, how: str) -> list[tuple[int, int, str]]:
+def judged(one: Predictions, level: str, how: str) -> list[tuple[int, int, str]]:
     """Truth, answer and recording of each clip that can be scored."""
     rows = []
     for clip in range(len(one)):
@@ -63,7 +63,7 @@ def judged(one: Answers, level: str, how: str) -> list[tuple[int, int, str]]:
         true, found = one.category_true[clip], category
         if level == "event":
             true, found = one.event_true[clip], events
-        if true != NO_EVENT:
+        if true != IGNORE_INDEX:
             rows.append((int(true), int(np.argmax(found)), one.groups[clip]))
     return rows
 
@@ -77,7 +77,7 @@ def library(rows: list[tuple[int, int, str]]) -> list[float]:
 
 
 def pooled(
-    row: Mapping[Key, Answers], level: str, how: str
+    row: Mapping[Key, Predictions], level: str, how: str
 ) -> dict[int, list[tuple[int, int, str]]]:
     """For each seed the clips of all folds."""
     found: dict[int, list[tuple[int, int, str]]] = {}
@@ -86,11 +86,13 @@ def pooled(
     return found
 
 
-def slow_value(row: Mapping[Key, Answers], level: str, how: str = "head") -> np.ndarray:
+def slow_value(row: Mapping[Key, Predictions], level: str, how: str = "head") -> np.ndarray:
     return np.mean([library(rows) for rows in pooled(row, level, how).values()], axis=0)
 
 
-def slow_draws(row: Mapping[Key, Answers], level: str, seed: int, how: str = "head") -> np.ndarray:
+def slow_draws(
+    row: Mapping[Key, Predictions], level: str, seed: int, how: str = "head"
+) -> np.ndarray:
     """Lay the clips of the drawn recordings side by side and ask scikit-learn."""
     of_seeds = []
     for rows in pooled(row, level, how).values():
@@ -248,7 +250,7 @@ def test_a_row_without_events_has_no_figures_of_events() -> None:
     row = cells(0.6)
     headless = {key: replace(one, event_probability=None) for key, one in row.items()}
     unknown = {
-        key: replace(one, event_true=np.full(len(one), NO_EVENT)) for key, one in row.items()
+        key: replace(one, event_true=np.full(len(one), IGNORE_INDEX)) for key, one in row.items()
     }
     levels = {("category", metric) for metric in METRICS}
     for bare in (headless, unknown):

@@ -11,7 +11,7 @@ from small_models import CATEGORIES, LABELS, write_model
 from training_data import TONES, write_tones
 
 from sonotype.core.errors import DataError
-from sonotype.core.types import NO_EVENT, Clip, Labels
+from sonotype.core.types import IGNORE_INDEX, Clip, Labels
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.evaluation.evaluate import answer, refuse_unknown_labels
@@ -28,7 +28,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Classifier]:
     folder = tmp_path_factory.mktemp("models")
     return {
-        "two levels": load(write_model(folder / "two.safetensors"), category_from="events"),
+        "two levels": load(write_model(folder / "two.safetensors"), category_source="events"),
         "one level": load(write_model(folder / "one.safetensors", CATEGORIES)),
     }
 
@@ -42,7 +42,7 @@ def test_answers_are_those_of_single_predictions(
     answers = answer(model, manifest, batch_size=batch_size)
     assert answers.labels == LABELS
     assert len(answers) == 12
-    heads = Classifier(model.engine, model.card, category_from="head")
+    heads = Classifier(model.engine, model.card, category_source="head")
     for row, clip in enumerate(manifest.clips):
         one = heads.predict(clip.path)
         assert answers.paths[row] == str(clip.path)
@@ -57,7 +57,7 @@ def test_answers_are_those_of_single_predictions(
             found = getattr(answers, name)[row]
             np.testing.assert_allclose(found, list(shares.values()), atol=1e-5)
     for how in ("events", "both"):
-        read = Classifier(model.engine, model.card, category_from=how)  # type: ignore[arg-type]
+        read = Classifier(model.engine, model.card, category_source=how)  # type: ignore[arg-type]
         for row, clip in enumerate(manifest.clips):
             wanted = list(read.predict(clip.path).category_probabilities.values())
             np.testing.assert_allclose(answers.category(how)[row], wanted, atol=1e-5)  # type: ignore[arg-type]
@@ -69,9 +69,9 @@ def test_answers_are_averaged_over_shifts_as_the_classifier_does(
     manifest = open_source(tones, purpose="evaluation")
     model = models["two levels"]
     plain = answer(model, manifest)
-    asked = Classifier(model.engine, model.card, shifts=3)
-    told = Classifier(model.engine, replace(model.card, shifts=3))
-    single = Classifier(model.engine, model.card, category_from="head", shifts=3)
+    asked = Classifier(model.engine, model.card, tta_shifts=3)
+    told = Classifier(model.engine, replace(model.card, tta_shifts=3))
+    single = Classifier(model.engine, model.card, category_source="head", tta_shifts=3)
     for shifted in (asked, told):
         answers = answer(shifted, manifest, batch_size=5)
         for row, clip in enumerate(manifest.clips):
@@ -88,7 +88,7 @@ def test_answers_are_averaged_over_shifts_as_the_classifier_does(
 def test_a_model_without_events_on_two_levels(models: dict[str, Classifier], tones: Path) -> None:
     answers = answer(models["one level"], open_source(tones, purpose="evaluation"))
     assert answers.event_probability is None
-    assert answers.event_true.tolist() == [NO_EVENT] * 12
+    assert answers.event_true.tolist() == [IGNORE_INDEX] * 12
     assert answers.category_true.tolist() == [0] * 6 + [1] * 6
 
 
@@ -101,7 +101,7 @@ def test_a_model_with_events_on_one_level(
             source = tones / category / event / f"{event}_0.wav"
             (tmp_path / category / source.name).write_bytes(source.read_bytes())
     answers = answer(models["two levels"], open_source(tmp_path, purpose="evaluation"))
-    assert answers.event_true.tolist() == [NO_EVENT] * 4
+    assert answers.event_true.tolist() == [IGNORE_INDEX] * 4
     assert answers.event_probability is not None
     assert answers.event_probability.shape == (4, 4)
 
@@ -125,7 +125,7 @@ def test_labels_that_the_model_does_not_know_are_all_named(
     )
     with pytest.raises(DataError) as caught:
         answer(models["one level"], manifest)
-    assert [fault.cause for fault in caught.value.faults] == [
+    assert [fault.cause for fault in caught.value.issues] == [
         "the model has no category 'deep'; it has high, low"
     ]
 
@@ -136,7 +136,7 @@ def test_a_long_list_of_known_labels_is_cut() -> None:
     with pytest.raises(DataError) as caught:
         refuse_unknown_labels(manifest, labels)
     listed = ", ".join(f"class {number:02}" for number in range(12))
-    assert caught.value.faults[0].cause == (
+    assert caught.value.issues[0].cause == (
         f"the model has no category 'other'; it has {listed} and 8 more"
     )
 

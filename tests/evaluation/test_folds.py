@@ -12,7 +12,7 @@ from sonotype.core.errors import OptionsError
 from sonotype.core.types import Labels
 from sonotype.evaluation.folds import Spread, folds_to_json, summarise_folds
 from sonotype.evaluation.metrics import Scores, score
-from sonotype.evaluation.predictions import Answers
+from sonotype.evaluation.predictions import Predictions
 
 
 def fold(right: int, wrong: int, note: str = "") -> Scores:
@@ -20,7 +20,7 @@ def fold(right: int, wrong: int, note: str = "") -> Scores:
     n = right + wrong
     probability = np.array([[1.0, 0.0]] * right + [[0.0, 1.0]] * wrong)
     return score(
-        Answers(
+        Predictions(
             tuple(map(str, range(n))),
             tuple(map(str, range(n))),
             np.zeros(n, dtype=int),
@@ -68,11 +68,11 @@ def test_events_are_summarised_only_where_all_folds_have_them() -> None:
             "the number of fold names (2) is not that of the folds (1): give one",
         ),
         (
-            [fold(1, 0), replace(fold(1, 0), category_from="both")],
+            [fold(1, 0), replace(fold(1, 0), category_source="both")],
             [],
             (
                 "the folds read the category in different ways (both, head): "
-                "score all of them with one category_from"
+                "score all of them with one category_source"
             ),
         ),
     ],

@@ -15,7 +15,7 @@ from sklearn.metrics import (
 )
 
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.types import NO_EVENT, Labels
+from sonotype.core.types import IGNORE_INDEX, Labels
 from sonotype.evaluation.bootstrap import interval, resample
 from sonotype.evaluation.metrics import (
     ClassScore,
@@ -24,7 +24,7 @@ from sonotype.evaluation.metrics import (
     scores_from_json,
     scores_to_json,
 )
-from sonotype.evaluation.predictions import Answers
+from sonotype.evaluation.predictions import Predictions
 
 
 def answers(
@@ -34,21 +34,21 @@ def answers(
     classes: int = 3,
     groups: list[str] | None = None,
     event_true: list[int] | None = None,
-) -> Answers:
+) -> Predictions:
     """Answers whose category head says ``predicted`` and whose events (a, b) belong to c0, c1."""
     n = len(true)
-    return Answers(
+    return Predictions(
         paths=tuple(f"{clip}.wav" for clip in range(n)),
         groups=tuple(groups or map(str, range(n))),
         category_true=np.array(true),
-        event_true=np.array(event_true or [NO_EVENT] * n),
+        event_true=np.array(event_true or [IGNORE_INDEX] * n),
         category_probability=np.eye(classes)[predicted] * 0.6 + 0.4 / classes,
         event_probability=np.tile([0.3, 0.7], (n, 1)),
         labels=Labels(tuple(f"c{index}" for index in range(classes)), ("a", "b"), (0, 1)),
     )
 
 
-def many(seed: int = 0) -> Answers:
+def many(seed: int = 0) -> Predictions:
     generator = np.random.default_rng(seed)
     true = generator.integers(0, 4, 90)
     predicted = np.where(generator.random(90) < 0.7, true, generator.integers(0, 5, 90))
@@ -117,7 +117,9 @@ def test_a_single_recording_tells_no_interval() -> None:
 
 
 def test_events_are_scored_on_the_clips_that_have_one() -> None:
-    one = answers([0, 0, 1, 1], [0, 0, 1, 1], event_true=[0, NO_EVENT, 1, 1], groups=list("abcc"))
+    one = answers(
+        [0, 0, 1, 1], [0, 0, 1, 1], event_true=[0, IGNORE_INDEX, 1, 1], groups=list("abcc")
+    )
     scores = score(one)
     assert scores.event is not None
     assert (scores.clips, scores.groups, scores.event.n, scores.event.groups) == (4, 3, 3, 2)
@@ -138,15 +140,15 @@ def test_clips_without_any_event_are_said_so() -> None:
 def test_the_category_can_be_read_from_the_events() -> None:
     one = answers([0, 1, 1], [0, 0, 2])
     # The third clip is of a category without events for the category head, which alone knows it.
-    assert score(one, category_from="events").category.confusion == (
+    assert score(one, category_source="events").category.confusion == (
         (0, 1, 0),
         (0, 1, 1),
         (0, 0, 0),
     )
-    assert score(one, category_from="events").category_from == "events"
+    assert score(one, category_source="events").category_source == "events"
     alone = replace(one, event_probability=None)
-    assert score(alone, category_from="events").category == score(alone).category
-    assert score(alone, category_from="both").category_from == "head"
+    assert score(alone, category_source="events").category == score(alone).category
+    assert score(alone, category_source="both").category_source == "head"
     assert score(alone).notes == ()
 
 
@@ -171,12 +173,14 @@ def test_one_class_is_no_fault() -> None:
         ),
         (
             answers([0], [0]),
-            {"category_from": "x"},
-            "category_from 'x' is not known: choose one of head, events, both",
+            {"category_source": "x"},
+            "category_source 'x' is not known: choose one of head, events, both",
         ),
     ],
 )
-def test_what_cannot_be_scored_is_refused(one: Answers, options: dict[str, Any], text: str) -> None:
+def test_what_cannot_be_scored_is_refused(
+    one: Predictions, options: dict[str, Any], text: str
+) -> None:
     with pytest.raises(OptionsError) as caught:
         score(one, **options)
     assert str(caught.value) == text
@@ -190,7 +194,7 @@ def test_what_cannot_be_scored_is_refused(one: Answers, options: dict[str, Any],
         answers([0, 0], [0, 1], groups=["r", "r"], event_true=[1, 0]),
     ],
 )
-def test_scores_come_back_from_json_exactly(one: Answers) -> None:
+def test_scores_come_back_from_json_exactly(one: Predictions) -> None:
     scores = score(one, notes=["random split, not grouped", "\u6f22"])
     plain = scores_to_json(scores)
     text = json.dumps(plain, allow_nan=False)

@@ -72,7 +72,7 @@ def test_a_file_has_its_name_when_it_is_whole(tmp_path: Path) -> None:
 
 def test_what_was_written_before_a_stop_stays(tmp_path: Path) -> None:
     out, part, said = tmp_path / "out.csv", tmp_path / "out.csv.part", []
-    with pytest.raises(KeyboardInterrupt), growing(out, say=said.append) as stream:
+    with pytest.raises(KeyboardInterrupt), growing(out, on_message=said.append) as stream:
         stream.write("half\n")
         raise KeyboardInterrupt
     assert part.read_text() == "half\n"
@@ -92,11 +92,11 @@ def test_what_was_written_before_a_stop_stays(tmp_path: Path) -> None:
 
 def test_nothing_stays_of_what_was_not_begun(tmp_path: Path) -> None:
     said: list[str] = []
-    with pytest.raises(OptionsError), growing(tmp_path / "a", say=said.append):
+    with pytest.raises(OptionsError), growing(tmp_path / "a", on_message=said.append):
         raise OptionsError("hop")
     with (
         pytest.raises(OptionsError),
-        growing(tmp_path / "b", begun=lambda: False, say=said.append) as stream,
+        growing(tmp_path / "b", begun=lambda: False, on_message=said.append) as stream,
     ):
         stream.write("a header")
         raise OptionsError("hop")

@@ -13,18 +13,18 @@ from matplotlib.image import imread
 from scipy.optimize import lsq_linear, minimize_scalar
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.types import NO_EVENT, Labels
+from sonotype.core.types import IGNORE_INDEX, Labels
 from sonotype.evaluation.bootstrap import draws
 from sonotype.evaluation.metrics import Interval
 from sonotype.evaluation.plots import plot_curve
 from sonotype.evaluation.power_law import Advice, Curve, Point, learning_curve, render_curve
-from sonotype.evaluation.predictions import Answers
+from sonotype.evaluation.predictions import Predictions
 
 LABELS = Labels(("x", "y"), ("a", "b", "c", "d"), (0, 0, 1, 1))
 CLIPS, RECORDINGS = 400, 100
 
 
-def answers(error: float, seed: int = 0) -> Answers:
+def answers(error: float, seed: int = 0) -> Predictions:
     """Answers of which exactly this share is wrong; four clips of a recording, one of each event.
 
     The same seed makes the same clips wrong first, so that larger sizes are right where smaller
@@ -33,7 +33,7 @@ def answers(error: float, seed: int = 0) -> Answers:
     true = np.arange(CLIPS) % 4
     wrong = np.random.default_rng(seed).permutation(CLIPS) < round(error * CLIPS)
     predicted = np.where(wrong, (true + 1) % 4, true)
-    return Answers(
+    return Predictions(
         paths=tuple(f"{number}.wav" for number in range(CLIPS)),
         groups=tuple(f"r{number // 4}" for number in range(CLIPS)),
         category_true=true // 2,
@@ -44,7 +44,9 @@ def answers(error: float, seed: int = 0) -> Answers:
     )
 
 
-def law(floor: float, scale: float, rate: float, sizes: Sequence[float]) -> dict[float, Answers]:
+def law(
+    floor: float, scale: float, rate: float, sizes: Sequence[float]
+) -> dict[float, Predictions]:
     return {size: answers(floor + scale * size**-rate) for size in sizes}
 
 
@@ -53,7 +55,7 @@ INVERSE = law(0.1, 0.8, 1.0, (1, 2, 4, 8))
 NAMES = sorted({*INVERSE[1].groups})
 
 
-def right(one: Answers) -> np.ndarray:
+def right(one: Predictions) -> np.ndarray:
     return one.event_probability.argmax(axis=1) == one.event_true  # type: ignore[union-attr]
 
 
@@ -149,7 +151,7 @@ def test_the_same_seed_gives_the_same_curve(curve: Curve) -> None:
     assert [one.accuracy.low for one in other.points] != [one.accuracy.low for one in curve.points]
 
 
-def errors_of(wrong: dict[str, int], true: np.ndarray) -> Answers:
+def errors_of(wrong: dict[str, int], true: np.ndarray) -> Predictions:
     """So many wrong clips of each event, told to be of the next one."""
     base = answers(0.0)
     predicted = true.copy()
@@ -225,7 +227,7 @@ def test_categories_where_there_is_no_event_head() -> None:
 def test_clips_without_an_event_are_passed_over() -> None:
     known = np.arange(CLIPS) % 3 > 0
     some = {
-        size: replace(one, event_true=np.where(known, one.event_true, NO_EVENT))
+        size: replace(one, event_true=np.where(known, one.event_true, IGNORE_INDEX))
         for size, one in INVERSE.items()
     }
     whole = {size: one.take(known) for size, one in INVERSE.items()}

@@ -10,26 +10,26 @@ import numpy as np
 import pytest
 
 from sonotype.core.errors import DataError, OptionsError, SonotypeError
-from sonotype.core.types import NO_EVENT, Labels
+from sonotype.core.types import IGNORE_INDEX, Labels
 from sonotype.evaluation.compare import average
 from sonotype.evaluation.predictions import (
-    Answers,
+    Predictions,
     concatenate,
-    load_answers,
+    load_predictions,
     refuse_unusable,
-    save_answers,
+    save_predictions,
     write_csv,
 )
 
 LABELS = Labels(("animal", "street"), ("cat", "dog", "siren"), (0, 0, 1))
 
 
-def answers(prefix: str = "") -> Answers:
-    return Answers(
+def answers(prefix: str = "") -> Predictions:
+    return Predictions(
         paths=(f"{prefix}a.wav", f"{prefix}b.wav", f"{prefix}c.wav"),
         groups=(f"{prefix}one", f"{prefix}one", f"{prefix}two"),
         category_true=np.array([0, 1, 1]),
-        event_true=np.array([1, 2, NO_EVENT]),
+        event_true=np.array([1, 2, IGNORE_INDEX]),
         category_probability=np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], dtype=np.float32),
         event_probability=np.array(
             [[0.2, 0.7, 0.1], [0.1, 0.1, 0.8], [0.5, 0.25, 0.25]], dtype=np.float32
@@ -38,16 +38,16 @@ def answers(prefix: str = "") -> Answers:
     )
 
 
-def without_events() -> Answers:
+def without_events() -> Predictions:
     return replace(
         answers(),
         event_probability=None,
-        event_true=np.full(3, NO_EVENT),
+        event_true=np.full(3, IGNORE_INDEX),
         labels=Labels(("animal", "street")),
     )
 
 
-def assert_same(one: Answers, other: Answers) -> None:
+def assert_same(one: Predictions, other: Predictions) -> None:
     assert (one.paths, one.groups, one.labels) == (other.paths, other.groups, other.labels)
     for name in ("category_true", "event_true", "category_probability", "event_probability"):
         left, right = getattr(one, name), getattr(other, name)
@@ -61,19 +61,19 @@ def assert_same(one: Answers, other: Answers) -> None:
 @pytest.mark.parametrize(
     "original", [answers(), without_events(), answers().take(np.array([], int))]
 )
-def test_saved_answers_come_back_bit_for_bit(tmp_path: Path, original: Answers) -> None:
-    path = tmp_path / "answers.npz"
-    save_answers(original, path)
-    assert_same(load_answers(path), original)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["answers.npz"]
+def test_saved_answers_come_back_bit_for_bit(tmp_path: Path, original: Predictions) -> None:
+    path = tmp_path / "predictions.npz"
+    save_predictions(original, path)
+    assert_same(load_predictions(path), original)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["predictions.npz"]
 
 
 def test_the_share_of_clips_without_an_event_is_saved(tmp_path: Path) -> None:
     """Equality of labels passes over it; what is read from the events does not."""
     labels = replace(LABELS, event_less=(0.25, 1 / 3))
     original = replace(answers(), labels=labels)
-    save_answers(original, tmp_path / "answers.npz")
-    found = load_answers(tmp_path / "answers.npz")
+    save_predictions(original, tmp_path / "predictions.npz")
+    found = load_predictions(tmp_path / "predictions.npz")
     assert found.labels.event_less == (0.25, 1 / 3)
     np.testing.assert_array_equal(found.category("events"), original.category("events"))
     assert (found.category("events") != answers().category("events")).any()
@@ -81,15 +81,15 @@ def test_the_share_of_clips_without_an_event_is_saved(tmp_path: Path) -> None:
 
 
 def test_answers_of_an_older_version_do_not_know_the_share(tmp_path: Path) -> None:
-    path = tmp_path / "answers.npz"
-    save_answers(answers(), path)
+    path = tmp_path / "predictions.npz"
+    save_predictions(answers(), path)
     with np.load(path) as file:
         arrays = {**file}
     names = json.loads(arrays["names"].tobytes())
     del names["event_less"]
     arrays["names"] = np.frombuffer(json.dumps(names).encode(), dtype=np.uint8)
     np.savez_compressed(path, allow_pickle=False, **arrays)
-    assert load_answers(path).labels.event_less == ()
+    assert load_predictions(path).labels.event_less == ()
 
 
 def test_folds_and_models_together_have_the_mean_share() -> None:
@@ -106,24 +106,24 @@ def test_folds_and_models_together_have_the_mean_share() -> None:
 
 def test_names_of_any_script_and_stray_bytes_come_back(tmp_path: Path) -> None:
     names = ("\u6f22.wav", "bad\udcff.wav", "line\nend.wav")
-    save_answers(replace(answers(), paths=names), tmp_path / "answers.npz")
-    assert load_answers(tmp_path / "answers.npz").paths == names
+    save_predictions(replace(answers(), paths=names), tmp_path / "predictions.npz")
+    assert load_predictions(tmp_path / "predictions.npz").paths == names
 
 
 def test_the_saved_file_holds_no_pickle(tmp_path: Path) -> None:
-    save_answers(answers(), tmp_path / "answers.npz")
-    with np.load(tmp_path / "answers.npz", allow_pickle=False) as file:
+    save_predictions(answers(), tmp_path / "predictions.npz")
+    with np.load(tmp_path / "predictions.npz", allow_pickle=False) as file:
         assert all(file[name].dtype.kind in "uif" for name in file.files)
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.npz: there is no such file"):
-        load_answers(tmp_path / "none.npz")
+        load_predictions(tmp_path / "none.npz")
 
 
 def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "answers.npz"
-    save_answers(answers(), path)
+    path = tmp_path / "predictions.npz"
+    save_predictions(answers(), path)
     whole = path.read_bytes()
     with (tmp_path / "foreign.npz").open("wb") as stream:
         np.savez(stream, x=np.zeros(3))
@@ -135,7 +135,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     for content in (b"", b"hello", whole[:100], whole[:-30], bytes(flipped), *foreign):
         path.write_bytes(content)
         with pytest.raises(DataError, match="not a file of saved answers, or damaged: evaluate"):
-            load_answers(path)
+            load_predictions(path)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_the_category_is_read_from_the_head_the_events_or_both() -> None:
 
 
 def test_an_unknown_way_to_read_the_category_is_refused() -> None:
-    text = "category_from 'tail' is not known: choose one of head, events, both"
+    text = "category_source 'tail' is not known: choose one of head, events, both"
     with pytest.raises(OptionsError, match=text):
         answers().category("tail")  # type: ignore[arg-type]
 
@@ -181,7 +181,7 @@ def test_take_keeps_the_chosen_clips() -> None:
     some = answers().take(np.array([True, False, True]))
     assert some.paths == ("a.wav", "c.wav")
     assert some.groups == ("one", "two")
-    np.testing.assert_array_equal(some.event_true, [1, NO_EVENT])
+    np.testing.assert_array_equal(some.event_true, [1, IGNORE_INDEX])
     np.testing.assert_array_equal(some.event_probability, answers().event_probability[[0, 2]])
     assert_same(answers().take(np.array([2, 0])).take(np.array([1, 0])), some)
 
@@ -226,14 +226,14 @@ def test_no_folds_cannot_be_joined() -> None:
         ),
     ],
 )
-def test_folds_that_do_not_fit_are_refused(other: Answers, text: str) -> None:
+def test_folds_that_do_not_fit_are_refused(other: Predictions, text: str) -> None:
     with pytest.raises(OptionsError, match=re.escape(text)):
         concatenate([answers(), other])
 
 
 def test_the_table_has_truth_and_the_likeliest_labels(tmp_path: Path) -> None:
-    path = tmp_path / "answers.csv"
-    write_csv(answers(), path, category_from="both", top=2)
+    path = tmp_path / "predictions.csv"
+    write_csv(answers(), path, category_source="both", top=2)
     with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert rows[1] == {
@@ -254,7 +254,7 @@ def test_the_table_has_truth_and_the_likeliest_labels(tmp_path: Path) -> None:
 
 
 def test_the_table_shows_no_more_labels_than_there_are(tmp_path: Path) -> None:
-    path = tmp_path / "answers.csv"
+    path = tmp_path / "predictions.csv"
     write_csv(replace(without_events(), paths=("x\udcff", "b", "c")), path, top=9)
     lines = path.read_bytes().splitlines()
     assert lines[0].decode() == (
@@ -265,7 +265,7 @@ def test_the_table_shows_no_more_labels_than_there_are(tmp_path: Path) -> None:
 
 def test_a_table_of_no_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="top is 0: the table shows at least 1 label"):
-        write_csv(answers(), tmp_path / "answers.csv", top=0)
+        write_csv(answers(), tmp_path / "predictions.csv", top=0)
     assert not list(tmp_path.iterdir())
 
 

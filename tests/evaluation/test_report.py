@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from sonotype.core.types import NO_EVENT, Labels
+from sonotype.core.types import IGNORE_INDEX, Labels
 from sonotype.evaluation.folds import summarise_folds
 from sonotype.evaluation.metrics import score
-from sonotype.evaluation.predictions import Answers, concatenate
+from sonotype.evaluation.predictions import Predictions, concatenate
 from sonotype.evaluation.report import WIDTH, render, render_folds
 
 
@@ -21,35 +21,35 @@ def answers(
     right: float = 0.6,
     seed: int = 0,
     groups: int = 20,
-) -> Answers:
+) -> Predictions:
     generator = np.random.default_rng(seed)
     home = tuple(index % len(categories) for index in range(len(events)))
     event = generator.integers(0, len(events), clips)
     category = np.array(home)[event]
 
-    def heard(true: np.ndarray, classes: int) -> np.ndarray:
+    def output(true: np.ndarray, classes: int) -> np.ndarray:
         kept = generator.random(clips) < right
         return np.eye(classes)[np.where(kept, true, generator.integers(0, classes, clips))]
 
-    return Answers(
+    return Predictions(
         tuple(map(str, range(clips))),
         tuple(str(clip % groups) for clip in range(clips)),
         category,
         event,
-        heard(category, len(categories)),
-        heard(event, len(events)),
+        output(category, len(categories)),
+        output(event, len(events)),
         Labels(tuple(categories), tuple(events), home),
     )
 
 
-def small(groups: str = "abcdefgh") -> Answers:
+def small(groups: str = "abcdefgh") -> Predictions:
     """Eight clips: 5 dogs, 3 of them taken for cats; 3 cats, all right; no cow."""
     true, predicted = [0, 0, 0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 1, 1, 1]
-    return Answers(
+    return Predictions(
         tuple(map(str, range(8))),
         tuple(groups),
         np.array(true),
-        np.full(8, NO_EVENT),
+        np.full(8, IGNORE_INDEX),
         np.eye(3)[predicted],
         None,
         Labels(("dog", "cat", "cow")),
@@ -118,7 +118,7 @@ def test_the_rate_that_is_not_ruled_out(groups: int, rate: str) -> None:
 
 def test_events_on_some_of_the_clips_are_said_so() -> None:
     one = answers(["dog", "cat"], ["bark", "meow"], 40)
-    one.event_true[:13] = NO_EVENT
+    one.event_true[:13] = IGNORE_INDEX
     assert "events are scored on the 27 clips that have one" in render(score(one)).splitlines()
 
 
@@ -161,8 +161,8 @@ def test_no_line_is_wider_than_eighty_columns(events: list[str], way: str) -> No
     categories = [events[0], events[1]]
     parts = [answers(categories, events, 3000, seed=seed, groups=700) for seed in range(3)]
     notes = ["\u6f22\u5b57" * 70, "words " * 40, "w" * 200, "two\nlines"]
-    folds = [score(part, category_from=way, resamples=10, notes=notes) for part in parts]
-    pooled = score(concatenate(parts), category_from=way, resamples=10, notes=["pooled"])
+    folds = [score(part, category_source=way, resamples=10, notes=notes) for part in parts]
+    pooled = score(concatenate(parts), category_source=way, resamples=10, notes=["pooled"])
     texts = [
         render(pooled),
         render(folds[0]),

@@ -12,17 +12,17 @@ from sonotype.core.io import write_text
 from sonotype.core.types import Labels
 from sonotype.evaluation.evaluate import SYNTHETIC_NOTE
 from sonotype.evaluation.metrics import Scores, score, scores_from_json
-from sonotype.evaluation.predictions import Answers
+from sonotype.evaluation.predictions import Predictions
 from sonotype.evaluation.report import render
-from sonotype.evaluation.write_report import publish
+from sonotype.evaluation.write_report import write_report
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def answers(*, events: bool = True) -> Answers:
+def answers(*, events: bool = True) -> Predictions:
     rng = np.random.default_rng(0)
     labels = Labels(("cat", "dog"), ("howl", "purr"), (1, 0)) if events else Labels(("cat", "dog"))
-    return Answers(
+    return Predictions(
         paths=tuple(f"{number}.wav" for number in range(8)),
         groups=tuple(f"g{number // 2}" for number in range(8)),
         category_true=np.array([0, 1] * 4),
@@ -33,19 +33,19 @@ def answers(*, events: bool = True) -> Answers:
     )
 
 
-def scored(given: Answers, **options: object) -> Scores:
+def scored(given: Predictions, **options: object) -> Scores:
     return score(given, resamples=20, **options)  # type: ignore[arg-type]
 
 
 def test_everything_is_written(tmp_path: Path) -> None:
     given = answers()
-    scores = scored(given, category_from="events")
+    scores = scored(given, category_source="events")
     history = [{"epoch": "0", "train_loss": "1.0", "val_loss": "1.1", "val_f1": "0.5"}]
-    report = publish(scores, given, tmp_path / "new" / "out", history=history)
+    report = write_report(scores, given, tmp_path / "new" / "out", history=history)
     out = tmp_path / "new" / "out"
     assert report == render(scores) == (out / "scores.txt").read_text()
     assert scores_from_json(json.loads((out / "scores.json").read_text())) == scores
-    with (out / "answers.csv").open(newline="") as stream:
+    with (out / "predictions.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["path"] for row in rows] == list(given.paths)
     summed = given.category("events")
@@ -63,7 +63,7 @@ def test_everything_is_written(tmp_path: Path) -> None:
 
 def test_without_events_and_history(tmp_path: Path) -> None:
     given = answers(events=False)
-    publish(scored(given), given, tmp_path)
+    write_report(scored(given), given, tmp_path)
     pictures = sorted(path.name for path in (tmp_path / "plots").iterdir())
     assert pictures == ["category_confusion.png", "category_f1.png"]
     assert json.loads((tmp_path / "scores.json").read_text())["event"] is None
@@ -83,7 +83,7 @@ def test_pictures_say_that_sounds_are_synthetic(
             lambda head, path, title: titles.append(title),
         )
     given = answers(events=False)
-    report = publish(scored(given, notes=notes), given, tmp_path)
+    report = write_report(scored(given, notes=notes), given, tmp_path)
     assert titles == [title, title]
     assert report.startswith(f"note: {notes[0]}")
 
@@ -97,7 +97,7 @@ def test_scores_json_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("sonotype.evaluation.write_report.plot_per_class", fail)
     given = answers()
     with pytest.raises(RuntimeError):
-        publish(scored(given), given, tmp_path)
+        write_report(scored(given), given, tmp_path)
     assert (tmp_path / "scores.txt").exists()
     assert not (tmp_path / "scores.json").exists()
 
@@ -106,7 +106,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     given = answers()
     with pytest.raises(OptionsError) as caught:
-        publish(scored(given), given, tmp_path / "out")
+        write_report(scored(given), given, tmp_path / "out")
     assert str(caught.value).startswith(f"{tmp_path / 'out' / 'scores.txt'} cannot be written (")
     assert str(caught.value).endswith("): choose another place")
 

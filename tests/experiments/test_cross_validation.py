@@ -33,7 +33,7 @@ def finished(
     """Folder, result, and what was said; not to be changed by a test."""
     out = tmp_path_factory.mktemp("crossval") / "out"
     said: list[str] = []
-    result = sonotype.crossval(tones, out, folds=3, say=said.append, **OPTIONS)
+    result = sonotype.crossval(tones, out, folds=3, on_message=said.append, **OPTIONS)
     return out, result, said
 
 
@@ -78,7 +78,7 @@ def test_a_fold_that_fails_does_not_stop_the_others(
     monkeypatch.setattr("sonotype.experiments.cross_validation.run_split", breaks)
     said: list[str] = []
     with pytest.raises(FailedRunsError) as caught:
-        sonotype.crossval(tones, out, folds=3, say=said.append, **OPTIONS)
+        sonotype.crossval(tones, out, folds=3, on_message=said.append, **OPTIONS)
     assert str(caught.value) == "1 of 3 folds failed:\n  fold 1: unexpected KeyError: 'x'"
     assert said[1:] == ["fold 1 failed: unexpected KeyError: 'x'", "fold 3 of 3"]
     with pytest.raises(FailedRunsError):
@@ -131,10 +131,10 @@ def test_pooled_scores_are_those_of_all_answers(finished: Any) -> None:
     assert (pooled["clips"], pooled["groups"]) == (24, 24)
     right = 0
     for fold in sorted(out.glob("fold_*")):
-        with (fold / "answers.csv").open(newline="") as stream:
+        with (fold / "predictions.csv").open(newline="") as stream:
             right += sum(row["event"] == row["event_1"] for row in csv.DictReader(stream))
     assert pooled["event"]["accuracy"]["value"] == pytest.approx(right / 24)
-    with (out / "answers.csv").open(newline="") as stream:
+    with (out / "predictions.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == 24
 
 
@@ -171,7 +171,7 @@ def test_the_same_call_goes_on_where_a_fold_is_missing(
     (out / "scores.json").unlink()
     times = {fold: (out / fold / "scores.json").stat().st_mtime_ns for fold in ("fold_1", "fold_3")}
     said: list[str] = []
-    again = sonotype.crossval(tones, out, folds=3, say=said.append, **OPTIONS)
+    again = sonotype.crossval(tones, out, folds=3, on_message=said.append, **OPTIONS)
     assert [line for line in said if line.startswith("fold ")] == ["fold 2 of 3"]
     assert again.scores == result.scores
     assert again.report == result.report
@@ -182,7 +182,7 @@ def test_the_same_call_goes_on_where_a_fold_is_missing(
 def test_nothing_is_trained_twice(tones: Path, finished: Any) -> None:
     out, result, _ = finished
     said: list[str] = []
-    again = sonotype.crossval(tones, out, folds=3, say=said.append, **OPTIONS)
+    again = sonotype.crossval(tones, out, folds=3, on_message=said.append, **OPTIONS)
     assert said == []
     assert again == result
 
@@ -244,10 +244,10 @@ def test_a_damaged_note_is_said(tones: Path, tmp_path: Path, text: str) -> None:
 def test_options_of_the_split_are_refused(tones: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionsError) as caught:
         sonotype.crossval(
-            tones, tmp_path / "out", **OPTIONS, test_folds=(1,), protocol="random", choose_on="test"
+            tones, tmp_path / "out", **OPTIONS, test_folds=(1,), protocol="random", select_on="test"
         )
     assert str(caught.value) == (
-        "cross-validation makes its parts itself; leave out choose_on, protocol, test_folds"
+        "cross-validation makes its parts itself; leave out select_on, protocol, test_folds"
     )
     assert not (tmp_path / "out").exists()
 
@@ -288,7 +288,7 @@ def test_official_folds_are_used(tones: Path, tmp_path: Path) -> None:
 
 def test_where_the_last_epoch_is_kept_no_fold_validates(tones: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    last = OPTIONS | {"keep": "last"}
+    last = OPTIONS | {"checkpoint": "last"}
     result = sonotype.crossval(tones, out, folds=3, **last)
     assert result.scores["pooled"]["clips"] == 24
     tested = [clips_tested(out / f"fold_{number}") for number in (1, 2, 3)]

@@ -17,7 +17,7 @@ def test_few_clips_of_a_class_need_no_word() -> None:
 def test_many_clips_of_a_class() -> None:
     assert freezing_advice(SystemOptions(), 4 * 100, EVENTS) == (
         "branch 1 stays frozen, which was measured to be best up to 24 clips of a class; with 100 "
-        "it may be worth comparing with --unfreeze-from 3 --branch-1-rate 0.5"
+        "it may be worth comparing with --unfreeze-from 3 --backbone-lr-scale 0.5"
     )
     assert freezing_advice(SystemOptions(), 2 * 25, Labels(("a", "b"))).startswith("branch 1 stays")
 

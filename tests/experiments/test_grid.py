@@ -27,10 +27,10 @@ from sonotype.evaluation.bootstrap import METRICS
 from sonotype.evaluation.compare import Figure, Line
 from sonotype.evaluation.folds import Spread
 from sonotype.evaluation.metrics import Interval
-from sonotype.evaluation.predictions import concatenate, load_answers
+from sonotype.evaluation.predictions import concatenate, load_predictions
 from sonotype.experiments.grid import run_study, split_of
 from sonotype.experiments.grid_plan import Plan, read_plan
-from sonotype.experiments.grid_table import Result, collect, legend, publish, render
+from sonotype.experiments.grid_table import Result, collect, legend, render, write_report
 from sonotype.experiments.pipeline import TrainResult
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import figures_of, seconds_of
@@ -40,14 +40,14 @@ ROWS = """
 [rows.plain]
 [rows."plain, from events"]
 of = "plain"
-category_from = "events"
+category_source = "events"
 [rows.mean]
 pooling = "mean"
 [rows.both]
 ensemble = ["plain", "mean"]
 """
 FILES = {
-    "answers.csv", "answers.npz", "config.json", "log.txt", "model.safetensors", "plots",
+    "predictions.csv", "predictions.npz", "config.json", "log.txt", "model.safetensors", "plots",
     "scores.json", "scores.txt", "split.csv", "time.json", "training", "training.csv",
 }  # fmt: skip
 SCRIPT = """
@@ -95,7 +95,7 @@ def finished(
     said: list[str] = []
     maps: list[int] = []
 
-    def say(line: str) -> None:
+    def on_message(line: str) -> None:
         said.append(line)
         keys = [key for one in cache.rglob("keys.json") for key in json.loads(one.read_text())]
         assert max(Counter(keys).values(), default=0) <= 2, "a clip's maps are of two kinds"
@@ -103,8 +103,8 @@ def finished(
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("SONOTYPE_CACHE", str(cache))
-        assert run_study(plan, table, out, say=say)
-    publish(collect(plan, out), out, "sonotype study")
+        assert run_study(plan, table, out, on_message=on_message)
+    write_report(collect(plan, out), out, "sonotype study")
     return out, said, maps
 
 
@@ -120,8 +120,8 @@ def times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def clips_tested(cell: Path) -> set[str]:
-    with (cell / "split.csv").open(newline="") as stream:
+def clips_tested(planned: Path) -> set[str]:
+    with (planned / "split.csv").open(newline="") as stream:
         return {row["path"] for row in csv.DictReader(stream) if row["part"] == "test"}
 
 
@@ -129,7 +129,7 @@ def test_what_is_said(finished: Any) -> None:
     out, said, _ = finished
     assert said[0] == "Tiny: 4 cells, 0 of them finished"
     for number, (name, line) in enumerate(zip(CELLS, said[1:], strict=True), start=1):
-        figures = figures_of(out / "cells" / name)
+        figures = figures_of(out / "runs" / name)
         assert re.fullmatch(r"category F1 \d\.\d{3}  event accuracy \d\.\d{3}", figures)
         assert re.sub(r"\d+ s left$", "", line) == f"  {number}/4  {name}  {figures}  "
 
@@ -137,17 +137,17 @@ def test_what_is_said(finished: Any) -> None:
 def test_each_cell_keeps_model_scores_answers_log_and_time(finished: Any) -> None:
     out, _, _ = finished
     for name in CELLS:
-        cell = out / "cells" / name
-        assert {path.name for path in cell.iterdir()} == FILES
-        assert list(cell.rglob("*.ckpt")) == []
-        options = json.loads((cell / "config.json").read_text())["options"]
+        planned = out / "runs" / name
+        assert {path.name for path in planned.iterdir()} == FILES
+        assert list(planned.rglob("*.ckpt")) == []
+        options = json.loads((planned / "config.json").read_text())["options"]
         assert (options["pooling"] == "mean") is name.startswith("mean")
-        log = (cell / "log.txt").read_text().splitlines()
+        log = (planned / "log.txt").read_text().splitlines()
         assert log[0] == (
             "cbir_2 with backbone none: 8 clips to train on, 0 to validate, 8 to test"
         )
         assert [line[:11] for line in log if line.startswith("epoch")][-1] == "epoch   6/6"
-        assert 0 < seconds_of(cell) < 100
+        assert 0 < seconds_of(planned) < 100
 
 
 def test_each_fold_tests_its_own_clips(table: Path, finished: Any) -> None:
@@ -156,7 +156,7 @@ def test_each_fold_tests_its_own_clips(table: Path, finished: Any) -> None:
         with table.open(newline="") as stream:
             fold = name.partition("fold_")[2][0]
             wanted = {row["path"] for row in csv.DictReader(stream) if row["fold"] == fold}
-        assert clips_tested(out / "cells" / name) == wanted
+        assert clips_tested(out / "runs" / name) == wanted
 
 
 def test_maps_are_shared_and_not_in_the_study(finished: Any) -> None:
@@ -164,14 +164,14 @@ def test_maps_are_shared_and_not_in_the_study(finished: Any) -> None:
     # Both rows of a fold take the same; clips of the other fold are added.
     assert maps[0] < maps[1] == maps[2] < maps[3] == maps[4]
     left = sorted(path.name for path in out.iterdir())
-    assert left == ["cells", "study.json", "table.md", "table.txt"]
+    assert left == ["runs", "study.json", "table.md", "table.txt"]
 
 
 def test_figures_are_those_of_the_answers(plan: Plan, finished: Any) -> None:
     out, _, _ = finished
     plain, mean = (
         concatenate(
-            [load_answers(out / f"cells/{row}/fold_{n}_seed_0/answers.npz") for n in (1, 2)]
+            [load_predictions(out / f"runs/{row}/fold_{n}_seed_0/predictions.npz") for n in (1, 2)]
         )
         for row in ("plain", "mean")
     )
@@ -191,7 +191,7 @@ def test_figures_are_those_of_the_answers(plan: Plan, finished: Any) -> None:
         assert found[index][0] == np.mean(head.argmax(axis=1) == plain.category_true)
     assert [line.clips for line in result.lines] == [16] * 4
     assert list(result.seconds) == ["plain", "plain, from events", "mean", "both"]
-    whole = sum(seconds_of(out / "cells" / name) for name in CELLS)
+    whole = sum(seconds_of(out / "runs" / name) for name in CELLS)
     assert result.seconds["plain"] + result.seconds["mean"] == pytest.approx(whole)
     assert (result.seconds["plain, from events"], result.seconds["both"]) == (0, 0)
 
@@ -199,7 +199,7 @@ def test_figures_are_those_of_the_answers(plan: Plan, finished: Any) -> None:
 def test_nothing_is_run_twice(table: Path, plan: Plan, finished: Any) -> None:
     out, _, _ = finished
     before, said = times(out), list[str]()
-    assert run_study(plan, table, out, say=said.append)
+    assert run_study(plan, table, out, on_message=said.append)
     assert said == ["Tiny: 4 cells, 4 of them finished"]
     assert times(out) == before
 
@@ -216,20 +216,20 @@ def test_a_killed_study_goes_on_to_the_same_figures(
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    while not list(out.glob("cells/*/*/time.json")):
+    while not list(out.glob("runs/*/*/time.json")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=120)  # ends only when no process of the study is left
-    done = [name for name in CELLS if (out / "cells" / name / "scores.json").exists()]
+    done = [name for name in CELLS if (out / "runs" / name / "scores.json").exists()]
     assert 1 <= len(done) < 4
-    before, said = {name: times(out / "cells" / name) for name in done}, list[str]()
+    before, said = {name: times(out / "runs" / name) for name in done}, list[str]()
     plan = read_plan(plan_file)
-    assert run_study(plan, table, out, say=said.append)
+    assert run_study(plan, table, out, on_message=said.append)
     assert said[0] == f"Tiny: 4 cells, {len(done)} of them finished"
     assert len(said) == 1 + 4 - len(done)
-    assert {name: times(out / "cells" / name) for name in done} == before
-    publish(collect(plan, out), out, "sonotype study")
+    assert {name: times(out / "runs" / name) for name in done} == before
+    write_report(collect(plan, out), out, "sonotype study")
     assert shown(out) == shown(finished[0])
 
 
@@ -238,19 +238,19 @@ def test_unfinished_rows_are_left_out_until_they_are_run(
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(finished[0], out)
-    shutil.rmtree(out / "cells/mean/fold_2_seed_0")
+    shutil.rmtree(out / "runs/mean/fold_2_seed_0")
     result = collect(plan, out)
     assert result.missing == 1
     assert [line.name for line in result.lines] == ["plain", "plain, from events"]
-    text = publish(result, out, "sonotype study")
+    text = write_report(result, out, "sonotype study")
     assert text.splitlines()[1] == "left to run: 1 cell; unfinished rows are left out"
     with pytest.raises(OptionsError) as caught:
         collect(replace(plan, baseline="mean"), out)
     assert str(caught.value) == f"{out}: the baseline mean is not finished; run the study first"
     said: list[str] = []
-    assert run_study(plan, table, out, jobs=2, say=said.append)
+    assert run_study(plan, table, out, jobs=2, on_message=said.append)
     assert (said[0], len(said)) == ("Tiny: 4 cells, 3 of them finished", 2)
-    publish(collect(plan, out), out, "sonotype study")
+    write_report(collect(plan, out), out, "sonotype study")
     assert shown(out) == shown(finished[0])
 
 
@@ -291,14 +291,14 @@ def test_a_failing_cell_does_not_stop_the_others(tones: Path, tmp_path: Path) ->
     plan = read_plan(write_plan(tmp_path / "study.toml", rows, ""))
     said: list[str] = []
     with pytest.raises(SonotypeError) as caught:
-        run_study(plan, tones, out, say=said.append)
+        run_study(plan, tones, out, on_message=said.append)
     astray = "the training loss is nan in epoch 1 on "
     assert str(caught.value).startswith(f"1 of 2 cells failed:\n  astray/split_seed_0: {astray}")
     assert "lower" in str(caught.value)
     assert said[1].startswith(f"  1/2  astray/split_seed_0  failed: {astray}")
     assert said[2].startswith("  2/2  good/split_seed_0  category F1 ")
     mended = read_plan(write_plan(tmp_path / "study.toml", "[rows.good]", ""))
-    assert run_study(mended, tones, out, say=said.append)
+    assert run_study(mended, tones, out, on_message=said.append)
     assert said[3:] == ["Tiny: 1 cell, 1 of them finished"]
 
 
@@ -316,7 +316,7 @@ def test_an_interrupted_study_ends_at_once(
 
     monkeypatch.setattr("sonotype.experiments.runner.run_split", run_split)
     said: list[str] = []
-    assert not run_study(plan, table, tmp_path / "out", say=said.append)
+    assert not run_study(plan, table, tmp_path / "out", on_message=said.append)
     assert said == ["Tiny: 4 cells, 0 of them finished"]
     assert calls == [tmp_path / "out/cells/plain/fold_1_seed_0"]
 
@@ -336,7 +336,7 @@ def test_the_parts_of_a_cell() -> None:
     folds = {fold: tuple(n for n in range(12) if n % 3 + 1 == fold) for fold in (1, 2, 3)}
     best = split_of(manifest, RunOptions.of({}), 2)
     assert (best.train, best.val, best.test) == (folds[1], folds[3], folds[2])
-    last = split_of(manifest, RunOptions.of({"keep": "last"}), 2)
+    last = split_of(manifest, RunOptions.of({"checkpoint": "last"}), 2)
     assert (last.train, last.val) == (tuple(sorted(folds[1] + folds[3])), ())
     assert last.test == folds[2]
     drawn = split_of(manifest, RunOptions.of({"protocol": "grouped", "seed": 5}), None)
@@ -395,17 +395,17 @@ event, accuracy; difference to base:
 
 
 def test_tables_as_text_as_markdown_and_as_figures(tmp_path: Path) -> None:
-    text = publish(result(), tmp_path, "sonotype study x.toml")
+    text = write_report(result(), tmp_path, "sonotype study x.toml")
     assert (tmp_path / "table.txt").read_text() == text + "\n"
     assert (tmp_path / "table.md").read_text() == MARKDOWN
     assert text.startswith("Tiny\nBeside it.\n\nmacro means of the categories\nrow  ")
-    cells = [re.split("  +", line) for line in text.splitlines() if "  " in line]
+    planned_runs = [re.split("  +", line) for line in text.splitlines() if "  " in line]
     rows = [
-        [cell for cell in line.strip("| ").split(" | ") if cell.strip()]
+        [planned for planned in line.strip("| ").split(" | ") if planned.strip()]
         for line in MARKDOWN.splitlines()
         if line.startswith("| ")
     ]
-    assert cells == rows, "the text has the cells of the markdown"
+    assert planned_runs == rows, "the text has the cells of the markdown"
     found = json.loads((tmp_path / "study.json").read_text())
     assert [found[name] for name in ("title", "baseline", "missing")] == ["Tiny", "base", 0]
     two = found["rows"][1]

@@ -19,14 +19,14 @@ from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split
 from sonotype.data.splits.split_file import split_table
-from sonotype.evaluation.predictions import Answers, save_answers
+from sonotype.evaluation.predictions import Predictions, save_predictions
 from sonotype.experiments import learning_curve as curves
 from sonotype.experiments.failed_runs import FailedRunsError
 from sonotype.experiments.grid import Task, run_study, split_of
 from sonotype.experiments.grid_plan import Plan, read_plan
 from sonotype.experiments.grid_table import collect
 from sonotype.experiments.pipeline import TrainResult
-from sonotype.experiments.run_folder import write_config
+from sonotype.experiments.run_folder import lock_config
 from sonotype.experiments.run_options import RunOptions
 
 OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 1}
@@ -55,10 +55,10 @@ def pretend(
     labels, clips = manifest.labels, [manifest.clips[index] for index in parts.test]
     category = np.array([labels.category_index(clip) for clip in clips])
     event = np.array([labels.event_index(clip) for clip in clips])
-    write_config(folder, data, options, fingerprint, None)
+    lock_config(folder, data, options, fingerprint, None)
     (folder / "split.csv").write_text(split_table(manifest, parts))
-    save_answers(
-        Answers(
+    save_predictions(
+        Predictions(
             tuple(str(clip.path) for clip in clips),
             tuple(clip.group for clip in clips),
             category,
@@ -67,7 +67,7 @@ def pretend(
             np.eye(len(labels.events))[event],
             labels,
         ),
-        folder / "answers.npz",
+        folder / "predictions.npz",
     )
     scores = {"category": {"f1": {"value": 1.0}}, "event": None}
     (folder / "scores.json").write_text(json.dumps(scores))
@@ -76,7 +76,7 @@ def pretend(
 
 @pytest.fixture
 def tones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("sonotype.experiments.grid.run_cell", pretend)
+    monkeypatch.setattr("sonotype.experiments.grid.run_planned", pretend)
     monkeypatch.setattr(curves, "run_cell", pretend)
     return write_tones(tmp_path / "tones")
 
@@ -104,7 +104,7 @@ def with_folds(tones: Path, table: Path, fold: Callable[[int], int]) -> Path:
             'ensemble = ["a"]\nseeds = [7]',
             "folds, seeds and teachers are",
         ),
-        ('choose_on = "test"', "cross-validation makes its parts itself; leave out choose_on"),
+        ('select_on = "test"', "cross-validation makes its parts itself; leave out select_on"),
         ("test_folds = [2]", "cross-validation makes its parts itself; leave out test_folds"),
     ],
 )
@@ -122,11 +122,11 @@ def test_keys_rows_and_baseline_are_told_at_once(tmp_path: Path) -> None:
 
 def test_an_ensemble_reads_the_category_as_its_members(tmp_path: Path) -> None:
     rows = "[rows.a]\n[rows.b]\ncategory_from = 'head'\n[rows.c]\nensemble = ['a']"
-    assert [row.category_from for row in plan_of(tmp_path, f"folds = [1]\n{rows}").rows] == [
+    assert [row.category_source for row in plan_of(tmp_path, f"folds = [1]\n{rows}").rows] == [
         *("events", "head", "events")
     ]
     said = refused(lambda: plan_of(tmp_path, f"folds = [1]\n{rows[:-1]}, 'b']"))
-    assert "its rows read the category in different ways; say category_from" in said
+    assert "its rows read the category in different ways; say category_source" in said
 
 
 def test_an_ensemble_of_other_seeds_has_a_difference(tones: Path, tmp_path: Path) -> None:
@@ -140,9 +140,9 @@ def test_an_ensemble_of_other_seeds_has_a_difference(tones: Path, tmp_path: Path
 
 def end_from_outside(task: Task) -> str:
     """What a process does whose memory the system takes away; other cells are finished."""
-    if task.cell.row == "a" and task.cell.fold == 1:
+    if task.planned.row == "a" and task.planned.fold == 1:
         os._exit(9)
-    if task.cell.row == "b" and task.cell.fold == 1:
+    if task.planned.row == "b" and task.planned.fold == 1:
         raise UnsendableError("lost", "detail")
     task.folder.mkdir(parents=True)
     scores = {"category": {"f1": {"value": 1.0}}, "event": None}
@@ -176,14 +176,14 @@ def test_a_process_that_is_ended_from_outside(
 ROWS = "[rows.a]\n[rows.b]\n[rows.c]\nensemble = ['a', 'b']"
 
 
-def failing(cells: dict[str, Exception]) -> Any:
+def failing(planned_runs: dict[str, Exception]) -> Any:
     """In the place of a training: some cells fail, the others are all right."""
 
     def run_split(
         manifest: Manifest, parts: Split, folder: Path, options: RunOptions, *,
         data: str | Path, fingerprint: str, **_: Any,
     ) -> TrainResult:  # fmt: skip
-        if error := cells.get(f"{folder.parent.name}/{folder.name[:6]}"):
+        if error := planned_runs.get(f"{folder.parent.name}/{folder.name[:6]}"):
             raise error
         pretend(manifest, parts, folder, options, data=data, fingerprint=fingerprint)
         (folder / "model.safetensors").touch()
@@ -281,7 +281,7 @@ def test_a_curve_with_another_number_of_turns(tones: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "option", [{"test_folds": (1,)}, {"protocol": "random"}, {"choose_on": "test"}]
+    "option", [{"test_folds": (1,)}, {"protocol": "random"}, {"select_on": "test"}]
 )
 def test_a_curve_makes_its_parts_itself(
     tones: Path, tmp_path: Path, option: dict[str, Any]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sonotype.core.errors import OptionsError
-from sonotype.experiments.grid_plan import Cell, Plan, Row, read_plan, slug
+from sonotype.experiments.grid_plan import Plan, PlannedRun, Row, read_plan, slug
 
 GOOD = """
 title = "Two systems"
@@ -27,17 +27,17 @@ system = "cbir_2"
 
 [rows."cbir_2, category from events"]
 of = "cbir_2"
-category_from = "events"
+category_source = "events"
 
 [rows."CBIR_4, own"]
 system = "cbir_4"
 width = 0.5
-category_from = "both"
+category_source = "both"
 seeds = [7]
 
 [rows."all seeds"]
 ensemble = ["cbir_2", "CBIR_4, own"]
-category_from = "both"
+category_source = "both"
 
 [rows.split]
 folds = []
@@ -78,21 +78,21 @@ def test_a_good_file(good: Plan) -> None:
             (2, 1),
             (0, 3),
             of="cbir_2",
-            category_from="events",
+            category_source="events",
         ),
         Row(
             "CBIR_4, own",
-            {**common, "width": 0.5, "system": "cbir_4", "category_from": "both"},
+            {**common, "width": 0.5, "system": "cbir_4", "category_source": "both"},
             (2, 1),
             (7,),
-            category_from="both",
+            category_source="both",
         ),
         Row(
             "all seeds",
             {},
             (2, 1),
             (0,),
-            category_from="both",
+            category_source="both",
             ensemble=("cbir_2", "CBIR_4, own"),
         ),
         Row("split", {**common, "width": 0.25}, (), (3,)),
@@ -103,18 +103,18 @@ def test_a_good_file(good: Plan) -> None:
 
 def test_cells_of_rows_that_train_by_seed_and_fold(good: Plan) -> None:
     """Neighbours share seed and fold, and so the maps; within these they stand as the rows do."""
-    assert good.cells() == [
-        Cell("cbir_2", 1, 0),
-        Cell("cbir_2", 2, 0),
-        Cell("split", None, 3),
-        Cell("cbir_2", 1, 3),
-        Cell("cbir_2", 2, 3),
-        Cell("CBIR_4, own", 1, 7),
-        Cell("CBIR_4, own", 2, 7),
+    assert good.planned_runs() == [
+        PlannedRun("cbir_2", 1, 0),
+        PlannedRun("cbir_2", 2, 0),
+        PlannedRun("split", None, 3),
+        PlannedRun("cbir_2", 1, 3),
+        PlannedRun("cbir_2", 2, 3),
+        PlannedRun("CBIR_4, own", 1, 7),
+        PlannedRun("CBIR_4, own", 2, 7),
     ]
-    folders = [cell.folder for cell in good.cells()]
-    assert folders[2] == "cells/split/split_seed_3"
-    assert folders[-1] == "cells/cbir_4-own/fold_2_seed_7"
+    folders = [planned.folder for planned in good.planned_runs()]
+    assert folders[2] == "runs/split/split_seed_3"
+    assert folders[-1] == "runs/cbir_4-own/fold_2_seed_7"
     assert len(set(folders)) == len(folders)
 
 
@@ -122,8 +122,8 @@ def test_the_least_file(tmp_path: Path) -> None:
     plan = read_plan(write(tmp_path, "[rows.one]\n[rows.two]\nwidth = 0"))
     assert (plan.title, plan.note, plan.data, plan.baseline) == ("study", "", "", "one")
     # The recipe that is meant where none is named reads the category from the events.
-    assert plan.rows[0] == Row("one", {}, (), (0,), category_from="events")
-    assert plan.cells() == [Cell("one", None, 0), Cell("two", None, 0)]
+    assert plan.rows[0] == Row("one", {}, (), (0,), category_source="events")
+    assert plan.planned_runs() == [PlannedRun("one", None, 0), PlannedRun("two", None, 0)]
 
 
 @pytest.mark.parametrize(
@@ -181,19 +181,19 @@ HEADS = "the rows of an ensemble have to answer with the same labels"
         ("of = 'c'\ncategory_from = 'head'", "of 'c' is no row above that trains"),
         ("of = 'b'\ncategory_from = 'head'", "of 'b' is no row above that trains"),
         ("of = 'again'\ncategory_from = 'head'", "of 'again' is no row above that trains"),
-        ("of = 'a'", "of goes with category_from alone"),
+        ("of = 'a'", "of goes with category_source alone"),
         ("of = 'a'\nepochs = 1\nwidth = 0",
-         "of goes with category_from alone, not with epochs, width"),
+         "of goes with category_source alone, not with epochs, width"),
         ("of = 'a'\ncategory_from = 'tail'",
-         "category_from is 'tail', not one of head, events, both"),
+         "category_source is 'tail', not one of head, events, both"),
         ("of = 'a'\nensemble = ['a']", "has of and ensemble; one row is one of the two"),
         ("ensemble = 'a'", f"ensemble 'a': {ENSEMBLE}"),
         ("ensemble = []", f"ensemble []: {ENSEMBLE}"),
         ("ensemble = ['a', 'c']", f"ensemble ['a', 'c']: {ENSEMBLE}"),
         ("ensemble = ['a', 'again']", f"ensemble ['a', 'again']: {ENSEMBLE}"),
-        ("ensemble = ['a']\nepochs = 1", "ensemble goes with category_from, not epochs"),
+        ("ensemble = ['a']\nepochs = 1", "ensemble goes with category_source, not epochs"),
         ("ensemble = ['a']\ncategory_from = 'x'",
-         "category_from is 'x', not one of head, events, both"),
+         "category_source is 'x', not one of head, events, both"),
         ("ensemble = ['split']", FOLDS),
         ("ensemble = ['a', 'other']", FOLDS),
         ("ensemble = ['a', 'split']", FOLDS),
@@ -211,7 +211,7 @@ def test_faults_of_rows_that_do_not_train(tmp_path: Path, row: str, fault: str) 
         folds = []
         [rows.again]
         of = "a"
-        category_from = "head"
+        category_source = "head"
         [rows.deaf]
         event_head = false
         [rows.renamed]
@@ -242,7 +242,7 @@ def test_all_faults_of_the_rows_at_once(tmp_path: Path) -> None:
         [rows."b, c"]
         [rows.d]
         of = "a"
-        category_from = "head"
+        category_source = "head"
         [rows.e]
         seeds = []
     """

@@ -48,16 +48,16 @@ def test_a_student_comes_after_its_teachers_and_has_none_that_knows_the_test(
 ) -> None:
     # Two folds: the teacher of the one has heard all that the student of the other learns from.
     plan = plan_of(tmp_path / "study.toml", teachers() + student())
-    assert [cell.row for cell in plan.cells()] == ["one", "two", "student", "student"]
+    assert [planned.row for planned in plan.planned_runs()] == ["one", "two", "student", "student"]
     out = tmp_path / "out"
     assert run_study(plan, table, out, jobs=jobs)
     for fold in (1, 2):
-        cell = out / f"cells/student/fold_{fold}_seed_0"
-        config = json.loads((cell / "config.json").read_text())["options"]
-        wanted = [str(out / f"cells/{name}/split_seed_0") for name in ("one", "two")]
+        planned = out / f"runs/student/fold_{fold}_seed_0"
+        config = json.loads((planned / "config.json").read_text())["options"]
+        wanted = [str(out / f"runs/{name}/split_seed_0") for name in ("one", "two")]
         assert config["teachers"] == wanted
         assert "taught by 2 models, 1 of them without having heard a test clip" in " ".join(
-            (cell / "log.txt").read_text().split()
+            (planned / "log.txt").read_text().split()
         )
     assert {line.name for line in collect(plan, out).lines} == {"one", "two", "student"}
     moved = out.rename(tmp_path / "moved")

@@ -20,14 +20,14 @@ from training_data import SMALL, write_tones
 from sonotype.core.errors import OptionsError, SonotypeError, StoppedError
 from sonotype.data.manifest import Manifest
 from sonotype.evaluation.power_law import render_curve
-from sonotype.evaluation.predictions import Answers, load_answers, save_answers
+from sonotype.evaluation.predictions import Predictions, load_predictions, save_predictions
 from sonotype.experiments import learning_curve as module
 from sonotype.experiments.failed_runs import FailedRunsError
 from sonotype.experiments.learning_curve import CurveResult, run_learning_curve, subset
 
 OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 2}
 EVENTS = ("beep", "buzz", "hum", "whistle")
-PLACES = [f"{size}_clips/turn_{turn}" for size in ("1", "all") for turn in (1, 2)]
+PLACES = [f"{size}_clips/draw_{draw}" for size in ("1", "all") for draw in (1, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(tones: Path, out: Path, **changed: Any) -> CurveResult:
     # Two clips of each class are all that a turn can learn from: larger sizes are left out.
-    return run_learning_curve(tones, out, **{"sizes": (99, 2, 1), "turns": 2} | OPTIONS | changed)
+    return run_learning_curve(tones, out, **{"sizes": (99, 2, 1), "draws": 2} | OPTIONS | changed)
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +47,11 @@ def finished(
     """Folder, result, and what was said; not to be changed by a test."""
     out = tmp_path_factory.mktemp("curve") / "out"
     said: list[str] = []
-    return out, run(tones, out, say=said.append), said
+    return out, run(tones, out, on_message=said.append), said
 
 
-def parts_of(cell: Path) -> dict[str, set[str]]:
-    with (cell / "split.csv").open(newline="") as stream:
+def parts_of(planned: Path) -> dict[str, set[str]]:
+    with (planned / "split.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     return {
         part: {r["path"] for r in rows if r["part"] == part} for part in ("train", "val", "test")
@@ -67,28 +67,28 @@ def test_what_is_said_and_left(finished: Any) -> None:
     out, _, said = finished
     figures = r"category F1 \d\.\d{3}  event accuracy \d\.\d{3}"
     for number, (place, line) in enumerate(zip(PLACES, said, strict=True), start=1):
-        size, turn = place.split("_clips/turn_")
-        assert re.fullmatch(rf"  {number}/4  {size} clips a class, turn {turn}  {figures}", line)
+        size, draw = place.split("_clips/turn_")
+        assert re.fullmatch(rf"  {number}/4  {size} clips a class, turn {draw}  {figures}", line)
     left = sorted(path.name for path in out.iterdir())
-    assert left == ["cells", "curve.json", "curve.png", "curve.txt"]
+    assert left == ["runs", "curve.json", "curve.png", "curve.txt"]
     for place in PLACES:
-        config = json.loads((out / "cells" / place / "config.json").read_text())
-        assert config["options"]["keep"] == "last"
+        config = json.loads((out / "runs" / place / "config.json").read_text())
+        assert config["options"]["checkpoint"] == "last"
 
 
 def test_no_clip_is_learnt_from_in_the_turn_that_tests_it(tones: Path, finished: Any) -> None:
     out, _, _ = finished
     every = {str(path) for path in tones.rglob("*.wav")}
-    parts = {place: parts_of(out / "cells" / place) for place in PLACES}
+    parts = {place: parts_of(out / "runs" / place) for place in PLACES}
     for size in ("1", "all"):
-        first, second = (parts[f"{size}_clips/turn_{turn}"] for turn in (1, 2))
+        first, second = (parts[f"{size}_clips/draw_{draw}"] for draw in (1, 2))
         assert first["test"] | second["test"] == every
         assert len(first["test"]) + len(second["test"]) == len(every)
         for part in (first, second):
             assert part["train"] & part["test"] == set()
             assert part["val"] == set()
-    for turn in (1, 2):
-        few, whole = (parts[f"{size}_clips/turn_{turn}"] for size in ("1", "all"))
+    for draw in (1, 2):
+        few, whole = (parts[f"{size}_clips/draw_{draw}"] for size in ("1", "all"))
         assert few["test"] == whole["test"] == every - whole["train"]
         assert few["train"] < whole["train"]
         assert Counter(Path(path).parent.name for path in few["train"]) == dict.fromkeys(EVENTS, 1)
@@ -99,8 +99,8 @@ def test_the_curve_is_that_of_the_answers(finished: Any) -> None:
     assert [point.clips_per_class for point in result.curve.points] == [1, 2]
     for size, point in zip(("1", "all"), result.curve.points, strict=True):
         right: list[bool] = []
-        for turn in (1, 2):
-            one = load_answers(out / f"cells/{size}_clips/turn_{turn}/answers.npz")
+        for draw in (1, 2):
+            one = load_predictions(out / f"runs/{size}_clips/draw_{draw}/predictions.npz")
             assert one.event_probability is not None
             right += (one.event_probability.argmax(axis=1) == one.event_true).tolist()
         assert len(right) == 16
@@ -121,24 +121,26 @@ def test_a_stopped_curve_goes_on_where_a_training_is_missing(
     out = tmp_path / "out"
     shutil.copytree(before, out)
     assert run(tones, out).curve == result.curve
-    cells = times(out / "cells")
-    assert cells == times(before / "cells"), "nothing is trained twice"
-    shutil.rmtree(out / "cells/1_clips/turn_2")
+    planned_runs = times(out / "runs")
+    assert planned_runs == times(before / "runs"), "nothing is trained twice"
+    shutil.rmtree(out / "runs/1_clips/turn_2")
     said: list[str] = []
-    again = run(tones, out, say=said.append)
+    again = run(tones, out, on_message=said.append)
     assert (again.curve, said) == (result.curve, said_before)
-    kept = {name: when for name, when in cells.items() if not name.startswith("1_clips/turn_2")}
-    assert times(out / "cells").items() >= kept.items()
+    kept = {
+        name: when for name, when in planned_runs.items() if not name.startswith("1_clips/turn_2")
+    }
+    assert times(out / "runs").items() >= kept.items()
 
 
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"keep": "best"}, "a learning curve keeps the last epoch; leave out keep"),
+        ({"checkpoint": "best"}, "a learning curve keeps the last epoch; leave out checkpoint"),
         ({"sizes": ()}, "sizes is (); numbers of clips from 1 are wanted"),
         ({"sizes": (2, 0)}, "sizes is (2, 0); numbers of clips from 1 are wanted"),
         ({"epochs": 0}, "epochs is 0, at least 1 is wanted"),
-        ({"turns": 17}, "17: has to be from 2 to 16, the number of recordings"),
+        ({"draws": 17}, "17: has to be from 2 to 16, the number of recordings"),
     ],
 )
 def test_options_that_will_not_do(tones: Path, tmp_path: Path, options: Any, fault: str) -> None:
@@ -176,7 +178,7 @@ def pretend(manifest: Manifest, parts: Any, folder: Path, *_: Any, **__: Any) ->
     predicted = np.where(wrong, (event + 1) % len(labels.events), event)
     category = np.array([labels.category_index(clip) for clip in test])
     folder.mkdir(parents=True)
-    answers = Answers(
+    answers = Predictions(
         tuple(str(clip.path) for clip in test),
         tuple(clip.group for clip in test),
         category,
@@ -185,7 +187,7 @@ def pretend(manifest: Manifest, parts: Any, folder: Path, *_: Any, **__: Any) ->
         np.eye(len(labels.events))[predicted],
         labels,
     )
-    save_answers(answers, folder / "answers.npz")
+    save_predictions(answers, folder / "predictions.npz")
     scores = {"category": {"f1": {"value": 1.0}}, "event": None}
     (folder / "scores.json").write_text(json.dumps(scores))
     return ""
@@ -222,8 +224,8 @@ def test_official_folds_take_turns(
     ]
     table.write_text("\n".join(["path,category,event,fold", *rows]) + "\n")
     run(table, tmp_path / "out", sizes=(1,))
-    for turn, numbers in enumerate(({0, 3}, {1}, {2}), start=1):
-        one = load_answers(tmp_path / f"out/cells/all_clips/turn_{turn}/answers.npz")
+    for draw, numbers in enumerate(({0, 3}, {1}, {2}), start=1):
+        one = load_predictions(tmp_path / f"out/cells/all_clips/draw_{draw}/predictions.npz")
         assert {int(Path(path).stem[-1]) for path in one.paths} == numbers
 
 
@@ -263,7 +265,7 @@ def test_a_training_that_fails_does_not_stop_the_others(
     monkeypatch.setattr(module, "run_cell", breaks)
     said: list[str] = []
     with pytest.raises(FailedRunsError) as caught:
-        run(tones, tmp_path / "out", say=said.append)
+        run(tones, tmp_path / "out", on_message=said.append)
     place = tmp_path / "out/cells/1_clips/turn_2"
     assert str(caught.value) == f"1 of 4 trainings failed:\n  {place}: no room"
     assert said[1] == "  2/4  1 clips a class, turn 2  failed: no room"

@@ -20,7 +20,7 @@ from sklearn.metrics import f1_score
 from training_data import FOLDED, RATE, SMALL, write_table, write_tones
 
 import sonotype
-from sonotype.audio.clip import ClipFormat
+from sonotype.audio.clip import AudioSpec
 from sonotype.config import NETWORKS, ScoreOptions, SystemOptions, TrainOptions, resolve
 from sonotype.core.device import device_of
 from sonotype.core.errors import (
@@ -35,12 +35,12 @@ from sonotype.core.types import Labels
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.folder import read_folder
 from sonotype.data.splits.subsets import TEST_CHOSE_NOTE
-from sonotype.evaluation.predictions import load_answers
+from sonotype.evaluation.predictions import load_predictions
 from sonotype.experiments import pipeline as run_room
 from sonotype.experiments.pipeline import TrainResult, train
 from sonotype.experiments.run_folder import options_of
 from sonotype.experiments.run_options import RunOptions
-from sonotype.experiments.runner import run_cell
+from sonotype.experiments.runner import run_planned
 from sonotype.inference import classifier as classifier_room
 from sonotype.modelfile.pretrained import Pretrained
 from sonotype.models.backbones.mobilenet import MobileNet
@@ -69,8 +69,8 @@ def parts_of(run: TrainResult) -> dict[str, list[dict[str, str]]]:
 def test_a_run_leaves_everything_where_the_docs_say(run: TrainResult) -> None:
     found = {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()}
     assert found == {
-        "answers.csv",
-        "answers.npz",
+        "predictions.csv",
+        "predictions.npz",
         "config.json",
         "model.safetensors",
         "plots/category_confusion.png",
@@ -103,7 +103,7 @@ def test_the_model_holds_the_best_epoch(run: TrainResult) -> None:
     assert run.best_score == pytest.approx(max(scores), abs=1e-6)
     assert scores[run.best_epoch - 1] == pytest.approx(max(scores), abs=1e-6)
     model = sonotype.load(run.model)
-    assert model.category_from == "events"  # what it answers is what chooses the epoch
+    assert model.category_source == "events"  # what it answers is what chooses the epoch
     val = parts_of(run)["val"]
     answers = [model.predict(row["path"]) for row in val]
     category = f1_score(
@@ -177,7 +177,7 @@ def test_frozen_means_frozen_through_a_whole_training(
 ) -> None:
     before = stand_in_backbone(monkeypatch)
     options = SMALL | {"backbone": "mn01", "recipe": "modern", "epochs": 2}
-    for name, extra in (("cached", {}), ("fresh", {"variants": 0})):
+    for name, extra in (("cached", {}), ("fresh", {"n_augmented": 0})):
         result = train(tones, tmp_path / name, **options | extra)
         after = sonotype.load(result.model).engine.system.branch_1.state_dict()
         for key, x in before.items():
@@ -234,10 +234,13 @@ def test_a_category_without_events_is_predicted(partly: Path, tmp_path: Path) ->
     options = SMALL | {"epochs": 20, "learning_rate": 0.01}
     result = train(partly, tmp_path / "run", **options)
     model = sonotype.load(result.model)
-    assert model.category_from == "events"
+    assert model.category_source == "events"
     assert model.labels.event_less == (1.0, pytest.approx(2 / 12))
-    assert load_answers(result.folder / "answers.npz").labels.event_less == model.labels.event_less
-    head = sonotype.load(result.model, category_from="head")
+    assert (
+        load_predictions(result.folder / "predictions.npz").labels.event_less
+        == model.labels.event_less
+    )
+    head = sonotype.load(result.model, category_source="head")
     paths = [row["path"] for rows in parts_of(result).values() for row in rows]
     found = [one.predict(path).category == "high" for one in (model, head) for path in paths]
     assert found[: len(paths)] == found[len(paths) :]
@@ -264,7 +267,7 @@ def test_a_diverging_training_stops_and_is_not_taken_as_finished(
 def test_a_last_step_that_breaks_the_weights_writes_no_model(tones: Path, tmp_path: Path) -> None:
     """No loss follows it: there is one step in all, and nothing to validate on."""
     folder = tmp_path / "run"
-    options = SMALL | {"protocol": "all", "keep": "last", "epochs": 1, "batch_size": 32}
+    options = SMALL | {"protocol": "all", "checkpoint": "last", "epochs": 1, "batch_size": 32}
     for name in ("val_fraction", "test_fraction"):
         options.pop(name)
 
@@ -308,7 +311,7 @@ def test_the_callers_random_numbers_go_on_as_if_nothing_had_been(
         manifest, options = read_folder(tones), RunOptions.of(SMALL | {"epochs": 1})
         parts = run_room.parts_of(manifest, options)
         where = {"data": tones, "fingerprint": manifest.fingerprint()}
-        assert run_cell(manifest, parts, tmp_path / "run", options, **where) == ""
+        assert run_planned(manifest, parts, tmp_path / "run", options, **where) == ""
     assert states() == before
 
 
@@ -330,15 +333,15 @@ def test_events_need_not_be_learnt(tones: Path, tmp_path: Path) -> None:
 
 def test_the_last_epoch_is_kept_where_nothing_chooses(tones: Path, tmp_path: Path) -> None:
     lines: list[str] = []
-    options = SMALL | {"keep": "last", "patience": 1, "learning_rate": 1e-9, "shifts": 2}
-    result = train(tones, tmp_path / "run", say=lines.append, **options)
+    options = SMALL | {"checkpoint": "last", "patience": 1, "learning_rate": 1e-9, "tta_shifts": 2}
+    result = train(tones, tmp_path / "run", on_message=lines.append, **options)
     assert (result.best_epoch, result.best_score) == (3, None)
     assert lines[0] == "cbir_2 with backbone none: 18 clips to train on, 0 to validate, 6 to test"
     parts = parts_of(result)
     assert {name: len(rows) for name, rows in parts.items()} == {"train": 18, "val": 0, "test": 6}
-    honest = run_room.parts_of(read_folder(tones), RunOptions.of(SMALL))
+    uncontaminated = run_room.parts_of(read_folder(tones), RunOptions.of(SMALL))
     paths = [str(clip.path) for clip in read_folder(tones).clips]
-    assert [row["path"] for row in parts["test"]] == [paths[index] for index in honest.test]
+    assert [row["path"] for row in parts["test"]] == [paths[index] for index in uncontaminated.test]
     assert sorted(path.name for path in (result.folder / "training").glob("*.ckpt")) == [
         "last.ckpt"
     ]
@@ -351,19 +354,25 @@ def test_the_last_epoch_is_kept_where_nothing_chooses(tones: Path, tmp_path: Pat
     history = read_history(result.folder / "training")
     assert [sorted(row) for row in history] == [["epoch", "train_loss"]] * 3
     # The scores are those of the model as its file has it, shifts and all.
-    assert model.shifts == model.card.shifts == 2
+    assert model.tta_shifts == model.card.tta_shifts == 2
     right = [model.predict(row["path"]).event == row["event"] for row in parts["test"]]
     assert result.scores["event"]["accuracy"]["value"] == pytest.approx(np.mean(right))
 
 
 def test_the_test_part_chooses_the_epoch_as_in_the_paper(tones: Path, tmp_path: Path) -> None:
     manifest = read_folder(tones)
-    options = SMALL | {"choose_on": "test", "category_from": "head"}
-    honest, parts = (run_room.parts_of(manifest, RunOptions.of(one)) for one in (SMALL, options))
-    assert (parts.train, parts.val, parts.test) == (honest.train, honest.test, honest.test)
+    options = SMALL | {"select_on": "test", "category_source": "head"}
+    uncontaminated, parts = (
+        run_room.parts_of(manifest, RunOptions.of(one)) for one in (SMALL, options)
+    )
+    assert (parts.train, parts.val, parts.test) == (
+        uncontaminated.train,
+        uncontaminated.test,
+        uncontaminated.test,
+    )
     result = train(tones, tmp_path / "run", **options)
     note = TEST_CHOSE_NOTE
-    assert result.scores["notes"] == [f"{honest.note}; {note}"]
+    assert result.scores["notes"] == [f"{uncontaminated.note}; {note}"]
     assert note in " ".join(result.report.split())
     assert {name: len(rows) for name, rows in parts_of(result).items()} == {
         "train": 13,
@@ -372,7 +381,7 @@ def test_the_test_part_chooses_the_epoch_as_in_the_paper(tones: Path, tmp_path: 
     }
     training = sonotype.load(result.model).card.training
     assert training["clips"] == {"train": 13, "val": 6, "test": 6}
-    assert training["split"]["choose_on"] == "test"
+    assert training["split"]["select_on"] == "test"
     # What chose the epoch is the score that is told.
     f1 = [result.scores[level]["f1"]["value"] for level in ("category", "event")]
     assert result.best_score == pytest.approx(np.mean(f1), abs=1e-6)
@@ -380,8 +389,10 @@ def test_the_test_part_chooses_the_epoch_as_in_the_paper(tones: Path, tmp_path: 
 
 def test_nothing_can_choose_where_the_last_epoch_is_kept(tones: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionsError) as caught:
-        train(tones, tmp_path / "run", **SMALL | {"keep": "last", "choose_on": "test"})
-    assert str(caught.value) == ("keep is last, so nothing chooses the epoch; leave out choose_on")
+        train(tones, tmp_path / "run", **SMALL | {"checkpoint": "last", "select_on": "test"})
+    assert str(caught.value) == (
+        "checkpoint is last, so nothing chooses the epoch; leave out select_on"
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -418,7 +429,7 @@ def test_early_stopping_ends_a_training_that_does_not_rise(tones: Path, tmp_path
 
 
 def test_class_weights_and_mixed_precision_run(tones: Path, tmp_path: Path) -> None:
-    options = SMALL | {"class_weights": True, "precision": "bf16-mixed", "variants": 0}
+    options = SMALL | {"class_weights": True, "precision": "bf16-mixed", "n_augmented": 0}
     result = train(tones, tmp_path / "run", **options)
     assert result.scores["event"]["n"] == 6
 
@@ -488,7 +499,7 @@ def test_unreadable_sounds_are_all_told_before_any_training(tmp_path: Path) -> N
     soundfile.write(tones / "high" / "beep" / "beep_1.wav", np.full(99, np.nan), RATE, "FLOAT")
     with pytest.raises(DataError) as caught:
         train(tones, tmp_path / "run", **SMALL)
-    assert [Path(fault.file).name for fault in caught.value.faults] == ["beep_1.wav", "hum_0.wav"]
+    assert [Path(fault.file).name for fault in caught.value.issues] == ["beep_1.wav", "hum_0.wav"]
     assert not (tmp_path / "run").exists()
 
 
@@ -528,30 +539,32 @@ def test_unknown_and_wrong_options_are_told_together() -> None:
 
 def test_as_many_epochs_as_are_asked_for(tones: Path, tmp_path: Path) -> None:
     """Three steps an epoch; the recipe would make 400 steps."""
-    options = {name: value for name, value in SMALL.items() if name != "least_steps"}
-    run = train(tones, tmp_path / "run", **options | {"epochs": 2, "keep": "last"})
+    options = {name: value for name, value in SMALL.items() if name != "min_steps"}
+    run = train(tones, tmp_path / "run", **options | {"epochs": 2, "checkpoint": "last"})
     config = json.loads((run.folder / "config.json").read_text())["options"]
-    assert (config["epochs"], config["least_steps"]) == (2, 0)
+    assert (config["epochs"], config["min_steps"]) == (2, 0)
     assert len(read_history(run.folder / "training")) == 2
 
 
 def test_a_run_that_was_begun_with_more_steps_keeps_them() -> None:
-    begun = RunOptions.of({}).flat() | {"epochs": 2, "least_steps": 400}
-    assert options_of({"options": begun}).train.least_steps == 400
-    assert RunOptions.of(options_of({"options": begun}).flat()).train.least_steps == 400
+    begun = RunOptions.of({}).flat() | {"epochs": 2, "min_steps": 400}
+    assert options_of({"options": begun}).train.min_steps == 400
+    assert RunOptions.of(options_of({"options": begun}).flat()).train.min_steps == 400
 
 
 def test_a_recipe_says_what_network_it_means_where_nothing_else_is_asked_for() -> None:
     paper = RunOptions.of({"recipe": "paper"})
     assert (paper.system, paper.score) == (SystemOptions(), ScoreOptions())
     modern = RunOptions.of({})
-    network = {name: value for name, value in NETWORKS["modern"].items() if name != "category_from"}
+    network = {
+        name: value for name, value in NETWORKS["modern"].items() if name != "category_source"
+    }
     assert modern.system == SystemOptions(**network)
-    assert modern.score == ScoreOptions(category_from=NETWORKS["modern"]["category_from"])
-    mine = {"width": 0.5, "pooling": "max", "pool_blocks": [2], "category_from": "both"}
+    assert modern.score == ScoreOptions(category_source=NETWORKS["modern"]["category_source"])
+    mine = {"width": 0.5, "pooling": "max", "pool_blocks": [2], "category_source": "both"}
     chosen = RunOptions.of(mine)
     assert chosen.system == SystemOptions(width=0.5, pooling="max", pool_blocks=(2,))
-    assert chosen.score == ScoreOptions(category_from="both")
+    assert chosen.score == ScoreOptions(category_source="both")
     assert RunOptions.of(modern.flat()) == modern
     assert RunOptions.of({"system": "cbir_1"}).system == SystemOptions(
         system="cbir_1", pooling="attention_mean"
@@ -581,41 +594,41 @@ def test_cbir_3_mixes_by_default_and_the_others_do_not() -> None:
         assert (how.mixing is not None) is (system == "cbir_3")
         assert how.fresh is (system == "cbir_3")
         modern = augmentation(resolve(TrainOptions(recipe="modern"), system))
-        assert (modern.mixing, modern.variants, modern.fresh) == (how.mixing, 4, False)
+        assert (modern.mixing, modern.n_augmented, modern.fresh) == (how.mixing, 4, False)
 
 
 def test_nothing_to_vary_means_one_version() -> None:
-    options = resolve(TrainOptions(recipe="modern", shift=0.0, gain=0.0), "cbir_2")
-    assert augmentation(options).variants == 1
+    options = resolve(TrainOptions(recipe="modern", time_shift=0.0, gain=0.0), "cbir_2")
+    assert augmentation(options).n_augmented == 1
 
 
 def test_what_is_asked_for_beside_the_papers_recipe_is_heard(tones: Path, tmp_path: Path) -> None:
-    options = resolve(TrainOptions(recipe="paper", shift=1.0), "cbir_2")
-    assert augmentation(options).variants == 0
-    heard: list[int] = []
+    options = resolve(TrainOptions(recipe="paper", time_shift=1.0), "cbir_2")
+    assert augmentation(options).n_augmented == 0
+    seen: list[int] = []
 
     def noted(samples: np.ndarray, rate: int) -> np.ndarray:
-        heard.append(rate)
+        seen.append(rate)
         return samples
 
     for recipe in ("paper", "modern"):
-        heard.clear()
-        own = {name: value for name, value in SMALL.items() if name != "variants"}
+        seen.clear()
+        own = {name: value for name, value in SMALL.items() if name != "n_augmented"}
         run = tmp_path / recipe
         train(tones, run, transform=noted, **own | {"recipe": recipe, "epochs": 1})
-        assert set(heard) == {RATE}, recipe
+        assert set(seen) == {RATE}, recipe
 
 
 def test_a_transform_that_would_never_be_heard_is_refused(tones: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="variants is 1, every clip as recorded: the transform"):
-        train(tones, tmp_path / "run", transform=lambda x, _: x, **SMALL | {"variants": 1})
+        train(tones, tmp_path / "run", transform=lambda x, _: x, **SMALL | {"n_augmented": 1})
 
 
 def test_a_stop_before_the_first_epoch_has_the_exit_code_of_ctrl_c(tmp_path: Path) -> None:
     system = cbir_2(categories=2, backbone="none", width=0.01)
     text = r"before the first epoch was done; go on with --resume"
     for keep in ("best", "last"):
-        options = resolve(TrainOptions(keep=keep), "cbir_2")
+        options = resolve(TrainOptions(checkpoint=keep), "cbir_2")
         with pytest.raises(StoppedError, match=text):
             fit_room._take_best(system, tmp_path, options, interrupted=True)
     assert StoppedError.exit_code == 130
@@ -645,7 +658,7 @@ def test_names_that_are_no_valid_text_are_trained_on(tmp_path: Path) -> None:
 
 def test_training_says_an_epoch_a_line(tones: Path, tmp_path: Path) -> None:
     lines: list[str] = []
-    train(tones, tmp_path / "run", say=lines.append, **SMALL)
+    train(tones, tmp_path / "run", on_message=lines.append, **SMALL)
     assert lines[0] == ("cbir_2 with backbone none: 13 clips to train on, 5 to validate, 6 to test")
     epochs = [line for line in lines if line.startswith("epoch")]
     assert [line[:11] for line in epochs] == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
@@ -667,7 +680,7 @@ def test_a_run_on_real_sounds_hears_what_it_learnt(
     parts = {"val_fraction": 0.34, "test_fraction": 0.25, "batch_size": 4}
     result = train(tmp_path / "data", tmp_path / "run", **options, **parts)
     model = sonotype.load(result.model)
-    assert model.form == ClipFormat(32_000)
+    assert model.audio_spec == AudioSpec(32_000)
     right = [
         model.predict(path).category == path.parent.name
         for path in sorted((tmp_path / "data").rglob("*.ogg"))

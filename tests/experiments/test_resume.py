@@ -92,7 +92,13 @@ def test_another_seed_gives_other_weights(tones: Path, uninterrupted: Path, tmp_
 
 @pytest.mark.parametrize(
     "extra",
-    [{}, {"cache": False}, {"variants": 0}, {"average": 0.9}, {"average": 0.8, "keep": "last"}],
+    [
+        {},
+        {"cache": False},
+        {"n_augmented": 0},
+        {"ema_decay": 0.9},
+        {"ema_decay": 0.8, "checkpoint": "last"},
+    ],
 )
 def test_a_killed_run_goes_on_to_the_same_weights(
     tones: Path, tmp_path: Path, extra: dict[str, object]
@@ -188,7 +194,7 @@ def test_a_finished_training_is_only_scored_again(
 def test_cbir_3_with_loading_processes_goes_on_to_the_same_weights(
     tones: Path, tmp_path: Path
 ) -> None:
-    options = OPTIONS | {"system": "cbir_3", "workers": 1, "epochs": 3, "variants": 0}
+    options = OPTIONS | {"system": "cbir_3", "workers": 1, "epochs": 3, "n_augmented": 0}
     sonotype.train(tones, tmp_path / "whole", **options | {"workers": 0})
     kill_at("epoch   2/3", tones, tmp_path / "killed", options)
     sonotype.train(None, tmp_path / "killed", resume=True)

@@ -18,18 +18,18 @@ import sonotype
 from sonotype.core.errors import OptionsError
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split
-from sonotype.data.splits.split_file import settle_split
+from sonotype.data.splits.split_file import lock_split
 from sonotype.experiments.grid import run_study
 from sonotype.experiments.grid_plan import read_plan
 from sonotype.experiments.learning_curve import run_learning_curve
 from sonotype.experiments.pipeline import TrainResult
-from sonotype.experiments.run_folder import absolute, comparable, located, write_config
-from sonotype.experiments.run_once import run_once
+from sonotype.experiments.run_folder import absolute, comparable, located, lock_config
+from sonotype.experiments.run_once import run_or_resume
 from sonotype.experiments.run_options import RunOptions
 
 SPLIT_FREE = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")}
 OPTIONS = SPLIT_FREE | {
-    "width": 0, "pooling": "mean", "epochs": 1, "keep": "last", "backbone": "bb/model.safetensors",
+    "width": 0, "pooling": "mean", "epochs": 1, "checkpoint": "last", "backbone": "bb/model.safetensors",
     "teachers": ("teacher",), "unlabelled": ("more",), "frame_weight": 0.0, "unfreeze_from": 4,
 }  # fmt: skip
 
@@ -70,8 +70,8 @@ def run_split(
         assert Path(name).is_dir()
     if options.system.backbone != "compact":
         assert Path(options.system.backbone).is_file()
-    write_config(folder, data, options, fingerprint, None)
-    settle_split(folder / "split.csv", manifest, parts)
+    lock_config(folder, data, options, fingerprint, None)
+    lock_split(folder / "split.csv", manifest, parts)
     write_model(folder / "model.safetensors")
     (folder / "scores.json").write_text('{"category": {"f1": {"value": 1}}, "event": null}')
     return TrainResult(folder, folder / "model.safetensors", {}, "", 1, None, False)
@@ -157,25 +157,25 @@ def curve(data: str, out: str, options: dict[str, Any]) -> None:
 
 
 def once(data: str, out: str, options: dict[str, Any]) -> None:
-    run_once(data, out, **options)
+    run_or_resume(data, out, **options)
 
 
-@pytest.mark.parametrize(("call", "cell"), [(curve, "cells/1_clips/turn_1"), (once, "")])
+@pytest.mark.parametrize(("call", "planned"), [(curve, "runs/1_clips/turn_1"), (once, "")])
 def test_a_learning_curve_and_a_single_run(
     begun: Path,
     monkeypatch: pytest.MonkeyPatch,
     call: Callable[[str, str, dict[str, Any]], None],
-    cell: str,
+    planned: str,
 ) -> None:
     monkeypatch.setattr("sonotype.experiments.runner.run_split", run_split)
     monkeypatch.setattr("sonotype.experiments.learning_curve._publish", lambda *_: None)
     call("tones", "out", OPTIONS)
-    assert noted(begun / "out" / cell) == absolutes(begun)
-    unfinish(begun / "out" / cell)
+    assert noted(begun / "out" / planned) == absolutes(begun)
+    unfinish(begun / "out" / planned)
     monkeypatch.chdir(begun / "inner")
     call("../tones", "../out", inside(OPTIONS))
-    assert noted(begun / "out" / cell) == absolutes(begun)
-    assert (begun / "out" / cell / "scores.json").exists()
+    assert noted(begun / "out" / planned) == absolutes(begun)
+    assert (begun / "out" / planned / "scores.json").exists()
 
 
 STUDY = """
@@ -195,7 +195,7 @@ keep = "last"
 
 
 def test_a_study(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    more = {k: v for k, v in OPTIONS.items() if k not in ("epochs", "keep", "frame_weight")}
+    more = {k: v for k, v in OPTIONS.items() if k not in ("epochs", "checkpoint", "frame_weight")}
     for name in ("backbone", "teachers", "unlabelled", "unfreeze_from"):
         del more[name]
     text = STUDY + "\n".join(f"{k} = {json.dumps(v)}" for k, v in more.items())
@@ -205,17 +205,17 @@ def test_a_study(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = read_plan("study.toml")
     monkeypatch.setattr("sonotype.experiments.runner.run_split", run_split)
     assert run_study(plan, plan.data, "out")
-    cell = begun / "out/cells/learns/fold_1_seed_0"
+    planned = begun / "out/cells/learns/fold_1_seed_0"
     wanted = absolutes(begun) | {"teachers": [str(begun / "out/cells/teaches/split_seed_0")]}
-    assert noted(cell) == wanted
-    unfinish(cell)
+    assert noted(planned) == wanted
+    unfinish(planned)
     monkeypatch.chdir(begun / "inner")
     plan = read_plan("../study.toml")
     said: list[str] = []
-    assert run_study(plan, plan.data, "../out", say=said.append)
+    assert run_study(plan, plan.data, "../out", on_message=said.append)
     assert said[0] == "study: 3 cells, 2 of them finished"
-    assert noted(cell) == wanted
-    assert (cell / "scores.json").exists()
+    assert noted(planned) == wanted
+    assert (planned / "scores.json").exists()
 
 
 def test_names_of_files(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from sonotype.core.errors import AudioError, MissingExtraError
 from sonotype.core.types import Labels
 from sonotype.export.graph import onnx_graph
 from sonotype.inference.classifier import Classifier
-from sonotype.inference.engine import Heard
+from sonotype.inference.engine import EngineOutput
 from sonotype.inference.onnx_engine import onnx_engine
 from sonotype.inference.torch_engine import TorchEngine
 from sonotype.modelfile.card import ModelCard
@@ -72,7 +72,7 @@ def _settle(system: System) -> None:
     system.eval()
 
 
-def compared(ours: Heard, theirs: Heard, tolerance: float) -> None:
+def compared(ours: EngineOutput, theirs: EngineOutput, tolerance: float) -> None:
     np.testing.assert_allclose(theirs.category, ours.category, rtol=0, atol=tolerance)
     scale = float(np.abs(ours.embedding).max())
     np.testing.assert_allclose(theirs.embedding, ours.embedding, rtol=0, atol=2e-4 * scale)

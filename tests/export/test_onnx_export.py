@@ -32,7 +32,7 @@ from sonotype.inference.prediction import Failure, Prediction
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
-    write_model(folder / "model.safetensors", card={"category_from": "events"})
+    write_model(folder / "model.safetensors", card={"category_source": "events"})
     write_tones(folder / "tönes", clips=3)
     return folder
 
@@ -124,7 +124,7 @@ def test_without_data_both_are_asked_about_synthesised_clips(folder: Path, model
 def test_a_classifier_with_options_of_its_own_is_compared_with_them(
     folder: Path, model: Path
 ) -> None:
-    own = sonotype.load(model, shifts=3, category_from="head")
+    own = sonotype.load(model, tta_shifts=3, category_source="head")
     assert export_onnx(own, folder / "own.onnx").difference < 1e-4
 
 
@@ -154,7 +154,7 @@ def test_with_data_both_are_scored(folder: Path, model: Path) -> None:
 def test_the_file_is_used_as_the_model_is(folder: Path, model: Path, exported: Path) -> None:
     ours, theirs = sonotype.load(model), sonotype.load(exported)
     assert theirs.card == ours.card
-    assert theirs.category_from == "events"
+    assert theirs.category_source == "events"
     paths = [*sorted((folder / "tönes").rglob("*.wav")), folder / "none.wav"]
     wanted = list(ours.predict_files(paths))
     found = list(theirs.predict_files(paths, batch_size=5))
@@ -165,9 +165,9 @@ def test_the_file_is_used_as_the_model_is(folder: Path, model: Path, exported: P
     assert found[-1] == wanted[-1] == Failure(str(folder / "none.wav"), "does not exist")
     assert isinstance(found[0], Prediction)
     assert found[0].attention == ()
-    turned = sonotype.load(exported, shifts=3).predict(paths[0])
-    wanted_turned = sonotype.load(model, shifts=3).predict(paths[0])
-    np.testing.assert_allclose(shares(turned), shares(wanted_turned), atol=1e-4)
+    rolled = sonotype.load(exported, tta_shifts=3).predict(paths[0])
+    wanted_turned = sonotype.load(model, tta_shifts=3).predict(paths[0])
+    np.testing.assert_allclose(shares(rolled), shares(wanted_turned), atol=1e-4)
 
 
 def test_a_model_and_its_export_answer_together(folder: Path, model: Path, exported: Path) -> None:

@@ -20,7 +20,7 @@ import sonotype
 from sonotype.audio import decode
 from sonotype.data.augment import augmented_copies as waveforms
 from sonotype.data.augment import waveform as augment
-from sonotype.features import cache as stages
+from sonotype.features import cache as feature_maps_by_key
 from sonotype.features.code_identity import _plain, code_identity
 from sonotype.frontends import vggish_logmel as vggish
 from sonotype.models.backbones import mobilenet
@@ -52,7 +52,7 @@ def elsewhere(path: Path, seed: int = 0) -> list[str]:
         (augment, "WIDTH_LOW", 4.0),
         (augment, "gain", lambda samples, most_db, rng: samples),
         (waveforms, "MIXED_SHARE", 0.25),
-        (stages, "BATCH", 8),
+        (feature_maps_by_key, "BATCH", 8),
     ],
 )
 def test_another_value_at_run_time_is_another_key(
@@ -66,10 +66,10 @@ def test_another_value_at_run_time_is_another_key(
 
 
 def test_a_changed_constant_is_another_kind_of_map(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = stages.facts_of(None)
-    assert stages.facts_of(None) == before
+    before = feature_maps_by_key.facts_of(None)
+    assert feature_maps_by_key.facts_of(None) == before
     monkeypatch.setattr(vggish, "LOG_OFFSET", 0.5)
-    assert stages.facts_of(None) != before
+    assert feature_maps_by_key.facts_of(None) != before
 
 
 def test_what_a_process_has_computed_before_changes_no_key() -> None:

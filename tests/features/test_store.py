@@ -25,19 +25,19 @@ from filelock import FileLock
 from torch import Tensor
 from training_data import RATE, tone, write_tones
 
-from sonotype.audio.clip import ClipFormat
+from sonotype.audio.clip import AudioSpec
 from sonotype.core.errors import AudioError, SonotypeError
 from sonotype.core.types import Clip
 from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
 from sonotype.data.augment.waveform import Mixing
 from sonotype.data.readers.folder import read_folder
 from sonotype.features import store as map_store
-from sonotype.features.cache import StageCache, frozen_identity, map_kinds, shared_store
-from sonotype.features.store import MapStore, remove
+from sonotype.features.cache import FeatureCache, frozen_identity, map_kinds, shared_store
+from sonotype.features.store import FeatureStore, remove
 from sonotype.models.system import System, cbir_2
 
 CPU = torch.device("cpu")
-FORM = ClipFormat(32_000, seconds=1.0)
+AUDIO_SPEC = AudioSpec(32_000, seconds=1.0)
 PLENTY = 1e9
 
 
@@ -89,23 +89,23 @@ def leftovers(root: Path) -> list[str]:
 
 def test_only_what_is_missing_is_computed(tmp_path: Path) -> None:
     compute = Counted()
-    same(MapStore(tmp_path, PLENTY).fill(KINDS, ["x", "y", "z"], compute), [0, 1, 2])
+    same(FeatureStore(tmp_path, PLENTY).fill(KINDS, ["x", "y", "z"], compute), [0, 1, 2])
     # Another run, in another order, with one more: that alone is computed.
-    same(MapStore(tmp_path, PLENTY).fill(KINDS, ["z", "new", "x"], compute), [2, 1, 0])
-    same(MapStore(tmp_path, PLENTY).fill(KINDS, ["new", "y"], compute), [1, 1])
+    same(FeatureStore(tmp_path, PLENTY).fill(KINDS, ["z", "new", "x"], compute), [2, 1, 0])
+    same(FeatureStore(tmp_path, PLENTY).fill(KINDS, ["new", "y"], compute), [1, 1])
     assert compute.asked == [[0, 1, 2], [1]]
     assert len(shards(tmp_path)) == 4
 
 
 def test_a_sound_that_comes_twice_is_computed_once(tmp_path: Path) -> None:
     compute = Counted()
-    found = MapStore(tmp_path, PLENTY).fill(KINDS, ["x", "y", "x"], compute)
+    found = FeatureStore(tmp_path, PLENTY).fill(KINDS, ["x", "y", "x"], compute)
     assert len(compute.asked[0]) == 2
     assert found["a"][0].tolist() == found["a"][2].tolist() != found["a"][1].tolist()
 
 
 def test_a_kind_that_another_system_has_is_not_written_again(tmp_path: Path) -> None:
-    store, compute = MapStore(tmp_path, PLENTY), Counted()
+    store, compute = FeatureStore(tmp_path, PLENTY), Counted()
     store.fill(KINDS, ["x", "y"], compute)
     same(store.fill({"a": "kind-a", "b": "other"}, ["x", "y"], compute), [0, 1])
     assert compute.asked == [[0, 1], [0, 1]]
@@ -115,7 +115,7 @@ def test_a_kind_that_another_system_has_is_not_written_again(tmp_path: Path) -> 
 @pytest.mark.parametrize("damage", ["keys", "no list", "short", "other"])
 def test_a_damaged_shard_is_computed_anew(tmp_path: Path, damage: str) -> None:
     compute = Counted()
-    MapStore(tmp_path, PLENTY).fill(KINDS, ["x", "y"], compute)
+    FeatureStore(tmp_path, PLENTY).fill(KINDS, ["x", "y"], compute)
     for shard in shards(tmp_path):
         if damage == "keys":
             (shard / "keys.json").write_text("[")
@@ -126,7 +126,7 @@ def test_a_damaged_shard_is_computed_anew(tmp_path: Path, damage: str) -> None:
             (shard / "rows.npy").write_bytes(whole[:-4])
         else:
             (shard / "keys.json").write_text('["x"]')
-    same(MapStore(tmp_path, PLENTY).fill(KINDS, ["x", "y"], compute), [0, 1])
+    same(FeatureStore(tmp_path, PLENTY).fill(KINDS, ["x", "y"], compute), [0, 1])
     assert compute.asked == [[0, 1], [0, 1]]
 
 
@@ -137,48 +137,48 @@ def recipes(waveforms: Waveforms, versions: int = 4) -> list[str]:
     return [waveforms.recipe(n, v) for n in range(len(waveforms)) for v in range(versions)]
 
 
-HOW = Augmentation(shift=0.3, gain=6.0, variants=4)
+HOW = Augmentation(time_shift=0.3, gain=6.0, n_augmented=4)
 
 
 @pytest.mark.parametrize(
-    ("form", "how", "seed", "as_recorded"),
+    ("audio_spec", "how", "seed", "as_recorded"),
     [
-        (replace(FORM, sample_rate=16_000), HOW, 0, False),
-        (replace(FORM, seconds=0.5), HOW, 0, False),
-        (replace(FORM, pad="start"), HOW, 0, False),
-        (replace(FORM, cut="centre"), HOW, 0, False),
-        (replace(FORM, trim=True), HOW, 0, False),
+        (replace(AUDIO_SPEC, sample_rate=16_000), HOW, 0, False),
+        (replace(AUDIO_SPEC, seconds=0.5), HOW, 0, False),
+        (replace(AUDIO_SPEC, pad="start"), HOW, 0, False),
+        (replace(AUDIO_SPEC, crop="centre"), HOW, 0, False),
+        (replace(AUDIO_SPEC, trim=True), HOW, 0, False),
         # What only draws follow from leaves clips as recorded what they are.
-        (FORM, replace(HOW, shift=0.2), 0, True),
-        (FORM, replace(HOW, gain=5.0), 0, True),
-        (FORM, replace(HOW, mixing=Mixing(1.0, 6.0, 10.0)), 0, True),
-        (FORM, HOW, 1, True),
+        (AUDIO_SPEC, replace(HOW, time_shift=0.2), 0, True),
+        (AUDIO_SPEC, replace(HOW, gain=5.0), 0, True),
+        (AUDIO_SPEC, replace(HOW, mixing=Mixing(1.0, 6.0, 10.0)), 0, True),
+        (AUDIO_SPEC, HOW, 1, True),
     ],
 )
 def test_another_setting_is_another_sound(
-    clips: tuple[Clip, ...], form: ClipFormat, how: Augmentation, seed: int, as_recorded: bool
+    clips: tuple[Clip, ...], audio_spec: AudioSpec, how: Augmentation, seed: int, as_recorded: bool
 ) -> None:
-    before = recipes(Waveforms(clips, FORM, HOW, 0))
-    after = recipes(Waveforms(clips, form, how, seed))
+    before = recipes(Waveforms(clips, AUDIO_SPEC, HOW, 0))
+    after = recipes(Waveforms(clips, audio_spec, how, seed))
     assert len(set(before)) == len(before)
     for number, (one, other) in enumerate(zip(before, after, strict=True)):
         assert (one == other) is (as_recorded and number % 4 == 0)
 
 
 def test_more_versions_are_more_sounds_and_the_others_stay(clips: tuple[Clip, ...]) -> None:
-    before = recipes(Waveforms(clips, FORM, HOW, 0))
-    assert recipes(Waveforms(clips, FORM, replace(HOW, variants=6), 0)) == before
+    before = recipes(Waveforms(clips, AUDIO_SPEC, HOW, 0))
+    assert recipes(Waveforms(clips, AUDIO_SPEC, replace(HOW, n_augmented=6), 0)) == before
 
 
 def test_another_place_among_the_clips_is_the_same_draw(clips: tuple[Clip, ...]) -> None:
-    turned = Waveforms(clips[1:], FORM, HOW)
-    whole = Waveforms(clips, FORM, HOW)
+    turned = Waveforms(clips[1:], AUDIO_SPEC, HOW)
+    whole = Waveforms(clips, AUDIO_SPEC, HOW)
     for version in range(4):
         assert turned.recipe(0, version) == whole.recipe(1, version)
         assert np.array_equal(turned.version(0, version), whole.version(1, version))
 
 
-@pytest.mark.parametrize("how", [{"blend": 0.7}, {"mixing": Mixing(0.5, 6.0, 10.0)}])
+@pytest.mark.parametrize("how", [{"between_class_mix": 0.7}, {"mixing": Mixing(0.5, 6.0, 10.0)}])
 def test_the_second_clip_of_a_version_counts(
     clips: tuple[Clip, ...], tmp_path: Path, how: dict[str, Any]
 ) -> None:
@@ -187,10 +187,10 @@ def test_the_second_clip_of_a_version_counts(
     root = clips[0].path.parents[2]
     shutil.copytree(root, folder)
     here = [replace(one, path=folder / one.path.relative_to(root)) for one in clips]
-    augmented = replace(HOW, variants=8, **how)
+    augmented = replace(HOW, n_augmented=8, **how)
 
     def heard() -> dict[tuple[int, int], tuple[str, bytes]]:
-        waveforms = Waveforms(here, FORM, augmented, 3)
+        waveforms = Waveforms(here, AUDIO_SPEC, augmented, 3)
         return {
             (n, v): (waveforms.recipe(n, v), waveforms.version(n, v).tobytes())
             for n in range(len(here))
@@ -210,14 +210,14 @@ def test_the_second_clip_of_a_version_counts(
 def test_the_same_content_under_another_path_hits(
     clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, store = system(), MapStore(tmp_path / "maps", PLENTY)
-    StageCache(Waveforms(clips, FORM), store).fill(one, CPU)
+    one, store = system(), FeatureStore(tmp_path / "maps", PLENTY)
+    FeatureCache(Waveforms(clips, AUDIO_SPEC), store).fill(one, CPU)
     moved = []
     for number, clip in enumerate(clips):
         shutil.copy(clip.path, tmp_path / f"{number}.wav")  # and another time of writing
         moved.append(replace(clip, path=tmp_path / f"{number}.wav"))
     before = shards(tmp_path / "maps")
-    cache = StageCache(Waveforms(moved, FORM), store)
+    cache = FeatureCache(Waveforms(moved, AUDIO_SPEC), store)
     cache.fill(one, CPU)
     assert shards(tmp_path / "maps") == before
     # Other content under the same path does not.
@@ -226,7 +226,7 @@ def test_the_same_content_under_another_path_hits(
     import os
 
     os.utime(moved[0].path, (seconds, seconds))
-    changed = StageCache(Waveforms(moved, FORM), store)
+    changed = FeatureCache(Waveforms(moved, AUDIO_SPEC), store)
     changed.fill(one, CPU)
     assert len(shards(tmp_path / "maps")) == len(before) + 2
     rows, again = cache.rows([(0, 0), (0, 1)]), changed.rows([(0, 0), (0, 1)])
@@ -306,8 +306,9 @@ def test_a_file_that_changes_while_it_is_read_is_told_and_nothing_kept(
         return computed(waveform)
 
     monkeypatch.setattr(one, "frozen_part", meanwhile)
-    cache = StageCache(
-        Waveforms([replace(clips[0], path=path)], FORM), MapStore(tmp_path / "maps", PLENTY)
+    cache = FeatureCache(
+        Waveforms([replace(clips[0], path=path)], AUDIO_SPEC),
+        FeatureStore(tmp_path / "maps", PLENTY),
     )
     with pytest.raises(SonotypeError) as caught:
         cache.fill(one, CPU)
@@ -317,7 +318,7 @@ def test_a_file_that_changes_while_it_is_read_is_told_and_nothing_kept(
 
 def test_a_clip_that_is_gone(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     gone = replace(clips[0], path=tmp_path / "gone.wav")
-    cache = StageCache(Waveforms([gone], FORM), MapStore(tmp_path / "maps", PLENTY))
+    cache = FeatureCache(Waveforms([gone], AUDIO_SPEC), FeatureStore(tmp_path / "maps", PLENTY))
     with pytest.raises(AudioError, match=r"gone\.wav: does not exist"):
         cache.fill(system(), CPU)
 
@@ -333,14 +334,14 @@ def test_two_that_want_the_same_at_a_time_do_no_harm(tmp_path: Path) -> None:
             time.sleep(0.1)  # so that the other one comes meanwhile
             yield batch
 
-    stores = [MapStore(tmp_path, PLENTY) for _ in range(2)]
+    stores = [FeatureStore(tmp_path, PLENTY) for _ in range(2)]
     with ThreadPoolExecutor(2) as threads:
         found = list(threads.map(lambda one: one.fill(KINDS, ["x", "y", "z"], slowly), stores))
     for one in found:
         same(one, [0, 1, 2])
     assert leftovers(tmp_path) == []
     count = len(compute.asked)
-    same(MapStore(tmp_path, PLENTY).fill(KINDS, ["x", "y", "z"], compute), [0, 1, 2])
+    same(FeatureStore(tmp_path, PLENTY).fill(KINDS, ["x", "y", "z"], compute), [0, 1, 2])
     assert len(compute.asked) == count
 
 
@@ -377,14 +378,14 @@ def test_what_another_run_published_meanwhile_is_dropped(
     def disturbed(places: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
         batches = compute("uvxyz")(places)
         yield next(batches)
-        MapStore(tmp_path, PLENTY).fill(KINDS, list(others), compute(others))
+        FeatureStore(tmp_path, PLENTY).fill(KINDS, list(others), compute(others))
         yield from batches
 
-    found = MapStore(tmp_path, PLENTY).fill(KINDS, list("uvxyz"), disturbed)
+    found = FeatureStore(tmp_path, PLENTY).fill(KINDS, list("uvxyz"), disturbed)
     same(found, [ord(key) for key in "uvxyz"])
     assert keys_kept(tmp_path) == {"kind-a": sorted(kept), "kind-b": sorted(kept)}
     every = sorted({*others, *"uvxyz"})
-    again = MapStore(tmp_path, PLENTY).fill(KINDS, every, lambda _: iter(()))
+    again = FeatureStore(tmp_path, PLENTY).fill(KINDS, every, lambda _: iter(()))
     same(again, [ord(key) for key in every])
 
 
@@ -392,14 +393,14 @@ FILL = """
 import sys, time
 from pathlib import Path
 import torch
-from sonotype.features.store import MapStore
+from sonotype.features.store import FeatureStore
 root, key, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 def compute(places):
     rows = torch.zeros(1, 4)
     yield {"a": rows, "b": rows[:, :1]}
     print("begun", flush=True)
     time.sleep(seconds)
-MapStore(root, 1e9).fill({"a": "kind-a", "b": "kind-b"}, [key], compute)
+FeatureStore(root, 1e9).fill({"a": "kind-a", "b": "kind-b"}, [key], compute)
 """
 
 
@@ -418,12 +419,12 @@ def other_process(root: Path, key: str, seconds: float) -> subprocess.Popen[str]
 def test_runs_on_other_clips_do_not_wait_and_a_killed_one_leaves_nothing(tmp_path: Path) -> None:
     with other_process(tmp_path, "other", 60) as process:
         start = time.monotonic()
-        same(MapStore(tmp_path, PLENTY).fill(KINDS, ["x"], Counted()), [0])
+        same(FeatureStore(tmp_path, PLENTY).fill(KINDS, ["x"], Counted()), [0])
         assert time.monotonic() - start < 2
         assert len(leftovers(tmp_path)) == 1, "the part of the other run, which is alive"
         process.kill()
     assert len(leftovers(tmp_path)) == 1
-    MapStore(tmp_path, PLENTY).fill(KINDS, ["y"], Counted())
+    FeatureStore(tmp_path, PLENTY).fill(KINDS, ["y"], Counted())
     assert leftovers(tmp_path) == []
     assert [one.name for one in tmp_path.glob("*.lock")] in ([], ["room.lock"])
     assert keys_kept(tmp_path)["kind-a"] == [["x"], ["y"]]
@@ -455,7 +456,7 @@ def test_a_common_lock_that_is_not_let_go_is_told(
     monkeypatch.setattr(map_store, "SAID", 0.1)
     monkeypatch.setattr(map_store, "GIVEN_UP", 0.9)
     said: list[str] = []
-    store = MapStore(tmp_path, PLENTY, said.append)
+    store = FeatureStore(tmp_path, PLENTY, said.append)
     with held(tmp_path / "room.lock"):
         text = told(lambda: store.fill(KINDS, ["x"], Counted()))
     lock = tmp_path / "room.lock"
@@ -469,11 +470,11 @@ def test_a_common_lock_that_is_not_let_go_is_told(
 
 def test_a_store_goes_to_another_process_without_where_lines_go(tmp_path: Path) -> None:
     said: list[str] = []
-    store = MapStore(tmp_path, PLENTY, lambda line: said.append(line))
+    store = FeatureStore(tmp_path, PLENTY, lambda line: said.append(line))
     sent = pickle.loads(pickle.dumps(store))
     assert (sent.root, sent.limit) == (tmp_path, PLENTY)
-    sent.say("x")
-    store.say("y")
+    sent.on_message("x")
+    store.on_message("y")
     assert said == ["y"]
 
 
@@ -487,7 +488,7 @@ def promise(root: Path, size: int) -> Path:
 def test_a_wait_for_room_is_said_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(map_store, "STALLED", 0.5)
     said: list[str] = []
-    store = MapStore(tmp_path, 1e8, said.append)
+    store = FeatureStore(tmp_path, 1e8, said.append)
     with held(promise(tmp_path, 100_000_000)):
         text = told(lambda: store.fill(KINDS, ["x"], Counted()))
     (line,) = said
@@ -502,7 +503,7 @@ def test_a_wait_for_room_is_said_and_ends(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_a_dead_run_was_to_write_needs_no_wait(tmp_path: Path) -> None:
     promise(tmp_path, 100_000_000)
     said: list[str] = []
-    same(MapStore(tmp_path, 1e8, said.append).fill(KINDS, ["x"], Counted()), [0])
+    same(FeatureStore(tmp_path, 1e8, said.append).fill(KINDS, ["x"], Counted()), [0])
     assert (said, leftovers(tmp_path)) == ([], [])
 
 
@@ -520,9 +521,9 @@ def test_what_was_waited_for_is_not_computed_again(tmp_path: Path) -> None:
 
     asked = Counted(1000)
     with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(MapStore(tmp_path, limit).fill, KINDS, ["x", "y", "z"], first)
+        other = pool.submit(FeatureStore(tmp_path, limit).fill, KINDS, ["x", "y", "z"], first)
         assert begun.wait(30)
-        store = MapStore(tmp_path, limit, lambda _: waiting.set())
+        store = FeatureStore(tmp_path, limit, lambda _: waiting.set())
         same(store.fill(KINDS, ["x", "y", "z"], asked), [0, 1, 2], 1000)
         same(other.result(), [0, 1, 2], 1000)
     assert len(asked.asked) == 1
@@ -537,7 +538,7 @@ def test_what_breaks_off_leaves_nothing(tmp_path: Path, error: BaseException) ->
         assert shards(tmp_path) == []
         raise error
 
-    store = MapStore(tmp_path, PLENTY)
+    store = FeatureStore(tmp_path, PLENTY)
     with pytest.raises(type(error)):
         store.fill(KINDS, ["x", "y", "z"], broken)
     assert (shards(tmp_path), leftovers(tmp_path)) == ([], [])
@@ -547,7 +548,7 @@ def test_what_breaks_off_leaves_nothing(tmp_path: Path, error: BaseException) ->
 
 
 def test_what_a_killed_run_began_goes_and_what_a_living_one_began_stays(tmp_path: Path) -> None:
-    store = MapStore(tmp_path, PLENTY)
+    store = FeatureStore(tmp_path, PLENTY)
     for name in ("dead", "alive"):
         (tmp_path / f"{name}.part").mkdir()
     with FileLock(tmp_path / "alive.lock"):
@@ -556,7 +557,7 @@ def test_what_a_killed_run_began_goes_and_what_a_living_one_began_stays(tmp_path
 
 
 def test_a_shard_whose_removal_broke_off_goes(tmp_path: Path) -> None:
-    store = MapStore(tmp_path, PLENTY)
+    store = FeatureStore(tmp_path, PLENTY)
     store.fill(KINDS, ["x"], Counted())
     shard = shards(tmp_path)[0]
     shard.rename(shard.with_name(f"{shard.name}.gone"))
@@ -574,8 +575,8 @@ def used(root: Path, keys: str) -> set[str]:
     return there & set(keys)
 
 
-def fill(root: Path, limit: float, keys: str, size: int = 1000) -> MapStore:
-    store = MapStore(root, limit)
+def fill(root: Path, limit: float, keys: str, size: int = 1000) -> FeatureStore:
+    store = FeatureStore(root, limit)
     store.fill({"a": "kind-a", "b": "kind-b"}, list(keys), Counted(size))
     time.sleep(0.02)  # file systems tell times apart by less than that
     return store
@@ -598,7 +599,7 @@ def test_what_was_not_used_for_the_longest_time_goes_first(tmp_path: Path) -> No
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no file that is open")
 def test_what_a_living_run_reads_stays_readable_when_it_is_removed(tmp_path: Path) -> None:
     limit = 2.5 * ROW + 2000
-    living = MapStore(tmp_path, limit).fill(KINDS, ["x", "y"], Counted(1000))
+    living = FeatureStore(tmp_path, limit).fill(KINDS, ["x", "y"], Counted(1000))
     fill(tmp_path, limit, "zw")
     assert used(tmp_path, "xyzw") == {"z", "w"}
     same(living, [0, 1], 1000)
@@ -609,7 +610,7 @@ def test_what_a_run_needs_of_a_shard_that_must_go_it_keeps(tmp_path: Path) -> No
     limit = 10.5 * ROW + 3000
     fill(tmp_path, limit, "abcdefghi")
     keys = list("abxyz")
-    found = MapStore(tmp_path, limit).fill(KINDS, keys, Counted(1000))
+    found = FeatureStore(tmp_path, limit).fill(KINDS, keys, Counted(1000))
     same({name: rows[2:] for name, rows in found.items()}, [2, 3, 4], 1000)
     same({name: rows[:2] for name, rows in found.items()}, [0, 1], 1000)
     assert used(tmp_path, "abcdefghixyz") == {"x", "y", "z"}
@@ -622,10 +623,10 @@ def test_what_another_run_removes_meanwhile_is_kept(tmp_path: Path) -> None:
 
     def disturbed(places: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
         other = {"a": "other-a", "b": "other-b"}
-        MapStore(tmp_path, limit).fill(other, list("123456"), Counted(1000))
+        FeatureStore(tmp_path, limit).fill(other, list("123456"), Counted(1000))
         yield from Counted(1000)(places)
 
-    same(MapStore(tmp_path, limit).fill(KINDS, list("abcd"), disturbed), [0, 1, 2, 3], 1000)
+    same(FeatureStore(tmp_path, limit).fill(KINDS, list("abcd"), disturbed), [0, 1, 2, 3], 1000)
 
 
 def test_runs_at_a_time_keep_the_bound_together(tmp_path: Path) -> None:
@@ -641,7 +642,7 @@ def test_runs_at_a_time_keep_the_bound_together(tmp_path: Path) -> None:
 
     def one(name: str) -> Mapping[str, Sequence[np.ndarray]]:
         kinds = {"a": f"{name}-a", "b": f"{name}-b"}
-        return MapStore(tmp_path, limit).fill(kinds, list("123456"), slowly)
+        return FeatureStore(tmp_path, limit).fill(kinds, list("123456"), slowly)
 
     with ThreadPoolExecutor(2) as threads:
         for found in threads.map(one, "pq"):
@@ -693,7 +694,7 @@ def test_a_run_whose_maps_alone_are_too_many(tmp_path: Path) -> None:
     text = told(lambda: fill(tmp_path, 0.15e9, "xy", size=100_000_000 // 4))
     assert text == (
         f"{tmp_path}: the frozen maps need 0.2 GB, the cache may hold 0.1; raise --cache-gb, use "
-        "fewer --variants, or --no-cache"
+        "fewer --n-augmented, or --no-cache"
     )
     assert used(tmp_path, "xy") == {"x"}
     assert leftovers(tmp_path) == []
@@ -707,7 +708,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
 
     monkeypatch.setattr("sonotype.features.store.shutil.disk_usage", lambda _: Usage)
     assert told(lambda: fill(tmp_path, PLENTY, "xy")) == (
-        f"{tmp_path}: the frozen maps need 0.0 GB, 0.0 GB are free; use fewer --variants, or "
+        f"{tmp_path}: the frozen maps need 0.0 GB, 0.0 GB are free; use fewer --n-augmented, or "
         "--no-cache"
     )
     assert (shards(tmp_path), leftovers(tmp_path)) == ([], [])
@@ -752,7 +753,7 @@ def test_maps_come_back_in_the_layout_that_convolutions_want(
     clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     one = system()
-    cache = StageCache(Waveforms(clips, FORM), MapStore(tmp_path, PLENTY))
+    cache = FeatureCache(Waveforms(clips, AUDIO_SPEC), FeatureStore(tmp_path, PLENTY))
     cache.fill(one, CPU)
     for x in cache.rows([(0, 1), (0, 0)]).values():
         assert x.is_contiguous(memory_format=torch.channels_last)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sonotype.frontends import EfficientATLogMel, VGGishLogMel, efficientat_logmel, vggish_logmel
-from sonotype.frontends.matmul_dft import PowerByProducts, by_products
+from sonotype.frontends.matmul_dft import MatmulPower, matmul_frontend
 
 SAMPLES = 32_000
 
@@ -41,9 +41,7 @@ def test_power_is_that_of_the_transform(
     frames, bins = 7, fft_size // 2 + 1
     shape = (2, (frames - 1) * hop + len(window))
     samples = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
-    power = PowerByProducts(window, fft_size=fft_size, hop=hop, bins=bins)(
-        torch.from_numpy(samples)
-    )
+    power = MatmulPower(window, fft_size=fft_size, hop=hop, bins=bins)(torch.from_numpy(samples))
     assert power.shape == (2, bins, frames)
     for frame in range(frames):
         cut = samples[:, hop * frame :][:, : len(window)].astype(np.float64)
@@ -73,7 +71,7 @@ def test_log_mels_are_the_front_ends(
     front_end: nn.Module, tolerances: dict[str, float], name: str
 ) -> None:
     waveform = signal(name)
-    expected, actual = front_end(waveform), by_products(front_end)(waveform)
+    expected, actual = front_end(waveform), matmul_frontend(front_end)(waveform)
     assert actual.shape == expected.shape
     torch.testing.assert_close(actual, expected, rtol=0, atol=tolerances[name])
 
@@ -84,21 +82,21 @@ def test_log_mels_are_the_front_ends(
 )
 def test_as_many_frames(front_end: nn.Module, samples: int) -> None:
     waveform = signal("noise")[:, :samples].repeat(3, 1)
-    assert by_products(front_end)(waveform).shape == front_end(waveform).shape
+    assert matmul_frontend(front_end)(waveform).shape == front_end(waveform).shape
 
 
 @pytest.mark.parametrize("samples", [1, 159, 160, 161, 399, 400, 401])
 def test_short_sounds_padded_to_their_end(samples: int) -> None:
     front_end, waveform = VGGishLogMel(pad_end=True), signal("noise")[:, :samples]
-    actual, expected = by_products(front_end)(waveform), front_end(waveform)
+    actual, expected = matmul_frontend(front_end)(waveform), front_end(waveform)
     torch.testing.assert_close(actual, expected, rtol=0, atol=2e-5)
 
 
 def test_what_has_no_twin() -> None:
     with pytest.raises(TypeError, match="Linear has no twin by products"):
-        by_products(nn.Linear(1, 1))
+        matmul_frontend(nn.Linear(1, 1))
 
 
 def test_what_does_not_fit_the_stride() -> None:
     with pytest.raises(ValueError, match="window, transform and hop are not multiples of 16"):
-        PowerByProducts(np.ones(33), fft_size=64, hop=16, bins=33)
+        MatmulPower(np.ones(33), fft_size=64, hop=16, bins=33)

@@ -19,7 +19,7 @@ import sonotype
 from sonotype.core.errors import AudioError, ModelFileError, OptionsError
 from sonotype.core.hierarchy import read_category
 from sonotype.inference.classifier import Classifier
-from sonotype.inference.engine import Engine, Heard
+from sonotype.inference.engine import Engine, EngineOutput
 from sonotype.inference.load import load
 from sonotype.inference.prediction import Failure, Prediction
 from sonotype.inference.torch_engine import TorchEngine
@@ -80,7 +80,7 @@ def test_a_prediction_has_every_part(model: Classifier, tones: list[Path]) -> No
         assert attention.sum() == pytest.approx(1, abs=1e-5)
         assert attention.min() >= 0
     assert (answer.file_seconds, answer.clip_seconds) == (1.0, 1.0)
-    assert not answer.partly_heard
+    assert not answer.longer_than_clip
 
 
 def test_the_answer_is_the_networks_own(model: Classifier, tones: list[Path]) -> None:
@@ -138,10 +138,10 @@ def test_rate_length_and_channels_change_nothing_between_file_and_array(
     np.testing.assert_array_equal(vector(from_array), vector(from_file))
     np.testing.assert_array_equal(vector(model.predict(path.read_bytes())), vector(from_file))
     assert from_array.file_seconds == from_file.file_seconds
-    assert from_array.partly_heard == from_file.partly_heard == (seconds > 1)
+    assert from_array.longer_than_clip == from_file.longer_than_clip == (seconds > 1)
 
 
-@pytest.mark.parametrize("options", [{"cut": "centre"}, {"trim": True}, {"pad": "repeat"}])
+@pytest.mark.parametrize("options", [{"crop": "centre"}, {"trim": True}, {"pad": "repeat"}])
 @pytest.mark.parametrize("rate", [RATE, 44_100])
 def test_clip_options_change_nothing_between_file_and_array(
     tmp_path: Path, options: dict[str, object], rate: int
@@ -191,11 +191,11 @@ def test_a_file_knows_its_own_rate(model: Classifier, tones: list[Path], as_byte
 def test_a_long_file_is_partly_heard(model: Classifier, tmp_path: Path) -> None:
     samples = tone(500, 1, seconds=3)
     answer = model.predict(write(tmp_path / "long.wav", samples))
-    assert answer.partly_heard
+    assert answer.longer_than_clip
     assert (answer.file_seconds, answer.clip_seconds) == (3.0, 1.0)
     first = model.predict(write(tmp_path / "first.wav", samples[:RATE]))
     np.testing.assert_array_equal(vector(answer), vector(first))
-    assert not first.partly_heard
+    assert not first.longer_than_clip
 
 
 def test_what_cannot_be_read_is_an_error(model: Classifier, tmp_path: Path) -> None:
@@ -292,8 +292,8 @@ def test_a_batch_size_below_one_is_refused_at_once(model: Classifier) -> None:
 @pytest.mark.parametrize("how", ["head", "events", "both"])
 def test_the_category_is_read_in_three_ways(tmp_path: Path, tones: list[Path], how: str) -> None:
     path = write_model(tmp_path / "model.safetensors")
-    head = load(path, category_from="head").predict(tones[0])
-    answer = load(path, category_from=how).predict(tones[0])  # type: ignore[arg-type]
+    head = load(path, category_source="head").predict(tones[0])
+    answer = load(path, category_source=how).predict(tones[0])  # type: ignore[arg-type]
     shares = head.event_probabilities
     summed = [shares["beep"] + shares["whistle"], shares["buzz"] + shares["hum"]]
     own = list(head.category_probabilities.values())
@@ -312,22 +312,22 @@ def test_the_category_is_read_in_three_ways(tmp_path: Path, tones: list[Path], h
 
 
 def test_the_model_says_how_its_category_is_read(tmp_path: Path) -> None:
-    path = write_model(tmp_path / "model.safetensors", card={"category_from": "events"})
-    assert load(path).category_from == "events"
-    assert load(path, category_from="both").category_from == "both"
+    path = write_model(tmp_path / "model.safetensors", card={"category_source": "events"})
+    assert load(path).category_source == "events"
+    assert load(path, category_source="both").category_source == "both"
 
 
 def test_an_unknown_way_to_read_the_category(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.safetensors")
     with pytest.raises(OptionsError) as caught:
-        load(path, category_from="tail")  # type: ignore[arg-type]
-    assert str(caught.value) == "category_from is 'tail', not one of head, events, both"
+        load(path, category_source="tail")  # type: ignore[arg-type]
+    assert str(caught.value) == "category_source is 'tail', not one of head, events, both"
 
 
 @pytest.mark.parametrize("how", ["head", "events", "both"])
 def test_a_model_without_events(tmp_path: Path, tones: list[Path], how: str) -> None:
     path = write_model(tmp_path / "model.safetensors", CATEGORIES)
-    answer = load(path, category_from=how).predict(tones[0])  # type: ignore[arg-type]
+    answer = load(path, category_source=how).predict(tones[0])  # type: ignore[arg-type]
     assert answer.event is None
     assert answer.event_probabilities == {}
     assert sum(answer.category_probabilities.values()) == pytest.approx(1, abs=1e-6)
@@ -377,23 +377,25 @@ def test_loading_does_not_wait_for_the_training_to_be_imported(tmp_path: Path) -
 # Shifts
 
 
-def by_hand(model: Classifier, samples: np.ndarray, shifts: int) -> tuple[np.ndarray, np.ndarray]:
+def by_hand(
+    model: Classifier, samples: np.ndarray, tta_shifts: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean probabilities of a clip of a second, turned in a circle, one turn after the other."""
-    turned = [np.roll(samples, round(k * len(samples) / shifts)) for k in range(shifts)]
-    answers = [model.predict(one, RATE) for one in turned]
+    rolled = [np.roll(samples, round(k * len(samples) / tta_shifts)) for k in range(tta_shifts)]
+    answers = [model.predict(one, RATE) for one in rolled]
     category = np.mean([list(one.category_probabilities.values()) for one in answers], axis=0)
     return category, np.mean([list(one.event_probabilities.values()) for one in answers], axis=0)
 
 
-@pytest.mark.parametrize("shifts", [2, 3, 16])
+@pytest.mark.parametrize("tta_shifts", [2, 3, 16])
 @pytest.mark.parametrize("how", ["head", "events", "both"])
-def test_shifts_are_the_mean_over_turned_clips(tmp_path: Path, shifts: int, how: str) -> None:
+def test_shifts_are_the_mean_over_turned_clips(tmp_path: Path, tta_shifts: int, how: str) -> None:
     path = write_model(tmp_path / "model.safetensors")
-    plain = load(path, category_from=how, shifts=1)  # type: ignore[arg-type]
-    shifted = load(path, category_from=how, shifts=shifts)  # type: ignore[arg-type]
+    plain = load(path, category_source=how, tta_shifts=1)  # type: ignore[arg-type]
+    shifted = load(path, category_source=how, tta_shifts=tta_shifts)  # type: ignore[arg-type]
     samples = np.concatenate([tone(300, 1, 0.4), tone(2000, 2, 0.6)])
     once, answer = plain.predict(samples, RATE), shifted.predict(samples, RATE)
-    category, event = by_hand(plain, samples, shifts)
+    category, event = by_hand(plain, samples, tta_shifts)
     found = np.array(list(answer.category_probabilities.values()))
     np.testing.assert_allclose(found, category, atol=1e-6)
     np.testing.assert_allclose(list(answer.event_probabilities.values()), event, atol=1e-6)
@@ -406,7 +408,7 @@ def test_shifts_are_the_mean_over_turned_clips(tmp_path: Path, shifts: int, how:
 
 
 def test_shifts_of_many_clips_and_of_none_with_events(tmp_path: Path, tones: list[Path]) -> None:
-    model = load(write_model(tmp_path / "model.safetensors", CATEGORIES), shifts=3)
+    model = load(write_model(tmp_path / "model.safetensors", CATEGORIES), tta_shifts=3)
     plain = load(write_model(tmp_path / "model.safetensors", CATEGORIES))
     for path, answer in zip(tones, model.predict_files(tones, batch_size=7), strict=True):
         assert isinstance(answer, Prediction)
@@ -418,24 +420,24 @@ def test_shifts_of_many_clips_and_of_none_with_events(tmp_path: Path, tones: lis
 
 
 def test_the_model_says_over_how_many_shifts_it_answers(tmp_path: Path, tones: list[Path]) -> None:
-    path = write_model(tmp_path / "model.safetensors", card={"shifts": 4})
+    path = write_model(tmp_path / "model.safetensors", card={"tta_shifts": 4})
     model = load(path)
-    assert (model.card.shifts, model.shifts) == (4, 4)
-    assert load(path, shifts=2).shifts == 2
-    plain = load(path, shifts=1)
-    assert plain.shifts == 1
-    answers = [vector(one.predict(tones[0])) for one in (model, load(path, shifts=4), plain)]
+    assert (model.card.tta_shifts, model.tta_shifts) == (4, 4)
+    assert load(path, tta_shifts=2).tta_shifts == 2
+    plain = load(path, tta_shifts=1)
+    assert plain.tta_shifts == 1
+    answers = [vector(one.predict(tones[0])) for one in (model, load(path, tta_shifts=4), plain)]
     np.testing.assert_array_equal(answers[0], answers[1])
     assert np.abs(answers[0] - answers[2]).max() > 1e-4
-    assert load(write_model(tmp_path / "usual.safetensors")).shifts == 1
+    assert load(write_model(tmp_path / "usual.safetensors")).tta_shifts == 1
 
 
-@pytest.mark.parametrize("shifts", [0, -2])
-def test_shifts_below_one_are_refused(tmp_path: Path, shifts: int) -> None:
+@pytest.mark.parametrize("tta_shifts", [0, -2])
+def test_shifts_below_one_are_refused(tmp_path: Path, tta_shifts: int) -> None:
     path = write_model(tmp_path / "model.safetensors")
     with pytest.raises(OptionsError) as caught:
-        load(path, shifts=shifts)
-    assert str(caught.value) == f"shifts is {shifts}, at least 1 is wanted"
+        load(path, tta_shifts=tta_shifts)
+    assert str(caught.value) == f"shifts is {tta_shifts}, at least 1 is wanted"
 
 
 def test_the_package_offers_load() -> None:
@@ -448,11 +450,11 @@ class Silent:
     def __init__(self, engine: Engine, part: str, *, side_by_side: bool) -> None:
         self.engine, self.part, self.side_by_side = engine, part, side_by_side
 
-    def __call__(self, waveforms: np.ndarray) -> Heard:
-        heard = self.engine(waveforms)
-        values = getattr(heard, self.part).copy()
+    def __call__(self, waveforms: np.ndarray) -> EngineOutput:
+        output = self.engine(waveforms)
+        values = getattr(output, self.part).copy()
         values[np.abs(waveforms).max(1) > 0.6] = np.nan
-        return replace(heard, **{self.part: values})
+        return replace(output, **{self.part: values})
 
     def windows(self, pieces: Iterable[np.ndarray], samples: int, hop: float) -> None:
         """Each window is a clip of its own here."""
@@ -467,7 +469,7 @@ def test_an_answer_that_is_not_finite_is_a_failure_of_its_file(
     for number, gain in enumerate((1.0, 3.0, 1.0, 3.0, 1.0)):
         paths.append(write(tmp_path / f"{number}.wav", gain * tone(700.0, number)))
     engine = Silent(model.engine, part, side_by_side=side_by_side)
-    wrong = Classifier(engine, model.card, category_from="events")
+    wrong = Classifier(engine, model.card, category_source="events")
     answers = list(wrong.predict_files(paths, batch_size=4))
     assert [isinstance(one, Failure) for one in answers] == [False, True, False, True, False]
     assert [one.source for one in answers] == [str(path) for path in paths]

@@ -54,12 +54,12 @@ def test_the_category_is_read_from_the_mean_of_each_head(tmp_path: Path, how: st
             tmp_path / f"{seed}.safetensors",
             replace(LABELS, event_less=shares[seed]),
             seed=seed,
-            card={"category_from": how},
+            card={"category_source": how},
         )
         for seed in range(2)
     ]
     samples = tone(700.0, 1)
-    heads = [sonotype.load(path, category_from="head").predict(samples, RATE) for path in paths]
+    heads = [sonotype.load(path, category_source="head").predict(samples, RATE) for path in paths]
     head, event = (
         np.mean([list(getattr(one, field).values()) for one in heads], axis=0)
         for field in ("category_probabilities", "event_probabilities")

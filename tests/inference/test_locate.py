@@ -53,7 +53,7 @@ def test_an_unfinished_run_and_several_runs(tmp_path: Path) -> None:
     assert refusal(tmp_path / "folds") == (
         f"{tmp_path / 'folds'}: holds 2 runs; name the folder of one, such as {folds[0]}"
     )
-    finished(tmp_path / "study" / "cells" / "row" / "fold_1_seed_0")
+    finished(tmp_path / "study" / "runs" / "row" / "fold_1_seed_0")
     assert "study: holds 1 runs; name the folder of one, such as" in refusal(tmp_path / "study")
 
 

@@ -64,4 +64,4 @@ def test_equal_shares_keep_the_models_order() -> None:
 )
 def test_partly_heard(seconds: float, partly: bool) -> None:
     """The padding that encoders add is not worth a word."""
-    assert prediction(file_seconds=seconds).partly_heard is partly
+    assert prediction(file_seconds=seconds).longer_than_clip is partly

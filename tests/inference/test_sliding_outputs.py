@@ -69,9 +69,9 @@ def test_exact_windows_are_the_networks_own_to_the_digit(model: Classifier) -> N
     sound = recording(4.75)
     answers = list(model.predict_windows(sound, 0.25, sample_rate=RATE, exact=True))
     clips = np.stack([sound[first : first + RATE] for first in range(0, 16 * 4_000, 4_000)])
-    heard = model.hear(clips)
+    output = model.predict_proba(clips)
     assert len(answers) == 16
-    wanted = np.concatenate([heard.category, heard.event, heard.embedding], axis=1)
+    wanted = np.concatenate([output.category, output.event, output.embedding], axis=1)
     np.testing.assert_array_equal([numbers(one).astype("f4") for one in answers], wanted)
 
 
@@ -141,7 +141,7 @@ def test_windows_that_do_not_overlap_are_exact(model: Classifier, hop: float) ->
 
 def test_silence_is_not_trimmed_and_the_middle_not_cut(tmp_path: Path) -> None:
     plain = load(write_model(tmp_path / "plain.safetensors"))
-    other = load(write_model(tmp_path / "other.safetensors", trim=True, cut="centre"))
+    other = load(write_model(tmp_path / "other.safetensors", trim=True, crop="centre"))
     sound = np.concatenate([np.zeros(RATE, np.float32), recording(3)])
     for exact in (False, True):
         one, two = (
@@ -154,17 +154,17 @@ def test_silence_is_not_trimmed_and_the_middle_not_cut(tmp_path: Path) -> None:
 
 
 def test_an_answer_tells_over_how_many_shifts_it_is_the_mean(tmp_path: Path) -> None:
-    model = load(write_model(tmp_path / "model.safetensors", card={"shifts": 3}))
+    model = load(write_model(tmp_path / "model.safetensors", card={"tta_shifts": 3}))
     sound = recording(3)
-    assert model.predict(sound, RATE).shifts == 3
-    for hop, exact, shifts in ((0.5, False, 1), (0.5, True, 3), (1.0, False, 3)):
+    assert model.predict(sound, RATE).tta_shifts == 3
+    for hop, exact, tta_shifts in ((0.5, False, 1), (0.5, True, 3), (1.0, False, 3)):
         answers = model.predict_windows(sound, hop, sample_rate=RATE, exact=exact)
-        assert {answer.shifts for answer in answers} == {shifts}
+        assert {answer.tta_shifts for answer in answers} == {tta_shifts}
 
 
 def test_shifts_count_for_exact_windows(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.safetensors")
-    plain, shifted = load(path), load(path, shifts=3)
+    plain, shifted = load(path), load(path, tta_shifts=3)
     sound = recording(3)
     for exact, same in ((False, True), (True, False)):
         one, two = (
@@ -189,9 +189,9 @@ def test_exact_windows_side_by_side_are_the_same(tmp_path: Path) -> None:
         np.testing.assert_allclose(numbers(one), numbers(other), atol=1e-5)
 
 
-@pytest.mark.parametrize("category_from", ["head", "events", "both"])
-def test_the_category_is_read_as_for_clips(tmp_path: Path, category_from: str) -> None:
-    model = load(write_model(tmp_path / "model.safetensors"), category_from=category_from)
+@pytest.mark.parametrize("category_source", ["head", "events", "both"])
+def test_the_category_is_read_as_for_clips(tmp_path: Path, category_source: str) -> None:
+    model = load(write_model(tmp_path / "model.safetensors"), category_source=category_source)
     for answer in model.predict_windows(recording(3), 0.5, sample_rate=RATE):
         events = list(answer.event_probabilities.values())
         summed = [
@@ -202,7 +202,7 @@ def test_the_category_is_read_as_for_clips(tmp_path: Path, category_from: str) -
             )
             for n in range(2)
         ]
-        if category_from == "events":
+        if category_source == "events":
             shares = list(answer.category_probabilities.values())
             np.testing.assert_allclose(shares, summed, atol=1e-6)
         assert answer.category == max(LABELS.categories, key=answer.category_probabilities.get)

@@ -136,7 +136,7 @@ def test_a_changed_header_is_refused_or_the_model_works(model: Path, tmp_path: P
         ("sample_rate", 16_000.0, "sample_rate is 16000.0, a multiple of 16000 up to 192000"),
         ("front_ends", "VGGishLogMel", 'front_ends is "VGGishLogMel", a list is wanted'),
         ("front_ends", [1], "front_ends has 1, which is not a string"),
-        ("shifts", True, "shifts is True, not of type int"),
+        ("tta_shifts", True, "shifts is True, not of type int"),
         ("options", [], "options is [], an object is wanted"),
         ("options.width", 10**400, "width is 1"),
         ("options.seconds", True, "seconds is True, not of type float"),

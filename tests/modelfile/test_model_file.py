@@ -11,7 +11,6 @@ import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -31,8 +30,8 @@ CARD = ModelCard(
     labels=Labels(("Ünder", "水", "c"), ("d", "e", "f", "g"), (0, 1, 1, 2), (0.25, 0.0, 0.125)),
     sample_rate=32_000,
     front_ends=("EfficientATLogMel", "VGGishLogMel"),
-    category_from="both",
-    shifts=4,
+    category_source="both",
+    tta_shifts=4,
     training={"recipe": "modern", "source": {"name": "sounds", "clips": 12}, "best_epoch": 3},
     scores={"event": {"accuracy": 0.875, "per_class": [1.0, 0.75]}},
     versions={"sonotype": "0.1.0", "torch": "2.13.0"},
@@ -154,7 +153,7 @@ def test_the_file_says_everything_in_its_header(tmp_path: Path, written: bytes) 
     assert len(bytes.fromhex(metadata["sha256"])) == 32
     document = json.loads(metadata["sonotype"])
     assert document == {
-        "format_version": 3,
+        "format_version": 4,
         "options": to_dict(CARD.options),
         "labels": {
             "categories": ["Ünder", "水", "c"],
@@ -164,8 +163,8 @@ def test_the_file_says_everything_in_its_header(tmp_path: Path, written: bytes) 
         },
         "sample_rate": 32_000,
         "front_ends": ["EfficientATLogMel", "VGGishLogMel"],
-        "category_from": "both",
-        "shifts": 4,
+        "category_source": "both",
+        "tta_shifts": 4,
         "training": CARD.training,
         "scores": CARD.scores,
         "versions": CARD.versions,
@@ -176,7 +175,7 @@ def test_the_file_says_everything_in_its_header(tmp_path: Path, written: bytes) 
         assert set(file.keys()) == set(header)
 
 
-def write_older(path: Path, values: dict[str, Any], system: System) -> None:
+def write_document(path: Path, values: dict[str, Any], system: System) -> None:
     """A model file with this document."""
     document = json.dumps(values)
     digest = hashlib.sha256(document.encode())  # as docs/model_file.md has it
@@ -186,40 +185,6 @@ def write_older(path: Path, values: dict[str, Any], system: System) -> None:
         digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         digest.update(tensor.numpy().tobytes())
     save_file(tensors, path, {"sonotype": document, "sha256": digest.hexdigest()})
-
-
-def test_a_file_of_format_2_does_not_know_the_clips_without_an_event(
-    tmp_path: Path, system: System, written: bytes
-) -> None:
-    header, _ = parts(written)
-    values = json.loads(header["__metadata__"]["sonotype"])  # type: ignore[index]
-    del values["labels"]["event_less"]
-    path = tmp_path / "m.safetensors"
-    write_older(path, values | {"format_version": 2}, system)
-    card = load_model(path)[1]
-    assert card == CARD == read_card(path)
-    assert card.labels.event_less == ()
-    assert card.labels.event_less_shares == (0.0, 0.0, 0.0)
-
-
-def test_a_file_of_format_1_is_read_with_what_it_was_made_with(
-    tmp_path: Path, system: System, written: bytes
-) -> None:
-    """Format 1 knew no other pooling, no other blocks to pool, and no shifts."""
-    header, _ = parts(written)
-    values = json.loads(header["__metadata__"]["sonotype"])  # type: ignore[index]
-    del values["shifts"], values["labels"]["event_less"]
-    for name in ("pooling", "pool_blocks", "event_head"):
-        del values["options"][name]
-    path = tmp_path / "m.safetensors"
-    write_older(path, values | {"format_version": 1}, system)
-    loaded, card = load_model(path)
-    assert card == replace(CARD, shifts=1) == read_card(path)
-    assert (card.options.pooling, card.options.pool_blocks) == ("attention", (4,))
-    assert card.options.event_head is True
-    waveform = 0.1 * torch.randn(2, 32_000, generator=torch.manual_seed(2))
-    with torch.no_grad():
-        assert torch.equal(loaded(waveform).category, system(waveform).category)
 
 
 def test_nothing_in_the_file_is_a_pickle(tmp_path: Path, written: bytes) -> None:
@@ -411,11 +376,14 @@ def document(**changes: object) -> str:
             {"options": {"width": 99}},
             "the header does not describe a model (width is 99, at most 4 is wanted)",
         ),
-        ({"category_from": "stars"}, "category_from is 'stars', not a known way"),
-        ({"shifts": 0}, "the header does not describe a model (shifts is 0, at least 1 is wanted)"),
+        ({"category_source": "stars"}, "category_source is 'stars', not a known way"),
         (
-            {"shifts": "x"},
-            "the header does not describe a model (shifts is 'x', not of type int)",
+            {"tta_shifts": 0},
+            "the header does not describe a model (tta_shifts is 0, at least 1 is wanted)",
+        ),
+        (
+            {"tta_shifts": "x"},
+            "the header does not describe a model (tta_shifts is 'x', not of type int)",
         ),
         ({"labels": []}, "the header does not describe a model ("),
         (
@@ -447,10 +415,10 @@ def test_a_document_that_describes_no_model(
 def test_a_newer_format(tmp_path: Path, system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "m.safetensors"
     with monkeypatch.context() as later:
-        later.setattr("sonotype.modelfile.card.FORMAT_VERSION", 4)
+        later.setattr("sonotype.modelfile.card.FORMAT_VERSION", 5)
         save_model(path, system, CARD)
     assert same_refusal(path) == (
-        "was written by a newer sonotype (format 4, this one reads up to 3); upgrade sonotype"
+        "was written by a newer sonotype (format 5, this one reads up to 4); upgrade sonotype"
     )
 
 
@@ -503,7 +471,7 @@ def test_a_file_of_weights_that_are_not_finite_is_refused(
     wrong, name = broken(system, value)
     header, _ = parts(written)
     path = tmp_path / "m.safetensors"
-    write_older(path, json.loads(header["__metadata__"]["sonotype"]), wrong)  # type: ignore[index]
+    write_document(path, json.loads(header["__metadata__"]["sonotype"]), wrong)  # type: ignore[index]
     assert refusal(path).startswith(f"the weights {name} are not finite")
 
 

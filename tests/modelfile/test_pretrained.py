@@ -50,9 +50,9 @@ def test_auto_is_mn04_or_what_comes_with_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    assert available("mn10", say=said.append) == "mn10"
+    assert available("mn10", on_message=said.append) == "mn10"
     monkeypatch.setattr(room, "weights_path", lambda *_, **__: tmp_path / "mn04.pt")
-    assert available("auto", say=said.append) == "mn04"
+    assert available("auto", on_message=said.append) == "mn04"
     assert said == []
 
     def refuse(*_: object, **__: object) -> None:
@@ -60,11 +60,11 @@ def test_auto_is_mn04_or_what_comes_with_the_package(
 
     monkeypatch.setattr(room, "weights_path", refuse)
     monkeypatch.setattr(room, "builtin_path", lambda: tmp_path)
-    assert available("auto", say=said.append) == "builtin"
+    assert available("auto", on_message=said.append) == "builtin"
     assert said == ["backbone builtin, since mn04 cannot be had: there is no network"]
     monkeypatch.setattr(room, "builtin_path", refuse)
     with pytest.raises(WeightsError, match="there is no network"):
-        available("auto", say=said.append)
+        available("auto", on_message=said.append)
 
 
 def test_a_package_without_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ BAD_DIGEST = hashlib.sha256(CONTENT[::-1]).hexdigest()
 @pytest.fixture
 def server() -> Iterator[Server]:
     with serve() as running:
-        running.publish("tiny.pt", Answer(CONTENT))
+        running.write_report("tiny.pt", Answer(CONTENT))
         yield running
 
 
@@ -143,7 +143,7 @@ def test_only_the_start_of_the_checksum_is_known(
 
 
 def test_a_failed_download_says_both_places(server: Server, cached: Path) -> None:
-    server.publish("tiny.pt", Answer(status=404))
+    server.write_report("tiny.pt", Answer(status=404))
     with pytest.raises(WeightsError) as caught:
         weights_path("tiny")
     assert str(caught.value) == (

@@ -38,7 +38,7 @@ def test_equals_the_reference(softmax_over: str, scale: float) -> None:
 @torch.no_grad()
 def test_the_two_forms_differ() -> None:
     x = maps(1, 6, 4, 2)
-    channels, positions = (pooling(form)(x)[1] for form in ("channels", "positions"))
+    channels, positions = (pooling(audio_spec)(x)[1] for audio_spec in ("channels", "positions"))
     assert (channels - positions).abs().max() > 0.01
 
 
@@ -56,8 +56,8 @@ def test_weights_sum_to_one_over_positions(softmax_over: str) -> None:
 
 @torch.no_grad()
 def test_equal_scores_give_the_plain_mean() -> None:
-    for form in SOFTMAX_OVER:
-        layer = pooling(form)
+    for audio_spec in SOFTMAX_OVER:
+        layer = pooling(audio_spec)
         layer.finish = nn.Identity()
         layer.score.weight.zero_()
         x = maps(2, 6, 4, 3)

@@ -5,11 +5,11 @@ from typing import get_args
 import pytest
 import torch
 
-from sonotype.audio.clip import ClipFormat
+from sonotype.audio.clip import AudioSpec
 from sonotype.config import Recipe, SystemName, SystemOptions, network_defaults
 from sonotype.core.errors import OptionsError
 from sonotype.core.types import Labels
-from sonotype.modelfile.card import clip_format
+from sonotype.modelfile.card import audio_spec_of
 from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.build import build_system
 from sonotype.models.pooling import MaxPooling, MeanPooling
@@ -150,7 +150,7 @@ def test_what_a_recipe_says_never_contradicts_itself(
     recipe: Recipe, name: SystemName, backbone: str
 ) -> None:
     said = network_defaults(recipe, name, backbone)
-    del said["category_from"]
+    del said["category_source"]
     said.pop("backbone", None)
     if said["width"]:
         said["width"] = 0.05  # as quickly built as it can be
@@ -160,8 +160,8 @@ def test_what_a_recipe_says_never_contradicts_itself(
 
 
 def test_the_format_of_its_clips() -> None:
-    chosen = options(seconds=2.5, pad="repeat", cut="centre", trim=True)
-    form = clip_format(chosen, build_system(chosen, LABELS).sample_rate)
-    assert form == ClipFormat(32_000, 2.5, "repeat", "centre", True)
+    chosen = options(seconds=2.5, pad="repeat", crop="centre", trim=True)
+    audio_spec = audio_spec_of(chosen, build_system(chosen, LABELS).sample_rate)
+    assert audio_spec == AudioSpec(32_000, 2.5, "repeat", "centre", True)
     usual = options(backbone="vggish")
-    assert clip_format(usual, build_system(usual, LABELS).sample_rate) == ClipFormat(16_000)
+    assert audio_spec_of(usual, build_system(usual, LABELS).sample_rate) == AudioSpec(16_000)

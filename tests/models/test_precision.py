@@ -202,12 +202,12 @@ def test_front_ends_and_frozen_blocks_run_in_full_precision() -> None:
     trained = watched([one.branch_2])
     waveform = 0.1 * torch.randn(1, 32_000)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        stage = one.frozen_part(waveform)
-    assert {x.dtype for x in stage.values()} == {torch.float32}
+        feature_maps = one.frozen_part(waveform)
+    assert {x.dtype for x in feature_maps.values()} == {torch.float32}
     assert len(seen) == 3 + 4
     assert all(seen)
     assert state() == before
-    one.trained_part(stage)
+    one.trained_part(feature_maps)
     assert trained == [False]  # as the caller wants it
 
 
@@ -234,8 +234,8 @@ def test_maps_of_a_chunk_run_in_full_precision() -> None:
 def test_teachers_answer_in_full_precision() -> None:
     products_in_tf32()
     before, one = state(), system()
-    form: Any = None
-    teachers = Teachers([Teacher("a", one, LABELS, form, frozenset(), {})])
+    audio_spec: Any = None
+    teachers = Teachers([Teacher("a", one, LABELS, audio_spec, frozenset(), {})])
     seen = watched([one.branch_1.front_end, one.branch_2, one.category])
     teachers.answer(0.1 * torch.randn(1, 32_000))
     assert seen == [True] * 3

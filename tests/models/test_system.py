@@ -265,14 +265,14 @@ def test_the_frozen_part_keeps_what_the_trained_part_asks_for(
     first: int | None, adapters: tuple[int, ...], kept: set[str]
 ) -> None:
     system = build("cbir_2", unfreeze_from=first, adapters=adapters).eval()
-    stage = system.frozen_part(noise(system))
-    assert set(stage) == kept
-    assert not any(tensor.requires_grad for tensor in stage.values())
+    feature_maps = system.frozen_part(noise(system))
+    assert set(feature_maps) == kept
+    assert not any(tensor.requires_grad for tensor in feature_maps.values())
     maps = system.branch_1(noise(system))
     for number, expected in enumerate(maps, start=1):
         if f"branch_1.{number}" in kept:
-            torch.testing.assert_close(stage[f"branch_1.{number}"], expected)
-    assert stage["branch_2.0"].shape == (2, 1, 96, 64)
+            torch.testing.assert_close(feature_maps[f"branch_1.{number}"], expected)
+    assert feature_maps["branch_2.0"].shape == (2, 1, 96, 64)
 
 
 # Adapters
@@ -289,18 +289,19 @@ def test_adapters_join_where_they_are_asked_for(adapters: tuple[int, ...]) -> No
     }
     sizes, firsts = (8, 16, 32, 64), (8, 8, 16, 96)
     assert shapes == {block: (sizes[block - 1], firsts[block - 1], 1, 1) for block in adapters}
-    stage = system.frozen_part(noise(system))
-    expected = system.trained_part(stage)
+    feature_maps = system.frozen_part(noise(system))
+    expected = system.trained_part(feature_maps)
     for block in adapters:
         name = f"branch_1.{block}"
         changed = system.branch_2(
-            stage["branch_2.0"], {b: stage[f"branch_1.{b}"] + (b == block) for b in adapters}
+            feature_maps["branch_2.0"],
+            {b: feature_maps[f"branch_1.{b}"] + (b == block) for b in adapters},
         )
         unchanged = system.branch_2(
-            stage["branch_2.0"], {b: stage[f"branch_1.{b}"] for b in adapters}
+            feature_maps["branch_2.0"], {b: feature_maps[f"branch_1.{b}"] for b in adapters}
         )
         assert (changed - unchanged).abs().max() > 1e-4
-        louder = system.trained_part({**stage, name: stage[name] + 1})
+        louder = system.trained_part({**feature_maps, name: feature_maps[name] + 1})
         assert (louder.category - expected.category).abs().max() > 1e-5
 
 

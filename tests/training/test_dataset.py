@@ -8,12 +8,12 @@ import pytest
 import torch
 from training_data import RATE, write_tones
 
-from sonotype.audio.clip import ClipFormat
-from sonotype.core.types import NO_EVENT, Clip, Labels
+from sonotype.audio.clip import AudioSpec
+from sonotype.core.types import IGNORE_INDEX, Clip, Labels
 from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
 from sonotype.data.readers.folder import read_folder
-from sonotype.features.cache import StageCache
-from sonotype.features.store import MapStore
+from sonotype.features.cache import FeatureCache
+from sonotype.features.store import FeatureStore
 from sonotype.models.system import System, cbir_2
 from sonotype.training.dataset import (
     EpochBatches,
@@ -34,8 +34,8 @@ def system(backbone: str = "mn01", **arguments: object) -> System:
     return cbir_2(categories=2, events=4, backbone=backbone, width=0.01, **arguments)
 
 
-def store(folder: Path) -> MapStore:
-    return MapStore(folder / "maps", 1e9)
+def store(folder: Path) -> FeatureStore:
+    return FeatureStore(folder / "maps", 1e9)
 
 
 def test_every_clip_comes_once_an_epoch_and_the_order_changes() -> None:
@@ -80,7 +80,7 @@ def test_targets_follow_the_labels() -> None:
     some = [Clip(Path("1"), "b", "x", "1", None), Clip(Path("2"), "a", None, "2", None)]
     category, event = targets(some, labels)
     assert category.tolist() == [1, 0]
-    assert event.tolist() == [0, NO_EVENT]
+    assert event.tolist() == [0, IGNORE_INDEX]
 
 
 @pytest.mark.parametrize("unfreeze_from", [None, 3, 1])
@@ -91,11 +91,11 @@ def test_cached_maps_equal_maps_computed_in_the_step(
     labels = Labels.of(clips)
     waveforms = Waveforms(
         clips,
-        ClipFormat(32_000, seconds=1.0),
-        Augmentation(shift=0.5, gain=6.0, variants=3),
+        AudioSpec(32_000, seconds=1.0),
+        Augmentation(time_shift=0.5, gain=6.0, n_augmented=3),
         seed=7,
     )
-    cache = StageCache(waveforms, store(tmp_path))
+    cache = FeatureCache(waveforms, store(tmp_path))
     cache.fill(one, torch.device("cpu"))
     fast, slow = LabelledMaps(cache, clips, labels), LabelledWaveforms(waveforms, clips, labels)
     versions = set()
@@ -103,18 +103,20 @@ def test_cached_maps_equal_maps_computed_in_the_step(
         keys = [(epoch, index) for index in (3, 0, 11, 7)]
         versions |= {waveforms.version_of(*key) for key in keys}
         cached, computed = fast[keys], slow[keys]
-        stage = one.frozen_part(computed["waveform"])
-        assert cached["stage"].keys() == stage.keys()
-        for name, x in stage.items():
-            assert torch.allclose(cached["stage"][name], x, atol=1e-4), name
+        feature_maps = one.frozen_part(computed["waveform"])
+        assert cached["feature_maps"].keys() == feature_maps.keys()
+        for name, x in feature_maps.items():
+            assert torch.allclose(cached["feature_maps"][name], x, atol=1e-4), name
         assert torch.equal(cached["category"], computed["category"])
         assert torch.equal(cached["event"], computed["event"])
     assert versions == {0, 1, 2}
 
 
 def test_maps_of_some_clips_from_a_cache_of_more(clips: tuple[Clip, ...], tmp_path: Path) -> None:
-    waveforms = Waveforms(clips, ClipFormat(32_000, 1.0), Augmentation(shift=0.5, variants=2), 7)
-    cache = StageCache(waveforms, store(tmp_path))
+    waveforms = Waveforms(
+        clips, AudioSpec(32_000, 1.0), Augmentation(time_shift=0.5, n_augmented=2), 7
+    )
+    cache = FeatureCache(waveforms, store(tmp_path))
     cache.fill(system(), torch.device("cpu"))
     labels = Labels.of(clips)
     places = [10, 2, 5]
@@ -125,8 +127,8 @@ def test_maps_of_some_clips_from_a_cache_of_more(clips: tuple[Clip, ...], tmp_pa
     for epoch in range(3):
         found = some[[(epoch, index) for index in (2, 0, 1)]]
         wanted = whole[[(epoch, place) for place in (5, 10, 2)]]
-        for name, x in wanted["stage"].items():
-            assert torch.equal(found["stage"][name], x), name
+        for name, x in wanted["feature_maps"].items():
+            assert torch.equal(found["feature_maps"][name], x), name
         for name in ("category", "event"):
             assert torch.equal(found[name], wanted[name])
 
@@ -135,20 +137,23 @@ def test_a_fault_comes_back_whole_from_a_loading_process(
     clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     gone = Clip(tmp_path / "gone.wav", "low", "hum", "g", None)
-    source = LabelledWaveforms(Waveforms([gone], ClipFormat(RATE, 0.5)), [gone], Labels.of(clips))
+    source = LabelledWaveforms(Waveforms([gone], AudioSpec(RATE, 0.5)), [gone], Labels.of(clips))
     batch = next(iter(loader(source, 1, shuffle=False, workers=1)))
     assert str(batch["fault"]) == f"{tmp_path / 'gone.wav'}: does not exist"
 
 
 def test_cached_maps_are_sent_to_no_process(clips: tuple[Clip, ...], tmp_path: Path) -> None:
-    cache = StageCache(Waveforms(clips, ClipFormat(32_000, 1.0)), store(tmp_path))
+    cache = FeatureCache(Waveforms(clips, AudioSpec(32_000, 1.0)), store(tmp_path))
     source = LabelledMaps(cache, clips, Labels.of(clips))
     assert loader(source, 4, shuffle=True, workers=2).num_workers == 0
 
 
 def test_loading_processes_hear_the_same(clips: tuple[Clip, ...]) -> None:
     waveforms = Waveforms(
-        clips, ClipFormat(RATE, seconds=0.5), Augmentation(shift=0.2, gain=6, variants=0), seed=3
+        clips,
+        AudioSpec(RATE, seconds=0.5),
+        Augmentation(time_shift=0.2, gain=6, n_augmented=0),
+        seed=3,
     )
     source = LabelledWaveforms(waveforms, clips, Labels.of(clips))
     here = list(loader(source, 5, shuffle=True, seed=1))

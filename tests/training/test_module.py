@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from sonotype.config import TrainOptions, resolve
 from sonotype.core.errors import SonotypeError
-from sonotype.core.types import NO_EVENT, Labels
+from sonotype.core.types import IGNORE_INDEX, Labels
 from sonotype.evaluation.metrics import score
-from sonotype.evaluation.predictions import Answers, concatenate
+from sonotype.evaluation.predictions import Predictions, concatenate
 from sonotype.models.backbones.compact import Compact
 from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.backbones.vggish import VGGish
@@ -52,7 +52,7 @@ def test_the_loss_is_the_sum_of_two_cross_entropies() -> None:
 
 def test_clips_without_an_event_do_not_count_in_the_event_loss() -> None:
     answer, category = output(), torch.tensor([0, 1, 1, 0])
-    event = torch.tensor([0, NO_EVENT, 2, NO_EVENT])
+    event = torch.tensor([0, IGNORE_INDEX, 2, IGNORE_INDEX])
     assert answer.event is not None
     wanted = F.cross_entropy(answer.category, category)
     wanted = wanted + F.cross_entropy(answer.event[[0, 2]], event[[0, 2]])
@@ -61,7 +61,7 @@ def test_clips_without_an_event_do_not_count_in_the_event_loss() -> None:
 
 def test_a_batch_without_any_event_has_the_category_loss_alone() -> None:
     answer, category = output(), torch.tensor([0, 1, 1, 0])
-    loss = learner()._loss(answer, category, torch.full((4,), NO_EVENT))
+    loss = learner()._loss(answer, category, torch.full((4,), IGNORE_INDEX))
     assert torch.equal(loss, F.cross_entropy(answer.category, category))
 
 
@@ -91,11 +91,11 @@ def test_blends_that_keep_all_of_the_first_clip_have_the_plain_loss(
     one = weighted(category, event, label_smoothing=smoothing)
     batch = {
         "category": torch.tensor([0, 1, 1, 0]),
-        "event": torch.tensor([0, 2, NO_EVENT, 1]),
+        "event": torch.tensor([0, 2, IGNORE_INDEX, 1]),
     }
     blended = batch | {
         "partner_category": torch.tensor([1, 0, 0, 1]),
-        "partner_event": torch.tensor([2, NO_EVENT, 1, 2]),
+        "partner_event": torch.tensor([2, IGNORE_INDEX, 1, 2]),
         "share": torch.ones(4),
     }
     torch.testing.assert_close(one._labelled(output(), blended), one._labelled(output(), batch))
@@ -111,9 +111,9 @@ def test_the_loss_of_blends_divides_by_the_weights_of_the_targets(
     one, answer = weighted(category, event, label_smoothing=0.0), output()
     batch = {
         "category": torch.tensor([0, 1, 1, 0]),
-        "event": torch.tensor([0, 2, NO_EVENT, 1]),
+        "event": torch.tensor([0, 2, IGNORE_INDEX, 1]),
         "partner_category": torch.tensor([1, 0, 1, 1]),
-        "partner_event": torch.tensor([2, NO_EVENT, 1, 2]),
+        "partner_event": torch.tensor([2, IGNORE_INDEX, 1, 2]),
         "share": torch.tensor([0.9, 0.6, 0.5, 0.7]),
     }
     wanted = 0.0
@@ -122,7 +122,7 @@ def test_the_loss_of_blends_divides_by_the_weights_of_the_targets(
             total = mass = 0.0
             for row in range(4):
                 share, target = float(batch["share"][row]), int(batch[key][row])
-                if target != NO_EVENT:
+                if target != IGNORE_INDEX:
                     weight = 1.0 if weights is None else weights[target]
                     said = float(getattr(answer, name)[row].softmax(0)[target])
                     total -= (share if key == name else 1 - share) * weight * math.log(said)
@@ -136,8 +136,8 @@ def test_blends_of_one_share_have_the_loss_of_mixup(
     category: list[float] | None, event: list[float] | None
 ) -> None:
     one, answer = weighted(category, event), output()
-    first = torch.tensor([0, 1, 1, 0]), torch.tensor([0, 2, NO_EVENT, 1])
-    second = torch.tensor([1, 0, 1, 1]), torch.tensor([2, NO_EVENT, 1, 2])
+    first = torch.tensor([0, 1, 1, 0]), torch.tensor([0, 2, IGNORE_INDEX, 1])
+    second = torch.tensor([1, 0, 1, 1]), torch.tensor([2, IGNORE_INDEX, 1, 2])
     batch = {
         "category": first[0], "event": first[1], "share": torch.full((4,), 0.7),
         "partner_category": second[0], "partner_event": second[1],
@@ -149,7 +149,7 @@ def test_blends_of_one_share_have_the_loss_of_mixup(
 def test_clips_of_classes_without_weight_have_no_loss() -> None:
     """As on validation, where a class can be that no clip was learnt from."""
     one = weighted([1.0, 0.0], [1.0, 1.0, 0.0], label_smoothing=0.1)
-    category, event = torch.tensor([1, 1, 1, 1]), torch.tensor([2, 2, NO_EVENT, 2])
+    category, event = torch.tensor([1, 1, 1, 1]), torch.tensor([2, 2, IGNORE_INDEX, 2])
     assert float(one._loss(output(), category, event)) == 0.0
     batch = {
         "category": category, "event": event, "share": torch.full((4,), 0.6),
@@ -166,7 +166,7 @@ def answering(one: Learner, batches: list[tuple[Output, list[int], list[int]]]) 
     one.system.trained_part = lambda _: next(answers)  # type: ignore[method-assign, assignment, misc]
     for number, (_, category, event) in enumerate(batches):
         batch = {
-            "stage": {}, "category": torch.tensor(category), "event": torch.tensor(event)
+            "feature_maps": {}, "category": torch.tensor(category), "event": torch.tensor(event)
         }  # fmt: skip
         one.validation_step(batch, number)
     one.on_validation_epoch_end()
@@ -187,17 +187,17 @@ def says(classes: list[int], events: list[int] | None = None) -> Output:
 THREE = Labels(("a", "b", "c"), ("w", "x", "y", "z"), (0, 1, 1, 2))
 
 
-def validating(category_from: str = "head", labels: Labels = THREE) -> Learner:
+def validating(category_source: str = "head", labels: Labels = THREE) -> Learner:
     system = cbir_2(categories=3, events=4, backbone="none", width=0.01)
     resolved = resolve(TrainOptions(recipe="paper"), "cbir_2")
     return Learner(
         system, resolved, labels, category_weight=None, event_weight=None, steps=5,
-        category_from=category_from,  # type: ignore[arg-type]
+        category_source=category_source,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
 def test_a_class_that_validation_lacks_does_not_count_in_the_score() -> None:
-    batches = [(says([0, 2]), [0, 0], [NO_EVENT] * 2), (says([1]), [1], [NO_EVENT])]
+    batches = [(says([0, 2]), [0, 0], [IGNORE_INDEX] * 2), (says([1]), [1], [IGNORE_INDEX])]
     found = answering(validating(labels=Labels(("a", "b", "c"))), batches)
     # F1 of a is 2/3, of b 1; that of c, which is answered once and never there, would be 0.
     assert found["val_category_f1"] == found["val_f1"] == pytest.approx(5 / 6)
@@ -228,9 +228,9 @@ def test_the_scores_of_validation_are_those_of_the_answers() -> None:
         batches.append((said, category.tolist(), event.tolist()))
         assert said.event is not None
         shares = said.category.softmax(1).numpy(), said.event.softmax(1).numpy()
-        answers.append(Answers(("",) * size, ("",) * size, category, event, *shares, labels))
+        answers.append(Predictions(("",) * size, ("",) * size, category, event, *shares, labels))
     found = answering(validating("events", labels), batches)
-    whole = score(concatenate(answers), category_from="events", resamples=0)
+    whole = score(concatenate(answers), category_source="events", resamples=0)
     assert whole.event is not None
     assert found["val_category_f1"] == pytest.approx(whole.category.f1.value, abs=1e-6)
     assert found["val_event_f1"] == pytest.approx(whole.event.f1.value, abs=1e-6)
@@ -238,7 +238,7 @@ def test_the_scores_of_validation_are_those_of_the_answers() -> None:
 
 
 def test_validation_without_event_labels_is_scored_by_the_category() -> None:
-    batches = [(says([0, 1], [0, 1]), [0, 1], [NO_EVENT, NO_EVENT])]
+    batches = [(says([0, 1], [0, 1]), [0, 1], [IGNORE_INDEX, IGNORE_INDEX])]
     found = answering(validating("events"), batches)
     assert "val_event_f1" not in found
     assert found["val_category_f1"] == found["val_f1"] == 1.0
@@ -259,7 +259,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(part: str, value: float) -
     one.system.trained_part = lambda _: wrong  # type: ignore[method-assign, assignment, misc]
     one.log = lambda *_, **__: None  # type: ignore[method-assign]
     batch = {
-        "stage": {}, "category": torch.tensor([0, 1, 1, 0]), "event": torch.tensor([0, 2, 2, 1]),
+        "feature_maps": {}, "category": torch.tensor([0, 1, 1, 0]), "event": torch.tensor([0, 2, 2, 1]),
         "files": ["a.wav", "b.wav", "c.wav", "d.wav"],
     }  # fmt: skip
     step = one.training_step if part == "training" else one.validation_step
@@ -274,7 +274,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(part: str, value: float) -
 
 
 def test_class_weights_are_the_inverse_of_the_counts() -> None:
-    target = torch.tensor([0, 0, 0, 1, NO_EVENT])
+    target = torch.tensor([0, 0, 0, 1, IGNORE_INDEX])
     weights = inverse_weights(target, 3)
     assert weights.tolist() == pytest.approx([4 / 6, 4 / 2, 0.0])
     known = target[target >= 0]
@@ -330,8 +330,8 @@ def test_a_mixed_step_is_the_mean_of_the_losses_on_mixed_maps(
     category, event = torch.tensor([0, 1, 1, 0]), torch.tensor([0, 2, 2, 1])
     batch = {"waveform": waveform, "category": category, "event": event}
     found = one.training_step(batch, 0)
-    stage = one.system.frozen_part(waveform)
-    mixed = {name: 0.7 * x + 0.3 * x.roll(-1, 0) for name, x in stage.items()}
+    feature_maps = one.system.frozen_part(waveform)
+    mixed = {name: 0.7 * x + 0.3 * x.roll(-1, 0) for name, x in feature_maps.items()}
     answer = one.system.trained_part(mixed)
     assert answer.event is not None
     wanted = sum(
@@ -368,7 +368,7 @@ def with_branch_1(unfreeze_from: int | None, **options: object) -> Learner:
 
 
 def test_branch_1_learns_at_a_share_of_the_rate() -> None:
-    one = with_branch_1(4, recipe="modern", branch_1_rate=0.1, learning_rate=2e-3)
+    one = with_branch_1(4, recipe="modern", backbone_lr_scale=0.1, learning_rate=2e-3)
     configured = one.configure_optimizers()
     groups = configured["optimizer"].param_groups
     names = {id(parameter): name for name, parameter in one.system.named_parameters()}
@@ -419,7 +419,7 @@ def test_a_step_without_gradient_decays_kernels_alone() -> None:
 
 def test_where_branch_1_is_frozen_there_is_one_group() -> None:
     for unfreeze_from, rates in ((None, [1e-3]), (3, [1e-4, 1e-3])):
-        optimiser = with_branch_1(unfreeze_from, branch_1_rate=0.1).configure_optimizers()
+        optimiser = with_branch_1(unfreeze_from, backbone_lr_scale=0.1).configure_optimizers()
         assert [group["lr"] for group in optimiser.param_groups] == pytest.approx(rates)
     usual = with_branch_1(3).configure_optimizers()
     assert [group["lr"] for group in usual.param_groups] == [1e-3, 1e-3]
@@ -493,8 +493,8 @@ def test_masks_are_for_what_starts_from_random_weights(from_scratch: bool) -> No
     )  # fmt: skip
     seen: dict[str, torch.Tensor] = {}
 
-    def trained_part(stage: dict[str, torch.Tensor]) -> Output:
-        seen.update(stage)
+    def trained_part(feature_maps: dict[str, torch.Tensor]) -> Output:
+        seen.update(feature_maps)
         return Output(
             torch.zeros(4, 2, requires_grad=True),
             None,
@@ -505,8 +505,8 @@ def test_masks_are_for_what_starts_from_random_weights(from_scratch: bool) -> No
 
     one.system.trained_part = trained_part  # type: ignore[method-assign]
     one.log = lambda *_, **__: None  # type: ignore[method-assign]
-    stage = {name: torch.randn(4, 1, 96, 64) for name in ("branch_1.0", "branch_2.0")}
-    one.training_step({"stage": stage, "category": torch.tensor([0, 1, 1, 0]),
+    feature_maps = {name: torch.randn(4, 1, 96, 64) for name in ("branch_1.0", "branch_2.0")}
+    one.training_step({"feature_maps": feature_maps, "category": torch.tensor([0, 1, 1, 0]),
                        "event": torch.tensor([0, 1, 2, 0])}, 0)  # fmt: skip
-    assert not torch.equal(seen["branch_2.0"], stage["branch_2.0"])
-    assert torch.equal(seen["branch_1.0"], stage["branch_1.0"]) != from_scratch
+    assert not torch.equal(seen["branch_2.0"], feature_maps["branch_2.0"])
+    assert torch.equal(seen["branch_1.0"], feature_maps["branch_1.0"]) != from_scratch

@@ -27,10 +27,10 @@ from sonotype.data.readers.folder import read_folder
 from sonotype.data.readers.source import open_source
 from sonotype.data.splits.split import Split, split
 from sonotype.data.splits.split_file import (
-    dealt_alike,
+    lock_split,
     read_split,
     rows_of,
-    settle_split,
+    same_split,
     split_table,
 )
 from sonotype.data.validate import check_sounds
@@ -40,18 +40,18 @@ from sonotype.experiments.grid import run_study
 from sonotype.experiments.grid_plan import read_plan
 from sonotype.experiments.learning_curve import run_learning_curve
 from sonotype.experiments.pipeline import train
-from sonotype.experiments.run_once import run_once
+from sonotype.experiments.run_once import run_or_resume
 from sonotype.modelfile.model_file import read_card
 from sonotype.training.distillation.teachers import load_teacher
 from sonotype.training.provenance import (
-    Sound,
+    SeenClip,
+    clips_seen_by,
+    clips_seen_by_backbone,
     digests_of,
-    heard_by,
-    heard_by_backbone,
-    knows,
+    has_seen,
     sound_of,
-    together,
-    write_heard,
+    union_of,
+    write_seen_clips,
 )
 
 QUICK: dict[str, Any] = SMALL | {"epochs": 1}
@@ -93,15 +93,17 @@ def seen_in(run: Path, manifest: Manifest) -> list[bool]:
 
 def test_clips_of_equal_names_are_told_apart(run: Path, data: Path, manifest: Manifest) -> None:
     wanted = seen_in(run, manifest)
-    assert [knows(heard_by(run / "model.safetensors"), clip) for clip in manifest.clips] == wanted
+    assert [
+        has_seen(clips_seen_by(run / "model.safetensors"), clip) for clip in manifest.clips
+    ] == wanted
     assert 0 < sum(wanted) < len(wanted)
     # A teacher with the same test part teaches.
     student = QUICK | {
         "teachers": (str(run),), "recipe": "student", "backbone": "compact", "width": 0,
-        "pooling": "mean", "average": 0.0,
+        "pooling": "mean", "ema_decay": 0.0,
     }  # fmt: skip
     said: list[str] = []
-    train(data, run.parent / "student", say=said.append, **student)
+    train(data, run.parent / "student", on_message=said.append, **student)
     learnt = sum(row["part"] == "train" for row in read_split(run / "split.csv"))
     assert f"taught by 1 model; of {learnt} clips, {learnt} are taught by" in " ".join(said)
     assert read_card(run.parent / "student/model.safetensors").training["seen"] == sorted(
@@ -122,8 +124,8 @@ def test_a_renamed_copy_is_recognised(run: Path, manifest: Manifest, tmp_path: P
         samples, rate = soundfile.read(clip.path, dtype="int16")
         soundfile.write(path, samples, rate)
         copies.append(Clip(path, "elsewhere", None, "g", None))
-    heard = heard_by(run / "model.safetensors")
-    assert [knows(heard, clip) for clip in copies] == wanted, "digests are computed where needed"
+    seen = clips_seen_by(run / "model.safetensors")
+    assert [has_seen(seen, clip) for clip in copies] == wanted, "digests are computed where needed"
 
 
 def test_a_model_file_alone_knows_what_it_has_seen(
@@ -136,8 +138,8 @@ def test_a_model_file_alone_knows_what_it_has_seen(
     assert seen == sorted(seen)
     assert {len(one) for one in seen} == {16}
     assert len(seen) == 2 * sum(wanted)
-    for heard in (heard_by(model), heard_by_backbone(str(model), "whatever it is called")):
-        assert [knows(heard, clip) for clip in manifest.clips] == wanted
+    for seen in (clips_seen_by(model), clips_seen_by_backbone(str(model), "whatever it is called")):
+        assert [has_seen(seen, clip) for clip in manifest.clips] == wanted
     assert clips_seen(seen, [c.content for c in manifest.clips if c.content]) == sum(wanted)
 
 
@@ -153,38 +155,38 @@ def test_files_of_earlier_versions_know_names_or_nothing(
     manifest: Manifest, tmp_path: Path
 ) -> None:
     model = write_model(tmp_path / "model.safetensors")
-    assert heard_by(model) is None
+    assert clips_seen_by(model) is None
     with (tmp_path / "split.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["part", "path", "category", "event", "group"])
         writer.writerow(["train", "/else/1.wav", "high", "beep", "g"])
         writer.writerow(["test", "/else/2.wav", "high", "beep", "g"])
-    heard = heard_by(model)
-    assert heard == {Sound("1.wav", "high")}
-    assert [knows(heard, clip) for clip in manifest.clips] == [
+    seen = clips_seen_by(model)
+    assert seen == {SeenClip("1.wav", "high")}
+    assert [has_seen(seen, clip) for clip in manifest.clips] == [
         clip.path.name == "1.wav" and clip.category == "high" for clip in manifest.clips
     ]
-    assert digests_of(heard) is None, "a model file cannot tell what it has seen"
+    assert digests_of(seen) is None, "a model file cannot tell what it has seen"
     assert digests_of(None) is None
     unknown = write_model(tmp_path / "a/m.safetensors", card={"training": {"seen": None}})
-    assert heard_by(unknown) is None
-    assert heard_by_backbone(str(unknown), "other") is None
+    assert clips_seen_by(unknown) is None
+    assert clips_seen_by_backbone(str(unknown), "other") is None
 
 
 def test_what_a_teacher_had_seen_goes_from_run_to_run(manifest: Manifest, tmp_path: Path) -> None:
     first, second = map(sound_of, manifest.clips[:2])
-    alone = Sound(file="0" * 16)
-    write_heard(tmp_path, frozenset({first, alone}))
-    header, *rows = (tmp_path / "heard.csv").read_text().splitlines()
+    alone = SeenClip(file="0" * 16)
+    write_seen_clips(tmp_path, frozenset({first, alone}))
+    header, *rows = (tmp_path / "seen_clips.csv").read_text().splitlines()
     assert header == "path,category,file_digest,sound_digest"
     assert len(rows) == 2
     (tmp_path / "split.csv").write_text("part,path,category,event,group\n")
-    heard = heard_by(write_model(tmp_path / "model.safetensors"))
-    assert heard == {first, alone}
-    digests = digests_of(together([heard, frozenset({second})]))
+    seen = clips_seen_by(write_model(tmp_path / "model.safetensors"))
+    assert seen == {first, alone}
+    digests = digests_of(union_of([seen, frozenset({second})]))
     assert digests == sorted({"0" * 16, first.file[:16], first.sound[:16],
                               second.file[:16], second.sound[:16]})  # fmt: skip
-    assert load_teacher(tmp_path, LABELS).knows(manifest.clips[0])
+    assert load_teacher(tmp_path, LABELS).has_seen(manifest.clips[0])
 
 
 # Resuming
@@ -193,11 +195,11 @@ def test_what_a_teacher_had_seen_goes_from_run_to_run(manifest: Manifest, tmp_pa
 def test_a_split_is_compared_by_content(manifest: Manifest, tmp_path: Path) -> None:
     parts = split(manifest)
     path = tmp_path / "split.csv"
-    settle_split(path, manifest, parts)
+    lock_split(path, manifest, parts)
     moved = replace(
         manifest, clips=tuple(replace(c, path=Path("/x") / c.path.name) for c in manifest.clips)
     )
-    settle_split(path, moved, parts)
+    lock_split(path, moved, parts)
     one, other = parts.train[0], next(
         index for index in parts.test
         if manifest.clips[index].event == manifest.clips[parts.train[0]].event
@@ -208,7 +210,7 @@ def test_a_split_is_compared_by_content(manifest: Manifest, tmp_path: Path) -> N
         replace(clips[other], content=clips[one].content),
     )
     with pytest.raises(OptionsError, match="the clips would be parted otherwise than in"):
-        settle_split(path, replace(manifest, clips=tuple(clips)), parts)
+        lock_split(path, replace(manifest, clips=tuple(clips)), parts)
 
 
 def test_a_split_of_an_earlier_version_is_compared_by_names(
@@ -226,12 +228,12 @@ def test_a_split_of_an_earlier_version_is_compared_by_names(
             writer.writerows(rows)
 
     write(now)
-    assert dealt_alike(path, now)
+    assert same_split(path, now)
     write([row | {"part": "test"} if n == 0 else row for n, row in enumerate(now)])
-    assert not dealt_alike(path, now)
+    assert not same_split(path, now)
     write([row | {"group": "g", "event": ""} for row in now])
     with pytest.raises(OptionsError, match=r"has no digests of the sounds.*several clips are call"):
-        dealt_alike(path, now)
+        same_split(path, now)
 
 
 # Training and scoring
@@ -273,7 +275,7 @@ def test_every_file_is_read_and_decoded_once_before_the_first_step(
         raise StopError
 
     monkeypatch.setattr("sonotype.training.trainer._run", stop)
-    options = SMALL | {"variants": 5}
+    options = SMALL | {"n_augmented": 5}
 
     def counted() -> list[int]:
         """Files that were hashed, hashes, and decodes."""
@@ -282,7 +284,11 @@ def test_every_file_is_read_and_decoded_once_before_the_first_step(
         decodes.clear()
         return found
 
-    for name, extra in (("plain", {}), ("blend", {"blend": 0.5}), ("mixed", {"system": "cbir_3"})):
+    for name, extra in (
+        ("plain", {}),
+        ("between_class_mix", {"between_class_mix": 0.5}),
+        ("mixed", {"system": "cbir_3"}),
+    ):
         monkeypatch.setenv("SONOTYPE_CACHE", str(tmp_path / f"cache_{name}"))
         with pytest.raises(StopError):
             train(data, tmp_path / name, **options | extra)
@@ -301,7 +307,7 @@ def test_contradictory_labels_are_refused_in_training(data: Path, tmp_path: Path
     shutil.copy(folder / "low/hum/1.wav", folder / "low/buzz/copy.wav")
     with pytest.raises(DataError) as caught:
         train(folder, tmp_path / "run", **QUICK)
-    (fault,) = caught.value.faults
+    (fault,) = caught.value.issues
     assert fault.file == str(folder / "low/hum/1.wav")
     assert fault.cause.startswith(
         f"the same sound as {folder / 'low/buzz/copy.wav'}, which has the event 'buzz', not 'hum'"
@@ -332,7 +338,7 @@ def test_copies_are_on_one_side_of_every_split(
         "study.learning_curve.run_cell": lambda: run_learning_curve(
             folder, tmp_path / "curve", sizes=(2,), turns=2, **FOLDED
         ),
-        "study.once.run_cell": lambda: run_once(folder, tmp_path / "once", **QUICK),
+        "study.once.run_cell": lambda: run_or_resume(folder, tmp_path / "once", **QUICK),
         "study.run.run_cell": lambda: run_study(read_plan(plan), folder, tmp_path / "study"),
     }.items():
         monkeypatch.setattr(f"sonotype.{room}", stop)

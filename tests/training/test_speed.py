@@ -55,9 +55,9 @@ def test_counting_and_trying_change_nothing() -> None:
     before = {name: x.clone() for name, x in one.state_dict().items()}
     drawn = torch.get_rng_state()
     step_multiply_adds(one, None, seconds=1.0)
-    stage = stage_of(one)
+    feature_maps = stage_of(one)
     torch.set_rng_state(drawn)
-    training_step(one, stage)()
+    training_step(one, feature_maps)()
     assert torch.equal(torch.get_rng_state(), drawn)
     for name, x in one.state_dict().items():
         assert torch.equal(x, before[name]), name
@@ -67,10 +67,10 @@ def test_counting_and_trying_change_nothing() -> None:
 def test_no_gradient_of_what_is_frozen_is_computed() -> None:
     """Neither the log-mel nor a lateral map takes one, so neither do the layers that read them."""
     one = system(width=0.125)
-    stage = stage_of(one)
-    assert not any(x.requires_grad for x in stage.values())
-    one.train().trained_part(stage).category.sum().backward()
-    assert all(x.grad is None for x in stage.values())
+    feature_maps = stage_of(one)
+    assert not any(x.requires_grad for x in feature_maps.values())
+    one.train().trained_part(feature_maps).category.sum().backward()
+    assert all(x.grad is None for x in feature_maps.values())
     assert all(x.grad is None for x in one.branch_1.parameters())
     assert one.branch_2 is not None
     assert one.branch_2.adapters["4"].conv.weight.grad.shape[1] == one.branch_1.channels[3]
@@ -125,7 +125,7 @@ def test_threads_are_as_before_when_a_step_fails() -> None:
 def test_a_run_tells_its_speed(tmp_path: Path, cache: bool) -> None:
     tones = write_tones(tmp_path / "tones")
     said: list[str] = []
-    train(tones, tmp_path / "run", say=said.append, **SMALL | {"cache": cache})
+    train(tones, tmp_path / "run", on_message=said.append, **SMALL | {"cache": cache})
     found = json.loads((tmp_path / "run/training/speed.json").read_text())
     split = (tmp_path / "run/split.csv").read_text().splitlines()
     clips = sum(line.startswith("train") for line in split)
@@ -168,7 +168,7 @@ def test_a_resumed_training_takes_the_threads_of_the_first_sitting(
     monkeypatch: pytest.MonkeyPatch, threads: list[int], tmp_path: Path
 ) -> None:
     one = system()
-    stage = stage_of(one)
+    feature_maps = stage_of(one)
     asked: list[int] = []
 
     def chosen(_: Callable[[], None], count: int) -> int:
@@ -178,7 +178,7 @@ def test_a_resumed_training_takes_the_threads_of_the_first_sitting(
     monkeypatch.setattr(fit_room, "fewer_threads", chosen)
     said: list[str] = []
     for _ in range(2):
-        with fit_room._threads_for(one, stage, torch.device("cpu"), tmp_path, said.append):
+        with fit_room._threads_for(one, feature_maps, torch.device("cpu"), tmp_path, said.append):
             assert threads[-1] == 2
         assert threads[-1] == 8
     assert (asked, said) == ([8], ["a step is fastest with 2 of 8 threads"] * 2)

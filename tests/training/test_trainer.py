@@ -12,7 +12,7 @@ import pytest
 import torch
 from training_data import write_tones
 
-from sonotype.audio.clip import ClipFormat
+from sonotype.audio.clip import AudioSpec
 from sonotype.config import TrainOptions, resolve
 from sonotype.core.types import Clip, Labels
 from sonotype.data.augment.augmented_copies import Waveforms
@@ -23,7 +23,7 @@ from sonotype.training.dataset import LabelledMaps
 from sonotype.training.module import Learner
 from sonotype.training.trainer import FitResult, augmentation, fit, stretched
 
-FORM = ClipFormat(32_000, seconds=1.0)
+AUDIO_SPEC = AudioSpec(32_000, seconds=1.0)
 KEYS = [(epoch, index) for epoch in range(3) for index in (1, 4, 0)]
 
 
@@ -39,7 +39,7 @@ def system(**arguments: Any) -> System:
 
 
 def options_of(**options: Any) -> TrainOptions:
-    small = {"recipe": "modern", "epochs": 3, "least_steps": 0, "batch_size": 4, "device": "cpu"}
+    small = {"recipe": "modern", "epochs": 3, "min_steps": 0, "batch_size": 4, "device": "cpu"}
     return resolve(TrainOptions(**small | options), "cbir_2")
 
 
@@ -67,16 +67,18 @@ def prepare(
     with monkeypatch.context() as patched, pytest.raises(Prepared):
         patched.setattr(fit_room, "_run", stop)
         fit(
-            system(), FORM, Labels.of(clips), train, val, folder, options_of(**options),
+            system(), AUDIO_SPEC, Labels.of(clips), train, val, folder, options_of(**options),
             source=clips if whole else (),
         )  # fmt: skip
     return found[0], found[1]
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert one["stage"].keys() == other["stage"].keys() == {"branch_1.3", "branch_1.4"}
-    for name, x in one["stage"].items():
-        torch.testing.assert_close(x, other["stage"][name], rtol=0, atol=1e-4)
+    assert (
+        one["feature_maps"].keys() == other["feature_maps"].keys() == {"branch_1.3", "branch_1.4"}
+    )
+    for name, x in one["feature_maps"].items():
+        torch.testing.assert_close(x, other["feature_maps"][name], rtol=0, atol=1e-4)
     assert torch.equal(one["category"], other["category"])
     assert torch.equal(one["event"], other["event"])
 
@@ -107,18 +109,18 @@ def test_trainings_on_other_parts_of_a_source_share_their_maps(
     clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clips as recorded: the batches are those of a training that knows no other clips."""
-    recorded = {"shift": 0.0, "gain": 0.0}
-    heard: set[int] = set()
+    recorded = {"time_shift": 0.0, "gain": 0.0}
+    seen: set[int] = set()
     for number, parts in enumerate(PARTS):
         mine = tmp_path / f"run_{number}"
         # The seed says nothing of clips as recorded, so two seeds share them too.
         found = prepare(clips, parts, mine, monkeypatch, seed=number, **recorded)
-        heard |= {*parts[0], *parts[1]}
-        assert rows(cache) == len(heard), "what the first has computed is not computed again"
+        seen |= {*parts[0], *parts[1]}
+        assert rows(cache) == len(seen), "what the first has computed is not computed again"
         own = prepare(clips, parts, mine / "own", monkeypatch, whole=False, **recorded)
         for one, other in zip(found, own, strict=True):
             same(one[KEYS], other[KEYS])
-        assert rows(cache) == len(heard)
+        assert rows(cache) == len(seen)
         assert not (mine / "maps").exists()
 
 
@@ -126,21 +128,21 @@ def test_versions_of_a_clip_follow_from_its_place_in_the_source(
     clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever part a training learns from, it hears of a clip what every other one hears."""
-    pool = Waveforms(clips, FORM, augmentation(options_of(variants=3)), seed=0)
+    pool = Waveforms(clips, AUDIO_SPEC, augmentation(options_of(n_augmented=3)), seed=0)
     twin = system().eval()
-    heard = set()
+    seen = set()
     known: set[tuple[int, int]] = set()
     for number, parts in enumerate(PARTS):
-        train, val = prepare(clips, parts, tmp_path / f"run_{number}", monkeypatch, variants=3)
+        train, val = prepare(clips, parts, tmp_path / f"run_{number}", monkeypatch, n_augmented=3)
         for source, waveforms, places in (
             (train, pool, parts[0]),
-            (val, Waveforms(clips, FORM), parts[1]),
+            (val, Waveforms(clips, AUDIO_SPEC), parts[1]),
         ):
             keys = [(epoch, places[index]) for epoch, index in KEYS]
-            heard |= {waveforms.version_of(*key) for key in keys}
+            seen |= {waveforms.version_of(*key) for key in keys}
             samples = torch.stack([torch.from_numpy(waveforms[key]) for key in keys])
             wanted = {
-                "stage": twin.frozen_part(samples),
+                "feature_maps": twin.frozen_part(samples),
                 "category": train.category.new_tensor(
                     [Labels.of(clips).category_index(clips[place]) for _, place in keys]
                 ),
@@ -152,25 +154,25 @@ def test_versions_of_a_clip_follow_from_its_place_in_the_source(
         known |= {(index, version) for index in parts[0] for version in range(3)}
         known |= {(index, 0) for index in parts[1]}
         assert rows(cache) == len(known), "what the first has computed is not computed again"
-    assert heard == {0, 1, 2}
-    prepare(clips, PARTS[0], tmp_path / "more", monkeypatch, variants=4)
+    assert seen == {0, 1, 2}
+    prepare(clips, PARTS[0], tmp_path / "more", monkeypatch, n_augmented=4)
     assert rows(cache) == len(known) + len(PARTS[0][0]), "one more of each, the others are there"
     before = rows(cache)
-    prepare(clips, PARTS[0], tmp_path / "other", monkeypatch, variants=3, seed=1)
+    prepare(clips, PARTS[0], tmp_path / "other", monkeypatch, n_augmented=3, seed=1)
     assert rows(cache) == before + 2 * len(PARTS[0][0]), "another seed hears other versions"
 
 
 def test_cached_or_not_a_training_hears_the_same(
     clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    how = {"variants": 3, "blend": 0.5}
+    how = {"n_augmented": 3, "between_class_mix": 0.5}
     kept, _ = prepare(clips, PARTS[0], tmp_path / "kept", monkeypatch, **how)
     fresh, _ = prepare(clips, PARTS[0], tmp_path / "fresh", monkeypatch, cache=False, **how)
     assert not isinstance(fresh, LabelledMaps)
     twin = system().eval()
     one, other = kept[KEYS], fresh[KEYS]
-    stage = twin.frozen_part(other["waveform"])
-    same(one, {**other, "stage": stage})
+    feature_maps = twin.frozen_part(other["waveform"])
+    same(one, {**other, "feature_maps": feature_maps})
     for name in ("share", "partner_category", "partner_event"):
         assert torch.equal(one[name], other[name])
 
@@ -181,7 +183,12 @@ def test_mixtures_are_never_made_with_clips_that_are_not_learnt_from(
     """A mixture holds a second clip; that must not be one of the parts that are scored."""
     for number, parts in enumerate(PARTS):
         train, val = prepare(
-            clips, parts, tmp_path / f"run_{number}", monkeypatch, variants=2, mix_same_class=True
+            clips,
+            parts,
+            tmp_path / f"run_{number}",
+            monkeypatch,
+            n_augmented=2,
+            mix_same_class=True,
         )
         assert [clip.path for clip in train.cache.waveforms.clips] == [
             clips[index].path for index in parts[0]
@@ -197,7 +204,7 @@ def test_maps_under_a_transform_stay_in_the_run(
     with monkeypatch.context() as patched, pytest.raises(Prepared):
         patched.setattr(fit_room, "_run", stopped)
         fit(
-            system(), FORM, Labels.of(clips), clips[:8], clips[8:], folder, options_of(variants=2),
+            system(), AUDIO_SPEC, Labels.of(clips), clips[:8], clips[8:], folder, options_of(n_augmented=2),
             source=clips, transform=lambda samples, rate: -samples,
         )  # fmt: skip
     assert (rows(folder / "maps"), rows(cache)) == (16, 4)
@@ -232,11 +239,11 @@ def averaged_training(
         validate(self, batch, number)
 
     monkeypatch.setattr(Learner, "validation_step", noted)
-    chosen = options_of(average=0.9, shift=0.0, gain=0.0, learning_rate=0.01, **options)
+    chosen = options_of(ema_decay=0.9, time_shift=0.0, gain=0.0, learning_rate=0.01, **options)
     one = system(unfreeze_from=4)
     labels = Labels.of(clips)
-    val = [] if chosen.keep == "last" else clips[::3]
-    result = fit(one, FORM, labels, [c for c in clips if c not in val], val, folder, chosen)
+    val = [] if chosen.checkpoint == "last" else clips[::3]
+    result = fit(one, AUDIO_SPEC, labels, [c for c in clips if c not in val], val, folder, chosen)
     return one, result, steps, validated
 
 
@@ -254,7 +261,7 @@ def moving_average(
 def test_the_kept_weights_are_the_moving_average_of_all_steps(
     clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, result, steps, _ = averaged_training(clips, tmp_path, monkeypatch, keep="last")
+    one, result, steps, _ = averaged_training(clips, tmp_path, monkeypatch, checkpoint="last")
     assert result == FitResult(3, None, False)
     assert len(steps) == 3 * 3
     kept = one.state_dict()
@@ -295,7 +302,7 @@ def test_the_average_is_what_is_validated_and_what_is_chosen(
 def test_few_clips_are_trained_on_in_more_epochs(
     least: int, steps: int, epochs: int, patience: int
 ) -> None:
-    options = options_of(epochs=40, patience=12, least_steps=least)
+    options = options_of(epochs=40, patience=12, min_steps=least)
     found = stretched(options, steps)
     assert (found.epochs, found.patience) == (epochs, patience)
     assert replace(found, epochs=40, patience=12) == options
@@ -305,8 +312,17 @@ def test_a_training_makes_as_many_steps_as_are_asked_for(
     clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    options = options_of(epochs=2, least_steps=7, keep="last", shift=0.0, gain=0.0)
-    result = fit(system(), FORM, Labels.of(clips), clips, [], tmp_path, options, say=lines.append)
+    options = options_of(epochs=2, min_steps=7, checkpoint="last", time_shift=0.0, gain=0.0)
+    result = fit(
+        system(),
+        AUDIO_SPEC,
+        Labels.of(clips),
+        clips,
+        [],
+        tmp_path,
+        options,
+        on_message=lines.append,
+    )
     assert result == FitResult(3, None, False)  # three steps an epoch
     epochs = [line[:11] for line in lines if line.startswith("epoch")]
     assert epochs == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
@@ -316,9 +332,9 @@ def test_a_training_makes_as_many_steps_as_are_asked_for(
 def test_averaging_leaves_what_is_frozen_as_it_was(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     one = system(unfreeze_from=4)
     before = {name: tensor.clone() for name, tensor in one.state_dict().items()}
-    options = options_of(average=0.9, keep="last", shift=0.0, gain=0.0)
-    form = ClipFormat(sample_rate=one.sample_rate, seconds=1.0)
-    fit(one, form, Labels.of(clips), clips, (), tmp_path, options)
+    options = options_of(ema_decay=0.9, checkpoint="last", time_shift=0.0, gain=0.0)
+    audio_spec = AudioSpec(sample_rate=one.sample_rate, seconds=1.0)
+    fit(one, audio_spec, Labels.of(clips), clips, (), tmp_path, options)
     after = one.state_dict()
     frozen = [
         name for name in before if name.startswith(tuple(f"branch_1.blocks.{b}." for b in "012"))

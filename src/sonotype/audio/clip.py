@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sonotype.audio.decode import Samples, Sound, from_array, read, seconds_of
-from sonotype.audio.pad import Cut, LoudPart, Pad, cut_offset, fit_length, trim_silence
+from sonotype.audio.decode import Audio, Samples, from_array, read, seconds_of
+from sonotype.audio.pad import Crop, LoudPart, Pad, crop_offset, fit_length, trim_silence
 from sonotype.audio.stream import stream
 from sonotype.core.errors import TruncatedError
 
@@ -19,14 +19,14 @@ one only the clip is, and it is decoded twice."""
 
 
 @dataclass(frozen=True)
-class ClipFormat:
+class AudioSpec:
     """What every sound is brought to before it meets a network.
 
     Attributes:
         sample_rate: in Hz.
         seconds: length.
         pad: what happens to a shorter sound, see :func:`sonotype.audio.pad.fit_length`.
-        cut: what stays of a longer one.
+        crop: what stays of a longer one.
         trim: whether leading and trailing silence (60 dB under the loudest frame) goes first.
 
     """
@@ -34,7 +34,7 @@ class ClipFormat:
     sample_rate: int
     seconds: float = 5.0
     pad: Pad = "centre"
-    cut: Cut = "front"
+    crop: Crop = "front"
     trim: bool = False
 
     @property
@@ -45,7 +45,7 @@ class ClipFormat:
 
 def read_clip(
     path: str | Path | bytes,
-    form: ClipFormat,
+    audio_spec: AudioSpec,
     rng: np.random.Generator | None = None,
     *,
     partial: bool = False,
@@ -53,47 +53,51 @@ def read_clip(
     """Decode a sound file to one clip; of a long file only the part that stays is decoded.
 
     Shape:
-        ``[form.length]``
+        ``[audio_spec.length]``
 
     Raises:
         AudioError: as for :func:`sonotype.audio.decode.read`.
 
     """
-    return shape_clip(read_for_clip(path, form, rng, partial=partial), form, rng)
+    return pad_or_trim(read_for_clip(path, audio_spec, rng, partial=partial), audio_spec, rng)
 
 
 def read_for_clip(
     path: str | Path | bytes,
-    form: ClipFormat,
+    audio_spec: AudioSpec,
     rng: np.random.Generator | None = None,
     *,
     partial: bool = False,
-) -> Sound:
+) -> Audio:
     """Decode as much of a file as a clip needs; memory does not grow with the file.
 
     Args:
         path: the file, or the bytes of one.
-        form: what the clip is to be.
-        rng: draws the part of a long file; needed for ``cut="random"`` only.
+        audio_spec: what the clip is to be.
+        rng: draws the part of a long file; needed for ``crop="random"`` only.
         partial: as for :func:`sonotype.audio.decode.read`.
     """
-    if form.trim:
-        return _read_trimmed(path, form, rng, partial=partial)
-    start = 0.0 if form.cut == "front" else _start(seconds_of(path), form, rng)
+    if audio_spec.trim:
+        return _read_trimmed(path, audio_spec, rng, partial=partial)
+    start = 0.0 if audio_spec.crop == "front" else _start(seconds_of(path), audio_spec, rng)
     return read(
-        path, sample_rate=form.sample_rate, start=start, duration=form.seconds, partial=partial
+        path,
+        sample_rate=audio_spec.sample_rate,
+        start=start,
+        duration=audio_spec.seconds,
+        partial=partial,
     )
 
 
 def _read_trimmed(
     path: str | Path | bytes,
-    form: ClipFormat,
+    audio_spec: AudioSpec,
     rng: np.random.Generator | None,
     *,
     partial: bool,
-) -> Sound:
+) -> Audio:
     """All of a short file; of a long one the clip in its loud part."""
-    rate, loud = form.sample_rate, LoudPart()
+    rate, loud = audio_spec.sample_rate, LoudPart()
     most, kept, total, fault = WHOLE_SECONDS * rate, [np.zeros(0, np.float32)], 0, ""
     try:
         for piece in stream(path, sample_rate=rate):
@@ -107,11 +111,11 @@ def _read_trimmed(
             raise
         fault = error.cause
     if total <= most:
-        return Sound(np.concatenate(kept), rate, total / rate, fault)
+        return Audio(np.concatenate(kept), rate, total / rate, fault)
     first, end = loud.bounds()
-    first += cut_offset(max(end - first - form.length, 0), form.cut, rng)
-    wanted = slice(first, min(end, first + form.length))
-    return Sound(_cut_out(path, rate, wanted), rate, total / rate, fault, trimmed=True)
+    first += crop_offset(max(end - first - audio_spec.length, 0), audio_spec.crop, rng)
+    wanted = slice(first, min(end, first + audio_spec.length))
+    return Audio(_cut_out(path, rate, wanted), rate, total / rate, fault, trimmed=True)
 
 
 def _cut_out(path: str | Path | bytes, rate: int, wanted: slice) -> Samples:
@@ -127,31 +131,35 @@ def _cut_out(path: str | Path | bytes, rate: int, wanted: slice) -> Samples:
     return np.concatenate(parts)
 
 
-def take_for_clip(sound: Sound, form: ClipFormat) -> Sound:
+def take_for_clip(sound: Audio, audio_spec: AudioSpec) -> Audio:
     """What :func:`read_for_clip` makes of a file that holds these samples, to the last digit.
 
     So it cuts before it resamples: the other way round gives other samples near the cut.
     """
     samples, rate = sound.samples, sound.sample_rate
-    if not form.trim:
-        start = 0.0 if form.cut == "front" else _start(sound.file_seconds, form)
+    if not audio_spec.trim:
+        start = 0.0 if audio_spec.crop == "front" else _start(sound.file_seconds, audio_spec)
         first = round(start * rate)
-        samples = samples[first : first + round(form.seconds * rate)]
-    part = from_array(samples, rate, sample_rate=form.sample_rate)
+        samples = samples[first : first + round(audio_spec.seconds * rate)]
+    part = from_array(samples, rate, sample_rate=audio_spec.sample_rate)
     return replace(part, file_seconds=sound.file_seconds)
 
 
-def _start(seconds: float, form: ClipFormat, rng: np.random.Generator | None = None) -> float:
+def _start(seconds: float, audio_spec: AudioSpec, rng: np.random.Generator | None = None) -> float:
     """Where in a recording of so many seconds the part that stays begins."""
-    surplus = round((seconds - form.seconds) * form.sample_rate)
-    return cut_offset(max(surplus, 0), form.cut, rng) / form.sample_rate
+    surplus = round((seconds - audio_spec.seconds) * audio_spec.sample_rate)
+    return crop_offset(max(surplus, 0), audio_spec.crop, rng) / audio_spec.sample_rate
 
 
-def shape_clip(sound: Sound, form: ClipFormat, rng: np.random.Generator | None = None) -> Samples:
+def pad_or_trim(
+    sound: Audio, audio_spec: AudioSpec, rng: np.random.Generator | None = None
+) -> Samples:
     """Trim, cut and pad a decoded sound to one clip.
 
     Shape:
-        ``[form.length]``
+        ``[audio_spec.length]``
     """
-    samples = trim_silence(sound.samples) if form.trim and not sound.trimmed else sound.samples
-    return fit_length(samples, form.length, pad=form.pad, cut=form.cut, rng=rng)
+    samples = (
+        trim_silence(sound.samples) if audio_spec.trim and not sound.trimmed else sound.samples
+    )
+    return fit_length(samples, audio_spec.length, pad=audio_spec.pad, crop=audio_spec.crop, rng=rng)

@@ -16,7 +16,13 @@ from sonotype.audio.readers import Samples, mono, name_of, open_sound, pieces_of
 from sonotype.core.errors import AudioError, TruncatedError
 
 __all__ = [
-    "Samples", "Sound", "from_array", "read", "seconds_of", "value_fault", "verify",
+    "Audio",
+    "Samples",
+    "from_array",
+    "read",
+    "seconds_of",
+    "value_fault",
+    "verify",
 ]  # fmt: skip
 
 NO_NUMBERS = "holds values that are no numbers (NaN or infinite)"
@@ -29,7 +35,7 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Sound:
+class Audio:
     """Mono samples and where they come from.
 
     Attributes:
@@ -55,7 +61,7 @@ def read(
     start: float = 0.0,
     duration: float | None = None,
     partial: bool = False,
-) -> Sound:
+) -> Audio:
     """Decode a file, or a part of it, to mono at one rate.
 
     WAV, FLAC and Ogg files with true headers are not read before the part; others are decoded from
@@ -68,7 +74,7 @@ def read(
         duration: how long the part is, in seconds; ``None`` for all that follows. A part that
             reaches past the end is as long as the file allows.
         partial: of a file that is cut off, or damaged from a place on, give what is there, and say
-            in :attr:`Sound.truncated` what is missing.
+            in :attr:`Audio.truncated` what is missing.
 
     Raises:
         AudioError: missing, empty, not a sound, no samples, or values that are no numbers or far
@@ -94,7 +100,7 @@ def read(
         if not len(samples):
             raise AudioError(name, file.fault)
         finished = _finished(samples, rate, sample_rate, name)
-        return Sound(finished, sample_rate or rate, length / rate, file.fault)
+        return Audio(finished, sample_rate or rate, length / rate, file.fault)
 
 
 _ALL = 1 << 62
@@ -144,7 +150,7 @@ def verify(
     return digest.hexdigest()
 
 
-def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = None) -> Sound:
+def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = None) -> Audio:
     """Take samples that are already in memory through the same steps as a file.
 
     Args:
@@ -192,7 +198,7 @@ def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = N
         array = array.astype(np.float32, copy=False)
     samples = mono(array) if array.ndim == 2 else array
     finished = _finished(samples, rate, sample_rate, "<array>")
-    return Sound(finished, sample_rate or rate, len(samples) / rate)
+    return Audio(finished, sample_rate or rate, len(samples) / rate)
 
 
 def seconds_of(source: str | Path | bytes) -> float:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from sonotype.audio.decode import Samples
 
 Pad = Literal["centre", "start", "repeat"]
-Cut = Literal["front", "centre", "random"]
+Crop = Literal["front", "centre", "random"]
 PADS: tuple[Pad, ...] = get_args(Pad)
-CUTS: tuple[Cut, ...] = get_args(Cut)
+CROPS: tuple[Crop, ...] = get_args(Crop)
 
 TRIM_FRAME, TRIM_HOP = 2048, 512
 """Samples of the level meter that finds silence; the reference's own (librosa's defaults)."""
@@ -23,7 +23,7 @@ def fit_length(
     length: int,
     *,
     pad: Pad = "centre",
-    cut: Cut = "front",
+    crop: Crop = "front",
     rng: np.random.Generator | None = None,
 ) -> Samples:
     """Give ``length`` samples, whatever comes in.
@@ -33,8 +33,8 @@ def fit_length(
         length: wanted number of samples.
         pad: a short sound is zero-padded with itself in the ``"centre"`` or at the ``"start"``,
             or ``"repeat"``-ed until it is long enough.
-        cut: of a long sound the ``"front"``, the ``"centre"`` or a ``"random"`` part stays.
-        rng: draws the random part; needed for ``cut="random"`` only.
+        crop: of a long sound the ``"front"``, the ``"centre"`` or a ``"random"`` part stays.
+        rng: draws the random part; needed for ``crop="random"`` only.
 
     Shape:
         ``[length]``
@@ -42,7 +42,7 @@ def fit_length(
     """
     surplus = len(samples) - length
     if surplus >= 0:
-        first = cut_offset(surplus, cut, rng)
+        first = crop_offset(surplus, crop, rng)
         return samples[first : first + length]
     if pad == "repeat":
         return np.resize(samples, length)
@@ -50,14 +50,14 @@ def fit_length(
     return np.pad(samples, (before, -surplus - before))
 
 
-def cut_offset(surplus: int, cut: Cut, rng: np.random.Generator | None = None) -> int:
+def crop_offset(surplus: int, crop: Crop, rng: np.random.Generator | None = None) -> int:
     """First sample (or any other unit) of the part that stays when ``surplus`` must go."""
-    if cut == "front":
+    if crop == "front":
         return 0
-    if cut == "centre":
+    if crop == "centre":
         return surplus // 2
     if rng is None:
-        raise ValueError("cut='random' needs a random generator")
+        raise ValueError("crop='random' needs a random generator")
     # A share of the surplus: two sample rates that draw alike take the same part of a recording.
     return int(rng.random() * (surplus + 1))
 

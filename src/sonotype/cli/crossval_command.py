@@ -34,7 +34,7 @@ def crossval(
     from sonotype.experiments.cross_validation import crossval as run
 
     wanted = 5 if folds is None else folds
-    result = run(data, out, folds=wanted, progress=True, say=typer.echo, **options)
+    result = run(data, out, folds=wanted, progress=True, on_message=typer.echo, **options)
     if result.interrupted:
         typer.echo("interrupted; the same command goes on from here")
         raise typer.Exit(130)

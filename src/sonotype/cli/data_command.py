@@ -119,13 +119,13 @@ def check(
 def _print_faults(error: DataError, as_json: bool) -> None:
     """All of them: the error's own text stops at some twenty."""
     if as_json:
-        rows = [asdict(fault) for fault in error.faults]
+        rows = [asdict(fault) for fault in error.issues]
         typer.echo(json_text({"faults": rows}, indent=2, ensure_ascii=False))
         return
-    for fault in error.faults:
+    for fault in error.issues:
         typer.echo(str(fault).encode("utf-8", "backslashreplace").decode())
-    noun = "fault" if len(error.faults) == 1 else "faults"
-    typer.secho(f"{error.source}: {len(error.faults)} {noun}", fg=typer.colors.RED, err=True)
+    noun = "fault" if len(error.issues) == 1 else "faults"
+    typer.secho(f"{error.source}: {len(error.issues)} {noun}", fg=typer.colors.RED, err=True)
 
 
 def _summary(manifest: Manifest) -> dict[str, object]:

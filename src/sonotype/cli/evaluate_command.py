@@ -9,7 +9,7 @@ import typer
 
 from sonotype.cli.flags import numbers, takes
 from sonotype.config import Device
-from sonotype.core.hierarchy import CategoryFrom
+from sonotype.core.hierarchy import CategorySource
 from sonotype.data.source_options import SourceOptions
 
 
@@ -25,21 +25,21 @@ def evaluate(
         Path, typer.Argument(metavar="DATA", help="Labelled sounds that the model has not seen")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for scores.json, answers.csv and plots")
+        Path | None, typer.Option("--out", help="Folder for scores.json, predictions.csv and plots")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files in --out")] = False,
     folds: Annotated[
         str | None,
         typer.Option("--folds", metavar="1,2,...", help="Score these official folds only"),
     ] = None,
-    category_from: Annotated[
-        CategoryFrom | None,
-        typer.Option("--category-from", help="How to read the category [default: as the model]"),
+    category_source: Annotated[
+        CategorySource | None,
+        typer.Option("--category-source", help="How to read the category [default: as the model]"),
     ] = None,
-    shifts: Annotated[
+    tta_shifts: Annotated[
         int | None,
         typer.Option(
-            "--shifts", min=1, max=16, help="Shifted versions averaged [default: as the model]"
+            "--tta-shifts", min=1, max=16, help="Shifted versions averaged [default: as the model]"
         ),
     ] = None,
     also: Annotated[
@@ -64,9 +64,9 @@ def evaluate(
         data,
         out=out,
         folds=() if folds is None else numbers("--folds", folds),
-        category_from=category_from,
+        category_source=category_source,
         also=also or (),
-        shifts=shifts,
+        tta_shifts=tta_shifts,
         device=device,
         force=bool(force),
         progress=True,

@@ -26,9 +26,9 @@ def learning_curve(
             "--sizes", metavar="1,2,...", help="Clips per class, beside all [default: 1,2,4,8,16]"
         ),
     ] = None,
-    turns: Annotated[
+    draws: Annotated[
         int | None,
-        typer.Option("--turns", help="Folds, where the source has none [default: 4]", min=2),
+        typer.Option("--draws", help="Folds, where the source has none [default: 4]", min=2),
     ] = None,
     more: Annotated[
         int | None,
@@ -43,16 +43,16 @@ def learning_curve(
 
     Example: sonotype learning-curve recordings --out runs/curve --width 0
     """
-    from sonotype.experiments.learning_curve import SIZES, TURNS, run_learning_curve
+    from sonotype.experiments.learning_curve import DRAWS, SIZES, run_learning_curve
 
     result = run_learning_curve(
         data,
         out,
         sizes=SIZES if sizes is None else numbers("--sizes", sizes),
-        turns=turns or TURNS,
+        draws=draws or DRAWS,
         more=more or 20,
         progress=True,
-        say=typer.echo,
+        on_message=typer.echo,
         **options,
     )
     typer.echo(f"\n{result.report}\n\nplot: {result.plot}")

@@ -13,7 +13,7 @@ import typer
 
 from sonotype.config import Device
 from sonotype.core.errors import AudioError, OptionsError, cause_of
-from sonotype.core.hierarchy import CategoryFrom
+from sonotype.core.hierarchy import CategorySource
 
 if TYPE_CHECKING:
     from sonotype.inference.ensemble import Ensemble
@@ -43,7 +43,7 @@ def predict(
             "model.safetensors, model.onnx or run folder, else the built-in model answers",
         ),
     ],
-    form: Annotated[Form, typer.Option("--format", help="Of the output")] = Form.table,
+    audio_spec: Annotated[Form, typer.Option("--format", help="Of the output")] = Form.table,
     top: Annotated[int, typer.Option("--top", min=1, help="Most probable labels shown")] = 3,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write there instead of to the terminal")
@@ -52,14 +52,14 @@ def predict(
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Files classified at once")
     ] = 16,
-    category_from: Annotated[
-        CategoryFrom | None,
-        typer.Option("--category-from", help="How to read the category [default: as the model]"),
+    category_source: Annotated[
+        CategorySource | None,
+        typer.Option("--category-source", help="How to read the category [default: as the model]"),
     ] = None,
-    shifts: Annotated[
+    tta_shifts: Annotated[
         int | None,
         typer.Option(
-            "--shifts",
+            "--tta-shifts",
             min=1,
             max=16,
             help="Shifted versions averaged, with --hop by --exact alone [default: as the model]",
@@ -94,8 +94,8 @@ def predict(
     """
     if exact and hop is None:
         raise OptionsError("--exact is for windows; give their distance in seconds with --hop")
-    if hop is not None and not exact and (shifts or 1) > 1:
-        raise OptionsError("--shifts with --hop needs --exact: shared windows are not shifted")
+    if hop is not None and not exact and (tta_shifts or 1) > 1:
+        raise OptionsError("--tta-shifts with --hop needs --exact: shared windows are not shifted")
     model, sounds = _parted(paths)
     items = list(_items(sounds))
     if out is not None:
@@ -107,13 +107,13 @@ def predict(
     classifier = load_ensemble(
         [model, *(also or [])],
         device=device,
-        category_from=category_from,
-        shifts=shifts,
+        category_source=category_source,
+        tta_shifts=tta_shifts,
     )
     if hop is None:
         answers = _clips(classifier, items, batch_size)
     else:
-        if not exact and any(member.shifts > 1 for member in classifier.members):
+        if not exact and any(member.tta_shifts > 1 for member in classifier.members):
             typer.echo(
                 "note: the model averages shifts of a clip; of windows it does with --exact",
                 err=True,
@@ -126,17 +126,17 @@ def predict(
         for answer in answers:
             failed += isinstance(answer, Failure)
             cut_off += isinstance(answer, Prediction) and bool(answer.truncated)
-            partly += isinstance(answer, Prediction) and answer.partly_heard
+            partly += isinstance(answer, Prediction) and answer.longer_than_clip
             yield answer
 
     if hop is None:
-        write(counted(), form.value, top, out, force=force)
+        write(counted(), audio_spec.value, top, out, force=force)
     else:
-        write_windows(counted(), form.value, top, out, force=force)
+        write_windows(counted(), audio_spec.value, top, out, force=force)
     if partly and hop is None:
-        part = {"front": "first", "centre": "middle"}[classifier.form.cut]
-        heard = f"only the {part} {classifier.form.seconds:g} s were heard"
-        typer.echo(f"note: of {_files_of(partly)} {heard}", err=True)
+        part = {"front": "first", "centre": "middle"}[classifier.audio_spec.crop]
+        output = f"only the {part} {classifier.audio_spec.seconds:g} s were heard"
+        typer.echo(f"note: of {_files_of(partly)} {output}", err=True)
     if cut_off:
         used = "only the samples that exist are used"
         typer.echo(f"{_files_of(cut_off)} truncated: {used}", err=True)
@@ -199,17 +199,17 @@ def _items(sounds: list[Path]) -> Iterator[Item]:
     """
     from sonotype.data.readers.walk import in_order
 
-    faults: dict[Path, Failure] = {}
+    issues: dict[Path, Failure] = {}
     paths: list[Path] = []
     for path in sounds:
         found, broken = _below(path) if path.is_dir() else _alone(path)
-        faults |= {Path(failure.source): failure for failure in broken}
+        issues |= {Path(failure.source): failure for failure in broken}
         paths += found
     for path in in_order(paths):
         if str(path) in STANDARD_INPUT:
             yield _standard_input()
         else:
-            yield faults.get(path, path)
+            yield issues.get(path, path)
 
 
 def _below(folder: Path) -> tuple[list[Path], list[Failure]]:
@@ -291,7 +291,7 @@ def _windows(
     check_hop(hop)
 
     def total() -> int:
-        seconds = classifier.form.seconds
+        seconds = classifier.audio_spec.seconds
         sounds = [item for item in items if not isinstance(item, Failure)]
         return sum(windows_in(stated(item), hop, seconds) for item in sounds)
 

@@ -89,10 +89,10 @@ def _opened(
     if out is None or is_standard_output(out):
         return nullcontext(sys.stdout)
 
-    def say(line: str) -> None:
+    def on_message(line: str) -> None:
         typer.echo(f"note: {line}", err=True)
 
-    return growing(out, force=force, begun=begun, say=say)
+    return growing(out, force=force, begun=begun, on_message=on_message)
 
 
 def _table(answers: Iterable[Answer], top: int, stream: TextIO) -> None:

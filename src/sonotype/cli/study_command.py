@@ -39,7 +39,7 @@ def study(
     from sonotype.experiments.failed_runs import FailedRunsError
     from sonotype.experiments.grid import run_study
     from sonotype.experiments.grid_plan import read_plan
-    from sonotype.experiments.grid_table import OUTPUTS, collect, legend, publish, require_own
+    from sonotype.experiments.grid_table import OUTPUTS, collect, legend, require_own, write_report
 
     failed: FailedRunsError | None = None
     chosen = read_plan(plan)
@@ -49,7 +49,9 @@ def study(
     require_own(out, OUTPUTS, [plan, *([source] if source else [])])
     if source is not None and not table:
         try:
-            finished = run_study(chosen, source, out, jobs=jobs, progress=True, say=typer.echo)
+            finished = run_study(
+                chosen, source, out, jobs=jobs, progress=True, on_message=typer.echo
+            )
         except FailedRunsError as error:
             failed = error
         else:
@@ -61,7 +63,7 @@ def study(
     except OptionsError as error:  # there is no table without the baseline
         raise failed or error from None
     command = f"sonotype study {plan} {source or 'DATA'} --out {out}"
-    typer.echo(f"\n{publish(result, out, command)}\n\n{legend(result.lines)}")
+    typer.echo(f"\n{write_report(result, out, command)}\n\n{legend(result.lines)}")
     typer.echo(f"\ntables: {out / 'table.md'}\nfigures: {out / 'study.json'}")
     if failed is not None:
         raise failed

@@ -61,7 +61,7 @@ def run_training(
         out or resume or Path(),
         resume=resume is not None,
         progress=True,
-        say=typer.echo,
+        on_message=typer.echo,
         **options,
     )
     if result.best_score is None:

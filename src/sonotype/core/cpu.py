@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def processors() -> int:
+def available_cpus() -> int:
     """Processors that this process may use: those of its affinity, within its cgroup's quota."""
     return max(1, int(min(_affinity(), _quota(Path("/")))))
 

@@ -45,7 +45,7 @@ class TruncatedError(AudioError):
 
 
 @dataclass(frozen=True)
-class Fault:
+class DataIssue:
     """One thing wrong with a data source: the file, its line (1-based, 0 for none) and why."""
 
     file: str
@@ -58,19 +58,19 @@ class Fault:
 
 
 class DataError(SonotypeError):
-    """A data source with faults; all of them are in ``faults``, none is left for a second run."""
+    """A data source with faults; all of them are in ``issues``, none is left for a second run."""
 
     exit_code = 4
     shown = 20
 
-    def __init__(self, source: str | Path, faults: Sequence[Fault]) -> None:
+    def __init__(self, source: str | Path, issues: Sequence[DataIssue]) -> None:
         self.source = str(source)
-        self.faults = tuple(faults)
-        lines = [str(fault) for fault in self.faults[: self.shown]]
-        if len(self.faults) > self.shown:
-            lines.append(f"... and {len(self.faults) - self.shown} more")
-        noun = "fault" if len(self.faults) == 1 else "faults"
-        super().__init__("\n  ".join([f"{source}: {len(self.faults)} {noun}", *lines]))
+        self.issues = tuple(issues)
+        lines = [str(fault) for fault in self.issues[: self.shown]]
+        if len(self.issues) > self.shown:
+            lines.append(f"... and {len(self.issues) - self.shown} more")
+        noun = "fault" if len(self.issues) == 1 else "faults"
+        super().__init__("\n  ".join([f"{source}: {len(self.issues)} {noun}", *lines]))
 
 
 class WeightsError(SonotypeError):

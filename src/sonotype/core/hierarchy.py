@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-CategoryFrom = Literal["head", "events", "both"]
-CATEGORY_FROM: tuple[CategoryFrom, ...] = get_args(CategoryFrom)
+CategorySource = Literal["head", "events", "both"]
+CATEGORY_SOURCES: tuple[CategorySource, ...] = get_args(CategorySource)
 
 
 def read_category(
     category: npt.NDArray[np.floating],
     event: npt.NDArray[np.floating] | None,
     labels: Labels,
-    how: CategoryFrom = "head",
+    how: CategorySource = "head",
 ) -> npt.NDArray[np.floating]:
     """Probabilities of the categories, read from one head, the other, or both.
 

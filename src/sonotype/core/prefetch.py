@@ -15,8 +15,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, waiting: int = 1
+def prefetch(
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, buffer_size: int = 1
 ) -> Iterator[Result]:
     """``map(function, items)``, computed by threads before it is asked for.
 
@@ -24,7 +24,7 @@ def ahead(
         function: for one item; must not mind being called by several threads.
         items: in the order of the results.
         threads: at least one.
-        waiting: so many results may be ready beside those that are worked on.
+        buffer_size: so many results may be ready beside those that are worked on.
 
     Raises:
         Exception: what the function raises, when its result's turn comes.
@@ -33,7 +33,7 @@ def ahead(
     pool = ThreadPoolExecutor(threads, thread_name_prefix="ahead")
     try:
         running: deque[Future[Result]] = deque(
-            pool.submit(function, item) for item in islice(source, threads + waiting)
+            pool.submit(function, item) for item in islice(source, threads + buffer_size)
         )
         while running:
             result = running.popleft().result()

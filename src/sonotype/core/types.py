@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-NO_EVENT = -1
+IGNORE_INDEX = -1
 """Index that stands for "this clip has no event label"; the event loss and scores pass over it."""
 
 
@@ -125,8 +125,10 @@ class Labels:
         return self._category_index[clip.category]
 
     def event_index(self, clip: Clip) -> int:
-        """Index of the clip's event, ``NO_EVENT`` where it, or the model, has none."""
-        return NO_EVENT if clip.event is None or not self.events else self._event_index[clip.event]
+        """Index of the clip's event, ``IGNORE_INDEX`` where it, or the model, has none."""
+        return (
+            IGNORE_INDEX if clip.event is None or not self.events else self._event_index[clip.event]
+        )
 
 
 def labels_of_all(models: Sequence[Labels]) -> Labels:

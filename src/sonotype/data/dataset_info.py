@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from sonotype.core.errors import Fault
+from sonotype.core.errors import DataIssue
 
-MARKER = "sonotype.json"
+INFO_FILE = "sonotype.json"
 
 
 @dataclass(frozen=True)
-class Marker:
+class DatasetInfo:
     """The marker's keys, all optional; they have the meaning they have in ``Manifest``."""
 
     name: str = ""
@@ -25,23 +25,25 @@ _KINDS: dict[str, type] = {"name": str, "synthetic": bool, "licence": str, "cita
 _SPOKEN = {str: "a text", bool: "true or false"}
 
 
-def read_marker(folder: Path) -> tuple[Marker, tuple[Fault, ...]]:
+def read_dataset_info(folder: Path) -> tuple[DatasetInfo, tuple[DataIssue, ...]]:
     """Read the folder's marker; an empty one where there is none."""
-    path = folder / MARKER
+    path = folder / INFO_FILE
     if not path.is_file():
-        return Marker(), ()
+        return DatasetInfo(), ()
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
-        return Marker(), (Fault(str(path), error.lineno, f"not JSON: {error.msg}"),)
+        return DatasetInfo(), (DataIssue(str(path), error.lineno, f"not JSON: {error.msg}"),)
     except (UnicodeDecodeError, OSError) as error:
-        return Marker(), (Fault(str(path), 0, f"cannot be read: {error}"),)
+        return DatasetInfo(), (DataIssue(str(path), 0, f"cannot be read: {error}"),)
     if not isinstance(content, dict):
-        return Marker(), (Fault(str(path), 1, 'not a JSON object such as {"name": "my sounds"}'),)
-    faults = [Fault(str(path), 0, cause) for cause in map(_wrong, content.items()) if cause]
-    if faults:
-        return Marker(), tuple(faults)
-    return Marker(**content), ()
+        return DatasetInfo(), (
+            DataIssue(str(path), 1, 'not a JSON object such as {"name": "my sounds"}'),
+        )
+    issues = [DataIssue(str(path), 0, cause) for cause in map(_wrong, content.items()) if cause]
+    if issues:
+        return DatasetInfo(), tuple(issues)
+    return DatasetInfo(**content), ()
 
 
 def _wrong(item: tuple[str, object]) -> str:

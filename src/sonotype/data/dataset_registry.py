@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sonotype.core.errors import DataError, Fault, OptionsError
+from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.data.readers import esc50, msos
 from sonotype.data.readers.unpack import unpack_zip
 
 
 @dataclass(frozen=True)
-class KnownSet:
+class KnownDataset:
     """One data set.
 
     Attributes:
@@ -33,8 +33,8 @@ class KnownSet:
     citation: str
 
 
-KNOWN: tuple[KnownSet, ...] = (
-    KnownSet(
+KNOWN: tuple[KnownDataset, ...] = (
+    KnownDataset(
         name="esc50",
         what="environmental sounds, 50 classes",
         clips="2,000",
@@ -43,7 +43,7 @@ KNOWN: tuple[KnownSet, ...] = (
         address=esc50.ADDRESS,
         citation=esc50.CITATION,
     ),
-    KnownSet(
+    KnownDataset(
         name="msos",
         what="everyday sounds, 5 categories",
         clips="1,500 + 500",
@@ -52,7 +52,7 @@ KNOWN: tuple[KnownSet, ...] = (
         address=msos.ADDRESS,
         citation=msos.CITATION,
     ),
-    KnownSet(
+    KnownDataset(
         name="synth",
         what="synthetic sounds for demos and tests",
         clips="any",
@@ -64,7 +64,7 @@ KNOWN: tuple[KnownSet, ...] = (
 )
 
 
-def find(name: str) -> KnownSet:
+def find(name: str) -> KnownDataset:
     """The data set of that name; an ``OptionsError`` names those there are."""
     for known in KNOWN:
         if known.name == name:
@@ -105,7 +105,7 @@ def get_esc50(folder: Path, *, address: str = esc50.ADDRESS, progress: bool = Fa
         archive.unlink()
     if not esc50.is_esc50(place):
         cause = f"holds no {esc50.META.as_posix()}; it is not ESC-50"
-        raise DataError(folder, [Fault(str(archive), 0, cause)])
+        raise DataError(folder, [DataIssue(str(archive), 0, cause)])
     return folder
 
 
@@ -124,4 +124,4 @@ def get_msos(folder: Path) -> Path:
 
 
 def _not_to_be_had(text: str) -> DataError:
-    return DataError("esc50", [Fault("download", 0, text)])
+    return DataError("esc50", [DataIssue("download", 0, text)])

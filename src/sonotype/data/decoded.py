@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from sonotype.audio.decode import Samples, Sound
+    from sonotype.audio.decode import Audio, Samples
 
 KEPT_BYTES = 256_000_000
 """Of whole sounds that a check decoded."""
@@ -49,7 +49,7 @@ class Decoded:
 
     def __init__(self, limit: int = KEPT_BYTES) -> None:
         self._room = limit
-        self._sounds: dict[Path, Sound] = {}
+        self._sounds: dict[Path, Audio] = {}
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[type[Decoded], tuple[int]]:
@@ -63,7 +63,7 @@ class Decoded:
         """Keep the sound in a file, if it is short and there is room."""
         import numpy as np
 
-        from sonotype.audio.decode import Sound
+        from sonotype.audio.decode import Audio
 
         with self._lock:
             if not blocks.samples or blocks.size > self._room:
@@ -71,9 +71,9 @@ class Decoded:
             self._room -= blocks.size
         samples = np.concatenate(blocks.samples)
         seconds = len(samples) / blocks.sample_rate
-        self._sounds[path] = Sound(samples, blocks.sample_rate, seconds)
+        self._sounds[path] = Audio(samples, blocks.sample_rate, seconds)
 
-    def get(self, path: Path) -> Sound | None:
+    def get(self, path: Path) -> Audio | None:
         """The sound in a file, if it is kept."""
         return self._sounds.get(path)
 

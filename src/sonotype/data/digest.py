@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from pathlib import Path
 
-from sonotype.core.cpu import processors
-from sonotype.core.errors import AudioError, Fault, SonotypeError, cause_of
+from sonotype.core.cpu import available_cpus
+from sonotype.core.errors import AudioError, DataIssue, SonotypeError, cause_of
 from sonotype.core.progress import track
 from sonotype.core.types import Clip, Content
 from sonotype.data.decoded import Decoded
@@ -55,7 +55,7 @@ def contents_of(
     decoded: Decoded | None = None,
     partial: bool = False,
     progress: bool = False,
-) -> tuple[dict[Path, Content], list[Fault]]:
+) -> tuple[dict[Path, Content], list[DataIssue]]:
     """The contents of some files, several read at a time, and the faults of the sounds.
 
     Args:
@@ -76,20 +76,20 @@ def contents_of(
             return path, _hashed(path), cause_of(error)
 
     from sonotype.core.prefetch import (
-        ahead,  # threads take time to import, and most commands need none
+        prefetch,  # threads take time to import, and most commands need none
     )
 
     unique = list(dict.fromkeys(paths))
-    results = ahead(of, unique, threads=processors())
-    contents, faults = {}, []
+    results = prefetch(of, unique, threads=available_cpus())
+    contents, issues = {}, []
     for path, content, cause in track(
         results, "decoding" if decode else "reading", len(unique), show=progress
     ):
         if content is not None:
             contents[path] = content
         if cause:
-            faults.append(Fault(str(path), 0, cause))
-    return contents, faults
+            issues.append(DataIssue(str(path), 0, cause))
+    return contents, issues
 
 
 def _hashed(path: Path) -> Content | None:
@@ -164,9 +164,11 @@ class Contents:
 
     def learn(self, paths: Iterable[Path], threads: int) -> None:
         """Read several files at a time."""
-        from sonotype.core.prefetch import ahead
+        from sonotype.core.prefetch import prefetch
 
-        for _ in ahead(self.__getitem__, dict.fromkeys(paths), threads=threads, waiting=threads):
+        for _ in prefetch(
+            self.__getitem__, dict.fromkeys(paths), threads=threads, buffer_size=threads
+        ):
             pass
 
     def require_unchanged(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sonotype.core.errors import Fault
+from sonotype.core.errors import DataIssue
 from sonotype.data.names import Names
 
 # fmt: off
@@ -27,7 +27,7 @@ case."""
 
 
 @dataclass(frozen=True)
-class Row:
+class ClipRecord:
     """One clip as its source tells it.
 
     Attributes:
@@ -50,11 +50,11 @@ class Row:
     line: int = 0
     text: str = ""
 
-    def fault(self, cause: str) -> Fault:
+    def issue(self, cause: str) -> DataIssue:
         """Something wrong with this clip, at the place where its source lists it."""
         if not self.file:
-            return Fault(str(self.path), 0, cause)
-        return Fault(self.file, self.line, f"{self.text}: {cause}" if self.text else cause)
+            return DataIssue(str(self.path), 0, cause)
+        return DataIssue(self.file, self.line, f"{self.text}: {cause}" if self.text else cause)
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Listing:
         source: what to name in front of the faults, a folder or a file.
         name: short name for the manifest.
         rows: the clips.
-        faults: what is wrong with the source itself (a missing column, a folder without sounds).
-        grouped: whether ``Row.group`` was told by the source, a column or a pattern.
-        parted: whether ``Row.fold`` is a part that a folder is named after, see ``Manifest``.
+        issues: what is wrong with the source itself (a missing column, a folder without sounds).
+        grouped: whether ``ClipRecord.group`` was told by the source, a column or a pattern.
+        parted: whether ``ClipRecord.fold`` is a part that a folder is named after, see ``Manifest``.
         labelled: ``False`` where a fault already says that there are no labels at all.
         synthetic: see ``Manifest``, as for the next two.
         licence: licence of the recordings.
@@ -76,8 +76,8 @@ class Listing:
 
     source: Path
     name: str
-    rows: tuple[Row, ...]
-    faults: tuple[Fault, ...] = ()
+    rows: tuple[ClipRecord, ...]
+    issues: tuple[DataIssue, ...] = ()
     grouped: bool = False
     parted: bool = False
     labelled: bool = True

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 from sonotype.audio.special import special_kind
-from sonotype.core.errors import DataError, Fault, OptionsError
+from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.types import Clip, Content
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import contents_of, united
 from sonotype.data.manifest import Manifest
-from sonotype.data.records import Listing, Row, listed, tidy
+from sonotype.data.records import ClipRecord, Listing, listed, tidy
 from sonotype.data.splits.groups import stand_alone
 
 Purpose = Literal["training", "evaluation"]
@@ -30,7 +30,7 @@ class Rules:
 
     Attributes:
         purpose: ``"evaluation"`` lets one-clip classes, a single category and a single event pass.
-        rare_events: ``"fault"``, or ``"unlabel"``, which takes the event label off events with a
+        rare_events: ``"issue"``, or ``"unlabel"``, which takes the event label off events with a
             single clip; the clip still counts for its category.
         qualify_events: call events that stand under several categories ``category/event``.
         partial: use files that are cut off, by what is there of them.
@@ -65,9 +65,9 @@ def settle(
         DataError: with all faults of the source, sorted by file and line.
     """
     rows = apply_rules(listing.rows, rules)
-    faults = check_listing(replace(listing, rows=rows), rules)
-    faults += label_conflicts(rows, contents or {})
-    raise_faults(listing.source, faults)
+    issues = check_listing(replace(listing, rows=rows), rules)
+    issues += label_conflicts(rows, contents or {})
+    raise_issues(listing.source, issues)
     root = listing.source if listing.source.is_dir() else listing.source.parent
     clips = [
         Clip(
@@ -92,14 +92,14 @@ def settle(
     return manifest if contents is None else manifest.with_contents(contents)
 
 
-def raise_faults(source: str | Path, faults: Iterable[Fault]) -> None:
+def raise_issues(source: str | Path, issues: Iterable[DataIssue]) -> None:
     """Raise the faults, if there are any, sorted by file and line."""
-    faults = sorted(faults, key=lambda fault: (fault.file, fault.line))
-    if faults:
-        raise DataError(source, faults)
+    issues = sorted(issues, key=lambda issue: (issue.file, issue.line))
+    if issues:
+        raise DataError(source, issues)
 
 
-def apply_rules(rows: Sequence[Row], rules: Rules) -> tuple[Row, ...]:
+def apply_rules(rows: Sequence[ClipRecord], rules: Rules) -> tuple[ClipRecord, ...]:
     """The rows with tidy labels, and with events qualified or taken off as the rules say."""
     rows = [replace(row, category=tidy(row.category), event=tidy(row.event)) for row in rows]
     if rules.qualify_events:
@@ -114,28 +114,28 @@ def apply_rules(rows: Sequence[Row], rules: Rules) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def check_listing(listing: Listing, rules: Rules = TRAINING) -> list[Fault]:
+def check_listing(listing: Listing, rules: Rules = TRAINING) -> list[DataIssue]:
     """All faults of a listing: those met while reading it, and those of its rows."""
-    faults = list(listing.faults)
-    faults += _missing_files(listing.rows)
-    faults += _duplicate_files(listing.rows)
-    faults += _folds(listing.rows)
+    issues = list(listing.issues)
+    issues += _missing_files(listing.rows)
+    issues += _duplicate_files(listing.rows)
+    issues += _folds(listing.rows)
     if listing.grouped:
-        faults += [
-            row.fault("no group, while other clips have one")
+        issues += [
+            row.issue("no group, while other clips have one")
             for row in listing.rows
             if not row.group
         ]
     if listing.labelled:
-        faults += _labels(listing.rows)
-        faults += _events_under_two_categories(listing.rows)
+        issues += _labels(listing.rows)
+        issues += _events_under_two_categories(listing.rows)
         if rules.purpose == "training":
-            faults += _one_clip_classes(listing.rows)
-            faults += _single_category(listing)
-            faults += _single_event(listing)
-    if not listing.rows and not faults:
-        faults.append(Fault(str(listing.source), 0, "no clips"))
-    return faults
+            issues += _one_clip_classes(listing.rows)
+            issues += _single_category(listing)
+            issues += _single_event(listing)
+    if not listing.rows and not issues:
+        issues.append(DataIssue(str(listing.source), 0, "no clips"))
+    return issues
 
 
 def parse_fold(text: str) -> int | None:
@@ -163,24 +163,26 @@ def check_sounds(manifest: Manifest, *, progress: bool = False) -> Manifest:
             under other labels.
     """
     decoded = Decoded()
-    contents, faults = contents_of(
+    contents, issues = contents_of(
         [clip.path for clip in manifest.clips],
         decoded=decoded,
         partial=manifest.partial,
         progress=progress,
     )
-    rows = [Row(clip.path, clip.category, clip.event or "") for clip in manifest.clips]
-    raise_faults(manifest.name, [*faults, *label_conflicts(rows, contents)])
+    rows = [ClipRecord(clip.path, clip.category, clip.event or "") for clip in manifest.clips]
+    raise_issues(manifest.name, [*issues, *label_conflicts(rows, contents)])
     return manifest.with_contents(contents, decoded)
 
 
-def label_conflicts(rows: Sequence[Row], contents: Mapping[Path, Content]) -> Iterator[Fault]:
+def label_conflicts(
+    rows: Sequence[ClipRecord], contents: Mapping[Path, Content]
+) -> Iterator[DataIssue]:
     """Rows with the sound of an earlier row under another category or event.
 
     An event that is not known contradicts no other.
     """
     known = [row for row in rows if row.path in contents and row.category]
-    earlier: defaultdict[int, dict[tuple[str, str], Row]] = defaultdict(dict)
+    earlier: defaultdict[int, dict[tuple[str, str], ClipRecord]] = defaultdict(dict)
     for sound, row in zip(
         united([contents[row.path].digests for row in known]), known, strict=True
     ):
@@ -189,7 +191,7 @@ def label_conflicts(rows: Sequence[Row], contents: Mapping[Path, Content]) -> It
             if theirs == ours and other.event and row.event:
                 kind, theirs, ours = "event", other.event, row.event
             if theirs != ours and not _same_file(other.path.resolve(), row.path.resolve()):
-                yield row.fault(
+                yield row.issue(
                     f"the same sound as {other.path}, which has the {kind} {theirs!r}, not "
                     f"{ours!r}; correct one label, or remove one file"
                 )
@@ -209,22 +211,22 @@ def without_event(clips: Iterable[Clip]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _missing_files(rows: Iterable[Row]) -> Iterator[Fault]:
+def _missing_files(rows: Iterable[ClipRecord]) -> Iterator[DataIssue]:
     for row in rows:
         if "\0" in str(row.path):  # the operating system would not even take the question
-            yield row.fault("not a file name")
+            yield row.issue("not a file name")
         elif os.path.isdir(row.path):  # noqa: PTH112 (of a name that is too long, too)
-            yield row.fault("a folder, not a file") if row.text else row.fault("empty path")
+            yield row.issue("a folder, not a file") if row.text else row.issue("empty path")
         elif kind := special_kind(row.path):
-            yield row.fault(f"{kind}, not a file")
+            yield row.issue(f"{kind}, not a file")
         elif not os.path.exists(row.path):  # noqa: PTH110
             link = os.path.islink(row.path)  # noqa: PTH114
-            yield row.fault("a link to nothing" if link else "no such file")
+            yield row.issue("a link to nothing" if link else "no such file")
 
 
-def _duplicate_files(rows: Iterable[Row]) -> Iterator[Fault]:
+def _duplicate_files(rows: Iterable[ClipRecord]) -> Iterator[DataIssue]:
     """Rows whose file has been listed before, be it under another spelling of its path."""
-    seen: defaultdict[str, list[tuple[Path, Row]]] = defaultdict(list)
+    seen: defaultdict[str, list[tuple[Path, ClipRecord]]] = defaultdict(list)
     for row in rows:
         if "\0" in str(row.path) or os.path.isdir(row.path):  # noqa: PTH112
             continue
@@ -236,7 +238,7 @@ def _duplicate_files(rows: Iterable[Row]) -> Iterator[Fault]:
             earlier.append((path, row))
         else:
             where = f"line {twin.line}" if twin.line else str(twin.path)
-            yield row.fault(f"the same file as {where}")
+            yield row.issue(f"the same file as {where}")
 
 
 def _same_file(one: Path, other: Path) -> bool:
@@ -246,42 +248,42 @@ def _same_file(one: Path, other: Path) -> bool:
     return there and os.path.samefile(one, other)  # noqa: PTH121
 
 
-def _folds(rows: Sequence[Row]) -> Iterator[Fault]:
+def _folds(rows: Sequence[ClipRecord]) -> Iterator[DataIssue]:
     some = any(row.fold.strip() for row in rows)
     for row in rows:
         if some and not row.fold.strip():
-            yield row.fault("no fold, while other clips have one")
+            yield row.issue("no fold, while other clips have one")
             continue
         try:
             parse_fold(row.fold)
         except ValueError:
-            yield row.fault(f"the fold has to be a whole number, not {row.fold!r}")
+            yield row.issue(f"the fold has to be a whole number, not {row.fold!r}")
 
 
-def _labels(rows: Iterable[Row]) -> Iterator[Fault]:
+def _labels(rows: Iterable[ClipRecord]) -> Iterator[DataIssue]:
     for row in rows:
         if not row.category:
-            yield row.fault("empty category")
+            yield row.issue("empty category")
         for label in (row.category, row.event):
             # File names that are not UTF-8 come as text that no file can hold.
             if label.encode("utf-8", "replace").decode() != label:
-                yield row.fault(f"the label {label!a} is not valid text; rename it")
+                yield row.issue(f"the label {label!a} is not valid text; rename it")
 
 
-def _homes(rows: Iterable[Row]) -> dict[str, dict[str, Row]]:
+def _homes(rows: Iterable[ClipRecord]) -> dict[str, dict[str, ClipRecord]]:
     """For each event the categories it stands under, each with its first row."""
-    homes: defaultdict[str, dict[str, Row]] = defaultdict(dict)
+    homes: defaultdict[str, dict[str, ClipRecord]] = defaultdict(dict)
     for row in rows:
         if row.event and row.category:
             homes[row.event].setdefault(row.category, row)
     return homes
 
 
-def _events_under_two_categories(rows: Iterable[Row]) -> Iterator[Fault]:
+def _events_under_two_categories(rows: Iterable[ClipRecord]) -> Iterator[DataIssue]:
     for event, homes in _homes(rows).items():
         if len(homes) > 1:
             second = list(homes.values())[1]
-            yield second.fault(
+            yield second.issue(
                 f"event {event!r} stands under {len(homes)} categories: "
                 f"{'; '.join(f'{name} ({_place(row)})' for name, row in homes.items())}; rename "
                 f"it, or pass --qualify-events to call them "
@@ -289,38 +291,38 @@ def _events_under_two_categories(rows: Iterable[Row]) -> Iterator[Fault]:
             )
 
 
-def _place(row: Row) -> str:
+def _place(row: ClipRecord) -> str:
     return f"line {row.line}" if row.line else row.path.name
 
 
-def _one_clip_classes(rows: Iterable[Row]) -> Iterator[Fault]:
-    categories: defaultdict[str, list[Row]] = defaultdict(list)
-    events: defaultdict[str, list[Row]] = defaultdict(list)
+def _one_clip_classes(rows: Iterable[ClipRecord]) -> Iterator[DataIssue]:
+    categories: defaultdict[str, list[ClipRecord]] = defaultdict(list)
+    events: defaultdict[str, list[ClipRecord]] = defaultdict(list)
     for row in rows:
         categories[row.category].append(row)
         events[row.event].append(row)
     for name, members in categories.items():
         if name and len(members) == 1:
-            yield members[0].fault(
+            yield members[0].issue(
                 f"category {name!r} has this one clip only; training and test need at least two"
             )
     for name, members in events.items():
         if name and len(members) == 1 and len(categories[members[0].category]) > 1:
-            yield members[0].fault(
+            yield members[0].issue(
                 f"event {name!r} has this one clip only; training and test need at least two "
                 "(--rare-events unlabel keeps such clips for their category)"
             )
 
 
-def _single_category(listing: Listing) -> Iterator[Fault]:
+def _single_category(listing: Listing) -> Iterator[DataIssue]:
     names = sorted({row.category for row in listing.rows if row.category})
     if len(names) == 1:
         cause = f"only one category, {listed(map(repr, names))}; a classifier needs at least two"
-        yield Fault(str(listing.source), 0, cause)
+        yield DataIssue(str(listing.source), 0, cause)
 
 
-def _single_event(listing: Listing) -> Iterator[Fault]:
+def _single_event(listing: Listing) -> Iterator[DataIssue]:
     names = sorted({row.event for row in listing.rows if row.event})
     if len(names) == 1:
         cause = f"only one event, {names[0]!r}; give two or more, or leave the event out"
-        yield Fault(str(listing.source), 0, cause)
+        yield DataIssue(str(listing.source), 0, cause)

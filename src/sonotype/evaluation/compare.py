@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.hierarchy import CategoryFrom
-from sonotype.core.types import NO_EVENT, labels_of_all
+from sonotype.core.hierarchy import CategorySource
+from sonotype.core.types import IGNORE_INDEX, labels_of_all
 from sonotype.evaluation.bootstrap import METRICS, FloatArray, figures, interval, resample
 from sonotype.evaluation.folds import Spread, spread
 from sonotype.evaluation.metrics import Interval
-from sonotype.evaluation.predictions import Answers, IntArray
+from sonotype.evaluation.predictions import IntArray, Predictions
 
 LEVELS = ("category", "event")
 RESAMPLES = 2000
@@ -71,8 +71,8 @@ class Entry:
     """What a row answered, cell by cell, and how its category is to be read."""
 
     name: str
-    answers: Mapping[Key, Answers]
-    category_from: CategoryFrom = "head"
+    answers: Mapping[Key, Predictions]
+    category_source: CategorySource = "head"
 
 
 def compare(
@@ -95,7 +95,7 @@ def compare(
     return [_line(entry, base, resamples, seed) for entry in entries]
 
 
-def average(members: Sequence[Answers]) -> Answers:
+def average(members: Sequence[Predictions]) -> Predictions:
     """The mean of several models' probabilities on the same clips.
 
     Raises:
@@ -157,7 +157,7 @@ def _line(entry: Entry, base: Entry, resamples: int, seed: int) -> Line:
     return Line(entry.name, sum(len(one) for one in entry.answers.values()), shown)
 
 
-def _names(answers: Answers) -> list[tuple[str, str]]:
+def _names(answers: Predictions) -> list[tuple[str, str]]:
     """What names each clip: its path below the folder that holds all of them, and its recording.
 
     One source can be named in several ways, and two sources have the same file names.
@@ -170,13 +170,13 @@ def _names(answers: Answers) -> list[tuple[str, str]]:
     return list(zip(paths, answers.groups, strict=True))
 
 
-def _known(answers: Answers, level: str) -> npt.NDArray[np.bool_]:
+def _known(answers: Predictions, level: str) -> npt.NDArray[np.bool_]:
     """Which clips can be scored on a level."""
     if level == "category":
         return np.ones(len(answers), dtype=bool)
     if answers.event_probability is None:
         return np.zeros(len(answers), dtype=bool)
-    return np.asarray(answers.event_true != NO_EVENT)
+    return np.asarray(answers.event_true != IGNORE_INDEX)
 
 
 def _has(entry: Entry, keys: Collection[Key], level: str) -> bool:
@@ -188,7 +188,7 @@ def _judged(entry: Entry, keys: Sequence[Key], level: str) -> _Judged:
     rows: list[tuple[str, str, int, int]] = []
     for key in keys:
         answers = entry.answers[key]
-        true, probability = answers.category_true, answers.category(entry.category_from)
+        true, probability = answers.category_true, answers.category(entry.category_source)
         if level == "event" and answers.event_probability is not None:
             true, probability = answers.event_true, answers.event_probability
         predicted = probability.argmax(axis=1)

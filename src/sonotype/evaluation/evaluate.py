@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from sonotype.config import from_dict
-from sonotype.core.errors import DataError, Fault
-from sonotype.core.hierarchy import CategoryFrom
-from sonotype.core.types import NO_EVENT, Clip, Labels
+from sonotype.core.errors import DataError, DataIssue
+from sonotype.core.hierarchy import CategorySource
+from sonotype.core.types import IGNORE_INDEX, Clip, Labels
 from sonotype.data.digest import clips_seen, contents_of
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
@@ -20,8 +20,8 @@ from sonotype.data.source_options import SourceOptions
 from sonotype.evaluation.compare import average
 from sonotype.evaluation.metrics import Scores, score
 from sonotype.evaluation.outputs import require_free_folder
-from sonotype.evaluation.predictions import Answers
-from sonotype.evaluation.write_report import OUTPUTS, publish
+from sonotype.evaluation.predictions import Predictions
+from sonotype.evaluation.write_report import OUTPUTS, write_report
 from sonotype.inference.classifier import BATCH, Classifier
 from sonotype.inference.load import load
 from sonotype.inference.locate import find_model
@@ -44,9 +44,9 @@ def evaluate(
     *,
     out: str | Path | None = None,
     folds: Sequence[int] = (),
-    category_from: CategoryFrom | None = None,
+    category_source: CategorySource | None = None,
     also: Sequence[str | Path] = (),
-    shifts: int | None = None,
+    tta_shifts: int | None = None,
     device: str = "auto",
     force: bool = False,
     progress: bool = False,
@@ -57,11 +57,11 @@ def evaluate(
     Args:
         model: a model file, the run folder that holds it, or a loaded classifier.
         data: as for training.
-        out: folder for ``scores.json``, ``scores.txt``, ``answers.csv`` and plots, if wanted.
+        out: folder for ``scores.json``, ``scores.txt``, ``predictions.csv`` and plots, if wanted.
         folds: score only these official folds.
-        category_from: how to read the category; ``None`` as the model says.
+        category_source: how to read the category; ``None`` as the model says.
         also: further models, whose probabilities are averaged with the first one's.
-        shifts: average the answers to so many circular shifts of a clip; ``None`` as the model
+        tta_shifts: average the answers to so many circular shifts of a clip; ``None`` as the model
             says.
         device: where to run; a loaded classifier stays where it is.
         force: replace files of these names in ``out``; inputs are never replaced.
@@ -81,26 +81,26 @@ def evaluate(
         classifier = Classifier(
             model.engine,
             model.card,
-            category_from=model.category_from,
-            shifts=model.shifts if shifts is None else shifts,
+            category_source=model.category_source,
+            tta_shifts=model.tta_shifts if tta_shifts is None else tta_shifts,
         )
     else:
-        classifier = load(model, device=device, shifts=shifts)
+        classifier = load(model, device=device, tta_shifts=tta_shifts)
     source_of_all = open_source(data, options, purpose="evaluation")
     manifest = source_of_all.of_folds(folds)
-    members = [classifier, *(load(path, device=device, shifts=shifts) for path in also)]
+    members = [classifier, *(load(path, device=device, tta_shifts=tta_shifts) for path in also)]
     answers = average(
         [
             answer(member, manifest, partial=manifest.partial, progress=progress)
             for member in members
         ]
     )
-    how = category_from or classifier.category_from
+    how = category_source or classifier.category_source
     notes = [SYNTHETIC_NOTE] if manifest.synthetic else []
     notes += _notes_on_seen(members, source_of_all, manifest, folds, progress=progress)
-    scores = score(answers, category_from=how, notes=notes)
+    scores = score(answers, category_source=how, notes=notes)
     if out is not None:
-        publish(scores, answers, Path(out))
+        write_report(scores, answers, Path(out))
     return scores
 
 
@@ -151,7 +151,7 @@ def answer(
     batch_size: int = BATCH,
     partial: bool = False,
     progress: bool = False,
-) -> Answers:
+) -> Predictions:
     """The answers of a classifier on every clip of a manifest.
 
     Args:
@@ -168,17 +168,17 @@ def answer(
     refuse_unknown_labels(manifest, classifier.labels)
     # Answers hold what each head said; how the category is read is up to the score.
     heads = Classifier(
-        classifier.engine, classifier.card, category_from="head", shifts=classifier.shifts
+        classifier.engine, classifier.card, category_source="head", tta_shifts=classifier.tta_shifts
     )
     files = [clip.path for clip in manifest.clips]
     answers = list(heads.predict_files(files, batch_size=batch_size, progress=progress))
-    faults = [
-        Fault(one.source, 0, cause)
+    issues = [
+        DataIssue(one.source, 0, cause)
         for one in answers
         if (cause := one.cause if isinstance(one, Failure) else "" if partial else one.truncated)
     ]
-    if faults:
-        raise DataError(manifest.name, faults)
+    if issues:
+        raise DataError(manifest.name, issues)
     return _collected(manifest.clips, classifier.labels, answers)
 
 
@@ -186,28 +186,30 @@ def refuse_unknown_labels(manifest: Manifest, labels: Labels) -> None:
     """Raise a ``DataError`` that lists the labels of the data that the model has no output for."""
     categories = {clip.category for clip in manifest.clips} - set(labels.categories)
     events = {clip.event for clip in manifest.clips if clip.event} - set(labels.events)
-    faults = [
-        Fault(str(manifest.name), 0, f"the model has no {kind} {name!r}; it has {_some(known)}")
+    issues = [
+        DataIssue(str(manifest.name), 0, f"the model has no {kind} {name!r}; it has {_some(known)}")
         for kind, names, known in (
             ("category", categories, labels.categories),
             ("event", events if labels.events else set(), labels.events),
         )
         for name in sorted(names)
     ]
-    if faults:
-        raise DataError(manifest.name, faults)
+    if issues:
+        raise DataError(manifest.name, issues)
 
 
 def _collected(
     clips: Sequence[Clip], labels: Labels, answers: Sequence[Prediction | Failure]
-) -> Answers:
+) -> Predictions:
     predictions = [one for one in answers if isinstance(one, Prediction)]
     events = bool(labels.events)
-    return Answers(
+    return Predictions(
         paths=tuple(str(clip.path) for clip in clips),
         groups=tuple(clip.group for clip in clips),
         category_true=np.array([labels.category_index(clip) for clip in clips]),
-        event_true=np.array([labels.event_index(clip) if events else NO_EVENT for clip in clips]),
+        event_true=np.array(
+            [labels.event_index(clip) if events else IGNORE_INDEX for clip in clips]
+        ),
         category_probability=np.array(
             [list(one.category_probabilities.values()) for one in predictions]
         ),

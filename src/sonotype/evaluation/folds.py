@@ -50,7 +50,7 @@ class FoldSummary:
         clips: clips scored in each fold.
         category: the coarse level.
         event: the fine level; ``None`` unless every fold has scores for it.
-        category_from: how the category was read.
+        category_source: how the category was read.
         notes: all notes of the folds, each once.
 
     """
@@ -59,7 +59,7 @@ class FoldSummary:
     clips: tuple[int, ...]
     category: HeadSpread
     event: HeadSpread | None
-    category_from: str
+    category_source: str
     notes: tuple[str, ...]
 
 
@@ -82,11 +82,11 @@ def summarise_folds(folds: Sequence[Scores], names: Sequence[str] = ()) -> FoldS
             f"the number of fold names ({len(names)}) is not that of the folds ({len(folds)}): "
             "give one for each"
         )
-    ways = {fold.category_from for fold in folds}
+    ways = {fold.category_source for fold in folds}
     if len(ways) > 1:
         raise OptionsError(
             f"the folds read the category in different ways ({', '.join(sorted(ways))}): "
-            "score all of them with one category_from"
+            "score all of them with one category_source"
         )
     events = [fold.event for fold in folds if fold.event is not None]
     return FoldSummary(
@@ -94,7 +94,7 @@ def summarise_folds(folds: Sequence[Scores], names: Sequence[str] = ()) -> FoldS
         clips=tuple(fold.clips for fold in folds),
         category=_spread_head([fold.category for fold in folds]),
         event=_spread_head(events) if len(events) == len(folds) else None,
-        category_from=folds[0].category_from,
+        category_source=folds[0].category_source,
         notes=tuple(dict.fromkeys(note for fold in folds for note in fold.notes)),
     )
 

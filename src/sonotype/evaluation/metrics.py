@@ -17,11 +17,11 @@ import numpy as np
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.hierarchy import CategoryFrom
+from sonotype.core.hierarchy import CategorySource
 from sonotype.core.json_text import json_text
-from sonotype.core.types import NO_EVENT
+from sonotype.core.types import IGNORE_INDEX
 from sonotype.evaluation.bootstrap import METRICS, interval, resample
-from sonotype.evaluation.predictions import Answers, FloatArray, IntArray, refuse_unusable
+from sonotype.evaluation.predictions import FloatArray, IntArray, Predictions, refuse_unusable
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Scores:
     Attributes:
         category: scores of the coarse level.
         event: scores of the fine level; ``None`` without an event head or a clip with an event.
-        category_from: how the category was read, see :mod:`sonotype.core.hierarchy`; ``"head"`` for
+        category_source: how the category was read, see :mod:`sonotype.core.hierarchy`; ``"head"`` for
             a model without an event head, whatever was asked.
         clips: number of clips.
         groups: number of recordings they come from.
@@ -96,16 +96,16 @@ class Scores:
 
     category: HeadScores
     event: HeadScores | None
-    category_from: str
+    category_source: str
     clips: int
     groups: int
     notes: tuple[str, ...] = ()
 
 
 def score(
-    answers: Answers,
+    answers: Predictions,
     *,
-    category_from: CategoryFrom = "head",
+    category_source: CategorySource = "head",
     resamples: int = 1000,
     seed: int = 0,
     notes: Sequence[str] = (),
@@ -114,23 +114,23 @@ def score(
 
     Args:
         answers: truth and probabilities; the events are scored on the clips that have one.
-        category_from: how to read the category.
+        category_source: how to read the category.
         resamples: draws of the bootstrap (see :mod:`sonotype.evaluation.bootstrap`); with 0 of
             them, or where all clips come from one recording, there are no intervals.
         seed: the same seed gives the same intervals.
         notes: kept with the scores and shown above them.
 
     Raises:
-        OptionsError: no clips, an unknown ``category_from``, or a negative number of resamples.
+        OptionsError: no clips, an unknown ``category_source``, or a negative number of resamples.
         SonotypeError: a probability is not a finite number.
 
     """
     if resamples < 0:
         raise OptionsError(f"resamples is {resamples}: give 0 for no intervals, or about 1000")
     refuse_unusable(answers)
-    category = answers.category(category_from)
+    category = answers.category(category_source)
     event = answers.event_probability
-    known = answers.event_true != NO_EVENT
+    known = answers.event_true != IGNORE_INDEX
     notes = tuple(notes)
     if event is not None and not known.any():
         notes = (*notes, "none of these clips has an event label: events are not scored")
@@ -153,7 +153,7 @@ def score(
         )
         if event is not None and known.any()
         else None,
-        category_from="head" if event is None else category_from,
+        category_source="head" if event is None else category_source,
         clips=len(answers),
         groups=len(set(answers.groups)),
         notes=notes,
@@ -220,7 +220,7 @@ def scores_from_json(value: Mapping[str, Any]) -> Scores:
         return Scores(
             category=_head_from_json(value["category"]),
             event=None if value["event"] is None else _head_from_json(value["event"]),
-            category_from=value["category_from"],
+            category_source=value["category_source"],
             clips=value["clips"],
             groups=value["groups"],
             notes=tuple(value["notes"]),

@@ -93,7 +93,7 @@ def growing(
     *,
     force: bool = False,
     begun: Callable[[], bool] = lambda: True,
-    say: Callable[[str], None] = lambda _: None,
+    on_message: Callable[[str], None] = lambda _: None,
 ) -> Iterator[TextIO]:
     """Give a text file that is written for a long time, and has its name when it is whole.
 
@@ -104,7 +104,7 @@ def growing(
         out: the file.
         force: replace a file of that name, or the part that an earlier run left.
         begun: whether there is more in it than a header.
-        say: gets a line where a part stays.
+        on_message: gets a line where a part stays.
 
     Raises:
         OptionsError: another file has that name, or a part of it is there.
@@ -139,7 +139,7 @@ def growing(
     except BaseException:
         with suppress(OSError):
             if begun() and part.stat().st_size:
-                say(f"not finished; what was written is in {part}")
+                on_message(f"not finished; what was written is in {part}")
             else:
                 part.unlink()
         raise

@@ -22,10 +22,10 @@ from scipy.optimize import OptimizeWarning, curve_fit
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.text import pad, shorten
-from sonotype.core.types import NO_EVENT
+from sonotype.core.types import IGNORE_INDEX
 from sonotype.evaluation.bootstrap import METRICS, figures, interval, resample
 from sonotype.evaluation.metrics import Interval
-from sonotype.evaluation.predictions import Answers, FloatArray
+from sonotype.evaluation.predictions import FloatArray, Predictions
 
 RESAMPLES = 400
 LEAST_SIZES = 3
@@ -80,7 +80,7 @@ class Curve:
 
 
 def learning_curve(
-    answers: Mapping[float, Answers],
+    answers: Mapping[float, Predictions],
     counts: Mapping[str, float],
     *,
     more: int = 20,
@@ -118,25 +118,25 @@ def learning_curve(
         return Curve(level, points, (), (), more, ())
     laws = np.array([_fit(sizes, 1 - row) for row in draws])
     law = _fit(sizes, 1 - measured)
-    ahead = [2 * sizes[-1], 4 * sizes[-1]]
-    grid = list(np.geomspace(sizes[0], ahead[-1], 60))
+    prefetch = [2 * sizes[-1], 4 * sizes[-1]]
+    grid = list(np.geomspace(sizes[0], prefetch[-1], 60))
     labels = answers[sizes[-1]].labels
     names = labels.events if level == "event" else labels.categories
     return Curve(
         level,
         points,
-        _points(ahead, _accuracy(law, ahead)[0], _accuracy(laws, ahead)),
+        _points(prefetch, _accuracy(law, prefetch)[0], _accuracy(laws, prefetch)),
         _points(grid, _accuracy(law, grid)[0], _accuracy(laws, grid)),
         more,
         _advice(names, counts, *judged[-1][:2], rate=float(law[2]), more=more),
     )
 
 
-def _judged(answers: Answers) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _judged(answers: Predictions) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Truth, answer and recording, of events where the models have them."""
     if answers.event_probability is None:
         return answers.category_true, answers.category().argmax(axis=1), list(answers.groups)
-    known = answers.event_true != NO_EVENT
+    known = answers.event_true != IGNORE_INDEX
     groups = [group for group, here in zip(answers.groups, known, strict=True) if here]
     return answers.event_true[known], answers.event_probability[known].argmax(axis=1), groups
 

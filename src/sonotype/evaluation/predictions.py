@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.core.errors import DataError, Fault, OptionsError, SonotypeError
-from sonotype.core.hierarchy import CATEGORY_FROM, CategoryFrom, read_category
+from sonotype.core.errors import DataError, DataIssue, OptionsError, SonotypeError
+from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource, read_category
 from sonotype.core.io import replacing
 from sonotype.core.json_text import json_text
-from sonotype.core.types import NO_EVENT, Labels, labels_of_all
+from sonotype.core.types import IGNORE_INDEX, Labels, labels_of_all
 
 IntArray = npt.NDArray[np.integer]
 FloatArray = npt.NDArray[np.floating]
@@ -27,14 +27,14 @@ DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Predictions:
     """Truth and answer for each of ``n`` clips.
 
     Attributes:
         paths: the sound files, as they are to be shown.
         groups: the recording that each clip belongs to; intervals resample these.
         category_true: ``[n]`` indices into ``labels.categories``.
-        event_true: ``[n]`` indices into ``labels.events``, ``NO_EVENT`` where a clip has none.
+        event_true: ``[n]`` indices into ``labels.events``, ``IGNORE_INDEX`` where a clip has none.
         category_probability: ``[n, categories]`` softmax of the category head.
         event_probability: ``[n, events]`` softmax of the event head, ``None`` without that head.
         labels: the names behind the indices.
@@ -73,29 +73,29 @@ class Answers:
             if found != shape:
                 raise ValueError(f"{name} of the answers has shape {found}, not {shape}")
         _check_indices("category_true", self.category_true, 0, categories)
-        _check_indices("event_true", self.event_true, NO_EVENT, events)
+        _check_indices("event_true", self.event_true, IGNORE_INDEX, events)
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def category(self, how: CategoryFrom = "head") -> FloatArray:
+    def category(self, how: CategorySource = "head") -> FloatArray:
         """``[n, categories]`` probabilities, see :func:`sonotype.core.hierarchy.read_category`.
 
         Raises:
             OptionsError: ``how`` is not a known way.
 
         """
-        if how not in CATEGORY_FROM:
+        if how not in CATEGORY_SOURCES:
             raise OptionsError(
-                f"category_from {how!r} is not known: choose one of {', '.join(CATEGORY_FROM)}"
+                f"category_source {how!r} is not known: choose one of {', '.join(CATEGORY_SOURCES)}"
             )
         return read_category(self.category_probability, self.event_probability, self.labels, how)
 
-    def take(self, which: npt.NDArray[np.bool_] | IntArray) -> Answers:
+    def take(self, which: npt.NDArray[np.bool_] | IntArray) -> Predictions:
         """The answers for some clips only, chosen by ``[n]`` booleans or by indices."""
         kept = np.arange(len(self))[which]
         event = self.event_probability
-        return Answers(
+        return Predictions(
             tuple(self.paths[index] for index in kept),
             tuple(self.groups[index] for index in kept),
             self.category_true[kept],
@@ -113,7 +113,7 @@ def _check_indices(name: str, values: IntArray, low: int, high: int) -> None:
         raise ValueError(f"{name} of the answers goes beyond {low} to {high - 1}")
 
 
-def concatenate(parts: Sequence[Answers]) -> Answers:
+def concatenate(parts: Sequence[Predictions]) -> Predictions:
     """Answers of several folds as one, in their order; a recording in two of them is one group.
 
     Raises:
@@ -135,7 +135,7 @@ def concatenate(parts: Sequence[Answers]) -> Answers:
                 "train every fold with the same system"
             )
     events = [part.event_probability for part in parts if part.event_probability is not None]
-    return Answers(
+    return Predictions(
         tuple(path for part in parts for path in part.paths),
         tuple(group for part in parts for group in part.groups),
         np.concatenate([part.category_true for part in parts]),
@@ -146,7 +146,7 @@ def concatenate(parts: Sequence[Answers]) -> Answers:
     )
 
 
-def _label_difference(first: Answers, other: Answers) -> str:
+def _label_difference(first: Predictions, other: Predictions) -> str:
     a = {*first.labels.categories, *first.labels.events}
     b = {*other.labels.categories, *other.labels.events}
     if a == b:
@@ -154,7 +154,7 @@ def _label_difference(first: Answers, other: Answers) -> str:
     return f"only one of them knows the label {min(a ^ b)!r}"
 
 
-def save_answers(answers: Answers, path: Path) -> None:
+def save_predictions(answers: Predictions, path: Path) -> None:
     """Write the answers as an ``.npz`` without pickle; the names go into it as JSON.
 
     Raises:
@@ -182,8 +182,8 @@ def save_answers(answers: Answers, path: Path) -> None:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
-def load_answers(path: Path) -> Answers:
-    """Read what :func:`save_answers` wrote, bit for bit.
+def load_predictions(path: Path) -> Predictions:
+    """Read what :func:`save_predictions` wrote, bit for bit.
 
     Raises:
         DataError: the file is missing, damaged, or holds something else.
@@ -192,7 +192,7 @@ def load_answers(path: Path) -> Answers:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             names = json.loads(file["names"].tobytes())
-            return Answers(
+            return Predictions(
                 tuple(names["paths"]),
                 tuple(names["groups"]),
                 file["category_true"],
@@ -207,14 +207,14 @@ def load_answers(path: Path) -> Answers:
                 ),
             )
     except FileNotFoundError as error:
-        raise DataError(path, [Fault(str(path), 0, "there is no such file")]) from error
+        raise DataError(path, [DataIssue(str(path), 0, "there is no such file")]) from error
     except DAMAGE as error:
         cause = f"not a file of saved answers, or damaged: evaluate again ({error})"
-        raise DataError(path, [Fault(str(path), 0, cause)]) from error
+        raise DataError(path, [DataIssue(str(path), 0, cause)]) from error
 
 
 def write_csv(
-    answers: Answers, path: Path, *, category_from: CategoryFrom = "head", top: int = 3
+    answers: Predictions, path: Path, *, category_source: CategorySource = "head", top: int = 3
 ) -> None:
     """Write a row a clip: file, group, truth, and the ``top`` labels with their probabilities.
 
@@ -232,7 +232,7 @@ def write_csv(
             "category",
             answers.labels.categories,
             answers.category_true,
-            answers.category(category_from),
+            answers.category(category_source),
             top,
         )
     ]
@@ -266,14 +266,14 @@ def _columns(
     rows = []
     for index, best in enumerate(order):
         truth = int(true[index])
-        row = ["" if truth == NO_EVENT else labels[truth]]
+        row = ["" if truth == IGNORE_INDEX else labels[truth]]
         for label in best:
             row += [labels[label], f"{probability[index, label]:.6f}"]
         rows.append(row)
     return header, rows
 
 
-def refuse_unusable(answers: Answers) -> None:
+def refuse_unusable(answers: Predictions) -> None:
     """Refuse answers that no score can be told from.
 
     Raises:

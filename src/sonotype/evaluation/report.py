@@ -94,7 +94,7 @@ def _figures(scores: Scores) -> Iterator[str]:
     heads = list(_heads(scores))
     yield from _wrap(
         f"{_count(scores.clips, 'clip')} in {_count(scores.groups, 'group')}; "
-        f"category read from {READ_FROM.get(scores.category_from, scores.category_from)}; "
+        f"category read from {READ_FROM.get(scores.category_source, scores.category_source)}; "
         "brackets: 95 % interval by group"
     )
     yield ""
@@ -183,7 +183,7 @@ def _folds(summary: FoldSummary) -> Iterator[str]:
     heads = [summary.category] + ([summary.event] if summary.event is not None else [])
     yield from _wrap(
         f"{_count(len(summary.names), 'fold')}, {_count(sum(summary.clips), 'clip')}; category "
-        f"read from {READ_FROM.get(summary.category_from, summary.category_from)}"
+        f"read from {READ_FROM.get(summary.category_source, summary.category_source)}"
     )
     yield ""
     above = ["categories (macro)", "events (macro)"][: len(heads)]

@@ -10,25 +10,25 @@ from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
 from sonotype.evaluation.metrics import Scores, scores_to_json
 from sonotype.evaluation.plots import plot_confusion, plot_history, plot_per_class
-from sonotype.evaluation.predictions import Answers, write_csv
+from sonotype.evaluation.predictions import Predictions, write_csv
 from sonotype.evaluation.report import render
 
 OUTPUTS = (
-    *("scores.json", "scores.txt", "answers.csv"),
+    *("scores.json", "scores.txt", "predictions.csv"),
     *("plots/category_confusion.png", "plots/category_f1.png"),
     *("plots/event_confusion.png", "plots/event_f1.png"),
 )
-"""Files that :func:`publish` writes, of a training its curves as well."""
+"""Files that :func:`write_report` writes, of a training its curves as well."""
 
 
-def publish(
+def write_report(
     scores: Scores,
-    answers: Answers,
+    answers: Predictions,
     folder: Path,
     *,
     history: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Write ``scores.json``, ``scores.txt``, ``answers.csv`` and ``plots/*.png``.
+    """Write ``scores.json``, ``scores.txt``, ``predictions.csv`` and ``plots/*.png``.
 
     Args:
         scores: what is shown.
@@ -41,7 +41,7 @@ def publish(
     """
     report = render(scores)
     write_text(folder / "scores.txt", report)
-    write_csv(answers, folder / "answers.csv", category_from=scores.category_from)  # type: ignore[arg-type]
+    write_csv(answers, folder / "predictions.csv", category_source=scores.category_source)  # type: ignore[arg-type]
     plots = folder / "plots"
     for name, head in (("category", scores.category), ("event", scores.event)):
         if head is not None:

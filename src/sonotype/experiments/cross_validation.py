@@ -23,17 +23,17 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.records import counted
 from sonotype.data.splits.split import Split, cross_validation
-from sonotype.data.splits.split_file import dealt, rows_of, split_table
+from sonotype.data.splits.split_file import canonical_rows, rows_of, split_table
 from sonotype.data.splits.subsets import without_validation
 from sonotype.evaluation.folds import folds_to_json, summarise_folds
 from sonotype.evaluation.metrics import Scores, score, scores_from_json, scores_to_json
-from sonotype.evaluation.predictions import Answers, concatenate, load_answers
+from sonotype.evaluation.predictions import Predictions, concatenate, load_predictions
 from sonotype.evaluation.report import render_folds
-from sonotype.evaluation.write_report import publish
+from sonotype.evaluation.write_report import write_report
 from sonotype.experiments.failed_runs import FailedRunsError, described
 from sonotype.experiments.pipeline import inspect, notes_on, run_split, with_backbone
 from sonotype.experiments.run_folder import (
-    ANSWERS,
+    PREDICTIONS,
     SCORES,
     changed_files,
     comparable,
@@ -41,7 +41,7 @@ from sonotype.experiments.run_folder import (
     made_from,
 )
 from sonotype.experiments.run_options import RunOptions
-from sonotype.training.callbacks import Say
+from sonotype.training.callbacks import OnMessage
 from sonotype.training.trainer import kept_random_state
 
 CONFIG = "crossval.json"
@@ -71,7 +71,7 @@ def crossval(
     folds: int = 5,
     transform: Transform | None = None,
     progress: bool = False,
-    say: Say = lambda _: None,
+    on_message: OnMessage = lambda _: None,
     **options: Any,
 ) -> CrossvalResult:
     """Train on all folds but one, validate on a part of them, test on that one, each in turn.
@@ -85,7 +85,7 @@ def crossval(
         folds: how many, where the source has none.
         transform: as for training.
         progress: draw bars.
-        say: gets a line now and then.
+        on_message: gets a line now and then.
         options: as for training, those of the split excepted, which are refused.
 
     Raises:
@@ -102,27 +102,27 @@ def crossval(
     manifest = inspect(manifest, progress=progress)
     if manifest.copies:
         splits = cross_validation(manifest, folds=folds, seed=chosen.train.seed)
-    if chosen.train.keep == "last":
+    if chosen.train.checkpoint == "last":
         splits = [without_validation(parts) for parts in splits]
     tables = [split_table(manifest, parts) for parts in splits]
     fingerprint = manifest.fingerprint()
-    chosen = with_backbone(chosen, progress=progress, say=say)
+    chosen = with_backbone(chosen, progress=progress, on_message=on_message)
     claim = {
         "fingerprint": fingerprint,
-        "splits": _digest(json.dumps([dealt(rows_of(table)) for table in tables])),
+        "splits": _digest(json.dumps([canonical_rows(rows_of(table)) for table in tables])),
         "folds": folds,
         "transform": transform is not None,
         "options": located(chosen).flat(),
         "files": made_from(chosen),
     }
-    _claim(folder, claim, chosen)
+    _lock_config(folder, claim, chosen)
     scores: list[Scores] = []
-    answers: list[Answers] = []
+    answers: list[Predictions] = []
     failures: dict[str, Exception] = {}
     for number, parts in enumerate(splits, start=1):
         run = folder / f"fold_{number}"
         if not (run / SCORES).exists():
-            say(f"fold {number} of {len(splits)}")
+            on_message(f"fold {number} of {len(splits)}")
             try:
                 result = run_split(
                     manifest,
@@ -133,18 +133,18 @@ def crossval(
                     fingerprint=fingerprint,
                     transform=transform,
                     progress=progress,
-                    say=say,
+                    on_message=on_message,
                 )
             except (StoppedError, OptionsError, WeightsError, MissingExtraError):
                 raise  # those of all folds
             except Exception as error:  # one fold's; the others go on
                 failures[f"fold {number}"] = error
-                say(f"fold {number} failed: {described(error)}")
+                on_message(f"fold {number} failed: {described(error)}")
                 continue
             if result.interrupted:
                 return CrossvalResult({}, "", True)
         scores.append(scores_from_json(json.loads((run / SCORES).read_text(encoding="utf-8"))))
-        answers.append(load_answers(run / ANSWERS))
+        answers.append(load_predictions(run / PREDICTIONS))
     if failures:
         first = next(iter(failures.values()))
         causes = {name: described(error) for name, error in failures.items()}
@@ -154,12 +154,12 @@ def crossval(
     summary = summarise_folds(scores)
     pooled = score(
         concatenate(answers),
-        category_from=chosen.score.category_from,
+        category_source=chosen.score.category_source,
         seed=chosen.train.seed,
         notes=_shared_notes(manifest, splits),
     )
     report = render_folds(summary, pooled)
-    publish(pooled, concatenate(answers), folder)
+    write_report(pooled, concatenate(answers), folder)
     values = {"folds": folds_to_json(summary), "pooled": scores_to_json(pooled)}
     write_text(folder / SCORES, json_text(values, indent=1) + "\n")
     write_text(folder / "scores.txt", report)
@@ -183,7 +183,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _claim(folder: Path, config: dict[str, Any], options: RunOptions) -> None:
+def _lock_config(folder: Path, config: dict[str, Any], options: RunOptions) -> None:
     """Note what is being cross-validated, or compare with what was noted before.
 
     A note beside which no fold was begun (the sounds could not be read, say) binds nobody.

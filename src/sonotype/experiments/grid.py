@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from sonotype.core.cpu import processors
+from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import OptionsError
 from sonotype.core.progress import steps
 from sonotype.data.manifest import Manifest
@@ -26,20 +26,20 @@ from sonotype.data.records import counted
 from sonotype.data.splits.split import Split, cross_validation
 from sonotype.data.splits.subsets import without_validation
 from sonotype.experiments.failed_runs import FailedRunsError, described
-from sonotype.experiments.grid_plan import Cell, Plan
+from sonotype.experiments.grid_plan import Plan, PlannedRun
 from sonotype.experiments.pipeline import inspect, parts_of, with_backbone
 from sonotype.experiments.run_folder import CONFIG
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import (
     STOPPED,
+    check_same_config,
     figures_of,
     finished,
     note_failure,
-    refuse_other,
-    run_cell,
+    run_planned,
 )
 from sonotype.modelfile.pretrained import is_model_file
-from sonotype.training.callbacks import Say, duration
+from sonotype.training.callbacks import OnMessage, duration
 
 ENDED = (
     "its process was ended from outside, as happens where memory runs short; the same command goes "
@@ -51,7 +51,7 @@ ENDED = (
 class Task:
     """A cell with all that a process of its own needs to run it."""
 
-    cell: Cell
+    planned: PlannedRun
     options: Mapping[str, Any]
     data: str
     manifest: Manifest
@@ -61,7 +61,7 @@ class Task:
     @property
     def folder(self) -> Path:
         """The cell's run folder."""
-        return self.out / self.cell.folder
+        return self.out / self.planned.folder
 
 
 def run_study(
@@ -71,7 +71,7 @@ def run_study(
     *,
     jobs: int = 1,
     progress: bool = False,
-    say: Say = lambda _: None,
+    on_message: OnMessage = lambda _: None,
 ) -> bool:
     """Run every cell that is not finished; whether all are in the end.
 
@@ -84,7 +84,7 @@ def run_study(
         out: the study's folder; finished cells in it are kept.
         jobs: cells that are run at a time, each in a process with its share of the processors.
         progress: draw bars.
-        say: gets a line for each cell that is done.
+        on_message: gets a line for each cell that is done.
 
     Raises:
         DataError: faults of the data.
@@ -94,30 +94,32 @@ def run_study(
     out = Path(out)
     noted = _noted_paths(out)
     tasks = _tasks(plan, _found_again(str(data), noted), out, noted, progress)
-    waiting = [task for task in tasks if not finished(task.folder)]
-    done = len(tasks) - len(waiting)
-    say(f"{plan.title}: {counted(len(tasks), 'cell')}, {done} of them finished")
+    buffer_size = [task for task in tasks if not finished(task.folder)]
+    done = len(tasks) - len(buffer_size)
+    on_message(f"{plan.title}: {counted(len(tasks), 'cell')}, {done} of them finished")
     failures: dict[str, str] = {}
     start, count = time.monotonic(), 0
     interrupted = False
-    for task in waiting:
+    for task in buffer_size:
         note_failure(task.folder, "")
-    with steps("cells", len(waiting), show=progress) as bar:
-        for task, failure in _results(waiting, jobs, plan):
+    with steps("runs", len(buffer_size), show=progress) as bar:
+        for task, failure in _results(buffer_size, jobs, plan):
             if failure == STOPPED:
                 interrupted = True
                 continue
             count += 1
-            name = task.cell.folder.removeprefix("cells/")
+            name = task.planned.folder.removeprefix("runs/")
             if failure:
                 failures[name] = failure
                 note_failure(task.folder, failure)
-            left = (time.monotonic() - start) / count * (len(waiting) - count)
+            left = (time.monotonic() - start) / count * (len(buffer_size) - count)
             state = f"failed: {failure}" if failure else figures_of(task.folder)
             with bar.done():
-                say(f"{done + count:>3}/{len(tasks)}  {name}  {state}  {duration(left)} left")
+                on_message(
+                    f"{done + count:>3}/{len(tasks)}  {name}  {state}  {duration(left)} left"
+                )
     if failures:
-        skipped = 0 if interrupted else len(waiting) - count
+        skipped = 0 if interrupted else len(buffer_size) - count
         more = f"{counted(skipped, 'cell')} not run: a teacher failed" if skipped else ""
         raise FailedRunsError(counted(len(tasks), "cell"), failures, more)
     return not interrupted
@@ -128,23 +130,23 @@ def _results(tasks: Sequence[Task], jobs: int, plan: Plan) -> Iterator[tuple[Tas
 
     What learns from a task that failed would fail as well, and is left out.
     """
-    failed: set[Cell] = set()
-    for _, turn in groupby(tasks, key=lambda task: plan.turn(task.cell.row)):
+    failed: set[PlannedRun] = set()
+    for _, level in groupby(tasks, key=lambda task: plan.level(task.planned.row)):
         ready: list[Task] = []
-        for task in turn:
-            if failed.isdisjoint(plan.teachers(task.cell.row)):
+        for task in level:
+            if failed.isdisjoint(plan.teachers(task.planned.row)):
                 ready.append(task)
             else:
-                failed.add(task.cell)
-        for task, failure in _turn(ready, jobs):
+                failed.add(task.planned)
+        for task, failure in _run_level(ready, jobs):
             if failure:
-                failed.add(task.cell)
+                failed.add(task.planned)
             yield task, failure
             if failure == STOPPED:
                 return
 
 
-def _turn(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
+def _run_level(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
     if jobs <= 1:
         for task in tasks:
             failure = run_task(task)
@@ -152,15 +154,15 @@ def _turn(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str]]:
             if failure == STOPPED:
                 return
         return
-    threads = max(1, processors() // jobs)
-    waiting = list(reversed(tasks))
+    threads = max(1, available_cpus() // jobs)
+    buffer_size = list(reversed(tasks))
     # A pool of one process each: where a process dies, it is known which cell it was running.
     idle = [_process(threads) for _ in range(min(jobs, len(tasks)))]
     running: dict[Future[str], tuple[ProcessPoolExecutor, Task]] = {}
     try:
-        while waiting or running:
-            while waiting and idle:
-                pool, task = idle.pop(), waiting.pop()
+        while buffer_size or running:
+            while buffer_size and idle:
+                pool, task = idle.pop(), buffer_size.pop()
                 running[_submitted(pool, task)] = pool, task
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 pool, task = running.pop(future)
@@ -215,11 +217,11 @@ def _begin_process(threads: int) -> None:
 def run_task(task: Task) -> str:
     """Run one cell, in whatever process; what went wrong, or nothing."""
     try:
-        options = RunOptions.of({**task.options, "seed": task.cell.seed})
-        parts = split_of(task.manifest, options, task.cell.fold)
+        options = RunOptions.of({**task.options, "seed": task.planned.seed})
+        parts = split_of(task.manifest, options, task.planned.fold)
     except Exception as error:  # one cell's; the others go on
         return described(error)
-    return run_cell(
+    return run_planned(
         task.manifest,
         parts,
         task.folder,
@@ -244,13 +246,13 @@ def split_of(manifest: Manifest, options: RunOptions, fold: int | None) -> Split
         raise OptionsError(f"fold {fold} is not in {manifest.name}; there are {there}")
     splits = cross_validation(manifest, seed=options.train.seed)
     parts = splits[manifest.folds.index(fold)]
-    return without_validation(parts) if options.train.keep == "last" else parts
+    return without_validation(parts) if options.train.checkpoint == "last" else parts
 
 
 def _noted_paths(out: Path) -> set[Path]:
     """Absolute paths that the finished and unfinished cells of a study have noted."""
     noted: set[Path] = set()
-    for path in out.glob(f"cells/*/*/{CONFIG}"):
+    for path in out.glob(f"runs/*/*/{CONFIG}"):
         try:
             config = json.loads(path.read_text(encoding="utf-8"))
             options = config["options"]
@@ -278,15 +280,15 @@ def _tasks(plan: Plan, data: str, out: Path, noted: Collection[Path], progress: 
     """Every cell, compared with what is already in the folder."""
     sources: dict[str, tuple[Manifest, str]] = {}
     tasks = []
-    for cell in plan.cells():
-        own = dict(plan.row(cell.row).options)
+    for planned in plan.planned_runs():
+        own = dict(plan.row(planned.row).options)
         if is_model_file(own.get("backbone", "")):
             own["backbone"] = _found_again(own["backbone"], noted)
         if "unlabelled" in own:
             own["unlabelled"] = tuple(_found_again(one, noted) for one in own["unlabelled"])
-        if teachers := plan.teachers(cell.row):
+        if teachers := plan.teachers(planned.row):
             own["teachers"] = tuple(str(out / one.folder) for one in teachers)
-        options = with_backbone(RunOptions.of({**own, "seed": cell.seed}), progress=progress)
+        options = with_backbone(RunOptions.of({**own, "seed": planned.seed}), progress=progress)
         own["backbone"] = options.system.backbone
         key = repr(options.source)
         if key not in sources:
@@ -294,8 +296,8 @@ def _tasks(plan: Plan, data: str, out: Path, noted: Collection[Path], progress: 
             # Decoded sounds are not kept for as long as a study takes.
             sources[key] = replace(manifest, decoded=None), manifest.fingerprint()
         manifest, fingerprint = sources[key]
-        task = Task(cell, own, data, manifest, fingerprint, out)
-        parts = split_of(manifest, options, cell.fold)
-        refuse_other(task.folder, options, fingerprint, manifest, parts)
+        task = Task(planned, own, data, manifest, fingerprint, out)
+        parts = split_of(manifest, options, planned.fold)
+        check_same_config(task.folder, options, fingerprint, manifest, parts)
         tasks.append(task)
     return tasks

@@ -16,7 +16,7 @@ The file is TOML::
 
     [rows."cbir_2, category from events"]
     of = "cbir_2"                # the same trainings, read otherwise: nothing is trained
-    category_from = "events"
+    category_source = "events"
 
     [rows."both"]
     ensemble = ["cbir_2", "cbir_4"]   # the mean of other rows' answers
@@ -41,12 +41,12 @@ KEYS = {"title", "note", "data", "baseline", "folds", "seeds", "options", "rows"
 OWN = {"of", "ensemble", "folds", "seeds", "teachers"}
 """Keys of a row that are no options."""
 
-READ_AGAIN = ("category_from",)
+READ_AGAIN = ("category_source",)
 """Options that a row with ``of`` may set: those that no training depends on."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class PlannedRun:
     """One training and its test: a row's options on one fold, or one split, with one seed.
 
     Attributes:
@@ -63,7 +63,7 @@ class Cell:
     def folder(self) -> str:
         """Where it lies below the study's folder."""
         fold = "split" if self.fold is None else f"fold_{self.fold}"
-        return f"cells/{slug(self.row)}/{fold}_seed_{self.seed}"
+        return f"runs/{slug(self.row)}/{fold}_seed_{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Row:
         folds: official folds that test in turn; empty for one split a seed.
         seeds: each makes a cell, or one for each fold.
         of: another row whose answers this one reads in another way.
-        category_from: how this row reads the category.
+        category_source: how this row reads the category.
         ensemble: rows whose answers it averages.
         teachers: rows whose models teach those of this one.
     """
@@ -86,7 +86,7 @@ class Row:
     folds: tuple[int, ...] = ()
     seeds: tuple[int, ...] = (0,)
     of: str = ""
-    category_from: str = "head"
+    category_source: str = "head"
     ensemble: tuple[str, ...] = ()
     teachers: tuple[str, ...] = ()
 
@@ -95,10 +95,10 @@ class Row:
         """Whether it has trainings of its own."""
         return not self.of and not self.ensemble
 
-    def cells(self) -> list[Cell]:
+    def planned_runs(self) -> list[PlannedRun]:
         """Its own trainings, or, of a row without, those that its answers come from."""
         folds: Sequence[int | None] = self.folds or (None,)
-        return [Cell(self.name, fold, seed) for seed in self.seeds for fold in folds]
+        return [PlannedRun(self.name, fold, seed) for seed in self.seeds for fold in folds]
 
 
 @dataclass(frozen=True)
@@ -115,18 +115,20 @@ class Plan:
         """The row of that name."""
         return next(row for row in self.rows if row.name == name)
 
-    def cells(self) -> list[Cell]:
+    def planned_runs(self) -> list[PlannedRun]:
         """Every training, ordered so that neighbours share the maps of the frozen part."""
-        own = [cell for row in self.rows if row.trains for cell in row.cells()]
-        return sorted(own, key=lambda one: (self.turn(one.row), one.seed, one.fold or 0))
+        own = [planned for row in self.rows if row.trains for planned in row.planned_runs()]
+        return sorted(own, key=lambda one: (self.level(one.row), one.seed, one.fold or 0))
 
-    def turn(self, name: str) -> int:
+    def level(self, name: str) -> int:
         """How many rows have to be trained before this one, each taught by the one before it."""
-        return max((self.turn(one) + 1 for one in self.row(name).teachers), default=0)
+        return max((self.level(one) + 1 for one in self.row(name).teachers), default=0)
 
-    def teachers(self, name: str) -> list[Cell]:
+    def teachers(self, name: str) -> list[PlannedRun]:
         """The trainings whose models teach a row."""
-        return [cell for one in self.row(name).teachers for cell in self.row(one).cells()]
+        return [
+            planned for one in self.row(name).teachers for planned in self.row(one).planned_runs()
+        ]
 
 
 def slug(name: str) -> str:
@@ -149,19 +151,19 @@ def read_plan(path: str | Path) -> Plan:
         raise OptionsError(f"{path}: there is no such file; a study is a TOML file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OptionsError(f"{path}: is no TOML file that can be read ({error})") from None
-    faults = [f"unknown key {key}" for key in sorted(values.keys() - KEYS)]
+    issues = [f"unknown key {key}" for key in sorted(values.keys() - KEYS)]
     wrong = _wrong_types(values)
-    faults += wrong
+    issues += wrong
     rows: list[Row] = []
     baseline = ""
     if not wrong:
         rows, more = _rows(values)
-        faults += more
+        issues += more
         baseline = values.get("baseline", next(iter(values["rows"])))
         if baseline not in values["rows"]:
-            faults.append(f"baseline {baseline!r} is no row")
-    if faults:
-        raise OptionsError(f"{path}: " + "; ".join(faults))
+            issues.append(f"baseline {baseline!r} is no row")
+    if issues:
+        raise OptionsError(f"{path}: " + "; ".join(issues))
     return Plan(
         title=values.get("title", path.stem),
         rows=tuple(rows),
@@ -177,19 +179,19 @@ def _wrong_types(values: Mapping[str, Any]) -> list[str]:
         "options": dict,
         "rows": dict,
     }
-    faults = [
+    issues = [
         f"{key} is {values[key]!r}, a {'text' if kind is str else 'table'} is wanted"
         for key, kind in wanted.items()
         if key in values and not isinstance(values[key], kind)
     ]
-    faults += [
+    issues += [
         f"{key} is {values[key]!r}, a list of whole numbers is wanted"
         for key in ("folds", "seeds")
         if key in values and not _numbers(values[key])
     ]
     if not values.get("rows"):
-        faults.append("there are no rows; write at least one, as in [rows.cbir_2]")
-    return faults
+        issues.append("there are no rows; write at least one, as in [rows.cbir_2]")
+    return issues
 
 
 def _numbers(value: Any) -> bool:
@@ -202,18 +204,18 @@ def _numbers(value: Any) -> bool:
 
 def _rows(values: Mapping[str, Any]) -> tuple[list[Row], list[str]]:
     rows: dict[str, Row] = {}
-    faults: list[str] = []
+    issues: list[str] = []
     for name, own in values["rows"].items():
         try:
             rows[name] = _row(name, own, values, rows)
         except OptionsError as error:
-            faults.append(f"row {name!r}: {error}")
+            issues.append(f"row {name!r}: {error}")
     slugs: dict[str, str] = {}
     for name in rows:
         other = slugs.setdefault(slug(name), name)
         if other != name:
-            faults.append(f"rows {other!r} and {name!r} would share a folder; rename one")
-    return list(rows.values()), faults
+            issues.append(f"rows {other!r} and {name!r} would share a folder; rename one")
+    return list(rows.values()), issues
 
 
 def _row(name: str, own: Any, values: Mapping[str, Any], above: Mapping[str, Row]) -> Row:
@@ -249,7 +251,7 @@ def _row(name: str, own: Any, values: Mapping[str, Any], above: Mapping[str, Row
         options=options,
         folds=tuple(chosen["folds"]),
         seeds=tuple(chosen["seeds"]),
-        category_from=run.score.category_from,
+        category_source=run.score.category_source,
     )
 
 
@@ -278,7 +280,7 @@ def _read_again(name: str, of: Any, given: Mapping[str, Any], above: Mapping[str
         )
     score = from_dict(ScoreOptions, given)
     base = above[of]
-    return Row(name, {}, base.folds, base.seeds, of=of, category_from=score.category_from)
+    return Row(name, {}, base.folds, base.seeds, of=of, category_source=score.category_source)
 
 
 def _ensemble(name: str, members: Any, given: Mapping[str, Any], above: Mapping[str, Row]) -> Row:
@@ -289,10 +291,10 @@ def _ensemble(name: str, members: Any, given: Mapping[str, Any], above: Mapping[
     refused = sorted(given.keys() - set(READ_AGAIN))
     if refused:
         raise OptionsError(f"ensemble goes with {', '.join(READ_AGAIN)}, not {', '.join(refused)}")
-    ways = {above[one].category_from for one in members}
+    ways = {above[one].category_source for one in members}
     if not given and len(ways) > 1:
-        raise OptionsError("its rows read the category in different ways; say category_from")
-    score = from_dict(ScoreOptions, given or {"category_from": ways.pop()})
+        raise OptionsError("its rows read the category in different ways; say category_source")
+    score = from_dict(ScoreOptions, given or {"category_source": ways.pop()})
     folds = {above[one].folds for one in members}
     if len(folds) > 1 or () in folds:
         raise OptionsError("the rows of an ensemble have to be tested on the same official folds")
@@ -305,6 +307,6 @@ def _ensemble(name: str, members: Any, given: Mapping[str, Any], above: Mapping[
         {},
         folds.pop(),
         above[members[0]].seeds[:1],
-        category_from=score.category_from,
+        category_source=score.category_source,
         ensemble=tuple(members),
     )

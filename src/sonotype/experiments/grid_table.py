@@ -16,13 +16,13 @@ from sonotype.data.records import counted
 from sonotype.evaluation.compare import Entry, Figure, Key, Line, average, compare
 from sonotype.evaluation.metrics import Interval
 from sonotype.evaluation.outputs import require_free_folder
-from sonotype.evaluation.predictions import Answers, load_answers
+from sonotype.evaluation.predictions import Predictions, load_predictions
 from sonotype.experiments.grid_plan import Plan, Row
-from sonotype.experiments.run_folder import ANSWERS
+from sonotype.experiments.run_folder import PREDICTIONS
 from sonotype.experiments.runner import failure_of, finished, seconds_of
 
 TABLE, FIGURES = "table", "study.json"
-CELLS = "cells"
+CELLS = "runs"
 OUTPUTS = (f"{TABLE}.txt", f"{TABLE}.md", FIGURES)
 NAME_CELLS = 22
 WIDTH = 80
@@ -63,16 +63,20 @@ def collect(plan: Plan, out: str | Path) -> Result:
         OptionsError: the baseline's cells are not finished, and none of them failed.
     """
     out = Path(out)
-    missing = sum(not finished(out / cell.folder) for cell in plan.cells())
+    missing = sum(not finished(out / planned.folder) for planned in plan.planned_runs())
     entries = [entry for row in plan.rows if (entry := _entry(plan, row, out)) is not None]
-    failed = {cell: cause for cell in plan.cells() if (cause := failure_of(out / cell.folder))}
+    failed = {
+        planned: cause
+        for planned in plan.planned_runs()
+        if (cause := failure_of(out / planned.folder))
+    }
     compared = plan.baseline in {entry.name for entry in entries}
-    if not compared and _needed(plan, plan.baseline).isdisjoint(cell.row for cell in failed):
+    if not compared and _needed(plan, plan.baseline).isdisjoint(planned.row for planned in failed):
         raise OptionsError(
             f"{out}: the baseline {plan.baseline} is not finished; run the study first"
         )
     seconds = {
-        row.name: sum(seconds_of(out / cell.folder) for cell in row.cells())
+        row.name: sum(seconds_of(out / planned.folder) for planned in row.planned_runs())
         if row.trains and row.name in {entry.name for entry in entries}
         else 0.0
         for row in plan.rows
@@ -81,7 +85,7 @@ def collect(plan: Plan, out: str | Path) -> Result:
         lines = compare(entries, plan.baseline)
     else:
         lines = [_alone(compare([entry], entry.name)[0]) for entry in entries]
-    named = {cell.folder.removeprefix("cells/"): cause for cell, cause in failed.items()}
+    named = {planned.folder.removeprefix("runs/"): cause for planned, cause in failed.items()}
     return Result(plan.title, plan.note, plan.baseline, tuple(lines), seconds, missing, named)
 
 
@@ -109,7 +113,7 @@ def require_own(out: str | Path, outputs: Sequence[str], inputs: Sequence[Path])
     )
 
 
-def publish(result: Result, out: str | Path, command: str) -> str:
+def write_report(result: Result, out: str | Path, command: str) -> str:
     """Write ``study.json``, ``table.txt`` and ``table.md``; the text is returned."""
     out = Path(out)
     text = render(result)
@@ -131,11 +135,11 @@ def render(result: Result) -> str:
             max(len(row[column]) for row in [header, *rows]) for column in range(1, len(header))
         ]
         for row in [header, *rows]:
-            cells = "".join(
-                "  " + pad(cell, width, right=True)
-                for cell, width in zip(row[1:], widths, strict=True)
+            planned_runs = "".join(
+                "  " + pad(planned, width, right=True)
+                for planned, width in zip(row[1:], widths, strict=True)
             )
-            lines.append((pad(shorten(row[0], NAME_CELLS), NAME_CELLS) + cells).rstrip())
+            lines.append((pad(shorten(row[0], NAME_CELLS), NAME_CELLS) + planned_runs).rstrip())
         blocks.append(lines)
     if result.failed:
         failed = [shorten(f"{name}: {cause}", WIDTH) for name, cause in result.failed.items()]
@@ -157,8 +161,10 @@ def markdown(result: Result, command: str) -> str:
         lines += ["| " + " | ".join(row) + " |" for row in rows]
         lines.append("")
     if result.failed:
-        cells = [f"| {name} | {cause.replace('|', '/')} |" for name, cause in result.failed.items()]
-        lines += [f"{FAILED}:", "", "| cell | error |", "|---|---|", *cells, ""]
+        planned_runs = [
+            f"| {name} | {cause.replace('|', '/')} |" for name, cause in result.failed.items()
+        ]
+        lines += [f"{FAILED}:", "", "| cell | error |", "|---|---|", *planned_runs, ""]
     return "\n".join(lines)
 
 
@@ -187,21 +193,21 @@ def to_json(result: Result) -> dict[str, Any]:
 def _entry(plan: Plan, row: Row, out: Path) -> Entry | None:
     """The answers of a row; ``None`` where a cell is not finished."""
     sources = [plan.row(name) for name in (row.ensemble or (row.of or row.name,))]
-    if not all(finished(out / cell.folder) for one in sources for cell in one.cells()):
+    if not all(finished(out / planned.folder) for one in sources for planned in one.planned_runs()):
         return None
-    answers: dict[Key, Answers] = {}
+    answers: dict[Key, Predictions] = {}
     for fold in row.folds or (None,):
         for seed in row.seeds:
-            cells = [
-                cell
+            planned_runs = [
+                planned
                 for one in sources
-                for cell in one.cells()
-                if cell.fold == fold and (row.ensemble or cell.seed == seed)
+                for planned in one.planned_runs()
+                if planned.fold == fold and (row.ensemble or planned.seed == seed)
             ]
             answers[fold, seed] = average(
-                [load_answers(out / one.folder / ANSWERS) for one in cells]
+                [load_predictions(out / one.folder / PREDICTIONS) for one in planned_runs]
             )
-    return Entry(row.name, answers, row.category_from)  # type: ignore[arg-type]
+    return Entry(row.name, answers, row.category_source)  # type: ignore[arg-type]
 
 
 def _tables(result: Result) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -219,11 +225,11 @@ def _paper_table(result: Result) -> tuple[str, list[str], list[list[str]]]:
     columns = [("category", "precision"), ("category", "recall"), ("category", "f1")]
     rows = []
     for line in result.lines:
-        cells = [
+        planned_runs = [
             _number(line.figures[column].value.value) if column in line.figures else "-"
             for column in [*columns, ("event", "accuracy")]
         ]
-        rows.append([line.name, *cells, str(line.clips), _time(result.seconds[line.name])])
+        rows.append([line.name, *planned_runs, str(line.clips), _time(result.seconds[line.name])])
     return "macro means of the categories", header, rows
 
 

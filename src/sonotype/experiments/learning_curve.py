@@ -22,18 +22,24 @@ from sonotype.data.splits.subsets import without_validation
 from sonotype.evaluation.evaluate import SYNTHETIC_NOTE
 from sonotype.evaluation.plots import plot_curve
 from sonotype.evaluation.power_law import Curve, learning_curve, render_curve
-from sonotype.evaluation.predictions import Answers, concatenate, load_answers
+from sonotype.evaluation.predictions import Predictions, concatenate, load_predictions
 from sonotype.experiments.cross_validation import refuse_parts
 from sonotype.experiments.failed_runs import FailedRunsError
 from sonotype.experiments.grid_table import require_own
 from sonotype.experiments.pipeline import inspect, with_backbone
-from sonotype.experiments.run_folder import ANSWERS
+from sonotype.experiments.run_folder import PREDICTIONS
 from sonotype.experiments.run_options import RunOptions
-from sonotype.experiments.runner import STOPPED, figures_of, finished, refuse_other, run_cell
-from sonotype.training.callbacks import Say
+from sonotype.experiments.runner import (
+    STOPPED,
+    check_same_config,
+    figures_of,
+    finished,
+    run_planned,
+)
+from sonotype.training.callbacks import OnMessage
 
 SIZES = (1, 2, 4, 8, 16)
-TURNS = 4
+DRAWS = 4
 CURVE = "curve"
 
 
@@ -57,10 +63,10 @@ def run_learning_curve(
     out: str | Path,
     *,
     sizes: Sequence[int] = SIZES,
-    turns: int = TURNS,
+    draws: int = DRAWS,
     more: int = 20,
     progress: bool = False,
-    say: Say = lambda _: None,
+    on_message: OnMessage = lambda _: None,
     **options: Any,
 ) -> CurveResult:
     """Train on so many clips of each class, for several sizes and for all, and draw the curve.
@@ -74,10 +80,10 @@ def run_learning_curve(
         data: as for training.
         out: folder; finished trainings in it are kept.
         sizes: clips per class, beside all of them.
-        turns: folds, where the source has none of its own.
+        draws: folds, where the source has none of its own.
         more: the advice is about so many more clips of a class.
         progress: draw bars.
-        say: gets a line now and then.
+        on_message: gets a line now and then.
         options: as for training, those of the split excepted.
 
     Raises:
@@ -88,25 +94,25 @@ def run_learning_curve(
     folder = Path(out)
     _check(sizes, options)
     require_own(folder, [f"{CURVE}.{kind}" for kind in ("png", "txt", "json")], [Path(data)])
-    chosen = RunOptions.of({**options, "keep": "last"})
+    chosen = RunOptions.of({**options, "checkpoint": "last"})
     manifest = open_source(data, chosen.source)
-    splits = cross_validation(manifest, folds=turns, seed=chosen.train.seed)
+    splits = cross_validation(manifest, folds=draws, seed=chosen.train.seed)
     manifest = inspect(manifest, progress=progress)
     if manifest.copies:
-        splits = cross_validation(manifest, folds=turns, seed=chosen.train.seed)
+        splits = cross_validation(manifest, folds=draws, seed=chosen.train.seed)
     fingerprint = manifest.fingerprint()
-    chosen = with_backbone(chosen, progress=progress, say=say)
+    chosen = with_backbone(chosen, progress=progress, on_message=on_message)
     whole = [without_validation(parts) for parts in splits]
     wanted = _wanted(manifest, whole, sizes, chosen.train.seed)
-    cells = [(size, turn, parts) for size, turns_of in wanted for turn, parts in turns_of]
-    for size, turn, parts in cells:
-        refuse_other(_place(folder, size, turn), chosen, fingerprint, manifest, parts)
+    planned_runs = [(size, draw, parts) for size, draws_of in wanted for draw, parts in draws_of]
+    for size, draw, parts in planned_runs:
+        check_same_config(_place(folder, size, draw), chosen, fingerprint, manifest, parts)
     failures: dict[str, str] = {}
-    with steps("trainings", len(cells), show=progress) as bar:
-        for number, (size, turn, parts) in enumerate(cells, start=1):
-            place = _place(folder, size, turn)
+    with steps("trainings", len(planned_runs), show=progress) as bar:
+        for number, (size, draw, parts) in enumerate(planned_runs, start=1):
+            place = _place(folder, size, draw)
             if not finished(place):
-                failure = run_cell(
+                failure = run_planned(
                     manifest, parts, place, chosen,
                     data=data, fingerprint=fingerprint,
                 )  # fmt: skip
@@ -114,12 +120,12 @@ def run_learning_curve(
                     raise StoppedError(f"{folder}: interrupted; the same command goes on from here")
                 if failure:
                     failures[str(place)] = failure
-            line = f"{number:>3}/{len(cells)}  {size} clips a class, turn {turn}"
+            line = f"{number:>3}/{len(planned_runs)}  {size} clips a class, turn {draw}"
             with bar.done():
                 state = figures_of(place) if finished(place) else f"failed: {failure}"
-                say(f"{line}  {state}")
+                on_message(f"{line}  {state}")
     if failures:
-        raise FailedRunsError(counted(len(cells), "training"), failures)
+        raise FailedRunsError(counted(len(planned_runs), "training"), failures)
     return _publish(manifest, whole, wanted, folder, more)
 
 
@@ -164,36 +170,36 @@ def _wanted(manifest: Manifest, splits: Sequence[Split], sizes: Sequence[int], s
     wanted: Wanted = []
     for size in sorted({*sizes}):
         if size < largest:
-            turns = [
-                (turn, replace(parts, train=subset(manifest, parts.train, size, seed + turn)))
-                for turn, parts in enumerate(splits, start=1)
+            draws = [
+                (draw, replace(parts, train=subset(manifest, parts.train, size, seed + draw)))
+                for draw, parts in enumerate(splits, start=1)
             ]
-            wanted.append((str(size), turns))
+            wanted.append((str(size), draws))
     wanted.append(("all", list(enumerate(splits, start=1))))
     return wanted
 
 
-def _place(folder: Path, size: str, turn: int) -> Path:
-    return folder / "cells" / f"{size}_clips" / f"turn_{turn}"
+def _place(folder: Path, size: str, draw: int) -> Path:
+    return folder / "runs" / f"{size}_clips" / f"draw_{draw}"
 
 
 def _check(sizes: Sequence[int], options: dict[str, Any]) -> None:
     if not sizes or min(sizes) < 1:
         raise OptionsError(f"sizes is {tuple(sizes)}; numbers of clips from 1 are wanted")
     refuse_parts(options)
-    if options.get("keep", "last") != "last":
-        raise OptionsError("a learning curve keeps the last epoch; leave out keep")
+    if options.get("checkpoint", "last") != "last":
+        raise OptionsError("a learning curve keeps the last epoch; leave out checkpoint")
 
 
 def _publish(
     manifest: Manifest, splits: Sequence[Split], wanted: Wanted, folder: Path, more: int
 ) -> CurveResult:
-    answers: dict[float, Answers] = {}
+    answers: dict[float, Predictions] = {}
     classes = len({_class(manifest, index) for index in range(len(manifest.clips))})
-    for size, turns in wanted:
-        clips = float(np.mean([len(parts.train) for _, parts in turns])) / classes
+    for size, draws in wanted:
+        clips = float(np.mean([len(parts.train) for _, parts in draws])) / classes
         answers[clips] = concatenate(
-            [load_answers(_place(folder, size, turn) / ANSWERS) for turn, _ in turns]
+            [load_predictions(_place(folder, size, draw) / PREDICTIONS) for draw, _ in draws]
         )
     events = all(one.event_probability is not None for one in answers.values())
     curve = learning_curve(answers, _counts(manifest, splits, events=events), more=more)

@@ -22,45 +22,45 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.readers.unlabelled import unlabelled_clips
 from sonotype.data.splits.split import Split, split
-from sonotype.data.splits.split_file import SPLIT, settle_split
+from sonotype.data.splits.split_file import SPLIT, lock_split
 from sonotype.data.splits.subsets import chosen_on_test, without_validation
 from sonotype.data.validate import check_sounds
 from sonotype.evaluation.evaluate import SYNTHETIC_NOTE, answer
 from sonotype.evaluation.metrics import score, scores_to_json
-from sonotype.evaluation.predictions import save_answers
-from sonotype.evaluation.write_report import publish
+from sonotype.evaluation.predictions import save_predictions
+from sonotype.evaluation.write_report import write_report
 from sonotype.experiments.run_folder import (
-    ANSWERS,
     HISTORY,
     MODEL,
     PATHS,
+    PREDICTIONS,
     located,
+    lock_config,
     read_config,
     refuse_occupied,
-    write_config,
     write_history,
 )
 from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.torch_engine import TorchEngine
-from sonotype.modelfile.card import ModelCard, clip_format
+from sonotype.modelfile.card import ModelCard, audio_spec_of
 from sonotype.modelfile.model_file import save_model
 from sonotype.modelfile.pretrained import available, is_model_file, load_pretrained
 from sonotype.models.backbones.names import COMPACT, NO_BACKBONE
 from sonotype.models.build import build_system
 from sonotype.models.summary import summarise
 from sonotype.models.system import System
-from sonotype.training.callbacks import Say
+from sonotype.training.callbacks import OnMessage
 from sonotype.training.distillation.teachers import Teachers, load_teacher
 from sonotype.training.provenance import (
     SEEN,
-    Heard,
+    SeenClips,
+    clips_seen_by_backbone,
     digests_of,
-    heard_by_backbone,
     note_on_backbone,
     sound_of,
-    together,
-    write_heard,
+    union_of,
+    write_seen_clips,
 )
 from sonotype.training.trainer import (
     FitResult,
@@ -105,7 +105,7 @@ def train(
     resume: bool = False,
     transform: Transform | None = None,
     progress: bool = False,
-    say: Say = lambda _: None,
+    on_message: OnMessage = lambda _: None,
     **options: Any,
 ) -> TrainResult:
     """Train a system on a source of labelled sounds, score it once on its test part.
@@ -118,7 +118,7 @@ def train(
         transform: one more augmentation of training waveforms, ``(samples, sample_rate) ->
             samples``, such as a composition of audiomentations.
         progress: draw bars on standard error.
-        say: gets a line now and then, such as ``print``.
+        on_message: gets a line now and then, such as ``print``.
         options: fields of :class:`SystemOptions`, :class:`TrainOptions`, :class:`SplitOptions`,
             :class:`SourceOptions` and :class:`ScoreOptions`.
 
@@ -143,7 +143,7 @@ def train(
     fingerprint = manifest.fingerprint()
     if before not in (None, fingerprint):
         raise OptionsError(f"{data} is not the data that {folder} was trained on; it has changed")
-    chosen = with_backbone(chosen, progress=progress, say=say)
+    chosen = with_backbone(chosen, progress=progress, on_message=on_message)
     return run_split(
         manifest,
         parts,
@@ -153,19 +153,19 @@ def train(
         fingerprint=fingerprint,
         transform=transform,
         progress=progress,
-        say=say,
+        on_message=on_message,
     )
 
 
 def with_backbone(
-    options: RunOptions, *, progress: bool = False, say: Say = lambda _: None
+    options: RunOptions, *, progress: bool = False, on_message: OnMessage = lambda _: None
 ) -> RunOptions:
     """The options with a backbone that can be had in the place of ``auto``.
 
     Raises:
         WeightsError: there is none.
     """
-    name = available(options.system.backbone, progress=progress, say=say)
+    name = available(options.system.backbone, progress=progress, on_message=on_message)
     return dataclasses.replace(options, system=dataclasses.replace(options.system, backbone=name))
 
 
@@ -177,15 +177,15 @@ def parts_of(manifest: Manifest, options: RunOptions) -> Split:
         OptionsError: options of the split that will not do, or that contradict each other.
     """
     arguments = to_dict(options.split)
-    choose_on = arguments.pop("choose_on")
-    if choose_on == "test" and options.train.keep == "last":
-        raise OptionsError("keep is last, so nothing chooses the epoch; leave out choose_on")
+    select_on = arguments.pop("select_on")
+    if select_on == "test" and options.train.checkpoint == "last":
+        raise OptionsError("checkpoint is last, so nothing chooses the epoch; leave out select_on")
     parts = split(manifest, **arguments, seed=options.train.seed)
     if parts.protocol == "all":
         return parts
-    if options.train.keep == "last":
+    if options.train.checkpoint == "last":
         return without_validation(parts)
-    return chosen_on_test(parts) if choose_on == "test" else parts
+    return chosen_on_test(parts) if select_on == "test" else parts
 
 
 def inspect(manifest: Manifest, *, progress: bool = False) -> Manifest:
@@ -207,7 +207,7 @@ def run_split(
     fingerprint: str,
     transform: Transform | None = None,
     progress: bool = False,
-    say: Say = lambda _: None,
+    on_message: OnMessage = lambda _: None,
 ) -> TrainResult:
     """Train and score on one split; what :func:`train` and cross-validation share.
 
@@ -220,12 +220,12 @@ def run_split(
         fingerprint: of the data.
         transform: as for :func:`train`.
         progress: as for :func:`train`.
-        say: as for :func:`train`.
+        on_message: as for :func:`train`.
     """
     options = located(options)
     device_of(options.train.device)
     require_tensorboard(options.train)
-    if transform is not None and options.train.variants == 1:
+    if transform is not None and options.train.n_augmented == 1:
         raise OptionsError(
             "variants is 1, every clip as recorded: the transform would never be heard; give 0 "
             "for new versions in each epoch, or 2 and more"
@@ -233,46 +233,46 @@ def run_split(
     labels = manifest.labels if options.system.event_head else Labels(manifest.labels.categories)
     torch.manual_seed(options.train.seed)
     named, system, licences = _system(options.system, labels, progress)
-    form = clip_format(named, system.sample_rate)
+    audio_spec = audio_spec_of(named, system.sample_rate)
     train_clips = manifest.take(list(parts.train)).clips
     test_clips = manifest.take(list(parts.test)).clips
-    heard = heard_by_backbone(options.system.backbone, manifest.name)
-    if note := note_on_backbone(options.system.backbone, heard, test_clips):
+    seen = clips_seen_by_backbone(options.system.backbone, manifest.name)
+    if note := note_on_backbone(options.system.backbone, seen, test_clips):
         parts = dataclasses.replace(parts, note="; ".join(filter(None, (parts.note, note))))
     teachers = None
     if options.teaching.teachers:
         teachers = Teachers(
             [load_teacher(path, labels) for path in options.teaching.teachers], test_clips
         )
-        teachers.require(form)
+        teachers.require(audio_spec)
         licences |= teachers.licences
-        heard = together([heard, teachers.heard])
+        seen = union_of([seen, teachers.seen])
     unlabelled = unlabelled_clips(
         options.teaching.unlabelled, manifest.clips, partial=manifest.partial, progress=progress
     )
-    heard = together([heard, frozenset(map(sound_of, unlabelled))])
-    write_config(folder, data, options, fingerprint, transform)
-    settle_split(folder / SPLIT, manifest, parts)
-    write_heard(folder, heard)
-    say(
+    seen = union_of([seen, frozenset(map(sound_of, unlabelled))])
+    lock_config(folder, data, options, fingerprint, transform)
+    lock_split(folder / SPLIT, manifest, parts)
+    write_seen_clips(folder, seen)
+    on_message(
         f"{options.system.system} with backbone {options.system.backbone}: {len(parts.train)} "
         f"clips to train on, {len(parts.val)} to validate, {len(parts.test)} to test"
     )
     if parts.note:
-        say(textwrap.fill(parts.note, 80))
+        on_message(textwrap.fill(parts.note, 80))
     if teachers is not None:
-        say(textwrap.fill(teachers.note(train_clips), 80))
+        on_message(textwrap.fill(teachers.note(train_clips), 80))
         train_clips += unlabelled
     if advice := freezing_advice(options.system, len(parts.train), labels):
-        say(textwrap.fill(advice, 80))
+        on_message(textwrap.fill(advice, 80))
     total = summarise(system, options.system.seconds).total
-    say(
+    on_message(
         f"{total.parameters:,} parameters, {total.frozen:,} of them frozen; "
         f"{total.multiply_adds / 1e6:,.0f} million multiply-adds a clip"
     )
     result = fit(
         system,
-        form,
+        audio_spec,
         labels,
         train_clips,
         manifest.take(list(parts.val)).clips,
@@ -284,14 +284,14 @@ def run_split(
         from_scratch=named.backbone in (NO_BACKBONE, COMPACT),
         teachers=teachers,
         teaching=options.teaching,
-        category_from=options.score.category_from,
+        category_source=options.score.category_source,
         progress=progress,
-        say=say,
+        on_message=on_message,
     )
     own = manifest.take([*parts.train, *parts.val]).clips
-    heard = together([heard, frozenset(map(sound_of, own))])
+    seen = union_of([seen, frozenset(map(sound_of, own))])
     card = _card(
-        named, system, options, manifest, labels, parts, fingerprint, result, licences, heard
+        named, system, options, manifest, labels, parts, fingerprint, result, licences, seen
     )
     if result.interrupted or not parts.test:
         save_model(folder / MODEL, system, card)
@@ -320,14 +320,14 @@ def _score_once(
     answers = answer(classifier, test, partial=test.partial, progress=progress)
     notes = notes_on(manifest, parts)
     scores = score(
-        answers, category_from=options.score.category_from, seed=options.train.seed, notes=notes
+        answers, category_source=options.score.category_source, seed=options.train.seed, notes=notes
     )
     values = scores_to_json(scores)
     save_model(folder / MODEL, system, dataclasses.replace(card, scores=values))
-    save_answers(answers, folder / ANSWERS)
+    save_predictions(answers, folder / PREDICTIONS)
     history = read_history(folder / "training")
     write_history(folder / HISTORY, history)
-    report = publish(scores, answers, folder, history=history)
+    report = write_report(scores, answers, folder, history=history)
     return TrainResult(
         folder, folder / MODEL, values, report, result.best_epoch, result.best_score, False
     )
@@ -345,7 +345,7 @@ def freezing_advice(options: SystemOptions, clips: int, labels: Labels) -> str:
     return (
         f"branch 1 stays frozen, which was measured to be best up to {MEASURED_CLIPS} clips of a "
         f"class; with {each:.0f} it may be worth comparing with --unfreeze-from 3 "
-        "--branch-1-rate 0.5"
+        "--backbone-lr-scale 0.5"
     )
 
 
@@ -378,7 +378,7 @@ def _card(
     fingerprint: str,
     result: FitResult,
     licences: dict[str, str],
-    heard: Heard,
+    seen: SeenClips,
 ) -> ModelCard:
     front_ends = [system.branch_1.front_end, system.front_end_2]
     if manifest.licence:
@@ -388,13 +388,13 @@ def _card(
         labels=labels,
         sample_rate=system.sample_rate,
         front_ends=tuple(type(one).__name__ for one in front_ends if one is not None),
-        category_from=options.score.category_from,
-        shifts=options.score.shifts,
+        category_source=options.score.category_source,
+        tta_shifts=options.score.tta_shifts,
         training={
             "data": manifest.name,
             "synthetic": manifest.synthetic,
             "fingerprint": fingerprint,
-            SEEN: digests_of(heard),
+            SEEN: digests_of(seen),
             "clips": {"train": len(parts.train), "val": len(parts.val), "test": len(parts.test)},
             "protocol": parts.protocol,
             "grouped": parts.grouped,

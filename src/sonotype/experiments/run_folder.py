@@ -2,7 +2,7 @@
 
 A run folder holds ``config.json`` (all options and the data's fingerprint), ``split.csv`` (which
 clip is in which part), checkpoints and logs under ``training/``, and at the end
-``model.safetensors``, ``scores.json``, ``scores.txt``, ``answers.csv``, ``answers.npz``,
+``model.safetensors``, ``scores.json``, ``scores.txt``, ``predictions.csv``, ``predictions.npz``,
 ``training.csv`` and ``plots/``.
 """
 
@@ -28,10 +28,10 @@ from sonotype.data.splits.split_file import SPLIT
 from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.locate import find_model
 from sonotype.modelfile.pretrained import is_model_file, model_file_of
-from sonotype.training.provenance import HEARD
+from sonotype.training.provenance import SEEN_CLIPS
 
 CONFIG, MODEL, SCORES = "config.json", "model.safetensors", "scores.json"
-ANSWERS, HISTORY = "answers.npz", "training.csv"
+PREDICTIONS, HISTORY = "predictions.npz", "training.csv"
 PATHS = frozenset({"teachers", "unlabelled"})
 """Options that name files and folders; the backbone may name a file as well."""
 
@@ -49,7 +49,7 @@ def refuse_occupied(folder: Path) -> None:
         raise OptionsError(f"{folder} is not empty; a run needs a folder of its own")
 
 
-def write_config(
+def lock_config(
     folder: Path,
     data: str | Path,
     options: RunOptions,
@@ -148,7 +148,7 @@ def _files_of(options: RunOptions) -> dict[str, tuple[str, list[Path]]]:
     files: dict[str, tuple[str, list[Path]]] = {}
     for number, name in enumerate(options.teaching.teachers, start=1):
         model = find_model(name)
-        files[f"teacher {number}"] = name, [model, model.parent / SPLIT, model.parent / HEARD]
+        files[f"teacher {number}"] = name, [model, model.parent / SPLIT, model.parent / SEEN_CLIPS]
     for number, name in enumerate(options.teaching.unlabelled, start=1):
         files[f"unlabelled folder {number}"] = name, sounds_below(Path(name))
     if file := model_file_of(options.system.backbone):

@@ -9,16 +9,16 @@ from sonotype.core.errors import SonotypeError, StoppedError
 from sonotype.data.readers.source import open_source
 from sonotype.experiments.pipeline import inspect, parts_of, with_backbone
 from sonotype.experiments.run_options import RunOptions
-from sonotype.experiments.runner import STOPPED, finished, refuse_other, run_cell
-from sonotype.training.callbacks import Say
+from sonotype.experiments.runner import STOPPED, check_same_config, finished, run_planned
+from sonotype.training.callbacks import OnMessage
 
 
-def run_once(
+def run_or_resume(
     data: str | Path,
     folder: str | Path,
     *,
     progress: bool = False,
-    say: Say = lambda _: None,
+    on_message: OnMessage = lambda _: None,
     **options: Any,
 ) -> None:
     """Train, go on with an unfinished training, or find a finished one, as a study does its cells.
@@ -27,7 +27,7 @@ def run_once(
         data: the source, as for training.
         folder: the run.
         progress: draw bars.
-        say: gets a line now and then.
+        on_message: gets a line now and then.
         options: as for training.
 
     Raises:
@@ -43,14 +43,14 @@ def run_once(
     if manifest.copies:
         parts = parts_of(manifest, chosen)
     fingerprint = manifest.fingerprint()
-    chosen = with_backbone(chosen, progress=progress, say=say)
-    refuse_other(folder, chosen, fingerprint, manifest, parts)
+    chosen = with_backbone(chosen, progress=progress, on_message=on_message)
+    check_same_config(folder, chosen, fingerprint, manifest, parts)
     if finished(folder):
-        say(f"{folder}: finished before")
+        on_message(f"{folder}: finished before")
         return
-    failure = run_cell(
+    failure = run_planned(
         manifest, parts, folder, chosen,
-        data=data, fingerprint=fingerprint, progress=progress, say=say,
+        data=data, fingerprint=fingerprint, progress=progress, on_message=on_message,
     )  # fmt: skip
     if failure == STOPPED:
         raise StoppedError(f"{folder}: interrupted; the same call goes on from here")

@@ -99,9 +99,9 @@ def _refuse_contradictions(options: RunOptions) -> None:
     wrong = []
     if teaching.unlabelled and not teaching.teachers:
         wrong.append("unlabelled sounds can be learnt from teachers alone; name teachers")
-    if train.blend and train.mix_same_class:
+    if train.between_class_mix and train.mix_same_class:
         wrong.append("blend mixes clips of two classes, mix_same_class of one; choose one")
-    if options.split.protocol == "all" and train.keep != "last":
+    if options.split.protocol == "all" and train.checkpoint != "last":
         wrong.append("protocol all leaves nothing to choose the epoch on; keep the last")
     if wrong:
         raise OptionsError("; ".join(wrong))

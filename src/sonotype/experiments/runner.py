@@ -16,7 +16,7 @@ from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split
-from sonotype.data.splits.split_file import SPLIT, dealt_alike, rows_of, split_table
+from sonotype.data.splits.split_file import SPLIT, rows_of, same_split, split_table
 from sonotype.experiments.failed_runs import described
 from sonotype.experiments.pipeline import run_split
 from sonotype.experiments.run_folder import (
@@ -28,7 +28,7 @@ from sonotype.experiments.run_folder import (
     options_of,
 )
 from sonotype.experiments.run_options import RunOptions
-from sonotype.training.callbacks import Say
+from sonotype.training.callbacks import OnMessage
 from sonotype.training.trainer import kept_random_state
 
 LOG, TIME, FAILURE = "log.txt", "time.json", "failure.json"
@@ -36,7 +36,7 @@ STOPPED = "interrupted"
 
 
 @kept_random_state()
-def run_cell(
+def run_planned(
     manifest: Manifest,
     parts: Split,
     folder: Path,
@@ -45,7 +45,7 @@ def run_cell(
     data: str | Path,
     fingerprint: str,
     progress: bool = False,
-    say: Say = lambda _: None,
+    on_message: OnMessage = lambda _: None,
 ) -> str:
     """Train and test, or go on with it; what went wrong, in a few words, or nothing.
 
@@ -53,7 +53,7 @@ def run_cell(
     """
     start = time.monotonic()
     try:
-        with _log(folder, say) as say:
+        with _log(folder, on_message) as on_message:
             result = run_split(
                 manifest,
                 parts,
@@ -62,7 +62,7 @@ def run_cell(
                 data=data,
                 fingerprint=fingerprint,
                 progress=progress,
-                say=say,
+                on_message=on_message,
             )
     except (StoppedError, KeyboardInterrupt):
         return STOPPED
@@ -109,7 +109,7 @@ def seconds_of(folder: Path) -> float:
         return 0.0
 
 
-def refuse_other(
+def check_same_config(
     folder: Path, options: RunOptions, fingerprint: str, manifest: Manifest, parts: Split
 ) -> None:
     """Raise an ``OptionsError`` where the cell was begun with other options, data or parts."""
@@ -127,7 +127,7 @@ def refuse_other(
     if (
         not names
         and split.exists()
-        and not dealt_alike(split, rows_of(split_table(manifest, parts)))
+        and not same_split(split, rows_of(split_table(manifest, parts)))
     ):
         names.append("folds or groups of the data")
     if names:
@@ -156,14 +156,14 @@ def figures_of(folder: Path) -> str:
 
 
 @contextmanager
-def _log(folder: Path, also: Say) -> Iterator[Say]:
+def _log(folder: Path, also: OnMessage) -> Iterator[OnMessage]:
     """Append what is said to the cell's log; it is said elsewhere as well."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOG).open("a", encoding="utf-8") as stream:
 
-        def say(line: str) -> None:
+        def on_message(line: str) -> None:
             stream.write(line + "\n")
             stream.flush()
             also(line)
 
-        yield say
+        yield on_message

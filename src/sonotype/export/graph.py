@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sonotype.core.errors import MissingExtraError
-from sonotype.frontends.matmul_dft import by_products
+from sonotype.frontends.matmul_dft import matmul_frontend
 from sonotype.inference.onnx_engine import CATEGORY, EMBEDDING, EVENT, WAVEFORM
 from sonotype.modelfile.card import KEY, ModelCard, document_of
 from sonotype.models.fold_batch_norm import fuse_batch_norm
@@ -34,9 +34,9 @@ class WaveformToAnswer(nn.Module):
     def __init__(self, system: System) -> None:
         super().__init__()
         self.system = system
-        self.front_end_1 = by_products(system.branch_1.front_end)
+        self.front_end_1 = matmul_frontend(system.branch_1.front_end)
         second = system.front_end_2
-        self.front_end_2 = by_products(second) if second is not None else None
+        self.front_end_2 = matmul_frontend(second) if second is not None else None
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
         """Softmax of the heads, and the embedding."""

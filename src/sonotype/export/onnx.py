@@ -12,17 +12,17 @@ import numpy as np
 from sonotype.audio.clip import read_clip
 from sonotype.config import from_dict
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.hierarchy import CategoryFrom
+from sonotype.core.hierarchy import CategorySource
 from sonotype.core.io import replacing
 from sonotype.core.progress import steps
-from sonotype.core.types import NO_EVENT
+from sonotype.core.types import IGNORE_INDEX
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.source_options import SourceOptions
 from sonotype.data.synth import EVENTS, synthesise_clip
 from sonotype.evaluation.evaluate import answer
 from sonotype.evaluation.outputs import require_free
-from sonotype.evaluation.predictions import Answers
+from sonotype.evaluation.predictions import Predictions
 from sonotype.export.graph import onnx_graph, require_onnx
 from sonotype.export.quantise import quantised
 from sonotype.inference.classifier import Classifier
@@ -125,8 +125,8 @@ def export_onnx(
         other = Classifier(
             onnx_engine(content),
             classifier.card,
-            category_from=classifier.category_from,
-            shifts=classifier.shifts,
+            category_source=classifier.category_source,
+            tta_shifts=classifier.tta_shifts,
         )
         report = _compared(classifier, other, manifest, Path(out))
     if not int8 and not report.difference <= MOST:
@@ -145,15 +145,15 @@ def _compared(
     """Both asked about the same clips."""
     if manifest is None:
         clips = _synthesised(model)
-        heard, again = model.hear(clips), exported.hear(clips)
-        gap = _gap((heard.category, heard.event), (again.category, again.event))
+        output, again = model.predict_proba(clips), exported.predict_proba(clips)
+        gap = _gap((output.category, output.event), (again.category, again.event))
         return Exported(out, len(clips), True, gap)
     before, after = (answer(one, manifest, partial=manifest.partial) for one in (model, exported))
     gap = _gap(
         (before.category_probability, before.event_probability),
         (after.category_probability, after.event_probability),
     )
-    shares = [_accuracy(one, model.category_from) for one in (before, after)]
+    shares = [_accuracy(one, model.category_source) for one in (before, after)]
     return Exported(out, len(manifest.clips), manifest.synthetic, gap, *shares)
 
 
@@ -166,9 +166,9 @@ def _gap(one: Sequence[Array | None], other: Sequence[Array | None]) -> float:
     )
 
 
-def _accuracy(answers: Answers, how: CategoryFrom) -> Accuracy:
+def _accuracy(answers: Predictions, how: CategorySource) -> Accuracy:
     category = answers.category(how).argmax(1) == answers.category_true
-    known = answers.event_true != NO_EVENT
+    known = answers.event_true != IGNORE_INDEX
     event = None
     if answers.event_probability is not None and known.any():
         right = answers.event_probability.argmax(1) == answers.event_true
@@ -178,10 +178,10 @@ def _accuracy(answers: Answers, how: CategoryFrom) -> Accuracy:
 
 def _synthesised(model: Classifier) -> Array:
     """A clip of each synthetic event, as the model wants them."""
-    form = model.form
+    audio_spec = model.audio_spec
     return np.stack(
         [
-            synthesise_clip(event, seconds=form.seconds, sample_rate=form.sample_rate)
+            synthesise_clip(event, seconds=audio_spec.seconds, sample_rate=audio_spec.sample_rate)
             for events in EVENTS.values()
             for event in events
         ]
@@ -203,4 +203,4 @@ def _parted(manifest: Manifest) -> tuple[Manifest, Manifest]:
 
 def _sounds(manifest: Manifest, model: Classifier) -> Iterator[Array]:
     for clip in manifest.clips:
-        yield read_clip(clip.path, model.form, partial=True)
+        yield read_clip(clip.path, model.audio_spec, partial=True)

@@ -70,11 +70,11 @@ def quantised(content: bytes, sounds: Iterable[Array]) -> bytes:
 def front_end_nodes(model: Any) -> list[str]:
     """Names of the nodes from which a logarithm follows: those of the front ends, and no others."""
     maker = {output: node for node in model.graph.node for output in node.output}
-    waiting = [node for node in model.graph.node if node.op_type == "Log"]
+    buffer_size = [node for node in model.graph.node if node.op_type == "Log"]
     found: dict[str, None] = {}
-    while waiting:
-        node = waiting.pop()
+    while buffer_size:
+        node = buffer_size.pop()
         if node.name not in found:
             found[node.name] = None
-            waiting += [maker[name] for name in node.input if name in maker]
+            buffer_size += [maker[name] for name in node.input if name in maker]
     return list(found)

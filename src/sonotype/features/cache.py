@@ -18,25 +18,25 @@ import torch
 from torch import Tensor, nn
 
 from sonotype.core.cache_folder import cache_root
-from sonotype.core.prefetch import ahead
+from sonotype.core.prefetch import prefetch
 from sonotype.core.progress import track
 from sonotype.core.version import __version__
 from sonotype.data.augment.augmented_copies import Key, Waveforms
 from sonotype.features.code_identity import code_identity
-from sonotype.features.store import GIGABYTE, MapStore
-from sonotype.models.system import Stage, System
+from sonotype.features.store import GIGABYTE, FeatureStore
+from sonotype.models.system import FeatureMaps, System
 
 BATCH = 16
 
 
-def shared_store(gigabytes: float, say: Callable[[str], None] | None = None) -> MapStore:
-    """The maps that all of a user's runs share; ``say`` is told where one waits for another."""
-    return MapStore(cache_root() / "maps", gigabytes * GIGABYTE, say)
+def shared_store(gigabytes: float, on_message: Callable[[str], None] | None = None) -> FeatureStore:
+    """The maps that all of a user's runs share; ``on_message`` is told where one waits for another."""
+    return FeatureStore(cache_root() / "maps", gigabytes * GIGABYTE, on_message)
 
 
-def own_store(folder: Path, gigabytes: float) -> MapStore:
+def own_store(folder: Path, gigabytes: float) -> FeatureStore:
     """Maps of one run, in its folder: a user's transform has no digest."""
-    return MapStore(folder / "maps", gigabytes * GIGABYTE)
+    return FeatureStore(folder / "maps", gigabytes * GIGABYTE)
 
 
 class Versions:
@@ -47,10 +47,10 @@ class Versions:
         store: where it is kept.
     """
 
-    def __init__(self, waveforms: Waveforms, store: MapStore) -> None:
+    def __init__(self, waveforms: Waveforms, store: FeatureStore) -> None:
         self.waveforms = waveforms
         self.store = store
-        self.variants = max(waveforms.augmentation.variants, 1)
+        self.n_augmented = max(waveforms.augmentation.n_augmented, 1)
         self._rows: dict[str, list[np.ndarray]] = {}
         self._places: dict[int, int] = {}
 
@@ -76,7 +76,7 @@ class Versions:
             AudioError: a clip cannot be read.
             SonotypeError: there is no room; says how much is wanted and what to do.
         """
-        versions = [(index, version) for index in indices for version in range(self.variants)]
+        versions = [(index, version) for index in indices for version in range(self.n_augmented)]
         contents, threads = self.waveforms.contents, torch.get_num_threads()
         contents.learn((self.waveforms.clips[index].path for index in indices), threads)
 
@@ -89,7 +89,7 @@ class Versions:
         keys = [self.waveforms.recipe(*version) for version in versions]
         self._rows = self.store.fill(kinds, keys, computed)
         self.waveforms.recorded.clear()  # all that is wanted of the clips is kept now
-        self._places = {index: place * self.variants for place, index in enumerate(indices)}
+        self._places = {index: place * self.n_augmented for place, index in enumerate(indices)}
 
     def of(self, keys: Sequence[Key]) -> dict[str, Tensor]:
         """By name what was computed of some clips, each in the version that its epoch wants."""
@@ -104,11 +104,11 @@ class Versions:
 
 def batches_ahead(waveforms: Waveforms, versions: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
     """Batches ``[batch, samples]`` of versions of clips, decoded by threads ahead of their use."""
-    sounds = ahead(
+    sounds = prefetch(
         lambda version: waveforms.version(*version),
         versions,
         threads=threads_for(waveforms),
-        waiting=BATCH,
+        buffer_size=BATCH,
     )
     while batch := list(islice(sounds, BATCH)):
         yield torch.from_numpy(np.stack(batch))
@@ -119,7 +119,7 @@ def threads_for(waveforms: Waveforms) -> int:
     return torch.get_num_threads() if waveforms.augmentation.transform is None else 1
 
 
-class StageCache:
+class FeatureCache:
     """Maps of the frozen part for every variant of some clips.
 
     They are kept as ``[time, frequency, channels]``, the layout in which convolutions are fastest.
@@ -129,7 +129,7 @@ class StageCache:
         store: where they are kept.
     """
 
-    def __init__(self, waveforms: Waveforms, store: MapStore) -> None:
+    def __init__(self, waveforms: Waveforms, store: FeatureStore) -> None:
         self.waveforms = waveforms
         self._versions = Versions(waveforms, store)
 
@@ -149,15 +149,15 @@ class StageCache:
             SonotypeError: there is no room; says how much is wanted and what to do.
         """
 
-        def maps_of(waveform: Tensor) -> Stage:
-            stage = system.frozen_part(waveform.to(device))
-            return {name: x.float().permute(0, 2, 3, 1) for name, x in stage.items()}
+        def maps_of(waveform: Tensor) -> FeatureMaps:
+            feature_maps = system.frozen_part(waveform.to(device))
+            return {name: x.float().permute(0, 2, 3, 1) for name, x in feature_maps.items()}
 
         chosen = range(len(self.waveforms)) if indices is None else indices
         kinds = map_kinds(system, device)
         self._versions.fill(kinds, chosen, maps_of, title, progress=progress)
 
-    def rows(self, keys: Sequence[Key]) -> Stage:
+    def rows(self, keys: Sequence[Key]) -> FeatureMaps:
         """The maps of some clips, each in the variant that its epoch wants."""
         return {name: x.permute(0, 3, 1, 2) for name, x in self._versions.of(keys).items()}
 
@@ -175,7 +175,7 @@ def map_kinds(system: System, device: torch.device | None = None) -> dict[str, s
     for number, block in enumerate(system.frozen_blocks(), start=1):
         _add(first, block, "block")
         digests[number] = first.copy()
-    kinds = {f"branch_1.{number}": digests[number].hexdigest() for number in system.handed_over()}
+    kinds = {f"branch_1.{number}": digests[number].hexdigest() for number in system.cached_blocks()}
     if system.front_end_2 is not None:
         _add(begun, system.decimate, f"decimate {system.sample_rate}")
         _add(begun, system.front_end_2, "branch_2")

@@ -58,26 +58,28 @@ Compute = Callable[[Sequence[int]], Iterator[Mapping[str, Tensor]]]
 """From places of keys to batches of their rows by name, in this order."""
 
 
-class MapStore:
+class FeatureStore:
     """Rows by kind and key.
 
     Args:
         root: the folder; several runs may use it at a time.
         limit: bytes that it may hold; what was used the longest time ago goes first.
-        say: gets a line where this run has to wait for another one.
+        on_message: gets a line where this run has to wait for another one.
     """
 
-    def __init__(self, root: Path, limit: float, say: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, root: Path, limit: float, on_message: Callable[[str], None] | None = None
+    ) -> None:
         self.root = root
         self.limit = limit
-        self._say = say
+        self._say = on_message
         self._held: set[Path] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """All but where lines go to: a process that loads sounds fills nothing."""
         return self.__dict__ | {"_say": None}
 
-    def say(self, line: str) -> None:
+    def on_message(self, line: str) -> None:
         """Tell that this run waits."""
         if self._say is not None:
             self._say(line)
@@ -194,7 +196,7 @@ class MapStore:
         with self._room():  # so that nobody removes a shard before it is mapped
             for name, writer in writers.items():
                 if writer.keys:
-                    shard = writer.publish(self.root / kinds[name])
+                    shard = writer.write_report(self.root / kinds[name])
                     self._held.add(shard)
                     new[name] |= dict(zip(writer.keys, _mapped(shard), strict=True))
         return new
@@ -210,7 +212,7 @@ class MapStore:
         try:
             lock.acquire(timeout=SAID)
         except Timeout:
-            self.say(f"{lock.lock_file}: another process holds this lock; waiting for it")
+            self.on_message(f"{lock.lock_file}: another process holds this lock; waiting for it")
             lock.acquire(timeout=GIVEN_UP)
         try:
             yield
@@ -256,7 +258,7 @@ class MapStore:
         if wanted + ours > self.limit:
             raise SonotypeError(
                 f"{self.root}: the frozen maps need {(wanted + ours) / GIGABYTE:.1f} GB, the cache "
-                f"may hold {self.limit / GIGABYTE:.1f}; raise --cache-gb, use fewer --variants, or "
+                f"may hold {self.limit / GIGABYTE:.1f}; raise --cache-gb, use fewer --n-augmented, or "
                 "--no-cache"
             )
         if not self._waited_for_room(kinds, wanted, part):
@@ -265,7 +267,7 @@ class MapStore:
         if wanted > FREE_SHARE * free:
             raise SonotypeError(
                 f"{self.root}: the frozen maps need {wanted / GIGABYTE:.1f} GB, "
-                f"{free / GIGABYTE:.1f} GB are free; use fewer --variants, or --no-cache"
+                f"{free / GIGABYTE:.1f} GB are free; use fewer --n-augmented, or --no-cache"
             )
         return True
 
@@ -276,7 +278,7 @@ class MapStore:
         while not self._reserved(wanted, part):
             promised, now = _promised(self.root) / GIGABYTE, time.monotonic()
             if written < 0:
-                self.say(
+                self.on_message(
                     f"{self.root}: waiting for other runs, which are writing {promised:.1f} of the "
                     f"{self.limit / GIGABYTE:.1f} GB that the cache may hold; a larger --cache-gb, "
                     "or --no-cache, needs no wait"
@@ -396,7 +398,7 @@ class _Writer:
         self.stream.truncate(start + len(rows) * size)
         self.keys = [self.keys[row] for row in rows]
 
-    def publish(self, home: Path) -> Path:
+    def write_report(self, home: Path) -> Path:
         """Give the finished shard its name, which is returned."""
         home.mkdir(exist_ok=True)
         shard = home / uuid.uuid4().hex

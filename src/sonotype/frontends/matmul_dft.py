@@ -31,7 +31,7 @@ STRIDE = 16
 """R above; divides both hops, and balances the two sums."""
 
 
-class PowerByProducts(nn.Module):
+class MatmulPower(nn.Module):
     """Power spectra of frames that begin at every ``hop``-th sample.
 
     Args:
@@ -96,7 +96,7 @@ def _rows(bins: int, fft_size: int) -> npt.NDArray[np.int64]:
     return np.array(found)
 
 
-class VGGishByProducts(nn.Module):
+class MatmulVGGishLogMel(nn.Module):
     """:class:`~sonotype.frontends.vggish_logmel.VGGishLogMel` for sounds of a frame or more.
 
     Args:
@@ -110,7 +110,7 @@ class VGGishByProducts(nn.Module):
         super().__init__()
         self.pad_end = pad_end
         weights = vggish.mel_weights()
-        self.power = PowerByProducts(
+        self.power = MatmulPower(
             vggish.hann(), fft_size=vggish.FFT_SIZE, hop=vggish.HOP, bins=_reached(weights)
         )
         self.mel = MelProduct(weights, frames_last=True)
@@ -127,7 +127,7 @@ class VGGishByProducts(nn.Module):
         return torch.log(mel + vggish.LOG_OFFSET).transpose(1, 2)
 
 
-class EfficientATByProducts(nn.Module):
+class MatmulEfficientATLogMel(nn.Module):
     """``EfficientATLogMel`` for 402 samples or more.
 
     In single precision throughout: quiet bands beside loud ones differ in the fourth digit.
@@ -139,7 +139,7 @@ class EfficientATByProducts(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         weights = efficientat.mel_weights()
-        self.power = PowerByProducts(
+        self.power = MatmulPower(
             efficientat.hann(),
             fft_size=efficientat.FFT_SIZE,
             hop=efficientat.HOP,
@@ -157,16 +157,16 @@ class EfficientATByProducts(nn.Module):
         return (log_mel + efficientat.SHIFT) * (1 / efficientat.SCALE)
 
 
-def by_products(front_end: nn.Module) -> nn.Module:
+def matmul_frontend(front_end: nn.Module) -> nn.Module:
     """The twin of a front end.
 
     Raises:
         TypeError: it has none.
     """
     if isinstance(front_end, vggish.VGGishLogMel):
-        return VGGishByProducts(pad_end=front_end.pad_end)
+        return MatmulVGGishLogMel(pad_end=front_end.pad_end)
     if isinstance(front_end, efficientat.EfficientATLogMel):
-        return EfficientATByProducts()
+        return MatmulEfficientATLogMel()
     raise TypeError(f"{type(front_end).__name__} has no twin by products")
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.audio.clip import read_for_clip, shape_clip, take_for_clip
-from sonotype.audio.decode import Samples, Sound, from_array
+from sonotype.audio.clip import pad_or_trim, read_for_clip, take_for_clip
+from sonotype.audio.decode import Audio, Samples, from_array
 from sonotype.audio.readers import name_of
-from sonotype.core.cpu import processors
+from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import AudioError, OptionsError, cause_of
-from sonotype.core.hierarchy import CATEGORY_FROM, CategoryFrom, read_category
-from sonotype.core.prefetch import ahead
+from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource, read_category
+from sonotype.core.prefetch import prefetch
 from sonotype.core.progress import track
-from sonotype.inference.engine import NOT_FINITE, Engine, Heard, finite_rows
+from sonotype.inference.engine import NOT_FINITE, Engine, EngineOutput, finite_rows
 from sonotype.inference.prediction import Failure, Prediction
 from sonotype.inference.sliding_outputs import HOP, predict_windows
 from sonotype.modelfile.card import ModelCard
@@ -37,8 +37,8 @@ class Classifier:
     Args:
         engine: runs the network.
         card: what its model file says.
-        category_from: how to read the category; ``None`` as the card says.
-        shifts: average the answers to so many circular shifts of a clip; ``None`` as the card says.
+        category_source: how to read the category; ``None`` as the card says.
+        tta_shifts: average the answers to so many circular shifts of a clip; ``None`` as the card says.
 
     Raises:
         OptionsError: an option that will not do.
@@ -49,20 +49,20 @@ class Classifier:
         engine: Engine,
         card: ModelCard,
         *,
-        category_from: CategoryFrom | None = None,
-        shifts: int | None = None,
+        category_source: CategorySource | None = None,
+        tta_shifts: int | None = None,
     ) -> None:
         self.engine = engine
         self.card = card
         self.labels = card.labels
-        self.form = card.form
-        self.shifts = card.shifts if shifts is None else shifts
-        self.category_from = category_from or card.category_from
-        if self.shifts < 1:
-            raise OptionsError(f"shifts is {self.shifts}, at least 1 is wanted")
-        if self.category_from not in CATEGORY_FROM:
-            ways = ", ".join(CATEGORY_FROM)
-            raise OptionsError(f"category_from is {category_from!r}, not one of {ways}")
+        self.audio_spec = card.audio_spec
+        self.tta_shifts = card.tta_shifts if tta_shifts is None else tta_shifts
+        self.category_source = category_source or card.category_source
+        if self.tta_shifts < 1:
+            raise OptionsError(f"shifts is {self.tta_shifts}, at least 1 is wanted")
+        if self.category_source not in CATEGORY_SOURCES:
+            ways = ", ".join(CATEGORY_SOURCES)
+            raise OptionsError(f"category_source is {category_source!r}, not one of {ways}")
 
     def predict(
         self, source: str | Path | bytes | npt.ArrayLike, sample_rate: int | None = None
@@ -82,12 +82,12 @@ class Classifier:
             if sample_rate is not None:
                 raise OptionsError("sample_rate goes with an array; a file knows its own")
             name = name_of(source)
-            sound = read_for_clip(source, self.form, partial=True)
+            sound = read_for_clip(source, self.audio_spec, partial=True)
         else:
             if sample_rate is None:
                 raise OptionsError("an array needs its sample_rate: predict(samples, 44100)")
             name = "<array>"
-            sound = take_for_clip(from_array(source, sample_rate), self.form)
+            sound = take_for_clip(from_array(source, sample_rate), self.audio_spec)
         answer = self._predictions([name], [sound])[0]
         if isinstance(answer, Failure):
             raise AudioError(name, answer.cause)
@@ -131,7 +131,7 @@ class Classifier:
         """Classify sliding windows of a recording of any length.
 
         Without ``exact``, overlapping windows are answered without averaging over shifts, also
-        where the model's card says ``shifts=5``; :attr:`Prediction.shifts` tells.
+        where the model's card says ``tta_shifts=5``; :attr:`Prediction.tta_shifts` tells.
 
         See :func:`sonotype.inference.sliding_outputs.predict_windows`.
         """
@@ -139,32 +139,32 @@ class Classifier:
             self, source, hop, sample_rate=sample_rate, exact=exact, progress=progress
         )
 
-    def hear(self, waveforms: npt.NDArray[np.float32]) -> Heard:
+    def predict_proba(self, waveforms: npt.NDArray[np.float32]) -> EngineOutput:
         """What the network says of clips ``[batch, samples]``.
 
         With several shifts the probabilities are means over the clip turned in a circle, by equal
         parts of its length; embedding and attention are those of the clip as it is.
         """
-        step = waveforms.shape[1] / self.shifts
-        heard = self.engine(waveforms)
-        if self.shifts == 1:
-            return heard
-        turned = [
+        step = waveforms.shape[1] / self.tta_shifts
+        output = self.engine(waveforms)
+        if self.tta_shifts == 1:
+            return output
+        rolled = [
             self.engine(np.roll(waveforms, round(number * step), axis=1))
-            for number in range(1, self.shifts)
+            for number in range(1, self.tta_shifts)
         ]
-        events = [one.event for one in (heard, *turned) if one.event is not None]
-        return Heard(
-            category=np.mean([one.category for one in (heard, *turned)], axis=0),
+        events = [one.event for one in (output, *rolled) if one.event is not None]
+        return EngineOutput(
+            category=np.mean([one.category for one in (output, *rolled)], axis=0),
             event=np.mean(events, axis=0) if events else None,
-            embedding=heard.embedding,
-            attention=heard.attention,
+            embedding=output.embedding,
+            attention=output.attention,
         )
 
     def _side_by_side(self, paths: Sequence[str | Path]) -> Iterator[Prediction | Failure]:
         """Each file from reading to answer in a thread of its own."""
-        workers = processors()
-        return ahead(self._one, paths, threads=workers, waiting=(AHEAD - 1) * workers)
+        workers = available_cpus()
+        return prefetch(self._one, paths, threads=workers, buffer_size=(AHEAD - 1) * workers)
 
     def _one(self, path: str | Path) -> Prediction | Failure:
         try:
@@ -176,11 +176,11 @@ class Classifier:
         self, paths: Sequence[str | Path], batch_size: int
     ) -> Iterator[list[Prediction | Failure]]:
         remaining = iter(paths)
-        with ThreadPoolExecutor(processors()) as readers:
+        with ThreadPoolExecutor(available_cpus()) as readers:
 
-            def submit() -> list[tuple[str, Future[Sound]]]:
+            def submit() -> list[tuple[str, Future[Audio]]]:
                 return [
-                    (str(path), readers.submit(read_for_clip, path, self.form, partial=True))
+                    (str(path), readers.submit(read_for_clip, path, self.audio_spec, partial=True))
                     for path in islice(remaining, batch_size)
                 ]
 
@@ -189,9 +189,9 @@ class Classifier:
                 batch, following = following, submit()
                 yield self._answer(batch)
 
-    def _answer(self, batch: Sequence[tuple[str, Future[Sound]]]) -> list[Prediction | Failure]:
+    def _answer(self, batch: Sequence[tuple[str, Future[Audio]]]) -> list[Prediction | Failure]:
         answers: list[Prediction | Failure | None] = []
-        sounds: list[tuple[str, Sound]] = []
+        sounds: list[tuple[str, Audio]] = []
         for name, reading in batch:
             try:
                 sounds.append((name, reading.result()))
@@ -203,12 +203,12 @@ class Classifier:
         predicted = iter(self._predictions(*map(list, zip(*sounds, strict=True))))
         return [next(predicted) if answer is None else answer for answer in answers]
 
-    def _predictions(self, names: list[str], sounds: list[Sound]) -> list[Prediction | Failure]:
-        waveforms: list[Samples] = [shape_clip(sound, self.form) for sound in sounds]
-        heard = self.hear(np.stack(waveforms))
-        event = heard.event
-        category = read_category(heard.category, event, self.labels, self.category_from)
-        finite = finite_rows(heard)
+    def _predictions(self, names: list[str], sounds: list[Audio]) -> list[Prediction | Failure]:
+        waveforms: list[Samples] = [pad_or_trim(sound, self.audio_spec) for sound in sounds]
+        output = self.predict_proba(np.stack(waveforms))
+        event = output.event
+        category = read_category(output.category, event, self.labels, self.category_source)
+        finite = finite_rows(output)
         return [
             Failure(name, NOT_FINITE)
             if not finite[row]
@@ -218,12 +218,12 @@ class Classifier:
                 event=None if event is None else self.labels.events[int(event[row].argmax())],
                 category_probabilities=_named(self.labels.categories, category[row]),
                 event_probabilities={} if event is None else _named(self.labels.events, event[row]),
-                embedding=heard.embedding[row],
-                attention=tuple(x[row] for x in heard.attention),
+                embedding=output.embedding[row],
+                attention=tuple(x[row] for x in output.attention),
                 file_seconds=sound.file_seconds,
-                clip_seconds=self.form.seconds,
+                clip_seconds=self.audio_spec.seconds,
                 truncated=sound.truncated,
-                shifts=self.shifts,
+                tta_shifts=self.tta_shifts,
             )
             for row, (name, sound) in enumerate(zip(names, sounds, strict=True))
         ]

@@ -13,7 +13,7 @@ from sonotype.inference.prediction import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class EngineOutput:
     """What a network says of a batch of clips.
 
     Attributes:
@@ -37,10 +37,10 @@ NOT_FINITE = (
 """Why a clip has no prediction although it can be read."""
 
 
-def finite_rows(heard: Heard) -> npt.NDArray[np.bool_]:
+def finite_rows(output: EngineOutput) -> npt.NDArray[np.bool_]:
     """``[batch]`` whether all that is said of a clip is finite."""
-    finite = np.ones(len(heard.category), dtype=bool)
-    for values in (heard.category, heard.event, heard.embedding, *heard.attention):
+    finite = np.ones(len(output.category), dtype=bool)
+    for values in (output.category, output.event, output.embedding, *output.attention):
         if values is not None:
             finite &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     return finite
@@ -56,13 +56,13 @@ class Engine(Protocol):
 
     side_by_side: bool
 
-    def __call__(self, waveforms: Array) -> Heard:
+    def __call__(self, waveforms: Array) -> EngineOutput:
         """Answer to clips ``[batch, samples]`` at the network's sample rate."""
         ...
 
     def windows(
         self, pieces: Iterable[Array], samples: int, hop: float
-    ) -> Iterator[tuple[int, Heard]] | None:
+    ) -> Iterator[tuple[int, EngineOutput]] | None:
         """Answers to overlapping windows of a recording that share their maps.
 
         Args:

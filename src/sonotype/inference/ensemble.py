@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.hierarchy import CategoryFrom, read_category
+from sonotype.core.hierarchy import CategorySource, read_category
 from sonotype.core.types import Labels, labels_of_all
 from sonotype.inference.classifier import BATCH, Classifier
 from sonotype.inference.load import load
@@ -36,7 +36,7 @@ class Ensemble:
         if not members:
             raise OptionsError("an ensemble needs at least one model")
         self.members = tuple(members)
-        self.form = members[0].form
+        self.audio_spec = members[0].audio_spec
         for number, other in enumerate(members[1:], start=2):
             if other.labels != members[0].labels:
                 raise OptionsError(
@@ -44,9 +44,9 @@ class Ensemble:
                     "labels can answer together"
                 )
         self.labels = labels_of_all([member.labels for member in members])
-        self.category_from = members[0].category_from
+        self.category_source = members[0].category_source
         self._heads = tuple(
-            Classifier(one.engine, one.card, category_from="head", shifts=one.shifts)
+            Classifier(one.engine, one.card, category_source="head", tta_shifts=one.tta_shifts)
             for one in members
         )
 
@@ -86,7 +86,7 @@ class Ensemble:
         Raises:
             OptionsError: members whose windows differ in length.
         """
-        lengths = {member.form.seconds for member in self.members}
+        lengths = {member.audio_spec.seconds for member in self.members}
         if len(lengths) > 1:
             shown = " and ".join(f"{seconds:g}" for seconds in sorted(lengths))
             raise OptionsError(f"the models hear windows of {shown} s; only equal ones can answer")
@@ -100,16 +100,18 @@ class Ensemble:
         return (self._mean(together) for together in zip(*answers, strict=False))
 
     def _mean(self, answers: Sequence[Prediction]) -> Prediction:
-        return mean(answers, self.labels, self.category_from)
+        return mean(answers, self.labels, self.category_source)
 
 
-def mean(answers: Sequence[Prediction], labels: Labels, category_from: CategoryFrom) -> Prediction:
+def mean(
+    answers: Sequence[Prediction], labels: Labels, category_source: CategorySource
+) -> Prediction:
     """One answer from the mean probabilities of several to the same sound.
 
     Args:
         answers: with the category as its head has it.
         labels: of all of them.
-        category_from: how to read the category from the means.
+        category_source: how to read the category from the means.
     """
     head, event = (
         {
@@ -122,7 +124,7 @@ def mean(answers: Sequence[Prediction], labels: Labels, category_from: CategoryF
         np.array(list(head.values())),
         np.array(list(event.values())) if event else None,
         labels,
-        category_from,
+        category_source,
     )
     category = dict(zip(head, read.tolist(), strict=True))
     return replace(
@@ -138,10 +140,13 @@ def load_ensemble(
     paths: Sequence[str | Path | None],
     *,
     device: str = "cpu",
-    category_from: CategoryFrom | None = None,
-    shifts: int | None = None,
+    category_source: CategorySource | None = None,
+    tta_shifts: int | None = None,
 ) -> Ensemble:
     """The models of several files as one; arguments and errors as for :func:`load`."""
     return Ensemble(
-        [load(path, device=device, category_from=category_from, shifts=shifts) for path in paths]
+        [
+            load(path, device=device, category_source=category_source, tta_shifts=tta_shifts)
+            for path in paths
+        ]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sonotype.core.hierarchy import CategoryFrom
+from sonotype.core.hierarchy import CategorySource
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.locate import find_model
 
@@ -15,8 +15,8 @@ def load(
     path: str | Path | None = None,
     *,
     device: str = "cpu",
-    category_from: CategoryFrom | None = None,
-    shifts: int | None = None,
+    category_source: CategorySource | None = None,
+    tta_shifts: int | None = None,
 ) -> Classifier:
     """The classifier in a model file.
 
@@ -25,9 +25,9 @@ def load(
             which runs without torch; or the run folder that holds one; ``None`` for the built-in
             model.
         device: ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` for the fastest that is there.
-        category_from: read the category from its own ``"head"``, from the sum of its
+        category_source: read the category from its own ``"head"``, from the sum of its
             ``"events"``, or from ``"both"``; ``None`` as the file says.
-        shifts: average the answers to so many circular shifts of a clip, which takes as many times
+        tta_shifts: average the answers to so many circular shifts of a clip, which takes as many times
             as long; ``None`` as the file says.
 
     Raises:
@@ -41,7 +41,7 @@ def load(
         from sonotype.inference.onnx_engine import load_onnx
 
         engine, card = load_onnx(path, device=device)
-        return Classifier(engine, card, category_from=category_from, shifts=shifts)
+        return Classifier(engine, card, category_source=category_source, tta_shifts=tta_shifts)
     from sonotype.core.device import device_of
     from sonotype.inference.torch_engine import TorchEngine
     from sonotype.modelfile.builtin import builtin_path
@@ -49,4 +49,6 @@ def load(
 
     chosen = device_of(device)
     system, card = load_model(builtin_path() if path is None else path)
-    return Classifier(TorchEngine(system, chosen), card, category_from=category_from, shifts=shifts)
+    return Classifier(
+        TorchEngine(system, chosen), card, category_source=category_source, tta_shifts=tta_shifts
+    )

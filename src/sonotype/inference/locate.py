@@ -15,7 +15,7 @@ NAMES = ("model.safetensors", "model.onnx")
 """Of the model in a run folder; the first is taken where both are there."""
 
 CONFIG = "config.json"
-SEVERAL = ("fold_*", "cells/*/*")
+SEVERAL = ("fold_*", "runs/*/*")
 """Where the run folders of a cross-validation and of a study are."""
 
 

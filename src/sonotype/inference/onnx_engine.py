@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sonotype.core.errors import MissingExtraError, ModelFileError, OptionsError
-from sonotype.inference.engine import Heard
+from sonotype.inference.engine import EngineOutput
 from sonotype.inference.prediction import Array
 from sonotype.modelfile.card import KEY, ModelCard, card_of
 
@@ -32,12 +32,12 @@ class OnnxEngine:
         self.session = session
         self.outputs = [output.name for output in session.get_outputs()]
 
-    def __call__(self, waveforms: Array) -> Heard:
+    def __call__(self, waveforms: Array) -> EngineOutput:
         """Answer to clips ``[batch, samples]`` at the network's sample rate."""
         found = dict(
             zip(self.outputs, self.session.run(self.outputs, {WAVEFORM: waveforms}), strict=True)
         )
-        return Heard(found[CATEGORY], found.get(EVENT), found[EMBEDDING], ())
+        return EngineOutput(found[CATEGORY], found.get(EVENT), found[EMBEDDING], ())
 
     def windows(self, pieces: Iterable[Array], samples: int, hop: float) -> None:
         """Each window is a clip of its own here."""

@@ -28,7 +28,7 @@ class Prediction:
         start: where in the recording that begins, in seconds, when it is a window of a recording.
         truncated: what is missing of a file that is cut off, in a few words; the answer is to what
             is there. Empty where nothing is missing.
-        shifts: how many shifted versions of the clip were averaged; of an ensemble's first model.
+        tta_shifts: how many shifted versions of the clip were averaged; of an ensemble's first model.
     """
 
     source: str
@@ -42,7 +42,7 @@ class Prediction:
     clip_seconds: float
     start: float = 0.0
     truncated: str = ""
-    shifts: int = 1
+    tta_shifts: int = 1
 
     @property
     def end(self) -> float:
@@ -50,7 +50,7 @@ class Prediction:
         return self.start + self.clip_seconds
 
     @property
-    def partly_heard(self) -> bool:
+    def longer_than_clip(self) -> bool:
         """Whether the recording is longer than what the network hears of it."""
         return self.file_seconds > self.clip_seconds + 0.05
 

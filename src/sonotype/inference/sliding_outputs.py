@@ -23,12 +23,12 @@ from sonotype.audio.decode import Samples, from_array, seconds_of
 from sonotype.audio.pad import fit_length
 from sonotype.audio.readers import name_of
 from sonotype.audio.stream import stream
-from sonotype.core.cpu import processors
+from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import AudioError, OptionsError
 from sonotype.core.hierarchy import read_category
-from sonotype.core.prefetch import ahead
+from sonotype.core.prefetch import prefetch
 from sonotype.core.progress import track
-from sonotype.inference.engine import NOT_FINITE, Heard, finite_rows
+from sonotype.inference.engine import NOT_FINITE, EngineOutput, finite_rows
 from sonotype.inference.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def predict_windows(
     A recording shorter than a window is one window, padded as the model pads clips. Silence is not
     trimmed and nothing is cut, whatever the model does with clips. Windows that share their maps
     are not averaged over shifts, also where the model's card asks for shifts; with ``exact`` they
-    are. :attr:`~sonotype.inference.prediction.Prediction.shifts` tells which it was.
+    are. :attr:`~sonotype.inference.prediction.Prediction.tta_shifts` tells which it was.
 
     Args:
         classifier: the model.
@@ -80,7 +80,9 @@ def predict_windows(
     answers = _answers(classifier, recording, hop, exact=exact)
     if not progress:
         return answers
-    return track(answers, "listening", windows_in(recording.seconds, hop, classifier.form.seconds))
+    return track(
+        answers, "listening", windows_in(recording.seconds, hop, classifier.audio_spec.seconds)
+    )
 
 
 def check_hop(hop: float) -> None:
@@ -112,7 +114,7 @@ class _Recording(NamedTuple):
 def _recording(
     classifier: Classifier, source: str | Path | bytes | npt.ArrayLike, sample_rate: int | None
 ) -> _Recording:
-    rate = classifier.form.sample_rate
+    rate = classifier.audio_spec.sample_rate
     if isinstance(source, str | Path | bytes):
         if sample_rate is not None:
             raise OptionsError("sample_rate goes with an array; a file knows its own")
@@ -128,19 +130,19 @@ def _recording(
 def _answers(
     classifier: Classifier, recording: _Recording, hop: float, *, exact: bool
 ) -> Iterator[Prediction]:
-    form, fault = classifier.form, _Fault()
-    samples = hop * form.sample_rate
+    audio_spec, fault = classifier.audio_spec, _Fault()
+    samples = hop * audio_spec.sample_rate
     pieces = fault.kept(recording.pieces)
     sound = SampleBuffer(pieces)
-    longer = sound.reaches(form.length + 1)
+    longer = sound.reaches(audio_spec.length + 1)
     if sound.end:
-        parts: Iterable[tuple[int, Heard]] | None = None
-        if longer and hop < form.seconds and not exact:
+        parts: Iterable[tuple[int, EngineOutput]] | None = None
+        if longer and hop < audio_spec.seconds and not exact:
             whole = chain([sound.part(0, sound.end)], pieces)
-            parts = classifier.engine.windows(whole, form.length, samples)
-        shifts = 1 if parts else classifier.shifts
-        for first, heard in parts or _exact(classifier, sound, samples):
-            yield from _predictions(classifier, recording, first, heard, samples, shifts)
+            parts = classifier.engine.windows(whole, audio_spec.length, samples)
+        tta_shifts = 1 if parts else classifier.tta_shifts
+        for first, output in parts or _exact(classifier, sound, samples):
+            yield from _predictions(classifier, recording, first, output, samples, tta_shifts)
     if fault.error is not None:
         raise fault.error
 
@@ -159,23 +161,25 @@ class _Fault:
             self.error = error
 
 
-def _exact(classifier: Classifier, sound: SampleBuffer, hop: float) -> Iterator[tuple[int, Heard]]:
+def _exact(
+    classifier: Classifier, sound: SampleBuffer, hop: float
+) -> Iterator[tuple[int, EngineOutput]]:
     """Every window as a clip of its own, in batches or side by side."""
 
-    def heard(batch: tuple[int, Samples]) -> tuple[int, Heard]:
+    def output(batch: tuple[int, Samples]) -> tuple[int, EngineOutput]:
         first, clips = batch
-        return first, classifier.hear(clips)
+        return first, classifier.predict_proba(clips)
 
     if classifier.engine.side_by_side:
-        return ahead(heard, _cut_out(classifier, sound, hop, 1), threads=processors())
-    return map(heard, _cut_out(classifier, sound, hop, BATCH))
+        return prefetch(output, _cut_out(classifier, sound, hop, 1), threads=available_cpus())
+    return map(output, _cut_out(classifier, sound, hop, BATCH))
 
 
 def _cut_out(
     classifier: Classifier, sound: SampleBuffer, hop: float, size: int
 ) -> Iterator[tuple[int, Samples]]:
     """The number of the first window and the windows ``[size, samples]``, some at a time."""
-    length, index, ended = classifier.form.length, 0, False
+    length, index, ended = classifier.audio_spec.length, 0, False
     while not ended:
         first = index
         clips: list[Samples] = []
@@ -194,17 +198,22 @@ def _cut_out(
 
 def _clip(classifier: Classifier, sound: SampleBuffer, start: int) -> Samples:
     """A window; silence follows the end of the recording, unless it is shorter than a window."""
-    form = classifier.form
-    if start == 0 and sound.end < form.length:
-        return fit_length(sound.part(0, sound.end), form.length, pad=form.pad)
-    return sound.part(start, start + form.length)
+    audio_spec = classifier.audio_spec
+    if start == 0 and sound.end < audio_spec.length:
+        return fit_length(sound.part(0, sound.end), audio_spec.length, pad=audio_spec.pad)
+    return sound.part(start, start + audio_spec.length)
 
 
 def _predictions(
-    classifier: Classifier, recording: _Recording, first: int, part: Heard, hop: float, shifts: int
+    classifier: Classifier,
+    recording: _Recording,
+    first: int,
+    part: EngineOutput,
+    hop: float,
+    tta_shifts: int,
 ) -> Iterator[Prediction]:
-    labels, rate = classifier.labels, classifier.form.sample_rate
-    heads = read_category(part.category, part.event, labels, classifier.category_from)
+    labels, rate = classifier.labels, classifier.audio_spec.sample_rate
+    heads = read_category(part.category, part.event, labels, classifier.category_source)
     finite = finite_rows(part)
     for row, head in enumerate(heads):
         start = float(window_start(first + row, hop)) / rate
@@ -220,9 +229,9 @@ def _predictions(
             embedding=part.embedding[row],
             attention=tuple(where[row] for where in part.attention),
             file_seconds=recording.seconds,
-            clip_seconds=classifier.form.seconds,
+            clip_seconds=classifier.audio_spec.seconds,
             start=start,
-            shifts=shifts,
+            tta_shifts=tta_shifts,
         )
 
 

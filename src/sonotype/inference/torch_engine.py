@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
-from sonotype.inference.engine import Heard
+from sonotype.inference.engine import EngineOutput
 from sonotype.inference.prediction import Array
 from sonotype.models.fold_batch_norm import fuse_batch_norm
 from sonotype.models.system import System
@@ -29,28 +29,28 @@ class TorchEngine:
         self.system = system.eval().to(self.device).channels_last()
         self.fused = fuse_batch_norm(self.system).channels_last()
 
-    def __call__(self, waveforms: Array) -> Heard:
+    def __call__(self, waveforms: Array) -> EngineOutput:
         """Answer to clips ``[batch, samples]`` at the system's sample rate."""
         with torch.inference_mode():
             output = self.fused(torch.from_numpy(waveforms).to(self.device))
-            return _heard(output.category, output.event, output.embedding, output.attention)
+            return _engine_output(output.category, output.event, output.embedding, output.attention)
 
     def windows(
         self, pieces: Iterable[Array], samples: int, hop: float
-    ) -> Iterator[tuple[int, Heard]]:
+    ) -> Iterator[tuple[int, EngineOutput]]:
         """Answers to overlapping windows; without attention."""
         for output in SharedWindows(self.fused, samples).outputs(pieces, hop):
-            yield output.first, _heard(output.category, output.event, output.embedding)
+            yield output.first, _engine_output(output.category, output.event, output.embedding)
 
 
 @torch.inference_mode()
-def _heard(
+def _engine_output(
     category: torch.Tensor,
     event: torch.Tensor | None,
     embedding: torch.Tensor,
     attention: Sequence[torch.Tensor] = (),
-) -> Heard:
-    return Heard(
+) -> EngineOutput:
+    return EngineOutput(
         category=_array(category.float().softmax(1)),
         event=None if event is None else _array(event.float().softmax(1)),
         embedding=_array(embedding),

@@ -11,14 +11,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sonotype.audio.clip import ClipFormat
+from sonotype.audio.clip import AudioSpec
 from sonotype.config import ScoreOptions, SystemOptions, from_dict, to_dict
 from sonotype.core.errors import ModelFileError, OptionsError
-from sonotype.core.hierarchy import CATEGORY_FROM, CategoryFrom
+from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource
 from sonotype.core.json_text import json_text
 from sonotype.core.types import Labels
+from sonotype.modelfile.older_formats import upgrade
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 KEY = "sonotype"
 """Under which the document stands among a file's metadata."""
 RATE_STEP, HIGHEST_RATE = 16_000, 192_000
@@ -34,8 +35,8 @@ class ModelCard:
         labels: names of the outputs.
         sample_rate: of the waveforms that the network takes, in Hz.
         front_ends: names of the log-mel front ends, in the order of the branches.
-        category_from: how the category is read unless asked otherwise.
-        shifts: over so many shifted versions of a clip the answers are averaged.
+        category_source: how the category is read unless asked otherwise.
+        tta_shifts: over so many shifted versions of a clip the answers are averaged.
         training: recipe and options, split, data source and its fingerprint, best epoch.
         scores: of the test part, as :func:`sonotype.evaluation.metrics.scores_to_json` gives them.
         versions: of Python and the packages that trained it.
@@ -46,26 +47,26 @@ class ModelCard:
     labels: Labels
     sample_rate: int
     front_ends: tuple[str, ...]
-    category_from: CategoryFrom = "head"
-    shifts: int = 1
+    category_source: CategorySource = "head"
+    tta_shifts: int = 1
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     licences: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def form(self) -> ClipFormat:
+    def audio_spec(self) -> AudioSpec:
         """What sounds are brought to before they meet the network."""
-        return clip_format(self.options, self.sample_rate)
+        return audio_spec_of(self.options, self.sample_rate)
 
 
-def clip_format(options: SystemOptions, sample_rate: int) -> ClipFormat:
+def audio_spec_of(options: SystemOptions, sample_rate: int) -> AudioSpec:
     """What sounds are brought to before they meet a network that takes this sample rate."""
-    return ClipFormat(
+    return AudioSpec(
         sample_rate=sample_rate,
         seconds=options.seconds,
         pad=options.pad,
-        cut=options.cut,
+        crop=options.crop,
         trim=options.trim,
     )
 
@@ -102,8 +103,10 @@ def card_of(document: str, path: str | Path) -> ModelCard:
             f"{FORMAT_VERSION}); upgrade sonotype"
         )
     try:
+        values = upgrade(values, version)
         labels = _labels_of(values.pop("labels"))
-        from_dict(ScoreOptions, {"shifts": values.get("shifts", 1)})  # refuses what is no number
+        tta_shifts = values.get("tta_shifts", 1)
+        from_dict(ScoreOptions, {"tta_shifts": tta_shifts})  # refuses what is no number
         card = ModelCard(
             options=from_dict(SystemOptions, _object("options", values.pop("options"))),
             labels=labels,
@@ -113,8 +116,10 @@ def card_of(document: str, path: str | Path) -> ModelCard:
         _check_rest(card)
     except (OptionsError, TypeError, KeyError, AttributeError, ValueError) as error:
         raise ModelFileError(f"{path}: the header does not describe a model ({error})") from None
-    if card.category_from not in CATEGORY_FROM:
-        raise ModelFileError(f"{path}: category_from is {card.category_from!r}, not a known way")
+    if card.category_source not in CATEGORY_SOURCES:
+        raise ModelFileError(
+            f"{path}: category_source is {card.category_source!r}, not a known way"
+        )
     return card
 
 

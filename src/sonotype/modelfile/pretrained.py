@@ -62,7 +62,7 @@ def is_model_file(name: str) -> bool:
     return name.endswith(SUFFIX)
 
 
-def available(name: str, *, progress: bool = False, say: Callable[[str], None]) -> str:
+def available(name: str, *, progress: bool = False, on_message: Callable[[str], None]) -> str:
     """The name itself; for ``"auto"`` the preferred backbone, or the built-in one with a word.
 
     Raises:
@@ -77,7 +77,7 @@ def available(name: str, *, progress: bool = False, say: Callable[[str], None]) 
             builtin_path()
         except WeightsError:
             raise error from None
-        say(f"backbone {BUILTIN}, since {PREFERRED} cannot be had: {error}")
+        on_message(f"backbone {BUILTIN}, since {PREFERRED} cannot be had: {error}")
         return BUILTIN
     return PREFERRED
 

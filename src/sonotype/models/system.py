@@ -37,7 +37,7 @@ BLOCKS = 4
 FULLY_FROZEN = BLOCKS + 1
 EMBEDDING = 128
 
-Stage = dict[str, Tensor]
+FeatureMaps = dict[str, Tensor]
 """What the frozen part of a system hands to the trained part: ``branch_1.B`` is branch 1's map
 after block B (0: its log-mel), ``branch_2.0`` the log-mel of branch 2. All ``[batch, channels,
 time, frequency]``."""
@@ -213,7 +213,7 @@ class System(nn.Module):
         return self.trained_part(self.frozen_maps(log_mel_1, log_mel_2))
 
     @torch.no_grad()
-    def frozen_part(self, waveform: Tensor) -> Stage:
+    def frozen_part(self, waveform: Tensor) -> FeatureMaps:
         """Front ends and frozen blocks: all that is the same in every epoch.
 
         In full precision always, without TF32 too, so that maps are the same whether they come
@@ -226,7 +226,7 @@ class System(nn.Module):
             return self.frozen_maps(self.branch_1.front_end(waveform), log_mel_2)
 
     @torch.no_grad()
-    def frozen_maps(self, log_mel_1: Tensor, log_mel_2: Tensor | None) -> Stage:
+    def frozen_maps(self, log_mel_1: Tensor, log_mel_2: Tensor | None) -> FeatureMaps:
         """The frozen blocks on log-mels; keeps the maps that the trained part will ask for.
 
         They run as copies whose batch norm is folded into the convolutions.
@@ -235,20 +235,20 @@ class System(nn.Module):
         maps = {0: x}
         for number, block in enumerate(self._fused.of(self.frozen_blocks()), start=1):
             x = maps[number] = block(x)
-        wanted = self.handed_over()
-        stage = {f"branch_1.{number}": x for number, x in maps.items() if number in wanted}
+        wanted = self.cached_blocks()
+        feature_maps = {f"branch_1.{number}": x for number, x in maps.items() if number in wanted}
         if log_mel_2 is not None:
-            stage["branch_2.0"] = stack_patches(log_mel_2)
-        return stage
+            feature_maps["branch_2.0"] = stack_patches(log_mel_2)
+        return feature_maps
 
-    def trained_part(self, stage: Stage) -> Output:
+    def trained_part(self, feature_maps: FeatureMaps) -> Output:
         """Everything that learns, from the maps of :meth:`frozen_part`."""
-        maps = {number: stage[f"branch_1.{number}"] for number in self.handed_over()}
+        maps = {number: feature_maps[f"branch_1.{number}"] for number in self.cached_blocks()}
         for number in range(self.unfreeze_from, FULLY_FROZEN):
             maps[number] = self.branch_1.blocks[number - 1](maps[number - 1])
         ends = [maps[number] for number in self.pool_blocks]
         if self.branch_2 is not None:
-            log_mel_2 = stage["branch_2.0"]
+            log_mel_2 = feature_maps["branch_2.0"]
             ends.append(self.branch_2(log_mel_2, self._lateral(maps, log_mel_2.shape[2])))
         pooled, attention = self.pooling(ends)
         return Output(*self.heads(pooled), attention, frames=ends[-1].mean(3))
@@ -285,7 +285,7 @@ class System(nn.Module):
         last = max(self.pool_blocks) - 1
         return self.branch_1.channels[last], self.branch_1.strides[last]
 
-    def handed_over(self) -> set[int]:
+    def cached_blocks(self) -> set[int]:
         """Blocks whose maps the trained part asks for: to go on from, to pool, for adapters."""
         last = self.unfreeze_from - 1
         needed = {number for number in (*self.adapters, *self.pool_blocks) if number <= last}

@@ -13,7 +13,7 @@ of ``R(p) + R(p') + ...``, where + is
   small for it.
 
 Bands of one row in time always belong to a window together, so they are reduced first and a map
-becomes a sequence of rows. Cut that sequence into blocks as long as a window. A window that starts
+becomes a sequence of rows. Crop that sequence into blocks as long as a window. A window that starts
 in the middle of a block is the end of that block and the beginning of the next,
 
     block j                 block j + 1

@@ -19,7 +19,7 @@ from torch import Tensor
 from sonotype.core.io import atomic
 from sonotype.training.module import SCORE
 
-Say = Callable[[str], None]
+OnMessage = Callable[[str], None]
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -105,8 +105,8 @@ class StepBar(pl.Callback):
 class EpochLines(pl.Callback):
     """One line an epoch: losses, validation scores, whether it is the best, time left at most."""
 
-    def __init__(self, say: Say) -> None:
-        self.say = say
+    def __init__(self, on_message: OnMessage) -> None:
+        self.on_message = on_message
         self.best = float("-inf")
         self._durations: list[float] = []
         self._start = 0.0
@@ -139,7 +139,9 @@ class EpochLines(pl.Callback):
             else ""
         )
         loss = f"loss {values.get('train_loss', float('nan')):.3f}"
-        self.say(f"epoch {epoch:>3}/{epochs}  {loss}{validation}  {duration(left)} left at most")
+        self.on_message(
+            f"epoch {epoch:>3}/{epochs}  {loss}{validation}  {duration(left)} left at most"
+        )
 
 
 def duration(seconds: float) -> str:

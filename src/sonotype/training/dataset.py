@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sonotype.core.errors import AudioError
-from sonotype.core.prefetch import ahead
-from sonotype.core.types import NO_EVENT, Clip, Labels
+from sonotype.core.prefetch import prefetch
+from sonotype.core.types import IGNORE_INDEX, Clip, Labels
 from sonotype.data.augment.augmented_copies import Key, Waveforms
-from sonotype.features.cache import StageCache, threads_for
-from sonotype.training.distillation.targets import TaughtAnswers
+from sonotype.features.cache import FeatureCache, threads_for
+from sonotype.training.distillation.targets import TeacherTargets
 
 Batch = dict[str, Any]
 
@@ -23,12 +23,12 @@ _ORDER = 3  # a stream of the seed beside those of the waveforms
 
 
 def targets(clips: Sequence[Clip], labels: Labels) -> tuple[Tensor, Tensor]:
-    """Category and event index of every clip; ``NO_EVENT`` where it has none.
+    """Category and event index of every clip; ``IGNORE_INDEX`` where it has none.
 
     A clip without labels, which a teacher alone can say something about, has an empty category.
     """
     category = torch.tensor(
-        [labels.category_index(clip) if clip.category else NO_EVENT for clip in clips]
+        [labels.category_index(clip) if clip.category else IGNORE_INDEX for clip in clips]
     )
     event = torch.tensor([labels.event_index(clip) for clip in clips])
     return category, event
@@ -59,10 +59,10 @@ class LabelledMaps(Dataset[Batch]):
 
     def __init__(
         self,
-        cache: StageCache,
+        cache: FeatureCache,
         clips: Sequence[Clip],
         labels: Labels,
-        taught: TaughtAnswers | None = None,
+        taught: TeacherTargets | None = None,
     ) -> None:
         self.cache = cache
         self.taught = taught
@@ -79,7 +79,7 @@ class LabelledMaps(Dataset[Batch]):
         rows = [index for _, index in keys]
         there = [(epoch, self.places[index]) for epoch, index in keys]
         return {
-            "stage": self.cache.rows(there),
+            "feature_maps": self.cache.rows(there),
             "category": self.category[rows],
             "event": self.event[rows],
             "files": [self.files[row] for row in rows],
@@ -105,7 +105,7 @@ class LabelledWaveforms(Dataset[Batch]):
         waveforms: Waveforms,
         clips: Sequence[Clip],
         labels: Labels,
-        taught: TaughtAnswers | None = None,
+        taught: TeacherTargets | None = None,
     ) -> None:
         self.waveforms = waveforms
         self.taught = taught
@@ -123,7 +123,7 @@ class LabelledWaveforms(Dataset[Batch]):
         there = [(epoch, self.places[index]) for epoch, index in keys]
         try:
             samples = np.stack([self.waveforms[key] for key in there])
-            heard = self.taught.waveforms_of(there) if self.taught is not None else {}
+            seen = self.taught.waveforms_of(there) if self.taught is not None else {}
         except AudioError as error:
             # Raised in a loading process it would come out as another error, without its parts.
             return {"fault": error}
@@ -133,7 +133,7 @@ class LabelledWaveforms(Dataset[Batch]):
             "event": self.event[rows],
             "files": [self.files[row] for row in rows],
             **self.blended.of(there),
-            **heard,
+            **seen,
         }
 
 
@@ -152,14 +152,14 @@ class _Blended:
 
     def of(self, keys: Sequence[Key]) -> Batch:
         """``partner_category``, ``partner_event`` and ``share``; nothing where nothing blends."""
-        if not self.waveforms.augmentation.blend:
+        if not self.waveforms.augmentation.between_class_mix:
             return {}
         blends = [self.waveforms.blend_in(key) for key in keys]
-        partners = [blend.partner for blend in blends]
+        partners = [between_class_mix.partner for between_class_mix in blends]
         return {
             "partner_category": self.category[partners],
             "partner_event": self.event[partners],
-            "share": torch.tensor([blend.share for blend in blends]),
+            "share": torch.tensor([between_class_mix.share for between_class_mix in blends]),
         }
 
 
@@ -209,7 +209,7 @@ class ThreadedLoader(DataLoader[Batch]):
 
     def __iter__(self) -> Any:
         """Batches of one epoch, in the sampler's order."""
-        return ahead(self.dataset.__getitem__, iter(self.sampler), threads=self.threads)
+        return prefetch(self.dataset.__getitem__, iter(self.sampler), threads=self.threads)
 
 
 def loader(

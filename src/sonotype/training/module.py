@@ -14,17 +14,17 @@ from torch.nn import functional as F
 
 from sonotype.config import TeachingOptions, TrainOptions
 from sonotype.core.errors import SonotypeError
-from sonotype.core.hierarchy import CategoryFrom
-from sonotype.core.types import NO_EVENT, Labels
+from sonotype.core.hierarchy import CategorySource
+from sonotype.core.types import IGNORE_INDEX, Labels
 from sonotype.evaluation.metrics import score
-from sonotype.evaluation.predictions import Answers, FloatArray, IntArray
-from sonotype.models.system import Output, Stage, System
-from sonotype.training.distillation.targets import TaughtAnswers
+from sonotype.evaluation.predictions import FloatArray, IntArray, Predictions
+from sonotype.models.system import FeatureMaps, Output, System
+from sonotype.training.distillation.targets import TeacherTargets
 from sonotype.training.distillation.teacher_loss import (
     FeatureHints,
     FrameHints,
     detached,
-    taught_loss,
+    distillation_loss,
 )
 
 WARM_UP_EPOCHS = 1
@@ -47,8 +47,8 @@ NAMED_FILES = 3
 class Learner(pl.LightningModule):
     """A system, its losses and its optimiser.
 
-    A batch is a dict: ``category`` and ``event`` (indices, ``NO_EVENT`` for none) and either
-    ``waveform`` or the maps of :meth:`System.frozen_part` under ``stage``. ``files``, the names of
+    A batch is a dict: ``category`` and ``event`` (indices, ``IGNORE_INDEX`` for none) and either
+    ``waveform`` or the maps of :meth:`System.frozen_part` under ``feature_maps``. ``files``, the names of
     its clips, are for errors.
 
     Args:
@@ -61,7 +61,7 @@ class Learner(pl.LightningModule):
         from_scratch: whether branch 1, too, starts from random weights.
         taught: where teachers are asked, if there are any.
         teaching: how much is made of them.
-        category_from: how the model will read the category; validation reads it alike.
+        category_source: how the model will read the category; validation reads it alike.
     """
 
     category_weight: Tensor | None
@@ -77,9 +77,9 @@ class Learner(pl.LightningModule):
         event_weight: Tensor | None,
         steps: int,
         from_scratch: bool = False,
-        taught: TaughtAnswers | None = None,
+        taught: TeacherTargets | None = None,
         teaching: TeachingOptions | None = None,
-        category_from: CategoryFrom = "head",
+        category_source: CategorySource = "head",
     ) -> None:
         super().__init__()
         self.system = system
@@ -99,7 +99,7 @@ class Learner(pl.LightningModule):
         self.register_buffer("category_weight", category_weight, persistent=False)
         self.register_buffer("event_weight", event_weight, persistent=False)
         self.labels = labels
-        self.category_from = category_from
+        self.category_source = category_source
         self._answers: list[_BatchAnswers] = []
 
     def on_train_epoch_start(self) -> None:
@@ -109,22 +109,24 @@ class Learner(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Any], _: int) -> Tensor:
         """Loss of one batch."""
-        stage = self._stage(batch)
+        feature_maps = self._stage(batch)
         if self.taught is not None:
             answers = self.taught.asked(batch["taught"])
             batch = batch | {"taught": detached(answers, batch["category"].device)}
         # Where branch 1's first blocks are frozen, its log-mel is not handed over.
-        if self.from_scratch and self.system.branch_2 is None and "branch_1.0" in stage:
-            stage["branch_1.0"], turned = self._moved(stage["branch_1.0"])
-            length = torch.full_like(turned, stage["branch_1.0"].shape[2])
+        if self.from_scratch and self.system.branch_2 is None and "branch_1.0" in feature_maps:
+            feature_maps["branch_1.0"], turned = self._moved(feature_maps["branch_1.0"])
+            length = torch.full_like(turned, feature_maps["branch_1.0"].shape[2])
             batch = batch | {"turned": turned, "length": length}
         for log_mel in SCRATCH_MASKED if self.from_scratch else MASKED:
-            if log_mel in stage:
-                stage[log_mel] = self._masked(stage[log_mel])
+            if log_mel in feature_maps:
+                feature_maps[log_mel] = self._masked(feature_maps[log_mel])
         partner, share = self._mixup(len(batch["category"]))
         if partner is not None:
-            stage = {name: x * share + x[partner] * (1 - share) for name, x in stage.items()}
-        output = self.system.trained_part(_channels_last(stage))
+            feature_maps = {
+                name: x * share + x[partner] * (1 - share) for name, x in feature_maps.items()
+            }
+        output = self.system.trained_part(_channels_last(feature_maps))
         loss = self._wanted(output, batch)
         if partner is not None:
             loss = loss * share + self._wanted(output, _taken(batch, partner)) * (1 - share)
@@ -151,7 +153,7 @@ class Learner(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the scores of the validation part, as :mod:`sonotype.evaluation.metrics` has them."""
         answers, self._answers = _together(self._answers, self.labels), []
-        found = score(answers, category_from=self.category_from, resamples=0)
+        found = score(answers, category_source=self.category_source, resamples=0)
         scores = {"val_category_f1": found.category.f1.value}
         if found.event is not None:
             scores["val_event_f1"] = found.event.f1.value
@@ -188,7 +190,7 @@ class Learner(pl.LightningModule):
         """
         groups: list[dict[str, Any]] = []
         decay = self._set("weight_decay")
-        for ours, lr in ((True, rate * self._set("branch_1_rate")), (False, rate)):
+        for ours, lr in ((True, rate * self._set("backbone_lr_scale")), (False, rate)):
             for decays in (True, False):
                 parameters = [
                     parameter
@@ -229,11 +231,11 @@ class Learner(pl.LightningModule):
             "stops; train again with a lower --learning-rate, and check these files"
         )
 
-    def _stage(self, batch: dict[str, Any]) -> Stage:
+    def _stage(self, batch: dict[str, Any]) -> FeatureMaps:
         if "fault" in batch:
             raise batch["fault"]
-        if "stage" in batch:
-            return dict(batch["stage"])
+        if "feature_maps" in batch:
+            return dict(batch["feature_maps"])
         return self.system.frozen_part(batch["waveform"])
 
     def _wanted(self, output: Output, batch: dict[str, Any]) -> Tensor:
@@ -242,7 +244,9 @@ class Learner(pl.LightningModule):
         if self.taught is None:
             return loss
         taught, share = batch["taught"], self.teaching.teacher_weight
-        theirs = taught_loss(output, taught, self.teaching.temperature, self.options.event_weight)
+        theirs = distillation_loss(
+            output, taught, self.teaching.temperature, self.options.event_weight
+        )
         loss = (1 - share) * loss + share * theirs
         if self.hints is not None:
             hints: Tensor = self.hints(output.embedding, taught["embedding"], taught["weight"])
@@ -287,7 +291,7 @@ class Learner(pl.LightningModule):
             logits,
             target,
             weight,
-            ignore_index=NO_EVENT,
+            ignore_index=IGNORE_INDEX,
             reduction="none",
             label_smoothing=self._set("label_smoothing"),
         )
@@ -302,7 +306,7 @@ class Learner(pl.LightningModule):
                 output.category,
                 category,
                 self.category_weight,
-                ignore_index=NO_EVENT,
+                ignore_index=IGNORE_INDEX,
                 label_smoothing=smoothing,
             )
         if output.event is not None and bool(_weights_of(event, self.event_weight).any()):
@@ -310,7 +314,7 @@ class Learner(pl.LightningModule):
                 output.event,
                 event,
                 self.event_weight,
-                ignore_index=NO_EVENT,
+                ignore_index=IGNORE_INDEX,
                 label_smoothing=smoothing,
             )
         return loss
@@ -336,10 +340,10 @@ class Learner(pl.LightningModule):
         Returns:
             The log-mel, and by which share of its length each clip now begins earlier.
         """
-        x, most = log_mel, int(self._set("band_shift"))
+        x, most = log_mel, int(self._set("freq_shift"))
         frames, bands = x.shape[2:]
         turned = x.new_zeros(len(x))
-        if self.options.roll:
+        if self.options.log_mel_roll:
             offset = torch.randint(frames, (len(x), 1), device=x.device)
             index = (torch.arange(frames, device=x.device) + offset) % frames
             x = x.gather(2, index[:, None, :, None].expand_as(x))
@@ -366,7 +370,7 @@ class Learner(pl.LightningModule):
 
 
 class _BatchAnswers(NamedTuple):
-    """Truth and answer of one validation batch, as in :class:`Answers`."""
+    """Truth and answer of one validation batch, as in :class:`Predictions`."""
 
     files: Sequence[str]
     category_true: IntArray
@@ -375,7 +379,7 @@ class _BatchAnswers(NamedTuple):
     event: FloatArray | None
 
 
-def _together(batches: Sequence[_BatchAnswers], labels: Labels) -> Answers:
+def _together(batches: Sequence[_BatchAnswers], labels: Labels) -> Predictions:
     """The answers of all batches."""
     files, category_true, event_true, category, event = zip(*batches, strict=True)
     names = tuple(name for some in files for name in some)
@@ -383,7 +387,7 @@ def _together(batches: Sequence[_BatchAnswers], labels: Labels) -> Answers:
     if len(names) != count:
         names = tuple(f"clip {number}" for number in range(1, count + 1))
     events = [one for one in event if one is not None]
-    return Answers(
+    return Predictions(
         paths=names,
         groups=names,
         category_true=np.concatenate(category_true),
@@ -400,7 +404,7 @@ def _array(x: Tensor) -> Any:
 
 def _weights_of(target: Tensor, weight: Tensor | None) -> Tensor:
     """``[batch]`` weights of the targets' classes; 0 without a label, 1 without class weights."""
-    known = (target != NO_EVENT).float()
+    known = (target != IGNORE_INDEX).float()
     return known if weight is None else known * weight[target.clamp(min=0)]
 
 
@@ -434,9 +438,11 @@ def _taken(batch: dict[str, Any], rows: Tensor) -> dict[str, Any]:
     return {
         name: _taken(value, rows) if isinstance(value, dict) else value[rows]
         for name, value in batch.items()
-        if name not in ("stage", "waveform", "files")
+        if name not in ("feature_maps", "waveform", "files")
     }
 
 
-def _channels_last(stage: Stage) -> Stage:
-    return {name: x.contiguous(memory_format=torch.channels_last) for name, x in stage.items()}
+def _channels_last(feature_maps: FeatureMaps) -> FeatureMaps:
+    return {
+        name: x.contiguous(memory_format=torch.channels_last) for name, x in feature_maps.items()
+    }

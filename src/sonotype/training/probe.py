@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-from sonotype.models.system import Stage, System
+from sonotype.models.system import FeatureMaps, System
 
 LONG_STEP = 0.3
 """Seconds; a step that takes longer has work for all cores, and is not tried any further."""
@@ -41,12 +41,12 @@ def fewer_threads(step: Callable[[], None], threads: int) -> int:
         torch.set_num_threads(threads)
 
 
-def training_step(system: System, stage: Stage) -> Callable[[], None]:
+def training_step(system: System, feature_maps: FeatureMaps) -> Callable[[], None]:
     """Forward, backward and optimiser on a copy of a system, drawing nothing that is drawn later.
 
     Args:
         system: nothing of it is changed.
-        stage: maps of a batch.
+        feature_maps: maps of a batch.
     """
     twin = copy.deepcopy(system).train()
     optimiser = torch.optim.AdamW([x for x in twin.parameters() if x.requires_grad], fused=True)
@@ -54,7 +54,7 @@ def training_step(system: System, stage: Stage) -> Callable[[], None]:
     def step() -> None:
         with torch.random.fork_rng([]):
             optimiser.zero_grad()
-            output = twin.trained_part(stage)
+            output = twin.trained_part(feature_maps)
             loss = output.category.square().mean()
             if output.event is not None:
                 loss = loss + output.event.square().mean()

@@ -27,13 +27,13 @@ test part chose, that does."""
 
 EVERYTHING = "*"
 
-HEARD = "heard.csv"
+SEEN_CLIPS = "seen_clips.csv"
 
 SEEN = "seen"
 """Under which name a model file's training has the digests of what the model has heard."""
 
 
-class Sound(NamedTuple):
+class SeenClip(NamedTuple):
     """What is known of a clip that was heard; empty where it is not known.
 
     Attributes:
@@ -52,29 +52,29 @@ class Sound(NamedTuple):
     sound: str = ""
 
 
-Heard = frozenset[Sound] | None
+SeenClips = frozenset[SeenClip] | None
 """Sounds that were heard; ``None`` where it may have been any."""
 
-NOTHING: Heard = frozenset()
+NOTHING: SeenClips = frozenset()
 
 
-def sound_of(clip: Clip) -> Sound:
+def sound_of(clip: Clip) -> SeenClip:
     """What names a clip wherever its folder lies."""
     name = file_name(str(clip.path))
     if clip.content is None:
-        return Sound(name, clip.category)
-    return Sound(name, clip.category, clip.content.file, clip.content.sound)
+        return SeenClip(name, clip.category)
+    return SeenClip(name, clip.category, clip.content.file, clip.content.sound)
 
 
-def knows(heard: Heard, clip: Clip) -> bool:
+def has_seen(seen: SeenClips, clip: Clip) -> bool:
     """Whether a clip is among what was heard, as far as that is known.
 
     Raises:
         AudioError: its content was not computed, and its file cannot be read.
     """
-    if heard is None:
+    if seen is None:
         return True
-    digests, names = _known_by(heard)
+    digests, names = _known_by(seen)
     name = file_name(str(clip.path))
     if (name, clip.category) in names or (name, "") in names:
         return True
@@ -84,35 +84,35 @@ def knows(heard: Heard, clip: Clip) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _known_by(heard: frozenset[Sound]) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+def _known_by(seen: frozenset[SeenClip]) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
     """First digits of all digests, and names with categories of sounds that have no digest."""
-    digests = {one[:PREFIX] for sound in heard for one in (sound.file, sound.sound) if one}
-    names = {(sound.name, sound.category) for sound in heard if not (sound.file or sound.sound)}
+    digests = {one[:PREFIX] for sound in seen for one in (sound.file, sound.sound) if one}
+    names = {(sound.name, sound.category) for sound in seen if not (sound.file or sound.sound)}
     return frozenset(digests), frozenset(names)
 
 
-def digests_of(heard: Heard) -> list[str] | None:
+def digests_of(seen: SeenClips) -> list[str] | None:
     """What a model file keeps of what was heard: first digits of all digests, sorted.
 
     ``None`` where something was heard that no digest is known of.
     """
-    if heard is None:
+    if seen is None:
         return None
-    digests, names = _known_by(heard)
+    digests, names = _known_by(seen)
     return None if names else sorted(digests)
 
 
-def together(parts: Iterable[Heard]) -> Heard:
+def union_of(parts: Iterable[SeenClips]) -> SeenClips:
     """All that was heard by any."""
-    sounds: set[Sound] = set()
-    for heard in parts:
-        if heard is None:
+    sounds: set[SeenClip] = set()
+    for seen in parts:
+        if seen is None:
             return None
-        sounds |= heard
+        sounds |= seen
     return frozenset(sounds)
 
 
-def heard_by(model: Path) -> Heard:
+def clips_seen_by(model: Path) -> SeenClips:
     """What a model has heard: by its run folder, or by its file alone where the folder is gone.
 
     Of a file that does not tell, from an earlier version, nobody knows.
@@ -121,18 +121,18 @@ def heard_by(model: Path) -> Heard:
         ModelFileError: the file is refused.
         OptionsError: what lies beside it is no split.
     """
-    split, before = model.parent / SPLIT, model.parent / HEARD
+    split, before = model.parent / SPLIT, model.parent / SEEN_CLIPS
     training = read_card(model).training
     if not split.is_file():
         seen = training.get(SEEN)
-        return frozenset(Sound(file=one) for one in seen) if isinstance(seen, list) else None
-    chose = training.get("split", {}).get("choose_on") == "test"
+        return frozenset(SeenClip(file=one) for one in seen) if isinstance(seen, list) else None
+    chose = training.get("split", {}).get("select_on") == "test"
     parts = (*PARTS, "test") if chose else PARTS
     own = frozenset(_sound_in(row) for row in read_split(split) if row["part"] in parts)
-    return together([own, _read(before)]) if before.is_file() else own
+    return union_of([own, _read(before)]) if before.is_file() else own
 
 
-def heard_by_backbone(backbone: str, source: str) -> Heard:
+def clips_seen_by_backbone(backbone: str, source: str) -> SeenClips:
     """What branch 1 has heard of the data; of published weights, nothing.
 
     Args:
@@ -142,16 +142,16 @@ def heard_by_backbone(backbone: str, source: str) -> Heard:
     model = model_file_of(backbone)
     if model is None:
         return NOTHING
-    heard = heard_by(model)
-    if heard is None and not (model.parent / SPLIT).is_file():
+    seen = clips_seen_by(model)
+    if seen is None and not (model.parent / SPLIT).is_file():
         training = read_card(model).training
         return None if SEEN in training or training.get("data") == source else NOTHING
-    return heard
+    return seen
 
 
-def note_on_backbone(backbone: str, heard: Heard, test: Sequence[Clip]) -> str:
+def note_on_backbone(backbone: str, seen: SeenClips, test: Sequence[Clip]) -> str:
     """What has to be said of a score where branch 1 knows the test part, or may know it."""
-    if not any(knows(heard, clip) for clip in test):
+    if not any(has_seen(seen, clip) for clip in test):
         return ""
     return (
         f"branch 1 comes from {backbone}, which was trained on clips of this very test part, or "
@@ -159,19 +159,19 @@ def note_on_backbone(backbone: str, heard: Heard, test: Sequence[Clip]) -> str:
     )
 
 
-def write_heard(folder: Path, heard: Heard) -> None:
+def write_seen_clips(folder: Path, seen: SeenClips) -> None:
     """Note beside a run's split what it was made from has heard; nothing where that is nothing."""
-    if heard == NOTHING:
+    if seen == NOTHING:
         return
-    rows = [Sound(EVERYTHING)] if heard is None else sorted(heard)
+    rows = [SeenClip(EVERYTHING)] if seen is None else sorted(seen)
     text = io.StringIO()
     header = ("path", "category", *DIGESTS)
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    with replacing(folder / HEARD) as part:
+    with replacing(folder / SEEN_CLIPS) as part:
         part.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
 
 
-def _read(path: Path) -> Heard:
+def _read(path: Path) -> SeenClips:
     rows = rows_of(path.read_bytes().decode("utf-8", "surrogateescape"))
     if any({"path", "category"} - row.keys() for row in rows):
         raise OptionsError(f"{path} is no list of what a run was made from; train the run again")
@@ -180,7 +180,7 @@ def _read(path: Path) -> Heard:
     return frozenset(map(_sound_in, rows))
 
 
-def _sound_in(row: Mapping[str, str]) -> Sound:
+def _sound_in(row: Mapping[str, str]) -> SeenClip:
     """The sound in a row of a split or of what was heard."""
     file, sound = (row.get(name) or "" for name in DIGESTS)
-    return Sound(file_name(row["path"]), row["category"], file, sound)
+    return SeenClip(file_name(row["path"]), row["category"], file, sound)

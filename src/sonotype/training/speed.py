@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
-from sonotype.models.system import Stage, System
+from sonotype.models.system import FeatureMaps, System
 
 PEAK_SIZE = 1024
 PEAK_SECONDS = 0.2
@@ -80,17 +80,19 @@ class SpeedMeter(pl.Callback):
             self.clips += self._pending
             self.seconds += time.perf_counter() - self._start
 
-    def speed(self, system: System, stage: Stage | None, seconds: float) -> Speed | None:
+    def speed(
+        self, system: System, feature_maps: FeatureMaps | None, seconds: float
+    ) -> Speed | None:
         """The figures; ``None`` where no epoch was finished.
 
         Args:
             system: that has been trained.
-            stage: the maps of a clip, where they were cached; ``None`` where they were computed.
+            feature_maps: the maps of a clip, where they were cached; ``None`` where they were computed.
             seconds: length of a clip.
         """
         if not self.clips or not self.seconds:
             return None
-        count = step_multiply_adds(system, stage, seconds)
+        count = step_multiply_adds(system, feature_maps, seconds)
         device = next(system.parameters()).device
         return Speed(
             self.clips,
@@ -102,7 +104,9 @@ class SpeedMeter(pl.Callback):
         )
 
 
-def step_multiply_adds(system: System, stage: Stage | None, seconds: float = 5.0) -> int:
+def step_multiply_adds(
+    system: System, feature_maps: FeatureMaps | None, seconds: float = 5.0
+) -> int:
     """Multiply-adds of one clip in a training step, those of convolutions and matrix products.
 
     What learns has up to twice as many backward as forward: the gradient of its weights, and that
@@ -110,22 +114,22 @@ def step_multiply_adds(system: System, stage: Stage | None, seconds: float = 5.0
 
     Args:
         system: nothing of it is changed.
-        stage: cached maps of at least one clip; ``None`` counts the frozen part too.
+        feature_maps: cached maps of at least one clip; ``None`` counts the frozen part too.
         seconds: length of a clip, where there is no stage.
     """
     twin = copy.deepcopy(system).train()
     device = next(twin.parameters()).device
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices), FlopCounterMode(display=False) as counter:
-        if stage is None:
+        if feature_maps is None:
             samples = round(seconds * twin.sample_rate)
-            stage = twin.frozen_part(torch.zeros(CLIPS, samples, device=device))
+            feature_maps = twin.frozen_part(torch.zeros(CLIPS, samples, device=device))
         else:
-            stage = {
+            feature_maps = {
                 name: x[:1].to(device).expand(CLIPS, -1, -1, -1).contiguous()
-                for name, x in stage.items()
+                for name, x in feature_maps.items()
             }
-        output = twin.trained_part(stage)
+        output = twin.trained_part(feature_maps)
         loss = output.category.sum()
         if output.event is not None:
             loss = loss + output.event.sum()

@@ -29,27 +29,27 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from sonotype.audio.clip import ClipFormat
+from sonotype.audio.clip import AudioSpec
 from sonotype.config import TeachingOptions, TrainOptions
 from sonotype.core.device import device_of
 from sonotype.core.errors import MissingExtraError, SonotypeError, StoppedError
-from sonotype.core.hierarchy import CategoryFrom
+from sonotype.core.hierarchy import CategorySource
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
 from sonotype.core.types import Clip, Labels
 from sonotype.data.augment.augmented_copies import Augmentation, Transform, Waveforms
 from sonotype.data.augment.waveform import Mixing
 from sonotype.data.decoded import Decoded
-from sonotype.features.cache import StageCache, own_store, shared_store
-from sonotype.features.store import MapStore
+from sonotype.features.cache import FeatureCache, own_store, shared_store
+from sonotype.features.store import FeatureStore
 from sonotype.modelfile.model_file import first_not_finite
-from sonotype.models.system import Stage, System
+from sonotype.models.system import FeatureMaps, System
 from sonotype.training.callbacks import (
     AtomicCheckpoints,
     EpochLines,
     MovingAverage,
+    OnMessage,
     PortableCheckpoint,
-    Say,
     StepBar,
 )
 from sonotype.training.dataset import (
@@ -61,7 +61,7 @@ from sonotype.training.dataset import (
     places_of,
     targets,
 )
-from sonotype.training.distillation.targets import TaughtAnswers
+from sonotype.training.distillation.targets import TeacherTargets
 from sonotype.training.distillation.teachers import Teachers
 from sonotype.training.module import SCORE, Learner
 from sonotype.training.probe import fewer_threads, training_step
@@ -105,7 +105,7 @@ class FitResult:
 
 def fit(
     system: System,
-    form: ClipFormat,
+    audio_spec: AudioSpec,
     labels: Labels,
     train: Sequence[Clip],
     val: Sequence[Clip],
@@ -118,9 +118,9 @@ def fit(
     from_scratch: bool = False,
     teachers: Teachers | None = None,
     teaching: TeachingOptions | None = None,
-    category_from: CategoryFrom = "head",
+    category_source: CategorySource = "head",
     progress: bool = False,
-    say: Say = lambda _: None,
+    on_message: OnMessage = lambda _: None,
 ) -> FitResult:
     """Train until the validation score stops rising; leave the best epoch's weights in the system.
 
@@ -129,7 +129,7 @@ def fit(
 
     Args:
         system: with its pretrained weights, if any.
-        form: what sounds are brought to.
+        audio_spec: what sounds are brought to.
         labels: order of the classes.
         train: clips to learn from; only these are augmented.
         val: clips that choose the epoch; none where the last is kept.
@@ -143,9 +143,9 @@ def fit(
         from_scratch: whether branch 1 starts from random weights; its log-mel is masked then.
         teachers: whose answers are learnt beside the labels, if any.
         teaching: how much of them.
-        category_from: how the model will read the category; the validation score reads it alike.
+        category_source: how the model will read the category; the validation score reads it alike.
         progress: draw bars.
-        say: gets a line an epoch.
+        on_message: gets a line an epoch.
 
     Raises:
         AudioError: a clip cannot be read.
@@ -159,29 +159,34 @@ def fit(
     if (folder / DONE).exists():
         return _take_best(system, folder, options, interrupted=False)
     how = augmentation(options, transform)
-    shared = shared_store(options.cache_gb, say)
+    shared = shared_store(options.cache_gb, on_message)
     store = shared if transform is None else own_store(folder, options.cache_gb)
-    heard, pools = _heard_together(train, how, source, teachers)
+    seen, pools = _with_unlabelled(train, how, source, teachers)
     taught = None
     if teachers is not None:
-        sounds = Waveforms(heard, teachers.to(device).form, how, options.seed, pools, decoded)
+        sounds = Waveforms(seen, teachers.to(device).audio_spec, how, options.seed, pools, decoded)
         hinted = (teaching or TeachingOptions()).frame_weight > 0 and not system.frames_frozen()
-        taught = TaughtAnswers(teachers, sounds, store, frames=hinted)
+        taught = TeacherTargets(teachers, sounds, store, frames=hinted)
 
     def part(
-        waveforms: Waveforms, clips: Sequence[Clip], store: MapStore, taught: TaughtAnswers | None
+        waveforms: Waveforms,
+        clips: Sequence[Clip],
+        store: FeatureStore,
+        taught: TeacherTargets | None,
     ) -> LabelledMaps | LabelledWaveforms:
         if not options.cache or waveforms.augmentation.fresh:
             return LabelledWaveforms(waveforms, clips, labels, taught)
         if taught is not None:
             taught.fill(clips, device, progress=progress)
-        cache = StageCache(waveforms, store)
+        cache = FeatureCache(waveforms, store)
         cache.fill(system, device, places_of(clips, waveforms), progress=progress)
         return LabelledMaps(cache, clips, labels, taught)
 
-    waveforms = Waveforms(heard, form, how, options.seed, pools, decoded)
+    waveforms = Waveforms(seen, audio_spec, how, options.seed, pools, decoded)
     train_source = part(waveforms, train, store, taught)
-    val_source = part(Waveforms(val, form, decoded=decoded), val, shared, None) if val else None
+    val_source = (
+        part(Waveforms(val, audio_spec, decoded=decoded), val, shared, None) if val else None
+    )
     if decoded is not None:
         decoded.clear()
     loaders = _loaders(train_source, val_source, options)
@@ -197,15 +202,15 @@ def fit(
         from_scratch=from_scratch,
         taught=taught,
         teaching=teaching,
-        category_from=category_from,
+        category_source=category_source,
     )
-    stage = _first_stage(train_source)
+    feature_maps = _first_stage(train_source)
     meter = SpeedMeter()
-    with _undisturbed(), _threads_for(system, stage, device, folder, say):
-        trainer = _trainer(folder, options, progress, say, meter)
+    with _undisturbed(), _threads_for(system, feature_maps, device, folder, on_message):
+        trainer = _trainer(folder, options, progress, on_message, meter)
         interrupted = _run(trainer, learner, loaders, folder)
-        if speed := meter.speed(system, stage, form.seconds):
-            say(textwrap.fill(str(speed), 80))
+        if speed := meter.speed(system, feature_maps, audio_spec.seconds):
+            on_message(textwrap.fill(str(speed), 80))
             speed.write(folder / SPEED)
     result = _take_best(system, folder, options, interrupted)
     if not interrupted:
@@ -219,24 +224,24 @@ def augmentation(options: TrainOptions, transform: Transform | None = None) -> A
     """What the resolved options do to training waveforms."""
     mixing = Mixing(options.mix_delay, options.mix_gain, options.mix_equaliser)
     moved = bool(
-        options.shift
+        options.time_shift
         or options.gain
-        or options.blend
+        or options.between_class_mix
         or options.mix_same_class
         or transform is not None
     )
     return Augmentation(
-        shift=options.shift or 0.0,
+        time_shift=options.time_shift or 0.0,
         gain=options.gain or 0.0,
         mixing=mixing if options.mix_same_class else None,
-        blend=options.blend or 0.0,
-        random_cut=options.random_cut,
+        between_class_mix=options.between_class_mix or 0.0,
+        random_crop=options.random_crop,
         transform=transform,
-        variants=(options.variants or 0) if moved else 1,
+        n_augmented=(options.n_augmented or 0) if moved else 1,
     )
 
 
-def _heard_together(
+def _with_unlabelled(
     train: Sequence[Clip],
     how: Augmentation,
     source: Sequence[Clip],
@@ -256,7 +261,7 @@ def _heard_together(
         known = set(source)
         everything = [*source, *(clip for clip in train if clip not in known)]
         pools = pools_of(everything)
-        if not how.blend or _apart(everything, pools, train):
+        if not how.between_class_mix or _apart(everything, pools, train):
             return everything, pools
     return train, pools_of(train)
 
@@ -276,7 +281,7 @@ def stretched(options: TrainOptions, steps: int) -> TrainOptions:
     Forty epochs of two steps each have hardly begun to learn.
     """
     epochs, patience = options.epochs or 1, options.patience or 1
-    wanted = -(-(options.least_steps or 0) // steps)
+    wanted = -(-(options.min_steps or 0) // steps)
     if wanted <= epochs:
         return options
     return dataclasses.replace(options, epochs=wanted, patience=-(-patience * wanted // epochs))
@@ -298,29 +303,33 @@ def _weights(options: TrainOptions, target: torch.Tensor, classes: int) -> torch
     return inverse_weights(target, classes) if options.class_weights and classes else None
 
 
-def _first_stage(source: LabelledMaps | LabelledWaveforms) -> Stage | None:
+def _first_stage(source: LabelledMaps | LabelledWaveforms) -> FeatureMaps | None:
     """The maps of a few clips, where they are cached."""
     if not isinstance(source, LabelledMaps):
         return None
     keys = [(0, index) for index in range(min(len(source), PROBED))]
-    stage: Stage = source[keys]["stage"]
-    return stage
+    feature_maps: FeatureMaps = source[keys]["feature_maps"]
+    return feature_maps
 
 
 @contextmanager
 def _threads_for(
-    system: System, stage: Stage | None, device: torch.device, folder: Path, say: Say
+    system: System,
+    feature_maps: FeatureMaps | None,
+    device: torch.device,
+    folder: Path,
+    on_message: OnMessage,
 ) -> Iterator[None]:
     """Train with as many threads as are fastest, the same number in every sitting."""
     before = torch.get_num_threads()
     chosen, path = before, folder / THREADS
     if path.exists():
         chosen = min(int(json.loads(path.read_text(encoding="utf-8"))["threads"]), before)
-    elif device.type == "cpu" and stage is not None and before > 1:
-        chosen = fewer_threads(training_step(system, stage), before)
+    elif device.type == "cpu" and feature_maps is not None and before > 1:
+        chosen = fewer_threads(training_step(system, feature_maps), before)
         write_text(path, json_text({"threads": chosen}) + "\n")
     if chosen < before:
-        say(f"a step is fastest with {chosen} of {before} threads")
+        on_message(f"a step is fastest with {chosen} of {before} threads")
     torch.set_num_threads(chosen)
     try:
         yield
@@ -329,7 +338,7 @@ def _threads_for(
 
 
 def _trainer(
-    folder: Path, options: TrainOptions, progress: bool, say: Say, meter: SpeedMeter
+    folder: Path, options: TrainOptions, progress: bool, on_message: OnMessage, meter: SpeedMeter
 ) -> pl.Trainer:
     bar = progress and sys.stderr.isatty()
     best, last = (
@@ -346,8 +355,8 @@ def _trainer(
     stopping = EarlyStopping(
         SCORE, mode="max", patience=options.patience or 1, check_on_train_epoch_end=True
     )
-    choosing = [stopping, best] if options.keep == "best" else []
-    averaging = [MovingAverage(options.average)] if options.average else []
+    choosing = [stopping, best] if options.checkpoint == "best" else []
+    averaging = [MovingAverage(options.ema_decay)] if options.ema_decay else []
     return pl.Trainer(
         accelerator=ACCELERATORS[device_of(options.device).type],
         devices=1,
@@ -358,7 +367,7 @@ def _trainer(
             *choosing,
             last,
             *([StepBar()] if bar else []),
-            EpochLines(say),
+            EpochLines(on_message),
             meter,
         ],
         logger=_loggers(folder, options),
@@ -418,7 +427,7 @@ def _run(
 
 
 def _take_best(system: System, folder: Path, options: TrainOptions, interrupted: bool) -> FitResult:
-    best = folder / (BEST if options.keep == "best" else LAST)
+    best = folder / (BEST if options.checkpoint == "best" else LAST)
     if not best.exists():
         raise StoppedError(
             f"{folder}: interrupted before the first epoch was done; go on with --resume"

@@ -14,18 +14,18 @@ import pytest
 import soundfile
 from training_data import RATE, write_tones
 
-from sonotype.audio.clip import ClipFormat, read_clip
+from sonotype.audio.clip import AudioSpec, read_clip
 from sonotype.audio.decode import verify
-from sonotype.core.prefetch import ahead
+from sonotype.core.prefetch import prefetch
 from sonotype.core.types import Clip
 from sonotype.data.augment import augmented_copies as module
 from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
-from sonotype.data.augment.waveform import Mixing, blend, mix_same_class
+from sonotype.data.augment.waveform import Mixing, between_class_mix, mix_same_class
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import contents_of
 from sonotype.data.readers.folder import read_folder
 
-FORM = ClipFormat(RATE, seconds=1.0)
+AUDIO_SPEC = AudioSpec(RATE, seconds=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -34,26 +34,29 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, ...]:
 
 
 def test_without_augmentation_every_epoch_hears_the_recording(clips: tuple[Clip, ...]) -> None:
-    plain = Waveforms(clips, FORM)
+    plain = Waveforms(clips, AUDIO_SPEC)
     for epoch in range(3):
         for index, clip in enumerate(clips):
-            assert np.array_equal(plain[epoch, index], read_clip(clip.path, FORM))
+            assert np.array_equal(plain[epoch, index], read_clip(clip.path, AUDIO_SPEC))
 
 
 def test_a_draw_depends_on_seed_epoch_and_index_alone(clips: tuple[Clip, ...]) -> None:
-    how = Augmentation(shift=0.3, gain=6.0, mixing=Mixing(), variants=0)
-    one, other = Waveforms(clips, FORM, how, seed=2), Waveforms(clips, FORM, how, seed=2)
+    how = Augmentation(time_shift=0.3, gain=6.0, mixing=Mixing(), n_augmented=0)
+    one, other = (
+        Waveforms(clips, AUDIO_SPEC, how, seed=2),
+        Waveforms(clips, AUDIO_SPEC, how, seed=2),
+    )
     wanted = {key: one[key] for key in [(0, 0), (0, 5), (3, 0), (3, 5)]}
     for key in reversed(wanted):
         assert np.array_equal(other[key], wanted[key])
     assert not np.array_equal(wanted[0, 0], wanted[3, 0])
-    assert not np.array_equal(Waveforms(clips, FORM, how, seed=3)[0, 0], wanted[0, 0])
+    assert not np.array_equal(Waveforms(clips, AUDIO_SPEC, how, seed=3)[0, 0], wanted[0, 0])
 
 
 def test_the_first_variant_is_the_recording_and_the_others_differ(clips: tuple[Clip, ...]) -> None:
-    some = Waveforms(clips, FORM, Augmentation(shift=0.3, gain=6.0, variants=3))
+    some = Waveforms(clips, AUDIO_SPEC, Augmentation(time_shift=0.3, gain=6.0, n_augmented=3))
     versions = [some.version(4, version) for version in range(3)]
-    assert np.array_equal(versions[0], read_clip(clips[4].path, FORM))
+    assert np.array_equal(versions[0], read_clip(clips[4].path, AUDIO_SPEC))
     assert not np.array_equal(versions[1], versions[2])
     heard = {some.version_of(epoch, 4) for epoch in range(40)}
     assert heard == {0, 1, 2}
@@ -71,7 +74,7 @@ def test_mixing_takes_another_clip_of_the_same_event(
         return read_clip(path, *arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "read_clip", noted)
-    mixed = Waveforms(clips, FORM, Augmentation(mixing=Mixing(), variants=0))
+    mixed = Waveforms(clips, AUDIO_SPEC, Augmentation(mixing=Mixing(), n_augmented=0))
     event_of = {clip.path: clip.event for clip in clips}
     pairs = 0
     for epoch in range(20):
@@ -88,13 +91,13 @@ def test_mixing_takes_another_clip_of_the_same_event(
 
 
 def test_an_only_clip_of_its_class_is_mixed_with_itself(clips: tuple[Clip, ...]) -> None:
-    alone = Waveforms(clips[:1], FORM, Augmentation(mixing=Mixing(), variants=0))
+    alone = Waveforms(clips[:1], AUDIO_SPEC, Augmentation(mixing=Mixing(), n_augmented=0))
     assert all(len(alone[epoch, 0]) == RATE for epoch in range(6))
 
 
 def test_mixtures_are_among_the_versions_of_a_clip(clips: tuple[Clip, ...]) -> None:
-    mixed = Waveforms(clips, FORM, Augmentation(mixing=Mixing(), variants=9), seed=4)
-    recorded = [read_clip(clip.path, FORM) for clip in clips]
+    mixed = Waveforms(clips, AUDIO_SPEC, Augmentation(mixing=Mixing(), n_augmented=9), seed=4)
+    recorded = [read_clip(clip.path, AUDIO_SPEC) for clip in clips]
     mixtures = 0
     for index, samples in enumerate(recorded):
         versions = [mixed.version(index, version) for version in range(9)]
@@ -112,11 +115,11 @@ def test_mixtures_are_among_the_versions_of_a_clip(clips: tuple[Clip, ...]) -> N
     ("options", "fresh"),
     [
         ({}, False),
-        ({"shift": 1.0, "variants": 4}, False),
-        ({"mixing": Mixing(), "variants": 4}, False),
-        ({"shift": 1.0, "variants": 0}, True),
-        ({"mixing": Mixing(), "variants": 0}, True),
-        ({"random_cut": True, "variants": 4}, True),
+        ({"time_shift": 1.0, "n_augmented": 4}, False),
+        ({"mixing": Mixing(), "n_augmented": 4}, False),
+        ({"time_shift": 1.0, "n_augmented": 0}, True),
+        ({"mixing": Mixing(), "n_augmented": 0}, True),
+        ({"random_crop": True, "n_augmented": 4}, True),
     ],
 )
 def test_what_each_epoch_hears_anew(options: dict[str, object], fresh: bool) -> None:
@@ -125,20 +128,20 @@ def test_what_each_epoch_hears_anew(options: dict[str, object], fresh: bool) -> 
 
 def test_audiomentations_is_a_plain_callable(clips: tuple[Clip, ...]) -> None:
     transform = audiomentations.PolarityInversion(p=1.0)
-    turned = Waveforms(clips, FORM, Augmentation(transform=transform, variants=0))
-    assert np.array_equal(turned[0, 0], -read_clip(clips[0].path, FORM))
+    turned = Waveforms(clips, AUDIO_SPEC, Augmentation(transform=transform, n_augmented=0))
+    assert np.array_equal(turned[0, 0], -read_clip(clips[0].path, AUDIO_SPEC))
 
 
 def test_a_transform_that_changes_the_length_is_refused(clips: tuple[Clip, ...]) -> None:
-    bad = Waveforms(clips, FORM, Augmentation(transform=lambda x, _: x[1:], variants=0))
+    bad = Waveforms(clips, AUDIO_SPEC, Augmentation(transform=lambda x, _: x[1:], n_augmented=0))
     with pytest.raises(ValueError, match=r"turned \(16000,\) samples into \(15999,\)"):
         bad[0, 0]
 
 
 def test_random_cuts_of_long_clips_move_with_the_epoch(clips: tuple[Clip, ...]) -> None:
-    form = ClipFormat(RATE, seconds=0.25)
-    cut = Waveforms(clips, form, Augmentation(random_cut=True))
-    whole = read_clip(clips[0].path, FORM)
+    audio_spec = AudioSpec(RATE, seconds=0.25)
+    cut = Waveforms(clips, audio_spec, Augmentation(random_crop=True))
+    whole = read_clip(clips[0].path, AUDIO_SPEC)
     pieces = [cut[epoch, 0] for epoch in range(4)]
     for piece in pieces:
         assert len(piece) == RATE // 4
@@ -152,7 +155,12 @@ def words_of(digest: str) -> list[int]:
 
 
 def slow_version(
-    clips: Sequence[Clip], form: ClipFormat, how: Augmentation, seed: int, index: int, version: int
+    clips: Sequence[Clip],
+    audio_spec: AudioSpec,
+    how: Augmentation,
+    seed: int,
+    index: int,
+    version: int,
 ) -> np.ndarray:
     """A version of a clip from its own decode, its draws from the digest of its sound."""
     digests = [verify(clip.path) for clip in clips]
@@ -160,10 +168,10 @@ def slow_version(
     def rng(stream: int) -> np.random.Generator:
         return np.random.default_rng([seed, stream, 0, version, *words_of(digests[index])])
 
-    samples = read_clip(clips[index].path, form)
+    samples = read_clip(clips[index].path, audio_spec)
     if not version:
         return samples
-    rate, wave = form.sample_rate, rng(1)
+    rate, wave = audio_spec.sample_rate, rng(1)
     own = clips[index].category, clips[index].event
 
     def ordered(same: bool) -> list[int]:
@@ -178,57 +186,59 @@ def slow_version(
         choice = rng(6)
         if choice.uniform() < 0.5:
             second = ordered(same=True)[choice.integers(len(ordered(same=True)))]
-            other = read_clip(clips[second].path, form)
+            other = read_clip(clips[second].path, audio_spec)
             samples = mix_same_class(samples, other, rate, how.mixing, rng(7))
-    samples = np.roll(samples, round(wave.uniform(-how.shift, how.shift) * rate))
+    samples = np.roll(samples, round(wave.uniform(-how.time_shift, how.time_shift) * rate))
     choice = rng(4)
-    if how.blend and choice.uniform() < how.blend:
+    if how.between_class_mix and choice.uniform() < how.between_class_mix:
         share = choice.uniform(0.5, 1)
         second = ordered(same=False)[choice.integers(len(ordered(same=False)))]
-        other = read_clip(clips[second].path, form)
-        other = np.roll(other, round(rng(5).uniform(-how.shift, how.shift) * rate))
-        samples = blend(samples, other, rate, share)
+        other = read_clip(clips[second].path, audio_spec)
+        other = np.roll(other, round(rng(5).uniform(-how.time_shift, how.time_shift) * rate))
+        samples = between_class_mix(samples, other, rate, share)
     factor = 10 ** (wave.uniform(-how.gain, how.gain) / 20)
     return (samples * factor).astype(np.float32)
 
 
-@pytest.mark.parametrize("extra", [{}, {"blend": 0.6}, {"mixing": Mixing(0.4, 6.0, 10.0)}])
+@pytest.mark.parametrize(
+    "extra", [{}, {"between_class_mix": 0.6}, {"mixing": Mixing(0.4, 6.0, 10.0)}]
+)
 @pytest.mark.parametrize("kept", [False, True])
 def test_versions_are_those_of_a_decode_of_their_own(
     clips: tuple[Clip, ...], extra: dict[str, Any], kept: bool
 ) -> None:
-    how = Augmentation(shift=0.3, gain=6.0, variants=4, **extra)
+    how = Augmentation(time_shift=0.3, gain=6.0, n_augmented=4, **extra)
     decoded = Decoded() if kept else None
     if kept:
         contents_of([clip.path for clip in clips], decoded=decoded)
-    some = Waveforms(clips, FORM, how, seed=5, decoded=decoded)
+    some = Waveforms(clips, AUDIO_SPEC, how, seed=5, decoded=decoded)
     for index in range(0, len(clips), 5):
         for version in range(4):
-            slow = slow_version(clips, FORM, how, 5, index, version)
+            slow = slow_version(clips, AUDIO_SPEC, how, 5, index, version)
             assert np.array_equal(some.version(index, version), slow)
 
 
-@pytest.mark.parametrize("variants", [0, 4])
+@pytest.mark.parametrize("n_augmented", [0, 4])
 def test_a_new_file_leaves_the_augmented_copies_of_the_others(
-    clips: tuple[Clip, ...], tmp_path: Path, variants: int
+    clips: tuple[Clip, ...], tmp_path: Path, n_augmented: int
 ) -> None:
     new = tmp_path / "aaa.wav"
     soundfile.write(new, np.random.default_rng(0).uniform(-0.1, 0.1, RATE), RATE)
     more = [Clip(new, "high", "beep", "new", None), *reversed(clips)]
-    how = Augmentation(shift=0.3, gain=6.0, variants=variants)
-    one, other = Waveforms(clips, FORM, how, seed=1), Waveforms(more, FORM, how, seed=1)
+    how = Augmentation(time_shift=0.3, gain=6.0, n_augmented=n_augmented)
+    one, other = Waveforms(clips, AUDIO_SPEC, how, seed=1), Waveforms(more, AUDIO_SPEC, how, seed=1)
     for index in range(len(clips)):
         there = len(clips) - index
         for epoch in range(3):
             assert np.array_equal(one[epoch, index], other[epoch, there])
-            if variants:
+            if n_augmented:
                 assert one.recipe(index, epoch) == other.recipe(there, epoch)
 
 
 def test_shift_and_gain_stay_when_the_partners_change(clips: tuple[Clip, ...]) -> None:
     """Where a version sounds alone in both, it is the same; the share of a blend is the same."""
-    how = Augmentation(shift=0.3, gain=6.0, blend=0.5, variants=12)
-    one, other = Waveforms(clips, FORM, how), Waveforms(clips[:-1], FORM, how)
+    how = Augmentation(time_shift=0.3, gain=6.0, between_class_mix=0.5, n_augmented=12)
+    one, other = Waveforms(clips, AUDIO_SPEC, how), Waveforms(clips[:-1], AUDIO_SPEC, how)
     alone = 0
     for version in range(1, 12):
         mine, theirs = one.blend_of(2, version), other.blend_of(2, version)
@@ -239,11 +249,11 @@ def test_shift_and_gain_stay_when_the_partners_change(clips: tuple[Clip, ...]) -
     assert alone > 2
 
 
-@pytest.mark.parametrize("extra", [{"blend": 0.6}, {"mixing": Mixing(0.4, 6.0, 10.0)}])
+@pytest.mark.parametrize("extra", [{"between_class_mix": 0.6}, {"mixing": Mixing(0.4, 6.0, 10.0)}])
 def test_names_and_order_of_files_change_nothing(
     clips: tuple[Clip, ...], tmp_path: Path, extra: dict[str, Any]
 ) -> None:
-    how = Augmentation(shift=0.3, variants=3, **extra)
+    how = Augmentation(time_shift=0.3, n_augmented=3, **extra)
     order = [int(n) for n in np.random.default_rng(0).permutation(len(clips))]
     moved = []
     for place, index in enumerate(order):
@@ -251,7 +261,7 @@ def test_names_and_order_of_files_change_nothing(
         samples, rate = soundfile.read(clips[index].path, dtype="int16")
         soundfile.write(path, samples, rate)
         moved.append(replace(clips[index], path=path))
-    one, other = Waveforms(clips, FORM, how, 3), Waveforms(moved, FORM, how, 3)
+    one, other = Waveforms(clips, AUDIO_SPEC, how, 3), Waveforms(moved, AUDIO_SPEC, how, 3)
     for place, index in enumerate(order):
         for version in range(3):
             assert np.array_equal(one.version(index, version), other.version(place, version))
@@ -264,7 +274,9 @@ def test_one_sound_under_two_labels_has_partners_of_either_class(
     copy = shutil.copy(clips[0].path, tmp_path / "copy.wav")
     both = [*clips, Clip(Path(copy), "low", "hum", "copy", None)]
     assert clips[0].category == "high"
-    some = Waveforms(both, FORM, Augmentation(shift=0.2, blend=1.0, variants=40))
+    some = Waveforms(
+        both, AUDIO_SPEC, Augmentation(time_shift=0.2, between_class_mix=1.0, n_augmented=40)
+    )
     last = len(clips)
     for version in range(1, 40):
         for index in (0, last):
@@ -285,9 +297,11 @@ def test_versions_of_a_clip_and_partners_come_from_one_decode(
         return read_clip(path, *arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "read_clip", noted)
-    some = Waveforms(clips, FORM, Augmentation(shift=0.3, blend=0.5, variants=6))
+    some = Waveforms(
+        clips, AUDIO_SPEC, Augmentation(time_shift=0.3, between_class_mix=0.5, n_augmented=6)
+    )
     versions = [(index, version) for index in range(len(clips)) for version in range(6)]
-    list(ahead(lambda one: some.version(*one), versions, threads=4))
+    list(prefetch(lambda one: some.version(*one), versions, threads=4))
     assert sorted(read) == [clip.path for clip in clips]
 
 
@@ -296,10 +310,10 @@ def test_random_cuts_and_delays_agree_at_two_rates(tmp_path: Path) -> None:
     ramp = np.linspace(-0.5, 0.5, 5 * RATE).astype(np.float32)
     soundfile.write(path, ramp, RATE, subtype="FLOAT")
     clip = Clip(path, "x", None, "a", None)
-    how = Augmentation(random_cut=True, shift=0.2, variants=0)
+    how = Augmentation(random_crop=True, time_shift=0.2, n_augmented=0)
     for epoch in range(20):
         low, high = (
-            Waveforms([clip], ClipFormat(rate, seconds=1.0), how)[epoch, 0]
+            Waveforms([clip], AudioSpec(rate, seconds=1.0), how)[epoch, 0]
             for rate in (RATE, 2 * RATE)
         )
         # The value tells the place in the recording: 1 / (5 RATE) for each sample.

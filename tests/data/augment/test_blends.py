@@ -9,16 +9,16 @@ import pytest
 import soundfile
 from training_data import RATE, write_tones
 
-from sonotype.audio.clip import ClipFormat, read_clip
+from sonotype.audio.clip import AudioSpec, read_clip
 from sonotype.core.errors import DataError, OptionsError
 from sonotype.core.types import Clip
 from sonotype.data.augment.augmented_copies import LEAST_SHARE, Augmentation, Blend, Waveforms
-from sonotype.data.augment.waveform import blend
+from sonotype.data.augment.waveform import between_class_mix
 from sonotype.data.readers.folder import read_folder
 from sonotype.data.readers.unlabelled import unlabelled_clips
 
-FORM = ClipFormat(RATE, seconds=1.0)
-ALWAYS = Augmentation(blend=1.0, variants=6)
+AUDIO_SPEC = AudioSpec(RATE, seconds=1.0)
+ALWAYS = Augmentation(between_class_mix=1.0, n_augmented=6)
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def test_both_clips_are_brought_to_the_level_of_the_first(share: float) -> None:
     rng = np.random.default_rng(0)
     first, second = (rng.standard_normal(RATE).astype(np.float32) for _ in range(2))
     second[RATE // 2 :] = 0  # silence does not count: the loudest tenth of a second does
-    quiet = blend(first, 0.01 * second, RATE, share)
-    assert quiet == pytest.approx(blend(first, second, RATE, share), abs=1e-5)
+    quiet = between_class_mix(first, 0.01 * second, RATE, share)
+    assert quiet == pytest.approx(between_class_mix(first, second, RATE, share), abs=1e-5)
     tenths = [one.astype(np.float64).reshape(10, -1) for one in (first, second)]
     loudest = [np.sqrt((one**2).mean(1)).max() for one in tenths]
     wanted = share * first + (1 - share) * loudest[0] / loudest[1] * second
@@ -43,14 +43,14 @@ def test_both_clips_are_brought_to_the_level_of_the_first(share: float) -> None:
 
 def test_silence_has_no_share() -> None:
     sound, silence = np.ones(RATE, np.float32), np.zeros(RATE, np.float32)
-    assert np.array_equal(blend(sound, silence, RATE, 0.6), sound)
-    assert np.array_equal(blend(silence, sound, RATE, 0.6), sound)
-    assert np.array_equal(blend(silence, silence, RATE, 0.6), silence)
+    assert np.array_equal(between_class_mix(sound, silence, RATE, 0.6), sound)
+    assert np.array_equal(between_class_mix(silence, sound, RATE, 0.6), sound)
+    assert np.array_equal(between_class_mix(silence, silence, RATE, 0.6), silence)
 
 
 def test_a_partner_is_of_another_class_and_of_the_same_pool(clips: tuple[Clip, ...]) -> None:
     pools = [index % 2 for index in range(len(clips))]
-    some = Waveforms(clips, FORM, ALWAYS, pools=pools)
+    some = Waveforms(clips, AUDIO_SPEC, ALWAYS, pools=pools)
     partners = set()
     for index, clip in enumerate(clips):
         assert some.blend_of(index, 0) == Blend(index), "the first version is the recording"
@@ -64,22 +64,22 @@ def test_a_partner_is_of_another_class_and_of_the_same_pool(clips: tuple[Clip, .
 
 
 def test_a_blend_is_what_is_heard(clips: tuple[Clip, ...]) -> None:
-    some = Waveforms(clips, FORM, ALWAYS)
+    some = Waveforms(clips, AUDIO_SPEC, ALWAYS)
     what = some.blend_of(2, 3)
-    first, second = (read_clip(clips[index].path, FORM) for index in (2, what.partner))
-    assert np.array_equal(some.version(2, 3), blend(first, second, RATE, what.share))
-    fresh = Waveforms(clips, FORM, Augmentation(blend=1.0, variants=0))
+    first, second = (read_clip(clips[index].path, AUDIO_SPEC) for index in (2, what.partner))
+    assert np.array_equal(some.version(2, 3), between_class_mix(first, second, RATE, what.share))
+    fresh = Waveforms(clips, AUDIO_SPEC, Augmentation(between_class_mix=1.0, n_augmented=0))
     what = fresh.blend_in((4, 2))
-    second = read_clip(clips[what.partner].path, FORM)
-    assert np.array_equal(fresh[4, 2], blend(first, second, RATE, what.share))
+    second = read_clip(clips[what.partner].path, AUDIO_SPEC)
+    assert np.array_equal(fresh[4, 2], between_class_mix(first, second, RATE, what.share))
     assert fresh.blend_in((5, 2)) != what
 
 
 def test_the_same_blend_at_another_rate(clips: tuple[Clip, ...]) -> None:
     """A teacher that wants another rate hears the same clips with the same shares and shifts."""
-    how = Augmentation(shift=0.4, gain=6.0, blend=0.7, variants=5)
-    low = Waveforms(clips, FORM, how, seed=3)
-    high = Waveforms(clips, ClipFormat(2 * RATE, seconds=1.0), how, seed=3)
+    how = Augmentation(time_shift=0.4, gain=6.0, between_class_mix=0.7, n_augmented=5)
+    low = Waveforms(clips, AUDIO_SPEC, how, seed=3)
+    high = Waveforms(clips, AudioSpec(2 * RATE, seconds=1.0), how, seed=3)
     for version in range(5):
         assert low.blend_of(1, version) == high.blend_of(1, version)
         one, other = low.version(1, version), high.version(1, version)[::2]
@@ -87,16 +87,16 @@ def test_the_same_blend_at_another_rate(clips: tuple[Clip, ...]) -> None:
 
 
 def test_a_share_of_what_is_drawn_is_blended(clips: tuple[Clip, ...]) -> None:
-    some = Waveforms(clips, FORM, Augmentation(blend=0.3, variants=201))
+    some = Waveforms(clips, AUDIO_SPEC, Augmentation(between_class_mix=0.3, n_augmented=201))
     blended = [some.blend_of(5, version).share < 1 for version in range(1, 201)]
     assert 0.2 < np.mean(blended) < 0.4
 
 
 def test_a_single_class_blends_with_nothing(clips: tuple[Clip, ...]) -> None:
     alone = [clip for clip in clips if clip.event == clips[0].event]
-    some = Waveforms(alone, FORM, ALWAYS)
+    some = Waveforms(alone, AUDIO_SPEC, ALWAYS)
     assert some.blend_of(0, 1) == Blend(0)
-    assert np.array_equal(some.version(0, 1), read_clip(alone[0].path, FORM))
+    assert np.array_equal(some.version(0, 1), read_clip(alone[0].path, AUDIO_SPEC))
 
 
 def test_sounds_without_labels(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_sounds_without_labels(tmp_path: Path) -> None:
     assert [clip.path for clip in again] == sorted(clip.path for clip in found[3:])
     with pytest.raises(OptionsError, match="all its sounds are among the labelled clips"):
         unlabelled_clips([tones], labelled=found)
-    some = Waveforms(found, FORM, ALWAYS)
+    some = Waveforms(found, AUDIO_SPEC, ALWAYS)
     assert all(some.blend_of(index, 1).partner != index for index in range(len(found)))
 
 
@@ -126,7 +126,7 @@ def test_faults_of_sounds_without_labels(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "c.wav", np.zeros(99), RATE)
     with pytest.raises(DataError) as caught:
         unlabelled_clips([tmp_path])
-    assert [Path(fault.file).name for fault in caught.value.faults] == ["a.wav", "b.wav"]
+    assert [Path(issue.file).name for issue in caught.value.issues] == ["a.wav", "b.wav"]
     (tmp_path / "d.wav").symlink_to("gone.wav")
     with pytest.raises(DataError, match=r"d\.wav: is a link to nothing"):
         unlabelled_clips([tmp_path])

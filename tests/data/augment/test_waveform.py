@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sonotype.audio.pad import cut_offset
-from sonotype.data.augment.waveform import Mixing, delay, equalise, gain, mix_same_class, shift
+from sonotype.audio.pad import crop_offset
+from sonotype.data.augment.waveform import Mixing, delay, equalise, gain, mix_same_class, time_shift
 
 RATE = 16_000
 
@@ -21,10 +21,10 @@ def noise(seed: int = 9, length: int = RATE) -> np.ndarray:
 
 def test_a_shift_turns_the_clip_by_no_more_than_asked() -> None:
     samples = np.arange(1000, dtype=np.float32)
-    firsts = {int(shift(samples, 1000, 0.05, rng(seed))[0]) for seed in range(300)}
+    firsts = {int(time_shift(samples, 1000, 0.05, rng(seed))[0]) for seed in range(300)}
     assert all(first <= 50 or first >= 950 for first in firsts)
     assert {0, 50, 950} <= firsts | {0}
-    assert sorted(shift(samples, 1000, 0.05, rng())) == list(samples)
+    assert sorted(time_shift(samples, 1000, 0.05, rng())) == list(samples)
 
 
 def test_a_gain_stays_within_its_decibels() -> None:
@@ -85,7 +85,7 @@ def test_times_are_drawn_in_seconds_and_agree_at_every_rate() -> None:
     low[RATE], high[2 * RATE] = 1, 1
     for seed in range(300):
         one, other = (
-            int(np.argmax(shift(samples, rate, 0.9, rng(seed))))
+            int(np.argmax(time_shift(samples, rate, 0.9, rng(seed))))
             for samples, rate in ((low, RATE), (high, 2 * RATE))
         )
         assert abs(2 * one - other) <= 2
@@ -94,13 +94,13 @@ def test_times_are_drawn_in_seconds_and_agree_at_every_rate() -> None:
             for samples, rate in ((low, RATE), (high, 2 * RATE))
         )
         assert abs(2 * one - other) <= 2
-        one, other = (cut_offset(surplus, "random", rng(seed)) for surplus in (999, 1998))
+        one, other = (crop_offset(surplus, "random", rng(seed)) for surplus in (999, 1998))
         assert abs(2 * one - other) <= 2
 
 
 def test_times_are_uniform_within_their_bounds() -> None:
     samples = np.arange(100.0)
-    firsts = [int(shift(samples, 100, 0.3, rng(seed))[0]) for seed in range(3000)]
+    firsts = [int(time_shift(samples, 100, 0.3, rng(seed))[0]) for seed in range(3000)]
     turns = [(-first + 50) % 100 - 50 for first in firsts]
     assert (min(turns), max(turns)) == (-30, 30)
     assert np.std(turns) == pytest.approx(60 / np.sqrt(12), rel=0.05)
@@ -108,5 +108,5 @@ def test_times_are_uniform_within_their_bounds() -> None:
     late = [100 - int(delay(ones, 100, 5.0, rng(seed)).sum()) for seed in range(3000)]
     assert (min(late), max(late)) == (0, 99)  # one sample remains
     assert np.mean(late) == pytest.approx(50, rel=0.05)
-    cuts = [cut_offset(9, "random", rng(seed)) for seed in range(3000)]
+    cuts = [crop_offset(9, "random", rng(seed)) for seed in range(3000)]
     assert np.bincount(cuts) / 300 == pytest.approx(1, abs=0.2)

@@ -116,7 +116,7 @@ def test_marker_fills_the_manifest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "faults"),
+    ("text", "issues"),
     [
         (
             '{"nmae": "x", "synthetic": "yes"}',
@@ -133,7 +133,7 @@ def test_marker_fills_the_manifest(tmp_path: Path) -> None:
         ("[]", ['sonotype.json:1: not a JSON object such as {"name": "my sounds"}']),
     ],
 )
-def test_faults_of_the_marker(tmp_path: Path, text: str, faults: list[str]) -> None:
+def test_faults_of_the_marker(tmp_path: Path, text: str, issues: list[str]) -> None:
     touch(tmp_path, "dog/1.wav", "dog/2.wav", "cat/1.wav", "cat/2.wav")
     (tmp_path / "sonotype.json").write_text(text)
-    assert faults_of(lambda: read_folder(tmp_path), tmp_path) == faults
+    assert faults_of(lambda: read_folder(tmp_path), tmp_path) == issues

@@ -131,9 +131,9 @@ def test_the_published_labels(assets: Path, tmp_path: Path) -> None:
     rows = list(csv.DictReader(content.splitlines()))
     touch(tmp_path / "Development", *(f"{row['Category']}/{row['File']}" for row in rows))
     single = [event for event, n in Counter(row["Event"] for row in rows).items() if n == 1]
-    faults = faults_of(lambda: read_msos(tmp_path), tmp_path)
+    issues = faults_of(lambda: read_msos(tmp_path), tmp_path)
     assert len(single) == 8
-    assert sorted(fault.split("'")[1] for fault in faults) == sorted(single)
+    assert sorted(issue.split("'")[1] for issue in issues) == sorted(single)
     manifest = read_msos(tmp_path, rules=Rules(rare_events="unlabel"))
     assert Counter(clip.category for clip in manifest.clips) == dict.fromkeys(
         ("Effects", "Human", "Music", "Nature", "Urban"), 300

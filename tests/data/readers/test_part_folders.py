@@ -188,8 +188,8 @@ def test_a_loose_sound_in_a_part_and_an_empty_part(tmp_path: Path) -> None:
     ]
     (tmp_path / "train/loose.wav").unlink()
     touch(tmp_path, "val/dog/notes.txt")
-    (fault,) = faults_of(lambda: open_source(tmp_path), tmp_path)
-    assert fault.startswith("val: no sound inside (")
+    (issue,) = faults_of(lambda: open_source(tmp_path), tmp_path)
+    assert issue.startswith("val: no sound inside (")
 
 
 def test_a_train_can_be_heard(tmp_path: Path) -> None:

@@ -75,13 +75,13 @@ def test_every_source_names_a_missing_file(
     place = make(tmp_path)
     gone = read(place).clips[0].path
     gone.unlink()
-    faults = faults_of(lambda: read(place), tmp_path)
+    issues = faults_of(lambda: read(place), tmp_path)
     if kind == "folder":  # nobody can tell that it was there, but one clip is left of its class
-        assert faults == [
+        assert issues == [
             "cat/2.wav: category 'cat' has this one clip only; training and test need at least two"
         ]
     else:
-        assert [fault.split(": ", 1)[1] for fault in faults] == [f"{gone.name}: no such file"]
+        assert [issue.split(": ", 1)[1] for issue in issues] == [f"{gone.name}: no such file"]
 
 
 def test_the_data_sets_own_tables_lead_to_them(tmp_path: Path) -> None:
@@ -155,16 +155,16 @@ def test_places_that_are_none(tmp_path: Path) -> None:
 )
 def test_files_that_are_no_data(tmp_path: Path, name: str, advice: str) -> None:
     touch(tmp_path, name)
-    (fault,) = faults_of(lambda: open_source(tmp_path / name), tmp_path)
-    assert fault.startswith(f"{name}: neither a folder nor a table (.csv or .parquet): {advice}")
+    (issue,) = faults_of(lambda: open_source(tmp_path / name), tmp_path)
+    assert issue.startswith(f"{name}: neither a folder nor a table (.csv or .parquet): {advice}")
 
 
 def test_pipes_and_devices_are_named_and_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p.csv")
     for path, kind in ((tmp_path / "p.csv", "a named pipe"), (Path("/dev/null"), "a device")):
         for read in (open_source, read_table) if path.suffix else (open_source,):
-            (fault,) = faults_of(lambda: read(path), tmp_path.parent)  # noqa: B023
-            assert f": {kind}, " in fault
+            (issue,) = faults_of(lambda: read(path), tmp_path.parent)  # noqa: B023
+            assert f": {kind}, " in issue
     touch(tmp_path, "a.wav")
     os.mkfifo(tmp_path / "q.wav")
     (tmp_path / "gone.wav").symlink_to("nothing.wav")
@@ -178,8 +178,8 @@ def test_pipes_and_devices_are_named_and_not_opened(tmp_path: Path) -> None:
 
 def test_names_that_are_too_long_are_missing_files(tmp_path: Path) -> None:
     table = write_table(tmp_path, f"path,label\n{'x' * 300}.wav,x", "t.csv")
-    fault = f"t.csv:2: {'x' * 300}.wav: no such file"
-    assert fault in faults_of(lambda: open_source(table), tmp_path)
+    issue = f"t.csv:2: {'x' * 300}.wav: no such file"
+    assert issue in faults_of(lambda: open_source(table), tmp_path)
     assert faults_of(lambda: open_source(tmp_path / ("y" * 300)), tmp_path) == [
         f"{'y' * 300}: no such file or folder"
     ]

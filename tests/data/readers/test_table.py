@@ -179,7 +179,7 @@ def test_lines_after_a_quoted_line_break_are_counted_in_the_file(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("content", "fault"),
+    ("content", "issue"),
     [
         (b"", "t.csv: an empty table; its first line has to name the columns"),
         (b"\n  \n", "t.csv: an empty table; its first line has to name the columns"),
@@ -212,9 +212,9 @@ def test_lines_after_a_quoted_line_break_are_counted_in_the_file(tmp_path: Path)
         ),
     ],
 )
-def test_tables_that_are_none(tmp_path: Path, content: bytes, fault: str) -> None:
+def test_tables_that_are_none(tmp_path: Path, content: bytes, issue: str) -> None:
     (tmp_path / "t.csv").write_bytes(content)
-    assert faults_of(lambda: read_table(tmp_path / "t.csv"), tmp_path) == [fault]
+    assert faults_of(lambda: read_table(tmp_path / "t.csv"), tmp_path) == [issue]
 
 
 @pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"sep=;"', "\ufeffsep=;", "sep=;;", "\nsep=;"])
@@ -314,8 +314,8 @@ def test_parquet_equals_csv(tmp_path: Path) -> None:
 def test_faults_of_parquet(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     path.write_bytes(b"PAR1 no")
-    (fault,) = faults_of(lambda: read_table(path), tmp_path)
-    assert fault.startswith("t.parquet: not a Parquet file (")
+    (issue,) = faults_of(lambda: read_table(path), tmp_path)
+    assert issue.startswith("t.parquet: not a Parquet file (")
     pd.DataFrame({"audio": [{"bytes": b"x"}], "label": ["y"]}).to_parquet(path)
     assert faults_of(lambda: read_table(path), tmp_path) == [
         "t.parquet:1: column 'audio' holds structures, not text; export paths to files"

@@ -60,9 +60,9 @@ def test_damaged_archives_leave_nothing(tmp_path: Path) -> None:
     content = archive.read_bytes()
     for damaged in (content[:40], content.replace(b"world", b"w0rld", 1), b""):
         archive.write_bytes(damaged)
-        (fault,) = faults_of(lambda: unpack_zip(archive, tmp_path / "set"), tmp_path)
-        assert fault.startswith("x.zip: not a whole zip archive (")
-        assert fault.endswith("); delete it")
+        (issue,) = faults_of(lambda: unpack_zip(archive, tmp_path / "set"), tmp_path)
+        assert issue.startswith("x.zip: not a whole zip archive (")
+        assert issue.endswith("); delete it")
         assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sonotype.core.errors import OptionsError
-from sonotype.data.records import Row
+from sonotype.data.records import ClipRecord
 from sonotype.data.splits.groups import assign_groups, compile_pattern, group_of, stand_alone
 
 
@@ -33,18 +33,18 @@ def test_bad_pattern() -> None:
 
 
 def test_only_the_file_name_is_looked_at() -> None:
-    rows = [Row(Path("rec9/rec1.wav"), "dog")]
-    assigned, faults = assign_groups(rows, r"rec\d")
-    assert ([row.group for row in assigned], faults) == (["rec1"], ())
+    rows = [ClipRecord(Path("rec9/rec1.wav"), "dog")]
+    assigned, issues = assign_groups(rows, r"rec\d")
+    assert ([row.group for row in assigned], issues) == (["rec1"], ())
 
 
 def test_faults_stand_where_the_source_lists_the_clip() -> None:
     rows = [
-        Row(Path("x.wav"), "dog"),
-        Row(Path("y.wav"), "dog", file="t.csv", line=3, text="y.wav"),
+        ClipRecord(Path("x.wav"), "dog"),
+        ClipRecord(Path("y.wav"), "dog", file="t.csv", line=3, text="y.wav"),
     ]
-    _, faults = assign_groups(rows, "rec")
-    assert [str(fault) for fault in faults] == [
+    _, issues = assign_groups(rows, "rec")
+    assert [str(issue) for issue in issues] == [
         "x.wav: the name does not match --group-pattern 'rec'",
         "t.csv:3: y.wav: the name does not match --group-pattern 'rec'",
     ]

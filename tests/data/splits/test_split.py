@@ -263,7 +263,7 @@ def test_class_of_one_recording_is_learnt_and_named_as_untested() -> None:
 def test_sets_that_cannot_be_split(rows: Rows, message: str) -> None:
     with pytest.raises(DataError) as caught:
         split(manifest_of(rows))
-    assert [str(fault) for fault in caught.value.faults] == [f"made: {message}"]
+    assert [str(issue) for issue in caught.value.issues] == [f"made: {message}"]
 
 
 def folded(folds: Sequence[int], *, shared: bool = False) -> Manifest:
@@ -374,7 +374,7 @@ def test_training_folds_without_a_class() -> None:
     rows += [("late", None, "12", 3), ("late", None, "13", 2)]
     with pytest.raises(DataError) as caught:
         split(manifest_of(rows))
-    assert str(caught.value.faults[0]) == (
+    assert str(caught.value.issues[0]) == (
         "made: folds 1 train, and have no clip of late; choose other --train-folds"
     )
 

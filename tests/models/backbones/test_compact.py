@@ -54,7 +54,7 @@ def test_a_clip_is_heard_to_its_last_sample(seconds: float, build: object) -> No
 @torch.no_grad()
 def test_the_builtin_model_hears_a_clip_to_its_end() -> None:
     system, card = load_model(builtin_path())
-    clip = 0.1 * torch.randn(1, card.form.length, generator=torch.manual_seed(0))
+    clip = 0.1 * torch.randn(1, card.audio_spec.length, generator=torch.manual_seed(0))
     changed = clip.clone()
     changed[:, -160:] = 0
     assert (system(changed).category - system(clip).category).abs().max() > 1e-6

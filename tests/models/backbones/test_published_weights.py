@@ -46,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def publish(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def write_report(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the registry take a file for the published one of that name."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     entries = tuple(
@@ -61,7 +61,7 @@ def test_a_file_with_the_public_names_is_loaded(
 ) -> None:
     state = public_state()
     torch.save(state, folder / FILE)
-    publish(folder / FILE, "vggish", monkeypatch)
+    write_report(folder / FILE, "vggish", monkeypatch)
     network = load_backbone("vggish")
     assert isinstance(network, VGGish)
     convs = [layer for block in network.blocks for layer in block if hasattr(layer, "weight")]
@@ -104,7 +104,7 @@ def test_a_file_of_another_network_is_refused(
         else:
             state[name] = torch.zeros(shape)
     torch.save(state, folder / FILE)
-    publish(folder / FILE, "vggish", monkeypatch)
+    write_report(folder / FILE, "vggish", monkeypatch)
     with pytest.raises(WeightsError) as caught:
         load_backbone("vggish")
     prefix = f"{folder / FILE} does not hold the weights of vggish: "

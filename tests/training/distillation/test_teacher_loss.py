@@ -9,16 +9,16 @@ import torch
 from torch.nn import functional as F
 
 from sonotype.config import TeachingOptions, TrainOptions, resolve
-from sonotype.core.types import NO_EVENT, Labels
+from sonotype.core.types import IGNORE_INDEX, Labels
 from sonotype.models.system import Output, cbir_2
 from sonotype.training.distillation.teacher_loss import (
     FeatureHints,
     FrameHints,
+    distillation_loss,
     divergence,
     same_moments,
     softened,
-    taught_loss,
-    turned_back,
+    unroll,
 )
 from sonotype.training.module import Learner, _taken
 
@@ -78,9 +78,9 @@ def test_both_heads_are_taught() -> None:
     assert output.event is not None
     wanted = divergence(output.category, category, 2.0)
     wanted = wanted + 0.5 * divergence(output.event, event, 2.0)
-    assert torch.allclose(taught_loss(output, taught | {"weight": WEIGHT}, 2.0, 0.5), wanted)
+    assert torch.allclose(distillation_loss(output, taught | {"weight": WEIGHT}, 2.0, 0.5), wanted)
     alone = output._replace(event=None)
-    found = taught_loss(alone, taught | {"weight": WEIGHT}, 2.0, 0.5)
+    found = distillation_loss(alone, taught | {"weight": WEIGHT}, 2.0, 0.5)
     assert torch.allclose(found, divergence(output.category, category, 2.0))
 
 
@@ -101,10 +101,10 @@ def learner(**options: object) -> Learner:
 def test_a_blend_has_the_labels_of_both_clips_by_their_shares() -> None:
     output = Output(numbers(4, 2), numbers(4, 3, seed=1), torch.zeros(4, 128), (), FRAMES)
     batch = {
-        "category": torch.tensor([0, 1, NO_EVENT, 0]),
-        "event": torch.tensor([0, 2, NO_EVENT, NO_EVENT]),
-        "partner_category": torch.tensor([1, 0, NO_EVENT, 1]),
-        "partner_event": torch.tensor([2, NO_EVENT, NO_EVENT, 1]),
+        "category": torch.tensor([0, 1, IGNORE_INDEX, 0]),
+        "event": torch.tensor([0, 2, IGNORE_INDEX, IGNORE_INDEX]),
+        "partner_category": torch.tensor([1, 0, IGNORE_INDEX, 1]),
+        "partner_event": torch.tensor([2, IGNORE_INDEX, IGNORE_INDEX, 1]),
         "share": torch.tensor([0.6, 0.9, 0.5, 1.0]),
     }
     wanted = torch.zeros(())
@@ -112,7 +112,7 @@ def test_a_blend_has_the_labels_of_both_clips_by_their_shares() -> None:
         assert logits is not None
         for prefix, share in (("", batch["share"]), ("partner_", 1 - batch["share"])):
             target = batch[f"{prefix}{name}"]
-            known = [row for row in range(4) if target[row] != NO_EVENT]
+            known = [row for row in range(4) if target[row] != IGNORE_INDEX]
             for row in known:
                 wanted -= share[row] * logits[row].log_softmax(0)[target[row]] / len(known)
     assert torch.allclose(learner()._labelled(output, batch), wanted)
@@ -120,9 +120,9 @@ def test_a_blend_has_the_labels_of_both_clips_by_their_shares() -> None:
 
 def test_a_batch_of_sounds_without_labels_has_no_loss_of_labels() -> None:
     output = Output(numbers(2, 2), numbers(2, 3), torch.zeros(2, 128), (), FRAMES)
-    nothing = torch.tensor([NO_EVENT, NO_EVENT])
+    nothing = torch.tensor([IGNORE_INDEX, IGNORE_INDEX])
     assert float(learner()._loss(output, nothing, nothing)) == 0.0
-    some = torch.tensor([1, NO_EVENT])
+    some = torch.tensor([1, IGNORE_INDEX])
     found = learner()._loss(output, some, nothing)
     assert torch.allclose(found, F.cross_entropy(output.category[:1], some[:1]))
 
@@ -130,7 +130,7 @@ def test_a_batch_of_sounds_without_labels_has_no_loss_of_labels() -> None:
 def test_turns_and_moves_keep_the_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.arange(2 * 6 * 8, dtype=torch.float32).view(2, 1, 6, 8)
     torch.manual_seed(2)
-    moved, turned = learner(roll=True, band_shift=2)._moved(x)
+    moved, turned = learner(log_mel_roll=True, freq_shift=2)._moved(x)
     for clip, found, share in zip(x, moved, turned, strict=True):
         turn = round(float(share) * 6)
         wanted = [
@@ -140,7 +140,7 @@ def test_turns_and_moves_keep_the_sound(monkeypatch: pytest.MonkeyPatch) -> None
         ]  # fmt: skip
         assert any(torch.equal(found[0], one) for one in wanted)
     assert len(set(turned.tolist())) == 2
-    alike, unturned = learner(roll=False, band_shift=0)._moved(x)
+    alike, unturned = learner(log_mel_roll=False, freq_shift=0)._moved(x)
     assert torch.equal(alike, x)
     assert torch.equal(unturned, torch.zeros(2))
 
@@ -153,9 +153,9 @@ def test_frames_of_a_turned_clip_are_turned_back() -> None:
     )
     shares = torch.tensor([turn / 12 for turn in turns])
     length = torch.full((3,), 12.0)
-    assert torch.equal(turned_back(turned, shares, length), frames)
+    assert torch.equal(unroll(turned, shares, length), frames)
     near = torch.tensor([0.02, 4 / 12 - 0.03, 11 / 12 + 0.04])  # to the nearest frame
-    assert torch.equal(turned_back(turned, near, length), frames)
+    assert torch.equal(unroll(turned, near, length), frames)
 
 
 @pytest.mark.parametrize("length", [500, 497, 508, 511, 512])
@@ -164,7 +164,7 @@ def test_frames_that_end_behind_the_clip_are_turned_back_by_its_length(length: i
     offsets = torch.tensor([0, 1, 8, 100, 333, length - 9, length - 1])
     # Each row tells at which frame of the turned clip it begins.
     begins = torch.arange(0.0, length, 16).expand(len(offsets), 1, -1)
-    found = turned_back(begins, offsets / length, torch.full((len(offsets),), length / 16))
+    found = unroll(begins, offsets / length, torch.full((len(offsets),), length / 16))
     for offset, row in zip(offsets.tolist(), found[:, 0], strict=True):
         for place, begin in enumerate(row.tolist()):
             apart = abs(16 * place - (begin + offset) % length)
@@ -230,7 +230,7 @@ def test_mixup_mixes_what_is_taught_as_well() -> None:
         "category": torch.tensor([0, 1, 1]),
         "event": torch.tensor([0, 2, 2]),
         "taught": {"category": numbers(3, 2, 2), "event": numbers(3, 2, 3), "weight": WEIGHT},
-        "stage": {},
+        "feature_maps": {},
     }
     order = torch.tensor([2, 0, 1])
     turned = {

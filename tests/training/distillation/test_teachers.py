@@ -17,7 +17,7 @@ from small_models import LABELS, write_model
 from training_data import RATE, SMALL, tone, write_tones
 
 import sonotype
-from sonotype.audio.clip import ClipFormat
+from sonotype.audio.clip import AudioSpec
 from sonotype.core.errors import OptionsError
 from sonotype.core.types import Clip, Labels
 from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
@@ -26,34 +26,34 @@ from sonotype.data.splits.split_file import read_split
 from sonotype.experiments.pipeline import train
 from sonotype.experiments.run_folder import changed_files, made_from
 from sonotype.experiments.run_options import RunOptions
-from sonotype.features.store import MapStore
-from sonotype.training.distillation.targets import TaughtAnswers
+from sonotype.features.store import FeatureStore
+from sonotype.training.distillation.targets import TeacherTargets
 from sonotype.training.distillation.teachers import (
     Teacher,
     Teachers,
     load_teacher,
 )
 from sonotype.training.provenance import (
-    heard_by,
-    heard_by_backbone,
+    clips_seen_by,
+    clips_seen_by_backbone,
     note_on_backbone,
-    write_heard,
+    write_seen_clips,
 )
 
 CPU = torch.device("cpu")
-FORM = ClipFormat(RATE, seconds=1.0)
+AUDIO_SPEC = AudioSpec(RATE, seconds=1.0)
 STUDENT: dict[str, Any] = SMALL | {
     "recipe": "student",
     "backbone": "compact",
     "width": 0,
     "pooling": "mean",
-    "average": 0.0,
-    "blend": 0.5,
+    "ema_decay": 0.0,
+    "between_class_mix": 0.5,
 }
 
 
-def store(folder: Path) -> MapStore:
-    return MapStore(folder / "maps", 1e9)
+def store(folder: Path) -> FeatureStore:
+    return FeatureStore(folder / "maps", 1e9)
 
 
 def answers(folder: Path) -> int:
@@ -71,14 +71,14 @@ def clips(tones: Path) -> tuple[Clip, ...]:
     return read_folder(tones).clips
 
 
-def write_teacher(folder: Path, clips: tuple[Clip, ...], heard: set[int], seed: int) -> Path:
+def write_teacher(folder: Path, clips: tuple[Clip, ...], seen: set[int], seed: int) -> Path:
     """A run folder with a model and the split that tells what it has heard."""
     folder.mkdir(parents=True)
     with (folder / "split.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["part", "path", "category", "event", "group"])
         for index, clip in enumerate(clips):
-            part = ("train", "val")[index % 2] if index in heard else "test"
+            part = ("train", "val")[index % 2] if index in seen else "test"
             row = [part, f"/elsewhere/{clip.path.name}", clip.category, clip.event, clip.group]
             writer.writerow(row)
     write_model(folder / "model.safetensors", seed=seed)
@@ -102,10 +102,10 @@ def test_each_clip_is_taught_by_those_that_have_not_heard_it(
     wanted = {(True, True): (0.5, 0.5), (True, False): (0.0, 1.0), (False, True): (1.0, 0.0),
               (False, False): (0.5, 0.5)}  # fmt: skip
     for index, clip in enumerate(clips):
-        heard = (index % 2 == 0, index % 3 == 0)
-        assert tuple(one.knows(clip) for one in two) == heard
-        assert teachers.weights_of(clip) == wanted[heard]
-        assert teachers.pools(clips)[index] == "".join("01"[one] for one in heard)
+        seen = (index % 2 == 0, index % 3 == 0)
+        assert tuple(one.has_seen(clip) for one in two) == seen
+        assert teachers.weights_of(clip) == wanted[seen]
+        assert teachers.pools(clips)[index] == "".join("01"[one] for one in seen)
     known = sum(index % 6 == 0 for index in range(len(clips)))
     assert teachers.note(clips) == (
         f"taught by 2 models; of {len(clips)} clips, {known} are taught by teachers that have "
@@ -117,7 +117,7 @@ def test_a_teacher_that_has_heard_a_test_clip_does_not_teach(
     two: list[Teacher], clips: tuple[Clip, ...]
 ) -> None:
     teachers = Teachers(two, test=[clips[2], clips[5]])
-    assert teachers.honest == (False, True)
+    assert teachers.uncontaminated == (False, True)
     assert {teachers.weights_of(clip) for clip in clips} == {(0.0, 1.0)}
     assert teachers.note(clips).startswith(
         "taught by 2 models, 1 of them without having heard a test clip; only these teach; of 24"
@@ -130,7 +130,7 @@ def test_a_model_without_its_split_may_have_heard_everything(
     tmp_path: Path, clips: tuple[Clip, ...]
 ) -> None:
     teacher = load_teacher(write_model(tmp_path / "model.safetensors"), LABELS)
-    assert teacher.heard is None
+    assert teacher.seen is None
     assert Teachers([teacher]).weights_of(clips[0]) == (1.0,)
     with pytest.raises(OptionsError, match="nothing beside their files tells what they have heard"):
         Teachers([teacher], test=clips[:1])
@@ -148,16 +148,16 @@ def test_teachers_that_cannot_teach_this(tmp_path: Path) -> None:
         Teachers([load_teacher(path, LABELS), longer])
 
 
-@pytest.mark.parametrize("variants", [1, 3])
+@pytest.mark.parametrize("n_augmented", [1, 3])
 def test_kept_answers_are_those_of_each_model_to_each_sound(
-    two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path, variants: int
+    two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path, n_augmented: int
 ) -> None:
     teachers = Teachers(two).to(CPU)
-    how = Augmentation(shift=0.3, blend=0.6, variants=variants)
-    sounds = Waveforms(clips, teachers.form, how, seed=1, pools=teachers.pools(clips))
-    kept = TaughtAnswers(teachers, sounds, store(tmp_path))
+    how = Augmentation(time_shift=0.3, between_class_mix=0.6, n_augmented=n_augmented)
+    sounds = Waveforms(clips, teachers.audio_spec, how, seed=1, pools=teachers.pools(clips))
+    kept = TeacherTargets(teachers, sounds, store(tmp_path))
     kept.fill(clips[:4], CPU, progress=False)
-    again = TaughtAnswers(teachers, sounds, store(tmp_path))
+    again = TeacherTargets(teachers, sounds, store(tmp_path))
     again.fill(clips[:4], torch.device("meta"), progress=False)  # nothing is computed twice
     keys = [(epoch, index) for epoch in range(3) for index in range(4)]
     taught, same = (one.asked(one.of(keys)["taught"]) for one in (kept, again))
@@ -183,8 +183,8 @@ def test_a_process_that_loads_sounds_is_sent_no_networks(
     two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     teachers = Teachers(two)
-    sounds = Waveforms(clips, FORM, Augmentation(), pools=teachers.pools(clips))
-    taught = TaughtAnswers(teachers, sounds, store(tmp_path))
+    sounds = Waveforms(clips, AUDIO_SPEC, Augmentation(), pools=teachers.pools(clips))
+    taught = TeacherTargets(teachers, sounds, store(tmp_path))
     sent = pickle.dumps(taught)
     assert len(sent) < 30_000
     there, here = (one.waveforms_of([(0, 3)])["taught"] for one in (pickle.loads(sent), taught))
@@ -219,20 +219,20 @@ def test_teachers_on_one_frozen_part_have_one_kind_of_frames(
 def test_changed_teachers_are_asked_again(
     two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
-    sounds = Waveforms(clips, FORM, Augmentation(), pools=Teachers(two).pools(clips))
+    sounds = Waveforms(clips, AUDIO_SPEC, Augmentation(), pools=Teachers(two).pools(clips))
     for some in (clips, clips[:3]):  # the second computes nothing
-        TaughtAnswers(Teachers(two), sounds, store(tmp_path)).fill(some, CPU, progress=False)
+        TeacherTargets(Teachers(two), sounds, store(tmp_path)).fill(some, CPU, progress=False)
         assert answers(tmp_path) == 5  # category, event, embedding, frames of two kinds
     with torch.no_grad():
         two[0].system.category.bias.add_(1.0)
-    TaughtAnswers(Teachers(two), sounds, store(tmp_path)).fill(clips[:1], CPU, progress=False)
+    TeacherTargets(Teachers(two), sounds, store(tmp_path)).fill(clips[:1], CPU, progress=False)
     assert answers(tmp_path) == 10
 
 
 @pytest.fixture(scope="module")
 def teacher(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("teacher") / "run"
-    train(tones, folder, **SMALL | {"category_from": "head"})
+    train(tones, folder, **SMALL | {"category_source": "head"})
     return folder
 
 
@@ -241,7 +241,7 @@ def test_a_student_is_a_model_like_any_other(teacher: Path, tones: Path, tmp_pat
     unlabelled = write_tones(tmp_path / "more", clips=1)  # the same sounds: they are left out
     soundfile.write(unlabelled / "new.wav", tone(900.0, 77), RATE)
     result = train(
-        tones, tmp_path / "run", say=said.append,
+        tones, tmp_path / "run", on_message=said.append,
         **STUDENT | {"teachers": (str(teacher),), "unlabelled": (str(unlabelled),)},
     )  # fmt: skip
     assert said[2].replace("\n", " ") == (
@@ -257,8 +257,8 @@ def test_a_student_is_a_model_like_any_other(teacher: Path, tones: Path, tmp_pat
 def test_kept_or_fresh_sounds_a_student_goes_on_to_the_same_weights(
     teacher: Path, tones: Path, tmp_path: Path
 ) -> None:
-    for name, extra in (("kept", {}), ("fresh", {"variants": 0}), ("asked", {"cache": False})):
-        options = STUDENT | {"teachers": (str(teacher),), "keep": "last"} | extra
+    for name, extra in (("kept", {}), ("fresh", {"n_augmented": 0}), ("asked", {"cache": False})):
+        options = STUDENT | {"teachers": (str(teacher),), "checkpoint": "last"} | extra
         whole = train(tones, tmp_path / name, **options)
         again = train(tones, tmp_path / f"{name}_again", **options)
         one, other = (
@@ -270,7 +270,7 @@ def test_kept_or_fresh_sounds_a_student_goes_on_to_the_same_weights(
 
 def test_each_thing_that_teachers_teach_matters(teacher: Path, tones: Path, tmp_path: Path) -> None:
     weights = dict.fromkeys(("teacher_weight", "feature_weight", "frame_weight"), 0.0)
-    options = STUDENT | {"keep": "last", "epochs": 2, "teachers": (str(teacher),)} | weights
+    options = STUDENT | {"checkpoint": "last", "epochs": 2, "teachers": (str(teacher),)} | weights
     found = {}
     for name in ("nothing", *weights):
         extra = {} if name == "nothing" else {name: 1.0}
@@ -285,7 +285,7 @@ def test_each_thing_that_teachers_teach_matters(teacher: Path, tones: Path, tmp_
     ("options", "fault"),
     [
         ({"unlabelled": ("x",)}, "unlabelled sounds can be learnt from teachers alone"),
-        ({"blend": 0.5, "mix_same_class": True}, "mix_same_class of one; choose one"),
+        ({"between_class_mix": 0.5, "mix_same_class": True}, "mix_same_class of one; choose one"),
         ({"protocol": "all"}, "protocol all leaves nothing to choose the epoch on; keep the last"),
     ],
 )
@@ -300,7 +300,7 @@ def test_a_first_branch_that_knows_the_test_part_is_told_of(
     path = str(tmp_path / "teacher_2" / "model.safetensors")
 
     def note(backbone: str, source: str, test: Sequence[Clip]) -> str:
-        return note_on_backbone(backbone, heard_by_backbone(backbone, source), test)
+        return note_on_backbone(backbone, clips_seen_by_backbone(backbone, source), test)
 
     assert note("mn04", "tones", clips) == ""
     assert note(path, "tones", clips[1:2]) == ""
@@ -318,17 +318,19 @@ def test_what_a_model_was_made_from_has_been_heard_as_well(
     two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     folder = tmp_path / "teacher_2"
-    assert not load_teacher(folder, LABELS).knows(clips[1])
-    write_heard(folder, frozenset({(clips[1].path.name, clips[1].category)}))
-    assert [load_teacher(folder, LABELS).knows(clip) for clip in clips[:4]] == [True, True, True,
+    assert not load_teacher(folder, LABELS).has_seen(clips[1])
+    write_seen_clips(folder, frozenset({(clips[1].path.name, clips[1].category)}))
+    assert [load_teacher(folder, LABELS).has_seen(clip) for clip in clips[:4]] == [True, True, True,
                                                                                  False]  # fmt: skip
-    write_heard(folder, frozenset({(clips[3].path.name, "")}))  # without a label
-    assert [load_teacher(folder, LABELS).knows(clip) for clip in clips[:4]] == [True, False, True,
+    write_seen_clips(folder, frozenset({(clips[3].path.name, "")}))  # without a label
+    assert [load_teacher(folder, LABELS).has_seen(clip) for clip in clips[:4]] == [True, False, True,
                                                                                  True]  # fmt: skip
-    write_heard(folder, None)
-    assert heard_by(folder / "model.safetensors") is None
-    (folder / "heard.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(OptionsError, match=r"heard.csv is no list of what a run was made from"):
+    write_seen_clips(folder, None)
+    assert clips_seen_by(folder / "model.safetensors") is None
+    (folder / "seen_clips.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(
+        OptionsError, match=r"seen_clips.csv is no list of what a run was made from"
+    ):
         load_teacher(folder, LABELS)
 
 
@@ -336,18 +338,18 @@ def test_a_teacher_on_features_that_know_the_test_part_does_not_teach(
     teacher: Path, tones: Path, tmp_path: Path
 ) -> None:
     """Its own split does not have the clip; the model that its first branch comes from does."""
-    own = SMALL | {"backbone": "compact", "protocol": "all", "keep": "last", "epochs": 1}
+    own = SMALL | {"backbone": "compact", "protocol": "all", "checkpoint": "last", "epochs": 1}
     features = train(tones, tmp_path / "features", **own).model
     options = SMALL | {"backbone": str(features), "width": 0, "epochs": 1}
     second = train(tones, tmp_path / "second", **options).folder
-    assert (second / "heard.csv").read_text().count("\n") == 25
-    assert not (teacher / "heard.csv").exists()
+    assert (second / "seen_clips.csv").read_text().count("\n") == 25
+    assert not (teacher / "seen_clips.csv").exists()
     with pytest.raises(
         OptionsError, match=r"the teachers \(1 model\) have heard clips of the test"
     ):
         train(tones, tmp_path / "third", **STUDENT | {"teachers": (str(second),)})
     taught = train(tones, tmp_path / "taught", **STUDENT | {"teachers": (str(teacher),)}).folder
-    lines = (taught / "heard.csv").read_text().splitlines()
+    lines = (taught / "seen_clips.csv").read_text().splitlines()
     assert len(lines) == 1 + sum(row["part"] != "test" for row in read_split(teacher / "split.csv"))
 
 
@@ -355,17 +357,17 @@ def test_a_teacher_whose_test_part_chose_its_epoch_has_heard_it(
     clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     folder = write_teacher(tmp_path / "run", clips, {1}, 2)
-    assert not load_teacher(folder, LABELS).knows(clips[0])
-    card = {"training": {"split": {"choose_on": "test"}}}
+    assert not load_teacher(folder, LABELS).has_seen(clips[0])
+    card = {"training": {"split": {"select_on": "test"}}}
     write_model(folder / "model.safetensors", card=card)
-    assert load_teacher(folder, LABELS).knows(clips[0])
+    assert load_teacher(folder, LABELS).has_seen(clips[0])
 
 
 def test_a_student_hears_what_its_teachers_hear(two: list[Teacher]) -> None:
     teachers = Teachers(two)
-    teachers.require(ClipFormat(2 * RATE, seconds=1.0))
+    teachers.require(AudioSpec(2 * RATE, seconds=1.0))
     with pytest.raises(OptionsError, match=r"hear clips with seconds 1.0, cut front; a student"):
-        teachers.require(ClipFormat(RATE, seconds=2.0, cut="centre"))
+        teachers.require(AudioSpec(RATE, seconds=2.0, crop="centre"))
 
 
 def test_a_split_that_is_none(clips: tuple[Clip, ...], tmp_path: Path) -> None:
@@ -379,7 +381,7 @@ def test_filled_caches_draw_nothing_from_what_a_student_starts_with(
     teacher: Path, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SONOTYPE_CACHE", str(tmp_path / "cache"))  # the first one fills it
-    options = STUDENT | {"teachers": (str(teacher),), "keep": "last", "epochs": 2}
+    options = STUDENT | {"teachers": (str(teacher),), "checkpoint": "last", "epochs": 2}
     train(tones, tmp_path / "whole", **options)
     killed = tmp_path / "killed"
     train(tones, killed, **options)
@@ -404,7 +406,12 @@ def test_a_run_whose_teacher_has_changed_is_not_gone_on_with(
     more.mkdir()
     soundfile.write(more / "new.wav", tone(900.0, 77), RATE)
     run = tmp_path / "run"
-    options = {"teachers": (str(own),), "unlabelled": (str(more),), "keep": "last", "epochs": 1}
+    options = {
+        "teachers": (str(own),),
+        "unlabelled": (str(more),),
+        "checkpoint": "last",
+        "epochs": 1,
+    }
     train(tones, run, **STUDENT | options)
     (run / "scores.json").unlink()  # as if it had been killed before
     if changed == "more":
@@ -462,7 +469,7 @@ def test_a_cross_validation_whose_teacher_has_changed_is_not_gone_on_with(
     shutil.copytree(teacher, own)
     split = own / "split.csv"  # as if it had heard other sounds
     split.write_text(split.read_text().splitlines()[0] + "\n")
-    options = STUDENT | {"teachers": (str(own),), "keep": "last", "epochs": 1}
+    options = STUDENT | {"teachers": (str(own),), "checkpoint": "last", "epochs": 1}
     for name in ("test_fraction", "val_fraction"):
         del options[name]
     sonotype.crossval(tones, out, folds=2, **options)

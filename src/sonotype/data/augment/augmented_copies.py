@@ -19,11 +19,17 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from sonotype.audio.clip import ClipFormat, read_clip, shape_clip, take_for_clip
+from sonotype.audio.clip import AudioSpec, pad_or_trim, read_clip, take_for_clip
 from sonotype.audio.decode import Samples
 from sonotype.core.types import Clip
 from sonotype.data.augment.mixing_partners import Partners
-from sonotype.data.augment.waveform import Mixing, blend, gain, mix_same_class, shift
+from sonotype.data.augment.waveform import (
+    Mixing,
+    between_class_mix,
+    gain,
+    mix_same_class,
+    time_shift,
+)
 from sonotype.data.decoded import Decoded, Recent
 from sonotype.data.digest import Contents
 
@@ -69,28 +75,28 @@ class Augmentation:
     """What may happen to a training waveform.
 
     Attributes:
-        shift: largest circular shift in seconds.
+        time_shift: largest circular shift in seconds.
         gain: largest change of level in dB.
         mixing: same-class mixing, or ``None``; it makes mixtures of half of what is drawn.
-        blend: share of what is drawn that sounds together with a clip of another class.
-        random_cut: take a random part of a long clip.
+        between_class_mix: share of what is drawn that sounds together with a clip of another class.
+        random_crop: take a random part of a long clip.
         transform: a callable of the user's, applied last.
-        variants: how many versions of a clip there are in all, the first of them as recorded; 0
+        n_augmented: how many versions of a clip there are in all, the first of them as recorded; 0
             draws a new version in each epoch.
     """
 
-    shift: float = 0.0
+    time_shift: float = 0.0
     gain: float = 0.0
     mixing: Mixing | None = None
-    blend: float = 0.0
-    random_cut: bool = False
+    between_class_mix: float = 0.0
+    random_crop: bool = False
     transform: Transform | None = None
-    variants: int = 1
+    n_augmented: int = 1
 
     @property
     def fresh(self) -> bool:
         """Whether each epoch hears clips that no other epoch does."""
-        return self.variants == 0 or self.random_cut
+        return self.n_augmented == 0 or self.random_crop
 
 
 class Waveforms(Dataset[Samples]):
@@ -98,7 +104,7 @@ class Waveforms(Dataset[Samples]):
 
     Args:
         clips: the labelled clips.
-        form: rate, length, padding.
+        audio_spec: rate, length, padding.
         augmentation: ``None`` gives every clip as recorded, always.
         seed: of every draw.
         pools: one for each clip; only clips of one pool are blended. ``None`` is one pool of all.
@@ -108,14 +114,14 @@ class Waveforms(Dataset[Samples]):
     def __init__(
         self,
         clips: Sequence[Clip],
-        form: ClipFormat,
+        audio_spec: AudioSpec,
         augmentation: Augmentation | None = None,
         seed: int = 0,
         pools: Sequence[Hashable] | None = None,
         decoded: Decoded | None = None,
     ) -> None:
         self.clips = tuple(clips)
-        self.form = form
+        self.audio_spec = audio_spec
         self.augmentation = augmentation or Augmentation()
         self.seed = seed
         self.contents = Contents(self.clips)
@@ -139,10 +145,10 @@ class Waveforms(Dataset[Samples]):
 
     def version_of(self, epoch: int, index: int) -> int:
         """Which of its variants a clip appears as in an epoch."""
-        if self.augmentation.variants <= 1:
+        if self.augmentation.n_augmented <= 1:
             return ORIGINAL
         rng = self._rng(_CHOICE, (_EPOCH, epoch), index)
-        return int(rng.integers(self.augmentation.variants))
+        return int(rng.integers(self.augmentation.n_augmented))
 
     def version(self, index: int, version: int) -> Samples:
         """``[samples]`` of one variant of a clip; variant 0 is the clip as recorded."""
@@ -173,13 +179,13 @@ class Waveforms(Dataset[Samples]):
         Raises:
             AudioError: a file cannot be read.
         """
-        facts: list[object] = [repr(self.form), self._digest(index)]
+        facts: list[object] = [repr(self.audio_spec), self._digest(index)]
         if version != ORIGINAL:
             how, what = self.augmentation, self.blend_of(index, version)
             second = self._mixed_with(index, (_VERSION, version))
             facts += [
                 [self.seed, version],
-                [how.shift, how.gain, repr(how.transform)],
+                [how.time_shift, how.gain, repr(how.transform)],
                 [repr(how.mixing), None if second is None else self._digest(second)],
                 [self._digest(what.partner), what.share],
             ]
@@ -187,34 +193,34 @@ class Waveforms(Dataset[Samples]):
 
     def _blend(self, index: int, draw: Draw) -> Blend:
         """A partner of another class from the clip's own pool, and the clip's share."""
-        if not self.augmentation.blend:
+        if not self.augmentation.between_class_mix:
             return Blend(index)
         rng = self._rng(_BLEND, draw, index)
-        if rng.uniform() >= self.augmentation.blend:
+        if rng.uniform() >= self.augmentation.between_class_mix:
             return Blend(index)
         share = float(rng.uniform(LEAST_SHARE, 1))
         partner = self._pools[self.pools[index]].of_another_class(index, rng)
         return Blend(index) if partner is None else Blend(partner, share)
 
     def _drawn(self, index: int, draw: Draw) -> Samples:
-        how, rate = self.augmentation, self.form.sample_rate
+        how, rate = self.augmentation, self.audio_spec.sample_rate
         wave = self._rng(_WAVE, draw, index)
-        cut = self._rng(_CUT, draw, index) if how.random_cut else None
+        cut = self._rng(_CUT, draw, index) if how.random_crop else None
         samples = self._read(self.clips[index].path, cut)
-        cut = self._rng(_SECOND_CUT, draw, index) if how.random_cut else None
+        cut = self._rng(_SECOND_CUT, draw, index) if how.random_crop else None
         other = self._mixed_with(index, draw)
         if how.mixing is not None and other is not None:
             rng = self._rng(_MIXED, draw, index)
             second = self._read(self.clips[other].path, cut)
             samples = mix_same_class(samples, second, rate, how.mixing, rng)
-        if how.shift:
-            samples = shift(samples, rate, how.shift, wave)
+        if how.time_shift:
+            samples = time_shift(samples, rate, how.time_shift, wave)
         what = self._blend(index, draw)
         if what.share < 1:
             second = self._read(self.clips[what.partner].path, cut)
-            if how.shift:
-                second = shift(second, rate, how.shift, self._rng(_BLENDED, draw, index))
-            samples = blend(samples, second, rate, what.share)
+            if how.time_shift:
+                second = time_shift(second, rate, how.time_shift, self._rng(_BLENDED, draw, index))
+            samples = between_class_mix(samples, second, rate, what.share)
         if how.gain:
             samples = gain(samples, how.gain, wave)
         if how.transform is not None:
@@ -256,15 +262,15 @@ class Waveforms(Dataset[Samples]):
         Other threads may get the same array: it must not be changed.
         """
         if rng is not None:
-            return read_clip(path, replace(self.form, cut="random"), rng, partial=True)
+            return read_clip(path, replace(self.audio_spec, crop="random"), rng, partial=True)
 
         def decode() -> Samples:
-            sound, form = self._decoded.get(path), self.form
+            sound, audio_spec = self._decoded.get(path), self.audio_spec
             # To seek in a compressed file can give other samples than to decode it from the start.
-            if sound is not None and (form.cut == "front" or form.trim):
-                samples = shape_clip(take_for_clip(sound, form), form)
+            if sound is not None and (audio_spec.crop == "front" or audio_spec.trim):
+                samples = pad_or_trim(take_for_clip(sound, audio_spec), audio_spec)
             else:
-                samples = read_clip(path, form, None, partial=True)
+                samples = read_clip(path, audio_spec, None, partial=True)
             return samples if samples.base is None else samples.copy()
 
         return self.recorded.get(path, decode)

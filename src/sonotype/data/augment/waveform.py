@@ -26,7 +26,9 @@ class Mixing:
     equaliser: float = 10.0
 
 
-def shift(samples: Samples, sample_rate: int, most: float, rng: np.random.Generator) -> Samples:
+def time_shift(
+    samples: Samples, sample_rate: int, most: float, rng: np.random.Generator
+) -> Samples:
     """Turn a clip in a circle by up to ``most`` seconds either way.
 
     The time is drawn in seconds and rounded to samples: it is the same at every sample rate.
@@ -43,7 +45,7 @@ def gain(samples: Samples, most_db: float, rng: np.random.Generator) -> Samples:
 def delay(samples: Samples, sample_rate: int, most: float, rng: np.random.Generator) -> Samples:
     """Let a clip begin up to ``most`` seconds later, after silence; its end falls off.
 
-    The time is drawn in seconds, as in :func:`shift`. At least one sample remains.
+    The time is drawn in seconds, as in :func:`time_shift`. At least one sample remains.
     """
     seconds = rng.uniform(0, min(most, len(samples) / sample_rate))
     late = min(round(seconds * sample_rate), len(samples) - 1)
@@ -70,7 +72,7 @@ def equalise(
     return equalised.astype(np.float32)
 
 
-def blend(first: Samples, second: Samples, sample_rate: int, share: float) -> Samples:
+def between_class_mix(first: Samples, second: Samples, sample_rate: int, share: float) -> Samples:
     """Two clips of different classes, sounding together, the first with a given share.
 
     Tokozume, Ushiku, Harada, "Learning from between-class examples for deep sound recognition"

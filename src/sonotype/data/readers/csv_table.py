@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sonotype.audio.special import special_kind
-from sonotype.core.errors import Fault
+from sonotype.core.errors import DataIssue
 
 DELIMITERS = ",;\t"
 """Semicolons are what spreadsheets write in countries with a decimal comma."""
@@ -26,7 +26,7 @@ SAVE_AS = "save the table as CSV in UTF-8"
 
 
 @dataclass(frozen=True)
-class Record:
+class TableRow:
     """One record: its cells by column and the line (1-based) on which it begins."""
 
     line: int
@@ -34,25 +34,25 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class Table:
     """A table: the columns it has, its records, and what is wrong with it as a table.
 
     ``line`` is that of the header (1-based).
     """
 
     header: tuple[str, ...]
-    records: tuple[Record, ...]
-    faults: tuple[Fault, ...] = ()
+    records: tuple[TableRow, ...]
+    issues: tuple[DataIssue, ...] = ()
     line: int = 1
 
 
-def read_csv(path: Path) -> Sheet:
+def read_csv(path: Path) -> Table:
     """Read a CSV file in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 
     Every cell stays text: ``028.wav``, ``NA`` and ``00E5`` mean themselves. Fields are separated by
     whichever of comma, semicolon and tab the header has most of, or by what a first line such as
     ``sep=;`` names. Blank lines are passed over. Faults of the table (not UTF-8, open quotes,
-    records of another length than the header) come back in ``Sheet.faults``.
+    records of another length than the header) come back in ``Table.issues``.
     """
     if kind := special_kind(path):
         return _broken(path, 0, f"{kind}, not a table; name a file")
@@ -69,26 +69,26 @@ def read_csv(path: Path) -> Sheet:
         return _broken(path, line, f"not {_named(content)} text; {SAVE_AS}")
     lines = _lines(path, text)
     head = next(lines, None)
-    if isinstance(head, Fault):
-        return Sheet((), (), (head,))
+    if isinstance(head, DataIssue):
+        return Table((), (), (head,))
     if head is None:
         return _broken(path, 0, "an empty table; its first line has to name the columns")
     header = tuple(name.strip() for name in head[1])
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         return _broken(path, head[0], f"columns that occur twice: {', '.join(map(repr, twice))}")
-    records: list[Record] = []
-    faults: list[Fault] = []
+    records: list[TableRow] = []
+    issues: list[DataIssue] = []
     for item in lines:
-        if isinstance(item, Fault):
-            faults.append(item)
+        if isinstance(item, DataIssue):
+            issues.append(item)
             continue
         line, cells = item
         if len(cells) != len(header):
-            faults.append(Fault(str(path), line, _wrong_length(len(cells), len(header))))
+            issues.append(DataIssue(str(path), line, _wrong_length(len(cells), len(header))))
             continue
-        records.append(Record(line, dict(zip(header, cells, strict=True))))
-    return Sheet(header, tuple(records), tuple(faults), head[0])
+        records.append(TableRow(line, dict(zip(header, cells, strict=True))))
+    return Table(header, tuple(records), tuple(issues), head[0])
 
 
 def _another_kind(content: bytes) -> str:
@@ -111,7 +111,7 @@ def _named(content: bytes) -> str:
     return "UTF-16" if content.startswith(UTF_16) else "UTF-8"
 
 
-def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]] | Fault]:
+def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]] | DataIssue]:
     """The records that are not blank, each with the line on which it begins."""
     first = text.lstrip().partition("\n")[0]
     delimiter = max(DELIMITERS, key=first.count)
@@ -129,7 +129,7 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]] | Fault]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield Fault(str(path), line, f"not a CSV record ({error})")
+            yield DataIssue(str(path), line, f"not a CSV record ({error})")
             return
         width = width or len(cells)
         while len(cells) > width and not cells[-1].strip():  # spreadsheets pad with delimiters
@@ -143,5 +143,5 @@ def _wrong_length(found: int, wanted: int) -> str:
     return f"{found} {noun} where the header has {wanted}; quote fields that contain the separator"
 
 
-def _broken(path: Path, line: int, cause: str) -> Sheet:
-    return Sheet((), (), (Fault(str(path), line, cause),))
+def _broken(path: Path, line: int, cause: str) -> Table:
+    return Table((), (), (DataIssue(str(path), line, cause),))

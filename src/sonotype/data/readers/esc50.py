@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sonotype.core.errors import Fault, OptionsError
+from sonotype.core.errors import DataIssue, OptionsError
 from sonotype.data.manifest import Manifest
-from sonotype.data.readers.csv_table import Record, read_csv
-from sonotype.data.records import Listing, Row, SoundFolder
+from sonotype.data.readers.csv_table import TableRow, read_csv
+from sonotype.data.records import ClipRecord, Listing, SoundFolder
 from sonotype.data.validate import TRAINING, Rules, settle
 
 META = Path("meta", "esc50.csv")
@@ -122,32 +122,32 @@ def list_esc50(root: str | Path, *, names: str = "esc50") -> Listing:
     root = Path(root)
     table = root / META
     sheet = read_csv(table)
-    faults = list(sheet.faults)
-    rows: list[Row] = []
+    issues = list(sheet.issues)
+    rows: list[ClipRecord] = []
     missing = [name for name in COLUMNS if name not in sheet.header]
     if sheet.header and missing:
         there = ", ".join(sheet.header)
         cause = f"no column {', '.join(map(repr, missing))}; the table has {there}"
-        faults.append(Fault(str(table), sheet.line, cause))
+        issues.append(DataIssue(str(table), sheet.line, cause))
     elif sheet.header:
         folder = SoundFolder(root / AUDIO)
         for record in sheet.records:
             row, cause = _row(record, table, folder, names)
             rows.append(row)
             if cause:
-                faults.append(row.fault(cause))
+                issues.append(row.issue(cause))
     return Listing(
         source=root,
         name="esc50",
         rows=tuple(rows),
-        faults=tuple(faults),
+        issues=tuple(issues),
         grouped=True,
         licence=LICENCE,
         citation=CITATION,
     )
 
 
-def _row(record: Record, table: Path, folder: SoundFolder, names: str) -> tuple[Row, str]:
+def _row(record: TableRow, table: Path, folder: SoundFolder, names: str) -> tuple[ClipRecord, str]:
     cells = {name: record.cells[name].strip() for name in COLUMNS}
     name, target = cells["category"], cells["target"]
     cause = ""
@@ -158,7 +158,7 @@ def _row(record: Record, table: Path, folder: SoundFolder, names: str) -> tuple[
     # A misspelt class goes by its target, so that one slip is not reported as many.
     known = name if name in TARGETS else _BY_TARGET.get(target)
     category, event = labels_of(known, names) if known else (name, "")
-    row = Row(
+    row = ClipRecord(
         path=folder.find(cells["filename"]),
         category=category,
         event=event,

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sonotype.core.errors import Fault
-from sonotype.data.dataset_info import read_marker
+from sonotype.core.errors import DataIssue
+from sonotype.data.dataset_info import read_dataset_info
 from sonotype.data.manifest import PARTS, Manifest
 from sonotype.data.readers.walk import Walk, walk
-from sonotype.data.records import Listing, Row, counted, listed
+from sonotype.data.records import ClipRecord, Listing, counted, listed
 from sonotype.data.splits.groups import assign_groups
 from sonotype.data.validate import TRAINING, Rules, settle
 
@@ -73,7 +73,7 @@ def read_folder(
 def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listing:
     """What the class folders say, not yet checked."""
     root = Path(root)
-    marker, faults = read_marker(root)
+    marker, issues = read_dataset_info(root)
     found = walk(root)
     homes, wrong = _homes(root, found)
     categories = [
@@ -86,18 +86,21 @@ def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listin
     )
     layout = wrong or _layout_faults(root, [home for home, _ in homes], categories, found)
     if not found.sounds() and any((root / name).is_file() for name in OF_A_RUN):
-        layout = [Fault(str(root), 0, A_RUN)]
+        layout = [DataIssue(str(root), 0, A_RUN)]
     closed = {str(path) for path, _ in found.broken}
     return Listing(
         source=root,
         name=marker.name or root.resolve().name,
         rows=() if wrong else rows,
-        faults=(
-            *faults,
+        issues=(
+            *issues,
             *unmatched,
-            *(fault for fault in layout if fault.file not in closed),
-            *(Fault(str(path), 0, cause) for path, cause in found.broken),
-            *(Fault(str(path), 0, f"the same folder as {first}") for path, first in found.again),
+            *(issue for issue in layout if issue.file not in closed),
+            *(DataIssue(str(path), 0, cause) for path, cause in found.broken),
+            *(
+                DataIssue(str(path), 0, f"the same folder as {first}")
+                for path, first in found.again
+            ),
         ),
         grouped=group_pattern is not None,
         parted=bool(parts) or any(part for _, part in homes),
@@ -119,7 +122,7 @@ def _roles(folders: Iterable[Path]) -> dict[Path, str]:
     return roles
 
 
-def _homes(root: Path, found: Walk) -> tuple[list[tuple[Path, str]], list[Fault]]:
+def _homes(root: Path, found: Walk) -> tuple[list[tuple[Path, str]], list[DataIssue]]:
     """The folders that hold the category folders, each with its part, and what is wrong with them.
 
     That is the root itself, with no part, or the parts in it.
@@ -138,12 +141,12 @@ def _homes(root: Path, found: Walk) -> tuple[list[tuple[Path, str]], list[Fault]
             f"into the parts, as in {next(iter(roles)).name}/{others[0].name}, or rename a part "
             "that is a class"
         )
-        return [], [Fault(str(root), 0, cause)]
+        return [], [DataIssue(str(root), 0, cause)]
     homes = [(folder, part) for folder, part in roles.items() if folder not in flat]
     empty = _roles(folder for folder in found.folders[root] if folder not in tops)
     return homes, [
-        *(Fault(str(folder), 0, _no_classes(folder)) for folder in flat),
-        *(Fault(str(folder), 0, NO_SOUND) for folder in empty),
+        *(DataIssue(str(folder), 0, _no_classes(folder)) for folder in flat),
+        *(DataIssue(str(folder), 0, NO_SOUND) for folder in empty),
     ]
 
 
@@ -154,7 +157,7 @@ def _no_classes(part: Path) -> str:
     )
 
 
-def _inner_parts(categories: Sequence[_Category]) -> tuple[dict[Path, str], list[Fault]]:
+def _inner_parts(categories: Sequence[_Category]) -> tuple[dict[Path, str], list[DataIssue]]:
     """The parts of ``category/train/*.wav``, by folder, and what is wrong with them."""
     if any(category.part for category in categories):
         return {}, []
@@ -168,7 +171,7 @@ def _inner_parts(categories: Sequence[_Category]) -> tuple[dict[Path, str], list
     if roles and not mixed:
         return roles, []
     return {}, [
-        Fault(
+        DataIssue(
             str(category.folder),
             0,
             f"parts ({listed(names)}) beside other sounds or folders: move all sounds into the "
@@ -192,40 +195,42 @@ def _category(folder: Path, found: Walk, part: str) -> _Category:
     return _Category(folder, tuple(found.files[folder]), events, part)
 
 
-def _rows(category: _Category, parts: Mapping[Path, str]) -> list[Row]:
+def _rows(category: _Category, parts: Mapping[Path, str]) -> list[ClipRecord]:
     name, fold = category.folder.name, NUMBERS.get(category.part, "")
-    rows = [Row(path, name, fold=fold) for path in category.sounds]
+    rows = [ClipRecord(path, name, fold=fold) for path in category.sounds]
     for folder, sounds in category.events:
         event, part = (folder.name, fold) if folder not in parts else ("", NUMBERS[parts[folder]])
-        rows += [Row(path, name, event, fold=part) for path in sounds]
+        rows += [ClipRecord(path, name, event, fold=part) for path in sounds]
     return rows
 
 
 def _layout_faults(
     root: Path, homes: Sequence[Path], categories: list[_Category], found: Walk
-) -> list[Fault]:
-    faults = [
-        Fault(str(path), 0, "lies beside the category folders; move it into the one it belongs to")
+) -> list[DataIssue]:
+    issues = [
+        DataIssue(
+            str(path), 0, "lies beside the category folders; move it into the one it belongs to"
+        )
         for home in dict.fromkeys((root, *homes))
         for path in found.files[home]
     ]
     if not categories:
-        faults.append(Fault(str(root), 0, "no category folders (category/*.wav) inside"))
+        issues.append(DataIssue(str(root), 0, "no category folders (category/*.wav) inside"))
     two_levels = any(sounds for category in categories for _, sounds in category.events)
     for category in categories:
-        faults += _empty_folders(category, found)
-        faults += _too_deep(category, found)
+        issues += _empty_folders(category, found)
+        issues += _too_deep(category, found)
     if two_levels:
-        faults += _mixed_levels(categories)
-    return faults
+        issues += _mixed_levels(categories)
+    return issues
 
 
-def _empty_folders(category: _Category, found: Walk) -> list[Fault]:
+def _empty_folders(category: _Category, found: Walk) -> list[DataIssue]:
     deep = _deep(category, found)
     if not category.sounds and not any(sounds for _, sounds in category.events):
-        return [] if deep else [Fault(str(category.folder), 0, NO_SOUND)]
+        return [] if deep else [DataIssue(str(category.folder), 0, NO_SOUND)]
     return [
-        Fault(str(event), 0, NO_SOUND)
+        DataIssue(str(event), 0, NO_SOUND)
         for event, sounds in category.events
         if not sounds and not any(path.is_relative_to(event) for path in deep)
     ]
@@ -241,18 +246,20 @@ def _deep(category: _Category, found: Walk) -> list[Path]:
     ]
 
 
-def _too_deep(category: _Category, found: Walk) -> list[Fault]:
+def _too_deep(category: _Category, found: Walk) -> list[DataIssue]:
     return [
-        Fault(str(folder), 0, "sounds on a third level of folders; there are two, category/event")
+        DataIssue(
+            str(folder), 0, "sounds on a third level of folders; there are two, category/event"
+        )
         for folder in _deep(category, found)
     ]
 
 
-def _mixed_levels(categories: list[_Category]) -> list[Fault]:
+def _mixed_levels(categories: list[_Category]) -> list[DataIssue]:
     """Sounds right in a category folder while others lie in event folders."""
     deep = dict.fromkeys(category.folder.name for category in categories if category.events)
     return [
-        Fault(
+        DataIssue(
             str(category.folder),
             0,
             f"mixed levels: {counted(len(category.sounds), 'sound')} right in the category folder, "

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sonotype.core.errors import DataError, Fault, OptionsError
+from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.data.manifest import Manifest
-from sonotype.data.readers.csv_table import Record, Sheet, read_csv
+from sonotype.data.readers.csv_table import Table, TableRow, read_csv
 from sonotype.data.readers.walk import passed_over
-from sonotype.data.records import Listing, Row, SoundFolder, composed
+from sonotype.data.records import ClipRecord, Listing, SoundFolder, composed
 from sonotype.data.splits.groups import assign_groups
 from sonotype.data.validate import TRAINING, Rules, settle
 
@@ -78,15 +78,15 @@ def list_msos(
     part, table = _choose(Path(root), part)
     sheet = read_csv(table)
     if part == "development":
-        rows, faults = _development(table, sheet)
+        rows, issues = _development(table, sheet)
     else:
-        rows, faults = _evaluation(table, sheet)
+        rows, issues = _evaluation(table, sheet)
     assigned, unmatched = assign_groups(rows, group_pattern)
     return Listing(
         source=table,
         name=f"msos {part}",
         rows=assigned,
-        faults=(*sheet.faults, *faults, *unmatched),
+        issues=(*sheet.issues, *issues, *unmatched),
         grouped=group_pattern is not None,
         licence=LICENCE,
         citation=CITATION,
@@ -104,15 +104,15 @@ def _choose(root: Path, part: str | None) -> tuple[str, Path]:
     if not found:
         wanted = " or ".join(SHEETS.values() if part is None else [SHEETS[part]])
         cause = f"no {wanted} here or up to two folders below"
-        raise DataError(root, [Fault(str(root), 0, cause)])
+        raise DataError(root, [DataIssue(str(root), 0, cause)])
     same = [path for name, path in found if name == found[0][0]]
     if len(same) > 1:
         cause = f"several log sheets: {', '.join(map(str, same))}; name the folder of one"
-        raise DataError(root, [Fault(str(root), 0, cause)])
+        raise DataError(root, [DataIssue(str(root), 0, cause)])
     return found[0]
 
 
-def _development(table: Path, sheet: Sheet) -> tuple[list[Row], list[Fault]]:
+def _development(table: Path, sheet: Table) -> tuple[list[ClipRecord], list[DataIssue]]:
     if not sheet.header:
         return [], []
     missing = [name for name in COLUMNS if name not in sheet.header]
@@ -130,7 +130,7 @@ def _development(table: Path, sheet: Sheet) -> tuple[list[Row], list[Fault]]:
     return rows, []
 
 
-def _evaluation(table: Path, sheet: Sheet) -> tuple[list[Row], list[Fault]]:
+def _evaluation(table: Path, sheet: Table) -> tuple[list[ClipRecord], list[DataIssue]]:
     if not sheet.header:
         return [], []
     if len(sheet.header) < 3:
@@ -160,9 +160,9 @@ def _evaluation_folder(table: Path, files: list[str]) -> Path:
 
 
 def _row(
-    table: Path, record: Record, category: str, event: str, file: str, folder: SoundFolder
-) -> Row:
-    return Row(
+    table: Path, record: TableRow, category: str, event: str, file: str, folder: SoundFolder
+) -> ClipRecord:
+    return ClipRecord(
         path=folder.find(file),
         category=category,
         event=event,
@@ -172,6 +172,6 @@ def _row(
     )
 
 
-def _no_columns(table: Path, sheet: Sheet, missing: list[str]) -> Fault:
+def _no_columns(table: Path, sheet: Table, missing: list[str]) -> DataIssue:
     cause = f"no column {', '.join(map(repr, missing))}; the sheet has {', '.join(sheet.header)}"
-    return Fault(str(table), sheet.line, cause)
+    return DataIssue(str(table), sheet.line, cause)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sonotype.audio.special import special_kind
-from sonotype.core.errors import DataError, Fault, OptionsError
+from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.data.digest import contents_of, equally_long
 from sonotype.data.manifest import Manifest
 from sonotype.data.names import Names
@@ -85,7 +85,7 @@ def survey(
         partial=options.use_truncated,
         progress=progress,
     )
-    listing = replace(listing, faults=(*listing.faults, *sounds))
+    listing = replace(listing, issues=(*listing.issues, *sounds))
     return settle(listing, options.rules(purpose), contents)
 
 
@@ -93,7 +93,7 @@ def list_source(spec: str | Path, options: SourceOptions = DEFAULTS) -> Listing:
     """What the source says, not yet checked; recognised as ``open_source`` does it."""
     path = Names().find(Path(spec))
     if not os.path.exists(path):  # noqa: PTH110 (of a name that is too long, too)
-        raise DataError(path, [Fault(str(path), 0, "no such file or folder")])
+        raise DataError(path, [DataIssue(str(path), 0, "no such file or folder")])
     kind, place = recognise(path)
     _refuse_misplaced(kind, path, options)
     if kind == "esc50":
@@ -114,12 +114,12 @@ def recognise(path: Path) -> tuple[str, Path]:
     """Which kind of source a path is (esc50, msos, table or folder), and where it begins."""
     if kind := special_kind(path):
         cause = f"{kind}, neither a folder nor a table ({' or '.join(TABLES)}); {_NAME_DATA}"
-        raise DataError(path, [Fault(str(path), 0, cause)])
+        raise DataError(path, [DataIssue(str(path), 0, cause)])
     if path.is_file():
         if path.suffix.lower() not in TABLES:
             cause = f"neither a folder nor a table ({' or '.join(TABLES)})"
             cause += f": {_ADVICE.get(path.suffix.lower(), _NAME_DATA)}"
-            raise DataError(path, [Fault(str(path), 0, cause)])
+            raise DataError(path, [DataIssue(str(path), 0, cause)])
         if path.name == META.name and is_esc50(path.parent.parent):
             return "esc50", path.parent.parent
         if path.name in SHEETS.values():

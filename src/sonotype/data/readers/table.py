@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sonotype.audio.special import special_kind
-from sonotype.core.errors import Fault, MissingExtraError, OptionsError
-from sonotype.data.dataset_info import read_marker
+from sonotype.core.errors import DataIssue, MissingExtraError, OptionsError
+from sonotype.data.dataset_info import read_dataset_info
 from sonotype.data.manifest import Manifest
 from sonotype.data.names import Names
-from sonotype.data.readers.csv_table import Record, Sheet, read_csv
-from sonotype.data.records import Listing, Row
+from sonotype.data.readers.csv_table import Table, TableRow, read_csv
+from sonotype.data.records import ClipRecord, Listing
 from sonotype.data.splits.groups import assign_groups
 from sonotype.data.validate import TRAINING, Rules, settle
 
@@ -75,7 +75,7 @@ def list_table(
     """What the table says, not yet checked."""
     folder, path = Path(path), find_metadata(Path(path))
     name = folder.resolve().name if folder != path else path.stem
-    marker, faults = read_marker(path.parent)
+    marker, issues = read_dataset_info(path.parent)
     sheet = read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path)
     names: dict[str, str] = {}
     causes: list[str] = []
@@ -89,12 +89,12 @@ def list_table(
             f"--group-pattern: {path} has a column of groups already, {names['group']!r}"
         )
     assigned, unmatched = assign_groups(rows, group_pattern)
-    header = [Fault(str(path), sheet.line, cause) for cause in causes]
+    header = [DataIssue(str(path), sheet.line, cause) for cause in causes]
     return Listing(
         source=path,
         name=marker.name or name,
         rows=assigned,
-        faults=(*faults, *sheet.faults, *header, *unmatched),
+        issues=(*issues, *sheet.issues, *header, *unmatched),
         grouped=grouped or group_pattern is not None,
         labelled="category" in names,
         synthetic=marker.synthetic,
@@ -157,13 +157,13 @@ def match_columns(
     return names, causes
 
 
-def _row(record: Record, names: Mapping[str, str], table: Path, found: Names) -> Row:
+def _row(record: TableRow, names: Mapping[str, str], table: Path, found: Names) -> ClipRecord:
     cells = {ours: record.cells[name].strip() for ours, name in names.items()}
     text = cells["path"]
     path = found.find(table.parent / text)
     if "\\" in text and not os.path.lexists(path):  # a table written on Windows
         path = found.find(table.parent / text.replace("\\", "/"))
-    return Row(
+    return ClipRecord(
         path=path,
         category=cells.get("category", ""),
         event=cells.get("event", ""),
@@ -175,7 +175,7 @@ def _row(record: Record, names: Mapping[str, str], table: Path, found: Names) ->
     )
 
 
-def read_parquet(path: Path) -> Sheet:
+def read_parquet(path: Path) -> Table:
     """Read a Parquet file with every cell as text; the line of a record is its row, from 1."""
     try:
         import pyarrow
@@ -183,27 +183,29 @@ def read_parquet(path: Path) -> Sheet:
     except ImportError as error:
         raise MissingExtraError("reading a Parquet manifest", "parquet") from error
     if kind := special_kind(path):
-        return Sheet((), (), (Fault(str(path), 0, f"{kind}, not a table; name a file"),))
+        return Table((), (), (DataIssue(str(path), 0, f"{kind}, not a table; name a file"),))
     try:
         content = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
         cause = str(error).splitlines()[0]
-        return Sheet((), (), (Fault(str(path), 0, f"not a Parquet file ({cause})"),))
+        return Table((), (), (DataIssue(str(path), 0, f"not a Parquet file ({cause})"),))
     header = tuple(content.column_names)
     nested = [
         field.name for field in content.schema if pyarrow.types.is_nested(field.type)
     ]  # as in exports that carry the sound itself inside the table
-    faults = [
-        Fault(str(path), 1, f"column {name!r} holds structures, not text; export paths to files")
+    issues = [
+        DataIssue(
+            str(path), 1, f"column {name!r} holds structures, not text; export paths to files"
+        )
         for name in nested
     ]
-    if faults:
-        return Sheet((), (), tuple(faults))
+    if issues:
+        return Table((), (), tuple(issues))
     cells = zip(*(map(_text, column.to_pylist()) for column in content.columns), strict=True)
     records = [
-        Record(number, dict(zip(header, row, strict=True))) for number, row in enumerate(cells, 1)
+        TableRow(number, dict(zip(header, row, strict=True))) for number, row in enumerate(cells, 1)
     ]
-    return Sheet(header, tuple(records))
+    return Table(header, tuple(records))
 
 
 def _text(value: object) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sonotype.audio.special import special_kind
-from sonotype.core.errors import Fault, OptionsError
+from sonotype.core.errors import DataIssue, OptionsError
 from sonotype.core.types import Clip
 from sonotype.data.digest import contents_of
 from sonotype.data.readers.walk import walk
-from sonotype.data.validate import raise_faults
+from sonotype.data.validate import raise_issues
 
 
 def unlabelled_clips(
@@ -39,12 +39,12 @@ def unlabelled_clips(
         if cause := _no_folder(folder):
             raise OptionsError(f"--unlabelled {folder}: {cause}; name a folder of sounds")
         found = walk(folder)
-        raise_faults(folder, [Fault(str(path), 0, cause) for path, cause in found.broken])
+        raise_issues(folder, [DataIssue(str(path), 0, cause) for path, cause in found.broken])
         paths = found.sounds()
         if not paths:
             raise OptionsError(f"--unlabelled {folder}: holds no sound files")
-        contents, faults = contents_of(paths, partial=partial, progress=progress)
-        raise_faults(folder, faults)
+        contents, issues = contents_of(paths, partial=partial, progress=progress)
+        raise_issues(folder, issues)
         new = []
         for path in paths:
             if known.isdisjoint(contents[path].digests):

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from sonotype.core.errors import DataError, Fault
+from sonotype.core.errors import DataError, DataIssue
 
 
 def unpack_zip(archive: Path, folder: Path) -> Path:
@@ -32,17 +32,19 @@ def unpack_zip(archive: Path, folder: Path) -> Path:
         inside.mkdir()
         try:
             with zipfile.ZipFile(archive) as packed:
-                faults = [
-                    Fault(str(archive), 0, f"member {member.filename!r} {cause}; nothing unpacked")
+                issues = [
+                    DataIssue(
+                        str(archive), 0, f"member {member.filename!r} {cause}; nothing unpacked"
+                    )
                     for member in packed.infolist()
                     if (cause := _unsafe(member))
                 ]
-                if faults:
-                    raise DataError(archive, faults)
+                if issues:
+                    raise DataError(archive, issues)
                 packed.extractall(inside)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            fault = Fault(str(archive), 0, f"not a whole zip archive ({error}); delete it")
-            raise DataError(archive, [fault]) from error
+            issue = DataIssue(str(archive), 0, f"not a whole zip archive ({error}); delete it")
+            raise DataError(archive, [issue]) from error
         entries = list(inside.iterdir())
         content = entries[0] if len(entries) == 1 and entries[0].is_dir() else inside
         if folder.is_dir():

@@ -78,10 +78,10 @@ def walk(root: str | Path) -> Walk:
     """
     found = Walk(Path(root))
     places: dict[tuple[int, int] | str, Path] = {}
-    waiting: list[Path] = [found.root]
+    buffer_size: list[Path] = [found.root]
     links: list[Path] = []
-    while waiting or links:
-        folder = waiting.pop() if waiting else links.pop(0)
+    while buffer_size or links:
+        folder = buffer_size.pop() if buffer_size else links.pop(0)
         try:
             identity = _identity(folder)
             if identity in places:
@@ -102,7 +102,7 @@ def walk(root: str | Path) -> Walk:
                 if entry.is_symlink() and not passed_over(entry.name) and not _is_loop(path):
                     links.append(path)
                 elif not entry.is_symlink() and not passed_over(entry.name):
-                    waiting.append(path)
+                    buffer_size.append(path)
             elif cause := _fault(entry, path):
                 found.broken.append((path, cause))
             elif is_sound(path) and os.path.isfile(path):  # noqa: PTH113 (raises nothing)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sonotype.core.errors import Fault, OptionsError
-from sonotype.data.records import Row
+from sonotype.core.errors import DataIssue, OptionsError
+from sonotype.data.records import ClipRecord
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
@@ -33,8 +33,8 @@ def group_of(name: str, pattern: re.Pattern[str]) -> str | None:
 
 
 def assign_groups(
-    rows: Sequence[Row], pattern: str | None
-) -> tuple[tuple[Row, ...], tuple[Fault, ...]]:
+    rows: Sequence[ClipRecord], pattern: str | None
+) -> tuple[tuple[ClipRecord, ...], tuple[DataIssue, ...]]:
     """Give each row the group that the pattern finds in its file name.
 
     Without a pattern the rows stay as they are. A name that does not match is a fault: taken as a
@@ -46,15 +46,15 @@ def assign_groups(
     if pattern is None:
         return tuple(rows), ()
     compiled = compile_pattern(pattern)
-    assigned: list[Row] = []
-    faults: list[Fault] = []
+    assigned: list[ClipRecord] = []
+    issues: list[DataIssue] = []
     for row in rows:
         group = group_of(row.path.name, compiled)
         if group is None:
-            faults.append(row.fault(f"the name does not match --group-pattern {pattern!r}"))
+            issues.append(row.issue(f"the name does not match --group-pattern {pattern!r}"))
         # With a group of some kind the clip is not reported a second time for having none.
         assigned.append(replace(row, group=group or row.path.name))
-    return tuple(assigned), tuple(faults)
+    return tuple(assigned), tuple(issues)
 
 
 def stand_alone(path: Path, root: Path) -> str:

@@ -20,7 +20,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, get_args
 
 from sonotype.config import Protocol
-from sonotype.core.errors import DataError, Fault, OptionsError
+from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.data.manifest import PARTS, Manifest
 from sonotype.data.records import counted, listed
 
@@ -151,14 +151,14 @@ def cross_validation(manifest: Manifest, *, folds: int = 5, seed: int = 0) -> li
             f"--folds {folds}: has to be from 2 to {groups}, the number of recordings"
         )
     parts = _deal(manifest, list(range(len(manifest.clips))), folds, seed)
-    return [_turn(manifest, parts, turn, seed) for turn in range(folds)]
+    return [_fold_split(manifest, parts, fold, seed) for fold in range(folds)]
 
 
-def _turn(manifest: Manifest, parts: list[list[int]], turn: int, seed: int) -> Split:
-    test = parts[turn]
-    rest = [part for index, part in enumerate(parts) if index != turn]
+def _fold_split(manifest: Manifest, parts: list[list[int]], fold: int, seed: int) -> Split:
+    test = parts[fold]
+    rest = [part for index, part in enumerate(parts) if index != fold]
     if len(parts) > 2:
-        val = parts[(turn + 1) % len(parts)]
+        val = parts[(fold + 1) % len(parts)]
         train = [index for part in rest if part is not val for index in part]
         train, val, test = _return_classes(manifest, train, val, test)
     else:
@@ -199,7 +199,7 @@ def _check_fraction(flag: str, fraction: float) -> None:
 
 def _check_not_empty(manifest: Manifest) -> None:
     if not manifest.clips:
-        raise DataError(manifest.name, [Fault(manifest.name, 0, "no clips to split")])
+        raise DataError(manifest.name, [DataIssue(manifest.name, 0, "no clips to split")])
 
 
 # Official folds
@@ -235,7 +235,7 @@ def _by_folds(
                 f"the part to train on has no clip of {listed(missing)}; add clips of it, or take "
                 "it out of the other parts"
             )
-        raise DataError(manifest.name, [Fault(manifest.name, 0, cause)])
+        raise DataError(manifest.name, [DataIssue(manifest.name, 0, cause)])
     note = (
         f"the source's own folds: {listed(train_folds)} train, "
         f"{listed(val_folds) or 'a part of them'} validates, {listed(test_folds)} tests"
@@ -500,7 +500,7 @@ def _no_room(manifest: Manifest, part: str, cause: str) -> DataError:
     if manifest.copies:
         cause += f"; {_copies_of(manifest)}, and count as one recording with it"
     text = f"no clip can be held out for the {part} part: {cause}; add recordings"
-    return DataError(manifest.name, [Fault(manifest.name, 0, text)])
+    return DataError(manifest.name, [DataIssue(manifest.name, 0, text)])
 
 
 def _copies_of(manifest: Manifest) -> str:

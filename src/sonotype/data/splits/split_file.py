@@ -21,14 +21,14 @@ DIGESTS = ("file_digest", "sound_digest")
 """Columns with the digests of a clip's content; tables of earlier versions have none."""
 
 
-def settle_split(path: Path, manifest: Manifest, parts: Split) -> None:
+def lock_split(path: Path, manifest: Manifest, parts: Split) -> None:
     """Note which clip is in which part, or compare with what was noted when the run began.
 
     The same sounds under other names or in other groups can be dealt otherwise; going on would
     then test on clips that were trained on.
     """
     text = split_table(manifest, parts)
-    if path.exists() and not dealt_alike(path, rows_of(text)):
+    if path.exists() and not same_split(path, rows_of(text)):
         raise OptionsError(
             f"the clips would be parted otherwise than in {path}: names, groups or folds of the "
             "data have changed; train a new run"
@@ -54,7 +54,7 @@ def rows_of(table: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(table, newline="")))
 
 
-def dealt_alike(path: Path, now: Sequence[Mapping[str, str]]) -> bool:
+def same_split(path: Path, now: Sequence[Mapping[str, str]]) -> bool:
     """Whether a noted split has the same clips in the same parts, wherever the data lie.
 
     Clips are compared by the digests of their sounds; in a table without digests, from an earlier
@@ -65,8 +65,10 @@ def dealt_alike(path: Path, now: Sequence[Mapping[str, str]]) -> bool:
     """
     before = read_split(path)
     if _have_digests([*before, *now]):
-        return dealt(before) == dealt(now)
-    by_name = [_dealt(rows, by=lambda row: file_name(row["path"])) for rows in (before, now)]
+        return canonical_rows(before) == canonical_rows(now)
+    by_name = [
+        _canonical_rows(rows, by=lambda row: file_name(row["path"])) for rows in (before, now)
+    ]
     parts: dict[tuple[str, ...], str] = {}
     for part, *clip in by_name[0]:
         if parts.setdefault(tuple(clip), part) != part:
@@ -78,16 +80,16 @@ def dealt_alike(path: Path, now: Sequence[Mapping[str, str]]) -> bool:
     return by_name[0] == by_name[1]
 
 
-def dealt(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]]:
+def canonical_rows(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]]:
     """Part, digest of the sound, labels and recording of each clip, wherever the data lie."""
-    return _dealt(rows, by=lambda row: row[DIGESTS[-1]])
+    return _canonical_rows(rows, by=lambda row: row[DIGESTS[-1]])
 
 
 def _have_digests(rows: Sequence[Mapping[str, str]]) -> bool:
     return all(row.get(DIGESTS[-1]) for row in rows)
 
 
-def _dealt(
+def _canonical_rows(
     rows: Sequence[Mapping[str, str]], by: Callable[[Mapping[str, str]], str]
 ) -> list[tuple[str, ...]]:
     """Part, identity, labels and recording of each clip."""

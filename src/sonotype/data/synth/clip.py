@@ -12,9 +12,9 @@ from sonotype.core.errors import OptionsError
 from sonotype.data.synth import effects, human, music, nature, urban
 from sonotype.data.synth.signals import Scene, Signal, colour, noise
 
-Sound = Callable[[Scene], Signal]
+Audio = Callable[[Scene], Signal]
 
-EVENTS: Mapping[str, Mapping[str, Sound]] = {
+EVENTS: Mapping[str, Mapping[str, Audio]] = {
     "Effects": effects.SOUNDS,
     "Human": human.SOUNDS,
     "Music": music.SOUNDS,

@@ -19,7 +19,7 @@ from sonotype.data.synth.clip import EVENTS, check_numbers, synthesise_clip
 
 NAME = "synthetic"
 LICENCE = "CC0-1.0"
-MARKER = "sonotype.json"
+INFO_FILE = "sonotype.json"
 SETTINGS = ".synth-settings.json"
 
 VERSION = 1
@@ -65,7 +65,7 @@ def synthesise(
     check_numbers(seconds=seconds, sample_rate=sample_rate, seed=seed)
     if clips_per_event < 1:
         raise OptionsError(f"clips_per_event is {clips_per_event}; it must be 1 or more")
-    _claim(root, _Settings(clips_per_event, sample_rate, float(seconds), seed))
+    _lock_config(root, _Settings(clips_per_event, sample_rate, float(seconds), seed))
     places = [
         (Path(category, event, f"{event}_{index:03d}.wav"), index)
         for category, events in EVENTS.items()
@@ -96,7 +96,7 @@ def _clip_seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
 
 
-def _claim(root: Path, wanted: _Settings) -> None:
+def _lock_config(root: Path, wanted: _Settings) -> None:
     """Make the folder this set's own, or raise where it is another's."""
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -116,9 +116,9 @@ def _claim(root: Path, wanted: _Settings) -> None:
         for part in left:
             part.unlink()
     # Before the clips, so that not even an unfinished set can pass for recordings.
-    if not (root / MARKER).exists():
+    if not (root / INFO_FILE).exists():
         marker = {"name": NAME, "synthetic": True, "licence": LICENCE}
-        _write_text(root / MARKER, json_text(marker, indent=2))
+        _write_text(root / INFO_FILE, json_text(marker, indent=2))
 
 
 def _compare(root: Path, wanted: _Settings) -> None:

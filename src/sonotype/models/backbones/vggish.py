@@ -41,7 +41,7 @@ def conv_block(convs: int, channels_in: int, channels: int) -> nn.Sequential:
 
 
 def stack_patches(log_mel: Tensor) -> Tensor:
-    """Cut log-mels to whole patches of 0.96 s, stacked in time, and add the channel axis.
+    """Crop log-mels to whole patches of 0.96 s, stacked in time, and add the channel axis.
 
     Shape:
         ``[..., frames, 64] -> [..., 1, 96 * (frames // 96), 64]``

@@ -14,11 +14,11 @@ from torch import Tensor
 from sonotype.core.types import Clip
 from sonotype.data.augment.augmented_copies import Key, Waveforms
 from sonotype.features.cache import Versions, facts_of
-from sonotype.features.store import MapStore
+from sonotype.features.store import FeatureStore
 from sonotype.training.distillation.teachers import FRAMES, Teachers
 
 
-class TaughtAnswers:
+class TeacherTargets:
     """What teachers answer to every version of every clip: kept in files, or asked when wanted.
 
     Args:
@@ -29,7 +29,7 @@ class TaughtAnswers:
     """
 
     def __init__(
-        self, teachers: Teachers, waveforms: Waveforms, store: MapStore, *, frames: bool = True
+        self, teachers: Teachers, waveforms: Waveforms, store: FeatureStore, *, frames: bool = True
     ) -> None:
         self.teachers = teachers
         self.waveforms = waveforms
@@ -37,7 +37,7 @@ class TaughtAnswers:
         self.weights = torch.tensor([teachers.weights_of(clip) for clip in waveforms.clips])
         self._versions = Versions(waveforms, store)
 
-    def __deepcopy__(self, _: Any) -> TaughtAnswers:
+    def __deepcopy__(self, _: Any) -> TeacherTargets:
         """The same: a moving average of a student has no teachers of its own."""
         return self
 
@@ -98,7 +98,7 @@ class TaughtAnswers:
     def _kinds(self) -> dict[str, str]:
         """By name of an answer the digest of all that it follows from, the sound excepted."""
         device = next(self.teachers.teachers[0].system.parameters()).device
-        silence = torch.zeros(2, self.teachers.form.length, device=device)
+        silence = torch.zeros(2, self.teachers.audio_spec.length, device=device)
         facts = [*facts_of(device, Teachers.__module__, __name__), self.teachers.identity]
         return {
             name: hashlib.sha256(json.dumps([*facts, name]).encode()).hexdigest()

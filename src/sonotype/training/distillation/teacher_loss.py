@@ -99,7 +99,7 @@ class FrameHints(nn.Module):
         """
         if turned is not None:
             count = turned.new_full(turned.shape, frames.shape[2])
-            frames = turned_back(frames, turned, count if length is None else length / self.stride)
+            frames = unroll(frames, turned, count if length is None else length / self.stride)
         total = frames.new_zeros(())
         for kind, (project, theirs) in enumerate(zip(self.project, taught, strict=True)):
             ours, theirs = same_moments(frames, theirs, self.stride, self.strides[kind])
@@ -111,7 +111,7 @@ class FrameHints(nn.Module):
         return total
 
 
-def turned_back(frames: Tensor, turned: Tensor, length: Tensor) -> Tensor:
+def unroll(frames: Tensor, turned: Tensor, length: Tensor) -> Tensor:
     """Frames of clips that were turned in a circle, at their own places, to half a frame.
 
     Args:
@@ -149,7 +149,7 @@ def _coarser(frames: Tensor, times: int) -> Tensor:
     return F.avg_pool1d(frames, times) if frames.shape[2] >= times else frames[..., :0]
 
 
-def taught_loss(
+def distillation_loss(
     output: Output, taught: Mapping[str, Tensor], temperature: float, event_weight: float
 ) -> Tensor:
     """Divergence of both heads from the teachers' mean answer."""

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sonotype.audio.clip import ClipFormat
+from sonotype.audio.clip import AudioSpec
 from sonotype.core.errors import OptionsError
 from sonotype.core.types import Clip, Labels
 from sonotype.data.records import counted
@@ -32,7 +32,7 @@ from sonotype.inference.locate import find_model
 from sonotype.modelfile.model_file import load_model
 from sonotype.models.precision import full_precision
 from sonotype.models.system import System
-from sonotype.training.provenance import Heard, heard_by, knows, together
+from sonotype.training.provenance import SeenClips, clips_seen_by, has_seen, union_of
 
 ANSWERS = ("category", "event", "embedding")
 FRAMES = "frames"
@@ -47,21 +47,21 @@ class Teacher:
         name: of its file, for messages.
         system: in evaluation mode.
         labels: of its answers.
-        form: what sounds are brought to for it.
-        heard: what it, and what it was made from, has heard.
+        audio_spec: what sounds are brought to for it.
+        seen: what it, and what it was made from, has heard.
         licences: of what it was made from.
     """
 
     name: str
     system: System
     labels: Labels
-    form: ClipFormat
-    heard: Heard
+    audio_spec: AudioSpec
+    seen: SeenClips
     licences: Mapping[str, str]
 
-    def knows(self, clip: Clip) -> bool:
+    def has_seen(self, clip: Clip) -> bool:
         """Whether it has heard a clip, as far as that is known."""
-        return knows(self.heard, clip)
+        return has_seen(self.seen, clip)
 
 
 def frames_name(kind: int) -> str:
@@ -87,7 +87,9 @@ def load_teacher(path: str | Path, labels: Labels) -> Teacher:
             f"{file} answers with other labels than the data have; a teacher has to know the same "
             "classes"
         )
-    return Teacher(str(file), system, card.labels, card.form, heard_by(file), card.licences)
+    return Teacher(
+        str(file), system, card.labels, card.audio_spec, clips_seen_by(file), card.licences
+    )
 
 
 class Teachers:
@@ -104,31 +106,31 @@ class Teachers:
 
     def __init__(self, teachers: Sequence[Teacher], test: Sequence[Clip] = ()) -> None:
         self.teachers = tuple(teachers)
-        self.honest = tuple(
-            not any(teacher.knows(clip) for clip in test) for teacher in self.teachers
+        self.uncontaminated = tuple(
+            not any(teacher.has_seen(clip) for clip in test) for teacher in self.teachers
         )
-        if not any(self.honest):
+        if not any(self.uncontaminated):
             raise OptionsError(
                 f"the teachers ({counted(len(self.teachers), 'model')}) have heard clips of the "
                 "test part, or nothing beside their files tells what they have heard: the "
                 "student's score would be too high; name run folders of teachers with the same "
                 "test part, or none with --protocol all"
             )
-        forms = {teacher.form for teacher in self.teachers}
+        forms = {teacher.audio_spec for teacher in self.teachers}
         if len(forms) > 1:
             raise OptionsError(
                 "the teachers want sounds of different rates or lengths; distil from those that "
                 "agree"
             )
-        self.form = forms.pop()
+        self.audio_spec = forms.pop()
 
     @property
-    def heard(self) -> Heard:
+    def seen(self) -> SeenClips:
         """What those that teach have heard."""
-        return together(
-            teacher.heard
-            for teacher, honest in zip(self.teachers, self.honest, strict=True)
-            if honest
+        return union_of(
+            teacher.seen
+            for teacher, uncontaminated in zip(self.teachers, self.uncontaminated, strict=True)
+            if uncontaminated
         )
 
     @property
@@ -142,28 +144,30 @@ class Teachers:
         Where all that may teach have heard it, they all do.
         """
         new = [
-            honest and not teacher.knows(clip)
-            for teacher, honest in zip(self.teachers, self.honest, strict=True)
+            uncontaminated and not teacher.has_seen(clip)
+            for teacher, uncontaminated in zip(self.teachers, self.uncontaminated, strict=True)
         ]
-        chosen = new if any(new) else list(self.honest)
+        chosen = new if any(new) else list(self.uncontaminated)
         return tuple(one / sum(chosen) for one in chosen)
 
     def pools(self, clips: Sequence[Clip]) -> list[str]:
         """Which clips may be blended: those that the same teachers have heard."""
-        return ["".join("01"[teacher.knows(clip)] for teacher in self.teachers) for clip in clips]
+        return [
+            "".join("01"[teacher.has_seen(clip)] for teacher in self.teachers) for clip in clips
+        ]
 
     def note(self, clips: Sequence[Clip]) -> str:
         """What has to be said of who teaches what."""
-        used = sum(self.honest)
+        used = sum(self.uncontaminated)
         if used < len(self.teachers):
             left = f", {used} of them without having heard a test clip; only these teach"
         else:
             left = ""
         known = sum(
             all(
-                teacher.knows(clip)
-                for teacher, honest in zip(self.teachers, self.honest, strict=True)
-                if honest
+                teacher.has_seen(clip)
+                for teacher, uncontaminated in zip(self.teachers, self.uncontaminated, strict=True)
+                if uncontaminated
             )
             for clip in clips
         )
@@ -172,11 +176,11 @@ class Teachers:
             f"{counted(len(clips), 'clip')}, {known} are taught by teachers that have heard them"
         )
 
-    def require(self, form: ClipFormat) -> None:
+    def require(self, audio_spec: AudioSpec) -> None:
         """Raise an ``OptionsError`` where a student would hear other parts of a recording."""
-        theirs = replace(self.form, sample_rate=form.sample_rate)
-        names = [one.name for one in fields(form)]
-        unlike = [name for name in names if getattr(theirs, name) != getattr(form, name)]
+        theirs = replace(self.audio_spec, sample_rate=audio_spec.sample_rate)
+        names = [one.name for one in fields(audio_spec)]
+        unlike = [name for name in names if getattr(theirs, name) != getattr(audio_spec, name)]
         if unlike:
             wanted = ", ".join(f"{name} {getattr(theirs, name)}" for name in unlike)
             raise OptionsError(
@@ -195,14 +199,14 @@ class Teachers:
         """
         answers: dict[str, list[Tensor]] = {name: [] for name in ANSWERS}
         frames: dict[str, Tensor] = {}
-        stages: dict[str, Any] = {}
+        feature_maps_by_key: dict[str, Any] = {}
         # In full precision, whatever the student's step does, as what is kept was computed.
         with full_precision(waveform.device):
             for number, teacher in enumerate(self.teachers):
                 key = self._frozen_parts[number]
-                if key not in stages:
-                    stages[key] = teacher.system.frozen_part(waveform)
-                output = teacher.system.trained_part(stages[key])
+                if key not in feature_maps_by_key:
+                    feature_maps_by_key[key] = teacher.system.frozen_part(waveform)
+                output = teacher.system.trained_part(feature_maps_by_key[key])
                 frames[frames_name(self._kinds[number])] = output.frames
                 for name in ANSWERS:
                     value = getattr(output, name)
