@@ -1,8 +1,8 @@
-"""What can be set: frozen dataclasses whose fields carry the help that the command line shows.
+"""Options as frozen dataclasses; each field carries the help text of its command-line flag.
 
-A recipe is a set of defaults for the fields of :class:`TrainOptions` that are ``None``, and for
-some of :class:`SystemOptions` and :class:`ScoreOptions`; what a user sets stands. The fields' own
-defaults are the paper's, and those that a model file which does not name them was made with.
+A recipe sets defaults for the fields of :class:`TrainOptions` that are ``None``, and for some
+fields of :class:`SystemOptions` and :class:`ScoreOptions`. A value set by the user has priority.
+The defaults of the fields are the paper's; they also apply to model files that lack a field.
 Nothing here imports torch.
 """
 
@@ -29,183 +29,165 @@ Protocol = Literal["auto", "folds", "grouped", "random", "all"]
 
 
 def option(default: Any, help_text: str, **more: Any) -> Any:
-    """A dataclass field with its help.
+    """A dataclass field with the help text of its flag.
 
-    ``low`` and ``high`` are its inclusive limits, ``flag`` and ``metavar`` what the command line
-    calls it and shows for its value where that is not its name and its kind.
+    Args:
+        default: of the field.
+        help_text: of the flag.
+        more: ``low`` and ``high`` are inclusive limits; ``common=True`` shows the flag in the short
+            ``--help``, with the help text up to its first semicolon; ``flag`` and ``metavar``
+            replace the flag's name and its placeholder.
     """
     return field(default=default, metadata={"help": help_text, **more})
 
 
 @dataclass(frozen=True, kw_only=True)
 class SystemOptions:
-    """Everything that rebuilds a network but its labels; stored in the model file."""
+    """All that rebuilds a network except its labels; stored in the model file."""
 
-    system: SystemName = option("cbir_2", "The paper's system")
+    system: SystemName = option("cbir_2", "Network: cbir_1 to cbir_4", common=True, metavar="NAME")
     backbone: str = option(
         "auto",
-        "Branch 1: auto (mn04, or builtin where that cannot be had), vggish, mn01 to mn40, "
-        "builtin, a model file, or from scratch: compact, none",
+        "Pretrained network; auto (mn04, or builtin if mn04 is not available), vggish, mn01 to "
+        "mn40, builtin or a model file; not pretrained: compact, none",
+        common=True,
+        metavar="NAME",
     )
     width: float = option(
-        1.0, "Multiplier of the trained branch's channels; 0 leaves it out", low=0, high=4
+        1.0, "Channel multiplier of the trained branch; 0 removes the branch", low=0, high=4
     )
     adapters: tuple[int, ...] = option(
-        (4,), "Blocks (1 to 4) where branch 1 joins branch 2; 0 for nowhere", low=0, high=4
+        (4,), "Blocks (1 to 4) at which branch 1 feeds branch 2; 0 for none", low=0, high=4
     )
     softmax_over: Literal["channels", "positions"] = option(
-        "channels", "Attention: the authors' softmax over channels, or over positions"
+        "channels", "Axis of the attention softmax; the authors use channels"
     )
     pooling: Literal["attention", "mean", "max", "attention_mean"] = option(
-        "attention", "What pools the maps of cbir_1 to cbir_3: the paper's attention, or another"
+        "attention", "Pooling of feature maps in cbir_1 to cbir_3; the paper uses attention"
     )
     pool_blocks: tuple[int, ...] = option(
         (4,), "Blocks (1 to 4) of branch 1 that cbir_2 and cbir_4 pool", low=1, high=4
     )
-    event_head: bool = option(True, "Learn the events beside the categories, where there are any")
+    event_head: bool = option(True, "Add an event head if the data has event labels")
     unfreeze_from: int = option(
-        0, "First block of branch 1 (1 to 4) that is trained; 0 keeps all frozen", low=0, high=4
+        0, "First block (1 to 4) of branch 1 to train; 0 freezes all blocks", low=0, high=4
     )
-    dropout: float = option(0.2, "After pooling and after the embedding", low=0, high=0.95)
-    seconds: float = option(5.0, "Length of a clip in seconds", low=1, high=60)
-    pad: Literal["centre", "start", "repeat"] = option("centre", "How short clips are filled up")
-    crop: Literal["front", "centre"] = option("front", "What stays of long clips")
+    dropout: float = option(
+        0.2, "Dropout rate after the pooling and after the embedding", low=0, high=0.95
+    )
+    seconds: float = option(5.0, "Clip length in seconds", low=1, high=60, common=True)
+    pad: Literal["centre", "start", "repeat"] = option("centre", "How to pad short clips")
+    crop: Literal["front", "centre"] = option("front", "Which part of a long clip to keep")
     trim: bool = option(False, "Trim leading and trailing silence (60 dB) first")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """How a network is trained; ``None`` means: as the recipe says."""
+    """How to train a network; ``None`` takes the value of the recipe."""
 
     recipe: Recipe = option(
-        "modern", "paper: the paper's settings; modern: better defaults; student: a small network"
+        "modern", "Presets: paper, modern, student", common=True, metavar="NAME"
     )
     epochs: int | None = option(
-        None, "Maximum number; if given, the recipe's least steps do not extend it", low=1
+        None, "Maximum number of epochs; turns off the recipe's --min-steps", low=1
     )
     min_steps: int | None = option(
-        None,
-        "Minimum number of training steps: where clips are few, the epochs are extended",
-        low=0,
+        None, "Minimum number of training steps; few clips then take more epochs", low=0
     )
-    patience: int | None = option(None, "Stop after so many epochs without a better one", low=1)
-    batch_size: int | None = option(None, "Clips in a step", low=2)
-    learning_rate: float | None = option(None, "Adam's", low=0)
+    patience: int | None = option(
+        None, "Stop after this number of epochs without improvement", low=1
+    )
+    batch_size: int | None = option(None, "Clips per step", low=2)
+    learning_rate: float | None = option(None, "Learning rate of AdamW", low=0)
     backbone_lr_scale: float = option(
-        1.0, "Learning rate of branch 1's unfrozen blocks, as a share of the others'", low=0, high=1
+        1.0, "Learning rate of the unfrozen blocks of branch 1, relative to the rest", low=0, high=1
     )
-    weight_decay: float | None = option(None, "AdamW's; 0 is plain Adam", low=0)
-    schedule: Schedule | None = option(None, "Of the learning rate")
+    weight_decay: float | None = option(None, "Weight decay of AdamW; 0 for plain Adam", low=0)
+    schedule: Schedule | None = option(None, "Learning rate schedule")
     ema_decay: float | None = option(
-        None, "Decay a step of a moving average of the weights; 0 for none", low=0, high=0.9999
+        None, "Decay per step of the moving average of the weights; 0 for none", low=0, high=0.9999
     )
     checkpoint: Literal["best", "last"] = option(
-        "best", "Epoch: the best on validation, or the last; then all but the test part is learnt"
+        "best", "Epoch to keep: the best on validation, or the last; last also trains on validation"
     )
-    label_smoothing: float | None = option(None, "Share of the target given to all", low=0, high=1)
-    mixup: float | None = option(None, "Alpha of mixup between clips; 0 for none", low=0)
+    label_smoothing: float | None = option(
+        None, "Share of the target spread over all classes", low=0, high=1
+    )
+    mixup: float | None = option(None, "Alpha of mixup; 0 for none", low=0)
     time_mask: float | None = option(
-        None, "Largest share of time masked in the log-mel of what starts untrained", low=0, high=1
+        None,
+        "Maximum masked share of time in the log-mel of branches trained from scratch",
+        low=0,
+        high=1,
     )
     frequency_mask: float | None = option(
-        None, "Largest share of bands masked in the log-mel of what starts untrained", low=0, high=1
+        None,
+        "Maximum masked share of bands in the log-mel of branches trained from scratch",
+        low=0,
+        high=1,
     )
     log_mel_roll: bool | None = option(
-        None, "Turn the log-mel of a single branch that starts untrained in time, in each step"
+        None, "Roll the log-mel in time at each step; only for one branch trained from scratch"
     )
     freq_shift: int | None = option(
-        None, "Move that log-mel by up to so many bands up or down", low=0, high=16
+        None, "Maximum shift of that log-mel in bands, up or down", low=0, high=16
     )
-    time_shift: float | None = option(None, "Largest circular shift in seconds", low=0)
-    gain: float | None = option(None, "Largest change of level in dB", low=0)
+    time_shift: float | None = option(None, "Maximum circular time shift in seconds", low=0)
+    gain: float | None = option(None, "Maximum change of level in dB", low=0)
     n_augmented: int | None = option(
-        None,
-        "Versions of a clip, augmented, the first as recorded; 0: new in each epoch",
-        low=0,
+        None, "Augmented copies per clip, the first unchanged; 0: new copies in each epoch", low=0
     )
     between_class_mix: float | None = option(
-        None, "Share of training sounds that sound with one of another class", low=0, high=1
+        None, "Share of training clips mixed with a clip of another class", low=0, high=1
     )
-    mix_same_class: bool | None = option(None, "Mix two clips of a class (CBIR_3's augmentation)")
-    mix_delay: float = option(2.5, "Same-class mixing: largest delay in seconds", low=0)
-    mix_gain: float = option(6.0, "Same-class mixing: largest gain in dB, up or down", low=0)
-    mix_equaliser: float = option(10.0, "Same-class mixing: largest equaliser gain in dB", low=0)
-    class_weights: bool = option(False, "Weigh classes by the inverse of their count")
-    event_weight: float = option(1.0, "Weight of the event loss beside the category's", low=0)
-    random_crop: bool = option(False, "Train on random parts of long clips, fresh in each epoch")
-    seed: int = option(0, "Of splits, weights, order and augmentation", low=0, high=2**32 - 1)
-    device: Device = option("auto", "Where to train")
-    precision: Precision = option("32", "Of the arithmetic in training")
+    mix_same_class: bool | None = option(
+        None, "Mix two clips of the same class; the augmentation of cbir_3"
+    )
+    mix_delay: float = option(2.5, "Same-class mixing: maximum delay in seconds", low=0)
+    mix_gain: float = option(6.0, "Same-class mixing: maximum change of level in dB", low=0)
+    mix_equaliser: float = option(10.0, "Same-class mixing: maximum equaliser gain in dB", low=0)
+    class_weights: bool = option(False, "Weight classes by the inverse of their count")
+    event_weight: float = option(1.0, "Weight of the event loss; the category loss has 1", low=0)
+    random_crop: bool = option(False, "Train on random crops of long clips, new in each epoch")
+    seed: int = option(0, "Random seed of split and training", low=0, high=2**32 - 1, common=True)
+    device: Device = option("auto", "Device: auto, cpu, cuda, mps", common=True, metavar="NAME")
+    precision: Precision = option("32", "Floating-point precision of training")
     workers: int = option(
-        0, "Processes that decode ahead where maps are not cached; 0 for threads", low=0
+        0, "Processes that decode sounds whose feature maps are not cached; 0: threads", low=0
     )
-    cache: bool = option(True, "Keep the frozen branch's maps instead of computing them again")
-    cache_gb: float = option(20.0, "What the maps of all runs may take on the disk, in GB", low=0.1)
-    tensorboard: bool = option(False, "Write TensorBoard logs beside the CSV log")
+    cache: bool = option(True, "Cache the feature maps of the frozen branch on disk")
+    cache_gb: float = option(20.0, "Maximum size of the feature cache in GB", low=0.1)
+    tensorboard: bool = option(False, "Write TensorBoard logs in addition to the CSV log")
 
 
-RECIPES: dict[Recipe, dict[str, Any]] = {
-    "paper": {
-        "epochs": 50,
-        "min_steps": 0,
-        "patience": 10,
-        "batch_size": 32,
-        "learning_rate": 1e-3,
-        "weight_decay": 0.0,
-        "schedule": "constant",
-        "ema_decay": 0.0,
-        "label_smoothing": 0.0,
-        "mixup": 0.0,
-        "time_mask": 0.0,
-        "frequency_mask": 0.0,
-        "log_mel_roll": False,
-        "freq_shift": 0,
-        "time_shift": 0.0,
-        "gain": 0.0,
-        "between_class_mix": 0.0,
-        "n_augmented": 0,
-    },
-    "modern": {
-        "epochs": 40,
-        "min_steps": 400,
-        "patience": 12,
-        "batch_size": 32,
-        "learning_rate": 1e-3,
-        "weight_decay": 1e-2,
-        "schedule": "cosine",
-        "ema_decay": 0.0,
-        "label_smoothing": 0.1,
-        "mixup": 0.3,
-        "time_mask": 0.2,
-        "frequency_mask": 0.15,
-        "log_mel_roll": False,
-        "freq_shift": 0,
-        "time_shift": 1.0,
-        "gain": 8.0,
-        "between_class_mix": 0.0,
-        "n_augmented": 4,
-    },
-    "student": {
-        "epochs": 150,
-        "min_steps": 2000,
-        "patience": 40,
-        "batch_size": 64,
-        "learning_rate": 2e-3,
-        "weight_decay": 2e-2,
-        "schedule": "cosine",
-        "ema_decay": 0.995,
-        "label_smoothing": 0.0,
-        "mixup": 0.0,
-        "time_mask": 0.3,
-        "frequency_mask": 0.25,
-        "log_mel_roll": True,
-        "freq_shift": 2,
-        "time_shift": 2.5,
-        "gain": 8.0,
-        "between_class_mix": 0.75,
-        "n_augmented": 24,
-    },
+# fmt: off
+_SETTINGS: dict[str, tuple[Any, Any, Any]] = {
+    #                     paper       modern    student
+    "epochs":            (50,         40,       150),
+    "min_steps":         (0,          400,      2000),
+    "patience":          (10,         12,       40),
+    "batch_size":        (32,         32,       64),
+    "learning_rate":     (1e-3,       1e-3,     2e-3),
+    "weight_decay":      (0.0,        1e-2,     2e-2),
+    "schedule":          ("constant", "cosine", "cosine"),
+    "ema_decay":         (0.0,        0.0,      0.995),
+    "label_smoothing":   (0.0,        0.1,      0.0),
+    "mixup":             (0.0,        0.3,      0.0),
+    "time_mask":         (0.0,        0.2,      0.3),
+    "frequency_mask":    (0.0,        0.15,     0.25),
+    "log_mel_roll":      (False,      False,    True),
+    "freq_shift":        (0,          0,        2),
+    "time_shift":        (0.0,        1.0,      2.5),
+    "gain":              (0.0,        8.0,      8.0),
+    "between_class_mix": (0.0,        0.0,      0.75),
+    "n_augmented":       (0,          4,        24),
 }
+# fmt: on
+RECIPES: dict[Recipe, dict[str, Any]] = {
+    recipe: {name: values[column] for name, values in _SETTINGS.items()}
+    for column, recipe in enumerate(get_args(Recipe))
+}
+"""Training defaults of each recipe."""
 
 NETWORKS: dict[Recipe, dict[str, Any]] = {
     "paper": {"width": 1.0, "pooling": "attention", "pool_blocks": (4,), "category_source": "head"},
@@ -223,19 +205,19 @@ NETWORKS: dict[Recipe, dict[str, Any]] = {
         "category_source": "events",
     },
 }
-"""What the recipes say of the network and of how its answers are read."""
+"""Network and score defaults of each recipe."""
 
-TWO_MAPS = ("cbir_1", "cbir_3")
-"""Systems that join the last maps of two branches, and so have no other blocks to pool."""
+TWO_BRANCH_SYSTEMS = ("cbir_1", "cbir_3")
+"""Systems that join the last feature maps of both branches; ``pool_blocks`` does not apply."""
 
 
 def network_defaults(recipe: Recipe, system: str, backbone: str) -> dict[str, Any]:
-    """What a recipe says of the network, as far as it can hold for a system and a backbone."""
+    """The network defaults of a recipe; the paper's where the system or backbone needs them."""
     defaults = dict(NETWORKS[recipe])
     paper = NETWORKS["paper"]
-    if system in TWO_MAPS or backbone == "none":
+    if system in TWO_BRANCH_SYSTEMS or backbone == "none":
         defaults["width"] = paper["width"]
-    if system in TWO_MAPS:
+    if system in TWO_BRANCH_SYSTEMS:
         defaults["pool_blocks"] = paper["pool_blocks"]
     if system == "cbir_4":
         defaults["pooling"] = paper["pooling"]
@@ -244,62 +226,66 @@ def network_defaults(recipe: Recipe, system: str, backbone: str) -> dict[str, An
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
-    """How a source is parted into training, validation and test."""
+    """How to split the data into training, validation and test sets."""
 
     protocol: Protocol = option(
         "auto",
-        "folds: official ones; grouped: recordings stay together; random: the paper's; "
-        "all: learn from every clip, test nothing",
+        "Split: folds, grouped, random, all; folds: the official folds; grouped: by recording; "
+        "random: the paper's; all: train on every clip, without a test set",
+        common=True,
+        metavar="NAME",
     )
-    test_fraction: float = option(0.2, "Share of the test part", low=0.01, high=0.9)
-    val_fraction: float = option(0.15, "Share of the validation part", low=0.01, high=0.9)
-    train_folds: tuple[int, ...] = option((), "Folds to train on, such as 1,2")
-    val_folds: tuple[int, ...] = option((), "Folds that choose the epoch")
-    test_folds: tuple[int, ...] = option((), "Folds that are scored at the end")
+    test_fraction: float = option(0.2, "Share of the test set", low=0.01, high=0.9)
+    val_fraction: float = option(0.15, "Share of the validation set", low=0.01, high=0.9)
+    train_folds: tuple[int, ...] = option((), "Official folds of the training set, such as 1,2")
+    val_folds: tuple[int, ...] = option((), "Official folds of the validation set")
+    test_folds: tuple[int, ...] = option((), "Official folds of the test set")
     select_on: Literal["val", "test"] = option(
-        "val", "What chooses the epoch; test is the paper's way, its scores are too high"
+        "val", "Set that selects the epoch; test, as in the paper, gives scores that are too high"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions:
-    """How answers become scores."""
+    """How to compute predictions from the outputs of the network."""
 
     category_source: CategorySource = option(
-        "head", "Read the category from its head, from the sum of its events, or both averaged"
+        "head", "Compute the category from its head, the sum of its events, or the mean of both"
     )
     tta_shifts: int = option(
-        1, "Average the answers to so many versions of a clip, shifted in a circle", low=1, high=16
+        1, "Average the predictions for this number of time-shifted copies", low=1, high=16
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TeachingOptions:
-    """Whose answers a student learns, and how much of them."""
+    """Teachers of a student, and the weights of the distillation losses."""
 
     teachers: tuple[str, ...] = option(
-        (), "A model, or its run folder, that teaches; give one for each", flag="teacher",
-        metavar="MODEL",
+        (), "Model file or run folder of a teacher; repeat the option for more", flag="teacher",
+        metavar="MODEL", common=True,
     )  # fmt: skip
     unlabelled: tuple[str, ...] = option(
-        (), "A folder of sounds that are learnt from the teachers alone", metavar="FOLDER"
+        (), "Folder of unlabelled sounds; repeat the option for more", metavar="FOLDER", common=True
     )
     teacher_weight: float = option(
-        0.9, "Share of the teachers in the loss; the rest is the labels'", low=0, high=1
+        0.9, "Weight of the teacher loss; the label loss has the rest", low=0, high=1
     )
-    temperature: float = option(2.0, "That softens the teachers' answers", low=0.1, high=20)
+    temperature: float = option(
+        2.0, "Temperature that softens the teacher targets", low=0.1, high=20
+    )
     feature_weight: float = option(
-        1.0, "Weight of the distance to the teachers' embeddings; 0 for none", low=0
+        1.0, "Weight of the distance between the embeddings; 0 for none", low=0
     )
     frame_weight: float = option(
-        10.0, "Weight of the distance to what the teachers hear in each moment; 0 for none", low=0
+        10.0, "Weight of the distance between the predictions per frame; 0 for none", low=0
     )
 
 
 def resolve(options: TrainOptions, system: str) -> TrainOptions:
-    """Fill every ``None`` from the recipe; CBIR_3 is the system that mixes clips of a class.
+    """Replace every ``None`` by the recipe's value; ``mix_same_class`` is on for cbir_3 only.
 
-    Where ``epochs`` is set, the recipe's ``min_steps`` does not make more of them.
+    If ``epochs`` is set, the recipe's ``min_steps`` does not apply.
     """
     defaults = {**RECIPES[options.recipe], "mix_same_class": system == "cbir_3"}
     if options.epochs is not None:
@@ -309,18 +295,16 @@ def resolve(options: TrainOptions, system: str) -> TrainOptions:
 
 
 def check(options: Any) -> None:
-    """Compare every field with its type, its choices and its limits.
+    """Check type, choices and limits of every field.
 
     Raises:
-        OptionsError: names every field that is wrong, with its value and what would do.
+        OptionsError: lists every invalid field with its value and the rule it breaks.
     """
-    wrong = _issues(options)
-    if wrong:
-        raise OptionsError("; ".join(wrong))
+    _raise_if(_issues(options))
 
 
 def to_dict(options: Any) -> dict[str, Any]:
-    """Plain JSON values of a flat options dataclass."""
+    """An options dataclass as JSON values."""
     values = dataclasses.asdict(options)
     return {
         name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
@@ -328,65 +312,68 @@ def to_dict(options: Any) -> dict[str, Any]:
 
 
 def from_dict(kind: type[Options], values: Mapping[str, Any]) -> Options:
-    """The options that :func:`to_dict` wrote; checked.
+    """The inverse of :func:`to_dict`, with checks; missing fields take their defaults.
 
     Raises:
-        OptionsError: names that do not exist, or values that :func:`check` refuses.
+        OptionsError: lists every unknown name and every invalid value.
     """
     known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
-    options = kind(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-            if name in known
-        }
-    )
-    wrong = _issues(options)
-    unknown = sorted(set(values) - known)
-    if unknown:
-        wrong.append(f"unknown options {', '.join(unknown)}; {', '.join(sorted(known))} exist")
-    if wrong:
-        raise OptionsError("; ".join(wrong))
+    given = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if name in known
+    }
+    options = kind(**given)
+    issues = _issues(options)
+    if unknown := sorted(set(values) - known):
+        issues.append(
+            f"unknown options {', '.join(unknown)}; known options: {', '.join(sorted(known))}"
+        )
+    _raise_if(issues)
     return options
 
 
 def without_none(hint: Any) -> Any:
-    """The type that an optional field has where it is set."""
+    """The type of an optional field without ``None``."""
     if get_origin(hint) in (UnionType, Union):
-        return next(part for part in get_args(hint) if part is not type(None))
+        return next(kind for kind in get_args(hint) if kind is not type(None))
     return hint
+
+
+def _raise_if(issues: list[str]) -> None:
+    if issues:
+        raise OptionsError("; ".join(issues))
 
 
 def _issues(options: Any) -> list[str]:
     hints = get_type_hints(type(options))
+    values = {item.name: getattr(options, item.name) for item in fields(options)}
     return [
-        f"{item.name} is {getattr(options, item.name)!r}, {complaint}"
+        f"{item.name} must be {rule}, got {values[item.name]!r}"
         for item in fields(options)
-        if (complaint := _complaint(getattr(options, item.name), hints[item.name], item.metadata))
+        if (rule := _broken_rule(values[item.name], hints[item.name], item.metadata))
     ]
 
 
-def _complaint(value: Any, hint: Any, limits: Mapping[str, Any]) -> str:
-    """What is wrong with a value, or nothing."""
+def _broken_rule(value: Any, hint: Any, limits: Mapping[str, Any]) -> str:
+    """The first rule that a value breaks, such as ``at least 0``; empty if it is valid."""
     if value is None and type(None) in get_args(hint):
         return ""
     hint = without_none(hint)
     if get_origin(hint) is Literal:
-        choices = ", ".join(map(str, get_args(hint)))
-        return "" if value in get_args(hint) else f"not one of {choices}"
+        return "" if value in get_args(hint) else f"one of {', '.join(map(str, get_args(hint)))}"
     if get_origin(hint) is tuple:
         if not isinstance(value, tuple):
-            return "not a list"
-        return next(filter(None, (_complaint(one, get_args(hint)[0], limits) for one in value)), "")
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = numeric if hint is float else isinstance(value, hint)
-    if not fits or (hint is int and isinstance(value, bool)):
-        return f"not of type {hint.__name__}"
+            return "a list"
+        rules = (_broken_rule(item, get_args(hint)[0], limits) for item in value)
+        return next(filter(None, rules), "")
+    types = (int, float) if hint is float else hint
+    if not isinstance(value, types) or (isinstance(value, bool) and hint is not bool):
+        return f"of type {hint.__name__}"
     if isinstance(value, float) and not math.isfinite(value):
-        return "not a finite number"
-    low, high = limits.get("low"), limits.get("high")
-    if low is not None and value < low:
-        return f"at least {low} is wanted"
-    if high is not None and value > high:
-        return f"at most {high} is wanted"
+        return "finite"
+    if value < limits.get("low", value):
+        return f"at least {limits['low']}"
+    if value > limits.get("high", value):
+        return f"at most {limits['high']}"
     return ""

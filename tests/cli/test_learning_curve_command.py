@@ -95,7 +95,7 @@ def test_what_is_told(called: dict[str, Any]) -> None:
         (["--sizes", ""], "--sizes is ''; a list such as 1,2 is wanted"),
         (["--sizes", "4,0"], "sizes is (4, 0); numbers of clips from 1 are wanted"),
         (["--checkpoint", "best"], "a learning curve keeps the last epoch; leave out checkpoint"),
-        (["--epochs", "0"], "epochs is 0, at least 1 is wanted"),
+        (["--epochs", "0"], "epochs must be at least 1, got 0"),
     ],
 )
 def test_options_that_will_not_do(

@@ -128,7 +128,7 @@ def test_impossible_values_are_named_together(
     argv = ["train", str(tones), "--out", str(tmp_path / "run"), "--epochs", "0", "--mixup", "-1"]
     assert run(argv) == 2
     assert capsys.readouterr().err == (
-        "error: epochs is 0, at least 1 is wanted; mixup is -1.0, at least 0 is wanted\n"
+        "error: epochs must be at least 1, got 0; mixup must be at least 0, got -1.0\n"
     )
     assert not (tmp_path / "run").exists()
 

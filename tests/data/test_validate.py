@@ -86,7 +86,7 @@ def test_no_clips(tmp_path: Path) -> None:
     for rules in (Rules(), Rules("evaluation")):
         with pytest.raises(DataError) as caught:
             settle(Listing(tmp_path, "made", ()), rules)
-        assert str(caught.value) == f"{tmp_path}: 1 fault\n  {tmp_path}: no clips"
+        assert str(caught.value) == f"{tmp_path}: 1 issue\n  {tmp_path}: no clips"
 
 
 def shared_event(root: Path) -> Listing:
@@ -149,7 +149,7 @@ def test_message_names_everything_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         settle(Listing(tmp_path, "made", rows))
     lines = str(caught.value).splitlines()
-    assert lines[0] == f"{tmp_path}: 30 faults"
+    assert lines[0] == f"{tmp_path}: 30 issues"
     assert lines[1] == f"  {tmp_path}/00.wav: no such file"
     assert lines[-1] == "  ... and 10 more"
     assert len(caught.value.issues) == 30
@@ -158,8 +158,8 @@ def test_message_names_everything_at_once(tmp_path: Path) -> None:
 def test_rules_are_checked() -> None:
     with pytest.raises(OptionsError) as caught:
         Rules(rare_events="drop")
-    assert str(caught.value) == "--rare-events drop: has to be one of fault, unlabel"
-    assert [Rules(rare_events=name).rare_events for name in RARE_EVENTS] == ["fault", "unlabel"]
+    assert str(caught.value) == "--rare-events drop: has to be one of error, unlabel"
+    assert [Rules(rare_events=name).rare_events for name in RARE_EVENTS] == ["error", "unlabel"]
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_labels_that_the_model_does_not_know_are_all_named(
         answer(models["two levels"], manifest)
     name = tmp_path.name
     assert str(caught.value) == (
-        f"{name}: 3 faults\n"
+        f"{name}: 3 issues\n"
         f"  {name}: the model has no category 'deep'; it has high, low\n"
         f"  {name}: the model has no event 'boom'; it has beep, buzz, hum, whistle\n"
         f"  {name}: the model has no event 'growl'; it has beep, buzz, hum, whistle"
@@ -150,7 +150,7 @@ def test_sounds_that_cannot_be_read_are_all_named(
     with pytest.raises(DataError) as caught:
         answer(models["two levels"], open_source(tones, purpose="evaluation"), batch_size=4)
     assert str(caught.value) == (
-        "tones: 2 faults\n"
+        "tones: 2 issues\n"
         f"  {tones}/high/beep/beep_2.wav: is not a readable sound (Format not recognised); "
         "wav, flac, ogg, opus, mp3, m4a and other formats of libsndfile and FFmpeg are read\n"
         f"  {tones}/low/hum/hum_1.wav: is empty (0 bytes)"

@@ -116,7 +116,7 @@ def test_rows_that_would_not_do_what_they_say(tmp_path: Path, row: str, text: st
 def test_keys_rows_and_baseline_are_told_at_once(tmp_path: Path) -> None:
     text = "colour = 1\nbaseline = 'q'\n[rows.a]\nepochs = 0"
     assert refused(lambda: plan_of(tmp_path, text)).split(": ", 1)[1] == (
-        "unknown key colour; row 'a': epochs is 0, at least 1 is wanted; baseline 'q' is no row"
+        "unknown key colour; row 'a': epochs must be at least 1, got 0; baseline 'q' is no row"
     )
 
 

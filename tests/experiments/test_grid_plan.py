@@ -162,7 +162,7 @@ NUMBERS = "a list of whole numbers is wanted"
         ("[options]\nseed = 1\n[rows.a]",
          "row 'a': seed is told by seeds, for the whole study or for a row"),
         ("[rows.a]\nwidth = 9\nseconds = 0",
-         "row 'a': width is 9, at most 4 is wanted; seconds is 0, at least 1 is wanted"),
+         "row 'a': width must be at most 4, got 9; seconds must be at least 1, got 0"),
         ("[rows.a]\n[rows.A]", "rows 'a' and 'A' would share a folder; rename one"),
     ],
 )  # fmt: skip
@@ -185,7 +185,7 @@ HEADS = "the rows of an ensemble have to answer with the same labels"
         ("of = 'a'\nepochs = 1\nwidth = 0",
          "of goes with category_source alone, not with epochs, width"),
         ("of = 'a'\ncategory_from = 'tail'",
-         "category_source is 'tail', not one of head, events, both"),
+         "category_source must be one of head, events, both, got 'tail'"),
         ("of = 'a'\nensemble = ['a']", "has of and ensemble; one row is one of the two"),
         ("ensemble = 'a'", f"ensemble 'a': {ENSEMBLE}"),
         ("ensemble = []", f"ensemble []: {ENSEMBLE}"),
@@ -193,7 +193,7 @@ HEADS = "the rows of an ensemble have to answer with the same labels"
         ("ensemble = ['a', 'again']", f"ensemble ['a', 'again']: {ENSEMBLE}"),
         ("ensemble = ['a']\nepochs = 1", "ensemble goes with category_source, not epochs"),
         ("ensemble = ['a']\ncategory_from = 'x'",
-         "category_source is 'x', not one of head, events, both"),
+         "category_source must be one of head, events, both, got 'x'"),
         ("ensemble = ['split']", FOLDS),
         ("ensemble = ['a', 'other']", FOLDS),
         ("ensemble = ['a', 'split']", FOLDS),
@@ -247,7 +247,7 @@ def test_all_faults_of_the_rows_at_once(tmp_path: Path) -> None:
         seeds = []
     """
     assert fault_of(tmp_path, text) == (
-        "row 'a': epochs is 0, at least 1 is wanted; row 'd': of 'a' is no row above that trains; "
+        "row 'a': epochs must be at least 1, got 0; row 'd': of 'a' is no row above that trains; "
         f"row 'e': seeds: {NUMBERS}; rows 'b c' and 'b, c' would share a folder; rename one"
     )
 

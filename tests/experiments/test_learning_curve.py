@@ -139,7 +139,7 @@ def test_a_stopped_curve_goes_on_where_a_training_is_missing(
         ({"checkpoint": "best"}, "a learning curve keeps the last epoch; leave out checkpoint"),
         ({"sizes": ()}, "sizes is (); numbers of clips from 1 are wanted"),
         ({"sizes": (2, 0)}, "sizes is (2, 0); numbers of clips from 1 are wanted"),
-        ({"epochs": 0}, "epochs is 0, at least 1 is wanted"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"draws": 17}, "17: has to be from 2 to 16, the number of recordings"),
     ],
 )

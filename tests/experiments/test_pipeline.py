@@ -532,8 +532,8 @@ def test_unknown_and_wrong_options_are_told_together() -> None:
     with pytest.raises(OptionsError) as caught:
         RunOptions.of({"epochs": 0, "batch_size": 1, "recipe": "newer"})
     assert str(caught.value) == (
-        "recipe is 'newer', not one of paper, modern, student; epochs is 0, at least 1 is wanted; "
-        "batch_size is 1, at least 2 is wanted"
+        "recipe must be one of paper, modern, student, got 'newer'; "
+        "epochs must be at least 1, got 0; batch_size must be at least 2, got 1"
     )
 
 
@@ -645,7 +645,7 @@ def test_settings_of_the_caller_stay_as_they_were(tones: Path, tmp_path: Path) -
 def test_the_model_tells_its_split_and_how_the_source_was_read(run: TrainResult) -> None:
     training = sonotype.load(run.model).card.training
     assert training["split"]["test_fraction"] == 0.25
-    assert training["source"]["rare_events"] == "fault"
+    assert training["source"]["rare_events"] == "error"
 
 
 def test_names_that_are_no_valid_text_are_trained_on(tmp_path: Path) -> None:

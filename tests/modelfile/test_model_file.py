@@ -374,16 +374,16 @@ def document(**changes: object) -> str:
         ({"labels": None}, "the header does not describe a model ('labels')"),
         (
             {"options": {"width": 99}},
-            "the header does not describe a model (width is 99, at most 4 is wanted)",
+            "the header does not describe a model (width must be at most 4, got 99)",
         ),
         ({"category_source": "stars"}, "category_source is 'stars', not a known way"),
         (
             {"tta_shifts": 0},
-            "the header does not describe a model (tta_shifts is 0, at least 1 is wanted)",
+            "the header does not describe a model (tta_shifts must be at least 1, got 0)",
         ),
         (
             {"tta_shifts": "x"},
-            "the header does not describe a model (tta_shifts is 'x', not of type int)",
+            "the header does not describe a model (tta_shifts must be of type int, got 'x')",
         ),
         ({"labels": []}, "the header does not describe a model ("),
         (

@@ -1,4 +1,4 @@
-"""``sonotype crossval``: train and score on every fold in turn."""
+"""``sonotype crossval``: train and score on each fold."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from typing import Annotated, Any
 
 import typer
 
-from sonotype.cli.flags import takes
+from sonotype.cli.flags import Verbose, only_if_true, with_options
+from sonotype.cli.train_command import print_outputs
 from sonotype.config import ScoreOptions, SystemOptions, TrainOptions
 from sonotype.data.source_options import SourceOptions
 
+LabelledData = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Labelled sounds, as for sonotype train")
+]
 
-@takes(Network=SystemOptions, Training=TrainOptions, Data=SourceOptions, Scores=ScoreOptions)
+
+@with_options(Network=SystemOptions, Training=TrainOptions, Data=SourceOptions, Scores=ScoreOptions)
 def crossval(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Labelled sounds, as for sonotype train")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder for the folds; finished ones are kept")
-    ],
+    data: LabelledData,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the runs, one run per fold")],
     folds: Annotated[
-        int | None, typer.Option("--folds", help="How many, where the source has none [default: 5]")
-    ] = None,
+        int, typer.Option("--folds", help="Number of folds, if DATA has no official folds")
+    ] = 5,
+    verbose: Verbose = False,
     **options: Any,
 ) -> None:
-    """Train on all folds but one and test on it, in turn.
+    """Cross-validate: train on all folds but one and test on that fold.
 
-    A stopped cross-validation goes on when the same command is given again.
+    Run the same command again to continue; finished folds are not repeated.
 
     Example: sonotype crossval recordings --out runs/folds --system cbir_4
     """
     from sonotype.experiments.cross_validation import crossval as run
 
-    wanted = 5 if folds is None else folds
-    result = run(data, out, folds=wanted, progress=True, on_message=typer.echo, **options)
+    options |= only_if_true(verbose=verbose)
+    result = run(data, out, folds=folds, progress=True, on_message=typer.echo, **options)
     if result.interrupted:
-        typer.echo("interrupted; the same command goes on from here")
+        typer.echo("interrupted; run the same command again to continue")
         raise typer.Exit(130)
-    typer.echo(f"\n{result.report}")
-    typer.echo(f"\nscores: {out / 'scores.json'}")
-    typer.echo(f"plots:  {out / 'plots'}")
+    typer.echo(f"\n{result.report}\n")
+    print_outputs(out)

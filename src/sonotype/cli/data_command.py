@@ -1,4 +1,4 @@
-"""The verb ``data``: which data sets there are, how to get them, and what is wrong with one."""
+"""``sonotype data``: list and download data sets, and check a data set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sonotype.cli.flags import takes
+from sonotype.cli.flags import with_options
+from sonotype.cli.layout import Command
 from sonotype.core.errors import DataError
 from sonotype.core.json_text import json_text
 from sonotype.data.source_options import SourceOptions
@@ -24,14 +25,14 @@ WIDTH = 80
 
 app = typer.Typer(
     name="data",
-    help="List and get data sets, check one of your own.",
+    help="List, download and check data sets.",
     epilog="Example: sonotype data check recordings",
     no_args_is_help=True,
 )
 
 
 class Purpose(StrEnum):
-    """What the data are for; the checks of a test set are milder."""
+    """Use of the data; the checks for evaluation are less strict."""
 
     training = "training"
     evaluation = "evaluation"
@@ -39,15 +40,15 @@ class Purpose(StrEnum):
 
 @app.command("list", epilog="Example: sonotype data list --json")
 def list_sets(
-    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON")] = False,
 ) -> None:
-    """List the data sets known by name, with licence, address and citation."""
+    """List the known data sets with licence, address and citation."""
     from sonotype.data.dataset_registry import KNOWN
 
     if as_json:
         typer.echo(json_text([asdict(known) for known in KNOWN], indent=2))
         return
-    table = _table("name", "what", "clips", "size", "licence")
+    table = _table("name", "description", "clips", "size", "licence")
     for known in KNOWN:
         table.add_row(known.name, known.what, known.clips, known.size, known.licence)
     _print(table)
@@ -58,25 +59,25 @@ def list_sets(
 
 @app.command("get", epilog="Example: sonotype data get synth --out sounds")
 def get_set(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As in `data list`")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder for the sounds")],
-    clips_per_event: Annotated[int, typer.Option(min=1, help="synth: clips of each event")] = 12,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name from `data list`")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="New folder for the sounds")],
+    clips_per_event: Annotated[int, typer.Option(min=1, help="synth: clips per event")] = 12,
     sample_rate: Annotated[int, typer.Option(min=1, help="synth: sample rate in Hz")] = 16_000,
-    seconds: Annotated[float, typer.Option(help="synth: length of a clip")] = 5.0,
-    seed: Annotated[int, typer.Option(help="synth: the same seed gives the same sounds")] = 0,
+    seconds: Annotated[float, typer.Option(help="synth: clip length in seconds")] = 5.0,
+    seed: Annotated[int, typer.Option(help="synth: random seed")] = 0,
 ) -> None:
-    """Download a data set, or synthesise one, into a new folder."""
-    from sonotype.data import dataset_registry as catalogue
+    """Download or synthesise a data set into a new folder."""
+    from sonotype.data import dataset_registry
 
-    known = catalogue.find(name)
+    known = dataset_registry.find(name)
     if known.name == "esc50":
-        catalogue.get_esc50(out, progress=True)
+        dataset_registry.get_esc50(out, progress=True)
     elif known.name == "msos":
-        catalogue.get_msos(out)
+        dataset_registry.get_msos(out)
     else:
         from sonotype.data.synth import synthesise
 
-        catalogue.check_free(out)
+        dataset_registry.check_free(out)
         synthesise(
             out,
             clips_per_event=clips_per_event,
@@ -90,25 +91,27 @@ def get_set(
         typer.echo(f"licence: {known.licence}\n{_wrapped(f'cite: {known.citation}')}")
 
 
-@app.command("check", epilog="Example: sonotype data check sounds --decode")
-@takes(Reading=SourceOptions)
+@app.command("check", cls=Command, epilog="Example: sonotype data check sounds --decode")
+@with_options(Data=SourceOptions)
 def check(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="A folder or a table of sounds")],
-    decode: Annotated[bool, typer.Option("--decode", help="Decode every file as well")] = False,
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder or table of labelled sounds")
+    ],
+    decode: Annotated[bool, typer.Option("--decode", help="Also decode every file")] = False,
     purpose: Annotated[
-        Purpose, typer.Option(help="evaluation lets one-clip classes pass")
+        Purpose, typer.Option(help="evaluation allows classes with one clip")
     ] = Purpose.training,
-    as_json: Annotated[bool, typer.Option("--json", help="Counts or faults as JSON")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
     **source: Any,
 ) -> None:
-    """Count what is in a data set, or report everything that is wrong with it (exit code 4)."""
+    """Print the contents of a data set, or all issues in it (exit code 4)."""
     from sonotype.data.readers.source import survey
 
     options = SourceOptions(**source)
     try:
         manifest = survey(data, options, purpose=purpose.value, decode=decode, progress=True)
     except DataError as error:
-        _print_faults(error, as_json)
+        _print_issues(error, as_json)
         raise typer.Exit(error.exit_code) from None
     if as_json:
         typer.echo(json_text(_summary(manifest), indent=2, ensure_ascii=False))
@@ -116,16 +119,15 @@ def check(
         _print_summary(manifest)
 
 
-def _print_faults(error: DataError, as_json: bool) -> None:
-    """All of them: the error's own text stops at some twenty."""
+def _print_issues(error: DataError, as_json: bool) -> None:
+    """Print all issues; the text of the error holds only the first ones."""
     if as_json:
-        rows = [asdict(fault) for fault in error.issues]
-        typer.echo(json_text({"faults": rows}, indent=2, ensure_ascii=False))
+        issues = [asdict(issue) for issue in error.issues]
+        typer.echo(json_text({"issues": issues}, indent=2, ensure_ascii=False))
         return
-    for fault in error.issues:
-        typer.echo(str(fault).encode("utf-8", "backslashreplace").decode())
-    noun = "fault" if len(error.issues) == 1 else "faults"
-    typer.secho(f"{error.source}: {len(error.issues)} {noun}", fg=typer.colors.RED, err=True)
+    for issue in error.issues:
+        typer.echo(str(issue).encode("utf-8", "backslashreplace").decode())
+    typer.secho(error.headline, fg=typer.colors.RED, err=True)
 
 
 def _summary(manifest: Manifest) -> dict[str, object]:
@@ -148,7 +150,9 @@ def _print_summary(manifest: Manifest) -> None:
         "name": manifest.name + (" (synthetic)" if manifest.synthetic else ""),
         "clips": f"{len(clips):,}",
         "copies": _copies(manifest),
-        "recordings": f"{groups:,}" if manifest.grouped else "not known; each clip stands alone",
+        "recordings": f"{groups:,}"
+        if manifest.grouped
+        else "unknown; each clip is a group of its own",
         **_folds(manifest),
         "categories": str(len(manifest.labels.categories)),
         "events": _event_count(manifest),
@@ -166,7 +170,7 @@ def _print_summary(manifest: Manifest) -> None:
 
 
 def _partly_labelled(manifest: Manifest) -> str:
-    """Which categories have clips without an event label, where the data have events."""
+    """A note on categories with clips without an event label, if the data has events."""
     from sonotype.core.text import printable
     from sonotype.data.validate import without_event
 
@@ -178,22 +182,21 @@ def _partly_labelled(manifest: Manifest) -> str:
     if not counts:
         return ""
     return (
-        f"partly labelled: some clips have no event label ({', '.join(counts)}); the model tells "
+        f"partly labelled: some clips have no event label ({', '.join(counts)}); the model takes "
         "the category of such clips from the category head"
     )
 
 
 def _copies(manifest: Manifest) -> str:
-    """How many clips have the sound of another clip."""
     if not manifest.copies:
         return "none found"
-    return f"{manifest.copies:,} with the sound of another clip, in one group with it"
+    return f"{manifest.copies:,} clips with the audio of another clip, in the same group"
 
 
 def _folds(manifest: Manifest) -> dict[str, str]:
     if manifest.parted:
-        parts = manifest.parts.items()
-        return {"parts": ", ".join(f"{name} {clips:,}" for name, clips in parts)}
+        subsets = manifest.parts.items()
+        return {"splits": ", ".join(f"{name} {clips:,}" for name, clips in subsets)}
     return {"folds": ", ".join(map(str, manifest.folds)) or "none"}
 
 
@@ -202,34 +205,42 @@ def _event_count(manifest: Manifest) -> str:
     events = len(manifest.labels.events)
     if not events:
         return "none"
-    return f"{events}; {without:,} clips have none" if without else str(events)
+    return f"{events}; {without:,} clips without event" if without else str(events)
 
 
 def _category_table(manifest: Manifest) -> Table:
-    """A row a category: its clips, and if they are known its recordings."""
-    clips = Counter(clip.category for clip in manifest.clips)
-    groups: defaultdict[str, set[str]] = defaultdict(set)
-    for clip in manifest.clips:
-        groups[clip.category].add(clip.group)
-    table = _table("category", "clips", *(["recordings"] if manifest.grouped else []))
-    for name in manifest.labels.categories:
-        cells = [name, f"{clips[name]:,}"]
-        table.add_row(*cells, *([f"{len(groups[name]):,}"] if manifest.grouped else []))
-    return table
+    labels = manifest.labels.categories
+    rows = [([name], name) for name in labels]
+    return _count_table(manifest, ["category"], rows, "category")
 
 
 def _event_table(manifest: Manifest) -> Table:
-    """A row an event: its category, its clips, and if they are known its recordings."""
-    clips = Counter(clip.event for clip in manifest.clips)
+    labels = manifest.labels
+    categories = [labels.categories[index] for index in labels.event_category]
+    pairs = sorted(zip(categories, labels.events, strict=True))
+    rows = [([event, category], event) for category, event in pairs]
+    return _count_table(manifest, ["event", "category"], rows, "event")
+
+
+def _count_table(
+    manifest: Manifest, columns: list[str], rows: list[tuple[list[str], str]], kind: str
+) -> Table:
+    """A table of clips and, if they are known, recordings per label.
+
+    Args:
+        manifest: the data set.
+        columns: headings of the first columns.
+        rows: cells of these columns, and the label to count.
+        kind: of the labels, ``category`` or ``event``.
+    """
+    clips = Counter(getattr(clip, kind) for clip in manifest.clips)
     groups: defaultdict[str | None, set[str]] = defaultdict(set)
     for clip in manifest.clips:
-        groups[clip.event].add(clip.group)
-    labels = manifest.labels
-    table = _table("event", "category", "clips", *(["recordings"] if manifest.grouped else []))
-    homes = [labels.categories[index] for index in labels.event_category]
-    for home, name in sorted(zip(homes, labels.events, strict=True)):
-        cells = [name, home, f"{clips[name]:,}"]
-        table.add_row(*cells, *([f"{len(groups[name]):,}"] if manifest.grouped else []))
+        groups[getattr(clip, kind)].add(clip.group)
+    table = _table(*columns, "clips", *(["recordings"] if manifest.grouped else []))
+    for cells, label in rows:
+        recordings = [f"{len(groups[label]):,}"] if manifest.grouped else []
+        table.add_row(*cells, f"{clips[label]:,}", *recordings)
     return table
 
 

@@ -1,14 +1,11 @@
-"""``sonotype distill``: make an accurate model small."""
+"""``sonotype distill``: train a small model on the predictions of accurate models."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from sonotype.cli.flags import takes
-from sonotype.cli.train_command import run_training
+from sonotype.cli.flags import Verbose, only_if_true, with_options
+from sonotype.cli.train_command import Data, Out, Resume, run_training
 from sonotype.config import (
     ScoreOptions,
     SplitOptions,
@@ -20,31 +17,30 @@ from sonotype.core.errors import OptionsError
 from sonotype.data.source_options import SourceOptions
 
 
-@takes(
+@with_options(
+    Distillation=TeachingOptions,
     Student=SystemOptions,
-    Teaching=TeachingOptions,
     Training=TrainOptions,
-    Parts=SplitOptions,
+    Split=SplitOptions,
     Data=SourceOptions,
     Scores=ScoreOptions,
 )
 def distill(
-    data: Annotated[Path | None, typer.Argument(metavar="DATA", help="As for train")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="New folder for the run")] = None,
-    resume: Annotated[
-        Path | None, typer.Option("--resume", help="Run to go on with, with all its options")
-    ] = None,
+    data: Data = None,
+    out: Out = None,
+    resume: Resume = None,
+    verbose: Verbose = False,
     **options: Any,
 ) -> None:
-    """Make an accurate model small, by learning from it.
+    """Train a small student model on the predictions of teacher models.
 
-    Of several teachers, such as those of a cross-validation, each clip is taught by those that
-    have not heard it; a teacher that has heard a clip of the test part does not teach.
+    Teachers do not teach the clips that they were trained on. Teachers trained on a
+    test clip are excluded. The default of --recipe is student.
 
     Example: sonotype distill recordings --teacher runs/first --out runs/small
     """
     if resume is None and not options.get("teachers"):
-        raise OptionsError("there is nobody to learn from; give --teacher MODEL")
+        raise OptionsError("--teacher MODEL is required")
     if resume is None:
         options = {"recipe": "student"} | options
-    run_training(data, out, resume, options)
+    run_training(data, out, resume, options | only_if_true(verbose=verbose))

@@ -1,4 +1,4 @@
-"""``sonotype evaluate``: the scores of a model on labelled sounds."""
+"""``sonotype evaluate``: score a model on labelled sounds."""
 
 from __future__ import annotations
 
@@ -7,47 +7,52 @@ from typing import Annotated, Any
 
 import typer
 
-from sonotype.cli.flags import numbers, takes
+from sonotype.cli.flags import NUMBERS, numbers, with_options
+from sonotype.cli.train_command import print_outputs
 from sonotype.config import Device
 from sonotype.core.hierarchy import CategorySource
 from sonotype.data.source_options import SourceOptions
 
 
-@takes(Data=SourceOptions)
+@with_options(Data=SourceOptions)
 def evaluate(
     model: Annotated[
         Path,
-        typer.Argument(
-            metavar="MODEL", help="A model.safetensors or model.onnx, or its run folder"
-        ),
+        typer.Argument(metavar="MODEL", help="A model.safetensors, model.onnx or run folder"),
     ],
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Labelled sounds that the model has not seen")
+        Path,
+        typer.Argument(metavar="DATA", help="Labelled sounds that the model was not trained on"),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for scores.json, predictions.csv and plots")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files in --out")] = False,
     folds: Annotated[
-        str | None,
-        typer.Option("--folds", metavar="1,2,...", help="Score these official folds only"),
+        Any,
+        typer.Option(
+            "--folds", metavar=NUMBERS, parser=numbers, help="Score only these official folds"
+        ),
     ] = None,
     category_source: Annotated[
         CategorySource | None,
-        typer.Option("--category-source", help="How to read the category [default: as the model]"),
+        typer.Option("--category-source", help="Source of the category [default: the model's]"),
     ] = None,
     tta_shifts: Annotated[
         int | None,
         typer.Option(
-            "--tta-shifts", min=1, max=16, help="Shifted versions averaged [default: as the model]"
+            "--tta-shifts",
+            min=1,
+            max=16,
+            help="Time-shifted copies to average [default: the model's]",
         ),
     ] = None,
     also: Annotated[
         list[Path] | None,
-        typer.Option("--also", help="Another model; the probabilities of all are averaged"),
+        typer.Option("--also", help="Model to average with; repeat for more"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON")] = False,
-    device: Annotated[Device, typer.Option("--device", help="Where to run")] = "auto",
+    device: Annotated[Device, typer.Option("--device", help="Device")] = "auto",
     **options: Any,
 ) -> None:
     """Score a model on labelled sounds.
@@ -63,16 +68,16 @@ def evaluate(
         model,
         data,
         out=out,
-        folds=() if folds is None else numbers("--folds", folds),
+        folds=folds or (),
         category_source=category_source,
         also=also or (),
         tta_shifts=tta_shifts,
         device=device,
-        force=bool(force),
+        force=force,
         progress=True,
         **options,
     )
     typer.echo(json_text(scores_to_json(scores), indent=1) if as_json else render(scores))
     if out is not None and not as_json:
-        typer.echo(f"\nscores: {out / 'scores.json'}")
-        typer.echo(f"plots:  {out / 'plots'}")
+        typer.echo("")
+        print_outputs(out)

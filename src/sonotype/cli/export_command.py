@@ -1,4 +1,4 @@
-"""``sonotype export``: a model for runtimes without torch."""
+"""``sonotype export``: write a model for runtimes other than torch."""
 
 from __future__ import annotations
 
@@ -7,47 +7,53 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from sonotype.cli.flags import numbers, takes
+from sonotype.cli.flags import NUMBERS, numbers, with_options
 from sonotype.data.source_options import SourceOptions
 
 if TYPE_CHECKING:
     from sonotype.export.onnx import Exported
 
 
-@takes(Data=SourceOptions)
+@with_options(Data=SourceOptions)
 def export(
     model: Annotated[
         Path | None,
         typer.Argument(
             metavar="MODEL",
-            help="A model.safetensors, or its run folder [default: the built-in model]",
+            help="A model.safetensors or run folder [default: the built-in model]",
         ),
     ] = None,
-    to: Annotated[Literal["onnx"], typer.Option("--to", help="For which kind of runtime")] = "onnx",
+    to: Annotated[Literal["onnx"], typer.Option("--to", help="Format of the file")] = "onnx",
     out: Annotated[
-        Path | None, typer.Option("--out", help="The file [default: beside the model]")
+        Path | None, typer.Option("--out", help="File to write [default: next to MODEL]")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file")] = False,
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", help="Labelled sounds to compare both files on [default: synthesised ones]"
+            "--data", help="Labelled sounds for the comparison [default: synthetic sounds]"
         ),
     ] = None,
     folds: Annotated[
-        str | None,
-        typer.Option("--folds", metavar="1,2,...", help="Of the data, these official folds only"),
+        Any,
+        typer.Option(
+            "--folds",
+            metavar=NUMBERS,
+            parser=numbers,
+            help="Use only these official folds of --data",
+        ),
     ] = None,
     int8: Annotated[
         bool,
-        typer.Option("--int8", help="Products in 8 bits; says what that costs on the data"),
+        typer.Option("--int8", help="Quantise to 8 bits and print the accuracy of both models"),
     ] = False,
     **options: Any,
 ) -> None:
-    """Write a model as one file from waveform to answer.
+    """Export a model to one file that maps waveforms to probabilities.
 
-    Its log-mel is inside; labels and settings stand in its metadata. What it answers is compared
-    with the model before it is kept. sonotype predict takes it as it takes a model, without torch.
+    The file includes the log-mel front end; its metadata holds labels and settings. The
+    outputs are compared with those of the model before the file is kept. sonotype predict
+    runs the file without torch.
 
     Example: sonotype export runs/first/model.safetensors --to onnx
     """
@@ -60,9 +66,9 @@ def export(
         model,
         file,
         data=data,
-        folds=() if folds is None else numbers("--folds", folds),
-        int8=bool(int8),
-        force=bool(force),
+        folds=folds or (),
+        int8=int8,
+        force=force,
         progress=True,
         **options,
     )
@@ -71,16 +77,14 @@ def export(
 
 
 def _lines(report: Exported) -> list[str]:
-    kind = "synthesised clips" if report.synthetic else "clips"
+    kind = "synthetic clips" if report.synthetic else "clips"
     lines = [
         f"file:        {report.path} ({report.path.stat().st_size / 1e6:.1f} MB)",
-        f"difference:  at most {report.difference:.1g} in a probability, on {report.clips} {kind}",
+        f"difference:  at most {report.difference:.1g} in a probability on {report.clips} {kind}",
     ]
     if report.before is not None and report.after is not None:
         for name in ("category", "event"):
             before, after = getattr(report.before, name), getattr(report.after, name)
             if before is not None:
-                lines.append(
-                    f"{f'{name}:':<12} {after:.3f} of them right, {before:.3f} by the model itself"
-                )
+                lines.append(f"{f'{name}:':<12} accuracy {after:.3f}, original model {before:.3f}")
     return lines

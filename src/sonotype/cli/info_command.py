@@ -1,4 +1,4 @@
-"""``sonotype info``: what a model file says of itself."""
+"""``sonotype info``: show the contents of a model file."""
 
 from __future__ import annotations
 
@@ -18,18 +18,15 @@ def info(
         Path | None,
         typer.Argument(
             metavar="MODEL",
-            help="A model.safetensors or model.onnx, or its run folder "
-            "[default: the built-in model]",
+            help="A model.safetensors, model.onnx or run folder [default: the built-in model]",
         ),
     ] = None,
     classes: Annotated[
-        bool, typer.Option("--classes", help="The scores of every class as well")
+        bool, typer.Option("--classes", help="Also show the scores of every class")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The whole header as JSON")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole header as JSON")] = False,
 ) -> None:
-    """Show what a model file says of itself.
-
-    Labels, training, licences, scores, and what it is made of.
+    """Show labels, training data, licences, scores and layers of a model.
 
     Example: sonotype info runs/first/model.safetensors
     """
@@ -37,19 +34,19 @@ def info(
 
     from sonotype.core.json_text import json_text
 
-    card, made_of = _opened(model)
+    card, structure = _open(model)
     if as_json:
         typer.echo(json_text(asdict(card), indent=1, ensure_ascii=False))
         return
     for name, text in _facts(card):
         typer.echo(_entry(name, text))
     if card.scores:
-        typer.echo(f"\n{_figures(card, classes=classes)}")
-    typer.echo(f"\n{made_of}")
+        typer.echo(f"\n{_scores(card, classes=classes)}")
+    typer.echo(f"\n{structure}")
 
 
-def _opened(model: Path | None) -> tuple[ModelCard, str]:
-    """The card, and what the network is made of."""
+def _open(model: Path | None) -> tuple[ModelCard, str]:
+    """The card and a description of the network."""
     from sonotype.inference.load import ONNX_SUFFIX
     from sonotype.inference.locate import find_model
 
@@ -70,28 +67,28 @@ def _facts(card: ModelCard) -> list[tuple[str, str]]:
     options, labels, training = card.options, card.labels, card.training
     facts = [
         ("system", f"{options.system}, backbone {options.backbone}, width {options.width:g}"),
-        ("hears", f"{options.seconds:g} s at {card.sample_rate} Hz"),
+        ("input", f"{options.seconds:g} s at {card.sample_rate} Hz"),
         (f"{len(labels.categories)} categories", ", ".join(labels.categories)),
     ]
     if labels.events:
         facts.append((f"{len(labels.events)} events", ", ".join(labels.events)))
     if training:
         clips = training["clips"]
-        parts = f"{clips['train']} clips to train on, {clips['val']} to validate"
+        counts = f"{clips['train']} training, {clips['val']} validation, {clips['test']} test clips"
         kind = "synthetic sounds, " if training.get("synthetic") else ""
-        facts.append(("data", f"{training['data']}: {kind}{parts}, {clips['test']} to test"))
-        ended = "; interrupted, the test part was not read" if training.get("interrupted") else ""
-        facts.append(("best epoch", f"{training['best_epoch']}{ended}"))
+        facts.append(("data", f"{training['data']}: {kind}{counts}"))
+        interrupted = "; interrupted, not tested" if training.get("interrupted") else ""
+        facts.append(("best epoch", f"{training['best_epoch']}{interrupted}"))
         if (source := training.get("backbone", options.backbone)) != options.backbone:
             facts.append(("branch 1 from", source))
         if teachers := training.get("teaching", {}).get("teachers"):
-            facts.append(("taught by", ", ".join(teachers)))
+            facts.append(("teachers", ", ".join(teachers)))
     facts += [("licence", f"{name}: {licence}") for name, licence in card.licences.items()]
     return facts
 
 
-def _figures(card: ModelCard, *, classes: bool) -> str:
-    """The scores, on request those of all classes; confusions are in the run's report."""
+def _scores(card: ModelCard, *, classes: bool) -> str:
+    """The scores, on request with those of all classes; without confusions."""
     from sonotype.evaluation.metrics import scores_from_json
     from sonotype.evaluation.report import render
 

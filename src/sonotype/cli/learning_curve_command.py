@@ -1,4 +1,4 @@
-"""``sonotype learning-curve``: how many labelled clips are needed."""
+"""``sonotype learning-curve``: estimate the value of more labelled clips."""
 
 from __future__ import annotations
 
@@ -7,50 +7,48 @@ from typing import Annotated, Any
 
 import typer
 
-from sonotype.cli.flags import numbers, takes
+from sonotype.cli.crossval_command import LabelledData
+from sonotype.cli.flags import NUMBERS, Verbose, numbers, only_if_true, with_options
 from sonotype.config import ScoreOptions, SystemOptions, TrainOptions
 from sonotype.data.source_options import SourceOptions
 
 
-@takes(Network=SystemOptions, Training=TrainOptions, Data=SourceOptions, Scores=ScoreOptions)
+@with_options(Network=SystemOptions, Training=TrainOptions, Data=SourceOptions, Scores=ScoreOptions)
 def learning_curve(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Labelled sounds, as for sonotype train")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder for the trainings; finished ones are kept")
-    ],
+    data: LabelledData,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the runs")],
     sizes: Annotated[
-        str | None,
+        Any,
         typer.Option(
-            "--sizes", metavar="1,2,...", help="Clips per class, beside all [default: 1,2,4,8,16]"
+            "--sizes", metavar=NUMBERS, parser=numbers, help="Clips per class [default: 1,2,4,8,16]"
         ),
     ] = None,
     draws: Annotated[
         int | None,
-        typer.Option("--draws", help="Folds, where the source has none [default: 4]", min=2),
+        typer.Option("--draws", help="Folds, if DATA has no official folds [default: 4]", min=2),
     ] = None,
     more: Annotated[
-        int | None,
-        typer.Option("--more", help="Clips that the advice is about [default: 20]", min=1),
-    ] = None,
+        int, typer.Option("--more", help="Predict the gain of this number of new clips", min=1)
+    ] = 20,
+    verbose: Verbose = False,
     **options: Any,
 ) -> None:
-    """Tell what more labelled clips would bring.
+    """Estimate how much the scores improve with more labelled clips.
 
-    Trains on 1, 2, 4, ... clips of each class and on all, and tests every clip at each size.
-    A stopped curve goes on when the same command is given again.
+    Train on 1, 2, 4, ... clips per class and on all clips; test every clip at each size.
+    Run the same command again to continue; finished runs are not repeated.
 
     Example: sonotype learning-curve recordings --out runs/curve --width 0
     """
     from sonotype.experiments.learning_curve import DRAWS, SIZES, run_learning_curve
 
+    options |= only_if_true(verbose=verbose)
     result = run_learning_curve(
         data,
         out,
-        sizes=SIZES if sizes is None else numbers("--sizes", sizes),
+        sizes=sizes or SIZES,
         draws=draws or DRAWS,
-        more=more or 20,
+        more=more,
         progress=True,
         on_message=typer.echo,
         **options,

@@ -1,4 +1,4 @@
-"""The program ``sonotype``: one file a verb, heavy imports only inside the handlers."""
+"""The program ``sonotype``: one file per verb; heavy imports only inside the handlers."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ Example: sonotype train recordings --out runs/first
 
 \b
 Exit codes:
-  0    done
-  1    an error of another kind than those below
-  2    wrong usage, or an option that will not do
-  3    a sound that cannot be read (predict: one or more of them)
-  4    faults in the data
-  5    weights that cannot be had
-  6    a model file that is refused
-  7    an optional part that is not installed
+  0    success
+  1    any other error
+  2    wrong usage or an invalid option
+  3    unreadable audio (predict: at least one file)
+  4    invalid data
+  5    pretrained weights not available
+  6    invalid model file
+  7    optional dependency not installed
   130  interrupted
 """
 
 app = typer.Typer(
     name="sonotype",
-    help="From a small folder of labelled sounds to an audio event classifier.",
+    help="Train and run audio event classifiers.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
@@ -69,10 +69,12 @@ def _print_version(wanted: bool) -> None:
 def _top(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it and stop"),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit"
+        ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the whole traceback of an error (anywhere)")
+        bool, typer.Option("--debug", help="Show the traceback of an error; valid anywhere")
     ] = False,
 ) -> None:
     pass
@@ -85,37 +87,37 @@ def run(argv: Sequence[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         app(args=arguments, prog_name="sonotype")
-    except SystemExit as stop:  # how typer reports success, wrong usage and ctrl-C
-        return _code(stop)
+    except SystemExit as stop:  # typer reports success, wrong usage and Ctrl-C this way
+        return _exit_code(stop)
     except SonotypeError as error:
         if debug:
             raise
-        _say(f"error: {error}")
+        _print_error(f"error: {error}")
         return error.exit_code
     except Exception as error:
         if debug:
             raise
         cause = " ".join([f"{type(error).__name__}:", *str(error).split()])
-        _say(f"error: unexpected {cause} (--debug shows where)")
+        _print_error(f"error: unexpected {cause} (use --debug for the traceback)")
         return 1
     return 0
 
 
-def _code(stop: SystemExit) -> int:
+def _exit_code(stop: SystemExit) -> int:
     if isinstance(stop.code, str):
-        _say(f"error: {stop.code}")
+        _print_error(f"error: {stop.code}")
         return 1
     return stop.code or 0
 
 
-def _say(message: str) -> None:
+def _print_error(message: str) -> None:
     typer.secho(message, fg=typer.colors.RED, err=True)
 
 
 def main() -> None:
     """Entry point of the ``sonotype`` command."""
     for stream in (sys.stdout, sys.stderr):
-        # Names that the terminal has no letters for are shown with escapes, not refused.
+        # Escape the characters that the terminal cannot encode.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.exit(run())

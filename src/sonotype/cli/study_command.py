@@ -1,4 +1,4 @@
-"""``sonotype study``: many trainings from one file, told in one table."""
+"""``sonotype study``: run a grid of experiments and compare them in a table."""
 
 from __future__ import annotations
 
@@ -7,60 +7,65 @@ from typing import Annotated
 
 import typer
 
+from sonotype.cli.flags import Verbose, only_if_true
 from sonotype.core.errors import OptionsError
 
 
 def study(
-    plan: Annotated[Path, typer.Argument(metavar="STUDY", help="A TOML file of rows")],
+    plan: Annotated[
+        Path, typer.Argument(metavar="STUDY", help="TOML file that defines the experiments")
+    ],
     data: Annotated[
         Path | None,
-        typer.Argument(metavar="DATA", help="Labelled sounds [default: as the file says]"),
+        typer.Argument(metavar="DATA", help="Labelled sounds [default: data in STUDY]"),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the study; finished cells are kept")
-    ] = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", min=1, help="Cells at a time, which share the processors")
-    ] = 1,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the study")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Number of parallel runs")] = 1,
     table: Annotated[
-        bool, typer.Option("--table", help="Run nothing, show what is finished")
+        bool, typer.Option("--table", help="Show the table of finished runs; run nothing")
     ] = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Compare many trainings, told in one file.
+    """Run a grid of experiments defined in TOML and compare the scores.
 
-    Each row of the file is trained and tested on every fold and seed; the result is a table.
-    A stopped study goes on when the same command is given again; finished cells are never run
-    again, and rows may be added to the file.
+    Each row of the file is trained and tested on every fold and seed. Run the same command
+    again to continue or to add new rows; finished runs are not repeated.
 
     Example: sonotype study studies/table_1.toml ESC-50-master --out runs/table_1
     """
     if out is None:
-        raise OptionsError("name the study's folder with --out")
+        raise OptionsError("--out FOLDER is required")
     from sonotype.experiments.failed_runs import FailedRunsError
     from sonotype.experiments.grid import run_study
     from sonotype.experiments.grid_plan import read_plan
     from sonotype.experiments.grid_table import OUTPUTS, collect, legend, require_own, write_report
 
     failed: FailedRunsError | None = None
-    chosen = read_plan(plan)
-    source = data or (Path(chosen.data) if chosen.data else None)
+    experiments = read_plan(plan)
+    source = data or (Path(experiments.data) if experiments.data else None)
     if source is None and not table:
-        raise OptionsError(f"there are no data; name them behind {plan}, or as data in the file")
+        raise OptionsError(f"no DATA; pass it after {plan} or set data in that file")
     require_own(out, OUTPUTS, [plan, *([source] if source else [])])
     if source is not None and not table:
         try:
             finished = run_study(
-                chosen, source, out, jobs=jobs, progress=True, on_message=typer.echo
+                experiments,
+                source,
+                out,
+                jobs=jobs,
+                progress=True,
+                on_message=typer.echo,
+                **only_if_true(verbose=verbose),
             )
         except FailedRunsError as error:
             failed = error
         else:
             if not finished:
-                typer.echo("interrupted; the same command goes on from here")
+                typer.echo("interrupted; run the same command again to continue")
                 raise typer.Exit(130)
     try:
-        result = collect(chosen, out)
-    except OptionsError as error:  # there is no table without the baseline
+        result = collect(experiments, out)
+    except OptionsError as error:  # the baseline is not finished
         raise failed or error from None
     command = f"sonotype study {plan} {source or 'DATA'} --out {out}"
     typer.echo(f"\n{write_report(result, out, command)}\n\n{legend(result.lines)}")

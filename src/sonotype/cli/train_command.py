@@ -1,4 +1,4 @@
-"""``sonotype train``: from a folder of labelled sounds to a model file and its scores."""
+"""``sonotype train``: train a classifier on labelled sounds and score it."""
 
 from __future__ import annotations
 
@@ -7,56 +7,59 @@ from typing import Annotated, Any
 
 import typer
 
-from sonotype.cli.flags import takes
+from sonotype.cli.flags import Verbose, only_if_true, with_options
 from sonotype.config import ScoreOptions, SplitOptions, SystemOptions, TrainOptions
 from sonotype.core.errors import OptionsError
 from sonotype.data.source_options import SourceOptions
 
+Data = Annotated[
+    Path | None,
+    typer.Argument(metavar="DATA", help="Folder of class folders, CSV or Parquet, ESC-50, MSoS"),
+]
+Out = Annotated[Path | None, typer.Option("--out", help="New folder for the run")]
+Resume = Annotated[Path | None, typer.Option("--resume", help="Continue the run in this folder")]
 
-@takes(
+
+@with_options(
     Network=SystemOptions,
     Training=TrainOptions,
-    Parts=SplitOptions,
+    Split=SplitOptions,
     Data=SourceOptions,
     Scores=ScoreOptions,
 )
 def train(
-    data: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="DATA", help="Folder of labelled folders, CSV or Parquet, ESC-50, MSoS"
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="New folder for the run")] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            "--resume", help="Run to go on with, with all its options; --cache-gb may be another"
-        ),
-    ] = None,
+    data: Data = None,
+    out: Out = None,
+    resume: Resume = None,
+    verbose: Verbose = False,
     **options: Any,
 ) -> None:
-    """Train a system on labelled sounds and score it, once.
+    """Train a classifier on labelled sounds and score it on a test set.
 
-    The scores are those of a test part that is read at the very end. Ctrl-C leaves a model that
-    works and a run to go on with.
+    Ctrl-C stops the training and keeps a usable model. --resume takes all options
+    from the run; only --cache-gb may differ.
 
     Example: sonotype train recordings --out runs/first --system cbir_2
     """
-    run_training(data, out, resume, options)
+    run_training(data, out, resume, options | only_if_true(verbose=verbose))
 
 
 def run_training(
     data: Path | None, out: Path | None, resume: Path | None, options: dict[str, Any]
 ) -> None:
-    """Train, with bars and lines, and say where everything is."""
-    if (out is None) == (resume is None):
-        raise OptionsError("give either --out FOLDER for a new run, or --resume RUN to go on")
-    if resume is not None and data is not None:
-        raise OptionsError("--resume takes the data from the run; leave DATA out")
-    from sonotype.experiments.pipeline import train as run
+    """Train with progress bars; print the result and where it is.
 
-    result = run(
+    Raises:
+        OptionsError: DATA, --out and --resume contradict each other.
+        Exit: the training was interrupted.
+    """
+    if (out is None) == (resume is None):
+        raise OptionsError("use either --out FOLDER for a new run or --resume FOLDER")
+    if resume is not None and data is not None:
+        raise OptionsError("--resume takes DATA from the run; omit DATA")
+    from sonotype.experiments.pipeline import train
+
+    result = train(
         data,
         out or resume or Path(),
         resume=resume is not None,
@@ -65,17 +68,21 @@ def run_training(
         **options,
     )
     if result.best_score is None:
-        typer.echo(f"epoch {result.best_epoch}, the last, is kept")
+        typer.echo(f"kept the last epoch, {result.best_epoch}")
     else:
         score = f"macro F1 on validation {result.best_score:.3f}"
         typer.echo(f"best epoch {result.best_epoch}, {score}")
     if result.interrupted:
-        typer.echo(f"model so far: {result.model}; the test part was not read")
-        typer.echo(f"go on with: sonotype train --resume {result.folder}")
+        typer.echo(f"model so far: {result.model}; not scored on the test set")
+        typer.echo(f"continue with: sonotype train --resume {result.folder}")
         raise typer.Exit(130)
     typer.echo(f"\n{result.report}")
     typer.echo(f"\nmodel:  {result.model}")
-    if not result.scores:
-        return
-    typer.echo(f"scores: {result.folder / 'scores.json'}")
-    typer.echo(f"plots:  {result.folder / 'plots'}")
+    if result.scores:
+        print_outputs(result.folder)
+
+
+def print_outputs(folder: Path) -> None:
+    """Print where the scores and plots are."""
+    typer.echo(f"scores: {folder / 'scores.json'}")
+    typer.echo(f"plots:  {folder / 'plots'}")

@@ -1,4 +1,4 @@
-"""The verb ``weights``: which pretrained weights there are, where they lie, and how to get them."""
+"""``sonotype weights``: list, download and locate pretrained weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sonotype.core.json_text import json_text
 
 app = typer.Typer(
     name="weights",
-    help="List, download and locate weights.",
+    help="List, download and locate pretrained weights.",
     epilog="Example: sonotype weights get mn04",
     no_args_is_help=True,
 )
@@ -20,14 +20,12 @@ app = typer.Typer(
 
 @app.command("list", epilog="Example: sonotype weights list --json")
 def list_weights(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Everything known of them, as JSON")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all fields as JSON")] = False,
 ) -> None:
-    """List the weights: parameters, size, licence, and where they are on this machine.
+    """List the weights with parameters, size, licence and location.
 
-    "here" is the folder that SONOTYPE_WEIGHTS names, "cached" the folder that downloads go to;
-    "damaged" is a file that is not the published one.
+    Locations: "here" is the folder in SONOTYPE_WEIGHTS, "cached" the download folder;
+    "damaged" is a file that differs from the published one.
     """
     from sonotype.modelfile.weights_cache import cache_folder, given_folder, status
     from sonotype.modelfile.weights_registry import WEIGHTS
@@ -45,13 +43,15 @@ def list_weights(
 
 @app.command("get", epilog="Example: sonotype weights get mn04 vggish")
 def get_weights(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="As in `weights list`")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Names from `weights list`")
+    ],
 ) -> None:
-    """Download weights that are not here yet, check them, and print where they are."""
+    """Download missing weights, verify them and print their paths."""
     from sonotype.modelfile.weights_cache import weights_path
     from sonotype.modelfile.weights_registry import entry
 
-    for name in names:  # a wrong name at the end must not wait for the downloads before it
+    for name in names:  # report an unknown name before the first download
         entry(name)
     for name in names:
         typer.echo(weights_path(name, progress=True))
@@ -59,17 +59,17 @@ def get_weights(
 
 @app.command("path", epilog="Example: cp $(sonotype weights path mn04) weights/")
 def print_path(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As in `weights list`")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name from `weights list`")],
 ) -> None:
-    """Print where weights are on this machine; never downloads."""
+    """Print the path of weights on this machine; never download."""
     from sonotype.modelfile.weights_cache import FOLDER_VARIABLE, find
     from sonotype.modelfile.weights_registry import entry
 
     path = find(name)
     if path is None:
         raise WeightsError(
-            f"the weights {name} are not on this machine: run `sonotype weights get {name}`, "
-            f"or set {FOLDER_VARIABLE} to a folder that holds {entry(name).file}"
+            f"the weights {name} are not on this machine; run `sonotype weights get {name}` "
+            f"or set {FOLDER_VARIABLE} to a folder with {entry(name).file}"
         )
     typer.echo(path)
 

@@ -1,4 +1,4 @@
-"""The errors that sonotype raises on purpose; each carries the exit code of the command line."""
+"""The errors of sonotype, with their exit codes of the command line."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pathlib import Path
 
 
 class SonotypeError(Exception):
-    """Base of all errors a user can cause; its text is one sentence that says what to do."""
+    """Base of all errors that a user can cause; the message says what to do."""
 
     exit_code = 1
 
 
 class OptionsError(SonotypeError):
-    """An option, or a combination of options, that cannot work; names the option."""
+    """An invalid option or combination of options; the message names the option."""
 
     exit_code = 2
 
 
 class AudioError(SonotypeError):
-    """A sound that cannot be read.
+    """Audio that cannot be read.
 
     Attributes:
-        source: the file (or ``<bytes>``, ``<array>``) that was to be read.
-        cause: why it could not be, in a few words.
+        source: the file, ``<bytes>`` or ``<array>``.
+        cause: the reason, in a few words.
 
     """
 
@@ -36,17 +36,17 @@ class AudioError(SonotypeError):
         self.cause = cause
 
     def __reduce__(self) -> tuple[type[AudioError], tuple[str, str]]:
-        # Errors come back from loading processes; the default would pass one argument, the text.
+        # Worker processes pickle errors; the default would pass one argument, the message.
         return type(self), (self.source, self.cause)
 
 
 class TruncatedError(AudioError):
-    """A sound that is cut off or damaged; what is there of it can be read."""
+    """Truncated or damaged audio; a part of it can be read."""
 
 
 @dataclass(frozen=True)
 class DataIssue:
-    """One thing wrong with a data source: the file, its line (1-based, 0 for none) and why."""
+    """An issue in a data source: file, line (from 1; 0 for none) and cause."""
 
     file: str
     line: int
@@ -58,7 +58,7 @@ class DataIssue:
 
 
 class DataError(SonotypeError):
-    """A data source with faults; all of them are in ``issues``, none is left for a second run."""
+    """A data source with issues; ``issues`` holds all of them, the message the first ones."""
 
     exit_code = 4
     shown = 20
@@ -66,33 +66,34 @@ class DataError(SonotypeError):
     def __init__(self, source: str | Path, issues: Sequence[DataIssue]) -> None:
         self.source = str(source)
         self.issues = tuple(issues)
-        lines = [str(fault) for fault in self.issues[: self.shown]]
-        if len(self.issues) > self.shown:
-            lines.append(f"... and {len(self.issues) - self.shown} more")
-        noun = "fault" if len(self.issues) == 1 else "faults"
-        super().__init__("\n  ".join([f"{source}: {len(self.issues)} {noun}", *lines]))
+        count = len(self.issues)
+        self.headline = f"{source}: {count} {'issue' if count == 1 else 'issues'}"
+        lines = [str(issue) for issue in self.issues[: self.shown]]
+        if count > self.shown:
+            lines.append(f"... and {count - self.shown} more")
+        super().__init__("\n  ".join([self.headline, *lines]))
 
 
 class WeightsError(SonotypeError):
-    """Pretrained weights that cannot be had, or are not what they should be."""
+    """Pretrained weights that are not available or not valid."""
 
     exit_code = 5
 
 
 class ModelFileError(SonotypeError):
-    """A model file that is refused: truncated, tampered with, foreign, or from a newer version."""
+    """An invalid model file: truncated, modified, of another format or of a newer version."""
 
     exit_code = 6
 
 
 class StoppedError(SonotypeError):
-    """Ctrl-C came before there was anything to keep."""
+    """Ctrl-C before there were results to keep."""
 
     exit_code = 130
 
 
 class MissingExtraError(SonotypeError):
-    """An optional dependency that is not installed; names the extra that brings it."""
+    """An optional dependency that is not installed; the message names the extra."""
 
     exit_code = 7
 
@@ -101,9 +102,9 @@ class MissingExtraError(SonotypeError):
 
 
 def cause_of(error: Exception) -> str:
-    """Why a file gives no answer, whatever the error: no file costs the others their answers."""
+    """The cause of any error on one file, for a report of the file."""
     if isinstance(error, AudioError):
         return error.cause
     if isinstance(error, MemoryError):
-        return "needs more memory than there is"
+        return "not enough memory"
     return f"cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,4 +1,4 @@
-"""Values as JSON text that every parser reads."""
+"""Strict JSON text."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def json_text(value: Any, **how: Any) -> str:
-    """The value as JSON; a number that is NaN or infinite, for which JSON has no text, as null.
+def json_text(value: Any, **options: Any) -> str:
+    """The value as JSON; NaN and infinite numbers, which JSON does not have, become null.
 
     Args:
-        value: mappings, lists, tuples, texts, numbers, booleans and ``None``.
-        how: further arguments of :func:`json.dumps`.
+        value: mappings, lists, tuples, strings, numbers, booleans and ``None``.
+        options: of :func:`json.dumps`.
     """
-    return json.dumps(_finite(value), allow_nan=False, **how)
+    return json.dumps(_finite(value), allow_nan=False, **options)
 
 
 def _finite(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""One progress bar for everything that takes longer than a breath."""
+"""Progress bars for long-running loops."""
 
 from __future__ import annotations
 
@@ -16,11 +16,7 @@ Item = TypeVar("Item")
 def track(
     items: Iterable[Item], description: str, total: int | None = None, *, show: bool = True
 ) -> Iterator[Item]:
-    """Yield the items, with a bar and the time left on standard error while a person looks on.
-
-    Nothing is drawn with ``show=False`` or where standard error is no terminal, so that logs and
-    pipes stay clean.
-    """
+    """Yield the items; draw a bar with the time left on standard error if it is a terminal."""
     if not show or not sys.stderr.isatty():
         yield from items
         return
@@ -32,7 +28,7 @@ def track(
 
 @contextmanager
 def steps(description: str, total: int, *, show: bool = True) -> Iterator[Steps]:
-    """A bar for steps that take minutes, between which lines are said; as :func:`track` else."""
+    """A bar for long steps that print lines in between; drawn under the same conditions."""
     if not show or not sys.stderr.isatty() or not total:
         yield Steps(None)
         return
@@ -53,14 +49,14 @@ def steps(description: str, total: int, *, show: bool = True) -> Iterator[Steps]
 
 
 class Steps:
-    """A bar of :func:`steps`, or nothing where none is drawn."""
+    """A bar of :func:`steps`, or ``None`` for no bar."""
 
     def __init__(self, bar: Progress | None) -> None:
         self._bar = bar
 
     @contextmanager
     def done(self) -> Iterator[None]:
-        """One step is done; what is said within the block stands above the bar."""
+        """Advance the bar by one step; lines printed in the block appear above the bar."""
         if self._bar is None:
             yield
             return

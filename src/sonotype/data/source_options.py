@@ -1,62 +1,51 @@
-"""How a source of labelled sounds is read: options that are also flags of the command line.
+"""Options that control how a source of labelled sounds is read.
 
-The command line imports this file for every ``--help``, so nothing else of the data is imported
-with it.
+The command line imports this file for every ``--help``, so it imports no data code at the top.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
+from sonotype.config import option
 from sonotype.core.errors import OptionsError
 
 if TYPE_CHECKING:
     from sonotype.data.validate import Purpose, Rules
 
 
-def _help(text: str) -> dict[str, str]:
-    return {"help": text}
-
-
 @dataclass(frozen=True)
 class SourceOptions:
-    """How a source is read; every field is a flag of the commands that take data."""
+    """How to read a source; every field is a flag of the commands that take data."""
 
-    names: str | None = field(
-        default=None,
-        metadata=_help("ESC-50: label names, esc50 (its own, the default) or msos"),
+    label_set: Literal["esc50", "msos"] | None = option(
+        None, "ESC-50: names of the labels [default: esc50]"
     )
-    part: str | None = field(
-        default=None,
-        metadata=_help("MSoS: development (the default where it is there) or evaluation"),
+    subset: Literal["development", "evaluation"] | None = option(
+        None, "MSoS: which subset to read [default: development, if present]"
     )
-    column: tuple[str, ...] = field(
-        default=(),
-        metadata=_help("Tables: OURS=THEIRS, ours of path, category, event, group, fold"),
+    column: tuple[str, ...] = option(
+        (), "Table column of a field, such as event=species; fields: path, category, event, group, fold", common=True,
+        metavar="FIELD=COLUMN",
+    )  # fmt: skip
+    ignore_columns: bool = option(False, "Tables: ignore unknown columns")
+    group_pattern: str | None = option(
+        None, "Regular expression for the recording in file names", common=True,
+        metavar="REGEX",
+    )  # fmt: skip
+    rare_events: Literal["error", "unlabel"] = option(
+        "error", "Events with a single clip: report an error, or keep only the category (unlabel)"
     )
-    ignore_columns: bool = field(
-        default=False, metadata=_help("Tables: pass over columns that mean nothing here")
+    qualify_events: bool = option(
+        False, "Rename events that occur in several categories to CATEGORY/EVENT"
     )
-    group_pattern: str | None = field(
-        default=None,
-        metadata=_help("Regular expression over file names; what it captures is the recording"),
-    )
-    rare_events: str = field(
-        default="fault",
-        metadata=_help("Events with one clip: fault, or unlabel to keep only their category"),
-    )
-    qualify_events: bool = field(
-        default=False,
-        metadata=_help("Call events that stand under two categories CATEGORY/EVENT"),
-    )
-    use_truncated: bool = field(
-        default=False,
-        metadata=_help("Use files that are cut off, by what is there; else they are faults"),
+    use_truncated: bool = option(
+        False, "Use the readable part of truncated files instead of reporting an error"
     )
 
     def rules(self, purpose: Purpose = "training") -> Rules:
-        """The part of the options that says how strict the checks are."""
+        """The strictness of the checks."""
         from sonotype.data.validate import Rules
 
         return Rules(
@@ -67,14 +56,18 @@ class SourceOptions:
         )
 
     def columns(self) -> dict[str, str]:
-        """``column`` as a mapping from our name to theirs."""
+        """``column`` as a mapping from field to column name.
+
+        Raises:
+            OptionsError: an entry is not of the form FIELD=COLUMN.
+        """
         pairs = [item.partition("=") for item in self.column]
-        for ours, equals, theirs in pairs:
-            if not (ours and equals and theirs):
+        for field, equals, column in pairs:
+            if not (field and equals and column):
                 raise OptionsError(
-                    f"--column {ours}{equals}{theirs}: write OURS=THEIRS, as in category=species"
+                    f"--column {field}{equals}{column}: use FIELD=COLUMN, such as category=species"
                 )
-        return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+        return {field.strip(): column.strip() for field, _, column in pairs}
 
 
 DEFAULTS = SourceOptions()

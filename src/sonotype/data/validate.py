@@ -21,7 +21,7 @@ from sonotype.data.splits.groups import stand_alone
 Purpose = Literal["training", "evaluation"]
 """What the clips are for: scoring a finished model also works with one clip of one class."""
 
-RARE_EVENTS = ("fault", "unlabel")
+RARE_EVENTS = ("error", "unlabel")
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Rules:
 
     Attributes:
         purpose: ``"evaluation"`` lets one-clip classes, a single category and a single event pass.
-        rare_events: ``"issue"``, or ``"unlabel"``, which takes the event label off events with a
+        rare_events: ``"error"``, or ``"unlabel"``, which takes the event label off events with a
             single clip; the clip still counts for its category.
         qualify_events: call events that stand under several categories ``category/event``.
         partial: use files that are cut off, by what is there of them.
     """
 
     purpose: Purpose = "training"
-    rare_events: str = "fault"
+    rare_events: str = "error"
     qualify_events: bool = False
     partial: bool = False
 

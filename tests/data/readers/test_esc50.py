@@ -40,7 +40,7 @@ def test_msos_names(tmp_path: Path) -> None:
 
 
 def test_unknown_names(tmp_path: Path) -> None:
-    with pytest.raises(OptionsError, match=r"^--names esc10: has to be one of esc50, msos$"):
+    with pytest.raises(OptionsError, match=r"^--label-set esc10: has to be one of esc50, msos$"):
         read_esc50(esc50_folder(tmp_path), names="esc10")
 
 

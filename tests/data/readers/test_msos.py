@@ -79,7 +79,7 @@ def test_parts(tmp_path: Path) -> None:
     )
     with pytest.raises(OptionsError) as caught:
         read_msos(tmp_path, part="test")
-    assert str(caught.value) == "--part test: has to be one of development, evaluation"
+    assert str(caught.value) == "--subset test: has to be one of development, evaluation"
 
 
 def test_faults_of_the_place(tmp_path: Path) -> None:

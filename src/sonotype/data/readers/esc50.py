@@ -118,7 +118,7 @@ def read_esc50(root: str | Path, *, names: str = "esc50", rules: Rules = TRAININ
 def list_esc50(root: str | Path, *, names: str = "esc50") -> Listing:
     """What the data set's table says, not yet checked."""
     if names not in NAMES:
-        raise OptionsError(f"--names {names}: has to be one of {', '.join(NAMES)}")
+        raise OptionsError(f"--label-set {names}: has to be one of {', '.join(NAMES)}")
     root = Path(root)
     table = root / META
     sheet = read_csv(table)

@@ -95,7 +95,7 @@ def list_msos(
 
 def _choose(root: Path, part: str | None) -> tuple[str, Path]:
     if part is not None and part not in SHEETS:
-        raise OptionsError(f"--part {part}: has to be one of {', '.join(SHEETS)}")
+        raise OptionsError(f"--subset {part}: has to be one of {', '.join(SHEETS)}")
     if root.is_file():
         found = [(name, root) for name, sheet in SHEETS.items() if root.name == sheet]
         found = [(name, path) for name, path in found if part in (None, name)]

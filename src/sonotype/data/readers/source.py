@@ -97,9 +97,9 @@ def list_source(spec: str | Path, options: SourceOptions = DEFAULTS) -> Listing:
     kind, place = recognise(path)
     _refuse_misplaced(kind, path, options)
     if kind == "esc50":
-        return list_esc50(place, names=options.names or "esc50")
+        return list_esc50(place, names=options.label_set or "esc50")
     if kind == "msos":
-        return list_msos(place, part=options.part, group_pattern=options.group_pattern)
+        return list_msos(place, part=options.subset, group_pattern=options.group_pattern)
     if kind == "table":
         return list_table(
             place,
@@ -138,8 +138,8 @@ def _refuse_misplaced(kind: str, path: Path, options: SourceOptions) -> None:
     """Refuse options that would silently do nothing."""
     spoken = {"esc50": "ESC-50", "msos": "MSoS", "table": "a table", "folder": "class folders"}
     fits = {
-        "names": ("esc50",),
-        "part": ("msos",),
+        "label_set": ("esc50",),
+        "subset": ("msos",),
         "column": ("table",),
         "ignore_columns": ("table",),
         "group_pattern": ("msos", "table", "folder"),
