@@ -36,13 +36,13 @@ def test_a_student_from_the_command_line(
     assert run([*argv, *flags(**STUDENT)]) == 0
     shown = capsys.readouterr().out
     assert "cbir_2 with backbone compact: 13 clips to train on" in shown
-    assert "taught by 1 model; of 13 clips, 13 are taught by teachers that have" in shown
+    assert "of 13 clips, 13 " in shown
     config = json.loads((out / "config.json").read_text())["options"]
     assert (config["recipe"], config["teachers"]) == ("student", [str(teacher)])
     assert sonotype.load(out / "model.safetensors").card.options.backbone == "compact"
 
 
-def test_the_usual_student(
+def test_the_default_student(
     teacher: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "small"
@@ -53,10 +53,10 @@ def test_the_usual_student(
     options = sonotype.load(out / "model.safetensors").card.options
     assert (options.backbone, options.width, options.unfreeze_from) == ("compact", 0, 1)
     assert run(["distill", "--resume", str(out)]) == 2
-    assert "is finished; its scores are in" in capsys.readouterr().err
+    assert f"{out} is finished" in capsys.readouterr().err
 
 
-def test_every_clip_learnt_from(
+def test_protocol_all(
     teacher: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "all"
@@ -65,7 +65,6 @@ def test_every_clip_learnt_from(
     assert run([*argv, *flags(**STUDENT, **more)]) == 0
     shown = capsys.readouterr().out
     assert "24 clips to train on, 0 to validate, 0 to test" in shown
-    assert "every clip is learnt from; nothing is left to validate or to test" in shown
     assert shown.splitlines()[-1] == f"model:  {out / 'model.safetensors'}"
     card = sonotype.load(out / "model.safetensors").card
     assert card.training["clips"] == {"train": 24, "val": 0, "test": 0}
@@ -73,16 +72,14 @@ def test_every_clip_learnt_from(
     assert not (out / "scores.json").exists()
 
 
-def test_nobody_to_learn_from(
+def test_a_teacher_is_required(
     tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["distill", str(tones), "--out", str(tmp_path / "run")]) == 2
-    assert capsys.readouterr().err == (
-        "error: there is nobody to learn from; give --teacher MODEL\n"
-    )
+    assert "--teacher" in capsys.readouterr().err
 
 
-def test_without_a_model_the_built_in_one_answers(
+def test_the_built_in_model_is_the_default(
     tones: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -99,6 +96,4 @@ def test_without_a_model_the_built_in_one_answers(
     assert run(["info"]) == 0
     assert capsys.readouterr().out.startswith("system         cbir_2, backbone none")
     assert run(["predict", str(model)]) == 2
-    assert capsys.readouterr().err == (
-        f"error: {model} is a model; name sounds, or folders of them, after it\n"
-    )
+    assert f"{model} is a model" in capsys.readouterr().err

@@ -54,10 +54,10 @@ def test_files(
     assert len(list((out / "plots").glob("*.png"))) == 4
 
 
-def test_how_the_category_is_read(
+def test_the_source_of_the_category(
     tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As the model says, unless it is asked otherwise."""
+    """The default is that of the model."""
     path = write_model(tmp_path / "model.safetensors", card={"category_source": "events"})
     for flags, wanted in (([], "events"), (["--category-source", "head"], "head")):
         assert run(["evaluate", str(path), str(tones), "--json", *flags]) == 0
@@ -65,13 +65,14 @@ def test_how_the_category_is_read(
 
 
 @pytest.mark.parametrize("text", ["x", "1,x", "", "1.5"])
-def test_folds_that_are_no_numbers(
+def test_invalid_folds(
     model: Path, tones: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     assert run(["evaluate", str(model), str(tones), "--folds", text]) == 2
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err == f"error: --folds is {text!r}; a list such as 1,2 is wanted\n"
+    assert "--folds" in output.err
+    assert repr(text) in output.err
 
 
 def test_folds(
@@ -86,9 +87,9 @@ def test_folds(
     assert run(["evaluate", str(model), str(table), "--folds", "1,3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["clips"] == 8
     assert run(["evaluate", str(model), str(table), "--folds", "1,5"]) == 2
-    assert capsys.readouterr().err == "error: --folds: no fold 5; there are 1, 2, 3\n"
+    assert "no fold 5" in capsys.readouterr().err
     assert run(["evaluate", str(model), str(tones), "--folds", "1"]) == 2
-    assert capsys.readouterr().err == "error: --folds: no fold 1; tones has no folds\n"
+    assert "no fold 1" in capsys.readouterr().err
 
 
 def test_options_of_the_data(model: Path, tones: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,10 +104,8 @@ def test_unknown_labels(tmp_path: Path, model: Path, capsys: pytest.CaptureFixtu
     assert run(["evaluate", str(model), str(tones)]) == 4
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err == (
-        "error: tones: 1 fault\n"
-        "  tones: the model has no event 'growl'; it has beep, buzz, hum, whistle\n"
-    )
+    assert output.err.startswith("error: tones: 1 issue\n")
+    assert "'growl'" in output.err
 
 
 def test_unreadable_sounds(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +116,7 @@ def test_unreadable_sounds(tmp_path: Path, model: Path, capsys: pytest.CaptureFi
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err == (
-        "error: tones: 2 faults\n"
+        "error: tones: 2 issues\n"
         f"  {tones}/low/buzz/buzz_1.wav: is empty (0 bytes)\n"
         f"  {tones}/low/hum/hum_0.wav: is empty (0 bytes)\n"
     )
@@ -128,11 +127,11 @@ def test_synthetic_sounds_are_called_so(
 ) -> None:
     tones = write_tones(tmp_path / "tones", clips=2)
     (tones / "sonotype.json").write_text('{"synthetic": true}')
-    note = "synthetic sounds: these scores say nothing about real ones"
+    assert run(["evaluate", str(model), str(tones), "--json"]) == 0
+    [note] = json.loads(capsys.readouterr().out)["notes"]
+    assert note.startswith("synthetic")
     assert run(["evaluate", str(model), str(tones)]) == 0
     assert capsys.readouterr().out.startswith(f"note: {note}\n")
-    assert run(["evaluate", str(model), str(tones), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["notes"] == [note]
 
 
 def test_a_model_without_events(
@@ -150,16 +149,16 @@ def test_a_place_that_cannot_be_written(
 ) -> None:
     (tmp_path / "out").write_text("a file")
     assert run(["evaluate", str(model), str(tones), "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err == f"error: --out {tmp_path / 'out'}: is a file; name a folder\n"
+    assert f"--out {tmp_path / 'out'}: is a file" in capsys.readouterr().err
     argv = ["evaluate", str(model), str(tones), "--out", str(tmp_path / "out" / "inside")]
     assert run(argv) == 2
     error = capsys.readouterr().err
     place = tmp_path / "out" / "inside" / "scores.txt"
-    assert error.startswith(f"error: {place} cannot be written (")
+    assert error.startswith(f"error: {place}")
     assert error.count("\n") == 1
 
 
-def test_other_files_in_the_folder_stay(
+def test_other_files_are_not_replaced(
     model: Path,
     tones: Path,
     tmp_path: Path,
@@ -169,9 +168,9 @@ def test_other_files_in_the_folder_stay(
     (tmp_path / "predictions.csv").write_text("mine")
     argv = ["evaluate", str(model), str(tones), "--out", str(tmp_path)]
     assert run(argv) == 2
-    assert capsys.readouterr().err == (
-        f"error: --out {tmp_path}: holds predictions.csv already; name another folder, or add --force\n"
-    )
+    error = capsys.readouterr().err
+    assert f"--out {tmp_path}: holds predictions.csv" in error
+    assert "--force" in error
     assert (tmp_path / "predictions.csv").read_text() == "mine"
     written: list[Path] = []
     monkeypatch.setattr(
@@ -190,7 +189,5 @@ def test_a_table_in_the_folder_is_not_replaced_even_with_force(
     table.write_text(f"path,category,event\n{rows}")
     argv = ["evaluate", str(model), str(table), "--out", str(tmp_path), "--force"]
     assert run(argv) == 2
-    assert capsys.readouterr().err == (
-        f"error: --out {tmp_path}: predictions.csv is an input ({table}); name another folder\n"
-    )
+    assert f"predictions.csv is an input ({table})" in capsys.readouterr().err
     assert table.read_text().startswith("path,category,event")

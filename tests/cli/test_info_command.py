@@ -37,15 +37,15 @@ def test_a_trained_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     lines = shown(result.model, capsys)
     assert lines[:7] == [
         "system         cbir_2, backbone none, width 0.01",
-        "hears          1 s at 16000 Hz",
+        "input          1 s at 16000 Hz",
         "2 categories   high, low",
         "4 events       beep, buzz, hum, whistle",
-        "data           tones: 9 clips to train on, 3 to validate, 4 to test",
+        "data           tones: 9 training, 3 validation, 4 test clips",
         "best epoch     1",
         "",
     ]
-    figures = result.report.partition("\n\ncategories, worst first")[0]
-    assert "\n".join(lines[7:]).startswith(f"{figures}\n\npart  ")
+    scores = result.report.partition("\n\ncategories, worst first")[0]
+    assert "\n".join(lines[7:]).startswith(f"{scores}\n\npart  ")
     assert not any("worst" in line or "confusions" in line for line in lines)
     assert "\n".join(lines).endswith(f"\n\n{summarise(load_model(result.model)[0], 1.0)}")
 
@@ -64,7 +64,7 @@ def test_the_scores_of_every_class_and_what_a_model_came_from(
     assert lines[0] == "system         cbir_2, backbone builtin, width 0"
     assert lines[6:8] == [
         "branch 1 from  first/model.safetensors",
-        f"taught by      {tmp_path.name}/first",
+        f"teachers       {tmp_path.name}/first",
     ]
     listed = [line.split()[0] for line in lines if line.startswith(("beep", "buzz", "high", "low"))]
     assert sorted(listed) == ["beep", "buzz", "high", "low"]
@@ -77,9 +77,9 @@ def test_a_model_of_an_interrupted_training(
     card = {"training": TRAINING, "licences": {"mn04": "MIT", "data recordings": "CC BY 4.0"}}
     lines = shown(write_model(tmp_path / "m.safetensors", card=card), capsys)
     assert lines[4:9] == [
-        "data           recordings: synthetic sounds, 10 clips to train on, 2 to",
-        "               validate, 3 to test",
-        "best epoch     7; interrupted, the test part was not read",
+        "data           recordings: synthetic sounds, 10 training, 2 validation, 3 test",
+        "               clips",
+        "best epoch     7; interrupted, not tested",
         "licence        data recordings: CC BY 4.0",
         "licence        mn04: MIT",
     ]
@@ -89,7 +89,7 @@ def test_a_model_of_an_interrupted_training(
 
 def test_a_bare_model_without_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(write_model(tmp_path / "m.safetensors", CATEGORIES), capsys)
-    assert [line.split()[0] for line in lines[:4] if line] == ["system", "hears", "2"]
+    assert [line.split()[0] for line in lines[:4] if line] == ["system", "input", "2"]
     assert not any(line.startswith("4 events") for line in lines)
 
 
@@ -128,8 +128,6 @@ def test_json_is_the_whole_header(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert header["sample_rate"] == 16_000
 
 
-def test_what_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["info", str(tmp_path / "none")]) == 6
-    assert capsys.readouterr().err == (
-        f"error: {tmp_path / 'none'}: cannot be read (No such file or directory)\n"
-    )
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none'}: ")

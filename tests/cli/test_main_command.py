@@ -18,16 +18,17 @@ from sonotype.core import errors
 from sonotype.core.errors import DataIssue, SonotypeError
 from sonotype.experiments.failed_runs import FailedRunsError
 
+FAILED = FailedRunsError("2 folds", {"a": "no"})
 RAISED: list[tuple[BaseException, int, str]] = [
     (SonotypeError("no room"), 1, "error: no room\n"),
     (errors.OptionsError("epochs is 0"), 2, "error: epochs is 0\n"),
     (errors.AudioError("a.wav", "is empty"), 3, "error: a.wav: is empty\n"),
     (errors.TruncatedError("a.wav", "is truncated"), 3, "error: a.wav: is truncated\n"),
-    (FailedRunsError("2 folds", {"a": "no"}), 1, "error: 1 of 2 folds failed:\n  a: no\n"),
+    (FAILED, 1, f"error: {FAILED}\n"),
     (
-        errors.DataError("d", [DataIssue("d/x.csv", 3, "no path"), DataIssue("d/y", 0, "no sound")]),
+        errors.DataError("d", [DataIssue("d/x.csv", 3, "no path"), DataIssue("d/y", 0, "none")]),
         4,
-        "error: d: 2 faults\n  d/x.csv:3: no path\n  d/y: no sound\n",
+        "error: d: 2 issues\n  d/x.csv:3: no path\n  d/y: none\n",
     ),
     (errors.WeightsError("mn04 is not here"), 5, "error: mn04 is not here\n"),
     (errors.ModelFileError("m: truncated"), 6, "error: m: truncated\n"),
@@ -40,11 +41,11 @@ RAISED: list[tuple[BaseException, int, str]] = [
     (
         ZeroDivisionError("division\n  by zero"),
         1,
-        "error: unexpected ZeroDivisionError: division by zero (--debug shows where)\n",
+        "error: unexpected ZeroDivisionError: division by zero (use --debug for the traceback)\n",
     ),
-    (AssertionError(), 1, "error: unexpected AssertionError: (--debug shows where)\n"),
+    (AssertionError(), 1, "error: unexpected AssertionError: (use --debug for the traceback)\n"),
     (PermissionError(13, "x", "/x"), 1,
-     "error: unexpected PermissionError: [Errno 13] x: '/x' (--debug shows where)\n"),
+     "error: unexpected PermissionError: [Errno 13] x: '/x' (use --debug for the traceback)\n"),
     (KeyboardInterrupt(), 130, ""),
     (SystemExit(9), 9, ""),
     (SystemExit(), 0, ""),
@@ -76,7 +77,7 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> Any:
     return use
 
 
-def test_the_commands_are_those_that_are_documented() -> None:
+def test_commands() -> None:
     assert {" ".join(words) for words in EVERY} == {
         "",
         "train",
@@ -102,7 +103,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
 @pytest.mark.parametrize(
     ("error", "code", "text"), RAISED, ids=[type(error).__name__ for error, *_ in RAISED]
 )
-def test_an_error_is_told_and_has_its_exit_code(
+def test_an_error_has_its_message_and_exit_code(
     raising: Any, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, text: str
 ) -> None:
     raising(error)
@@ -112,7 +113,7 @@ def test_an_error_is_told_and_has_its_exit_code(
     assert output.err == text
 
 
-def test_every_kind_of_error_is_covered_here_and_in_the_help(
+def test_the_help_lists_all_exit_codes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     kinds = {SonotypeError, *SonotypeError.__subclasses__()}
@@ -136,13 +137,15 @@ def test_debug_leaves_a_traceback_on_the_terminal() -> None:
     argv = [sys.executable, "-m", "sonotype", "weights", "path", "huge"]
     plain = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert (plain.returncode, plain.stdout) == (5, "")
-    assert plain.stderr.startswith("error: there are no weights called 'huge'; the names are ")
+    assert plain.stderr.startswith("error: ")
+    assert "'huge'" in plain.stderr
     assert plain.stderr.count("\n") == 1
     debug = subprocess.run([*argv, "--debug"], capture_output=True, text=True, check=False)
     assert debug.returncode == 1
     assert debug.stderr.startswith("Traceback")
     last = debug.stderr.splitlines()[-1]
-    assert last.startswith("sonotype.core.errors.WeightsError: there are no weights called 'huge'")
+    assert last.startswith("sonotype.core.errors.WeightsError: ")
+    assert "'huge'" in last
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,8 +182,8 @@ def test_help_fits_80_columns_and_has_an_example(
     lines = long.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith(" ".join(["Usage: sonotype", *words]))
-    assert "\\" not in long, "no marks of a markup that is not read"
-    assert "…" not in long, "nothing is cut"
+    assert "\\" not in long, "no markup"
+    assert "…" not in long, "no text is cut"
     if words not in {("data",), ("weights",)}:
         command = " ".join(["sonotype", *words])
         assert re.search(rf"^  Example: .*{command} \S", long, re.MULTILINE)
@@ -194,14 +197,14 @@ def test_the_help_names_commands_and_exit_codes(
     bare = capsys.readouterr()
     run(["--help"])
     text = capsys.readouterr().out
-    assert text in (bare.out, bare.err), "without a word the help is shown"
+    assert text in (bare.out, bare.err), "the help is shown without arguments"
     for line in (
         "  evaluate        Score a model on labelled sounds.",
         "  predict         Classify sound files, and all sounds in folders.",
         "  Example: sonotype train recordings --out runs/first",
         "  Exit codes:",
-        "    0    done",
-        "    3    a sound that cannot be read (predict: one or more of them)",
+        "    0    success",
+        "    3    unreadable audio (predict: at least one file)",
         "    130  interrupted",
     ):
         assert line in text.splitlines()

@@ -1,4 +1,4 @@
-"""``--help`` comes at once: nothing heavy is imported, and 0.4 s of processor time are enough."""
+"""``--help`` imports nothing heavy and takes less than 0.4 s of processor time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ assert code == 0 and not found, (code, found)
 
 
 def seconds(argv: list[str]) -> float:
-    """Processor time of a process; a busy machine does not lengthen it much."""
+    """Processor time of a process, which depends little on the load of the machine."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(argv, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

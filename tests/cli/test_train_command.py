@@ -14,7 +14,7 @@ from sonotype.cli.main import run
 from sonotype.core.errors import OptionsError
 from sonotype.experiments.pipeline import TrainResult
 
-BOTH = "error: give either --out FOLDER for a new run, or --resume RUN to go on\n"
+BOTH = "--out FOLDER for a new run or --resume FOLDER"
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_the_command_does_what_the_function_does(
     ]
 
 
-def test_the_last_epoch_is_said_to_be_kept(
+def test_the_last_epoch_is_kept(
     tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = [
@@ -65,52 +65,48 @@ def test_the_last_epoch_is_said_to_be_kept(
     assert run(argv) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "cbir_2 with backbone none: 12 clips to train on, 0 to validate, 4 to test"
-    assert "epoch 2, the last, is kept" in lines
+    assert "kept the last epoch, 2" in lines
     assert not any(line.startswith("best") or "val F1" in line for line in lines)
 
 
-def test_a_finished_run_is_not_gone_on_with(
+def test_a_finished_run_is_not_resumed(
     tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
     sonotype.train(tones, out, **SMALL | {"epochs": 1})
     assert run(["train", "--resume", str(out)]) == 2
-    assert capsys.readouterr().err == (
-        f"error: {out} is finished; its scores are in {out / 'scores.json'}\n"
-    )
+    assert f"{out} is finished" in capsys.readouterr().err
     assert run(["train", str(tones), "--out", str(out)]) == 2
-    assert capsys.readouterr().err == (
-        f"error: {out} holds a run already; --resume {out} goes on with it, or name another --out\n"
-    )
+    assert f"--resume {out}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("argv", "text"),
+    ("argv", "fact"),
     [
         (["train", "data"], BOTH),
         (["train"], BOTH),
         (["train", "data", "--out", "a", "--resume", "b"], BOTH),
         (
             ["train", "data", "--resume", "b"],
-            "error: --resume takes the data from the run; leave DATA out\n",
+            "--resume takes DATA from the run",
         ),
         (
             ["train", "--out", "a"],
-            "error: there is no data to train on; name a folder or a table\n",
+            "data",
         ),
         (
             ["train", "--resume", "b", "--epochs", "3"],
-            "error: --resume takes all options from the run; leave out epochs\n",
+            "epochs",
         ),
         (
             ["train", "--resume", "b"],
-            "error: b holds no run to go on with (config.json is missing)\n",
+            "config.json",
         ),
     ],
 )
-def test_what_does_not_go_together(
+def test_contradicting_arguments(
     argv: list[str],
-    text: str,
+    fact: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -118,11 +114,13 @@ def test_what_does_not_go_together(
     monkeypatch.chdir(tmp_path)
     assert run(argv) == 2
     output = capsys.readouterr()
-    assert (output.out, output.err) == ("", text)
+    assert output.out == ""
+    assert output.err.startswith("error: ")
+    assert fact in output.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_impossible_values_are_named_together(
+def test_all_invalid_values_are_reported(
     tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ["train", str(tones), "--out", str(tmp_path / "run"), "--epochs", "0", "--mixup", "-1"]
@@ -133,15 +131,14 @@ def test_impossible_values_are_named_together(
     assert not (tmp_path / "run").exists()
 
 
-def test_faults_of_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_issues_in_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["train", str(tmp_path / "none"), "--out", str(tmp_path / "run")]
     assert run(argv) == 4
-    assert capsys.readouterr().err == (
-        f"error: {tmp_path / 'none'}: 1 fault\n  {tmp_path / 'none'}: no such file or folder\n"
-    )
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path / 'none'}: 1 issue\n  {tmp_path / 'none'}: ")
 
 
-def test_ctrl_c_tells_how_to_go_on(
+def test_ctrl_c_prints_how_to_resume(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
@@ -153,8 +150,8 @@ def test_ctrl_c_tells_how_to_go_on(
     assert run(["train", "data", "--out", str(folder)]) == 130
     assert capsys.readouterr().out.splitlines() == [
         "best epoch 7, macro F1 on validation 0.510",
-        f"model so far: {folder / 'model.safetensors'}; the test part was not read",
-        f"go on with: sonotype train --resume {folder}",
+        f"model so far: {folder / 'model.safetensors'}; not scored on the test set",
+        f"continue with: sonotype train --resume {folder}",
     ]
 
 
@@ -170,5 +167,5 @@ def test_resuming_takes_the_run_and_no_options(
     monkeypatch.setattr("sonotype.experiments.pipeline.train", train)
     assert run(["train", "--resume", str(tmp_path)]) == 2
     assert capsys.readouterr().err == "error: stopped here\n"
-    assert set(found) == {"data", "out", "resume", "progress", "say"}
+    assert set(found) == {"data", "out", "resume", "progress", "on_message"}
     assert (found["data"], found["out"], found["resume"]) == (None, tmp_path, True)

@@ -100,24 +100,19 @@ def test_path_never_downloads(capsys: pytest.CaptureFixture[str], server: Server
     assert run(["weights", "path", "tiny"]) == 5
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err == (
-        "error: the weights tiny are not on this machine: run `sonotype weights get tiny`, "
-        "or set SONOTYPE_WEIGHTS to a folder that holds tiny.pt\n"
-    )
+    for fact in ("sonotype weights get tiny", "SONOTYPE_WEIGHTS", "tiny.pt"):
+        assert fact in output.err
     assert server.asked == []
 
 
-def test_get_of_what_is_not_published(
+def test_get_of_a_missing_file(
     capsys: pytest.CaptureFixture[str], server: Server, cached: Path
 ) -> None:
     assert run(["weights", "get", "tiny", "other"]) == 5
     output = capsys.readouterr()
     assert output.out == f"{cached}\n"
-    assert output.err == (
-        f"error: {server.base}/none.pt could not be downloaded: HTTP 404 (Not Found); to do it by "
-        f"hand, save the file as {cached.parent / 'none.pt'}, or set SONOTYPE_WEIGHTS to a folder "
-        "that holds none.pt\n"
-    )
+    for fact in (f"{server.base}/none.pt", "404", str(cached.parent / "none.pt")):
+        assert fact in output.err
 
 
 @pytest.mark.parametrize("command", [["get", "tiny", "huge"], ["path", "huge"]])
@@ -125,9 +120,9 @@ def test_an_unknown_name(
     capsys: pytest.CaptureFixture[str], server: Server, command: list[str]
 ) -> None:
     assert run(["weights", *command]) == 5
-    assert capsys.readouterr().err == (
-        "error: there are no weights called 'huge'; the names are tiny, other\n"
-    )
+    error = capsys.readouterr().err
+    assert "'huge'" in error
+    assert "tiny, other" in error
     assert server.asked == []
 
 

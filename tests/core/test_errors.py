@@ -38,43 +38,43 @@ def test_each_kind_has_its_exit_code() -> None:
     assert all(issubclass(getattr(errors, name), SonotypeError) for name in kinds)
 
 
-def test_a_sound_that_cannot_be_read() -> None:
+def test_audio_error() -> None:
     error = AudioError(Path("a") / "b.wav", "is empty (0 bytes)")
     assert str(error) == f"{Path('a') / 'b.wav'}: is empty (0 bytes)"
     assert (error.source, error.cause) == (str(Path("a") / "b.wav"), "is empty (0 bytes)")
 
 
 @pytest.mark.parametrize(
-    ("fault", "text"),
+    ("issue", "text"),
     [
         (DataIssue("list.csv", 3, "no path"), "list.csv:3: no path"),
         (DataIssue("a.wav", 0, "does not exist"), "a.wav: does not exist"),
     ],
 )
-def test_a_fault_says_where(fault: DataIssue, text: str) -> None:
-    assert str(fault) == text
+def test_an_issue_has_file_and_line(issue: DataIssue, text: str) -> None:
+    assert str(issue) == text
 
 
-def test_a_data_source_names_all_its_faults() -> None:
+def test_data_error_lists_all_issues() -> None:
     issues = [DataIssue("list.csv", 2, "no path"), DataIssue("a.wav", 0, "does not exist")]
     error = DataError("sounds", issues)
-    assert str(error) == "sounds: 2 faults\n  list.csv:2: no path\n  a.wav: does not exist"
+    assert str(error) == "sounds: 2 issues\n  list.csv:2: no path\n  a.wav: does not exist"
     assert error.issues == tuple(issues)
     assert error.source == "sounds"
 
 
-def test_one_fault_is_one_fault() -> None:
+def test_data_error_with_one_issue() -> None:
     error = DataError(Path("sounds"), [DataIssue("a.wav", 0, "does not exist")])
-    assert str(error) == "sounds: 1 fault\n  a.wav: does not exist"
+    assert str(error) == "sounds: 1 issue\n  a.wav: does not exist"
 
 
 @pytest.mark.parametrize(
     ("count", "last"), [(20, "f20: x"), (21, "... and 1 more"), (99, "... and 79 more")]
 )
-def test_of_many_faults_twenty_are_shown(count: int, last: str) -> None:
+def test_data_error_shows_twenty_issues(count: int, last: str) -> None:
     error = DataError("sounds", [DataIssue(f"f{number}", 0, "x") for number in range(1, count + 1)])
     lines = str(error).splitlines()
-    assert lines[0] == f"sounds: {count} faults"
+    assert lines[0] == f"sounds: {count} issues"
     assert lines[20] == "  f20: x"
     assert lines[-1] == f"  {last}"
     assert len(lines) == 1 + min(count, 21)
@@ -87,12 +87,12 @@ def test_a_missing_extra_says_how_to_install_it() -> None:
 
 
 @pytest.mark.parametrize("kind", [SonotypeError, OptionsError, WeightsError, ModelFileError])
-def test_others_say_what_they_are_told(kind: type[SonotypeError]) -> None:
+def test_other_errors_have_their_message(kind: type[SonotypeError]) -> None:
     assert str(kind("in one sentence")) == "in one sentence"
     assert str(pickle.loads(pickle.dumps(kind("in one sentence")))) == "in one sentence"
 
 
-def test_errors_of_loading_cross_process_borders() -> None:
+def test_audio_errors_can_be_pickled() -> None:
     copy = pickle.loads(pickle.dumps(AudioError("a.wav", "does not exist")))
     assert (type(copy), str(copy), copy.source, copy.cause) == (
         AudioError,
