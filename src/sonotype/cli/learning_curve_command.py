@@ -35,8 +35,8 @@ def learning_curve(
 ) -> None:
     """Estimate how much the scores improve with more labelled clips.
 
-    Train on 1, 2, 4, ... clips per class and on all clips; test every clip at each size.
-    Run the same command again to continue; finished runs are not repeated.
+    Train on 1, 2, 4, ... clips per class and on all clips. Run the same command again to
+    continue; finished runs are not repeated.
 
     Example: sonotype learning-curve recordings --out runs/curve --width 0
     """

@@ -32,9 +32,9 @@ def predict(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="[MODEL] SOUNDS...",
-            help="Optional model.safetensors, model.onnx or run folder, then sound files, "
-            "folders, or - for standard input",
+            metavar="SOUNDS",
+            help="Sound files, folders, or - for standard input; before them optionally a "
+            "model.safetensors, model.onnx or run folder",
         ),
     ],
     output_format: Annotated[
