@@ -75,7 +75,8 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def _flag(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
-    kind, metavar, parser = without_none(hint), item.metadata.get("metavar"), None
+    kind, metavar = without_none(hint), item.metadata.get("metavar")
+    parser: Callable[[str], tuple[int, ...]] | None = None
     if get_origin(kind) is tuple and get_args(kind)[0] is str:
         kind = list[str]  # the flag is repeated
     elif get_origin(kind) is tuple:

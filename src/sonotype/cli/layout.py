@@ -26,13 +26,13 @@ class Command(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the sections of arguments and options."""
-        parameters = self.get_params(ctx)
+        parameters: list[Any] = [*self.get_params(ctx)]
         show_all = SHOW_ALL in ctx.meta or HELP_ALL.name not in {item.name for item in parameters}
         sections: dict[str, list[tuple[str, str]]] = {ARGUMENTS: [], OPTIONS: []}
         for parameter in map(copy, parameters):
             heading = OPTIONS
             if show_all:
-                parameter.hidden = False  # type: ignore[attr-defined]
+                parameter.hidden = False
                 heading = getattr(parameter, "rich_help_panel", None) or OPTIONS
             if parameter.param_type_name == "argument":
                 heading = ARGUMENTS
