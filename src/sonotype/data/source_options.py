@@ -26,9 +26,11 @@ class SourceOptions:
         None, "MSoS: which subset to read [default: development, if present]"
     )
     column: tuple[str, ...] = option(
-        (), "Table column of a field, such as event=species; fields: path, category, event, group, fold", common=True,
+        (),
+        "Table column of a field, such as event=species; fields: path, category, event, group, fold",
+        common=True,
         metavar="FIELD=COLUMN",
-    )  # fmt: skip
+    )
     ignore_columns: bool = option(False, "Tables: ignore unknown columns")
     group_pattern: str | None = option(
         None, "Regular expression for the recording in file names", common=True,
