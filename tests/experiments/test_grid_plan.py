@@ -215,7 +215,7 @@ def test_faults_of_rows_that_do_not_train(tmp_path: Path, row: str, fault: str) 
         [rows.deaf]
         event_head = false
         [rows.renamed]
-        names = "msos"
+        label_set = "msos"
     """
     assert fault_of(tmp_path, f"{above}\n[rows.b]\n{row}\n[rows.c]") == f"row 'b': {fault}"
 

@@ -27,7 +27,7 @@ class SourceOptions:
     )
     column: tuple[str, ...] = option(
         (),
-        "Table column of a field, such as event=species; fields: path, category, event, group, fold",
+        "Table column of a field, e.g. event=species; fields: path, category, event, group, fold",
         common=True,
         metavar="FIELD=COLUMN",
     )
