@@ -45,7 +45,7 @@ def test_a_curve_and_then_again(
     assert first.err == ""
     report = (out / "curve.txt").read_text()
     assert first.out.endswith(f"\n{report}\nplot: {out / 'curve.png'}\n")
-    assert [line[:9] for line in first.out.splitlines()[:2]] == ["  1/2  all", "  2/2  all"]
+    assert [line[:10] for line in first.out.splitlines()[:2]] == ["  1/2  all", "  2/2  all"]
     assert max(map(len, report.splitlines())) <= 80
     assert report.splitlines()[1].split()[0] == "2", "half of four clips a class"
 
@@ -143,5 +143,5 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["learning-curve", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "Example: sonotype learning-curve recordings --out runs/curve --width 0" in text
-    for words in ("[default: 1,2,4,8,16]", "[default: 4]", "[default: 20]"):
+    for words in ("[default: 1,2,4,8,16]", "[default: 4]", "[default: 20;"):
         assert words in text

@@ -27,7 +27,7 @@ def crossval(
     verbose: Verbose = False,
     **options: Any,
 ) -> None:
-    """Cross-validate: train on all folds but one and test on that fold.
+    """Train on all folds but one and test on it, for each fold.
 
     Run the same command again to continue; finished folds are not repeated.
 

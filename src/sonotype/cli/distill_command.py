@@ -32,7 +32,7 @@ def distill(
     verbose: Verbose = False,
     **options: Any,
 ) -> None:
-    """Train a small student model on the predictions of teacher models.
+    """Train a small student model from teacher models.
 
     Teachers do not teach the clips that they were trained on. Teachers trained on a
     test clip are excluded. The default of --recipe is student.

@@ -49,7 +49,7 @@ def export(
     ] = False,
     **options: Any,
 ) -> None:
-    """Export a model to one file that maps waveforms to probabilities.
+    """Export a model to ONNX, for use without torch.
 
     The file includes the log-mel front end; its metadata holds labels and settings. The
     outputs are compared with those of the model before the file is kept. sonotype predict

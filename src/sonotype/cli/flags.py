@@ -31,8 +31,9 @@ def with_options(**panels: type) -> Callable[[Callable[..., None]], Callable[...
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         parameters = inspect.signature(command, eval_str=True).parameters.values()
         own = [item for item in parameters if item.kind is not inspect.Parameter.VAR_KEYWORD]
+        hints = {kind: get_type_hints(kind) for kind in panels.values()}
         flags = [
-            _flag(item, get_type_hints(kind)[item.name], panel.replace("_", " "))
+            _flag(item, hints[kind][item.name], panel.replace("_", " "))
             for panel, kind in panels.items()
             for item in fields(kind)
         ]

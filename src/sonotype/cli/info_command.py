@@ -26,7 +26,7 @@ def info(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole header as JSON")] = False,
 ) -> None:
-    """Show labels, training data, licences, scores and layers of a model.
+    """Show labels, data, licences, scores and layers of a model.
 
     Example: sonotype info runs/first/model.safetensors
     """

@@ -33,7 +33,7 @@ def learning_curve(
     verbose: Verbose = False,
     **options: Any,
 ) -> None:
-    """Estimate how much the scores improve with more labelled clips.
+    """Estimate the scores with more labelled clips.
 
     Train on 1, 2, 4, ... clips per class and on all clips. Run the same command again to
     continue; finished runs are not repeated.

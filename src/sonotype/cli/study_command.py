@@ -26,7 +26,7 @@ def study(
     ] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Run a grid of experiments defined in TOML and compare the scores.
+    """Run experiments defined in TOML and compare the scores.
 
     Each row of the file is trained and tested on every fold and seed. Run the same command
     again to continue or to add new rows; finished runs are not repeated.

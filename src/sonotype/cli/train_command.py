@@ -34,7 +34,7 @@ def train(
     verbose: Verbose = False,
     **options: Any,
 ) -> None:
-    """Train a classifier on labelled sounds and score it on a test set.
+    """Train a classifier on labelled sounds and score it.
 
     Ctrl-C stops the training and keeps a usable model. --resume takes all options
     from the run; only --cache-gb may differ.
