@@ -33,7 +33,7 @@ def upgrade(values: Mapping[str, Any], version: int) -> dict[str, Any]:
     """
     if version >= 4:
         return dict(values)
-    upgraded = _renamed(values)
+    upgraded: dict[str, Any] = _renamed(values)
     upgraded["options"] = _renamed(values.get("options"))
     if isinstance(training := values.get("training"), Mapping):
         upgraded["training"] = {name: _renamed(entry) for name, entry in training.items()}
