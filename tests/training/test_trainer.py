@@ -1,11 +1,11 @@
-"""Inside a training: maps that several share, and the average of the weights of all steps."""
+"""A training: shared feature maps, the moving average of the weights, progress lines."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +18,13 @@ from sonotype.core.types import Clip, Labels
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.folder import read_folder
 from sonotype.models.system import System, cbir_2
-from sonotype.training import trainer as fit_room
+from sonotype.training import trainer as trainer_module
+from sonotype.training.callbacks import EpochLines
 from sonotype.training.dataset import LabelledMaps
+from sonotype.training.inputs import FitInputs
 from sonotype.training.module import Learner
-from sonotype.training.trainer import FitResult, augmentation, fit, stretched
+from sonotype.training.sources import augmentation
+from sonotype.training.trainer import FitResult, fit
 
 AUDIO_SPEC = AudioSpec(32_000, seconds=1.0)
 KEYS = [(epoch, index) for epoch in range(3) for index in (1, 4, 0)]
@@ -47,6 +50,16 @@ class Prepared(Exception):  # noqa: N818
     """A training is ready to start."""
 
 
+def inputs_of(
+    clips: Sequence[Clip], train: Sequence[Clip], val: Sequence[Clip], folder: Path, **more: Any
+) -> FitInputs:
+    options = more.pop("options", None) or options_of()
+    return FitInputs(
+        system=more.pop("system", None) or system(), audio_spec=AUDIO_SPEC, labels=Labels.of(clips),
+        train=train, val=val, folder=folder, options=options, **more,
+    )  # fmt: skip
+
+
 def prepare(
     clips: Sequence[Clip],
     parts: tuple[Sequence[int], Sequence[int]],
@@ -56,20 +69,18 @@ def prepare(
     whole: bool = True,
     **options: Any,
 ) -> tuple[LabelledMaps, LabelledMaps]:
-    """What a training on some clips, of a whole source or not, would learn from and be tried on."""
+    """The batches of a training on some clips, of a whole source or not, and of its validation."""
     found: list[Any] = []
 
     def stop(_: object, __: object, loaders: Any, ___: object) -> bool:
-        found.extend(one.dataset for one in loaders)
+        found.extend(loader.dataset for loader in loaders)
         raise Prepared
 
     train, val = ([clips[index] for index in part] for part in parts)
     with monkeypatch.context() as patched, pytest.raises(Prepared):
-        patched.setattr(fit_room, "_run", stop)
-        fit(
-            system(), AUDIO_SPEC, Labels.of(clips), train, val, folder, options_of(**options),
-            source=clips if whole else (),
-        )  # fmt: skip
+        patched.setattr(trainer_module, "_run", stop)
+        source = clips if whole else ()
+        fit(inputs_of(clips, train, val, folder, options=options_of(**options), source=source))
     return found[0], found[1]
 
 
@@ -202,11 +213,10 @@ def test_maps_under_a_transform_stay_in_the_run(
     """Nothing tells what a callable does, so no other run may find what it did."""
     folder = tmp_path / "run"
     with monkeypatch.context() as patched, pytest.raises(Prepared):
-        patched.setattr(fit_room, "_run", stopped)
-        fit(
-            system(), AUDIO_SPEC, Labels.of(clips), clips[:8], clips[8:], folder, options_of(n_augmented=2),
-            source=clips, transform=lambda samples, rate: -samples,
-        )  # fmt: skip
+        patched.setattr(trainer_module, "_run", stopped)
+        options = options_of(n_augmented=2)
+        fit(inputs_of(clips, clips[:8], clips[8:], folder, options=options, source=clips,
+                      transform=lambda samples, rate: -samples))  # fmt: skip
     assert (rows(folder / "maps"), rows(cache)) == (16, 4)
 
 
@@ -240,11 +250,11 @@ def averaged_training(
 
     monkeypatch.setattr(Learner, "validation_step", noted)
     chosen = options_of(ema_decay=0.9, time_shift=0.0, gain=0.0, learning_rate=0.01, **options)
-    one = system(unfreeze_from=4)
-    labels = Labels.of(clips)
+    trained = system(unfreeze_from=4)
     val = [] if chosen.checkpoint == "last" else clips[::3]
-    result = fit(one, AUDIO_SPEC, labels, [c for c in clips if c not in val], val, folder, chosen)
-    return one, result, steps, validated
+    train = [clip for clip in clips if clip not in val]
+    result = fit(inputs_of(clips, train, val, folder, options=chosen, system=trained))
+    return trained, result, steps, validated
 
 
 def moving_average(
@@ -285,27 +295,32 @@ def test_the_average_is_what_is_validated_and_what_is_chosen(
             assert torch.equal(x, best[name]), name
 
 
-# How long
+# Progress
 
 
 @pytest.mark.parametrize(
-    ("least", "steps", "epochs", "patience"),
+    ("epochs", "verbose", "wanted"),
     [
-        (0, 2, 40, 12),
-        (400, 10, 40, 12),  # as many steps as are wanted
-        (400, 11, 40, 12),
-        (400, 9, 45, 14),  # 44.4 epochs; 12 * 45 / 40 = 13.5
-        (400, 2, 200, 60),
-        (401, 2, 201, 61),
+        (50, False, list(range(1, 51))),
+        (60, False, [1, 2, 10, 20, 25, 30, 40, 50, 60]),
+        (60, True, list(range(1, 61))),
     ],
 )
-def test_few_clips_are_trained_on_in_more_epochs(
-    least: int, steps: int, epochs: int, patience: int
+def test_long_trainings_report_the_epochs_that_improve_and_every_tenth(
+    epochs: int, verbose: bool, wanted: list[int]
 ) -> None:
-    options = options_of(epochs=40, patience=12, min_steps=least)
-    found = stretched(options, steps)
-    assert (found.epochs, found.patience) == (epochs, patience)
-    assert replace(found, epochs=40, patience=12) == options
+    lines: list[str] = []
+    callback = EpochLines(lines.append, verbose=verbose)
+    module: Any = None
+    for epoch in range(epochs):
+        score = {0: 0.1, 1: 0.2, 24: 0.3}.get(epoch, 0.0)
+        trainer: Any = SimpleNamespace(
+            current_epoch=epoch, max_epochs=epochs, callback_metrics={"val_f1": score}
+        )
+        callback.on_train_epoch_start(trainer, module)
+        callback.on_train_epoch_end(trainer, module)
+    assert [int(line.split()[1].partition("/")[0]) for line in lines] == wanted
+    assert [int(line.split()[1].partition("/")[0]) for line in lines if "*" in line] == [1, 2, 25]
 
 
 def test_a_training_makes_as_many_steps_as_are_asked_for(
@@ -313,16 +328,7 @@ def test_a_training_makes_as_many_steps_as_are_asked_for(
 ) -> None:
     lines: list[str] = []
     options = options_of(epochs=2, min_steps=7, checkpoint="last", time_shift=0.0, gain=0.0)
-    result = fit(
-        system(),
-        AUDIO_SPEC,
-        Labels.of(clips),
-        clips,
-        [],
-        tmp_path,
-        options,
-        on_message=lines.append,
-    )
+    result = fit(inputs_of(clips, clips, [], tmp_path, options=options, on_message=lines.append))
     assert result == FitResult(3, None, False)  # three steps an epoch
     epochs = [line[:11] for line in lines if line.startswith("epoch")]
     assert epochs == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
@@ -333,8 +339,7 @@ def test_averaging_leaves_what_is_frozen_as_it_was(clips: tuple[Clip, ...], tmp_
     one = system(unfreeze_from=4)
     before = {name: tensor.clone() for name, tensor in one.state_dict().items()}
     options = options_of(ema_decay=0.9, checkpoint="last", time_shift=0.0, gain=0.0)
-    audio_spec = AudioSpec(sample_rate=one.sample_rate, seconds=1.0)
-    fit(one, audio_spec, Labels.of(clips), clips, (), tmp_path, options)
+    fit(inputs_of(clips, clips, (), tmp_path, options=options, system=one))
     after = one.state_dict()
     frozen = [
         name for name in before if name.startswith(tuple(f"branch_1.blocks.{b}." for b in "012"))
