@@ -523,7 +523,7 @@ def test_a_full_disk_says_how_to_go_on(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(trainer_module.AtomicCheckpoints, "save_checkpoint", full)
-    with pytest.raises(SonotypeError, match="no space left on the disk.*--resume"):
+    with pytest.raises(SonotypeError, match=r"no space left on the disk.*--resume"):
         train(tones, tmp_path / "run", **SMALL)
 
 
@@ -627,7 +627,7 @@ def test_a_transform_that_would_never_be_heard_is_refused(tones: Path, tmp_path:
 
 def test_a_stop_before_the_first_epoch_has_the_exit_code_of_ctrl_c(tmp_path: Path) -> None:
     system = cbir_2(categories=2, backbone="none", width=0.01)
-    text = "before the first epoch was done.*--resume"
+    text = r"before the first epoch was done.*--resume"
     for keep in ("best", "last"):
         options = resolve(TrainOptions(checkpoint=keep), "cbir_2")
         with pytest.raises(StoppedError, match=text):

@@ -136,7 +136,8 @@ def test_a_loss_that_is_not_finite_stops_the_training(part: str, value: float) -
     module.system.trained_part = lambda _: wrong  # type: ignore[method-assign, assignment, misc]
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
     batch = {
-        "feature_maps": {}, "category": torch.tensor([0, 1, 1, 0]), "event": torch.tensor([0, 2, 2, 1]),
+        "feature_maps": {},
+        "category": torch.tensor([0, 1, 1, 0]), "event": torch.tensor([0, 2, 2, 1]),
         "files": ["a.wav", "b.wav", "c.wav", "d.wav"],
     }  # fmt: skip
     step = module.training_step if part == "training" else module.validation_step

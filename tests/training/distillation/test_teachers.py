@@ -315,12 +315,13 @@ def test_clips_seen_by_the_models_that_a_model_was_made_from(
 ) -> None:
     folder = tmp_path / "teacher_2"
     assert not load_teacher(folder, LABELS).has_seen(clips[1])
-    write_seen_clips(folder, frozenset({(clips[1].path.name, clips[1].category)}))
-    assert [load_teacher(folder, LABELS).has_seen(clip) for clip in clips[:4]] == [True, True, True,
-                                                                                 False]  # fmt: skip
-    write_seen_clips(folder, frozenset({(clips[3].path.name, "")}))  # without a label
-    assert [load_teacher(folder, LABELS).has_seen(clip) for clip in clips[:4]] == [True, False, True,
-                                                                                 True]  # fmt: skip
+    for seen, wanted in (
+        ((clips[1].path.name, clips[1].category), [True, True, True, False]),
+        ((clips[3].path.name, ""), [True, False, True, True]),  # without a label
+    ):
+        write_seen_clips(folder, frozenset({seen}))
+        found = [load_teacher(folder, LABELS).has_seen(clip) for clip in clips[:4]]
+        assert found == wanted
     write_seen_clips(folder, None)
     assert clips_seen_by(folder / "model.safetensors") is None
     (folder / "seen_clips.csv").write_text("a,b\n1,2\n")
