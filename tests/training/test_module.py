@@ -25,7 +25,7 @@ from sonotype.training.module import Learner
 LABELS = Labels(("a", "b"), ("x", "y", "z"), (0, 0, 1))
 
 
-def learner(**options: object) -> Learner:
+def module_of(**options: object) -> Learner:
     system = cbir_2(categories=2, events=3, backbone="none", width=0.01)
     resolved = resolve(TrainOptions(**{"recipe": "paper"} | options), "cbir_2")
     return Learner(system, resolved, LABELS, steps=5)
@@ -37,8 +37,8 @@ def validate(
     """The logged scores of a validation in which the network has these outputs."""
     logged: dict[str, float] = {}
     module.log = lambda name, value, **_: logged.update({name: float(value)})  # type: ignore[method-assign, misc]
-    answers = iter([answer for answer, _, _ in batches])
-    module.system.trained_part = lambda _: next(answers)  # type: ignore[method-assign, assignment, misc]
+    outputs = iter([output for output, _, _ in batches])
+    module.system.trained_part = lambda _: next(outputs)  # type: ignore[method-assign, assignment, misc]
     for number, (_, category, event) in enumerate(batches):
         batch = {
             "feature_maps": {}, "category": torch.tensor(category), "event": torch.tensor(event)
@@ -91,21 +91,23 @@ def test_validation_reads_the_category_like_the_model(how: str, wanted: float) -
 
 def test_validation_scores_equal_those_of_all_predictions() -> None:
     rng = np.random.default_rng(0)
-    batches, answers = [], []
+    batches, predictions = [], []
     labels = Labels(THREE.categories, THREE.events, THREE.event_category, (0.5, 0.1, 0.0))
     for size in (5, 5, 2):
-        said = Output(
+        output = Output(
             torch.from_numpy(rng.standard_normal((size, 3), dtype=np.float32)),
             torch.from_numpy(rng.standard_normal((size, 4), dtype=np.float32)),
             torch.zeros(size, 128), (), torch.zeros(size, 1, 1),
         )  # fmt: skip
         category, event = rng.integers(0, 3, size), rng.integers(-1, 4, size)
-        batches.append((said, category.tolist(), event.tolist()))
-        assert said.event is not None
-        shares = said.category.softmax(1).numpy(), said.event.softmax(1).numpy()
-        answers.append(Predictions(("",) * size, ("",) * size, category, event, *shares, labels))
+        batches.append((output, category.tolist(), event.tolist()))
+        assert output.event is not None
+        probabilities = output.category.softmax(1).numpy(), output.event.softmax(1).numpy()
+        predictions.append(
+            Predictions(("",) * size, ("",) * size, category, event, *probabilities, labels)
+        )
     found = validate(validating("events", labels), batches)
-    whole = score(concatenate(answers), category_source="events", resamples=0)
+    whole = score(concatenate(predictions), category_source="events", resamples=0)
     assert whole.event is not None
     assert found["val_category_f1"] == pytest.approx(whole.category.f1.value, abs=1e-6)
     assert found["val_event_f1"] == pytest.approx(whole.event.f1.value, abs=1e-6)
@@ -128,7 +130,7 @@ def test_each_validation_is_scored_by_itself() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("part", ["training", "validation"])
 def test_a_loss_that_is_not_finite_stops_the_training(part: str, value: float) -> None:
-    module = learner(mixup=0.0)
+    module = module_of(mixup=0.0)
     wrong = Output(
         torch.randn(4, 2), torch.randn(4, 3), torch.zeros(4, 128), (), torch.zeros(4, 1, 1)
     )
@@ -153,7 +155,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(part: str, value: float) -
 def test_a_mixed_step_is_the_mean_of_the_losses_on_mixed_maps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    module = learner(mixup=0.3, label_smoothing=0.0)
+    module = module_of(mixup=0.3, label_smoothing=0.0)
     module.system.eval()
     monkeypatch.setattr(module, "log", lambda *_, **__: None)
     monkeypatch.setattr(
@@ -165,17 +167,17 @@ def test_a_mixed_step_is_the_mean_of_the_losses_on_mixed_maps(
     found = module.training_step(batch, 0)
     feature_maps = module.system.frozen_part(waveform)
     mixed = {name: 0.7 * x + 0.3 * x.roll(-1, 0) for name, x in feature_maps.items()}
-    answer = module.system.trained_part(mixed)
-    assert answer.event is not None
+    output = module.system.trained_part(mixed)
+    assert output.event is not None
     wanted = sum(
-        share * (F.cross_entropy(answer.category, c) + F.cross_entropy(answer.event, e))
+        share * (F.cross_entropy(output.category, c) + F.cross_entropy(output.event, e))
         for share, c, e in ((0.7, category, event), (0.3, category.roll(-1), event.roll(-1)))
     )
     assert torch.allclose(found, torch.as_tensor(wanted), atol=1e-5)
 
 
 def test_the_constant_schedule_has_no_scheduler() -> None:
-    optimiser = learner().configure_optimizers()
+    optimiser = module_of().configure_optimizers()
     assert isinstance(optimiser, torch.optim.AdamW)
     assert optimiser.param_groups[0]["lr"] == 1e-3
     assert optimiser.param_groups[0]["weight_decay"] == 0.0
@@ -220,9 +222,9 @@ def test_biases_and_batch_norm_do_not_decay(unfreeze_from: int | None) -> None:
         if isinstance(layer, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d)
         for kind in ("weight", "bias")
     ]
-    learnt = {n: p for n, p in module.system.named_parameters() if p.requires_grad}
-    assert len(decay) == len(learnt) == sum(len(group["params"]) for group in groups)
-    for name, parameter in learnt.items():
+    trained = {n: p for n, p in module.system.named_parameters() if p.requires_grad}
+    assert len(decay) == len(trained) == sum(len(group["params"]) for group in groups)
+    for name, parameter in trained.items():
         free = name in norms or name.endswith("bias")
         assert decay[id(parameter)] == (0.0 if free else 1e-2), name
     assert {0.0, 1e-2} == set(decay.values())
@@ -297,10 +299,10 @@ def test_a_step_with_any_first_blocks_frozen(
     loss = module.training_step(batch, 0)
     assert 0 < float(loss.detach()) < 100
     loss.backward()
-    learnt = 1 if name == "none" else first or 5
+    trained = 1 if name == "none" else first or 5
     for number, block in enumerate(system.branch_1.blocks, start=1):
         reached = {parameter.grad is not None for parameter in block.parameters()}
-        assert reached == {number >= learnt}, number
+        assert reached == {number >= trained}, number
 
 
 @pytest.mark.parametrize("from_scratch", [False, True])

@@ -95,7 +95,7 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 PARTS = (((0, 3, 4, 7, 8, 9), (1, 2, 5, 6, 10)), ((11, 9, 5, 6, 2, 1), (8, 7, 4, 3, 0)))
-"""Two ways to part the twelve clips into training and validation."""
+"""Two splits of the twelve clips into training and validation."""
 
 
 @pytest.fixture
@@ -116,10 +116,10 @@ def rows(cache: Path) -> int:
     return max(counts.values(), default=0)
 
 
-def test_trainings_on_other_parts_of_a_source_share_their_maps(
+def test_trainings_on_other_subsets_of_a_source_share_maps(
     clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Clips as recorded: the batches are those of a training that knows no other clips."""
+    """Without augmentation, the batches equal those of a training without the source."""
     recorded = {"time_shift": 0.0, "gain": 0.0}
     seen: set[int] = set()
     for number, parts in enumerate(PARTS):
@@ -127,7 +127,7 @@ def test_trainings_on_other_parts_of_a_source_share_their_maps(
         # The seed says nothing of clips as recorded, so two seeds share them too.
         found = prepare(clips, parts, mine, monkeypatch, seed=number, **recorded)
         seen |= {*parts[0], *parts[1]}
-        assert rows(cache) == len(seen), "what the first has computed is not computed again"
+        assert rows(cache) == len(seen), "cached maps are not computed again"
         own = prepare(clips, parts, mine / "own", monkeypatch, whole=False, **recorded)
         for one, other in zip(found, own, strict=True):
             same(one[KEYS], other[KEYS])
@@ -135,12 +135,12 @@ def test_trainings_on_other_parts_of_a_source_share_their_maps(
         assert not (mine / "maps").exists()
 
 
-def test_versions_of_a_clip_follow_from_its_place_in_the_source(
+def test_augmented_copies_do_not_depend_on_the_subset(
     clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever part a training learns from, it hears of a clip what every other one hears."""
+    """All trainings on a source use the same augmented copies of a clip."""
     pool = Waveforms(clips, AUDIO_SPEC, augmentation(options_of(n_augmented=3)), seed=0)
-    twin = system().eval()
+    reference = system().eval()
     seen = set()
     known: set[tuple[int, int]] = set()
     for number, parts in enumerate(PARTS):
@@ -153,7 +153,7 @@ def test_versions_of_a_clip_follow_from_its_place_in_the_source(
             seen |= {waveforms.version_of(*key) for key in keys}
             samples = torch.stack([torch.from_numpy(waveforms[key]) for key in keys])
             wanted = {
-                "feature_maps": twin.frozen_part(samples),
+                "feature_maps": reference.frozen_part(samples),
                 "category": train.category.new_tensor(
                     [Labels.of(clips).category_index(clips[place]) for _, place in keys]
                 ),
@@ -164,34 +164,34 @@ def test_versions_of_a_clip_follow_from_its_place_in_the_source(
             same(source[KEYS], wanted)
         known |= {(index, version) for index in parts[0] for version in range(3)}
         known |= {(index, 0) for index in parts[1]}
-        assert rows(cache) == len(known), "what the first has computed is not computed again"
+        assert rows(cache) == len(known), "cached maps are not computed again"
     assert seen == {0, 1, 2}
     prepare(clips, PARTS[0], tmp_path / "more", monkeypatch, n_augmented=4)
-    assert rows(cache) == len(known) + len(PARTS[0][0]), "one more of each, the others are there"
+    assert rows(cache) == len(known) + len(PARTS[0][0]), "one new copy of each clip"
     before = rows(cache)
     prepare(clips, PARTS[0], tmp_path / "other", monkeypatch, n_augmented=3, seed=1)
-    assert rows(cache) == before + 2 * len(PARTS[0][0]), "another seed hears other versions"
+    assert rows(cache) == before + 2 * len(PARTS[0][0]), "another seed draws other copies"
 
 
-def test_cached_or_not_a_training_hears_the_same(
+def test_batches_are_the_same_with_and_without_cache(
     clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     how = {"n_augmented": 3, "between_class_mix": 0.5}
     kept, _ = prepare(clips, PARTS[0], tmp_path / "kept", monkeypatch, **how)
     fresh, _ = prepare(clips, PARTS[0], tmp_path / "fresh", monkeypatch, cache=False, **how)
     assert not isinstance(fresh, LabelledMaps)
-    twin = system().eval()
+    reference = system().eval()
     one, other = kept[KEYS], fresh[KEYS]
-    feature_maps = twin.frozen_part(other["waveform"])
+    feature_maps = reference.frozen_part(other["waveform"])
     same(one, {**other, "feature_maps": feature_maps})
     for name in ("share", "partner_category", "partner_event"):
         assert torch.equal(one[name], other[name])
 
 
-def test_mixtures_are_never_made_with_clips_that_are_not_learnt_from(
+def test_same_class_mixes_contain_training_clips_alone(
     clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mixture holds a second clip; that must not be one of the parts that are scored."""
+    """The second clip of a mix must not be a validation or test clip."""
     for number, parts in enumerate(PARTS):
         train, val = prepare(
             clips,
@@ -207,10 +207,10 @@ def test_mixtures_are_never_made_with_clips_that_are_not_learnt_from(
         assert len(val.cache.waveforms) == len(parts[1])
 
 
-def test_maps_under_a_transform_stay_in_the_run(
+def test_maps_of_a_transform_stay_in_the_run_folder(
     clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing tells what a callable does, so no other run may find what it did."""
+    """A callable has no digest, so no other run may use its maps."""
     folder = tmp_path / "run"
     with monkeypatch.context() as patched, pytest.raises(Prepared):
         patched.setattr(trainer_module, "_run", stopped)
@@ -230,7 +230,7 @@ def stopped(*_: object) -> bool:
 def averaged_training(
     clips: tuple[Clip, ...], folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
 ) -> tuple[System, FitResult, list[dict[str, torch.Tensor]], list[dict[str, torch.Tensor]]]:
-    """A trained system, how it ended, and its weights after each step and at each validation."""
+    """A trained system, its result, and its weights after each step and at each validation."""
     steps: list[dict[str, torch.Tensor]] = []
     validated: list[dict[str, torch.Tensor]] = []
 
@@ -281,7 +281,7 @@ def test_the_kept_weights_are_the_moving_average_of_all_steps(
         assert (kept[name] - steps[-1][name]).abs().max() > 1e-3, name
 
 
-def test_the_average_is_what_is_validated_and_what_is_chosen(
+def test_the_moving_average_is_validated_and_kept(
     clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, result, steps, validated = averaged_training(clips, tmp_path, monkeypatch)
@@ -323,9 +323,7 @@ def test_long_trainings_report_the_epochs_that_improve_and_every_tenth(
     assert [int(line.split()[1].partition("/")[0]) for line in lines if "*" in line] == [1, 2, 25]
 
 
-def test_a_training_makes_as_many_steps_as_are_asked_for(
-    clips: tuple[Clip, ...], tmp_path: Path
-) -> None:
+def test_a_training_makes_at_least_min_steps(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     lines: list[str] = []
     options = options_of(epochs=2, min_steps=7, checkpoint="last", time_shift=0.0, gain=0.0)
     result = fit(inputs_of(clips, clips, [], tmp_path, options=options, on_message=lines.append))
@@ -335,7 +333,7 @@ def test_a_training_makes_as_many_steps_as_are_asked_for(
     assert not any("val" in line for line in lines)
 
 
-def test_averaging_leaves_what_is_frozen_as_it_was(clips: tuple[Clip, ...], tmp_path: Path) -> None:
+def test_averaging_does_not_change_frozen_weights(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     one = system(unfreeze_from=4)
     before = {name: tensor.clone() for name, tensor in one.state_dict().items()}
     options = options_of(ema_decay=0.9, checkpoint="last", time_shift=0.0, gain=0.0)

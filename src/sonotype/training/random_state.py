@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich import get_console
 
 LIGHTNING_LOGGERS = ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")
 CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -51,7 +52,11 @@ def kept_random_state() -> Iterator[None]:
 
 @contextmanager
 def kept_settings() -> Iterator[None]:
-    """Restore the settings that Lightning changes; hide its messages below the level of errors."""
+    """Restore the settings that Lightning changes; hide its messages below the level of errors.
+
+    They are log levels, determinism of torch, and the global console of rich.
+    """
+    console = get_console().__dict__
     loggers = [logging.getLogger(name) for name in LIGHTNING_LOGGERS]
     levels = [logger.level for logger in loggers]
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -69,6 +74,7 @@ def kept_settings() -> Iterator[None]:
                 warnings.filterwarnings("ignore", pattern)
             yield
     finally:
+        get_console().__dict__ = console
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)

@@ -48,14 +48,14 @@ def test_mean_probabilities_are_weighted_by_teacher() -> None:
 
 
 def test_the_divergence_is_that_of_kullback_and_leibler() -> None:
-    student, taught = numbers(3, 4, seed=1), numbers(3, 4, seed=2).softmax(1)
+    student, target = numbers(3, 4, seed=1), numbers(3, 4, seed=2).softmax(1)
     wanted = 0.0
     for row in range(3):
-        answer = (student[row] / 2).softmax(0)
+        probabilities = (student[row] / 2).softmax(0)
         for index in range(4):
-            share = float(taught[row, index])
-            wanted += share * math.log(share / float(answer[index])) / 3
-    assert float(divergence(student, taught, 2.0)) == pytest.approx(4 * wanted, rel=1e-4)
+            share = float(target[row, index])
+            wanted += share * math.log(share / float(probabilities[index])) / 3
+    assert float(divergence(student, target, 2.0)) == pytest.approx(4 * wanted, rel=1e-4)
     same = divergence(student, (student / 2).softmax(1), 2.0)
     assert float(same) == pytest.approx(0.0, abs=1e-6)
 
@@ -63,28 +63,28 @@ def test_the_divergence_is_that_of_kullback_and_leibler() -> None:
 def test_hints_are_cosines_by_the_weights_of_the_teachers() -> None:
     torch.manual_seed(0)
     hints = FeatureHints(2)
-    embedding, taught = numbers(3, 128), numbers(3, 2, 128, seed=4)
+    embedding, target = numbers(3, 128), numbers(3, 2, 128, seed=4)
     projected = hints.project(embedding).view(3, 2, 128)
     wanted = torch.zeros(())
     for row in range(3):
         for teacher in range(2):
-            one, other = projected[row, teacher], taught[row, teacher]
+            one, other = projected[row, teacher], target[row, teacher]
             wanted += WEIGHT[row, teacher] * (1 - one @ other / (one.norm() * other.norm())) / 3
-    assert torch.allclose(hints(embedding, taught, WEIGHT), wanted, atol=1e-6)
+    assert torch.allclose(hints(embedding, target, WEIGHT), wanted, atol=1e-6)
 
 
 def test_both_heads_have_teacher_targets() -> None:
     output = Output(numbers(3, 2), numbers(3, 3, seed=1), torch.zeros(3, 128), (), FRAMES)
-    taught = {"category": numbers(3, 2, 2, seed=5), "event": numbers(3, 2, 3, seed=6)}
+    target = {"category": numbers(3, 2, 2, seed=5), "event": numbers(3, 2, 3, seed=6)}
     category, event = (
-        mean_probabilities(taught[name], WEIGHT, 2.0) for name in ("category", "event")
+        mean_probabilities(target[name], WEIGHT, 2.0) for name in ("category", "event")
     )
     assert output.event is not None
     wanted = divergence(output.category, category, 2.0)
     wanted = wanted + 0.5 * divergence(output.event, event, 2.0)
-    assert torch.allclose(distillation_loss(output, taught | {"weight": WEIGHT}, 2.0, 0.5), wanted)
+    assert torch.allclose(distillation_loss(output, target | {"weight": WEIGHT}, 2.0, 0.5), wanted)
     alone = output._replace(event=None)
-    found = distillation_loss(alone, taught | {"weight": WEIGHT}, 2.0, 0.5)
+    found = distillation_loss(alone, target | {"weight": WEIGHT}, 2.0, 0.5)
     assert torch.allclose(found, divergence(output.category, category, 2.0))
 
 
@@ -110,12 +110,12 @@ def test_frames_past_the_end_are_unrolled_by_the_length_of_the_clip(length: int)
     found = unroll(begins, offsets / length, torch.full((len(offsets),), length / 16))
     for offset, row in zip(offsets.tolist(), found[:, 0], strict=True):
         for place, begin in enumerate(row.tolist()):
-            apart = abs(16 * place - (begin + offset) % length)
-            assert min(apart, length - apart) <= 8
+            distance = abs(16 * place - (begin + offset) % length)
+            assert min(distance, length - distance) <= 8
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "strides", "count"),
+    ("ours", "frames_of_kind", "strides", "count"),
     [
         (30, 16, (16, 32), 15),
         (32, 16, (16, 32), 16),  # 5 s of the small network beside those of mn04
@@ -129,9 +129,9 @@ def test_frames_past_the_end_are_unrolled_by_the_length_of_the_clip(length: int)
     ],
 )
 def test_frames_are_aligned_at_the_larger_stride(
-    ours: int, theirs: int, strides: tuple[int, int], count: int
+    ours: int, frames_of_kind: int, strides: tuple[int, int], count: int
 ) -> None:
-    one, other = numbers(2, 3, ours), numbers(2, 4, theirs, seed=1)
+    one, other = numbers(2, 3, ours), numbers(2, 4, frames_of_kind, seed=1)
     first, second = align_frames(one, other, *strides)
     assert first.shape == (2, 3, count)
     assert second.shape == (2, 4, count)
@@ -147,22 +147,22 @@ def test_frame_hints_are_cosines_to_normalised_frames() -> None:
     torch.manual_seed(0)
     hints = FrameHints((4, 16), [(6, 32), (5, 16), (7, 64)])
     frames, shares = numbers(3, 4, 8), torch.tensor([0.0, 0.25, 0.5])
-    taught = [numbers(3, 6, 4, seed=2) * 3 + 7, numbers(3, 5, 8, seed=3), numbers(3, 7, 0)]
+    target = [numbers(3, 6, 4, seed=2) * 3 + 7, numbers(3, 5, 8, seed=3), numbers(3, 7, 0)]
     weight = torch.cat([WEIGHT, torch.ones(3, 1)], 1)  # the third kind has no frames
     wanted = 0.0
-    for kind, theirs in enumerate(taught[:2]):
-        mean = theirs.mean((0, 2), keepdim=True)
-        spread = theirs.std((0, 2), keepdim=True, correction=0)
+    for kind, frames_of_kind in enumerate(target[:2]):
+        mean = frames_of_kind.mean((0, 2), keepdim=True)
+        spread = frames_of_kind.std((0, 2), keepdim=True, correction=0)
         layer = hints.project[kind]
         for row in range(3):
             own = torch.roll(frames[row], round(float(shares[row]) * 8), 1)
-            own = own.view(4, theirs.shape[2], -1).mean(2)
-            for place in range(theirs.shape[2]):
+            own = own.view(4, frames_of_kind.shape[2], -1).mean(2)
+            for place in range(frames_of_kind.shape[2]):
                 one = layer.weight @ own[:, place] + layer.bias
-                other = ((theirs - mean) / spread)[row, :, place]
-                apart = 1 - float(one @ other / (one.norm() * other.norm()))
-                wanted += float(WEIGHT[row, kind]) * apart / theirs.shape[2] / 3
-    assert float(hints(frames, taught, weight, shares)) == pytest.approx(wanted, abs=1e-5)
+                other = ((frames_of_kind - mean) / spread)[row, :, place]
+                distance = 1 - float(one @ other / (one.norm() * other.norm()))
+                wanted += float(WEIGHT[row, kind]) * distance / frames_of_kind.shape[2] / 3
+    assert float(hints(frames, target, weight, shares)) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_mixup_mixes_the_teacher_targets_too() -> None:
