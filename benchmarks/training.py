@@ -13,6 +13,7 @@ of the cached way computes the maps; a second training on the same data begins w
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from unittest.mock import patch
 
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
 
 from sonotype.audio.clip import AudioSpec
 from sonotype.config import TrainOptions, resolve
@@ -40,8 +42,7 @@ from sonotype.models.system import System, cbir_2
 from sonotype.training import module as learner_room
 from sonotype.training.dataset import Batch, EpochBatches, LabelledMaps, LabelledWaveforms, loader
 from sonotype.training.module import SCORE, Learner
-from sonotype.training.speed import matmul_peak, step_multiply_adds
-from sonotype.training.trainer import augmentation
+from sonotype.training.sources import augmentation
 
 CPU = torch.device("cpu")
 
@@ -114,7 +115,7 @@ def run(arguments: argparse.Namespace, folder: Path, on_message: Callable[[str],
     parts = parts_of(arguments.data, arguments.clips, folder)
     backbone = available(arguments.backbone, on_message=on_message)
     threads = torch.get_num_threads()
-    peak = matmul_peak(CPU) / 1e9
+    peak = matmul_peak() / 1e9
     on_message(f"{len(parts.train)} clips to train on, {len(parts.val)} to validate; {backbone}")
     on_message(f"{threads} threads, matrix products reach {peak:.0f} GFLOP/s\n")
     for name, network in NETWORKS.items():
@@ -128,6 +129,29 @@ def run(arguments: argparse.Namespace, folder: Path, on_message: Callable[[str],
         feature_maps = system.frozen_part(torch.zeros(2, 5 * system.sample_rate))
         adds = step_multiply_adds(system, feature_maps)
         on_message(table(name, found, arguments.score, adds, len(parts.train), peak))
+
+
+def step_multiply_adds(system: System, feature_maps: dict[str, torch.Tensor]) -> int:
+    """Multiply-adds of one clip in a training step, forward and backward."""
+    clips = len(next(iter(feature_maps.values())))
+    with FlopCounterMode(display=False) as counter:
+        output = copy.deepcopy(system).train().trained_part(feature_maps)
+        loss = output.category.sum()
+        if output.event is not None:
+            loss = loss + output.event.sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+    return int(counter.get_total_flops()) // 2 // clips
+
+
+def matmul_peak(size: int = 1024, draws: int = 8) -> float:
+    """Operations per second of a float32 matrix product, the best of several."""
+    a, b = torch.ones(size, size), torch.ones(size, size)
+    seconds = []
+    for _ in range(draws):
+        start = time.perf_counter()
+        torch.mm(a, b)
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)
 
 
 def parts_of(data: Path | None, count: int, folder: Path) -> Parts:
@@ -239,9 +263,7 @@ def timed(
 ) -> Times:
     """Train epoch by epoch, until the score is reached and two epochs are done."""
     scores: dict[str, float] = {}
-    module = Learner(
-        system, options, labels, category_weight=None, event_weight=None, steps=len(loaders[0])
-    )
+    module = Learner(system, options, labels, steps=len(loaders[0]))
 
     def log(name: str, value: torch.Tensor, **_: object) -> None:
         scores[name] = float(value.detach())

@@ -36,7 +36,7 @@ def test_a_student_from_the_command_line(
     assert run([*argv, *flags(**STUDENT)]) == 0
     shown = capsys.readouterr().out
     assert "cbir_2 with backbone compact: 13 clips to train on" in shown
-    assert "of 13 clips, 13 " in shown
+    assert "distillation from 1 teacher; 13 of 13 training clips" in shown
     config = json.loads((out / "config.json").read_text())["options"]
     assert (config["recipe"], config["teachers"]) == ("student", [str(teacher)])
     assert sonotype.load(out / "model.safetensors").card.options.backbone == "compact"

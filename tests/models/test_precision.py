@@ -237,7 +237,7 @@ def test_teachers_answer_in_full_precision() -> None:
     audio_spec: Any = None
     teachers = Teachers([Teacher("a", one, LABELS, audio_spec, frozenset(), {})])
     seen = watched([one.branch_1.front_end, one.branch_2, one.category])
-    teachers.answer(0.1 * torch.randn(1, 32_000))
+    teachers.outputs(0.1 * torch.randn(1, 32_000))
     assert seen == [True] * 3
     assert state() == before
 

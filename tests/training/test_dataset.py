@@ -133,22 +133,22 @@ def test_maps_of_some_clips_from_a_cache_of_more(clips: tuple[Clip, ...], tmp_pa
             assert torch.equal(found[name], wanted[name])
 
 
-def test_a_fault_comes_back_whole_from_a_loading_process(
+def test_an_error_keeps_its_type_across_a_loading_process(
     clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     gone = Clip(tmp_path / "gone.wav", "low", "hum", "g", None)
     source = LabelledWaveforms(Waveforms([gone], AudioSpec(RATE, 0.5)), [gone], Labels.of(clips))
     batch = next(iter(loader(source, 1, shuffle=False, workers=1)))
-    assert str(batch["fault"]) == f"{tmp_path / 'gone.wav'}: does not exist"
+    assert str(batch["error"]) == f"{tmp_path / 'gone.wav'}: does not exist"
 
 
-def test_cached_maps_are_sent_to_no_process(clips: tuple[Clip, ...], tmp_path: Path) -> None:
+def test_cached_maps_are_copied_to_no_process(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     cache = FeatureCache(Waveforms(clips, AudioSpec(32_000, 1.0)), store(tmp_path))
     source = LabelledMaps(cache, clips, Labels.of(clips))
     assert loader(source, 4, shuffle=True, workers=2).num_workers == 0
 
 
-def test_loading_processes_hear_the_same(clips: tuple[Clip, ...]) -> None:
+def test_loading_processes_give_the_same_batches(clips: tuple[Clip, ...]) -> None:
     waveforms = Waveforms(
         clips,
         AudioSpec(RATE, seconds=0.5),

@@ -1,11 +1,11 @@
-"""Inside a training: maps that several share, and the average of the weights of all steps."""
+"""A training: shared feature maps, the moving average of the weights, progress lines."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +18,13 @@ from sonotype.core.types import Clip, Labels
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.folder import read_folder
 from sonotype.models.system import System, cbir_2
-from sonotype.training import trainer as fit_room
+from sonotype.training import trainer as trainer_module
+from sonotype.training.callbacks import EpochLines
 from sonotype.training.dataset import LabelledMaps
+from sonotype.training.inputs import FitInputs
 from sonotype.training.module import Learner
-from sonotype.training.trainer import FitResult, augmentation, fit, stretched
+from sonotype.training.sources import augmentation
+from sonotype.training.trainer import FitResult, fit
 
 AUDIO_SPEC = AudioSpec(32_000, seconds=1.0)
 KEYS = [(epoch, index) for epoch in range(3) for index in (1, 4, 0)]
@@ -47,6 +50,16 @@ class Prepared(Exception):  # noqa: N818
     """A training is ready to start."""
 
 
+def inputs_of(
+    clips: Sequence[Clip], train: Sequence[Clip], val: Sequence[Clip], folder: Path, **more: Any
+) -> FitInputs:
+    options = more.pop("options", None) or options_of()
+    return FitInputs(
+        system=more.pop("system", None) or system(), audio_spec=AUDIO_SPEC, labels=Labels.of(clips),
+        train=train, val=val, folder=folder, options=options, **more,
+    )  # fmt: skip
+
+
 def prepare(
     clips: Sequence[Clip],
     parts: tuple[Sequence[int], Sequence[int]],
@@ -56,20 +69,18 @@ def prepare(
     whole: bool = True,
     **options: Any,
 ) -> tuple[LabelledMaps, LabelledMaps]:
-    """What a training on some clips, of a whole source or not, would learn from and be tried on."""
+    """The batches of a training on some clips, of a whole source or not, and of its validation."""
     found: list[Any] = []
 
     def stop(_: object, __: object, loaders: Any, ___: object) -> bool:
-        found.extend(one.dataset for one in loaders)
+        found.extend(loader.dataset for loader in loaders)
         raise Prepared
 
     train, val = ([clips[index] for index in part] for part in parts)
     with monkeypatch.context() as patched, pytest.raises(Prepared):
-        patched.setattr(fit_room, "_run", stop)
-        fit(
-            system(), AUDIO_SPEC, Labels.of(clips), train, val, folder, options_of(**options),
-            source=clips if whole else (),
-        )  # fmt: skip
+        patched.setattr(trainer_module, "_run", stop)
+        source = clips if whole else ()
+        fit(inputs_of(clips, train, val, folder, options=options_of(**options), source=source))
     return found[0], found[1]
 
 
@@ -84,7 +95,7 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 PARTS = (((0, 3, 4, 7, 8, 9), (1, 2, 5, 6, 10)), ((11, 9, 5, 6, 2, 1), (8, 7, 4, 3, 0)))
-"""Two ways to part the twelve clips into training and validation."""
+"""Two splits of the twelve clips into training and validation."""
 
 
 @pytest.fixture
@@ -105,10 +116,10 @@ def rows(cache: Path) -> int:
     return max(counts.values(), default=0)
 
 
-def test_trainings_on_other_parts_of_a_source_share_their_maps(
+def test_trainings_on_other_subsets_of_a_source_share_maps(
     clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Clips as recorded: the batches are those of a training that knows no other clips."""
+    """Without augmentation, the batches equal those of a training without the source."""
     recorded = {"time_shift": 0.0, "gain": 0.0}
     seen: set[int] = set()
     for number, parts in enumerate(PARTS):
@@ -116,7 +127,7 @@ def test_trainings_on_other_parts_of_a_source_share_their_maps(
         # The seed says nothing of clips as recorded, so two seeds share them too.
         found = prepare(clips, parts, mine, monkeypatch, seed=number, **recorded)
         seen |= {*parts[0], *parts[1]}
-        assert rows(cache) == len(seen), "what the first has computed is not computed again"
+        assert rows(cache) == len(seen), "cached maps are not computed again"
         own = prepare(clips, parts, mine / "own", monkeypatch, whole=False, **recorded)
         for one, other in zip(found, own, strict=True):
             same(one[KEYS], other[KEYS])
@@ -124,12 +135,12 @@ def test_trainings_on_other_parts_of_a_source_share_their_maps(
         assert not (mine / "maps").exists()
 
 
-def test_versions_of_a_clip_follow_from_its_place_in_the_source(
+def test_augmented_copies_do_not_depend_on_the_subset(
     clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever part a training learns from, it hears of a clip what every other one hears."""
+    """All trainings on a source use the same augmented copies of a clip."""
     pool = Waveforms(clips, AUDIO_SPEC, augmentation(options_of(n_augmented=3)), seed=0)
-    twin = system().eval()
+    reference = system().eval()
     seen = set()
     known: set[tuple[int, int]] = set()
     for number, parts in enumerate(PARTS):
@@ -142,7 +153,7 @@ def test_versions_of_a_clip_follow_from_its_place_in_the_source(
             seen |= {waveforms.version_of(*key) for key in keys}
             samples = torch.stack([torch.from_numpy(waveforms[key]) for key in keys])
             wanted = {
-                "feature_maps": twin.frozen_part(samples),
+                "feature_maps": reference.frozen_part(samples),
                 "category": train.category.new_tensor(
                     [Labels.of(clips).category_index(clips[place]) for _, place in keys]
                 ),
@@ -153,34 +164,34 @@ def test_versions_of_a_clip_follow_from_its_place_in_the_source(
             same(source[KEYS], wanted)
         known |= {(index, version) for index in parts[0] for version in range(3)}
         known |= {(index, 0) for index in parts[1]}
-        assert rows(cache) == len(known), "what the first has computed is not computed again"
+        assert rows(cache) == len(known), "cached maps are not computed again"
     assert seen == {0, 1, 2}
     prepare(clips, PARTS[0], tmp_path / "more", monkeypatch, n_augmented=4)
-    assert rows(cache) == len(known) + len(PARTS[0][0]), "one more of each, the others are there"
+    assert rows(cache) == len(known) + len(PARTS[0][0]), "one new copy of each clip"
     before = rows(cache)
     prepare(clips, PARTS[0], tmp_path / "other", monkeypatch, n_augmented=3, seed=1)
-    assert rows(cache) == before + 2 * len(PARTS[0][0]), "another seed hears other versions"
+    assert rows(cache) == before + 2 * len(PARTS[0][0]), "another seed draws other copies"
 
 
-def test_cached_or_not_a_training_hears_the_same(
+def test_batches_are_the_same_with_and_without_cache(
     clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     how = {"n_augmented": 3, "between_class_mix": 0.5}
     kept, _ = prepare(clips, PARTS[0], tmp_path / "kept", monkeypatch, **how)
     fresh, _ = prepare(clips, PARTS[0], tmp_path / "fresh", monkeypatch, cache=False, **how)
     assert not isinstance(fresh, LabelledMaps)
-    twin = system().eval()
+    reference = system().eval()
     one, other = kept[KEYS], fresh[KEYS]
-    feature_maps = twin.frozen_part(other["waveform"])
+    feature_maps = reference.frozen_part(other["waveform"])
     same(one, {**other, "feature_maps": feature_maps})
     for name in ("share", "partner_category", "partner_event"):
         assert torch.equal(one[name], other[name])
 
 
-def test_mixtures_are_never_made_with_clips_that_are_not_learnt_from(
+def test_same_class_mixes_contain_training_clips_alone(
     clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mixture holds a second clip; that must not be one of the parts that are scored."""
+    """The second clip of a mix must not be a validation or test clip."""
     for number, parts in enumerate(PARTS):
         train, val = prepare(
             clips,
@@ -196,17 +207,16 @@ def test_mixtures_are_never_made_with_clips_that_are_not_learnt_from(
         assert len(val.cache.waveforms) == len(parts[1])
 
 
-def test_maps_under_a_transform_stay_in_the_run(
+def test_maps_of_a_transform_stay_in_the_run_folder(
     clips: tuple[Clip, ...], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing tells what a callable does, so no other run may find what it did."""
+    """A callable has no digest, so no other run may use its maps."""
     folder = tmp_path / "run"
     with monkeypatch.context() as patched, pytest.raises(Prepared):
-        patched.setattr(fit_room, "_run", stopped)
-        fit(
-            system(), AUDIO_SPEC, Labels.of(clips), clips[:8], clips[8:], folder, options_of(n_augmented=2),
-            source=clips, transform=lambda samples, rate: -samples,
-        )  # fmt: skip
+        patched.setattr(trainer_module, "_run", stopped)
+        options = options_of(n_augmented=2)
+        fit(inputs_of(clips, clips[:8], clips[8:], folder, options=options, source=clips,
+                      transform=lambda samples, rate: -samples))  # fmt: skip
     assert (rows(folder / "maps"), rows(cache)) == (16, 4)
 
 
@@ -220,7 +230,7 @@ def stopped(*_: object) -> bool:
 def averaged_training(
     clips: tuple[Clip, ...], folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
 ) -> tuple[System, FitResult, list[dict[str, torch.Tensor]], list[dict[str, torch.Tensor]]]:
-    """A trained system, how it ended, and its weights after each step and at each validation."""
+    """A trained system, its result, and its weights after each step and at each validation."""
     steps: list[dict[str, torch.Tensor]] = []
     validated: list[dict[str, torch.Tensor]] = []
 
@@ -240,11 +250,11 @@ def averaged_training(
 
     monkeypatch.setattr(Learner, "validation_step", noted)
     chosen = options_of(ema_decay=0.9, time_shift=0.0, gain=0.0, learning_rate=0.01, **options)
-    one = system(unfreeze_from=4)
-    labels = Labels.of(clips)
+    trained = system(unfreeze_from=4)
     val = [] if chosen.checkpoint == "last" else clips[::3]
-    result = fit(one, AUDIO_SPEC, labels, [c for c in clips if c not in val], val, folder, chosen)
-    return one, result, steps, validated
+    train = [clip for clip in clips if clip not in val]
+    result = fit(inputs_of(clips, train, val, folder, options=chosen, system=trained))
+    return trained, result, steps, validated
 
 
 def moving_average(
@@ -271,7 +281,7 @@ def test_the_kept_weights_are_the_moving_average_of_all_steps(
         assert (kept[name] - steps[-1][name]).abs().max() > 1e-3, name
 
 
-def test_the_average_is_what_is_validated_and_what_is_chosen(
+def test_the_moving_average_is_validated_and_kept(
     clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, result, steps, validated = averaged_training(clips, tmp_path, monkeypatch)
@@ -285,56 +295,49 @@ def test_the_average_is_what_is_validated_and_what_is_chosen(
             assert torch.equal(x, best[name]), name
 
 
-# How long
+# Progress
 
 
 @pytest.mark.parametrize(
-    ("least", "steps", "epochs", "patience"),
+    ("epochs", "verbose", "wanted"),
     [
-        (0, 2, 40, 12),
-        (400, 10, 40, 12),  # as many steps as are wanted
-        (400, 11, 40, 12),
-        (400, 9, 45, 14),  # 44.4 epochs; 12 * 45 / 40 = 13.5
-        (400, 2, 200, 60),
-        (401, 2, 201, 61),
+        (50, False, list(range(1, 51))),
+        (60, False, [1, 2, 10, 20, 25, 30, 40, 50, 60]),
+        (60, True, list(range(1, 61))),
     ],
 )
-def test_few_clips_are_trained_on_in_more_epochs(
-    least: int, steps: int, epochs: int, patience: int
-) -> None:
-    options = options_of(epochs=40, patience=12, min_steps=least)
-    found = stretched(options, steps)
-    assert (found.epochs, found.patience) == (epochs, patience)
-    assert replace(found, epochs=40, patience=12) == options
-
-
-def test_a_training_makes_as_many_steps_as_are_asked_for(
-    clips: tuple[Clip, ...], tmp_path: Path
+def test_long_trainings_report_the_epochs_that_improve_and_every_tenth(
+    epochs: int, verbose: bool, wanted: list[int]
 ) -> None:
     lines: list[str] = []
+    callback = EpochLines(lines.append, verbose=verbose)
+    module: Any = None
+    for epoch in range(epochs):
+        score = {0: 0.1, 1: 0.2, 24: 0.3}.get(epoch, 0.0)
+        trainer: Any = SimpleNamespace(
+            current_epoch=epoch, max_epochs=epochs, callback_metrics={"val_f1": score}
+        )
+        callback.on_train_epoch_start(trainer, module)
+        callback.on_train_epoch_end(trainer, module)
+    assert [int(line.split()[1].partition("/")[0]) for line in lines] == wanted
+    assert [int(line.split()[1].partition("/")[0]) for line in lines if "*" in line] == [1, 2, 25]
+
+
+def test_a_training_makes_at_least_min_steps(clips: tuple[Clip, ...], tmp_path: Path) -> None:
+    lines: list[str] = []
     options = options_of(epochs=2, min_steps=7, checkpoint="last", time_shift=0.0, gain=0.0)
-    result = fit(
-        system(),
-        AUDIO_SPEC,
-        Labels.of(clips),
-        clips,
-        [],
-        tmp_path,
-        options,
-        on_message=lines.append,
-    )
+    result = fit(inputs_of(clips, clips, [], tmp_path, options=options, on_message=lines.append))
     assert result == FitResult(3, None, False)  # three steps an epoch
     epochs = [line[:11] for line in lines if line.startswith("epoch")]
     assert epochs == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
     assert not any("val" in line for line in lines)
 
 
-def test_averaging_leaves_what_is_frozen_as_it_was(clips: tuple[Clip, ...], tmp_path: Path) -> None:
+def test_averaging_does_not_change_frozen_weights(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     one = system(unfreeze_from=4)
     before = {name: tensor.clone() for name, tensor in one.state_dict().items()}
     options = options_of(ema_decay=0.9, checkpoint="last", time_shift=0.0, gain=0.0)
-    audio_spec = AudioSpec(sample_rate=one.sample_rate, seconds=1.0)
-    fit(one, audio_spec, Labels.of(clips), clips, (), tmp_path, options)
+    fit(inputs_of(clips, clips, (), tmp_path, options=options, system=one))
     after = one.state_dict()
     frozen = [
         name for name in before if name.startswith(tuple(f"branch_1.blocks.{b}." for b in "012"))

@@ -42,7 +42,7 @@ from sonotype.experiments.run_folder import (
 )
 from sonotype.experiments.run_options import RunOptions
 from sonotype.training.callbacks import OnMessage
-from sonotype.training.trainer import kept_random_state
+from sonotype.training.random_state import kept_random_state
 
 CONFIG = "crossval.json"
 

@@ -52,6 +52,8 @@ from sonotype.models.summary import summarise
 from sonotype.models.system import System
 from sonotype.training.callbacks import OnMessage
 from sonotype.training.distillation.teachers import Teachers, load_teacher
+from sonotype.training.history import read_history, require_tensorboard
+from sonotype.training.inputs import FitInputs
 from sonotype.training.provenance import (
     SEEN,
     SeenClips,
@@ -62,13 +64,8 @@ from sonotype.training.provenance import (
     union_of,
     write_seen_clips,
 )
-from sonotype.training.trainer import (
-    FitResult,
-    fit,
-    kept_random_state,
-    read_history,
-    require_tensorboard,
-)
+from sonotype.training.random_state import kept_random_state
+from sonotype.training.trainer import FitResult, fit
 
 MEASURED_CLIPS = 24
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "soundfile", "soxr", "scikit-learn")
@@ -270,14 +267,14 @@ def run_split(
         f"{total.parameters:,} parameters, {total.frozen:,} of them frozen; "
         f"{total.multiply_adds / 1e6:,.0f} million multiply-adds a clip"
     )
-    result = fit(
-        system,
-        audio_spec,
-        labels,
-        train_clips,
-        manifest.take(list(parts.val)).clips,
-        folder / "training",
-        options.train,
+    inputs = FitInputs(
+        system=system,
+        audio_spec=audio_spec,
+        labels=labels,
+        train=train_clips,
+        val=manifest.take(list(parts.val)).clips,
+        folder=folder / "training",
+        options=options.train,
         transform=transform,
         source=manifest.clips,
         decoded=manifest.decoded,
@@ -288,6 +285,7 @@ def run_split(
         progress=progress,
         on_message=on_message,
     )
+    result = fit(inputs)
     own = manifest.take([*parts.train, *parts.val]).clips
     seen = union_of([seen, frozenset(map(sound_of, own))])
     card = _card(

@@ -29,7 +29,7 @@ from sonotype.experiments.run_folder import (
 )
 from sonotype.experiments.run_options import RunOptions
 from sonotype.training.callbacks import OnMessage
-from sonotype.training.trainer import kept_random_state
+from sonotype.training.random_state import kept_random_state
 
 LOG, TIME, FAILURE = "log.txt", "time.json", "failure.json"
 STOPPED = "interrupted"

@@ -1,4 +1,4 @@
-"""From clips to batches: cached maps where they are the same in every epoch, else waveforms."""
+"""Batches of a training: cached feature maps where epochs repeat them, else waveforms."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sonotype.training.distillation.targets import TeacherTargets
 
 Batch = dict[str, Any]
 
-_ORDER = 3  # a stream of the seed beside those of the waveforms
+_ORDER = 3  # number of a stream of the seed; the waveforms have others
 
 
 def targets(clips: Sequence[Clip], labels: Labels) -> tuple[Tensor, Tensor]:
-    """Category and event index of every clip; ``IGNORE_INDEX`` where it has none.
+    """Category and event index of every clip; ``IGNORE_INDEX`` for a missing label.
 
-    A clip without labels, which a teacher alone can say something about, has an empty category.
+    Clips of unlabelled folders, which have teacher targets alone, have an empty category.
     """
     category = torch.tensor(
         [labels.category_index(clip) if clip.category else IGNORE_INDEX for clip in clips]
@@ -34,70 +34,14 @@ def targets(clips: Sequence[Clip], labels: Labels) -> tuple[Tensor, Tensor]:
     return category, event
 
 
-def inverse_weights(target: Tensor, classes: int) -> Tensor:
-    """Weights by the inverse of each class's count, with mean 1 over the clips.
-
-    Clips without a label (a negative index) do not count; a class without clips gets 0.
-    """
-    target = target[target >= 0]
-    counts = torch.bincount(target, minlength=classes).float()
-    present = counts > 0
-    weights = torch.zeros(classes)
-    weights[present] = counts.sum() / (present.sum() * counts[present])
-    return weights
-
-
-class LabelledMaps(Dataset[Batch]):
-    """Batches of cached maps; fetched whole, since a row of a memory map costs next to nothing.
+class _LabelledClips(Dataset[Batch]):
+    """Labels of clips whose waveforms are numbered among those of more clips.
 
     Args:
-        cache: filled for these clips.
-        clips: the labelled clips, in the order of their indices here.
+        waveforms: of the clips, and perhaps of others.
+        clips: the labelled clips, in the order of their indices.
         labels: order of the classes.
-        taught: what teachers answered to the same versions of the same clips.
-    """
-
-    def __init__(
-        self,
-        cache: FeatureCache,
-        clips: Sequence[Clip],
-        labels: Labels,
-        taught: TeacherTargets | None = None,
-    ) -> None:
-        self.cache = cache
-        self.taught = taught
-        self.places = places_of(clips, cache.waveforms)
-        self.category, self.event = targets(clips, labels)
-        self.files = [str(clip.path) for clip in clips]
-        self.blended = _Blended(cache.waveforms, labels)
-
-    def __len__(self) -> int:
-        return len(self.category)
-
-    def __getitem__(self, keys: list[Key]) -> Batch:
-        """The batch of some keys ``(epoch, index)``."""
-        rows = [index for _, index in keys]
-        there = [(epoch, self.places[index]) for epoch, index in keys]
-        return {
-            "feature_maps": self.cache.rows(there),
-            "category": self.category[rows],
-            "event": self.event[rows],
-            "files": [self.files[row] for row in rows],
-            **self.blended.of(there),
-            **(self.taught.of(there) if self.taught is not None else {}),
-        }
-
-
-class LabelledWaveforms(Dataset[Batch]):
-    """Batches of waveforms, decoded and augmented as they are asked for.
-
-    A clip that cannot be read makes its whole batch ``{"fault": AudioError}``.
-
-    Args:
-        waveforms: of the clips, and perhaps of others as well.
-        clips: the labelled clips, in the order of their indices here.
-        labels: order of the classes.
-        taught: the same sounds as teachers hear them, which answer when the batch is used.
+        teacher_targets: for the same augmented copies of the same clips.
     """
 
     def __init__(
@@ -105,69 +49,101 @@ class LabelledWaveforms(Dataset[Batch]):
         waveforms: Waveforms,
         clips: Sequence[Clip],
         labels: Labels,
-        taught: TeacherTargets | None = None,
+        teacher_targets: TeacherTargets | None = None,
     ) -> None:
         self.waveforms = waveforms
-        self.taught = taught
-        self.places = places_of(clips, waveforms)
+        self.teacher_targets = teacher_targets
+        self.indices = indices_of(clips, waveforms)
         self.category, self.event = targets(clips, labels)
+        self.partner_category, self.partner_event = targets(waveforms.clips, labels)
         self.files = [str(clip.path) for clip in clips]
-        self.blended = _Blended(waveforms, labels)
 
     def __len__(self) -> int:
         return len(self.category)
 
-    def __getitem__(self, keys: list[Key]) -> Batch:
-        """The batch of some keys ``(epoch, index)``."""
+    def _waveform_keys(self, keys: Sequence[Key]) -> list[Key]:
+        """The same keys ``(epoch, index)``, with the indices of the waveforms."""
+        return [(epoch, self.indices[index]) for epoch, index in keys]
+
+    def _labels(self, keys: Sequence[Key]) -> Batch:
+        """Targets and files; of mixed clips also ``share``, ``partner_category``, ``..._event``."""
         rows = [index for _, index in keys]
-        there = [(epoch, self.places[index]) for epoch, index in keys]
-        try:
-            samples = np.stack([self.waveforms[key] for key in there])
-            seen = self.taught.waveforms_of(there) if self.taught is not None else {}
-        except AudioError as error:
-            # Raised in a loading process it would come out as another error, without its parts.
-            return {"fault": error}
-        return {
-            "waveform": torch.from_numpy(samples),
+        batch: Batch = {
             "category": self.category[rows],
             "event": self.event[rows],
             "files": [self.files[row] for row in rows],
-            **self.blended.of(there),
-            **seen,
         }
+        if self.waveforms.augmentation.between_class_mix:
+            mixes = [self.waveforms.blend_in(key) for key in self._waveform_keys(keys)]
+            partners = [mix.partner for mix in mixes]
+            batch |= {
+                "partner_category": self.partner_category[partners],
+                "partner_event": self.partner_event[partners],
+                "share": torch.tensor([mix.share for mix in mixes]),
+            }
+        return batch
 
 
-def places_of(clips: Sequence[Clip], waveforms: Waveforms) -> list[int]:
-    """Where clips stand among those that waveforms are numbered by."""
-    place = {clip.path: index for index, clip in enumerate(waveforms.clips)}
-    return [place[clip.path] for clip in clips]
+class LabelledMaps(_LabelledClips):
+    """Batches of cached feature maps, each read as a whole; a row of a memory map is cheap.
+
+    Args:
+        cache: filled for these clips.
+        clips: the labelled clips, in the order of their indices.
+        labels: order of the classes.
+        teacher_targets: cached for the same clips.
+    """
+
+    def __init__(
+        self,
+        cache: FeatureCache,
+        clips: Sequence[Clip],
+        labels: Labels,
+        teacher_targets: TeacherTargets | None = None,
+    ) -> None:
+        super().__init__(cache.waveforms, clips, labels, teacher_targets)
+        self.cache = cache
+
+    def __getitem__(self, keys: list[Key]) -> Batch:
+        """The batch of some keys ``(epoch, index)``."""
+        waveform_keys = self._waveform_keys(keys)
+        batch: Batch = {"feature_maps": self.cache.rows(waveform_keys)} | self._labels(keys)
+        if self.teacher_targets is not None:
+            batch |= self.teacher_targets.cached(waveform_keys)
+        return batch
 
 
-class _Blended:
-    """The second clips of blends: their targets and what share the first ones have."""
+class LabelledWaveforms(_LabelledClips):
+    """Batches of waveforms, decoded and augmented when they are requested.
 
-    def __init__(self, waveforms: Waveforms, labels: Labels) -> None:
-        self.waveforms = waveforms
-        self.category, self.event = targets(waveforms.clips, labels)
+    A clip that cannot be read makes its whole batch ``{"error": AudioError}``.
+    """
 
-    def of(self, keys: Sequence[Key]) -> Batch:
-        """``partner_category``, ``partner_event`` and ``share``; nothing where nothing blends."""
-        if not self.waveforms.augmentation.between_class_mix:
-            return {}
-        blends = [self.waveforms.blend_in(key) for key in keys]
-        partners = [between_class_mix.partner for between_class_mix in blends]
-        return {
-            "partner_category": self.category[partners],
-            "partner_event": self.event[partners],
-            "share": torch.tensor([between_class_mix.share for between_class_mix in blends]),
-        }
+    def __getitem__(self, keys: list[Key]) -> Batch:
+        """The batch of some keys ``(epoch, index)``."""
+        waveform_keys = self._waveform_keys(keys)
+        try:
+            samples = np.stack([self.waveforms[key] for key in waveform_keys])
+            batch: Batch = {"waveform": torch.from_numpy(samples)} | self._labels(keys)
+            if self.teacher_targets is not None:
+                batch |= self.teacher_targets.uncached(waveform_keys)
+        except AudioError as error:
+            # Raised in a loading process, it would arrive as an error of another type.
+            return {"error": error}
+        return batch
+
+
+def indices_of(clips: Sequence[Clip], waveforms: Waveforms) -> list[int]:
+    """The indices of clips among all clips of the waveforms."""
+    index = {clip.path: number for number, clip in enumerate(waveforms.clips)}
+    return [index[clip.path] for clip in clips]
 
 
 class EpochBatches(Sampler[list[Key]]):
-    """Batches of keys ``(epoch, index)`` in an order that follows from seed and epoch alone.
+    """Batches of keys ``(epoch, index)``, in an order that depends on seed and epoch alone.
 
-    A last batch of a single clip is left out while shuffling, that is in training: batch norm has
-    no variance to go by. The next epoch's order leaves out another.
+    With ``shuffle``, as in training, a last batch of a single clip is left out, because batch norm
+    cannot compute a variance. Each epoch leaves out another clip.
     """
 
     def __init__(self, length: int, batch_size: int, *, shuffle: bool, seed: int = 0) -> None:
@@ -178,11 +154,11 @@ class EpochBatches(Sampler[list[Key]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next; Lightning calls this."""
+        """Set the next epoch; Lightning calls this."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        used = self.length - 1 if self._leaves_one() else self.length
+        used = self.length - 1 if self._drops_last_clip() else self.length
         return -(-used // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Key]]:
@@ -193,16 +169,16 @@ class EpochBatches(Sampler[list[Key]]):
             rows = order[number * self.batch_size : (number + 1) * self.batch_size]
             yield [(self.epoch, int(index)) for index in rows]
 
-    def _leaves_one(self) -> bool:
+    def _drops_last_clip(self) -> bool:
         return self.shuffle and self.length % self.batch_size == 1 and self.length > 1
 
 
 class ThreadedLoader(DataLoader[Batch]):
-    """Batches made by threads ahead of their use; nothing is copied or sent.
+    """Batches that threads prepare ahead of their use, without copies between processes.
 
-    What is in a batch follows from its keys alone, so it is the same as without threads. Arrays
-    are put together by NumPy: what torch spreads over processors it gives a team of its own in
-    every thread that asks, and the step's team then waits for processors after each operation.
+    A batch depends on its keys alone, so threads do not change it. Arrays are stacked by NumPy:
+    torch would start a thread pool in every thread, and these pools would compete with that of the
+    training step.
     """
 
     threads = 1
@@ -220,22 +196,21 @@ def loader(
     seed: int = 0,
     workers: int = 0,
 ) -> DataLoader[Batch]:
-    """Batches of a source, made ahead of their use: by threads, or by ``workers`` processes.
+    """Batches of a source, prepared ahead of their use by threads or by ``workers`` processes.
 
-    Cached maps are read by a thread whatever ``workers`` says: a process that is started afresh
-    would be sent all of them.
+    Cached maps are always read by a thread: starting a process would copy all of them to it.
     """
     cached = isinstance(source, LabelledMaps)
     kind = DataLoader if workers and not cached else ThreadedLoader
-    made = kind(
+    found = kind(
         source,
         batch_size=None,
         sampler=EpochBatches(len(source), batch_size, shuffle=shuffle, seed=seed),
         num_workers=0 if cached else workers,
         persistent_workers=workers > 0 and not cached,
-        # Its own, so that making an iterator draws nothing from the generator of dropout.
+        # A generator of its own: a new iterator must not draw from that of dropout.
         generator=torch.Generator(),
     )
-    if isinstance(made, ThreadedLoader) and isinstance(source, LabelledWaveforms):
-        made.threads = threads_for(source.waveforms)
-    return made
+    if isinstance(found, ThreadedLoader) and isinstance(source, LabelledWaveforms):
+        found.threads = threads_for(source.waveforms)
+    return found

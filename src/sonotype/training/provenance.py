@@ -1,7 +1,7 @@
-"""What trained models have heard, by their own training and by what they were made from.
+"""Provenance: which clips a model has seen, in its own training and in the models it was made from.
 
-A score is honest only for clips that nothing in a model has heard: not its own training, not its
-teachers, not the model that its first branch comes from.
+A score is valid only on clips that nothing in a model has seen: neither its own training, nor its
+teachers, nor the model that its first branch comes from.
 """
 
 from __future__ import annotations
@@ -21,29 +21,30 @@ from sonotype.data.splits.split_file import DIGESTS, SPLIT, file_name, read_spli
 from sonotype.modelfile.model_file import read_card
 from sonotype.modelfile.pretrained import model_file_of
 
-PARTS = ("train", "val")
-"""Parts of a model's own split that it has heard: what chose its epoch counts as well. Where its
-test part chose, that does."""
+SEEN_SUBSETS = ("train", "val")
+"""Subsets of its own split that a model has seen. The subset that chose the epoch counts as seen,
+also if that was the test subset."""
 
-EVERYTHING = "*"
+ANY_CLIP = "*"
+"""Path in :data:`SEEN_CLIPS` for a model that may have seen any clip."""
 
 SEEN_CLIPS = "seen_clips.csv"
 
 SEEN = "seen"
-"""Under which name a model file's training has the digests of what the model has heard."""
+"""Key of the digests of the seen clips in the training entry of a model file."""
 
 
 class SeenClip(NamedTuple):
-    """What is known of a clip that was heard; empty where it is not known.
+    """A clip that a model has seen; unknown values are empty.
+
+    A clip with a digest is identified by its digests alone. A clip without a digest, from a run of
+    an earlier version, is identified by its name and category.
 
     Attributes:
         name: of its file.
         category: its label.
-        file: digest of the file's bytes, whole or its first digits.
-        sound: digest of the samples, likewise.
-
-    A sound with a digest is known by its digests alone. One without, from a run of an earlier
-    version, is known by its name and category.
+        file: digest of the file's bytes, or its first digits.
+        sound: digest of the samples, or its first digits.
     """
 
     name: str = ""
@@ -53,13 +54,13 @@ class SeenClip(NamedTuple):
 
 
 SeenClips = frozenset[SeenClip] | None
-"""Sounds that were heard; ``None`` where it may have been any."""
+"""The clips that a model has seen; ``None`` if it may have seen any clip."""
 
 NOTHING: SeenClips = frozenset()
 
 
 def sound_of(clip: Clip) -> SeenClip:
-    """What names a clip wherever its folder lies."""
+    """The identity of a clip, independent of its folder."""
     name = file_name(str(clip.path))
     if clip.content is None:
         return SeenClip(name, clip.category)
@@ -67,14 +68,14 @@ def sound_of(clip: Clip) -> SeenClip:
 
 
 def has_seen(seen: SeenClips, clip: Clip) -> bool:
-    """Whether a clip is among what was heard, as far as that is known.
+    """Whether a clip was seen, or may have been seen.
 
     Raises:
-        AudioError: its content was not computed, and its file cannot be read.
+        AudioError: the digest of the clip is not known, and its file cannot be read.
     """
     if seen is None:
         return True
-    digests, names = _known_by(seen)
+    digests, names = _identities(seen)
     name = file_name(str(clip.path))
     if (name, clip.category) in names or (name, "") in names:
         return True
@@ -84,60 +85,62 @@ def has_seen(seen: SeenClips, clip: Clip) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _known_by(seen: frozenset[SeenClip]) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
-    """First digits of all digests, and names with categories of sounds that have no digest."""
-    digests = {one[:PREFIX] for sound in seen for one in (sound.file, sound.sound) if one}
-    names = {(sound.name, sound.category) for sound in seen if not (sound.file or sound.sound)}
+def _identities(seen: frozenset[SeenClip]) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+    """First digits of all digests; name and category of the clips without a digest."""
+    digests = {digest[:PREFIX] for clip in seen for digest in (clip.file, clip.sound) if digest}
+    names = {(clip.name, clip.category) for clip in seen if not (clip.file or clip.sound)}
     return frozenset(digests), frozenset(names)
 
 
 def digests_of(seen: SeenClips) -> list[str] | None:
-    """What a model file keeps of what was heard: first digits of all digests, sorted.
+    """The entry of a model file: the first digits of all digests, sorted.
 
-    ``None`` where something was heard that no digest is known of.
+    ``None`` if any clip, or a clip without a digest, may have been seen.
     """
     if seen is None:
         return None
-    digests, names = _known_by(seen)
+    digests, names = _identities(seen)
     return None if names else sorted(digests)
 
 
-def union_of(parts: Iterable[SeenClips]) -> SeenClips:
-    """All that was heard by any."""
-    sounds: set[SeenClip] = set()
-    for seen in parts:
+def union_of(sets: Iterable[SeenClips]) -> SeenClips:
+    """The clips of all sets."""
+    clips: set[SeenClip] = set()
+    for seen in sets:
         if seen is None:
             return None
-        sounds |= seen
-    return frozenset(sounds)
+        clips |= seen
+    return frozenset(clips)
 
 
 def clips_seen_by(model: Path) -> SeenClips:
-    """What a model has heard: by its run folder, or by its file alone where the folder is gone.
+    """The clips that a model has seen: from its run folder, or else from its file.
 
-    Of a file that does not tell, from an earlier version, nobody knows.
+    A file of an earlier version without that entry gives ``None``.
 
     Raises:
-        ModelFileError: the file is refused.
-        OptionsError: what lies beside it is no split.
+        ModelFileError: the file is invalid.
+        OptionsError: ``split.csv`` beside it is invalid.
     """
-    split, before = model.parent / SPLIT, model.parent / SEEN_CLIPS
+    split, earlier = model.parent / SPLIT, model.parent / SEEN_CLIPS
     training = read_card(model).training
     if not split.is_file():
         seen = training.get(SEEN)
-        return frozenset(SeenClip(file=one) for one in seen) if isinstance(seen, list) else None
-    chose = training.get("split", {}).get("select_on") == "test"
-    parts = (*PARTS, "test") if chose else PARTS
-    own = frozenset(_sound_in(row) for row in read_split(split) if row["part"] in parts)
-    return union_of([own, _read(before)]) if before.is_file() else own
+        if not isinstance(seen, list):
+            return None
+        return frozenset(SeenClip(file=digest) for digest in seen)
+    selected_on_test = training.get("split", {}).get("select_on") == "test"
+    subsets = (*SEEN_SUBSETS, "test") if selected_on_test else SEEN_SUBSETS
+    own = frozenset(_clip_in(row) for row in read_split(split) if row["part"] in subsets)
+    return union_of([own, _read(earlier)]) if earlier.is_file() else own
 
 
 def clips_seen_by_backbone(backbone: str, source: str) -> SeenClips:
-    """What branch 1 has heard of the data; of published weights, nothing.
+    """The clips of the data that branch 1 has seen; none for published weights.
 
     Args:
-        backbone: as the options name it.
-        source: name of the data, for a model file that does not tell what it has heard.
+        backbone: its name in the options.
+        source: name of the data, for a model file without the digests of the clips it has seen.
     """
     model = model_file_of(backbone)
     if model is None:
@@ -150,20 +153,20 @@ def clips_seen_by_backbone(backbone: str, source: str) -> SeenClips:
 
 
 def note_on_backbone(backbone: str, seen: SeenClips, test: Sequence[Clip]) -> str:
-    """What has to be said of a score where branch 1 knows the test part, or may know it."""
+    """A warning about the score, if branch 1 has or may have seen test clips; else empty."""
     if not any(has_seen(seen, clip) for clip in test):
         return ""
     return (
-        f"branch 1 comes from {backbone}, which was trained on clips of this very test part, or "
-        "may have been: the score is too high"
+        f"branch 1 comes from {backbone}, which was or may have been trained on clips of this test "
+        "split: the score is too high"
     )
 
 
 def write_seen_clips(folder: Path, seen: SeenClips) -> None:
-    """Note beside a run's split what it was made from has heard; nothing where that is nothing."""
+    """Write the clips that the models which a run is made from have seen, if there are any."""
     if seen == NOTHING:
         return
-    rows = [SeenClip(EVERYTHING)] if seen is None else sorted(seen)
+    rows = [SeenClip(ANY_CLIP)] if seen is None else sorted(seen)
     text = io.StringIO()
     header = ("path", "category", *DIGESTS)
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
@@ -174,13 +177,16 @@ def write_seen_clips(folder: Path, seen: SeenClips) -> None:
 def _read(path: Path) -> SeenClips:
     rows = rows_of(path.read_bytes().decode("utf-8", "surrogateescape"))
     if any({"path", "category"} - row.keys() for row in rows):
-        raise OptionsError(f"{path} is no list of what a run was made from; train the run again")
-    if any(row["path"] == EVERYTHING for row in rows):
+        raise OptionsError(
+            f"{path} lacks the columns path and category of a list of seen clips; train the run "
+            "again"
+        )
+    if any(row["path"] == ANY_CLIP for row in rows):
         return None
-    return frozenset(map(_sound_in, rows))
+    return frozenset(map(_clip_in, rows))
 
 
-def _sound_in(row: Mapping[str, str]) -> SeenClip:
-    """The sound in a row of a split or of what was heard."""
+def _clip_in(row: Mapping[str, str]) -> SeenClip:
+    """The clip in a row of ``split.csv`` or ``seen_clips.csv``."""
     file, sound = (row.get(name) or "" for name in DIGESTS)
     return SeenClip(file_name(row["path"]), row["category"], file, sound)

@@ -1,4 +1,4 @@
-"""Teachers: who may teach what, and answers that are the same kept or asked for anew."""
+"""Teachers: their weights for each clip; teacher targets that are equal cached or computed."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def store(folder: Path) -> FeatureStore:
     return FeatureStore(folder / "maps", 1e9)
 
 
-def answers(folder: Path) -> int:
-    """How many kinds of answers are kept, and of how many sets of sounds."""
+def cached_outputs(folder: Path) -> int:
+    """Number of kinds of outputs in the cache, times the sets of clips."""
     return len(list((folder / "maps").glob("*/*/rows.npy")))
 
 
@@ -72,7 +72,7 @@ def clips(tones: Path) -> tuple[Clip, ...]:
 
 
 def write_teacher(folder: Path, clips: tuple[Clip, ...], seen: set[int], seed: int) -> Path:
-    """A run folder with a model and the split that tells what it has heard."""
+    """A run folder with a model and the split that lists the clips it has seen."""
     folder.mkdir(parents=True)
     with (folder / "split.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -87,7 +87,7 @@ def write_teacher(folder: Path, clips: tuple[Clip, ...], seen: set[int], seed: i
 
 @pytest.fixture
 def two(tmp_path: Path, clips: tuple[Clip, ...]) -> list[Teacher]:
-    """One has heard the even clips, the other those that are divisible by three."""
+    """The first has seen clips 0, 2, 4, ..., the second clips 0, 3, 6, ..."""
     folders = [
         write_teacher(tmp_path / f"teacher_{step}", clips, set(range(0, len(clips), step)), step)
         for step in (2, 3)
@@ -95,7 +95,7 @@ def two(tmp_path: Path, clips: tuple[Clip, ...]) -> list[Teacher]:
     return [load_teacher(folder, LABELS) for folder in folders]
 
 
-def test_each_clip_is_taught_by_those_that_have_not_heard_it(
+def test_each_clip_has_targets_of_the_teachers_that_have_not_seen_it(
     two: list[Teacher], clips: tuple[Clip, ...]
 ) -> None:
     teachers = Teachers(two)
@@ -103,65 +103,62 @@ def test_each_clip_is_taught_by_those_that_have_not_heard_it(
               (False, False): (0.5, 0.5)}  # fmt: skip
     for index, clip in enumerate(clips):
         seen = (index % 2 == 0, index % 3 == 0)
-        assert tuple(one.has_seen(clip) for one in two) == seen
+        assert tuple(teacher.has_seen(clip) for teacher in two) == seen
         assert teachers.weights_of(clip) == wanted[seen]
-        assert teachers.pools(clips)[index] == "".join("01"[one] for one in seen)
+        assert teachers.mixing_groups(clips)[index] == "".join("01"[value] for value in seen)
     known = sum(index % 6 == 0 for index in range(len(clips)))
-    assert teachers.note(clips) == (
-        f"taught by 2 models; of {len(clips)} clips, {known} are taught by teachers that have "
-        "heard them"
-    )
+    for fact in ("2 teachers", f"{known} of {len(clips)} training clips were seen by all"):
+        assert fact in teachers.note(clips)
 
 
-def test_a_teacher_that_has_heard_a_test_clip_does_not_teach(
+def test_a_teacher_that_has_seen_a_test_clip_is_excluded(
     two: list[Teacher], clips: tuple[Clip, ...]
 ) -> None:
     teachers = Teachers(two, test=[clips[2], clips[5]])
     assert teachers.uncontaminated == (False, True)
     assert {teachers.weights_of(clip) for clip in clips} == {(0.0, 1.0)}
-    assert teachers.note(clips).startswith(
-        "taught by 2 models, 1 of them without having heard a test clip; only these teach; of 24"
-    )
-    with pytest.raises(OptionsError, match=r"the teachers \(2 models\) have heard clips of the"):
+    for fact in ("2 teachers", "1 excluded", "of 24 training clips"):
+        assert fact in teachers.note(clips)
+    with pytest.raises(OptionsError, match=r"the teachers \(2 models\) have seen test clips"):
         Teachers(two, test=[clips[2], clips[3]])
 
 
-def test_a_model_without_its_split_may_have_heard_everything(
+def test_a_model_without_its_split_may_have_seen_any_clip(
     tmp_path: Path, clips: tuple[Clip, ...]
 ) -> None:
     teacher = load_teacher(write_model(tmp_path / "model.safetensors"), LABELS)
     assert teacher.seen is None
     assert Teachers([teacher]).weights_of(clips[0]) == (1.0,)
-    with pytest.raises(OptionsError, match="nothing beside their files tells what they have heard"):
+    with pytest.raises(OptionsError, match="no file beside them says which clips they have seen"):
         Teachers([teacher], test=clips[:1])
 
 
-def test_teachers_that_cannot_teach_this(tmp_path: Path) -> None:
+def test_unsuitable_teachers(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.safetensors")
-    with pytest.raises(OptionsError, match="answers with other labels than the data have"):
+    with pytest.raises(OptionsError, match="has other labels than the data"):
         load_teacher(path, Labels(("high", "low"), ("hum",), (1,)))
-    with pytest.raises(OptionsError, match="answers with other labels than the data have"):
+    with pytest.raises(OptionsError, match="has other labels than the data"):
         load_teacher(path, Labels(("low",)))
     assert load_teacher(path, Labels(("high", "low"))).labels == LABELS  # its events go unused
     longer = load_teacher(write_model(tmp_path / "longer.safetensors", seconds=2.0), LABELS)
-    with pytest.raises(OptionsError, match="want sounds of different rates or lengths"):
+    with pytest.raises(OptionsError, match="need different sample rates or clip lengths"):
         Teachers([load_teacher(path, LABELS), longer])
 
 
 @pytest.mark.parametrize("n_augmented", [1, 3])
-def test_kept_answers_are_those_of_each_model_to_each_sound(
+def test_targets_are_the_outputs_of_each_model_for_each_clip(
     two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path, n_augmented: int
 ) -> None:
     teachers = Teachers(two).to(CPU)
     how = Augmentation(time_shift=0.3, between_class_mix=0.6, n_augmented=n_augmented)
-    sounds = Waveforms(clips, teachers.audio_spec, how, seed=1, pools=teachers.pools(clips))
+    sounds = Waveforms(clips, teachers.audio_spec, how, 1, teachers.mixing_groups(clips))
     kept = TeacherTargets(teachers, sounds, store(tmp_path))
     kept.fill(clips[:4], CPU, progress=False)
     again = TeacherTargets(teachers, sounds, store(tmp_path))
     again.fill(clips[:4], torch.device("meta"), progress=False)  # nothing is computed twice
     keys = [(epoch, index) for epoch in range(3) for index in range(4)]
-    taught, same = (one.asked(one.of(keys)["taught"]) for one in (kept, again))
-    asked = kept.asked(kept.waveforms_of(keys)["taught"])
+    cached, same = (x.resolve(x.cached(keys)["teacher_targets"]) for x in (kept, again))
+    computed = kept.resolve(kept.uncached(keys)["teacher_targets"])
     for row, (epoch, index) in enumerate(keys):
         waveform = torch.from_numpy(sounds.version(index, sounds.version_of(epoch, index)))
         for place, teacher in enumerate(two):
@@ -169,25 +166,25 @@ def test_kept_answers_are_those_of_each_model_to_each_sound(
                 output = teacher.system(waveform[None])
             for name in ("category", "event", "embedding"):
                 slow = getattr(output, name)[0]
-                for found in (taught, same, asked):
+                for found in (cached, same, computed):
                     assert torch.allclose(found[name][row, place], slow, atol=1e-4), name
-            for found, error in ((taught, 1e-3), (same, 1e-3), (asked, 1e-5)):  # kept: half
+            for found, error in ((cached, 1e-3), (same, 1e-3), (computed, 1e-5)):  # cached: half
                 frames = found[f"frames_{place}"][row]
                 torch.testing.assert_close(frames, output.frames[0], rtol=error, atol=1e-4)
         wanted = torch.tensor(teachers.weights_of(clips[index]))
-        assert torch.equal(taught["weight"][row], wanted)
-        assert torch.equal(asked["weight"][row], wanted)
+        assert torch.equal(cached["weight"][row], wanted)
+        assert torch.equal(computed["weight"][row], wanted)
 
 
-def test_a_process_that_loads_sounds_is_sent_no_networks(
+def test_a_loading_process_gets_no_networks(
     two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     teachers = Teachers(two)
-    sounds = Waveforms(clips, AUDIO_SPEC, Augmentation(), pools=teachers.pools(clips))
-    taught = TeacherTargets(teachers, sounds, store(tmp_path))
-    sent = pickle.dumps(taught)
+    sounds = Waveforms(clips, AUDIO_SPEC, Augmentation(), 0, teachers.mixing_groups(clips))
+    targets = TeacherTargets(teachers, sounds, store(tmp_path))
+    sent = pickle.dumps(targets)
     assert len(sent) < 30_000
-    there, here = (one.waveforms_of([(0, 3)])["taught"] for one in (pickle.loads(sent), taught))
+    there, here = (x.uncached([(0, 3)])["teacher_targets"] for x in (pickle.loads(sent), targets))
     assert there.keys() == here.keys() == {"waveform", "weight"}
     for name, value in here.items():
         assert torch.equal(there[name], value)
@@ -207,7 +204,7 @@ def test_teachers_on_one_frozen_part_have_one_kind_of_frames(
     assert teachers.frame_layouts == [(128, 16)] * 3
     waveform = torch.randn(3, RATE, generator=torch.Generator().manual_seed(0))
     weight = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 1.0]])
-    frames, shares = teachers.kinds_of(teachers.answer(waveform) | {"weight": weight})
+    frames, shares = teachers.frames_of(teachers.outputs(waveform) | {"weight": weight})
     wanted = torch.tensor([[0.4, 0.2, 0.4], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     torch.testing.assert_close(shares, wanted)
     with torch.inference_mode():
@@ -216,17 +213,17 @@ def test_teachers_on_one_frozen_part_have_one_kind_of_frames(
             torch.testing.assert_close(kind, slow)
 
 
-def test_changed_teachers_are_asked_again(
+def test_outputs_of_changed_teachers_are_computed_again(
     two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
-    sounds = Waveforms(clips, AUDIO_SPEC, Augmentation(), pools=Teachers(two).pools(clips))
+    sounds = Waveforms(clips, AUDIO_SPEC, Augmentation(), 0, Teachers(two).mixing_groups(clips))
     for some in (clips, clips[:3]):  # the second computes nothing
         TeacherTargets(Teachers(two), sounds, store(tmp_path)).fill(some, CPU, progress=False)
-        assert answers(tmp_path) == 5  # category, event, embedding, frames of two kinds
+        assert cached_outputs(tmp_path) == 5  # category, event, embedding, frames of two kinds
     with torch.no_grad():
         two[0].system.category.bias.add_(1.0)
     TeacherTargets(Teachers(two), sounds, store(tmp_path)).fill(clips[:1], CPU, progress=False)
-    assert answers(tmp_path) == 10
+    assert cached_outputs(tmp_path) == 10
 
 
 @pytest.fixture(scope="module")
@@ -244,9 +241,8 @@ def test_a_student_is_a_model_like_any_other(teacher: Path, tones: Path, tmp_pat
         tones, tmp_path / "run", on_message=said.append,
         **STUDENT | {"teachers": (str(teacher),), "unlabelled": (str(unlabelled),)},
     )  # fmt: skip
-    assert said[2].replace("\n", " ") == (
-        "taught by 1 model; of 13 clips, 13 are taught by teachers that have heard them"
-    )
+    for fact in ("distillation from 1 teacher;", "13 of 13 training clips"):
+        assert fact in said[2].replace("\n", " ")
     card = sonotype.load(result.model).card
     assert (card.options.backbone, card.options.unfreeze_from) == ("compact", 1)
     assert card.training["teaching"]["teachers"] == ["/".join(teacher.parts[-2:])]
@@ -254,7 +250,7 @@ def test_a_student_is_a_model_like_any_other(teacher: Path, tones: Path, tmp_pat
     assert not (tmp_path / "run/training/maps").exists()
 
 
-def test_kept_or_fresh_sounds_a_student_goes_on_to_the_same_weights(
+def test_trainings_of_a_student_repeat_with_and_without_cache(
     teacher: Path, tones: Path, tmp_path: Path
 ) -> None:
     for name, extra in (("kept", {}), ("fresh", {"n_augmented": 0}), ("asked", {"cache": False})):
@@ -268,14 +264,16 @@ def test_kept_or_fresh_sounds_a_student_goes_on_to_the_same_weights(
             assert torch.equal(tensor, other[key]), (name, key)
 
 
-def test_each_thing_that_teachers_teach_matters(teacher: Path, tones: Path, tmp_path: Path) -> None:
+def test_each_distillation_loss_changes_the_weights(
+    teacher: Path, tones: Path, tmp_path: Path
+) -> None:
     weights = dict.fromkeys(("teacher_weight", "feature_weight", "frame_weight"), 0.0)
     options = STUDENT | {"checkpoint": "last", "epochs": 2, "teachers": (str(teacher),)} | weights
     found = {}
     for name in ("nothing", *weights):
         extra = {} if name == "nothing" else {name: 1.0}
         result = train(tones, tmp_path / name, **options | extra)
-        # What all three move: the features, before any head.
+        # All three losses change the features.
         found[name] = sonotype.load(result.model).engine.system.branch_1.blocks[0][0].weight
     for name in weights:
         assert not torch.equal(found[name], found["nothing"]), name
@@ -284,7 +282,7 @@ def test_each_thing_that_teachers_teach_matters(teacher: Path, tones: Path, tmp_
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"unlabelled": ("x",)}, "unlabelled sounds can be learnt from teachers alone"),
+        ({"unlabelled": ("x",)}, "unlabelled"),
         ({"between_class_mix": 0.5, "mix_same_class": True}, "mix_same_class of one; choose one"),
         ({"protocol": "all"}, "protocol all leaves nothing to choose the epoch on; keep the last"),
     ],
@@ -294,7 +292,7 @@ def test_contradictions(options: dict[str, Any], fault: str) -> None:
         RunOptions.of(options)
 
 
-def test_a_first_branch_that_knows_the_test_part_is_told_of(
+def test_a_note_on_a_first_branch_that_has_seen_test_clips(
     two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     path = str(tmp_path / "teacher_2" / "model.safetensors")
@@ -304,56 +302,51 @@ def test_a_first_branch_that_knows_the_test_part_is_told_of(
 
     assert note("mn04", "tones", clips) == ""
     assert note(path, "tones", clips[1:2]) == ""
-    assert note(path, "tones", clips[:2]) == (
-        f"branch 1 comes from {path}, which was trained on clips of this very test part, or may "
-        "have been: the score is too high"
-    )
+    for fact in (f"branch 1 comes from {path}", "trained on clips of this test split", "too high"):
+        assert fact in note(path, "tones", clips[:2])
     assert note(path, "tones", ()) == ""
     alone = str(write_model(tmp_path / "a.safetensors", card={"training": {"data": "tones"}}))
     assert note(alone, "tones", clips) != ""
     assert note(alone, "other", clips) == ""
 
 
-def test_what_a_model_was_made_from_has_been_heard_as_well(
+def test_clips_seen_by_the_models_that_a_model_was_made_from(
     two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     folder = tmp_path / "teacher_2"
     assert not load_teacher(folder, LABELS).has_seen(clips[1])
-    write_seen_clips(folder, frozenset({(clips[1].path.name, clips[1].category)}))
-    assert [load_teacher(folder, LABELS).has_seen(clip) for clip in clips[:4]] == [True, True, True,
-                                                                                 False]  # fmt: skip
-    write_seen_clips(folder, frozenset({(clips[3].path.name, "")}))  # without a label
-    assert [load_teacher(folder, LABELS).has_seen(clip) for clip in clips[:4]] == [True, False, True,
-                                                                                 True]  # fmt: skip
+    for seen, wanted in (
+        ((clips[1].path.name, clips[1].category), [True, True, True, False]),
+        ((clips[3].path.name, ""), [True, False, True, True]),  # without a label
+    ):
+        write_seen_clips(folder, frozenset({seen}))
+        found = [load_teacher(folder, LABELS).has_seen(clip) for clip in clips[:4]]
+        assert found == wanted
     write_seen_clips(folder, None)
     assert clips_seen_by(folder / "model.safetensors") is None
     (folder / "seen_clips.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(
-        OptionsError, match=r"seen_clips.csv is no list of what a run was made from"
-    ):
+    with pytest.raises(OptionsError, match=r"seen_clips.csv lacks the columns path and category"):
         load_teacher(folder, LABELS)
 
 
-def test_a_teacher_on_features_that_know_the_test_part_does_not_teach(
+def test_a_teacher_whose_backbone_has_seen_test_clips_is_excluded(
     teacher: Path, tones: Path, tmp_path: Path
 ) -> None:
-    """Its own split does not have the clip; the model that its first branch comes from does."""
+    """The clip is not in its own split, but in that of the model its first branch comes from."""
     own = SMALL | {"backbone": "compact", "protocol": "all", "checkpoint": "last", "epochs": 1}
     features = train(tones, tmp_path / "features", **own).model
     options = SMALL | {"backbone": str(features), "width": 0, "epochs": 1}
     second = train(tones, tmp_path / "second", **options).folder
     assert (second / "seen_clips.csv").read_text().count("\n") == 25
     assert not (teacher / "seen_clips.csv").exists()
-    with pytest.raises(
-        OptionsError, match=r"the teachers \(1 model\) have heard clips of the test"
-    ):
+    with pytest.raises(OptionsError, match=r"the teachers \(1 model\) have seen test clips"):
         train(tones, tmp_path / "third", **STUDENT | {"teachers": (str(second),)})
     taught = train(tones, tmp_path / "taught", **STUDENT | {"teachers": (str(teacher),)}).folder
     lines = (taught / "seen_clips.csv").read_text().splitlines()
     assert len(lines) == 1 + sum(row["part"] != "test" for row in read_split(teacher / "split.csv"))
 
 
-def test_a_teacher_whose_test_part_chose_its_epoch_has_heard_it(
+def test_a_teacher_has_seen_the_test_clips_that_chose_its_epoch(
     clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     folder = write_teacher(tmp_path / "run", clips, {1}, 2)
@@ -363,21 +356,21 @@ def test_a_teacher_whose_test_part_chose_its_epoch_has_heard_it(
     assert load_teacher(folder, LABELS).has_seen(clips[0])
 
 
-def test_a_student_hears_what_its_teachers_hear(two: list[Teacher]) -> None:
+def test_a_student_needs_the_input_of_its_teachers(two: list[Teacher]) -> None:
     teachers = Teachers(two)
     teachers.require(AudioSpec(2 * RATE, seconds=1.0))
-    with pytest.raises(OptionsError, match=r"hear clips with seconds 1.0, cut front; a student"):
+    with pytest.raises(OptionsError, match=r"clips with seconds 1.0, crop front;"):
         teachers.require(AudioSpec(RATE, seconds=2.0, crop="centre"))
 
 
-def test_a_split_that_is_none(clips: tuple[Clip, ...], tmp_path: Path) -> None:
+def test_an_invalid_split(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     folder = write_teacher(tmp_path / "run", clips, {1}, 2)
     (folder / "split.csv").write_text("a,b\n1,2\n")
     with pytest.raises(OptionsError, match="is no split of a run: it lacks columns"):
         load_teacher(folder, LABELS)
 
 
-def test_filled_caches_draw_nothing_from_what_a_student_starts_with(
+def test_a_filled_cache_does_not_change_the_initial_weights(
     teacher: Path, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SONOTYPE_CACHE", str(tmp_path / "cache"))  # the first one fills it
@@ -398,7 +391,7 @@ def test_filled_caches_draw_nothing_from_what_a_student_starts_with(
 
 
 @pytest.mark.parametrize("changed", ["model.safetensors", "split.csv", "more"])
-def test_a_run_whose_teacher_has_changed_is_not_gone_on_with(
+def test_a_run_with_a_changed_teacher_is_not_resumed(
     teacher: Path, tones: Path, tmp_path: Path, changed: str
 ) -> None:
     own, more = tmp_path / "teacher", tmp_path / "more"
@@ -462,7 +455,7 @@ def test_files_are_compared_by_what_they_are_for(
     assert made_from(RunOptions.of({"backbone": "mn04"})) == {}
 
 
-def test_a_cross_validation_whose_teacher_has_changed_is_not_gone_on_with(
+def test_a_cross_validation_with_a_changed_teacher_is_not_resumed(
     teacher: Path, tones: Path, tmp_path: Path
 ) -> None:
     own, out = tmp_path / "own", tmp_path / "folds"

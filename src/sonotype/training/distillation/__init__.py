@@ -1,1 +1,1 @@
-"""Learning from the outputs of teachers."""
+"""Distillation: training on the predictions and features of trained models."""

@@ -1,4 +1,4 @@
-"""What teachers answer to every version of every clip: kept in files, or asked when wanted."""
+"""Teacher targets: the teachers' outputs for every augmented copy of every clip."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sonotype.training.distillation.teachers import FRAMES, Teachers
 
 
 class TeacherTargets:
-    """What teachers answer to every version of every clip: kept in files, or asked when wanted.
+    """The teachers' outputs for every augmented copy of every clip, cached or computed in the step.
 
     Args:
         teachers: all of them.
-        waveforms: the student's clips, versions and blends, as the teachers hear them.
-        store: where answers are kept.
-        frames: whether what was heard in each moment is kept as well, by far the most of it.
+        waveforms: the student's clips, augmented copies and mixes, at the teachers' sample rate.
+        store: where outputs are cached.
+        frames: include the frames, by far the largest part.
     """
 
     def __init__(
@@ -35,72 +35,72 @@ class TeacherTargets:
         self.waveforms = waveforms
         self.frames = frames
         self.weights = torch.tensor([teachers.weights_of(clip) for clip in waveforms.clips])
-        self._versions = Versions(waveforms, store)
+        self._copies = Versions(waveforms, store)
 
     def __deepcopy__(self, _: Any) -> TeacherTargets:
-        """The same: a moving average of a student has no teachers of its own."""
+        """Itself: the moving average of a student needs no copy of the teachers."""
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the networks: a process that loads sounds hears them and answers nothing."""
+        """Everything except the networks: a loading process needs only the waveforms."""
         return self.__dict__ | {"teachers": None}
 
     def fill(self, clips: Sequence[Clip], device: torch.device, *, progress: bool) -> None:
-        """Ask about every version of some clips, as far as the answers are not kept yet.
+        """Compute the outputs for all augmented copies of some clips that are not cached yet.
 
         Raises:
             AudioError: a clip cannot be read.
-            SonotypeError: there is no room for the answers.
+            SonotypeError: the outputs do not fit on the disk.
         """
         wanted = {clip.path for clip in clips}
         indices = [n for n, clip in enumerate(self.waveforms.clips) if clip.path in wanted]
 
-        def answers_to(waveform: Tensor) -> dict[str, Tensor]:
-            return self._kept(self.teachers.answer(waveform.to(device)))
+        def compute(waveform: Tensor) -> dict[str, Tensor]:
+            return self._to_cache(self.teachers.outputs(waveform.to(device)))
 
-        self._versions.fill(
-            self._kinds(), indices, answers_to, "teachers' answers", progress=progress
-        )
+        self._copies.fill(self._digests(), indices, compute, "teachers' outputs", progress=progress)
 
-    def of(self, keys: Sequence[Key]) -> dict[str, Any]:
-        """Kept answers to some clips, each in the version that its epoch wants, as ``taught``."""
-        return {"taught": self._versions.of(keys) | {"weight": self._weights(keys)}}
+    def cached(self, keys: Sequence[Key]) -> dict[str, Any]:
+        """``teacher_targets`` of some clips ``(epoch, index)`` from the cache."""
+        return {"teacher_targets": self._copies.of(keys) | {"weight": self._weights(keys)}}
 
-    def waveforms_of(self, keys: Sequence[Key]) -> dict[str, Any]:
-        """The sounds themselves, for :meth:`asked` to ask about.
+    def uncached(self, keys: Sequence[Key]) -> dict[str, Any]:
+        """``teacher_targets`` of some clips as waveforms, for :meth:`resolve`.
 
         Raises:
             AudioError: a clip cannot be read.
         """
-        sounds = np.stack([self.waveforms[key] for key in keys])
-        return {"taught": {"waveform": torch.from_numpy(sounds), "weight": self._weights(keys)}}
+        samples = np.stack([self.waveforms[key] for key in keys])
+        found = {"waveform": torch.from_numpy(samples), "weight": self._weights(keys)}
+        return {"teacher_targets": found}
 
-    def asked(self, taught: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A batch's answers in single precision: those kept, or those to its waveforms."""
-        if "waveform" not in taught:
-            return {name: value.float() for name, value in taught.items()}
-        answers = self.teachers.answer(taught["waveform"])
-        return {name: value.clone() for name, value in answers.items()} | {
-            "weight": taught["weight"]
+    def resolve(self, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The outputs for a batch in single precision: from the cache, or for its waveforms."""
+        if "waveform" not in targets:
+            return {name: value.float() for name, value in targets.items()}
+        outputs = self.teachers.outputs(targets["waveform"])
+        # A clone may be used in autograd, unlike a tensor of inference mode.
+        return {name: value.clone() for name, value in outputs.items()} | {
+            "weight": targets["weight"]
         }
 
     def _weights(self, keys: Sequence[Key]) -> Tensor:
         return self.weights[[index for _, index in keys]]
 
-    def _kept(self, answers: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Of some answers those that are kept; frames, by far the most, in half precision."""
+    def _to_cache(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The outputs that are cached; frames, by far the largest, in half precision."""
         return {
             name: value.half() if name.startswith(FRAMES) else value
-            for name, value in answers.items()
+            for name, value in outputs.items()
             if self.frames or not name.startswith(FRAMES)
         }
 
-    def _kinds(self) -> dict[str, str]:
-        """By name of an answer the digest of all that it follows from, the sound excepted."""
+    def _digests(self) -> dict[str, str]:
+        """By name of an output a digest of everything that determines it, except the clip."""
         device = next(self.teachers.teachers[0].system.parameters()).device
         silence = torch.zeros(2, self.teachers.audio_spec.length, device=device)
         facts = [*facts_of(device, Teachers.__module__, __name__), self.teachers.identity]
         return {
             name: hashlib.sha256(json.dumps([*facts, name]).encode()).hexdigest()
-            for name in self._kept(self.teachers.answer(silence))
+            for name in self._to_cache(self.teachers.outputs(silence))
         }

@@ -1,26 +1,100 @@
-"""What a student is asked of its teachers: their answers, softened, and their features.
+"""Losses of distillation: the teachers' probabilities, embeddings and frames.
 
-Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network" (2015): the student's
-probabilities at a temperature are brought near those of the teachers at the same temperature; the
-square of it keeps the gradient's size. Romero et al., "FitNets: hints for thin deep nets" (2015):
-a linear layer, left behind when training is done, brings the student's embedding to the teachers',
-and another brings what the student hears in each moment to what the teachers hear in it. The latter
-says most: a teacher's pretrained network hears far more than the classes that it was taught.
+Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network" (2015): the student learns the
+teachers' probabilities, both computed at a temperature; the factor of its square keeps the size of
+the gradient. Romero et al., "FitNets: hints for thin deep nets" (2015): linear layers, which are
+dropped after training, map the student's embedding to the teachers' embeddings and its frames to
+theirs. The frames carry the most information: a teacher's pretrained network separates far more
+sounds than the classes of the data set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonotype.models.system import EMBEDDING, Output
+from sonotype.config import TeachingOptions
+from sonotype.models.system import EMBEDDING, Output, System
+from sonotype.training.distillation.targets import TeacherTargets
 
 
-def softened(logits: Tensor, weight: Tensor, temperature: float) -> Tensor:
-    """The mean probabilities of several teachers at a temperature.
+class DistillationLoss(nn.Module):
+    """Combine the loss of the labels with the losses of the teacher targets.
+
+    Args:
+        targets: outputs of the teachers.
+        options: weights of the losses, and the temperature.
+        student: the network that is trained.
+        event_weight: factor of the event loss.
+        seed: of the hints' linear layers.
+    """
+
+    def __init__(
+        self,
+        targets: TeacherTargets,
+        options: TeachingOptions,
+        student: System,
+        *,
+        event_weight: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.targets = targets
+        self.options = options
+        self.event_weight = event_weight
+        self.hints: FeatureHints | None = None
+        self.frame_hints: FrameHints | None = None
+        # Filling the caches may have drawn random numbers, or not.
+        torch.manual_seed(seed)
+        if options.feature_weight:
+            self.hints = FeatureHints(len(targets.teachers.teachers))
+        if targets.frames:
+            self.frame_hints = FrameHints(student.frame_layout, targets.teachers.frame_layouts)
+
+    def targets_of(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The teacher targets of a batch, on the student's device and without gradients."""
+        device = batch["category"].device
+        found = self.targets.resolve(batch["teacher_targets"])
+        return {name: value.detach().to(device) for name, value in found.items()}
+
+    def forward(self, label_loss: Tensor, output: Output, batch: Mapping[str, Any]) -> Tensor:
+        """The loss of a batch with ``teacher_targets`` from :meth:`targets_of`."""
+        targets, options = batch["teacher_targets"], self.options
+        share = options.teacher_weight
+        loss = (1 - share) * label_loss + share * distillation_loss(
+            output, targets, options.temperature, self.event_weight
+        )
+        if self.hints is not None:
+            hints = self.hints(output.embedding, targets["embedding"], targets["weight"])
+            loss = loss + options.feature_weight * hints
+        if self.frame_hints is not None:
+            frames, shares = self.targets.teachers.frames_of(targets)
+            hints = self.frame_hints(
+                output.frames.float(), frames, shares, batch.get("rolled"), batch.get("length")
+            )
+            loss = loss + options.frame_weight * hints
+        return loss
+
+
+def distillation_loss(
+    output: Output, targets: Mapping[str, Tensor], temperature: float, event_weight: float
+) -> Tensor:
+    """Divergence of both heads from the teachers' mean probabilities."""
+    weight = targets["weight"]
+    category = mean_probabilities(targets["category"], weight, temperature)
+    loss = divergence(output.category.float(), category, temperature)
+    if output.event is not None:
+        event = mean_probabilities(targets["event"], weight, temperature)
+        loss = loss + event_weight * divergence(output.event.float(), event, temperature)
+    return loss
+
+
+def mean_probabilities(logits: Tensor, weight: Tensor, temperature: float) -> Tensor:
+    """The weighted mean of several teachers' probabilities at a temperature.
 
     Shape:
         ``[batch, teachers, classes], [batch, teachers] -> [batch, classes]``
@@ -29,139 +103,122 @@ def softened(logits: Tensor, weight: Tensor, temperature: float) -> Tensor:
     return (probabilities * weight.unsqueeze(2)).sum(1)
 
 
-def divergence(student: Tensor, taught: Tensor, temperature: float) -> Tensor:
-    """Kullback-Leibler divergence of a student's softened answer from what it is taught.
+def divergence(logits: Tensor, target: Tensor, temperature: float) -> Tensor:
+    """Kullback-Leibler divergence of a student's probabilities from the target, at a temperature.
 
     Shape:
         logits ``[batch, classes]``, probabilities ``[batch, classes] -> []``
     """
-    answer = (student / temperature).log_softmax(1)
-    return F.kl_div(answer, taught, reduction="batchmean") * temperature**2
+    log_probabilities = (logits / temperature).log_softmax(1)
+    return F.kl_div(log_probabilities, target, reduction="batchmean") * temperature**2
 
 
 class FeatureHints(nn.Module):
-    """Bring a student's embedding to that of each of its teachers by a linear layer of its own."""
+    """Cosine distance of the student's embedding, through one linear layer for each teacher."""
 
     def __init__(self, teachers: int) -> None:
         super().__init__()
         self.teachers = teachers
         self.project = nn.Linear(EMBEDDING, teachers * EMBEDDING)
 
-    def forward(self, embedding: Tensor, taught: Tensor, weight: Tensor) -> Tensor:
-        """How far the directions are apart, 0 to 2, over the teachers by their weights.
+    def forward(self, embedding: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Weighted mean over the teachers of 1 minus the cosine, 0 to 2.
 
         Shape:
             ``[batch, 128], [batch, teachers, 128], [batch, teachers] -> []``
         """
         projected = self.project(embedding).view(len(embedding), self.teachers, EMBEDDING)
-        apart = 1 - F.cosine_similarity(projected, taught, dim=2)
-        return (apart * weight).sum(1).mean()
+        distance = 1 - F.cosine_similarity(projected, target, dim=2)
+        return (distance * weight).sum(1).mean()
 
 
 class FrameHints(nn.Module):
-    """Bring what a student hears in each moment to what its teachers hear, by linear layers.
+    """Cosine distance of the student's frames, through one linear layer for each kind of target.
 
-    Teachers' features are brought to mean 0 and variance 1 over the batch first: what they have in
-    common says nothing about a sound.
+    The targets are normalised to mean 0 and variance 1 over the batch: the part that all frames
+    share carries no information about a clip.
 
     Args:
         student: channels and stride of its frames.
-        taught: channels and stride of each kind of the teachers' frames.
+        targets: channels and stride of each kind of the teachers' frames.
     """
 
-    def __init__(self, student: tuple[int, int], taught: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, student: tuple[int, int], targets: Sequence[tuple[int, int]]) -> None:
         super().__init__()
         self.stride = student[1]
-        self.strides = [stride for _, stride in taught]
-        self.project = nn.ModuleList(nn.Linear(student[0], count) for count, _ in taught)
+        self.strides = [stride for _, stride in targets]
+        self.project = nn.ModuleList(nn.Linear(student[0], channels) for channels, _ in targets)
 
     def forward(
         self,
         frames: Tensor,
-        taught: Sequence[Tensor],
+        targets: Sequence[Tensor],
         weight: Tensor,
-        turned: Tensor | None = None,
+        rolled: Tensor | None = None,
         length: Tensor | None = None,
     ) -> Tensor:
-        """How far the directions are apart, 0 to 2, over all moments and kinds by their weights.
+        """Weighted mean over kinds and frames of 1 minus the cosine, 0 to 2.
 
         Args:
-            frames: the student's.
-            taught: each kind of the teachers'.
-            weight: the share of each kind in what a clip is taught.
-            turned: by which share of its length each clip begins earlier for the student alone.
-            length: of each clip in frames of 10 ms; ``None`` where the student's frames cover it
-                to the end and no more.
+            frames: of the student.
+            targets: each kind of the teachers' frames.
+            weight: the share of each kind in the target of a clip.
+            rolled: the share of its length by which each clip begins earlier for the student.
+            length: of each clip in frames of 10 ms; ``None`` if the student's frames cover the
+                clip exactly.
 
         Shape:
             ``[batch, channels, time], kinds times [batch, their channels, their time],
             [batch, kinds], [batch], [batch] -> []``
         """
-        if turned is not None:
-            count = turned.new_full(turned.shape, frames.shape[2])
-            frames = unroll(frames, turned, count if length is None else length / self.stride)
+        if rolled is not None:
+            count = rolled.new_full(rolled.shape, frames.shape[2])
+            frames = unroll(frames, rolled, count if length is None else length / self.stride)
         total = frames.new_zeros(())
-        for kind, (project, theirs) in enumerate(zip(self.project, taught, strict=True)):
-            ours, theirs = same_moments(frames, theirs, self.stride, self.strides[kind])
-            if not ours.shape[2]:
+        for kind, (project, target) in enumerate(zip(self.project, targets, strict=True)):
+            student, target = align_frames(frames, target, self.stride, self.strides[kind])
+            if not student.shape[2]:
                 continue
-            theirs = F.batch_norm(theirs, None, None, training=True)
-            apart = 1 - F.cosine_similarity(project(ours.mT), theirs.mT, dim=2)
-            total = total + (apart.mean(1) * weight[:, kind]).mean()
+            target = F.batch_norm(target, None, None, training=True)
+            distance = 1 - F.cosine_similarity(project(student.mT), target.mT, dim=2)
+            total = total + (distance.mean(1) * weight[:, kind]).mean()
         return total
 
 
-def unroll(frames: Tensor, turned: Tensor, length: Tensor) -> Tensor:
-    """Frames of clips that were turned in a circle, at their own places, to half a frame.
+def unroll(frames: Tensor, rolled: Tensor, length: Tensor) -> Tensor:
+    """Move the frames of rolled clips back to their own places, to half a frame.
 
     Args:
-        frames: the last of which may cover more than is left of the clip.
-        turned: shares of the clip's length.
+        frames: the last frame may extend past the end of the clip.
+        rolled: shares of the clip's length.
         length: of the clip in these frames, more than ``time - 1``, at most ``time``.
 
     Shape:
         ``[batch, channels, time], [batch], [batch] -> [batch, channels, time]``
     """
     count = frames.shape[2]
-    place = torch.arange(count, device=frames.device) - (turned * length)[:, None]
+    place = torch.arange(count, device=frames.device) - (rolled * length)[:, None]
     index = (place % length[:, None]).round().long() % count
     return frames.gather(2, index[:, None, :].expand_as(frames))
 
 
-def same_moments(
-    one: Tensor, other: Tensor, stride: int, other_stride: int
+def align_frames(
+    first: Tensor, second: Tensor, first_stride: int, second_stride: int
 ) -> tuple[Tensor, Tensor]:
-    """Two sequences of frames in the coarser one's time, without what only one of them covers.
+    """Two sequences of frames at the larger stride, cut to the time that both cover.
 
-    Strides are powers of two, so one frame of the coarser covers a whole number of the finer's.
+    Strides are powers of two, so one frame of the larger stride covers a whole number of the other
+    frames.
 
     Shape:
-        ``[batch, channels, time], [batch, channels, time] -> `` the same with one time; a clip too
-        short for one frame of the coarser gives none
+        ``[batch, channels, time], [batch, channels, time] ->`` the same with equal times; 0 for a
+        clip shorter than one frame of the larger stride
     """
-    one = _coarser(one, max(other_stride // stride, 1))
-    other = _coarser(other, max(stride // other_stride, 1))
-    count = min(one.shape[2], other.shape[2])
-    return one[..., :count], other[..., :count]
+    first = _pool_frames(first, max(second_stride // first_stride, 1))
+    second = _pool_frames(second, max(first_stride // second_stride, 1))
+    count = min(first.shape[2], second.shape[2])
+    return first[..., :count], second[..., :count]
 
 
-def _coarser(frames: Tensor, times: int) -> Tensor:
-    return F.avg_pool1d(frames, times) if frames.shape[2] >= times else frames[..., :0]
-
-
-def distillation_loss(
-    output: Output, taught: Mapping[str, Tensor], temperature: float, event_weight: float
-) -> Tensor:
-    """Divergence of both heads from the teachers' mean answer."""
-    weight = taught["weight"]
-    category = softened(taught["category"], weight, temperature)
-    loss = divergence(output.category.float(), category, temperature)
-    if output.event is not None:
-        event = softened(taught["event"], weight, temperature)
-        loss = loss + event_weight * divergence(output.event.float(), event, temperature)
-    return loss
-
-
-def detached(taught: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Answers where the student is, as plain numbers."""
-    return {name: value.detach().to(device) for name, value in taught.items()}
+def _pool_frames(frames: Tensor, factor: int) -> Tensor:
+    return F.avg_pool1d(frames, factor) if frames.shape[2] >= factor else frames[..., :0]

@@ -1,12 +1,12 @@
-"""Trained models as teachers: what each has heard before, and what it answers to a sound.
+"""Teachers of a student: trained models, the clips that each of them has seen, and their outputs.
 
-A teacher is sure of what it was trained on, right or wrong, so it says most about sounds that it
-has not heard. Where several teachers were trained on different parts of the data (one for each fold
-of a cross-validation), each clip is therefore taught by those that have not heard it.
+A teacher is too confident on clips that it was trained on, and says most about other clips. If the
+teachers were trained on different subsets (one for each fold of a cross-validation), each clip gets
+its targets from the teachers that have not seen it.
 
-A teacher answers to the very sound that the student hears, augmented and blended as that is.
-Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network" (2015); Beyer et al.,
-"Knowledge distillation: a good teacher is patient and consistent" (2022).
+A teacher reads the same waveform as the student, augmented and mixed alike. Hinton, Vinyals, Dean,
+"Distilling the knowledge in a neural network" (2015); Beyer et al., "Knowledge distillation: a good
+teacher is patient and consistent" (2022).
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from sonotype.models.precision import full_precision
 from sonotype.models.system import System
 from sonotype.training.provenance import SeenClips, clips_seen_by, has_seen, union_of
 
-ANSWERS = ("category", "event", "embedding")
+OUTPUTS = ("category", "event", "embedding")
 FRAMES = "frames"
-"""How the names of answers begin that tell what was heard in each moment."""
+"""Prefix of the names of frame outputs."""
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained model and what it has heard.
+    """A trained model and the clips that it has seen.
 
     Attributes:
-        name: of its file, for messages.
+        name: its file, for messages.
         system: in evaluation mode.
-        labels: of its answers.
-        audio_spec: what sounds are brought to for it.
-        seen: what it, and what it was made from, has heard.
-        licences: of what it was made from.
+        labels: order of its classes.
+        audio_spec: sample rate, length and padding of its input.
+        seen: clips that it, or a model that it was made from, was trained on.
+        licences: of everything that it was made from.
     """
 
     name: str
@@ -60,32 +60,31 @@ class Teacher:
     licences: Mapping[str, str]
 
     def has_seen(self, clip: Clip) -> bool:
-        """Whether it has heard a clip, as far as that is known."""
+        """Whether it has seen a clip, or may have seen it."""
         return has_seen(self.seen, clip)
 
 
 def frames_name(kind: int) -> str:
-    """Under which name the frames of a kind are among the answers."""
+    """Name of the frames of a kind among the outputs."""
     return f"{FRAMES}_{kind}"
 
 
 def load_teacher(path: str | Path, labels: Labels) -> Teacher:
-    """A teacher from a model file or from the run folder that holds it.
+    """A teacher from a model file or from its run folder.
 
     Args:
         path: the file, or the folder.
-        labels: that the student learns.
+        labels: of the student.
 
     Raises:
-        ModelFileError: the file is refused.
-        OptionsError: it answers with other labels.
+        ModelFileError: the file is invalid.
+        OptionsError: the model has other labels.
     """
     file = find_model(path)
     system, card = load_model(file)
     if card.labels.categories != labels.categories or (labels.events and card.labels != labels):
         raise OptionsError(
-            f"{file} answers with other labels than the data have; a teacher has to know the same "
-            "classes"
+            f"{file} has other labels than the data; a teacher needs the same classes"
         )
     return Teacher(
         str(file), system, card.labels, card.audio_spec, clips_seen_by(file), card.licences
@@ -93,15 +92,17 @@ def load_teacher(path: str | Path, labels: Labels) -> Teacher:
 
 
 class Teachers:
-    """All teachers of a student, and which of them teach which clip.
+    """All teachers of a student, and the weight of each of them for each clip.
+
+    Teachers that have seen a test clip would leak its label: they are contaminated and get the
+    weight 0.
 
     Args:
         teachers: at least one.
-        test: clips that the student will be scored on. A teacher that has heard any of them would
-            whisper; it does not teach.
+        test: clips that the student is scored on.
 
     Raises:
-        OptionsError: every teacher has heard a test clip, or they want different sounds.
+        OptionsError: all teachers are contaminated, or their inputs differ.
     """
 
     def __init__(self, teachers: Sequence[Teacher], test: Sequence[Clip] = ()) -> None:
@@ -111,147 +112,139 @@ class Teachers:
         )
         if not any(self.uncontaminated):
             raise OptionsError(
-                f"the teachers ({counted(len(self.teachers), 'model')}) have heard clips of the "
-                "test part, or nothing beside their files tells what they have heard: the "
-                "student's score would be too high; name run folders of teachers with the same "
-                "test part, or none with --protocol all"
+                f"the teachers ({counted(len(self.teachers), 'model')}) have seen test clips, or "
+                "no file beside them says which clips they have seen: the score of the student "
+                "would be too high; use run folders of teachers with the same test clips, or train "
+                "without a test split (--protocol all)"
             )
-        forms = {teacher.audio_spec for teacher in self.teachers}
-        if len(forms) > 1:
+        audio_specs = {teacher.audio_spec for teacher in self.teachers}
+        if len(audio_specs) > 1:
             raise OptionsError(
-                "the teachers want sounds of different rates or lengths; distil from those that "
-                "agree"
+                "the teachers need different sample rates or clip lengths; use teachers with the "
+                "same input"
             )
-        self.audio_spec = forms.pop()
+        self.audio_spec = audio_specs.pop()
+
+    @cached_property
+    def _active(self) -> tuple[Teacher, ...]:
+        """The uncontaminated teachers."""
+        pairs = zip(self.teachers, self.uncontaminated, strict=True)
+        return tuple(teacher for teacher, uncontaminated in pairs if uncontaminated)
 
     @property
     def seen(self) -> SeenClips:
-        """What those that teach have heard."""
-        return union_of(
-            teacher.seen
-            for teacher, uncontaminated in zip(self.teachers, self.uncontaminated, strict=True)
-            if uncontaminated
-        )
+        """The clips that any uncontaminated teacher has seen."""
+        return union_of(teacher.seen for teacher in self._active)
 
     @property
     def licences(self) -> dict[str, str]:
-        """Of what all of them were made from."""
-        return {name: text for one in self.teachers for name, text in one.licences.items()}
+        """Of everything that the teachers were made from."""
+        return {name: text for teacher in self.teachers for name, text in teacher.licences.items()}
 
     def weights_of(self, clip: Clip) -> tuple[float, ...]:
-        """The share of each teacher in what a clip is taught: those that have not heard it.
+        """The weight of each teacher in the targets of a clip.
 
-        Where all that may teach have heard it, they all do.
+        Equal for the uncontaminated teachers that have not seen the clip; if all of them have seen
+        it, equal for all of them.
         """
         new = [
             uncontaminated and not teacher.has_seen(clip)
             for teacher, uncontaminated in zip(self.teachers, self.uncontaminated, strict=True)
         ]
         chosen = new if any(new) else list(self.uncontaminated)
-        return tuple(one / sum(chosen) for one in chosen)
+        return tuple(weight / sum(chosen) for weight in chosen)
 
-    def pools(self, clips: Sequence[Clip]) -> list[str]:
-        """Which clips may be blended: those that the same teachers have heard."""
+    def mixing_groups(self, clips: Sequence[Clip]) -> list[str]:
+        """Groups of clips that may be mixed: those that the same teachers have seen."""
         return [
             "".join("01"[teacher.has_seen(clip)] for teacher in self.teachers) for clip in clips
         ]
 
     def note(self, clips: Sequence[Clip]) -> str:
-        """What has to be said of who teaches what."""
-        used = sum(self.uncontaminated)
-        if used < len(self.teachers):
-            left = f", {used} of them without having heard a test clip; only these teach"
-        else:
-            left = ""
-        known = sum(
-            all(
-                teacher.has_seen(clip)
-                for teacher, uncontaminated in zip(self.teachers, self.uncontaminated, strict=True)
-                if uncontaminated
-            )
-            for clip in clips
-        )
+        """How many teachers are used, and how many training clips all of them have seen."""
+        used, total = len(self._active), len(self.teachers)
+        excluded = "" if used == total else f", {total - used} excluded: trained on test clips"
+        seen = sum(all(teacher.has_seen(clip) for teacher in self._active) for clip in clips)
         return (
-            f"taught by {counted(len(self.teachers), 'model')}{left}; of "
-            f"{counted(len(clips), 'clip')}, {known} are taught by teachers that have heard them"
+            f"distillation from {counted(total, 'teacher')}{excluded}; {seen} of "
+            f"{counted(len(clips), 'training clip')} were seen by all teachers in use"
         )
 
     def require(self, audio_spec: AudioSpec) -> None:
-        """Raise an ``OptionsError`` where a student would hear other parts of a recording."""
+        """Raise an ``OptionsError`` if a student would read other parts of a recording."""
         theirs = replace(self.audio_spec, sample_rate=audio_spec.sample_rate)
-        names = [one.name for one in fields(audio_spec)]
-        unlike = [name for name in names if getattr(theirs, name) != getattr(audio_spec, name)]
-        if unlike:
-            wanted = ", ".join(f"{name} {getattr(theirs, name)}" for name in unlike)
+        names = [field.name for field in fields(audio_spec)]
+        different = [name for name in names if getattr(theirs, name) != getattr(audio_spec, name)]
+        if different:
+            wanted = ", ".join(f"{name} {getattr(theirs, name)}" for name in different)
             raise OptionsError(
-                f"the teachers hear clips with {wanted}; a student has to hear the same, so give "
-                "it the same options"
+                f"the teachers were trained on clips with {wanted}; train the student with the "
+                "same options"
             )
 
     @torch.inference_mode()
-    def answer(self, waveform: Tensor) -> dict[str, Tensor]:
-        """What every teacher answers; teachers with the same frozen part compute it once.
+    def outputs(self, waveform: Tensor) -> dict[str, Tensor]:
+        """The outputs of all teachers; a frozen part that several teachers share runs once.
 
         Shape:
             ``[batch, samples] ->`` by name ``[batch, teachers, classes]`` logits of ``category``
             and ``event``, ``[batch, teachers, 128]`` of ``embedding``, and of each kind of frames
             ``[batch, channels, time]``
         """
-        answers: dict[str, list[Tensor]] = {name: [] for name in ANSWERS}
+        outputs: dict[str, list[Tensor]] = {name: [] for name in OUTPUTS}
         frames: dict[str, Tensor] = {}
-        feature_maps_by_key: dict[str, Any] = {}
-        # In full precision, whatever the student's step does, as what is kept was computed.
+        feature_maps: dict[str, Any] = {}
+        # Full precision, independent of the student's step, so that cached outputs are the same.
         with full_precision(waveform.device):
-            for number, teacher in enumerate(self.teachers):
-                key = self._frozen_parts[number]
-                if key not in feature_maps_by_key:
-                    feature_maps_by_key[key] = teacher.system.frozen_part(waveform)
-                output = teacher.system.trained_part(feature_maps_by_key[key])
-                frames[frames_name(self._kinds[number])] = output.frames
-                for name in ANSWERS:
+            for teacher, frozen_part, kind in zip(
+                self.teachers, self._frozen_parts, self._kinds, strict=True
+            ):
+                if frozen_part not in feature_maps:
+                    feature_maps[frozen_part] = teacher.system.frozen_part(waveform)
+                output = teacher.system.trained_part(feature_maps[frozen_part])
+                frames[frames_name(kind)] = output.frames
+                for name in OUTPUTS:
                     value = getattr(output, name)
                     if value is not None:
-                        answers[name].append(value)
-        shapes = {name: {one.shape for one in values} for name, values in answers.items()}
-        # Teachers of a student without events may have other events than each other.
+                        outputs[name].append(value)
+        shapes = {name: {value.shape for value in values} for name, values in outputs.items()}
+        # The teachers of a student without an event head may have different events.
         return frames | {
             name: torch.stack(values, 1)
-            for name, values in answers.items()
+            for name, values in outputs.items()
             if len(shapes[name]) == 1 and len(values) == len(self.teachers)
         }
 
     @property
     def frame_layouts(self) -> list[tuple[int, int]]:
-        """Channels and stride of each kind of frames; teachers on one frozen part have one kind."""
-        kinds = dict(
-            zip(self._kinds, (one.system.frame_layout for one in self.teachers), strict=True)
-        )
-        return list(kinds.values())
+        """Channels and stride of each kind of frames."""
+        layouts = (teacher.system.frame_layout for teacher in self.teachers)
+        return list(dict(zip(self._kinds, layouts, strict=True)).values())
 
-    def kinds_of(self, taught: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Each kind of frames among some answers, and each kind's share in what is taught.
+    def frames_of(self, targets: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Each kind of frames among some targets, and each kind's share in the target of a clip.
 
         Shape:
             by name ``-> kinds times [batch, channels, time], [batch, kinds]``
         """
         count = len(self.frame_layouts)
-        member = F.one_hot(torch.tensor(self._kinds), count).to(taught["weight"])
-        return [taught[frames_name(kind)] for kind in range(count)], taught["weight"] @ member
+        member = F.one_hot(torch.tensor(self._kinds), count).to(targets["weight"])
+        return [targets[frames_name(kind)] for kind in range(count)], targets["weight"] @ member
 
     @cached_property
     def _kinds(self) -> list[int]:
-        """For each teacher which kind of frames it has: one for each frozen part, or its own."""
+        """For each teacher its kind of frames: one for each shared frozen part, else its own."""
         kinds: dict[str, int] = {}
         return [
-            kinds.setdefault(key if teacher.system.frames_frozen() else f"{place}", len(kinds))
-            for place, (key, teacher) in enumerate(
+            kinds.setdefault(key if teacher.system.frames_frozen() else f"{index}", len(kinds))
+            for index, (key, teacher) in enumerate(
                 zip(self._frozen_parts, self.teachers, strict=True)
             )
         ]
 
     @cached_property
     def _frozen_parts(self) -> list[str]:
-        """For each teacher what its frozen part is: those that share it need not repeat it."""
+        """For each teacher the digest of its frozen part."""
         return [frozen_identity(teacher.system) for teacher in self.teachers]
 
     def to(self, device: torch.device) -> Teachers:
@@ -262,7 +255,7 @@ class Teachers:
 
     @cached_property
     def identity(self) -> str:
-        """Digest of all that their answers follow from."""
+        """Digest of everything that determines the outputs, except the clip."""
         digest = hashlib.sha256()
         for teacher in self.teachers:
             system = teacher.system

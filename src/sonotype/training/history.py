@@ -1,0 +1,52 @@
+"""The log of a training: losses and scores of each epoch, in one CSV file for each session."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from sonotype.config import TrainOptions
+from sonotype.core.errors import MissingExtraError
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """Losses and scores of a training, one dict for each epoch, which counts from 1.
+
+    Where two sessions logged an epoch, the later session counts: the earlier one was killed after
+    the checkpoint from which the later one resumed. A folder without logs gives an empty list.
+    """
+    epochs: dict[int, dict[str, Any]] = {}
+    for session in range(1, _session_count(folder) + 1):
+        path = folder / "log" / f"part_{session}" / "metrics.csv"
+        with path.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                epoch = int(row["epoch"]) + 1
+                values = {name: value for name, value in row.items() if value and name != "step"}
+                epochs[epoch] = epochs.get(epoch, {}) | values | {"epoch": epoch}
+    return [epochs[epoch] for epoch in sorted(epochs)]
+
+
+def new_loggers(folder: Path, options: TrainOptions) -> list[Logger]:
+    """The loggers of a new session; each has its own folder, as Lightning empties older folders."""
+    session = f"part_{_session_count(folder) + 1}"
+    loggers: list[Logger] = [CSVLogger(folder, name="log", version=session)]
+    if options.tensorboard:
+        loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
+    return loggers
+
+
+def require_tensorboard(options: TrainOptions) -> None:
+    """Raise a ``MissingExtraError`` if TensorBoard logs are wanted but cannot be written."""
+    if options.tensorboard:
+        try:
+            importlib.import_module("tensorboard")
+        except ImportError:
+            raise MissingExtraError("--tensorboard", "tensorboard") from None
+
+
+def _session_count(folder: Path) -> int:
+    return len(list((folder / "log").glob("part_*/metrics.csv")))
