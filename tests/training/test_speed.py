@@ -14,7 +14,8 @@ from torch import Tensor
 from training_data import SMALL, write_tones
 
 from sonotype.experiments.pipeline import train
-from sonotype.models.system import System, cbir_2
+from sonotype.models.build import cbir_2
+from sonotype.models.system import System
 from sonotype.training import trainer as fit_room
 from sonotype.training.probe import fewer_threads, training_step
 from sonotype.training.speed import Speed, SpeedMeter, matmul_peak, step_multiply_adds

@@ -53,8 +53,11 @@ def full_precision(device: torch.device) -> Iterator[None]:
     """Compute float32 in float32: no autocast, no TF32. The caller's settings are restored.
 
     The settings belong to the process. Where several threads are in here, the first sets them and
-    the last restores them.
+    the last restores them. A graph that is being traced has no settings: its runtime has.
     """
+    if torch.compiler.is_compiling():
+        yield
+        return
     with torch.autocast(device.type, enabled=False):
         _USERS.enter()
         try:

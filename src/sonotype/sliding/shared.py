@@ -38,9 +38,10 @@ import torch
 from torch import Tensor
 
 from sonotype.audio.buffer import Indices, SampleBuffer, window_count, window_start
-from sonotype.models.system import JoinedAttention, SeparateAttention, System
+from sonotype.models.fusion import Reduction
+from sonotype.models.system import System
 from sonotype.sliding.chunk import ChunkMaps, Squeeze
-from sonotype.sliding.reductions import Reduction, pool_windows, reductions_of
+from sonotype.sliding.reductions import pool_windows
 from sonotype.sliding.squeeze import SlidingSqueeze
 
 Samples = npt.NDArray[np.float32]
@@ -91,7 +92,7 @@ class SharedWindows:
         context: int | None = None,
     ) -> None:
         self.maps = ChunkMaps(system, samples, squeeze=squeeze)
-        self.reductions = _reductions(self.maps.system)
+        self.reductions = self.maps.system.pooling.reductions()
         if context is None:
             context = self.maps.reach + (SQUEEZE_CONTEXT if self.maps.squeezes else 0)
         if chunk is None:
@@ -160,16 +161,15 @@ class SharedWindows:
     def _add(self, rows: _Rows, chunk: _Chunk, waveform: Samples) -> None:
         """Compute a chunk, cut its context off, and keep what its rows bring to each pooling."""
         device = self.maps.system.category.weight.device
-        maps = self.maps(torch.from_numpy(waveform).to(device)[None], chunk.grown)
+        chunk_maps = self.maps(torch.from_numpy(waveform).to(device)[None], chunk.grown)
         cores = []
-        for x, stride in zip(maps, self.maps.strides, strict=True):
+        for x, stride in zip(chunk_maps, self.maps.strides, strict=True):
             end = None if chunk.end is None else (chunk.end - chunk.first) // stride
             cores.append(x[:, :, (chunk.core - chunk.first) // stride : end])
-        pooling = self.maps.system.pooling
-        if isinstance(pooling, JoinedAttention) and pooling.adapter is not None:
-            first, second = cores
-            cores[0] = pooling.adapter(first, (first.shape[2], second.shape[3]))
-        rows.add([[one.rows(cores[index][0]) for index in one.maps] for one in self.reductions])
+        cores = self.maps.system.pooling.align(cores)
+        rows.add(
+            [[pooling.rows(cores[index][0]) for index in maps] for pooling, maps in self.reductions]
+        )
 
     @torch.inference_mode()
     def _read(self, rows: _Rows, windows: Indices, hop: float) -> WindowOutputs:
@@ -179,30 +179,14 @@ class SharedWindows:
         starts = [torch.from_numpy(first).to(device) for first in firsts]
         counts, bands = self.maps.counts, self.maps.bands
         pooled = []
-        for reduction, held in zip(self.reductions, rows.held, strict=True):
+        for (pooling, maps), held in zip(self.reductions, rows.held, strict=True):
             parts = [
                 (part, starts[index] - rows.firsts[index], counts[index])
-                for index, part in zip(reduction.maps, held, strict=True)
+                for index, part in zip(maps, held, strict=True)
             ]
-            positions = sum(counts[index] * bands[index] for index in reduction.maps)
-            pooled.append(pool_windows(reduction, parts, positions))
+            positions = sum(counts[index] * bands[index] for index in maps)
+            pooled.append(pool_windows(pooling, parts, positions))
         return WindowOutputs(int(windows[0]), *self.maps.system.heads(torch.cat(pooled, dim=1)))
-
-
-def _reductions(system: System) -> list[Reduction]:
-    """How a system pools its maps; the vectors stand in this order."""
-    pooling, maps = system.pooling, range(len(system.pool_blocks) + (system.branch_2 is not None))
-    if isinstance(pooling, JoinedAttention):
-        return reductions_of(pooling.attention, tuple(maps))
-    if isinstance(pooling, SeparateAttention):
-        layers = list(pooling.attentions)
-    else:
-        layers = [pooling.maximum] * len(maps)
-    return [
-        one
-        for index, layer in zip(maps, layers, strict=True)
-        for one in reductions_of(layer, (index,))
-    ]
 
 
 @dataclass(frozen=True)
@@ -228,7 +212,7 @@ class _Rows:
     """What rows bring to each reduction, of each of its maps, from a first row on."""
 
     def __init__(self, reductions: list[Reduction]) -> None:
-        self.maps = [one.maps for one in reductions]
+        self.maps = [maps for _, maps in reductions]
         self.held: list[list[Tensor]] = []
         self.firsts: dict[int, int] = {index: 0 for maps in self.maps for index in maps}
 

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from sonotype.config import TeachingOptions, TrainOptions, resolve
 from sonotype.core.types import IGNORE_INDEX, Labels
-from sonotype.models.system import Output, cbir_2
+from sonotype.models.build import cbir_2
+from sonotype.models.system import Output
 from sonotype.training.distillation.teacher_loss import (
     FeatureHints,
     FrameHints,
