@@ -41,7 +41,7 @@ class Decimate(nn.Module):
         taps = np.sinc(time / factor) * np.kaiser(2 * reach + 1, 0.1102 * (ATTENUATION_DB - 8.7))
         taps /= taps.sum()
         # Row j of the kernel is the filter delayed by j output samples. Output y[B m + j] reads the
-        # input from B m factor on for every j. So one convolution with stride B factor and B (BLOCK)
+        # input from B m factor on for every j, so a convolution with stride B factor and B (BLOCK)
         # output channels gives B neighbouring outputs at once.
         kernel = np.zeros((BLOCK, 1, (BLOCK - 1) * factor + len(taps)))
         for row in range(BLOCK):
