@@ -34,10 +34,10 @@ class OnnxModel(nn.Module):
 
     def __init__(self, system: System) -> None:
         super().__init__()
-        front_ends = [system.branch_1.front_end]
-        if system.front_end_2 is not None:
-            front_ends.append(system.front_end_2)
-        replaced = {front_end: matmul_frontend(front_end) for front_end in front_ends}
+        front_ends = (system.branch_1.front_end, system.front_end_2)
+        replaced: dict[nn.Module, nn.Module] = {
+            front_end: matmul_frontend(front_end) for front_end in front_ends if front_end
+        }
         self.system = shared_copy(system, replaced)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:

@@ -94,7 +94,8 @@ def _named(
     backbone: str | Backbone,
     options: dict[str, Any],
 ) -> System:
-    name, branch_1 = (backbone, None) if isinstance(backbone, str) else ("vggish", backbone)
+    name = backbone if isinstance(backbone, str) else "vggish"
+    branch_1 = None if isinstance(backbone, str) else backbone
     unfreeze_from = options.pop("unfreeze_from", None) or 0
     chosen = SystemOptions(system=system, backbone=name, unfreeze_from=unfreeze_from, **options)
     return _build(chosen, categories, events, branch_1)
