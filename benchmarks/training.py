@@ -37,8 +37,9 @@ from sonotype.data.synth import synthesise
 from sonotype.features.cache import FeatureCache
 from sonotype.features.store import FeatureStore
 from sonotype.modelfile.pretrained import available, load_pretrained
+from sonotype.models.build import cbir_2
 from sonotype.models.fold_batch_norm import FusedBlocks
-from sonotype.models.system import System, cbir_2
+from sonotype.models.system import System
 from sonotype.training import module as learner_room
 from sonotype.training.dataset import Batch, EpochBatches, LabelledMaps, LabelledWaveforms, loader
 from sonotype.training.module import SCORE, Learner

@@ -30,8 +30,9 @@ from sonotype.modelfile.builtin import builtin_path
 from sonotype.modelfile.model_file import load_model
 from sonotype.modelfile.weights_registry import WEIGHTS
 from sonotype.models.backbones.names import BACKBONES, build_backbone
+from sonotype.models.build import cbir_1, cbir_2, cbir_3, cbir_4
 from sonotype.models.summary import summarise
-from sonotype.models.system import System, cbir_1, cbir_2, cbir_3, cbir_4
+from sonotype.models.system import System
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -58,17 +58,15 @@ def _settle(system: System) -> None:
     rng = torch.manual_seed(3)
     levels = 10.0 ** -torch.arange(3)[:, None]
     waveform = 0.1 * levels * torch.randn(3, system.sample_rate, generator=rng)
-    log_mels = [system.branch_1.front_end(waveform)]
-    if system.front_end_2 is not None:
-        log_mels.append(system.front_end_2(system.decimate(waveform)))
-    x = system.branch_1.prepare(log_mels[0])
+    log_mels = system.log_mels(waveform)
+    x = log_mels[0]
     for block in system.branch_1.blocks:
         x = block(x)
     system.eval()
     if norms:
         for norm in norms:
             norm.train()
-        system.trained_part(system.frozen_maps(*log_mels, *[None] * (2 - len(log_mels))))
+        system.trained_part(system.feature_maps(log_mels))
     system.eval()
 
 

@@ -34,7 +34,8 @@ from sonotype.data.readers.folder import read_folder
 from sonotype.features import store as map_store
 from sonotype.features.cache import FeatureCache, frozen_identity, map_kinds, shared_store
 from sonotype.features.store import FeatureStore, remove
-from sonotype.models.system import System, cbir_2
+from sonotype.models.build import cbir_2
+from sonotype.models.system import System
 
 CPU = torch.device("cpu")
 AUDIO_SPEC = AudioSpec(32_000, seconds=1.0)

@@ -6,12 +6,12 @@ import torch
 from references import attention
 from torch import nn
 
-from sonotype.models.attention import SOFTMAX_OVER, AttentionPooling
+from sonotype.models.attention import ATTENTIONS, SOFTMAX_OVER, AttentionPooling
 
 
 def pooling(softmax_over: str, channels: int = 6, features: int = 5) -> AttentionPooling:
     torch.manual_seed(0)
-    return AttentionPooling(channels, features, softmax_over=softmax_over).eval()
+    return ATTENTIONS[softmax_over](channels, features).eval()
 
 
 def maps(*shape: int, seed: int = 1) -> torch.Tensor:
@@ -26,38 +26,39 @@ def test_equals_the_reference(softmax_over: str, scale: float) -> None:
     layer.finish = nn.Identity()
     layer.score.weight *= scale
     x = maps(3, 6, 4, 2)
-    pooled, where = layer(x)
-    assert (pooled.shape, where.shape) == ((3, 5), (3, 4, 2))
+    pooled, attention_map = layer(x)
+    assert (pooled.shape, attention_map.shape) == ((3, 5), (3, 4, 2))
     linear = [(part.weight.numpy(), part.bias.numpy()) for part in (layer.value, layer.score)]
     for row in range(3):
-        expected_pooled, expected_where = attention(x[row].numpy(), *linear, softmax_over)
+        expected_pooled, expected_map = attention(x[row].numpy(), *linear, softmax_over)
         np.testing.assert_allclose(pooled[row], expected_pooled, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(where[row], expected_where, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(attention_map[row], expected_map, rtol=1e-4, atol=1e-6)
 
 
 @torch.no_grad()
 def test_the_two_forms_differ() -> None:
     x = maps(1, 6, 4, 2)
-    channels, positions = (pooling(audio_spec)(x)[1] for audio_spec in ("channels", "positions"))
+    channels, positions = (pooling(form)(x)[1] for form in ("channels", "positions"))
     assert (channels - positions).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("softmax_over", SOFTMAX_OVER)
 @torch.no_grad()
-def test_weights_sum_to_one_over_positions(softmax_over: str) -> None:
+def test_weights_and_attention_maps_sum_to_one(softmax_over: str) -> None:
     layer = pooling(softmax_over)
     for scale in (0.0, 1.0, 1_000.0):
-        weights = layer.weights(scale * maps(2, 240, 5))
-        torch.testing.assert_close(weights.sum(1), torch.ones(2, 5))
-        assert weights.min() >= 0
-    _, where = layer(maps(2, 6, 60, 4))
-    torch.testing.assert_close(where.sum((1, 2)), torch.ones(2))
+        weight = layer.weights(scale * maps(2, 240, 5))
+        assert weight.min() >= 0
+        if softmax_over == "positions":
+            torch.testing.assert_close(weight.sum(1), torch.ones(2, 5))
+    _, attention_map = layer(maps(2, 6, 60, 4))
+    torch.testing.assert_close(attention_map.sum((1, 2)), torch.ones(2))
 
 
 @torch.no_grad()
 def test_equal_scores_give_the_plain_mean() -> None:
-    for audio_spec in SOFTMAX_OVER:
-        layer = pooling(audio_spec)
+    for form in SOFTMAX_OVER:
+        layer = pooling(form)
         layer.finish = nn.Identity()
         layer.score.weight.zero_()
         x = maps(2, 6, 4, 3)
@@ -65,21 +66,21 @@ def test_equal_scores_give_the_plain_mean() -> None:
 
 
 @torch.no_grad()
-def test_a_position_that_stands_out_is_all_that_counts() -> None:
+def test_a_position_with_a_large_score_dominates() -> None:
     layer = pooling("positions")
     layer.finish = nn.Identity()
     layer.score.weight.fill_(10.0)
     x = torch.zeros(1, 6, 4, 3)
     x[0, :, 2, 1] = 1.0
-    pooled, where = layer(x)
-    assert where[0, 2, 1] > 0.999
+    pooled, attention_map = layer(x)
+    assert attention_map[0, 2, 1] > 0.999
     torch.testing.assert_close(pooled[0], layer.value(x[0, :, 2, 1]), rtol=0, atol=1e-4)
 
 
 @torch.no_grad()
-def test_batch_norm_relu_and_dropout_finish_the_pooling() -> None:
+def test_batch_norm_relu_and_dropout_follow_the_pooling() -> None:
     layer = pooling("channels", features=64)
-    bare = AttentionPooling(6, 64)
+    bare = pooling("channels", features=64)
     bare.load_state_dict(layer.state_dict())
     bare.eval().finish = nn.Identity()
     x = maps(8, 6, 4, 3)
@@ -98,19 +99,14 @@ def test_gradients_reach_everything(softmax_over: str) -> None:
         if name == "score.bias" and softmax_over == "positions":
             continue  # a softmax does not see what all its arguments share
         if name == "value.bias":
-            continue  # nor does a batch norm
+            continue  # nor does a batch norm see an offset
         assert tensor.grad is not None, name
         assert tensor.grad.abs().max() > 1e-6, name
 
 
-def test_an_unknown_form_is_refused() -> None:
-    with pytest.raises(ValueError) as caught:
-        AttentionPooling(4, softmax_over="time")  # type: ignore[arg-type]
-    assert str(caught.value) == "softmax_over is 'time', not one of ('channels', 'positions')"
-
-
-def test_features_are_256_unless_asked_otherwise() -> None:
-    layer = AttentionPooling(512)
+@pytest.mark.parametrize("softmax_over", SOFTMAX_OVER)
+def test_features_are_256_by_default(softmax_over: str) -> None:
+    layer = ATTENTIONS[softmax_over](512)
     assert (layer.features, layer.value.out_features, layer.score.out_features) == (256,) * 3
-    assert layer.softmax_over == "channels"
+    assert layer.softmax_over == softmax_over
     assert layer.finish[2].p == 0.2

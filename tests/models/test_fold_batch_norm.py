@@ -12,15 +12,16 @@ from sonotype.models.backbones.compact import Compact
 from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.backbones.vggish import VGGish
 from sonotype.models.branch import TrainedBranch
+from sonotype.models.build import cbir_2, cbir_4
 from sonotype.models.fold_batch_norm import FusedBlocks, fuse_batch_norm
 from sonotype.models.summary import summarise
-from sonotype.models.system import System, cbir_2, cbir_4
+from sonotype.models.system import System
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def lived_in(module: nn.Module) -> nn.Module:
-    """The module with batch norms that have seen something, in evaluation mode."""
+def trained_norms(module: nn.Module) -> nn.Module:
+    """The module in evaluation mode, with the batch-norm statistics of a trained module."""
     generator = torch.manual_seed(5)
     for one in module.modules():
         if isinstance(one, NORMS):
@@ -44,7 +45,7 @@ def waveform(rate: int) -> Tensor:
 def system(backbone: str = "mn01", width: float = 0.125, **options: object) -> System:
     torch.manual_seed(0)
     made = cbir_2(categories=3, events=7, backbone=backbone, width=width, **options)
-    return lived_in(made)
+    return trained_norms(made)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_a_backbone_gives_the_same_maps_without_its_batch_norms(
     make: Callable[[], nn.Module],
 ) -> None:
     torch.manual_seed(0)
-    network = lived_in(make())
+    network = trained_norms(make())
     fused = fuse_batch_norm(network)
     assert norms(fused) == 0
     x = waveform(network.sample_rate)
@@ -68,7 +69,7 @@ def test_a_backbone_gives_the_same_maps_without_its_batch_norms(
 @torch.no_grad()
 def test_the_trained_branch_gives_the_same_map() -> None:
     torch.manual_seed(0)
-    branch = lived_in(TrainedBranch(width=0.125, lateral={4: 8}))
+    branch = trained_norms(TrainedBranch(width=0.125, lateral={4: 8}))
     fused = fuse_batch_norm(branch)
     assert (norms(branch), norms(fused)) == (2, 0)
     x, lateral = torch.randn(2, 1, 96, 64), {4: torch.randn(2, 8, 5, 3)}
@@ -105,18 +106,16 @@ def test_a_batch_norm_without_statistics_of_its_own_stays() -> None:
     assert norms(fuse_batch_norm(layers)) == 1
 
 
-def slow_stage(network: System, x: Tensor) -> dict[str, Tensor]:
-    """The frozen part the obvious way: its own blocks, one after the other."""
-    twin = copy.deepcopy(network)
-    twin._fused.of = lambda blocks: blocks
-    return twin.frozen_part(x)
+def unfolded_maps(network: System, x: Tensor) -> dict[str, Tensor]:
+    """Reference: the blocks themselves."""
+    return network.feature_maps(network.log_mels(x), folded=False)
 
 
 @pytest.mark.parametrize("options", [{}, {"unfreeze_from": 3}, {"pool_blocks": (1, 2, 4)}])
 def test_the_frozen_part_runs_fused_and_gives_the_same_maps(options: dict[str, object]) -> None:
     network = system(**options)
     x = waveform(network.sample_rate)
-    wanted, found = slow_stage(network, x), network.frozen_part(x)
+    wanted, found = unfolded_maps(network, x), network.frozen_part(x)
     assert list(found) == list(wanted)
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5)
@@ -133,7 +132,7 @@ def test_the_fused_blocks_are_no_part_of_the_system() -> None:
 
 
 def changed_by_load(network: System) -> System:
-    other = lived_in(cbir_2(categories=3, events=7, backbone="mn01", width=0.125))
+    other = trained_norms(cbir_2(categories=3, events=7, backbone="mn01", width=0.125))
     network.load_state_dict(other.state_dict())
     return network
 
@@ -172,7 +171,7 @@ def test_a_change_of_the_weights_is_noticed(change: Callable[[System], System]) 
     network.frozen_part(x)
     network = change(network)
     x = x.to(next(network.parameters()).dtype)
-    for name, value in slow_stage(network, x).items():
+    for name, value in unfolded_maps(network, x).items():
         torch.testing.assert_close(network.frozen_part(x)[name], value, rtol=1e-5, atol=1e-5)
 
 
@@ -187,8 +186,8 @@ def test_copies_are_made_once_and_also_while_inferring() -> None:
 def test_copying_and_pickling_leave_the_copies_behind() -> None:
     blocks = FusedBlocks()
     blocks.of(system().frozen_blocks())
-    for twin in (copy.deepcopy(blocks), pickle.loads(pickle.dumps(blocks))):
-        assert twin._made is None
+    for copied in (copy.deepcopy(blocks), pickle.loads(pickle.dumps(blocks))):
+        assert copied._made is None
 
 
 def test_where_nothing_is_to_be_folded_the_blocks_themselves_run() -> None:
@@ -200,19 +199,15 @@ def test_where_nothing_is_to_be_folded_the_blocks_themselves_run() -> None:
 def test_a_system_with_fused_blocks_can_be_exported() -> None:
     network = fuse_batch_norm(system())
     x = waveform(network.sample_rate)
-    log_mels = (
-        network.branch_1.front_end(x),
-        network.front_end_2(network.decimate(x)),
-    )
+    log_mels = tuple(network.log_mels(x))
 
     class FromLogMel(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.network = network
 
-        def forward(self, one: Tensor, two: Tensor) -> Tensor:
-            return self.network.forward_log_mel(one, two).category
+        def forward(self, *log_mels: Tensor) -> Tensor:
+            return self.network.trained_part(self.network.feature_maps(log_mels)).category
 
     exported = torch.export.export(FromLogMel(), log_mels).module()
-    wanted = network.forward_log_mel(*log_mels).category
-    torch.testing.assert_close(exported(*log_mels), wanted, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(exported(*log_mels), network(x).category, rtol=1e-5, atol=1e-5)

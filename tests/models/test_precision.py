@@ -15,8 +15,9 @@ import torch
 from small_models import LABELS
 
 from sonotype.models import precision
+from sonotype.models.build import cbir_2
 from sonotype.models.precision import full_precision
-from sonotype.models.system import System, cbir_2
+from sonotype.models.system import System
 from sonotype.sliding.chunk import ChunkMaps
 from sonotype.training.distillation.teachers import Teacher, Teachers
 

@@ -6,8 +6,9 @@ import torch
 
 from sonotype.frontends import efficientat_logmel as efficientat
 from sonotype.frontends import vggish_logmel as vggish
+from sonotype.models.build import cbir_1, cbir_2, cbir_4
 from sonotype.models.summary import Part, Summary, summarise
-from sonotype.models.system import System, cbir_1, cbir_2, cbir_4
+from sonotype.models.system import System
 
 
 def small(function: object = cbir_2, **changes: object) -> System:

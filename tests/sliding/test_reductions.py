@@ -7,16 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from sonotype.models.backbones.mobilenet import SqueezeExcitation
-from sonotype.models.pooling import POOLINGS, GlobalMaxPooling, build_pooling
-from sonotype.sliding.reductions import (
-    ADD,
-    LARGER,
-    LOG_ADD,
-    pool_windows,
-    reductions_of,
-    windows_of,
-)
-from sonotype.sliding.squeeze import SlidingSqueeze, shared_copy, sliding_mean
+from sonotype.models.pooling import POOLINGS, GlobalMaxPooling, MapPooling, build_pooling
+from sonotype.models.reduction import LOG_SUM, MAXIMUM, SUM, Operation
+from sonotype.sliding.reductions import pool_windows, windows_of
+from sonotype.sliding.squeeze import SlidingSqueeze, sliding_mean
 
 KINDS = [
     (name, form)
@@ -24,17 +18,17 @@ KINDS = [
     for form in ("channels", "positions")
     if "attention" in name or form == "channels"
 ]
-SLOW = {
-    ADD: lambda x: x.sum(1),
-    LARGER: lambda x: x.amax(1),
-    LOG_ADD: lambda x: x.logsumexp(1),
+REFERENCES = {
+    SUM: lambda x: x.sum(1),
+    MAXIMUM: lambda x: x.amax(1),
+    LOG_SUM: lambda x: x.logsumexp(1),
 }
 
 
-def layer_of(name: str, form: str, channels: int = 6) -> nn.Module:
+def layer_of(name: str, form: str, channels: int = 6) -> MapPooling:
     torch.manual_seed(0)
     if name == "global":
-        return GlobalMaxPooling().eval()
+        return GlobalMaxPooling(channels).eval()
     return build_pooling(name, channels, softmax_over=form, dropout=0.2).eval()
 
 
@@ -42,40 +36,41 @@ def maps(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(shape, generator=torch.manual_seed(seed))
 
 
-def pooled(layer: nn.Module, x: Tensor, starts: Tensor, count: int) -> Tensor:
-    positions = count * x.shape[2]
-    return torch.cat(
-        [
-            pool_windows(one, [(one.rows(x), starts, count)], positions)
-            for one in reductions_of(layer, (0,))
-        ],
-        dim=1,
-    )
+def pooled(layer: MapPooling, x: Tensor, starts: Tensor, count: int) -> Tensor:
+    vectors = [
+        pool_windows(pooling, [(pooling.rows(x), starts, count)], count * x.shape[2])
+        for pooling in layer.reductions()
+    ]
+    return torch.cat(vectors, dim=1)
 
 
-@pytest.mark.parametrize("scan", [ADD, LARGER, LOG_ADD], ids=["add", "larger", "log_add"])
+@pytest.mark.parametrize("operation", REFERENCES, ids=["sum", "maximum", "log_sum"])
 @pytest.mark.parametrize("time", [1, 2, 5, 12, 13, 24])
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
-def test_every_window_is_reduced_as_by_hand(scan: object, time: int, count: int) -> None:
+def test_windows_equal_the_reduction_of_their_rows(
+    operation: Operation, time: int, count: int
+) -> None:
     if count > time:
         pytest.skip("no window of that many rows")
     rows = maps(2, time, 3).double()
     starts = torch.arange(time - count + 1)
-    wanted = torch.stack([SLOW[scan](rows[:, start : start + count]) for start in starts], dim=1)
-    torch.testing.assert_close(windows_of(scan, rows, starts, count), wanted, rtol=1e-12, atol=0)
+    reduce = REFERENCES[operation]
+    wanted = torch.stack([reduce(rows[:, start : start + count]) for start in starts], dim=1)
+    actual = windows_of(operation, rows, starts, count)
+    torch.testing.assert_close(actual, wanted, rtol=1e-12, atol=0)
 
 
-def test_windows_may_come_in_any_order_and_more_than_once() -> None:
+def test_windows_in_any_order_and_repeated() -> None:
     rows, starts = maps(1, 40, 2), torch.tensor([7, 0, 30, 7])
     wanted = torch.stack([rows[:, start : start + 10].amax(1) for start in starts], dim=1)
-    assert torch.equal(windows_of(LARGER, rows, starts, 10), wanted)
-    assert windows_of(LARGER, rows, starts[:0], 10).shape == (1, 0, 2)
+    assert torch.equal(windows_of(MAXIMUM, rows, starts, 10), wanted)
+    assert windows_of(MAXIMUM, rows, starts[:0], 10).shape == (1, 0, 2)
 
 
 @pytest.mark.parametrize(("name", "form"), KINDS)
 @pytest.mark.parametrize("count", [1, 3, 10])
 @torch.no_grad()
-def test_windows_are_pooled_as_the_layer_pools_them(name: str, form: str, count: int) -> None:
+def test_windows_equal_clips(name: str, form: str, count: int) -> None:
     layer, x = layer_of(name, form), maps(6, 31, 4)
     starts = torch.arange(32 - count)
     wanted = torch.cat([layer(x[None, :, start : start + count])[0] for start in starts])
@@ -85,7 +80,7 @@ def test_windows_are_pooled_as_the_layer_pools_them(name: str, form: str, count:
 @pytest.mark.parametrize("spread", [1.0, 30.0, 1_000.0])
 @torch.no_grad()
 def test_scores_of_any_size_lose_no_digits(spread: float) -> None:
-    """Differences of prefix sums would be noise here: scores span thousands of powers of e."""
+    """Differences of prefix sums would be noise: scores span thousands of powers of e."""
     layer, x = layer_of("attention", "positions"), maps(6, 60, 2)
     layer.score.weight.mul_(spread)
     starts = torch.arange(51)
@@ -105,12 +100,6 @@ def test_a_long_recording_loses_no_digits() -> None:
     torch.testing.assert_close(pooled(layer, x, last, 10), wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_a_layer_that_is_no_pooling_is_refused() -> None:
-    with pytest.raises(TypeError) as caught:
-        reductions_of(nn.Linear(2, 2), (0,))
-    assert str(caught.value) == "Linear is no pooling that windows can share"
-
-
 # The squeeze
 
 
@@ -123,7 +112,7 @@ def squeeze(channels: int = 16) -> SqueezeExcitation:
 
 @pytest.mark.parametrize("time", [7, 8, 15, 40])
 @pytest.mark.parametrize("count", [1, 4, 7])
-def test_the_mean_around_each_row_by_hand(time: int, count: int) -> None:
+def test_sliding_mean_equals_the_mean_of_each_window(time: int, count: int) -> None:
     x = maps(2, 3, time).double()
     wanted = []
     for row in range(time):
@@ -135,14 +124,14 @@ def test_the_mean_around_each_row_by_hand(time: int, count: int) -> None:
 
 
 @torch.no_grad()
-def test_the_sliding_squeeze_of_a_clip_is_the_exact_one() -> None:
+def test_the_sliding_squeeze_of_a_clip_is_exact() -> None:
     exact, x = squeeze(), maps(2, 16, 9, 4)
     torch.testing.assert_close(SlidingSqueeze(exact, 9)(x), exact(x), rtol=1e-6, atol=1e-6)
     assert (SlidingSqueeze(exact, 5)(x) - exact(x)).abs().max() > 1e-2
 
 
 @torch.no_grad()
-def test_the_sliding_squeeze_weighs_each_row_by_its_surroundings() -> None:
+def test_the_sliding_squeeze_weights_each_row_by_the_window_around_it() -> None:
     exact, x = squeeze(), maps(1, 16, 30, 4)
     actual = SlidingSqueeze(exact, 9)(x)
     for row in (0, 3, 14, 29):
@@ -151,14 +140,3 @@ def test_the_sliding_squeeze_weighs_each_row_by_its_surroundings() -> None:
         torch.testing.assert_close(
             actual[:, :, row], alone[:, :, row - first], rtol=1e-5, atol=1e-6
         )
-
-
-def test_a_shared_copy_shares_weights_and_leaves_the_original_alone() -> None:
-    original = nn.Sequential(nn.Conv1d(2, 2, 1), nn.Sequential(squeeze(), nn.ReLU()))
-    inner = original[1][0]
-    twin = shared_copy(original, {inner: SlidingSqueeze(inner, 3)})
-    assert isinstance(twin[1][0], SlidingSqueeze)
-    assert original[1][0] is inner
-    assert twin[0].weight is original[0].weight
-    assert twin[1][0].fc1 is inner.fc1
-    assert {id(one) for one in twin.parameters()} == {id(one) for one in original.parameters()}

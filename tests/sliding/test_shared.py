@@ -14,10 +14,12 @@ from sonotype.audio.buffer import SampleBuffer, window_count, window_start
 from sonotype.frontends.efficientat_logmel import EfficientATLogMel
 from sonotype.frontends.vggish_logmel import VGGishLogMel
 from sonotype.models.backbones.mobilenet import SqueezeExcitation
-from sonotype.models.system import System, cbir_1, cbir_2, cbir_4
-from sonotype.sliding.chunk import ChunkMaps, log_mel_of, reach_of
+from sonotype.models.build import cbir_1, cbir_2, cbir_4
+from sonotype.models.shared_copy import shared_copy
+from sonotype.models.system import System
+from sonotype.sliding.chunk import ChunkLogMel, ChunkMaps, reach_of
 from sonotype.sliding.shared import SharedWindows
-from sonotype.sliding.squeeze import SlidingSqueeze, shared_copy
+from sonotype.sliding.squeeze import SlidingSqueeze
 
 SYSTEMS: dict[str, tuple[Callable[..., System], dict[str, Any]]] = {
     "joined": (cbir_1, {"backbone": "vggish"}),
@@ -88,7 +90,7 @@ def recording(system: System, frames: int = FRAMES_BEYOND, seed: int = 0) -> np.
 
 @torch.no_grad()
 def window_by_window(system: System, sound: np.ndarray, hop: float) -> Tensor:
-    """The twin: all maps of the recording in one piece, cut, and pooled by the layers."""
+    """Reference: all maps of the recording in one piece, cut, and pooled by the layers."""
     maps = ChunkMaps(system, clip_samples(system))
     rows = {}
     for layer in system.modules():
@@ -168,7 +170,7 @@ def test_clips_that_end_within_a_frame(
 
 @systems
 def test_hops_that_fit_no_stride(name: str) -> None:
-    """The last windows reach into silence, which the twin has not."""
+    """The last windows reach into silence, which the reference does not have."""
     system = build(name)
     sound = recording(system)
     wanted = window_by_window(system, sound, 0.25 * system.sample_rate)
@@ -245,16 +247,16 @@ def test_the_original_is_left_as_it_was() -> None:
 # Front ends, reach, counting
 
 
-def test_log_mel_has_frames_to_spare_where_patches_are_cut() -> None:
+def test_the_log_mel_of_a_chunk_has_all_frames() -> None:
     front_end = VGGishLogMel()
     waveform = 0.1 * torch.randn(1, 17_000, generator=torch.manual_seed(0))
-    whole, longer = front_end(waveform), log_mel_of(front_end, waveform)
+    whole, longer = front_end(waveform), ChunkLogMel(front_end)(waveform)
     assert longer.shape[1] >= whole.shape[1] + 96
     torch.testing.assert_close(longer[:, : whole.shape[1]], whole, rtol=0, atol=2e-5)
-    padded = VGGishLogMel(pad_end=True)  # it has all frames by itself
-    assert torch.equal(log_mel_of(padded, waveform), padded(waveform))
+    padded = VGGishLogMel(pad_end=True)  # it pads the end by itself
+    assert torch.equal(ChunkLogMel(padded)(waveform), padded(waveform))
     other = 0.1 * torch.randn(1, 34_000, generator=torch.manual_seed(0))
-    assert torch.equal(log_mel_of(EfficientATLogMel(), other), EfficientATLogMel()(other))
+    assert torch.equal(ChunkLogMel(EfficientATLogMel())(other), EfficientATLogMel()(other))
 
 
 def test_reach_by_hand() -> None:

@@ -14,7 +14,8 @@ from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
 from sonotype.data.readers.folder import read_folder
 from sonotype.features.cache import FeatureCache
 from sonotype.features.store import FeatureStore
-from sonotype.models.system import System, cbir_2
+from sonotype.models.build import cbir_2
+from sonotype.models.system import System
 from sonotype.training.dataset import (
     EpochBatches,
     LabelledMaps,

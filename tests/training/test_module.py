@@ -19,7 +19,8 @@ from sonotype.evaluation.predictions import Predictions, concatenate
 from sonotype.models.backbones.compact import Compact
 from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.backbones.vggish import VGGish
-from sonotype.models.system import Output, System, cbir_1, cbir_2, cbir_4
+from sonotype.models.build import cbir_1, cbir_2, cbir_4
+from sonotype.models.system import Output, System
 from sonotype.training.module import Learner
 
 LABELS = Labels(("a", "b"), ("x", "y", "z"), (0, 0, 1))

@@ -17,7 +17,8 @@ from sonotype.config import TrainOptions, resolve
 from sonotype.core.types import Clip, Labels
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.folder import read_folder
-from sonotype.models.system import System, cbir_2
+from sonotype.models.build import cbir_2
+from sonotype.models.system import System
 from sonotype.training import trainer as trainer_module
 from sonotype.training.callbacks import EpochLines
 from sonotype.training.dataset import LabelledMaps

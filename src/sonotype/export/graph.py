@@ -1,4 +1,4 @@
-"""A system as one graph, from the waveform to the answer, that any ONNX runtime can run."""
+"""A system as one graph, from the waveform to probabilities, for any ONNX runtime."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from sonotype.frontends.matmul_dft import matmul_frontend
 from sonotype.inference.onnx_engine import CATEGORY, EMBEDDING, EVENT, WAVEFORM
 from sonotype.modelfile.card import KEY, ModelCard, document_of
 from sonotype.models.fold_batch_norm import fuse_batch_norm
-from sonotype.models.system import System
+from sonotype.models.shared_copy import shared_copy
+from sonotype.models.system import Output, System
 
 OPSET = 18
 NOISY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
-class WaveformToAnswer(nn.Module):
-    """A system with front ends by products, and its answers as probabilities.
+class OnnxModel(nn.Module):
+    """A system whose front ends are matrix products, and whose outputs are probabilities.
 
-    Where it listened is not told: that would cost more than the answer.
+    The attention maps are left out: they would take longer than the probabilities.
 
     Shape:
         ``[batch, samples] -> [batch, categories]``, ``[batch, events]`` where there is an event
@@ -33,33 +34,31 @@ class WaveformToAnswer(nn.Module):
 
     def __init__(self, system: System) -> None:
         super().__init__()
-        self.system = system
-        self.front_end_1 = matmul_frontend(system.branch_1.front_end)
-        second = system.front_end_2
-        self.front_end_2 = matmul_frontend(second) if second is not None else None
+        front_ends = (system.branch_1.front_end, system.front_end_2)
+        replaced: dict[nn.Module, nn.Module] = {
+            front_end: matmul_frontend(front_end) for front_end in front_ends if front_end
+        }
+        self.system = shared_copy(system, replaced)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
         """Softmax of the heads, and the embedding."""
-        log_mel_2 = None
-        if self.front_end_2 is not None:
-            log_mel_2 = self.front_end_2(self.system.decimate(waveform))
-        output = self.system.forward_log_mel(self.front_end_1(waveform), log_mel_2)
+        output: Output = self.system(waveform)
         heads = [head for head in (output.category, output.event) if head is not None]
         return (*(head.softmax(1) for head in heads), output.embedding)
 
 
 def onnx_graph(system: System, card: ModelCard) -> bytes:
-    """An ONNX model of a system, of any batch and of any length from one second on.
+    """An ONNX model of a system, for batches of any size and clips of any length from one second.
 
-    Input and outputs are named as :mod:`sonotype.inference.onnx_engine` asks for them; the card
-    stands in the metadata.
+    Input and outputs have the names that :mod:`sonotype.inference.onnx_engine` expects; the card is
+    in the metadata.
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
     """
     require_onnx()
     rate = system.sample_rate
-    model = WaveformToAnswer(fuse_batch_norm(system).cpu())
+    model = OnnxModel(fuse_batch_norm(system).cpu())
     outputs = [CATEGORY, *([EVENT] if system.event is not None else []), EMBEDDING]
     any_size = {0: torch.export.Dim("batch"), 1: torch.export.Dim("samples", min=rate)}
     with _quiet():
@@ -82,7 +81,7 @@ def onnx_graph(system: System, card: ModelCard) -> bytes:
 
 
 def require_onnx() -> None:
-    """Raise a ``MissingExtraError`` where something that exporting needs is not installed."""
+    """Raise a ``MissingExtraError`` if a package that the export needs is not installed."""
     try:
         import onnx
         import onnxruntime
@@ -94,7 +93,7 @@ def require_onnx() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to itself what the exporter says of its own inner life."""
+    """Suppress the exporter's warnings and log messages about its own steps."""
     loggers = [logging.getLogger(name) for name in NOISY]
     levels = [logger.level for logger in loggers]
     try:

@@ -1,4 +1,4 @@
-"""From a model file to ``model.onnx``, compared with what it was made from before it is kept."""
+"""From a model file to ``model.onnx``, which is compared with the model before it is written."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from sonotype.inference.onnx_engine import onnx_engine
 from sonotype.inference.prediction import Array
 from sonotype.inference.torch_engine import TorchEngine
 
-MOST = 1e-3
-"""Largest difference in a probability between both runtimes; a file beyond it is not written."""
+MAX_DIFFERENCE = 1e-3
+"""Largest accepted difference in a probability between the model and the file."""
 
 CALIBRATION = 64
-"""Clips that set the ranges of 8-bit maps; they are not among those that tell what it costs."""
+"""Clips that set the ranges of 8-bit maps; the accuracy is measured on other clips."""
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Shares of clips that were answered rightly; ``event`` is ``None`` without an event head."""
+    """Accuracies of both heads; ``event`` is ``None`` without an event head."""
 
     category: float
     event: float | None
@@ -48,15 +48,15 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported model and how it compares with what it was made from.
+    """An exported file and its comparison with the model.
 
     Attributes:
         path: the file.
-        clips: how many both were asked about.
-        synthetic: whether these were synthesised, since no others were given.
+        clips: number of clips of the comparison.
+        synthetic: whether these were synthesised, as no data were given.
         difference: largest difference between two probabilities.
-        before: right answers of the model as it was; ``None`` where nobody knows the right ones.
-        after: those of the file.
+        before: accuracy of the model; ``None`` without labels.
+        after: accuracy of the file.
     """
 
     path: Path
@@ -78,37 +78,37 @@ def export_onnx(
     progress: bool = False,
     **source: Any,
 ) -> Exported:
-    """Write one ONNX file from waveform to answer, with the model's card in its metadata.
+    """Write one ONNX file from waveform to probabilities, with the model's card in its metadata.
 
     Args:
-        model: a model file, the run folder that holds it, or a loaded classifier that torch runs;
-            ``None`` for the built-in one.
+        model: a model file, its run folder, or a loaded classifier that torch runs; ``None`` for
+            the built-in model.
         out: the file to write.
-        data: labelled sounds to compare both on; synthesised ones where there are none.
+        data: labelled recordings for the comparison; ``None`` for synthesised clips.
         folds: of the data, only these official folds.
-        int8: do the network's products in 8 bits; needs data, whose first use is to set ranges.
-        force: replace another file of that name; inputs are never replaced.
+        int8: compute convolutions and matrix products in 8 bits; needs data, which also set ranges.
+        force: replace an existing file; inputs are never replaced.
         progress: draw a bar.
         source: fields of :class:`sonotype.data.readers.source.SourceOptions`.
 
     Raises:
-        MissingExtraError: what exporting needs is not installed.
-        OptionsError: an option that will not do, or a file that cannot be written there.
-        SonotypeError: the file would answer otherwise than the model.
+        MissingExtraError: a package that the export needs is not installed.
+        OptionsError: an invalid option, or a file that cannot be written.
+        SonotypeError: the probabilities of the file differ from those of the model.
     """
     require_onnx()
     if int8 and data is None:
         raise OptionsError(
-            "int8 needs data: labelled sounds that set the ranges of its numbers and tell what "
-            "it costs"
+            "int8 needs data: labelled recordings that set the ranges of the maps and measure the "
+            "accuracy"
         )
-    if Path(out).suffix != ONNX_SUFFIX:  # by which it is known when it is loaded
+    if Path(out).suffix != ONNX_SUFFIX:  # loading recognises it by its suffix
         raise OptionsError(f"{out}: the name of an exported model ends in {ONNX_SUFFIX}")
     classifier = model if isinstance(model, Classifier) else load(model)
     if not isinstance(classifier.engine, TorchEngine):
         raise OptionsError(f"{model} is no model.safetensors; only those can be exported")
-    read = [Path(one) for one in (model, data) if isinstance(one, str | Path)]
-    require_free(Path(out), inputs=read, force=force)
+    inputs = [Path(name) for name in (model, data) if isinstance(name, str | Path)]
+    require_free(Path(out), inputs=inputs, force=force)
     manifest = None
     if data is not None:
         options = from_dict(SourceOptions, source)
@@ -118,66 +118,68 @@ def export_onnx(
         with bar.done():
             pass
         if int8 and manifest is not None:
-            ranges, manifest = _parted(manifest)
-            content = quantised(content, _sounds(ranges, classifier))
+            calibration, manifest = _split(manifest)
+            content = quantised(content, _waveforms(calibration, classifier))
             with bar.done():
                 pass
-        other = Classifier(
+        exported = Classifier(
             onnx_engine(content),
             classifier.card,
             category_source=classifier.category_source,
             tta_shifts=classifier.tta_shifts,
         )
-        report = _compared(classifier, other, manifest, Path(out))
-    if not int8 and not report.difference <= MOST:
+        report = _compare(classifier, exported, manifest, Path(out))
+    if not int8 and not report.difference <= MAX_DIFFERENCE:
         raise SonotypeError(
             f"{out} is not written: it differs from the model by {report.difference:.2g} in a "
-            f"probability, more than {MOST:g}"
+            f"probability, more than {MAX_DIFFERENCE:g}"
         )
     with replacing(Path(out)) as part:
         part.write_bytes(content)
     return report
 
 
-def _compared(
+def _compare(
     model: Classifier, exported: Classifier, manifest: Manifest | None, out: Path
 ) -> Exported:
-    """Both asked about the same clips."""
+    """Compare both on the same clips."""
     if manifest is None:
         clips = _synthesised(model)
-        output, again = model.predict_proba(clips), exported.predict_proba(clips)
-        gap = _gap((output.category, output.event), (again.category, again.event))
-        return Exported(out, len(clips), True, gap)
-    before, after = (answer(one, manifest, partial=manifest.partial) for one in (model, exported))
-    gap = _gap(
+        ours, theirs = model.predict_proba(clips), exported.predict_proba(clips)
+        difference = _difference((ours.category, ours.event), (theirs.category, theirs.event))
+        return Exported(out, len(clips), True, difference)
+    before, after = (
+        answer(classifier, manifest, partial=manifest.partial) for classifier in (model, exported)
+    )
+    difference = _difference(
         (before.category_probability, before.event_probability),
         (after.category_probability, after.event_probability),
     )
-    shares = [_accuracy(one, model.category_source) for one in (before, after)]
-    return Exported(out, len(manifest.clips), manifest.synthetic, gap, *shares)
+    accuracies = [_accuracy(found, model.category_source) for found in (before, after)]
+    return Exported(out, len(manifest.clips), manifest.synthetic, difference, *accuracies)
 
 
-def _gap(one: Sequence[Array | None], other: Sequence[Array | None]) -> float:
+def _difference(ours: Sequence[Array | None], theirs: Sequence[Array | None]) -> float:
     """Largest difference between two probabilities."""
     return max(
         float(np.abs(a - b).max())
-        for a, b in zip(one, other, strict=True)
+        for a, b in zip(ours, theirs, strict=True)
         if a is not None and b is not None
     )
 
 
-def _accuracy(answers: Predictions, how: CategorySource) -> Accuracy:
-    category = answers.category(how).argmax(1) == answers.category_true
-    known = answers.event_true != IGNORE_INDEX
+def _accuracy(predictions: Predictions, category_source: CategorySource) -> Accuracy:
+    category = predictions.category(category_source).argmax(1) == predictions.category_true
+    known = predictions.event_true != IGNORE_INDEX
     event = None
-    if answers.event_probability is not None and known.any():
-        right = answers.event_probability.argmax(1) == answers.event_true
-        event = float(right[known].mean())
+    if predictions.event_probability is not None and known.any():
+        correct = predictions.event_probability.argmax(1) == predictions.event_true
+        event = float(correct[known].mean())
     return Accuracy(float(category.mean()), event)
 
 
 def _synthesised(model: Classifier) -> Array:
-    """A clip of each synthetic event, as the model wants them."""
+    """A clip of each synthetic event, with the model's audio spec."""
     audio_spec = model.audio_spec
     return np.stack(
         [
@@ -188,19 +190,19 @@ def _synthesised(model: Classifier) -> Array:
     )
 
 
-def _parted(manifest: Manifest) -> tuple[Manifest, Manifest]:
-    """Clips that set ranges, spread over all of them, and the others, which tell the cost."""
+def _split(manifest: Manifest) -> tuple[Manifest, Manifest]:
+    """Split into clips that set ranges, spread over all clips, and the others."""
     count = len(manifest.clips)
     if count < 2:
         raise OptionsError(
-            f"{manifest.name} has {count} clip; int8 needs some to set its ranges by, and others "
-            "to tell what it costs"
+            f"{manifest.name} has {count} clip; int8 needs at least 2: clips that set the ranges, "
+            "and others that measure the accuracy"
         )
     chosen = np.linspace(0, count - 1, min(CALIBRATION, count // 2)).round().astype(int).tolist()
     rest = sorted(set(range(count)) - set(chosen))
     return manifest.take(chosen), manifest.take(rest)
 
 
-def _sounds(manifest: Manifest, model: Classifier) -> Iterator[Array]:
+def _waveforms(manifest: Manifest, model: Classifier) -> Iterator[Array]:
     for clip in manifest.clips:
         yield read_clip(clip.path, model.audio_spec, partial=True)

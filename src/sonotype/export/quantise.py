@@ -1,8 +1,8 @@
-"""A network's products in 8-bit integers: a quarter of the size, and what it costs is measured.
+"""Static quantisation to 8-bit integers: a quarter of the size.
 
-Ranges of the maps are set by real sounds (static quantisation; Jacob et al., "Quantization and
-training of neural networks for efficient integer-arithmetic-only inference", 2018). The log-mel
-stays as it is: eight bits hold 48 dB, and between a loud band and the silence beside it lie more.
+Real recordings set the ranges of the maps (Jacob et al., "Quantization and training of neural
+networks for efficient integer-arithmetic-only inference", 2018). The front ends stay in floating
+point: eight bits have a range of 48 dB, and a log-mel has more.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sonotype.inference.prediction import Array
 QUANTISED = ("Conv", "Gemm", "MatMul")
 
 
-def quantised(content: bytes, sounds: Iterable[Array]) -> bytes:
-    """An ONNX model whose convolutions and products are done in 8 bits.
+def quantised(content: bytes, waveforms: Iterable[Array]) -> bytes:
+    """An ONNX model with 8-bit convolutions and matrix products.
 
     Args:
-        content: of a file that :func:`sonotype.export.graph.onnx_graph` made.
-        sounds: waveforms ``[samples]`` that set the ranges of its maps.
+        content: of a file from :func:`sonotype.export.graph.onnx_graph`.
+        waveforms: ``[samples]`` each, that set the ranges of the maps.
     """
     import onnx
     from onnxruntime.quantization import (
@@ -35,9 +35,9 @@ def quantised(content: bytes, sounds: Iterable[Array]) -> bytes:
         quantize_static,
     )
 
-    class Sounds(CalibrationDataReader):  # type: ignore[misc]
+    class Waveforms(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.rest: Iterator[Array] = iter(sounds)
+            self.rest: Iterator[Array] = iter(waveforms)
 
         def get_next(self) -> dict[str, Array] | None:
             waveform = next(self.rest, None)
@@ -50,11 +50,11 @@ def quantised(content: bytes, sounds: Iterable[Array]) -> bytes:
         before, after = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
         before.write_bytes(content)
         try:
-            root.setLevel(logging.ERROR)  # it asks for a step that has been done
+            root.setLevel(logging.ERROR)  # it warns about a missing optional step
             quantize_static(
                 before,
                 after,
-                Sounds(),
+                Waveforms(),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(QUANTISED),
                 per_channel=True,
@@ -68,13 +68,13 @@ def quantised(content: bytes, sounds: Iterable[Array]) -> bytes:
 
 
 def front_end_nodes(model: Any) -> list[str]:
-    """Names of the nodes from which a logarithm follows: those of the front ends, and no others."""
-    maker = {output: node for node in model.graph.node for output in node.output}
-    buffer_size = [node for node in model.graph.node if node.op_type == "Log"]
+    """Names of the nodes that a logarithm depends on; only front ends have logarithms."""
+    source = {output: node for node in model.graph.node for output in node.output}
+    waiting = [node for node in model.graph.node if node.op_type == "Log"]
     found: dict[str, None] = {}
-    while buffer_size:
-        node = buffer_size.pop()
+    while waiting:
+        node = waiting.pop()
         if node.name not in found:
             found[node.name] = None
-            buffer_size += [maker[name] for name in node.input if name in maker]
+            waiting += [source[name] for name in node.input if name in source]
     return list(found)

@@ -1,8 +1,8 @@
-"""From one sample rate to a whole fraction of it, inside a network.
+"""Decimation inside a network: from one sample rate to a whole fraction of it.
 
-A network whose branches want different rates takes one waveform, at the higher rate, and brings it
-down itself; so the exported network needs no resampler beside it. Everything outside a network
-resamples with soxr.
+A network whose branches have different sample rates takes one waveform at the higher rate and
+decimates it, so that an exported network needs no resampler. Everything outside a network resamples
+with soxr.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch.nn import functional as F
 ATTENUATION_DB = 90.0
 TRANSITION = 0.06
 """Width of the transition band as a fraction of the lower rate, half of it on each side of the new
-Nyquist frequency: at 16 kHz what folds back lands above 7,520 Hz, above the highest VGGish band."""
+Nyquist frequency: at 16 kHz, aliases are above 7,520 Hz, above the highest VGGish band."""
 
 BLOCK = 64
-"""Output samples computed together: one matrix product of overlapping blocks instead of a long
-single-channel convolution, which runs far from the machine's peak."""
+"""Output samples computed together: one matrix product of overlapping blocks is several times
+faster than a long single-channel convolution."""
 
 
 class Decimate(nn.Module):
@@ -40,8 +40,9 @@ class Decimate(nn.Module):
         time = np.arange(-reach, reach + 1)
         taps = np.sinc(time / factor) * np.kaiser(2 * reach + 1, 0.1102 * (ATTENUATION_DB - 8.7))
         taps /= taps.sum()
-        # Row j of the kernel holds the taps moved by j output samples, so that one strided
-        # convolution with BLOCK output channels gives BLOCK neighbouring outputs at once.
+        # Row j of the kernel is the filter delayed by j output samples. Output y[B m + j] reads the
+        # input from B m factor on for every j, so a convolution with stride B factor and B (BLOCK)
+        # output channels gives B neighbouring outputs at once.
         kernel = np.zeros((BLOCK, 1, (BLOCK - 1) * factor + len(taps)))
         for row in range(BLOCK):
             kernel[row, 0, row * factor : row * factor + len(taps)] = taps

@@ -30,8 +30,8 @@ SHIFT, SCALE = 4.5, 5.0
 def hann() -> npt.NDArray[np.float32]:
     """``[800]``, the symmetric Hann window.
 
-    The reference computes it in single precision, and in quiet bands beside loud ones the last
-    digit shows; so does ours.
+    In single precision, as in the reference: in quiet bands next to loud bands the last digit
+    matters.
     """
     window: npt.NDArray[np.float32] = torch.hann_window(
         WINDOW, periodic=False, device="cpu"
@@ -48,8 +48,8 @@ class EfficientATLogMel(nn.Module):
     """Log-mel of power spectra, ``(log(mel + 1e-5) + 4.5) / 5``.
 
     Shape:
-        ``[..., samples] -> [..., 128, frames]`` with ``frames = (samples - 1) // 320 + 1``, none
-        where there are fewer than 402 samples (reflection needs as many); 5 s give 500 frames.
+        ``[..., samples] -> [..., 128, frames]`` with ``frames = (samples - 1) // 320 + 1``, or 0
+        for fewer than 402 samples, the least that reflection needs; 5 s give 500 frames.
     """
 
     sample_rate = SAMPLE_RATE
@@ -65,12 +65,12 @@ class EfficientATLogMel(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel of waveforms at 32 kHz.
 
-        Centring pads half an FFT, 512 samples, and puts the window of 800 in the middle of 1024.
-        The power of a spectrum does not change when its frame is moved, so the same comes out of a
-        signal padded by 400 and a window with its zeros behind.
+        The reference pads half a transform, 512 samples, and centres the window of 800 in 1024
+        samples. The power of a spectrum does not depend on the position of the frame, so padding by
+        400 samples and a window followed by zeros give the same.
 
-        The transform runs in double precision: single costs half the time but errs by more than
-        1e-4 in a band of near-silence beside a loud one. (Apple's GPUs have no double.)
+        The transform is in double precision: single precision takes half the time, but its error
+        exceeds 1e-4 in a nearly silent band next to a loud one. (Apple's GPUs have no double.)
         """
         lead, half = waveform.shape[:-1], WINDOW // 2
         count = (waveform.shape[-1] - 1) // HOP + 1 if waveform.shape[-1] >= half + 2 else 0

@@ -1,4 +1,4 @@
-"""What both front ends do with frames, in the way that processors do it fastest."""
+"""Fast operations on frames that both front ends share."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 BLOCK = 512
-"""Frames that each processor transforms at a time: they and their spectra stay in its cache, and a
-clip of 5 s is one block."""
+"""Frames that each thread transforms at a time: they and their spectra fit in its cache, and a clip
+of 5 s is one block."""
 
 
 def in_blocks(log_mel: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
-    """Apply a function of frames to some of them at a time where that is faster: on a processor.
+    """Apply a function of frames in blocks on a CPU, where this is faster.
 
-    A batch, or a long recording, at once would wait for memory in every step. Nothing is shared
-    between frames, so the result is the same.
+    A whole batch or a long recording at once would exceed the CPU's cache in every step. Frames are
+    independent, so the result is the same.
 
     Shape:
         ``[clips, frames, samples] -> [clips, frames, bands]``
@@ -37,10 +37,10 @@ def in_blocks(log_mel: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
 
 
 def squared_parts(spectrum: Tensor) -> Tensor:
-    """Squares of the real and of the imaginary parts, side by side; two of them make a power.
+    """Squares of the real and the imaginary parts, side by side; the sum of a pair is a power.
 
-    Complex numbers lie in memory as pairs, so squaring is one pass over neighbours, where taking
-    their parts asunder would skip through memory.
+    Complex numbers are pairs in memory, so squaring reads neighbours; splitting real and imaginary
+    parts would read memory with a stride.
 
     Shape:
         complex ``[..., bins] -> [..., 2 * bins]``

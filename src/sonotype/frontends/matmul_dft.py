@@ -1,18 +1,7 @@
-"""The same log-mels by matrix products alone, for runtimes without a fast Fourier transform.
+"""Log-mels by matrix products alone, for runtimes without a fast Fourier transform.
 
-A frame's spectrum ``X[k] = sum_n w[n] x[n] e^(-2 pi i n k / N)`` of ``N = S R`` points, with
-``n = R s + r`` (s counts strides of R samples, r within one) and ``k = u + S v``, parts into
-
-    Y[u, r] = sum_s  w[R s + r] e^(-2 pi i (R s + r) u / N)  x[R s + r]
-    X[u + S v] = sum_r  e^(-2 pi i r v / R)  Y[u, r]
-
-(Cooley and Tukey, 1965). The first sum is, for each r, a convolution of every R-th sample of the
-sound: where R divides the hop, frames are its strides, and no frame is ever copied. Window and
-twiddle factors are in its kernel. The second is one small matrix for all u. The sound is real, so
-``X[N - k]`` is the conjugate of ``X[k]``, and u from 0 to S / 2 gives every bin.
-
-Both sums are plain products, which every runtime does at the processor's pace; together they cost
-a twentieth of a whole Fourier matrix.
+Both sums of :class:`MatmulPower` are plain products, which every runtime computes near the peak of
+the processor; together they cost a twentieth of a whole Fourier matrix.
 """
 
 from __future__ import annotations
@@ -28,24 +17,36 @@ from sonotype.frontends import vggish_logmel as vggish
 from sonotype.frontends.mel import MelProduct
 
 STRIDE = 16
-"""R above; divides both hops, and balances the two sums."""
+"""R of :class:`MatmulPower`; divides both hops, and balances the two sums."""
 
 
 class MatmulPower(nn.Module):
     """Power spectra of frames that begin at every ``hop``-th sample.
 
     Args:
-        window: ``[taps]``, the frame's window; ``taps`` is a multiple of :data:`STRIDE`.
-        fft_size: N above, another.
-        hop: samples from frame to frame, another.
-        bins: how many bins are wanted, from 0 on.
+        window: ``[taps]``, the window of a frame; ``taps`` is a multiple of :data:`STRIDE`.
+        fft_size: points of the transform, a multiple of :data:`STRIDE`.
+        hop: samples from frame to frame, a multiple of :data:`STRIDE`.
+        bins: number of bins, from bin 0 on.
 
     Shape:
         ``[batch, samples] -> [batch, bins, frames]`` with ``samples = (frames - 1) * hop + taps``
     """
 
-    first: Tensor
-    second: Tensor
+    # The spectrum of a frame, X[k] = sum_n w[n] x[n] e^(-2 pi i n k / N), has N = S R points. With
+    # n = R s + r (s counts strides of R samples, r the samples within one) and k = u + S v, the
+    # exponent is n k / N = n u / N + s v + r v / R, where s v is a whole number. So
+    #
+    #     Y[u, r] = sum_s  w[R s + r] e^(-2 pi i (R s + r) u / N)  x[R s + r]
+    #     X[u + S v] = sum_r  e^(-2 pi i r v / R)  Y[u, r]
+    #
+    # (Cooley and Tukey, 1965). The first sum is, for each r, a convolution of every R-th sample of
+    # the waveform: as R divides the hop, frames are its strides and no frame is copied. Its kernel
+    # contains the window and the twiddle factors. The second is one small matrix for all u. The
+    # waveform is real, so X[N - k] is the conjugate of X[k], and u from 0 to S / 2 gives every bin.
+
+    convolution: Tensor
+    rotation: Tensor
     rows: Tensor
 
     def __init__(
@@ -53,54 +54,55 @@ class MatmulPower(nn.Module):
     ) -> None:
         super().__init__()
         if any(size % STRIDE for size in (len(window), fft_size, hop)):
-            raise ValueError(f"window, transform and hop are not multiples of {STRIDE}")
+            raise ValueError(f"window, fft_size and hop must be multiples of {STRIDE}")
         self.hop = hop // STRIDE
         u = np.arange(fft_size // STRIDE // 2 + 1)
-        self.halves = len(u)
-        n = np.arange(len(window)).reshape(-1, STRIDE)
-        first = window.reshape(n.shape) * np.exp(-2j * np.pi * n * u[:, None, None] / fft_size)
-        # [u, s, r] to channels in the order of r, part and u, with s as the kernel
-        kernel = np.stack([first.real, first.imag]).transpose(3, 0, 1, 2)
+        self.half = len(u)
+        n = np.arange(len(window)).reshape(-1, STRIDE)  # [s, r]
+        twiddled = window.reshape(n.shape) * np.exp(-2j * np.pi * n * u[:, None, None] / fft_size)
+        # [part, u, s, r] -> [r, part, u, s]: channels in the order of r, part and u; s the kernel
+        convolution = np.stack([twiddled.real, twiddled.imag]).transpose(3, 0, 1, 2)
+        convolution = convolution.reshape(-1, 1, len(n))
         r = np.arange(STRIDE)
-        turn = np.exp(-2j * np.pi * np.outer(r, r) / STRIDE)  # [v, r]
-        parts = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])  # [part, part, v, r]
-        second = parts.transpose(0, 2, 3, 1).reshape(2 * STRIDE, 2 * STRIDE)
-        self.register_buffer(
-            "first", torch.from_numpy(kernel.reshape(-1, 1, len(n))).float(), persistent=False
-        )
-        self.register_buffer("second", torch.from_numpy(second).float(), persistent=False)
-        self.register_buffer("rows", torch.from_numpy(_rows(bins, fft_size)), persistent=False)
+        factor = np.exp(-2j * np.pi * np.outer(r, r) / STRIDE)  # [v, r]
+        # A complex product as a real one, [part out, part in, v, r] -> [part out v, r part in].
+        product = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
+        rotation = product.transpose(0, 2, 3, 1).reshape(2 * STRIDE, 2 * STRIDE)
+        rows = _rows(bins, fft_size)
+        self.register_buffer("convolution", torch.from_numpy(convolution).float(), persistent=False)
+        self.register_buffer("rotation", torch.from_numpy(rotation).float(), persistent=False)
+        self.register_buffer("rows", torch.from_numpy(rows), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Squared magnitudes."""
         x = waveform.reshape(waveform.shape[0], -1, STRIDE).transpose(1, 2)
-        x = F.conv1d(x, self.first, stride=self.hop, groups=STRIDE)
+        x = F.conv1d(x, self.convolution, stride=self.hop, groups=STRIDE)
         frames = x.shape[2]
-        # Where [r, part, u, frame] lie as a matrix of r and part, the second sum is one product.
-        x = torch.matmul(self.second, x.reshape(-1, 2 * STRIDE, self.halves * frames))
-        x = x.reshape(-1, 2 * STRIDE * self.halves, frames)  # [batch, part v u, frame]
+        # [r, part, u, frame] as a matrix [r part, u frame]: the second sum is one product.
+        x = torch.matmul(self.rotation, x.reshape(-1, 2 * STRIDE, self.half * frames))
+        x = x.reshape(-1, 2 * STRIDE * self.half, frames)  # [batch, part v u, frame]
         real = torch.index_select(x, 1, self.rows)
-        imaginary = torch.index_select(x, 1, self.rows + STRIDE * self.halves)
+        imaginary = torch.index_select(x, 1, self.rows + STRIDE * self.half)
         return real * real + imaginary * imaginary
 
 
 def _rows(bins: int, fft_size: int) -> npt.NDArray[np.int64]:
-    """Where the bins stand among the products, in the order of v and u."""
+    """The index of each bin in the order of v and u."""
     points = fft_size // STRIDE
-    found = []
+    rows = []
     for k in range(bins):
         v, u = divmod(k, points)
-        if u > points // 2:  # its conjugate is there, whose square is the same
+        if u > points // 2:  # use the conjugate, whose square is the same
             v, u = divmod(fft_size - k, points)
-        found.append(v * (points // 2 + 1) + u)
-    return np.array(found)
+        rows.append(v * (points // 2 + 1) + u)
+    return np.array(rows)
 
 
 class MatmulVGGishLogMel(nn.Module):
-    """:class:`~sonotype.frontends.vggish_logmel.VGGishLogMel` for sounds of a frame or more.
+    """:class:`~sonotype.frontends.vggish_logmel.VGGishLogMel` for waveforms of a frame or more.
 
     Args:
-        pad_end: as there.
+        pad_end: see :class:`~sonotype.frontends.vggish_logmel.VGGishLogMel`.
 
     Shape:
         ``[batch, samples] -> [batch, frames, 64]``
@@ -111,7 +113,7 @@ class MatmulVGGishLogMel(nn.Module):
         self.pad_end = pad_end
         weights = vggish.mel_weights()
         self.power = MatmulPower(
-            vggish.hann(), fft_size=vggish.FFT_SIZE, hop=vggish.HOP, bins=_reached(weights)
+            vggish.hann(), fft_size=vggish.FFT_SIZE, hop=vggish.HOP, bins=_used_bins(weights)
         )
         self.mel = MelProduct(weights, frames_last=True)
 
@@ -122,15 +124,15 @@ class MatmulVGGishLogMel(nn.Module):
             waveform = F.pad(waveform, (0, vggish.WINDOW))
         else:
             frames = (waveform.shape[1] - vggish.WINDOW) // vggish.HOP + 1
-        heard = waveform[:, : (frames - 1) * vggish.HOP + vggish.WINDOW]
-        mel = self.mel(self.power(heard).sqrt())
+        used = waveform[:, : (frames - 1) * vggish.HOP + vggish.WINDOW]
+        mel = self.mel(self.power(used).sqrt())
         return torch.log(mel + vggish.LOG_OFFSET).transpose(1, 2)
 
 
 class MatmulEfficientATLogMel(nn.Module):
-    """``EfficientATLogMel`` for 402 samples or more.
+    """``EfficientATLogMel`` for waveforms of 402 samples or more.
 
-    In single precision throughout: quiet bands beside loud ones differ in the fourth digit.
+    In single precision throughout: quiet bands next to loud bands differ in the fourth digit.
 
     Shape:
         ``[batch, samples] -> [batch, 128, frames]``
@@ -143,7 +145,7 @@ class MatmulEfficientATLogMel(nn.Module):
             efficientat.hann(),
             fft_size=efficientat.FFT_SIZE,
             hop=efficientat.HOP,
-            bins=_reached(weights),
+            bins=_used_bins(weights),
         )
         self.mel = MelProduct(weights, frames_last=True)
 
@@ -158,7 +160,7 @@ class MatmulEfficientATLogMel(nn.Module):
 
 
 def matmul_frontend(front_end: nn.Module) -> nn.Module:
-    """The twin of a front end.
+    """The form of a front end by matrix products.
 
     Raises:
         TypeError: it has none.
@@ -167,9 +169,9 @@ def matmul_frontend(front_end: nn.Module) -> nn.Module:
         return MatmulVGGishLogMel(pad_end=front_end.pad_end)
     if isinstance(front_end, efficientat.EfficientATLogMel):
         return MatmulEfficientATLogMel()
-    raise TypeError(f"{type(front_end).__name__} has no twin by products")
+    raise TypeError(f"{type(front_end).__name__} has no form by matrix products")
 
 
-def _reached(weights: npt.NDArray[np.float64]) -> int:
-    """How many bins, from 0 on, some band reaches."""
+def _used_bins(weights: npt.NDArray[np.float64]) -> int:
+    """Number of bins, from 0 on, that have a weight in any band."""
     return int(np.flatnonzero(weights.any(axis=1))[-1]) + 1

@@ -1,4 +1,4 @@
-"""The mel scale, triangular bands, and their product with spectra, which both front ends share."""
+"""The mel scale, triangular bands, and their product with spectra, for both front ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 GROUP = 16
-"""Bands whose product is one; smaller groups save no more time."""
+"""Bands in one matrix product; smaller groups are not faster."""
 
 
 def hz_to_mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -19,11 +19,12 @@ def hz_to_mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
 def mel_bands(
     *, sample_rate: int, fft_size: int, bands: int, low: float, high: float
 ) -> npt.NDArray[np.float64]:
-    """Triangles drawn on the mel axis, so that their flanks are straight in mel, not in Hz.
+    """Weights of triangular bands whose slopes are straight in mel, not in Hz.
 
-    With edges ``e_0 < ... < e_{bands + 1}`` equally spaced in mel, a bin at mel ``m`` weighs in
-    band ``b`` as ``max(0, min((m - e_b) / (e_{b+1} - e_b), (e_{b+2} - m) / (e_{b+2} - e_{b+1})))``.
-    The DC bin weighs nothing.
+    With edges ``e_0 < ... < e_{bands + 1}`` equally spaced in mel, the weight of a bin at mel ``m``
+    in band ``b`` is
+    ``max(0, min((m - e_b) / (e_{b+1} - e_b), (e_{b+2} - m) / (e_{b+2} - e_{b+1})))``; that of the
+    DC bin is 0.
 
     Shape:
         ``[fft_size // 2 + 1, bands]``
@@ -39,16 +40,16 @@ def mel_bands(
 
 
 class MelProduct(nn.Module):
-    """Spectra times triangular bands, group by group, each with the bins that it reaches.
+    """Spectra times triangular bands, in groups of bands, each with the bins of its triangles.
 
-    A triangle is narrow: the whole product multiplies with zeros for nine tenths. Neighbouring
-    bands reach neighbouring bins, so some bands are a product with a stretch of bins, and all these
-    products together are a fraction of the work, with the same sums.
+    Triangles are narrow: nine tenths of all weights are 0. Neighbouring bands have weights in
+    neighbouring bins, so a group of bands is a product with a range of bins. All these products
+    together take a fraction of the time, with the same sums.
 
     Args:
         weights: ``[bins, bands]`` of :func:`mel_bands`.
-        parts: numbers that make one bin, such as 2 squares that make a power.
-        frames_last: whether frames stand behind the bins, as convolutions give them.
+        parts: numbers to a bin, such as 2 squares whose sum is a power.
+        frames_last: whether the axis of frames follows that of bins, as in convolutions.
 
     Shape:
         ``[..., parts * bins] -> [..., bands]``, or with ``frames_last``
@@ -60,19 +61,19 @@ class MelProduct(nn.Module):
     ) -> None:
         super().__init__()
         self.frames_last = frames_last
-        self.reaches: list[tuple[int, int]] = []
+        self.ranges: list[tuple[int, int]] = []
         for number, first_band in enumerate(range(0, weights.shape[1], GROUP)):
             members = slice(first_band, first_band + GROUP)
             reached = np.flatnonzero(weights[:, members].any(axis=1))
             first, end = (int(reached[0]), int(reached[-1]) + 1) if len(reached) else (0, 1)
             matrix = torch.from_numpy(weights[first:end, members].repeat(parts, axis=0)).float()
-            self.reaches.append((parts * first, parts * end))
+            self.ranges.append((parts * first, parts * end))
             matrix = matrix.T.contiguous() if frames_last else matrix
             self.register_buffer(f"group_{number}", matrix, persistent=False)
 
     def forward(self, spectrum: Tensor) -> Tensor:
-        """What each band holds."""
-        groups = [(getattr(self, f"group_{n}"), *reach) for n, reach in enumerate(self.reaches)]
+        """Weighted sum of each band."""
+        groups = [(getattr(self, f"group_{n}"), *reach) for n, reach in enumerate(self.ranges)]
         if self.frames_last:
             products = [matrix @ spectrum[..., first:end, :] for matrix, first, end in groups]
             return torch.cat(products, dim=-2)

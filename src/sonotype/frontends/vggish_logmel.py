@@ -35,7 +35,7 @@ def mel_weights() -> npt.NDArray[np.float64]:
 
 
 def frame_count(samples: int, *, pad_end: bool) -> int:
-    """Frames of so many samples: those that fit, or with ``pad_end`` all that start in them."""
+    """Number of frames that fit in so many samples, or with ``pad_end``, that start in them."""
     if pad_end:
         return (samples + HOP - 1) // HOP
     return max((samples - WINDOW) // HOP + 1, 0)
@@ -45,11 +45,11 @@ class VGGishLogMel(nn.Module):
     """Log-mel of magnitude spectra, ``log(mel + 0.01)``.
 
     Args:
-        pad_end: whether zeros follow the sound, so that its last samples lie in a frame too.
+        pad_end: whether zeros follow the waveform, so that its last samples are in a frame, too.
 
     Shape:
-        ``[..., samples] -> [..., frames, 64]`` with ``frames = (samples - 400) // 160 + 1``,
-        none where there are fewer than 400 samples; 5 s give 498 frames. With ``pad_end``,
+        ``[..., samples] -> [..., frames, 64]`` with ``frames = (samples - 400) // 160 + 1``, or 0
+        for fewer than 400 samples; 5 s give 498 frames. With ``pad_end``,
         ``frames = ceil(samples / 160)``; 5 s give 500 frames.
     """
 
@@ -60,7 +60,7 @@ class VGGishLogMel(nn.Module):
     def __init__(self, *, pad_end: bool = False) -> None:
         super().__init__()
         self.pad_end = pad_end
-        # Zeros behind the window fill the transform's length, so that frames need not be copied.
+        # Zeros after the window fill the length of the transform, so that frames are not copied.
         window = np.pad(hann(), (0, FFT_SIZE - WINDOW))
         self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
         self.mel = MelProduct(mel_weights())
@@ -77,7 +77,7 @@ class VGGishLogMel(nn.Module):
         return in_blocks(self._log_mel, frames).view(*lead, count, BANDS)
 
     def extra_repr(self) -> str:
-        """Say what differs from the default; digests of cached maps are made from it."""
+        """Options that differ from the default, for the digests of cached maps."""
         return "pad_end=True" if self.pad_end else ""
 
     def _log_mel(self, frames: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Lateral adapters: the 1x1 convolution that brings a frozen branch's map into another branch.
+"""Lateral adapters: 1x1 convolutions from the maps of a frozen branch to another branch.
 
 Rusu et al., "Progressive neural networks" (2016), the paper's reference [7].
 """
@@ -10,10 +10,7 @@ from torch.nn import functional as F
 
 
 def align(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring a map to another size.
-
-    Average pooling along an axis that shrinks, linear interpolation along one that grows, nothing
-    where the sizes agree.
+    """Resize a map: average pooling along an axis that shrinks, interpolation along one that grows.
 
     Shape:
         ``[batch, channels, time, frequency] -> [batch, channels, *size]``
@@ -39,5 +36,5 @@ class LateralAdapter(nn.Module):
         self.conv = nn.Conv2d(channels_in, channels, 1)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """The map as the other branch wants it."""
+        """The map with the channels and the size of the other branch."""
         return align(self.conv(x).relu(), size)

@@ -14,13 +14,13 @@ from sonotype.models.backbones.vggish import CHANNELS, CONVS, conv_block, initia
 class TrainedBranch(nn.Module):
     """Branch 2 of the paper's figure 1, with random weights.
 
-    Where an adapter stands at block ``b``, its channels, as many as the block's own, are
-    concatenated to the block's map before the next convolution. The two fusion convolutions, with
-    batch norm, follow the last block; six and two are the paper's "8 CNN layers".
+    The channels of an adapter at block ``b``, as many as those of the block, are concatenated to
+    the block's map before the next convolution. Two fusion convolutions with batch norm follow the
+    last block; six and two are the paper's "8 CNN layers".
 
     Args:
         width: multiplier of all channels.
-        lateral: for each block with an adapter (1 to 4) the channels of the map that comes in.
+        lateral: for each block with an adapter (1 to 4), the channels of branch 1's map.
 
     Shape:
         ``[batch, 1, time, 64]`` and the lateral maps by block

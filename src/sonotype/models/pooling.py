@@ -1,127 +1,171 @@
-"""The other ways from a map to one vector: mean, maximum, and attention beside the mean.
+"""The poolings beside attention: mean, maximum, and attention together with the mean.
 
-Each is a layer that gives the pooled vector and where it came from, as attention pooling does
-(:mod:`sonotype.models.attention`), so that one can stand for the other and their worth be measured.
+They have the interface of attention pooling (:mod:`sonotype.models.reduction`), so that they can be
+compared with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
-from sonotype.models.attention import FEATURES, AttentionPooling, SoftmaxOver, shares
+from sonotype.models.attention import ATTENTIONS, SOFTMAX_OVER, SoftmaxOver
+from sonotype.models.reduction import (
+    FEATURES,
+    MAXIMUM,
+    SUM,
+    Pooling,
+    contribution,
+    norm_act,
+    positions_last,
+    uniform_map,
+    widened,
+)
 
 PoolingName = Literal["attention", "mean", "max", "attention_mean"]
 POOLINGS: tuple[PoolingName, ...] = get_args(PoolingName)
 
 
-class MeanPooling(nn.Module):
-    """The mean of values over positions: attention whose weights are all alike.
+class MeanPooling(Pooling):
+    """The mean of values over positions: attention with equal weights.
 
-    Values are linear in the map, so their mean is the value of the map's mean, and one product for
-    the whole map takes the place of one at each position. Where the mean came from needs the values
-    themselves; it is told in evaluation, and uniform while training, when nobody asks.
-
-    Shape:
-        ``[batch, channels, time, frequency] -> [batch, features], [batch, time, frequency]``; the
-        second is each position's share in what was pooled, and sums to 1.
+    Values are linear in the map, so their mean is the value of the map's mean: one matrix product
+    for the map instead of one for each position.
     """
+
+    operation = SUM
 
     def __init__(self, channels: int, features: int = FEATURES, *, dropout: float = 0.2) -> None:
         super().__init__()
         self.features = features
         self.value = nn.Linear(channels, features)
-        self.finish = nn.Sequential(nn.BatchNorm1d(features), nn.ReLU(), nn.Dropout(dropout))
+        self.finish = norm_act(features, dropout)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled vector and where it came from."""
-        pooled = self.finish(self.value(x.mean((2, 3))))
-        return pooled, self._where(x)
+        """Pooled vectors and attention maps of clips; see :class:`Pooling`."""
+        return self.finish(self.value(x.mean((2, 3)))), self._attention_map(x)
 
     @torch.no_grad()
-    def _where(self, x: Tensor) -> Tensor:
-        time, frequency = x.shape[2:]
+    def _attention_map(self, x: Tensor) -> Tensor:
         if self.training:
-            return x.new_ones(x.shape[0], time, frequency) / (time * frequency)
+            return uniform_map(x)
         value = self.value(x.flatten(2).transpose(1, 2))  # [batch, time * frequency, features]
-        return shares(value).view(-1, time, frequency)
+        return contribution(value).view(-1, *x.shape[2:])
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Sum of the map itself over the bands of each row."""
+        return widened(x.sum(2).T[None])
+
+    def vector(self, total: Tensor, positions: int) -> Tensor:
+        """Value of the map's mean, finished."""
+        mean = (total[0] / positions).to(self.value.weight.dtype)
+        pooled: Tensor = self.finish(self.value(mean))
+        return pooled
 
 
-class MaxPooling(nn.Module):
+class GlobalMaxPooling(Pooling):
+    """The largest value of each channel (CBIR_4).
+
+    The attention map is the share of channels that have their maximum at each position.
+    """
+
+    operation = MAXIMUM
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.features = channels
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled vectors and attention maps of clips; see :class:`Pooling`."""
+        time, frequency = x.shape[2:]
+        pooled, index = x.flatten(2).max(2)
+        share = x.new_ones(()).expand_as(index) / index.shape[1]
+        attention_map = x.new_zeros(x.shape[0], time * frequency).scatter_add(1, index, share)
+        return pooled, attention_map.view(-1, time, frequency)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Maximum over the bands of each row."""
+        return positions_last(x).amax(1)[None]
+
+    def vector(self, total: Tensor, positions: int) -> Tensor:
+        """The maxima themselves."""
+        return total[0]
+
+
+class MaxPooling(Pooling):
     """The largest value of each feature over positions.
 
-    Shape:
-        as for :class:`MeanPooling`; the second is the share of features that have their largest
-        value at each position.
+    The attention map is the share of features that have their maximum at each position.
     """
+
+    operation = MAXIMUM
 
     def __init__(self, channels: int, features: int = FEATURES, *, dropout: float = 0.2) -> None:
         super().__init__()
         self.features = features
         self.value = nn.Linear(channels, features)
-        self.maximum = GlobalMaxPooling()
-        self.finish = nn.Sequential(nn.BatchNorm1d(features), nn.ReLU(), nn.Dropout(dropout))
+        self.maximum = GlobalMaxPooling(features)
+        self.finish = norm_act(features, dropout)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled vector and where it came from."""
+        """Pooled vectors and attention maps of clips; see :class:`Pooling`."""
         value = self.value(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        pooled, where = self.maximum(value)
-        return self.finish(pooled), where
+        pooled, attention_map = self.maximum(value)
+        return self.finish(pooled), attention_map
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Maximum over the bands of each row."""
+        value: Tensor = self.value(positions_last(x))
+        return value.amax(1)[None]
+
+    def vector(self, total: Tensor, positions: int) -> Tensor:
+        """The maxima, finished."""
+        pooled: Tensor = self.finish(total[0])
+        return pooled
 
 
 class PooledTogether(nn.Module):
-    """Several poolings of one map, their vectors concatenated; where they looked, on average."""
+    """Several poolings of one map: their vectors concatenated, their attention maps averaged."""
 
-    def __init__(self, poolings: Iterable[AttentionPooling | MeanPooling]) -> None:
+    def __init__(self, poolings: Iterable[Pooling]) -> None:
         super().__init__()
         parts = list(poolings)
         self.parts = nn.ModuleList(parts)
         self.features = sum(part.features for part in parts)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled vector and where it came from."""
-        pooled, where = zip(*(part(x) for part in self.parts), strict=True)
-        return torch.cat(pooled, dim=1), torch.stack(where).mean(0)
+        """Pooled vectors and attention maps of clips; see :class:`Pooling`."""
+        pooled, attention_maps = zip(*(part(x) for part in self.parts), strict=True)
+        return torch.cat(pooled, dim=1), torch.stack(attention_maps).mean(0)
+
+    def reductions(self) -> list[Pooling]:
+        """The reductions of all parts."""
+        return [one for part in self.parts for one in cast(Pooling, part).reductions()]
 
 
-class GlobalMaxPooling(nn.Module):
-    """The largest value of each channel (CBIR_4), and where the largest values stood.
-
-    Shape:
-        ``[batch, channels, time, frequency] -> [batch, channels], [batch, time, frequency]``; the
-        second is the share of channels that have their maximum at each position, summing to 1.
-    """
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Maxima and where they came from."""
-        time, frequency = x.shape[2:]
-        pooled, index = x.flatten(2).max(2)
-        share = x.new_ones(()).expand_as(index) / index.shape[1]
-        where = x.new_zeros(x.shape[0], time * frequency).scatter_add(1, index, share)
-        return pooled, where.view(-1, time, frequency)
-
-
-MapPooling = AttentionPooling | MeanPooling | MaxPooling | PooledTogether
+MapPooling = Pooling | PooledTogether
 
 
 def build_pooling(
     name: PoolingName, channels: int, *, softmax_over: SoftmaxOver, dropout: float
 ) -> MapPooling:
-    """The pooling of one map by its name; ``softmax_over`` counts where there is attention.
+    """The pooling of one map by its name; ``softmax_over`` is the form of attention, if any.
 
     Raises:
-        ValueError: there is no pooling of that name; lists those that exist.
+        ValueError: an unknown name or form; lists those that exist.
     """
+    if name not in POOLINGS:
+        raise ValueError(f"pooling is {name!r}, not one of {POOLINGS}")
+    if softmax_over not in SOFTMAX_OVER:
+        raise ValueError(f"softmax_over is {softmax_over!r}, not one of {SOFTMAX_OVER}")
     if name == "mean":
         return MeanPooling(channels, dropout=dropout)
     if name == "max":
         return MaxPooling(channels, dropout=dropout)
-    if name not in POOLINGS:
-        raise ValueError(f"pooling is {name!r}, not one of {POOLINGS}")
-    attention = AttentionPooling(channels, softmax_over=softmax_over, dropout=dropout)
+    attention = ATTENTIONS[softmax_over](channels, dropout=dropout)
     if name == "attention":
         return attention
     return PooledTogether([attention, MeanPooling(channels, dropout=dropout)])

@@ -1,4 +1,4 @@
-"""Full single precision, whatever the caller allows: for what is kept and compared.
+"""Full single precision, whatever the caller allows: for maps that are cached and compared.
 
 A GPU may compute products and convolutions of float32 in TF32, with 10 bits of mantissa. PyTorch
 allows it for convolutions by default, which leaves 60 dB of the 90 dB that the decimating filter
@@ -18,9 +18,9 @@ IEEE, INHERITED = "ieee", "none"
 
 
 class _Users:
-    """The threads that compute in full precision, and what restores the settings behind the last.
+    """The threads that compute in full precision; the last one restores the settings.
 
-    An object, not names of the module: these count as constants in the keys of kept maps.
+    An object, since names of the module are constants in the keys of cached maps.
     """
 
     def __init__(self) -> None:
@@ -53,8 +53,11 @@ def full_precision(device: torch.device) -> Iterator[None]:
     """Compute float32 in float32: no autocast, no TF32. The caller's settings are restored.
 
     The settings belong to the process. Where several threads are in here, the first sets them and
-    the last restores them.
+    the last restores them. A graph that is being traced has no settings: its runtime has.
     """
+    if torch.compiler.is_compiling():
+        yield
+        return
     with torch.autocast(device.type, enabled=False):
         _USERS.enter()
         try:
@@ -69,7 +72,7 @@ def _has_settings_by_operation() -> bool:
 
 
 def _by_operation() -> list[Callable[[], None]]:
-    """Set ``fp32_precision`` of each operation that is used; how each is restored."""
+    """Set ``fp32_precision`` of each operation; returns functions that restore it."""
     backends: Any = torch.backends
     operations = (
         backends.cuda.matmul,
@@ -85,7 +88,7 @@ def _set_operation(operation: Any) -> Callable[[], None]:
     operation.fp32_precision = IEEE
 
     def restore() -> None:
-        # What is read may be inherited from a setting for all operations. It stays inherited.
+        # The value may be inherited from the setting for all operations; it stays inherited.
         operation.fp32_precision = INHERITED
         if operation.fp32_precision != before:
             operation.fp32_precision = before

@@ -1,4 +1,4 @@
-"""What a system is made of: parameters, how many are frozen, multiply-adds."""
+"""The parts of a system: parameters, frozen parameters, multiply-adds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Summary:
-    """Rows of a system's parts, and their sums."""
+    """The parts of a system, and their sums."""
 
     parts: tuple[Part, ...]
     seconds: float
@@ -63,8 +63,8 @@ def summarise(system: System, seconds: float = 5.0) -> Summary:
     for name, module in system.named_children():
         flops = sum(counts.get(f"{type(system).__name__}.{name}", {}).values())
         parts.append(Part(name, *_parameters(module), flops // 2))
-    # Blocks of branch 1 are called one by one, outside its own forward: what no child accounts
-    # for is theirs.
+    # Blocks of branch 1 are called one by one, outside its forward, so the multiply-adds that no
+    # child accounts for are theirs.
     missing = sum(counts["Global"].values()) // 2 - sum(part.multiply_adds for part in parts)
     parts = [
         Part(part.name, part.parameters, part.frozen, part.multiply_adds + missing)
@@ -77,4 +77,5 @@ def summarise(system: System, seconds: float = 5.0) -> Summary:
 
 def _parameters(module: nn.Module) -> tuple[int, int]:
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in module.parameters()]
-    return sum(count for count, _ in counts), sum(count for count, learns in counts if not learns)
+    frozen = sum(count for count, trained in counts if not trained)
+    return sum(count for count, _ in counts), frozen

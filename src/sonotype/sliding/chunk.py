@@ -1,16 +1,15 @@
 """The maps of a chunk of a long recording, row for row those of the windows in it.
 
-A clip's maps move with the sound: convolutions and poolings of strides s_1, s_2, ... give the same
-values one row later when the sound comes S = s_1 s_2 ... frames later, up to what they read beyond
-the ends of the clip. A chunk is a clip that is longer by a whole number of the coarsest strides, so
-its front end, its rows and its padding are those of a clip; one that is no longer has a clip's own
-maps. Two things are not as in a clip:
+The maps of a clip move with the sound: convolutions and poolings of strides s_1, s_2, ... give the
+same values one row later when the sound comes S = s_1 s_2 ... frames later, up to what they read
+beyond the ends of the clip. A chunk is a clip that is longer by a whole number of the coarsest
+strides, so its front end, its rows and its padding are those of a clip; a chunk that is not longer
+has the maps of a clip. Two things differ from a clip:
 
-- **Squeeze-and-excitation** looks at a whole clip; :mod:`sonotype.sliding.squeeze` says what stands
-  in its place.
-- **Adapters between maps of different strides**, MobileNet's into branch 2's, bring a clip's 16
-  rows to 30, as if both were 5 s long; but 16 rows of 32 frames are 5.12 s and 30 of 16 are 4.8 s.
-  In a chunk, rows lie beside each other by their time. Maps of one stride do so in a clip as well.
+- **Squeeze-and-excitation** reads a whole clip; :mod:`sonotype.sliding.squeeze` replaces it.
+- **Adapters between maps of different strides**, from MobileNet to branch 2, stretch the 16 rows
+  of a clip to 30, as if both were 5 s long; but 16 rows of 32 frames are 5.12 s and 30 of 16 are
+  4.8 s. In a chunk, adapters join rows of the same time. Maps of one stride do so in a clip, too.
 """
 
 from __future__ import annotations
@@ -25,26 +24,26 @@ from torch import Tensor, nn
 from sonotype.frontends.efficientat_logmel import EfficientATLogMel
 from sonotype.frontends.vggish_logmel import VGGishLogMel
 from sonotype.models.backbones.mobilenet import SqueezeExcitation
-from sonotype.models.backbones.vggish import PATCH, stack_patches
-from sonotype.models.precision import full_precision
+from sonotype.models.backbones.vggish import PATCH
+from sonotype.models.shared_copy import shared_copy
 from sonotype.models.system import BLOCKS, System
-from sonotype.sliding.squeeze import SlidingSqueeze, shared_copy
+from sonotype.sliding.squeeze import SlidingSqueeze
 
 FRAMES_A_SECOND = 100
 FRONT_END_REACH = 3
-"""Frames at a cut that are not those of the whole: MobileNet's are centred and read 401 samples on
-each side, a hop and a quarter; decimation reads 95 samples of 32 kHz. Where zeros follow the sound,
-they are in the last three frames, for 400 samples are two hops and a half."""
+"""Frames at a cut that differ from those of the whole recording: MobileNet's are centred and read
+401 samples on each side, a hop and a quarter; decimation reads 95 samples of 32 kHz. Where zeros
+follow the sound, they are in the last three frames, for 400 samples are two hops and a half."""
 
 Squeeze = Callable[[SqueezeExcitation, int], nn.Module]
-"""From a squeeze over the whole map, and its rows in a clip, what stands in its place."""
+"""From a squeeze over the whole map, and its rows in a clip, to the layer that replaces it."""
 
 
 class ChunkMaps:
     """A system up to its pooling, on a clip or on a longer chunk.
 
     Args:
-        system: in evaluation mode; nothing of it is changed.
+        system: in evaluation mode; it is not changed.
         samples: of a clip.
         squeeze: see :data:`Squeeze`.
 
@@ -54,8 +53,8 @@ class ChunkMaps:
         strides: frames to a row of each pooled map.
         counts: rows of each pooled map of a clip.
         bands: positions in a row of each.
-        coarsest: frames that a chunk is longer by, or a whole multiple.
-        frames: that the network takes of a clip, the fewest of its branches.
+        coarsest: the additional frames of a chunk are a multiple of it.
+        frames: frames of a clip that the network takes, the fewest of its branches.
         reach: frames before and behind its own that a row depends on, without squeezes.
         squeezes: whether there are any.
         largest: values of the largest map, for each frame.
@@ -65,49 +64,49 @@ class ChunkMaps:
         self.system, self.samples = system, samples
         self.frame = system.sample_rate // FRAMES_A_SECOND
         self.strides = [system.branch_1.strides[block - 1] for block in system.pool_blocks]
-        self._blocks = list(system.branch_1.blocks)[: max(*system.pool_blocks, *system.adapters, 1)]
-        self.coarsest = system.branch_1.strides[len(self._blocks) - 1]
-        self.reach = FRONT_END_REACH + reach_of(self._blocks)
+        blocks = list(system.branch_1.blocks)[: max((*system.pool_blocks, *system.adapters))]
+        self.coarsest = system.branch_1.strides[len(blocks) - 1]
+        self.reach = FRONT_END_REACH + reach_of(blocks)
         if system.branch_2 is not None:
             self.strides.append(2**BLOCKS)
             self.coarsest = max(self.coarsest, 2**BLOCKS)
             behind = reach_of([system.branch_2])
-            # What an adapter brings has the reach of its block, and of interpolation one row more.
+            # An adapter's map has the reach of its block and, by interpolation, one row more.
             self.reach = self.reach + self.coarsest + behind if system.adapters else max(
                 self.reach, FRONT_END_REACH + behind
             )  # fmt: skip
-        self._measure(squeeze)
+        self._measure(blocks, squeeze)
 
     @torch.inference_mode()
-    def _measure(self, squeeze: Squeeze) -> None:
-        """Run a silent clip and look at the maps in it."""
+    def _measure(self, blocks: list[nn.Module], squeeze: Squeeze) -> None:
+        """Measure the maps of a silent clip, and replace the layers that read a whole clip."""
         system = self.system
         silence = torch.zeros(1, self.samples, device=system.category.weight.device)
-        self._frames_1 = system.branch_1.prepare(system.branch_1.front_end(silence)).shape[2]
-        self._frames_2 = 0
-        if system.front_end_2 is not None:
-            self._frames_2 = stack_patches(system.front_end_2(system.decimate(silence))).shape[2]
-        self.frames = min(frames for frames in (self._frames_1, self._frames_2) if frames)
+        log_mels = system.log_mels(silence)
+        self._frames = [x.shape[2] for x in log_mels]
+        self.frames = min(self._frames)
         rows: dict[nn.Module, int] = {}
         sizes: list[int] = []
 
-        def look(layer: nn.Module, given: Any, out: Any) -> None:
+        def record(layer: nn.Module, inputs: Any, out: Any) -> None:
             if isinstance(layer, SqueezeExcitation):
-                rows[layer] = given[0].shape[2]
+                rows[layer] = inputs[0].shape[2]
             sizes.append(out.numel())
 
         with ExitStack() as hooks:
-            for layer in [*self._blocks, system.branch_2 or nn.Identity()]:
-                for one in layer.modules():
-                    hooks.enter_context(one.register_forward_hook(look))
-            maps = self(silence, 0)
+            for part in [*blocks, system.branch_2 or nn.Identity()]:
+                for layer in part.modules():
+                    hooks.enter_context(layer.register_forward_hook(record))
+            maps = pooled_maps(system, log_mels)
         self.counts = [x.shape[2] for x in maps]
         self.bands = [x.shape[3] for x in maps]
-        self.largest = -(-max(sizes) // self._frames_1)
+        self.largest = -(-max(sizes) // self._frames[0])
         self.squeezes = bool(rows)
         replaced = {layer: squeeze(cast(SqueezeExcitation, layer), rows[layer]) for layer in rows}
+        for front_end in (system.branch_1.front_end, system.front_end_2):
+            if front_end is not None:
+                replaced[front_end] = ChunkLogMel(front_end)
         self.system = cast(System, shared_copy(system, replaced))
-        self._blocks = list(self.system.branch_1.blocks)[: len(self._blocks)]
 
     def __call__(self, waveform: Tensor, grown: int) -> list[Tensor]:
         """The pooled maps ``[1, channels, time, bands]`` of a clip longer by ``grown`` frames.
@@ -115,46 +114,43 @@ class ChunkMaps:
         Shape:
             waveform ``[1, samples + grown * frame]``; ``grown`` a multiple of :attr:`coarsest`
         """
-        system = self.system
-        with full_precision(waveform.device):  # as in System.frozen_part
-            log_mel = log_mel_of(system.branch_1.front_end, waveform)
-            x = system.branch_1.prepare(log_mel)[:, :, : self._frames_1 + grown]
-            maps = {}
-            for number, block in enumerate(self._blocks, start=1):
-                maps[number] = x = block(x)
-        ends = [maps[block] for block in system.pool_blocks]
-        if system.branch_2 is not None and system.front_end_2 is not None:
-            frames, strides = self._frames_2 + grown, system.branch_1.strides
-            with full_precision(waveform.device):
-                log_mel = log_mel_of(system.front_end_2, system.decimate(waveform))
-            lateral = {
-                block: maps[block][:, :, : -(-frames // strides[block - 1])]
-                for block in system.adapters
-            }
-            ends.append(system.branch_2(stack_patches(log_mel)[:, :, :frames], lateral))
-        return ends
+        log_mels = zip(self.system.log_mels(waveform), self._frames, strict=True)
+        return pooled_maps(self.system, [x[:, :, : frames + grown] for x, frames in log_mels])
 
 
-def log_mel_of(front_end: VGGishLogMel | EfficientATLogMel, waveform: Tensor) -> Tensor:
-    """Log-mel of one long waveform ``[1, samples]``.
+def pooled_maps(system: System, log_mels: list[Tensor]) -> list[Tensor]:
+    """The maps that a system pools, by its own layers, so that replaced layers are used."""
+    return system.pooled_maps(system.feature_maps(log_mels, folded=False), by_time=True)
 
-    VGGish's front end has a patch of silence more than the waveform, so that a network that cuts
-    to whole patches has at least the frames that are wanted. Where it pads the end by itself, it
-    has them all.
+
+class ChunkLogMel(nn.Module):
+    """A front end with all the frames of a chunk.
+
+    A patch of silence follows the waveform of VGGish's front end, so that a network that crops to
+    whole patches keeps at least the frames that are needed. Front ends that pad the end by
+    themselves have all frames.
     """
-    if isinstance(front_end, VGGishLogMel) and not front_end.pad_end:
-        frame = front_end.sample_rate // FRAMES_A_SECOND
-        waveform = nn.functional.pad(waveform, (0, PATCH * frame))
-    log_mel: Tensor = front_end(waveform)
-    return log_mel
+
+    def __init__(self, front_end: VGGishLogMel | EfficientATLogMel) -> None:
+        super().__init__()
+        self.front_end = front_end
+        padded = isinstance(front_end, VGGishLogMel) and not front_end.pad_end
+        self.silence = PATCH * front_end.sample_rate // FRAMES_A_SECOND if padded else 0
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Log-mel of long waveforms ``[batch, samples]``."""
+        if self.silence:
+            waveform = nn.functional.pad(waveform, (0, self.silence))
+        log_mel: Tensor = self.front_end(waveform)
+        return log_mel
 
 
 def reach_of(blocks: Iterable[nn.Module]) -> int:
-    """Frames on each side that a row of the last of some blocks depends on beside its own.
+    """Frames on each side, beside its own, that a row of the last of some blocks depends on.
 
-    A kernel k reads ``k // 2`` rows beyond its own, each as many frames as all strides before it
-    multiply to; a pooling of two, the row behind. The layers stand in the order of their use;
-    those beside others, such as adapters, have kernels of 1.
+    A kernel of k reads ``k // 2`` rows beyond its own, each as many frames as the product of all
+    strides before it; a pooling of two, the row behind. Layers are in the order of their use;
+    parallel layers, such as adapters, have kernels of 1.
     """
     reach, stride = 0, 1
     for layer in (layer for block in blocks for layer in block.modules()):

@@ -1,28 +1,26 @@
-"""A system over a long recording: the maps once, the answer to any window from them.
+"""Windows of a long recording from shared maps.
 
-Sliding windows of 5 s every second hear every sound five times. Their maps are the same rows moved
-(:mod:`sonotype.sliding.chunk`), so those of a long chunk are computed once, and
-:mod:`sonotype.sliding.reductions` pools any window of them in constant time. What comes out is not
-what a window cut out of the recording would give, to the digit:
+Sliding windows of 5 s every second compute every sound five times. Their maps have the same rows at
+other places (:mod:`sonotype.sliding.chunk`), so the maps of a long chunk are computed once, and
+:mod:`sonotype.sliding.reductions` pools any window of them in constant time. The outputs differ
+slightly from those of a window that is cut out of the recording:
 
-- **Ends of a window.** A clip of its own is surrounded by zeros at every convolution, and the small
-  network's last frames have zeros behind the clip; a window in a chunk has the sound that is there.
-  That is a choice: it is what the network would hear in a longer clip. At the ends of the recording
-  both are the same.
-- **Where a window starts.** A map of stride S has a row every S frames of 10 ms, and a window takes
-  as many rows as a clip has from the one nearest to its start: up to S / 2 frames beside it, 80 ms
-  for a stride of 16, 160 ms for one of 32.
+- **Ends of a window.** A clip has zeros around it at every convolution, and the small network's
+  last frames have zeros after the clip; a window in a chunk has the sound of the recording there,
+  as in a longer clip. At the ends of the recording both are the same.
+- **Start of a window.** A map of stride S has a row every S frames of 10 ms, and a window takes as
+  many rows as a clip has from the row nearest to its start: up to S / 2 frames off, 80 ms for a
+  stride of 16, 160 ms for a stride of 32.
 - **Squeezes and some adapters**, see :mod:`sonotype.sliding.chunk`.
 
-Chunks follow each other by whole strides. Each is computed with as much sound on both sides as its
-rows depend on, and what was computed of that sound is thrown away; so it does not matter where
-chunks end:
+Chunks follow each other by whole strides. Each is computed with the sound on both sides that its
+rows depend on, and the rows of that context are dropped; so the ends of chunks do not matter:
 
     frames     0 ............ end ............
     chunk 1    [ core       | context ]
     chunk 2          [context | core      | context ]
 
-What the rows bring to the poolings is carried over from chunk to chunk for a window's length.
+The contributions of rows to the poolings are kept from chunk to chunk for the length of a window.
 """
 
 from __future__ import annotations
@@ -38,16 +36,17 @@ import torch
 from torch import Tensor
 
 from sonotype.audio.buffer import Indices, SampleBuffer, window_count, window_start
-from sonotype.models.system import JoinedAttention, SeparateAttention, System
+from sonotype.models.fusion import Reduction
+from sonotype.models.system import System
 from sonotype.sliding.chunk import ChunkMaps, Squeeze
-from sonotype.sliding.reductions import Reduction, pool_windows, reductions_of
+from sonotype.sliding.reductions import pool_windows
 from sonotype.sliding.squeeze import SlidingSqueeze
 
 Samples = npt.NDArray[np.float32]
 
 SQUEEZE_CONTEXT = 512
-"""Frames of context beside the reach of the convolutions where there are squeezes. Each of them
-reaches half a clip further, but weakly."""
+"""Additional frames of context for systems with squeezes. Each squeeze reaches half a clip further,
+but weakly."""
 LARGEST_MAP = 8_000_000
 """Values of the largest map inside a network, 32 MB; sets how long a chunk is."""
 SHORTEST_CHUNK, LONGEST_CHUNK = 960, 5_760
@@ -55,7 +54,7 @@ SHORTEST_CHUNK, LONGEST_CHUNK = 960, 5_760
 
 
 class WindowOutputs(NamedTuple):
-    """Answers to consecutive windows.
+    """Outputs of consecutive windows.
 
     Attributes:
         first: number of the first window.
@@ -71,14 +70,14 @@ class WindowOutputs(NamedTuple):
 
 
 class SharedWindows:
-    """Windows over long recordings, from maps that they share.
+    """Windows of long recordings, from maps that they share.
 
     Args:
-        system: in evaluation mode; its weights are used, nothing of it is changed.
+        system: in evaluation mode; it is not changed.
         samples: length of a window.
-        squeeze: what stands for a squeeze over the whole clip.
-        chunk: frames of a chunk without its context; ``None`` for as many as memory likes.
-        context: frames on both sides of it; ``None`` for as many as its rows depend on.
+        squeeze: replaces a squeeze over the whole clip.
+        chunk: frames of a chunk without its context; ``None`` to set it by the size of the maps.
+        context: frames on both sides of a chunk; ``None`` for as many as its rows depend on.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class SharedWindows:
         context: int | None = None,
     ) -> None:
         self.maps = ChunkMaps(system, samples, squeeze=squeeze)
-        self.reductions = _reductions(self.maps.system)
+        self.reductions = self.maps.system.pooling.reductions()
         if context is None:
             context = self.maps.reach + (SQUEEZE_CONTEXT if self.maps.squeezes else 0)
         if chunk is None:
@@ -100,19 +99,19 @@ class SharedWindows:
         self.context, self.step = self._whole(context), self._whole(chunk)
 
     def outputs(self, pieces: Iterable[Samples], hop: float) -> Iterator[WindowOutputs]:
-        """Answers to windows every ``hop`` samples, in their order, many at a time.
+        """Outputs of windows every ``hop`` samples, in order, many at a time.
 
-        The last window reaches to the end or beyond it, into silence, so that all is heard.
+        The last window reaches the end of the recording or silence beyond it.
 
         Args:
-            pieces: the recording at the system's sample rate, ``[samples]`` each, in a row.
-            hop: samples from window to window, at least 1; need not be whole.
+            pieces: consecutive pieces ``[samples]`` of the recording, at the system's sample rate.
+            hop: samples from window to window, at least 1; can be fractional.
         """
         sound, rows, done = SampleBuffer(pieces), _Rows(self.reductions), 0
         frame, samples = self.maps.frame, self.maps.samples
         for chunk in self._chunks(sound, hop):
             if chunk.windows == done and chunk.end is None:
-                return  # what is left is between two windows
+                return  # the rest is between two windows
             begin = chunk.first * frame
             self._add(rows, chunk, sound.part(begin, begin + chunk.grown * frame + samples))
             if chunk.windows > done:
@@ -122,7 +121,7 @@ class SharedWindows:
             sound.forget((chunk.core + self.step - self.context) * frame - samples)
 
     def _chunks(self, sound: SampleBuffer, hop: float) -> Iterator[_Chunk]:
-        """Chunks while there is sound for all of their context, then the last one."""
+        """Chunks while there is sound for all of their context, then the last chunk."""
         core, frame = 0, self.maps.frame
         while True:
             end, first = core + self.step, max(core - self.context, 0)
@@ -137,7 +136,7 @@ class SharedWindows:
         yield _Chunk(first, last - first, core, None, windows)
 
     def _whole(self, frames: int) -> int:
-        """At least so many frames, and a whole number of the coarsest strides."""
+        """Frames rounded up to a multiple of the coarsest stride."""
         return -(-frames // self.maps.coarsest) * self.maps.coarsest
 
     def _first_rows(self, start: int | Indices) -> list[Indices]:
@@ -146,7 +145,7 @@ class SharedWindows:
         return [np.asarray((2 * start + width) // (2 * width)) for width in widths]
 
     def _windows_before(self, end: int, hop: float) -> int:
-        """How many windows have all their rows before a frame."""
+        """Number of windows that have all their rows before a frame."""
         limit = min(
             self.maps.frame * (end - stride * count + stride / 2)
             for stride, count in zip(self.maps.strides, self.maps.counts, strict=True)
@@ -158,63 +157,46 @@ class SharedWindows:
 
     @torch.inference_mode()
     def _add(self, rows: _Rows, chunk: _Chunk, waveform: Samples) -> None:
-        """Compute a chunk, cut its context off, and keep what its rows bring to each pooling."""
+        """Compute a chunk, drop its context, and keep its rows' contributions to each pooling."""
         device = self.maps.system.category.weight.device
-        maps = self.maps(torch.from_numpy(waveform).to(device)[None], chunk.grown)
+        chunk_maps = self.maps(torch.from_numpy(waveform).to(device)[None], chunk.grown)
         cores = []
-        for x, stride in zip(maps, self.maps.strides, strict=True):
+        for x, stride in zip(chunk_maps, self.maps.strides, strict=True):
             end = None if chunk.end is None else (chunk.end - chunk.first) // stride
             cores.append(x[:, :, (chunk.core - chunk.first) // stride : end])
-        pooling = self.maps.system.pooling
-        if isinstance(pooling, JoinedAttention) and pooling.adapter is not None:
-            first, second = cores
-            cores[0] = pooling.adapter(first, (first.shape[2], second.shape[3]))
-        rows.add([[one.rows(cores[index][0]) for index in one.maps] for one in self.reductions])
+        cores = self.maps.system.pooling.align(cores)
+        rows.add(
+            [[pooling.rows(cores[index][0]) for index in maps] for pooling, maps in self.reductions]
+        )
 
     @torch.inference_mode()
     def _read(self, rows: _Rows, windows: Indices, hop: float) -> WindowOutputs:
-        """Pool some windows and answer."""
+        """Pool windows and compute their outputs."""
         device = self.maps.system.category.weight.device
         firsts = self._first_rows(window_start(windows, hop))
         starts = [torch.from_numpy(first).to(device) for first in firsts]
         counts, bands = self.maps.counts, self.maps.bands
         pooled = []
-        for reduction, held in zip(self.reductions, rows.held, strict=True):
+        for (pooling, maps), held in zip(self.reductions, rows.held, strict=True):
             parts = [
                 (part, starts[index] - rows.firsts[index], counts[index])
-                for index, part in zip(reduction.maps, held, strict=True)
+                for index, part in zip(maps, held, strict=True)
             ]
-            positions = sum(counts[index] * bands[index] for index in reduction.maps)
-            pooled.append(pool_windows(reduction, parts, positions))
+            positions = sum(counts[index] * bands[index] for index in maps)
+            pooled.append(pool_windows(pooling, parts, positions))
         return WindowOutputs(int(windows[0]), *self.maps.system.heads(torch.cat(pooled, dim=1)))
-
-
-def _reductions(system: System) -> list[Reduction]:
-    """How a system pools its maps; the vectors stand in this order."""
-    pooling, maps = system.pooling, range(len(system.pool_blocks) + (system.branch_2 is not None))
-    if isinstance(pooling, JoinedAttention):
-        return reductions_of(pooling.attention, tuple(maps))
-    if isinstance(pooling, SeparateAttention):
-        layers = list(pooling.attentions)
-    else:
-        layers = [pooling.maximum] * len(maps)
-    return [
-        one
-        for index, layer in zip(maps, layers, strict=True)
-        for one in reductions_of(layer, (index,))
-    ]
 
 
 @dataclass(frozen=True)
 class _Chunk:
-    """A part of a recording, in frames.
+    """A chunk of a recording, in frames.
 
     Attributes:
-        first: where its sound begins.
+        first: the first frame of its sound.
         grown: how many frames it is longer than a clip.
-        core: first frame whose rows count.
-        end: frame behind the last one; ``None`` for all that follow.
-        windows: windows that can be answered with it and those before.
+        core: the first frame whose rows are kept.
+        end: frame after the last one; ``None`` to keep all rows.
+        windows: number of windows that this chunk and those before complete.
     """
 
     first: int
@@ -225,15 +207,15 @@ class _Chunk:
 
 
 class _Rows:
-    """What rows bring to each reduction, of each of its maps, from a first row on."""
+    """Contributions of rows to each reduction, of each of its maps, from a first row on."""
 
     def __init__(self, reductions: list[Reduction]) -> None:
-        self.maps = [one.maps for one in reductions]
+        self.maps = [maps for _, maps in reductions]
         self.held: list[list[Tensor]] = []
         self.firsts: dict[int, int] = {index: 0 for maps in self.maps for index in maps}
 
     def add(self, rows: list[list[Tensor]]) -> None:
-        """The rows that follow, ``[parts, time, features]`` each."""
+        """Append rows ``[parts, time, features]``."""
         if not self.held:
             self.held = rows
             return
@@ -243,12 +225,12 @@ class _Rows:
         ]
 
     def forget(self, needed: list[int]) -> None:
-        """Drop all rows of each map before the one that is needed next."""
+        """Drop the rows of each map before the next row that is needed."""
         lengths = {}
         for maps, held in zip(self.maps, self.held, strict=True):
-            for place, index in enumerate(maps):
-                lengths[index] = held[place].shape[1]
+            for position, index in enumerate(maps):
+                lengths[index] = held[position].shape[1]
                 drop = min(max(needed[index] - self.firsts[index], 0), lengths[index])
-                held[place] = held[place][:, drop:]
+                held[position] = held[position][:, drop:]
         for index, length in lengths.items():
             self.firsts[index] += min(max(needed[index] - self.firsts[index], 0), length)

@@ -10,7 +10,7 @@ import torch
 from sonotype.modelfile.builtin import builtin_path
 from sonotype.modelfile.model_file import load_model
 from sonotype.models.backbones.compact import CHANNELS, Compact
-from sonotype.models.system import cbir_1, cbir_2, cbir_4
+from sonotype.models.build import cbir_1, cbir_2, cbir_4
 
 FIELD = 180
 """Frames on each side that a position of the last map can see, generously counted."""

@@ -11,7 +11,8 @@ import torch
 
 from sonotype.config import TeachingOptions, TrainOptions, resolve
 from sonotype.core.types import Labels
-from sonotype.models.system import Output, cbir_2
+from sonotype.models.build import cbir_2
+from sonotype.models.system import Output
 from sonotype.training.distillation.teacher_loss import (
     DistillationLoss,
     FeatureHints,

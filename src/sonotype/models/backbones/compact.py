@@ -1,12 +1,12 @@
-"""The small network: a residual network that stands where the paper's pretrained branch stands.
+"""The small network: a residual network in place of the paper's pretrained branch.
 
-VGGish's front end and its halving of time and frequency in each of four blocks, so that adapters
-and attention find maps of the strides that they find in the paper, at a fiftieth of its cost. It
-hears a clip to its last sample, where VGGish takes whole patches of 0.96 s. Nothing in it looks at
-a whole clip (there is no squeeze), so a long recording can share its convolutions.
+It has VGGish's front end and halves time and frequency in each of four blocks, so that adapters and
+attention get maps of the paper's strides, at a fiftieth of the cost. It uses a clip to its last
+sample, where VGGish takes whole patches of 0.96 s. No layer reads a whole clip (there is no
+squeeze), so the windows of a long recording can share its convolutions.
 
-Plain 3x3 convolutions, not separable ones: on a processor a depthwise convolution waits for memory,
-and a separable plan of fewer multiply-adds took longer in every step and every answer.
+The 3x3 convolutions are not separable: depthwise convolutions are limited by memory bandwidth, and
+a separable network with fewer multiply-adds was slower in training and in inference.
 
 He, Zhang, Ren, Sun, "Deep residual learning for image recognition" (2016).
 """
@@ -40,7 +40,7 @@ class ResidualPair(nn.Module):
         self.activation = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """The map with the pair's part added."""
+        """The map plus the result of both convolutions."""
         out: Tensor = self.activation(x + self.layers(x))
         return out
 
@@ -56,7 +56,7 @@ class Compact(nn.Module):
 
     sample_rate = VGGishLogMel.sample_rate
     licence = ""  # of no one else's weights
-    strides = (2, 4, 8, 16)  # frames of 10 ms to one of each block's
+    strides = (2, 4, 8, 16)  # frames of 10 ms to a row of each block
 
     def __init__(self) -> None:
         super().__init__()

@@ -3,9 +3,9 @@
 Howard et al., "Searching for MobileNetV3" (2019); Schmid, Koutini, Widmer, "Efficient large-scale
 audio tagging via transformer-to-CNN knowledge distillation" (2023).
 
-The public weights see spectrograms as [frequency, time]; every map of this project is
-[time, frequency]. Turning the kernels once at loading (:meth:`MobileNet.rename`) gives the same
-network on turned maps, and no map is ever turned.
+The public weights are for spectrograms [frequency, time]; every map of this project is
+[time, frequency]. Transposing the kernels once at loading (:meth:`MobileNet.rename`) gives the same
+network on transposed maps.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _activation(hardswish: bool) -> nn.Module:
 
 
 class SqueezeExcitation(nn.Module):
-    """Weigh the channels by what the whole map holds of each.
+    """Weight the channels by a function of their means over the whole map.
 
     Shape:
         ``[batch, channels, time, frequency]``, unchanged.
@@ -90,13 +90,13 @@ class SqueezeExcitation(nn.Module):
         self.fc2 = nn.Linear(squeezed, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The weighed map."""
+        """The weighted map."""
         weight: Tensor = self.fc2(self.fc1(x.mean((2, 3))).relu()).sigmoid()
         return x * weight[:, :, None, None]
 
 
 class InvertedResidual(nn.Module):
-    """Expand by a 1x1 conv, filter each channel, weigh the channels, project; add where it fits."""
+    """Expand by a 1x1 conv, filter each channel, weight the channels, project; add the input."""
 
     def __init__(self, row: Row, before: int, expanded: int, after: int) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class MobileNet(nn.Module):
 
     Args:
         width: 0.1 for mn01 to 4.0 for mn40.
-        tagger: whether the 527 AudioSet outputs are there too; the systems need the maps alone.
+        tagger: whether to build the 527 AudioSet outputs; the systems need only the maps.
 
     Shape:
         :meth:`prepare` ``[batch, 128, frames] -> [batch, 1, frames, 128]``; block ``b`` (1 to 4)
@@ -133,7 +133,7 @@ class MobileNet(nn.Module):
 
     sample_rate = EfficientATLogMel.sample_rate
     licence = "MIT"
-    strides = (4, 8, 16, 32)  # frames of 10 ms to one of each block's
+    strides = (4, 8, 16, 32)  # frames of 10 ms to a row of each block
 
     def __init__(self, *, width: float, tagger: bool = False) -> None:
         super().__init__()
@@ -159,7 +159,7 @@ class MobileNet(nn.Module):
         ) if tagger else None  # fmt: skip
 
     def prepare(self, log_mel: Tensor) -> Tensor:
-        """Turn log-mels to time by frequency and add the channel axis."""
+        """Transpose log-mels to time by frequency and add the channel axis."""
         return log_mel.transpose(-1, -2).unsqueeze(-3)
 
     def forward(self, waveform: Tensor) -> list[Tensor]:
@@ -178,9 +178,9 @@ class MobileNet(nn.Module):
 
     @staticmethod
     def rename(public: Mapping[str, Tensor], *, tagger: bool = False) -> dict[str, Tensor]:
-        """State dict of this class from one with the public names, kernels turned.
+        """State dict of this class from a public one, kernels transposed.
 
-        Names that are not known stay, so that a strict load refuses them.
+        Unknown names stay, so that a strict load refuses them.
         """
         renamed = {}
         for name, tensor in public.items():

@@ -1,4 +1,4 @@
-"""The pretrained networks that can stand as branch 1, by name."""
+"""The networks for branch 1, by name."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ NO_BACKBONE = "none"
 
 
 def build_backbone(name: str, *, width: float = 1.0) -> Backbone:
-    """A backbone with random weights; ``width`` counts for ``"none"`` only.
+    """A backbone with random weights; ``width`` applies to ``"none"`` only.
 
     Raises:
-        ValueError: no backbone has that name; lists those that exist.
+        ValueError: an unknown name; lists those that exist.
 
     """
     if name == "vggish":

@@ -65,7 +65,7 @@ class VGGish(nn.Module):
 
     sample_rate = VGGishLogMel.sample_rate
     licence = "Apache-2.0"
-    strides = (2, 4, 8, 16)  # frames of 10 ms to one of each block's
+    strides = (2, 4, 8, 16)  # frames of 10 ms to a row of each block
 
     def __init__(self, *, width: float = 1.0) -> None:
         super().__init__()
@@ -90,10 +90,10 @@ class VGGish(nn.Module):
 
     @staticmethod
     def rename(public: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """State dict of this class from one with the public names ``features.N.*``.
+        """State dict of this class from a public one, with names ``features.N.*``.
 
-        The dense layers (``embeddings.*``) are left out; names that neither are known stay, so
-        that a strict load refuses them.
+        The dense layers (``embeddings.*``) are left out; unknown names stay, so that a strict load
+        refuses them.
         """
         renamed = {}
         for name, tensor in public.items():
@@ -109,8 +109,8 @@ class VGGish(nn.Module):
 def initialise(module: nn.Module) -> None:
     """He's normal initialisation of every convolution under ``module``, biases zero.
 
-    A stack of ReLU convolutions without batch norm needs it: PyTorch's default lets the signal
-    fade by about a factor of two a layer.
+    ReLU convolutions without batch norm need it: with PyTorch's default, the signal shrinks by
+    about a factor of two in each layer.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
