@@ -11,6 +11,7 @@ import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -376,7 +377,7 @@ def document(**changes: object) -> str:
             {"options": {"width": 99}},
             "the header does not describe a model (width is 99, at most 4 is wanted)",
         ),
-        ({"category_source": "stars"}, "category_source is 'stars', not a known way"),
+        ({"category_source": "stars"}, "category_source is 'stars', must be one of head, events"),
         (
             {"tta_shifts": 0},
             "the header does not describe a model (tta_shifts is 0, at least 1 is wanted)",
