@@ -153,8 +153,8 @@ def test_answers_are_written_as_they_come(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--hop", "0"], "hop is 0 s, at least 0.01 s is wanted"),
-        (["--hop", "nan"], "hop is nan s, at least 0.01 s is wanted"),
+        (["--hop", "0"], "hop is 0 s, must be at least 0.01 s"),
+        (["--hop", "nan"], "hop is nan s, must be at least 0.01 s"),
         (["--exact"], "--exact is for windows; give their distance in seconds with --hop"),
     ],
 )

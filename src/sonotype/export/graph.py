@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sonotype.core.errors import MissingExtraError
 from sonotype.frontends.matmul_dft import matmul_frontend
 from sonotype.inference.onnx_engine import CATEGORY, EMBEDDING, EVENT, WAVEFORM
+from sonotype.inference.postprocess import softmax
 from sonotype.modelfile.card import KEY, ModelCard, document_of
 from sonotype.models.fold_batch_norm import fuse_batch_norm
 from sonotype.models.system import System
@@ -45,7 +46,7 @@ class WaveformToAnswer(nn.Module):
             log_mel_2 = self.front_end_2(self.system.decimate(waveform))
         output = self.system.forward_log_mel(self.front_end_1(waveform), log_mel_2)
         heads = [head for head in (output.category, output.event) if head is not None]
-        return (*(head.softmax(1) for head in heads), output.embedding)
+        return (*map(softmax, heads), output.embedding)
 
 
 def onnx_graph(system: System, card: ModelCard) -> bytes:
