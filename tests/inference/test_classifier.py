@@ -60,52 +60,56 @@ def test_predictions_of_the_small_model_differ_between_sounds(
     model: Classifier, tones: list[Path]
 ) -> None:
     """Otherwise the comparisons below would be empty."""
-    answers = [model.predict(path) for path in tones]
-    shares = np.array([list(one.event_probabilities.values()) for one in answers])
+    predictions = [model.predict(path) for path in tones]
+    shares = np.array([list(one.event_probabilities.values()) for one in predictions])
     distances = np.abs(shares[:, None] - shares[None]).max(-1) + np.eye(len(shares))
     assert distances.min() > 1e-3
 
 
 def test_a_prediction_has_every_part(model: Classifier, tones: list[Path]) -> None:
-    answer = model.predict(tones[0])
-    assert answer.source == str(tones[0])
-    assert tuple(answer.category_probabilities) == LABELS.categories
-    assert tuple(answer.event_probabilities) == EVENTS
-    assert sum(answer.category_probabilities.values()) == pytest.approx(1, abs=1e-6)
-    assert sum(answer.event_probabilities.values()) == pytest.approx(1, abs=1e-6)
-    assert answer.category == max(LABELS.categories, key=answer.category_probabilities.__getitem__)
-    assert answer.event == max(EVENTS, key=answer.event_probabilities.__getitem__)
-    assert answer.embedding.shape == (128,)
-    assert answer.embedding.dtype == np.float32
-    assert [attention.ndim for attention in answer.attention] == [2, 2]
-    for attention in answer.attention:
+    prediction = model.predict(tones[0])
+    assert prediction.source == str(tones[0])
+    assert tuple(prediction.category_probabilities) == LABELS.categories
+    assert tuple(prediction.event_probabilities) == EVENTS
+    assert sum(prediction.category_probabilities.values()) == pytest.approx(1, abs=1e-6)
+    assert sum(prediction.event_probabilities.values()) == pytest.approx(1, abs=1e-6)
+    assert prediction.category == max(
+        LABELS.categories, key=prediction.category_probabilities.__getitem__
+    )
+    assert prediction.event == max(EVENTS, key=prediction.event_probabilities.__getitem__)
+    assert prediction.embedding.shape == (128,)
+    assert prediction.embedding.dtype == np.float32
+    assert [attention.ndim for attention in prediction.attention] == [2, 2]
+    for attention in prediction.attention:
         assert attention.sum() == pytest.approx(1, abs=1e-5)
         assert attention.min() >= 0
-    assert (answer.file_seconds, answer.clip_seconds) == (1.0, 1.0)
-    assert not answer.longer_than_clip
+    assert (prediction.file_seconds, prediction.clip_seconds) == (1.0, 1.0)
+    assert not prediction.longer_than_clip
 
 
 def test_a_prediction_holds_the_output_of_the_network(model: Classifier, tones: list[Path]) -> None:
     samples, _ = soundfile.read(tones[3], dtype="float32")
     with torch.no_grad():
         output = model.engine.system(torch.from_numpy(samples)[None])
-    answer = model.predict(tones[3])
+    prediction = model.predict(tones[3])
     assert output.event is not None
     for logits, shares in (
-        (output.category[0], answer.category_probabilities),
-        (output.event[0], answer.event_probabilities),
+        (output.category[0], prediction.category_probabilities),
+        (output.event[0], prediction.event_probabilities),
     ):
         exponents = np.exp(logits.numpy().astype(np.float64))
         np.testing.assert_allclose(list(shares.values()), exponents / exponents.sum(), atol=1e-6)
-    np.testing.assert_allclose(answer.embedding, output.embedding[0].numpy(), atol=1e-6)
+    np.testing.assert_allclose(prediction.embedding, output.embedding[0].numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize("k", [1, 3, 4, 9])
 def test_top_is_sorted(model: Classifier, tones: list[Path], k: int) -> None:
-    answer = model.predict(tones[0])
-    ranked = sorted(((share, label) for label, share in answer.event_probabilities.items()))[::-1]
-    assert answer.top(k) == [(label, share) for share, label in ranked[:k]]
-    assert len(answer.top(k)) == min(k, 4)
+    prediction = model.predict(tones[0])
+    ranked = sorted(((share, label) for label, share in prediction.event_probabilities.items()))[
+        ::-1
+    ]
+    assert prediction.top(k) == [(label, share) for share, label in ranked[:k]]
+    assert len(prediction.top(k)) == min(k, 4)
 
 
 @pytest.mark.parametrize("kind", ["path", "text", "bytes", "floats", "doubles", "int16"])
@@ -116,14 +120,14 @@ def test_file_bytes_and_array_have_the_same_prediction(
     whole = vector(model.predict(path))
     if kind in ("path", "text", "bytes"):
         source = {"path": path, "text": str(path), "bytes": path.read_bytes()}[kind]
-        answer = model.predict(source)
-        assert answer.source == ("<bytes>" if kind == "bytes" else str(path))
+        prediction = model.predict(source)
+        assert prediction.source == ("<bytes>" if kind == "bytes" else str(path))
     else:
         dtype = {"floats": "float32", "doubles": "float64", "int16": "int16"}[kind]
         samples, rate = soundfile.read(path, dtype=dtype)
-        answer = model.predict(samples, rate)
-        assert answer.source == "<array>"
-    np.testing.assert_array_equal(vector(answer), whole)
+        prediction = model.predict(samples, rate)
+        assert prediction.source == "<array>"
+    np.testing.assert_array_equal(vector(prediction), whole)
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 2.6])
@@ -192,11 +196,11 @@ def test_a_file_with_sample_rate_is_refused(
 
 def test_a_clip_is_the_start_of_a_long_file(model: Classifier, tmp_path: Path) -> None:
     samples = tone(500, 1, seconds=3)
-    answer = model.predict(write(tmp_path / "long.wav", samples))
-    assert answer.longer_than_clip
-    assert (answer.file_seconds, answer.clip_seconds) == (3.0, 1.0)
+    prediction = model.predict(write(tmp_path / "long.wav", samples))
+    assert prediction.longer_than_clip
+    assert (prediction.file_seconds, prediction.clip_seconds) == (3.0, 1.0)
     first = model.predict(write(tmp_path / "first.wav", samples[:RATE]))
-    np.testing.assert_array_equal(vector(answer), vector(first))
+    np.testing.assert_array_equal(vector(prediction), vector(first))
     assert not first.longer_than_clip
 
 
@@ -218,10 +222,10 @@ def test_predictions_of_batches_equal_those_of_single_files(
 ) -> None:
     slow = [vector(model.predict(path)) for path in tones]
     for batch_size in (1, 3, 16, 100):
-        answers = list(model.predict_files(tones, batch_size=batch_size))
-        assert [one.source for one in answers] == [str(path) for path in tones]
-        for answer, wanted in zip(answers, slow, strict=True):
-            np.testing.assert_allclose(vector(answer), wanted, atol=1e-5)
+        predictions = list(model.predict_files(tones, batch_size=batch_size))
+        assert [one.source for one in predictions] == [str(path) for path in tones]
+        for prediction, wanted in zip(predictions, slow, strict=True):
+            np.testing.assert_allclose(vector(prediction), wanted, atol=1e-5)
 
 
 def test_a_bad_file_fails_in_its_place(
@@ -230,27 +234,27 @@ def test_a_bad_file_fails_in_its_place(
     (tmp_path / "empty.wav").touch()
     paths = [*tones[:2], tmp_path / "empty.wav", *tones[2:4], tmp_path / "none.wav", tones[4]]
     for batch_size in (1, 2, 16):
-        answers = list(model.predict_files(paths, batch_size=batch_size))
-        assert [one.source for one in answers] == [str(path) for path in paths]
-        assert answers[2] == Failure(str(tmp_path / "empty.wav"), "is empty (0 bytes)")
-        assert answers[5] == Failure(str(tmp_path / "none.wav"), "does not exist")
+        predictions = list(model.predict_files(paths, batch_size=batch_size))
+        assert [one.source for one in predictions] == [str(path) for path in paths]
+        assert predictions[2] == Failure(str(tmp_path / "empty.wav"), "is empty (0 bytes)")
+        assert predictions[5] == Failure(str(tmp_path / "none.wav"), "does not exist")
         for place in (0, 1, 3, 4, 6):
             wanted = vector(model.predict(paths[place]))
-            np.testing.assert_allclose(vector(answers[place]), wanted, atol=1e-5)
+            np.testing.assert_allclose(vector(predictions[place]), wanted, atol=1e-5)
 
 
 def test_a_batch_of_bad_files_only(model: Classifier, tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.wav" for number in range(5)]
-    answers = list(model.predict_files(paths, batch_size=2))
-    assert answers == [Failure(str(path), "does not exist") for path in paths]
+    predictions = list(model.predict_files(paths, batch_size=2))
+    assert predictions == [Failure(str(path), "does not exist") for path in paths]
 
 
 def test_paths_can_be_an_iterator(model: Classifier, tones: list[Path]) -> None:
     def some() -> Iterator[str]:
         yield from map(str, tones[:3])
 
-    answers = list(model.predict_files(some(), batch_size=2))
-    assert [one.source for one in answers] == [str(path) for path in tones[:3]]
+    predictions = list(model.predict_files(some(), batch_size=2))
+    assert [one.source for one in predictions] == [str(path) for path in tones[:3]]
 
 
 def test_no_files_give_no_predictions(model: Classifier) -> None:
@@ -269,22 +273,22 @@ def test_very_many_files_keep_their_order(tmp_path: Path) -> None:
     known = {path: vector(model.predict(path)) for path in (short, long)}
     assert np.abs(known[short] - known[long]).max() > 0.01
     count = 0
-    for path, answer in zip(paths, model.predict_files(paths, batch_size=7), strict=True):
+    for path, prediction in zip(paths, model.predict_files(paths, batch_size=7), strict=True):
         count += 1
         if path == missing:
-            assert answer == Failure(str(missing), "does not exist")
+            assert prediction == Failure(str(missing), "does not exist")
         else:
-            np.testing.assert_allclose(vector(answer), known[path], atol=1e-5)
+            np.testing.assert_allclose(vector(prediction), known[path], atol=1e-5)
     assert count == 300
 
 
 @pytest.mark.parametrize("name", ["Ärger & Söhne.wav", "鳥の声.wav", "a\u0301 b'\"[x].wav"])
 def test_names_in_any_script(model: Classifier, tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, tone(300, 1))
-    answer = model.predict(path)
+    prediction = model.predict(path)
     (listed,) = model.predict_files([path])
-    assert answer.source == listed.source == str(path)
-    np.testing.assert_array_equal(vector(answer), vector(listed))
+    assert prediction.source == listed.source == str(path)
+    np.testing.assert_array_equal(vector(prediction), vector(listed))
 
 
 def test_a_batch_size_below_one_is_refused_at_once(model: Classifier) -> None:
@@ -292,11 +296,11 @@ def test_a_batch_size_below_one_is_refused_at_once(model: Classifier) -> None:
         model.predict_files([], batch_size=0)
 
 
-@pytest.mark.parametrize("how", ["head", "events", "both"])
-def test_category_sources(tmp_path: Path, tones: list[Path], how: str) -> None:
+@pytest.mark.parametrize("source", ["head", "events", "both"])
+def test_category_sources(tmp_path: Path, tones: list[Path], source: str) -> None:
     path = write_model(tmp_path / "model.safetensors")
     head = load(path, category_source="head").predict(tones[0])
-    answer = load(path, category_source=how).predict(tones[0])  # type: ignore[arg-type]
+    prediction = load(path, category_source=source).predict(tones[0])  # type: ignore[arg-type]
     shares = head.event_probabilities
     summed = [shares["beep"] + shares["whistle"], shares["buzz"] + shares["hum"]]
     own = list(head.category_probabilities.values())
@@ -304,13 +308,13 @@ def test_category_sources(tmp_path: Path, tones: list[Path], how: str) -> None:
         "head": own,
         "events": summed,
         "both": [(a + b) / 2 for a, b in zip(own, summed, strict=True)],
-    }[how]
-    found = list(answer.category_probabilities.values())
+    }[source]
+    found = list(prediction.category_probabilities.values())
     np.testing.assert_allclose(found, wanted, atol=1e-6)
-    by_hand = read_category(np.array(own), np.array(list(shares.values())), LABELS, how)  # type: ignore[arg-type]
+    by_hand = read_category(np.array(own), np.array(list(shares.values())), LABELS, source)  # type: ignore[arg-type]
     np.testing.assert_allclose(found, by_hand, atol=1e-6)
-    assert answer.category == LABELS.categories[int(np.argmax(wanted))]
-    assert answer.event_probabilities == shares
+    assert prediction.category == LABELS.categories[int(np.argmax(wanted))]
+    assert prediction.event_probabilities == shares
     assert sum(found) == pytest.approx(1, abs=1e-6)
 
 
@@ -326,16 +330,16 @@ def test_an_unknown_category_source(tmp_path: Path) -> None:
         load(path, category_source="tail")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("how", ["head", "events", "both"])
-def test_a_model_without_events(tmp_path: Path, tones: list[Path], how: str) -> None:
+@pytest.mark.parametrize("source", ["head", "events", "both"])
+def test_a_model_without_events(tmp_path: Path, tones: list[Path], source: str) -> None:
     path = write_model(tmp_path / "model.safetensors", CATEGORIES)
-    answer = load(path, category_source=how).predict(tones[0])  # type: ignore[arg-type]
-    assert answer.event is None
-    assert answer.event_probabilities == {}
-    assert sum(answer.category_probabilities.values()) == pytest.approx(1, abs=1e-6)
-    best = answer.top(5)
+    prediction = load(path, category_source=source).predict(tones[0])  # type: ignore[arg-type]
+    assert prediction.event is None
+    assert prediction.event_probabilities == {}
+    assert sum(prediction.category_probabilities.values()) == pytest.approx(1, abs=1e-6)
+    best = prediction.top(5)
     assert [label for label, _ in best] in (["high", "low"], ["low", "high"])
-    assert best[0] == (answer.category, max(answer.category_probabilities.values()))
+    assert best[0] == (prediction.category, max(prediction.category_probabilities.values()))
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
@@ -382,42 +386,44 @@ def by_hand(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean probabilities of a clip of one second over circular shifts, one shift at a time."""
     rolled = [np.roll(samples, round(k * len(samples) / tta_shifts)) for k in range(tta_shifts)]
-    answers = [model.predict(one, RATE) for one in rolled]
-    category = np.mean([list(one.category_probabilities.values()) for one in answers], axis=0)
-    return category, np.mean([list(one.event_probabilities.values()) for one in answers], axis=0)
+    predictions = [model.predict(one, RATE) for one in rolled]
+    category = np.mean([list(one.category_probabilities.values()) for one in predictions], axis=0)
+    return category, np.mean(
+        [list(one.event_probabilities.values()) for one in predictions], axis=0
+    )
 
 
 @pytest.mark.parametrize("tta_shifts", [2, 3, 16])
-@pytest.mark.parametrize("how", ["head", "events", "both"])
+@pytest.mark.parametrize("source", ["head", "events", "both"])
 def test_probabilities_are_the_mean_over_circular_shifts(
-    tmp_path: Path, tta_shifts: int, how: str
+    tmp_path: Path, tta_shifts: int, source: str
 ) -> None:
     path = write_model(tmp_path / "model.safetensors")
-    plain = load(path, category_source=how, tta_shifts=1)  # type: ignore[arg-type]
-    shifted = load(path, category_source=how, tta_shifts=tta_shifts)  # type: ignore[arg-type]
+    plain = load(path, category_source=source, tta_shifts=1)  # type: ignore[arg-type]
+    shifted = load(path, category_source=source, tta_shifts=tta_shifts)  # type: ignore[arg-type]
     samples = np.concatenate([tone(300, 1, 0.4), tone(2000, 2, 0.6)])
-    once, answer = plain.predict(samples, RATE), shifted.predict(samples, RATE)
+    once, prediction = plain.predict(samples, RATE), shifted.predict(samples, RATE)
     category, event = by_hand(plain, samples, tta_shifts)
-    found = np.array(list(answer.category_probabilities.values()))
+    found = np.array(list(prediction.category_probabilities.values()))
     np.testing.assert_allclose(found, category, atol=1e-6)
-    np.testing.assert_allclose(list(answer.event_probabilities.values()), event, atol=1e-6)
+    np.testing.assert_allclose(list(prediction.event_probabilities.values()), event, atol=1e-6)
     assert np.abs(event - list(once.event_probabilities.values())).max() > 1e-3
-    assert answer.category == LABELS.categories[int(category.argmax())]
-    assert answer.event == EVENTS[int(event.argmax())]
-    np.testing.assert_array_equal(answer.embedding, once.embedding)
-    for where, wanted in zip(answer.attention, once.attention, strict=True):
+    assert prediction.category == LABELS.categories[int(category.argmax())]
+    assert prediction.event == EVENTS[int(event.argmax())]
+    np.testing.assert_array_equal(prediction.embedding, once.embedding)
+    for where, wanted in zip(prediction.attention, once.attention, strict=True):
         np.testing.assert_array_equal(where, wanted)
 
 
 def test_shifts_of_many_clips_without_an_event_head(tmp_path: Path, tones: list[Path]) -> None:
     model = load(write_model(tmp_path / "model.safetensors", CATEGORIES), tta_shifts=3)
     plain = load(write_model(tmp_path / "model.safetensors", CATEGORIES))
-    for path, answer in zip(tones, model.predict_files(tones, batch_size=7), strict=True):
-        assert isinstance(answer, Prediction)
-        assert (answer.event, answer.event_probabilities) == (None, {})
+    for path, prediction in zip(tones, model.predict_files(tones, batch_size=7), strict=True):
+        assert isinstance(prediction, Prediction)
+        assert (prediction.event, prediction.event_probabilities) == (None, {})
         samples, _ = soundfile.read(path, dtype="float32")
         wanted, _ = by_hand(plain, samples, 3)
-        found = list(answer.category_probabilities.values())
+        found = list(prediction.category_probabilities.values())
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
@@ -428,9 +434,11 @@ def test_the_card_sets_the_number_of_shifts(tmp_path: Path, tones: list[Path]) -
     assert load(path, tta_shifts=2).tta_shifts == 2
     plain = load(path, tta_shifts=1)
     assert plain.tta_shifts == 1
-    answers = [vector(one.predict(tones[0])) for one in (model, load(path, tta_shifts=4), plain)]
-    np.testing.assert_array_equal(answers[0], answers[1])
-    assert np.abs(answers[0] - answers[2]).max() > 1e-4
+    predictions = [
+        vector(one.predict(tones[0])) for one in (model, load(path, tta_shifts=4), plain)
+    ]
+    np.testing.assert_array_equal(predictions[0], predictions[1])
+    assert np.abs(predictions[0] - predictions[2]).max() > 1e-4
     assert load(write_model(tmp_path / "usual.safetensors")).tta_shifts == 1
 
 
@@ -495,13 +503,13 @@ def test_an_output_that_is_not_finite_is_a_failure_of_its_file(
         paths.append(write(tmp_path / f"{number}.wav", gain * tone(700.0, number)))
     engine = Overflowing(model.engine, part, side_by_side=side_by_side)
     wrong = Classifier(engine, model.card, category_source="events")
-    answers = list(wrong.predict_files(paths, batch_size=4))
-    assert [isinstance(one, Failure) for one in answers] == [False, True, False, True, False]
-    assert [one.source for one in answers] == [str(path) for path in paths]
-    failure = answers[1]
+    predictions = list(wrong.predict_files(paths, batch_size=4))
+    assert [isinstance(one, Failure) for one in predictions] == [False, True, False, True, False]
+    assert [one.source for one in predictions] == [str(path) for path in paths]
+    failure = predictions[1]
     assert isinstance(failure, Failure)
     assert failure.cause == NOT_FINITE
-    assert np.isfinite(np.concatenate([vector(answers[number]) for number in (0, 2, 4)])).all()
+    assert np.isfinite(np.concatenate([vector(predictions[number]) for number in (0, 2, 4)])).all()
     with pytest.raises(AudioError) as caught:
         wrong.predict(paths[3])
     assert (caught.value.source, caught.value.cause) == (str(paths[3]), failure.cause)

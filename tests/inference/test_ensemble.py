@@ -46,15 +46,15 @@ def test_a_prediction_is_the_mean_of_the_members(models: list[Path]) -> None:
     assert np.array_equal(together.embedding, alone[0].embedding)
 
 
-@pytest.mark.parametrize("how", ["events", "both"])
-def test_the_category_is_read_from_the_mean_of_each_head(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("source", ["events", "both"])
+def test_the_category_is_read_from_the_mean_of_each_head(tmp_path: Path, source: str) -> None:
     shares = [(0.2, 1.0), (0.4, 0.0)]
     paths = [
         write_model(
             tmp_path / f"{seed}.safetensors",
             replace(LABELS, event_less=shares[seed]),
             seed=seed,
-            card={"category_source": how},
+            card={"category_source": source},
         )
         for seed in range(2)
     ]
@@ -65,7 +65,7 @@ def test_the_category_is_read_from_the_mean_of_each_head(tmp_path: Path, how: st
         for field in ("category_probabilities", "event_probabilities")
     )
     labels = replace(LABELS, event_less=(0.3, 0.5))
-    wanted = read_category(head, event, labels, how)  # type: ignore[arg-type]
+    wanted = read_category(head, event, labels, source)  # type: ignore[arg-type]
     together = sonotype.load_ensemble(paths)
     assert together.labels.event_less == pytest.approx((0.3, 0.5))
     found = together.predict(samples, RATE)

@@ -35,15 +35,15 @@ def recording(seconds: float, seed: int = 0) -> np.ndarray:
     return np.concatenate(parts)[: round(seconds * RATE)]
 
 
-def numbers(answer: Prediction) -> np.ndarray:
-    shares = [answer.category_probabilities, answer.event_probabilities]
-    return np.concatenate([*(list(one.values()) for one in shares), answer.embedding])
+def numbers(prediction: Prediction) -> np.ndarray:
+    shares = [prediction.category_probabilities, prediction.event_probabilities]
+    return np.concatenate([*(list(one.values()) for one in shares), prediction.embedding])
 
 
-def until_the_error(answers: Iterator[Prediction]) -> tuple[list[Prediction], str]:
+def until_the_error(predictions: Iterator[Prediction]) -> tuple[list[Prediction], str]:
     given: list[Prediction] = []
     with pytest.raises(AudioError) as caught:
-        given.extend(answers)
+        given.extend(predictions)
     return given, str(caught.value)
 
 
@@ -53,28 +53,28 @@ def test_exact_windows_are_clips_of_their_own(
     model: Classifier, hop: float, seconds: float
 ) -> None:
     sound = recording(seconds)
-    answers = list(model.predict_windows(sound, hop, sample_rate=RATE, exact=True))
-    assert len(answers) == windows_in(seconds, hop, 1.0)
-    for index, answer in enumerate(answers):
+    predictions = list(model.predict_windows(sound, hop, sample_rate=RATE, exact=True))
+    assert len(predictions) == windows_in(seconds, hop, 1.0)
+    for index, prediction in enumerate(predictions):
         first = int(np.floor(index * hop * RATE + 0.5))
-        assert answer.start == first / RATE
-        assert answer.end == answer.start + 1
+        assert prediction.start == first / RATE
+        assert prediction.end == prediction.start + 1
         part = sound[first : first + RATE]
         alone = model.predict(np.pad(part, (0, RATE - len(part))), RATE)
-        np.testing.assert_allclose(numbers(answer), numbers(alone), rtol=0, atol=2e-6)
-        assert (answer.category, answer.event) == (alone.category, alone.event)
-        for one, other in zip(answer.attention, alone.attention, strict=True):
+        np.testing.assert_allclose(numbers(prediction), numbers(alone), rtol=0, atol=2e-6)
+        assert (prediction.category, prediction.event) == (alone.category, alone.event)
+        for one, other in zip(prediction.attention, alone.attention, strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
 def test_exact_windows_equal_the_output_of_the_network(model: Classifier) -> None:
     sound = recording(4.75)
-    answers = list(model.predict_windows(sound, 0.25, sample_rate=RATE, exact=True))
+    predictions = list(model.predict_windows(sound, 0.25, sample_rate=RATE, exact=True))
     clips = np.stack([sound[first : first + RATE] for first in range(0, 16 * 4_000, 4_000)])
     output = model.predict_proba(clips)
-    assert len(answers) == 16
+    assert len(predictions) == 16
     wanted = np.concatenate([output.category, output.event, output.embedding], axis=1)
-    np.testing.assert_array_equal([numbers(one).astype("f4") for one in answers], wanted)
+    np.testing.assert_array_equal([numbers(one).astype("f4") for one in predictions], wanted)
 
 
 @pytest.mark.parametrize("hop", [0.25, 0.96])
@@ -85,7 +85,7 @@ def test_shared_windows_are_near_exact_ones(model: Classifier, hop: float) -> No
     exact = list(model.predict_windows(sound, hop, sample_rate=RATE, exact=True))
     assert [one.start for one in shared] == [one.start for one in exact]
     assert {one.attention for one in shared} == {()}
-    one, other = (np.stack([numbers(x) for x in answers]) for answers in (shared, exact))
+    one, other = (np.stack([numbers(x) for x in predictions]) for predictions in (shared, exact))
     near = np.abs(one - other).mean()
     for moved in (1, 2, 5):
         assert near < np.abs(one[moved:] - other[:-moved]).mean()
@@ -100,17 +100,17 @@ def test_file_bytes_and_array_have_the_same_predictions(
     soundfile.write(path, recording(7.3), 44_100)
     decoded, rate = soundfile.read(path)
     sources = [(path, None), (str(path), None), (path.read_bytes(), None), (decoded, rate)]
-    answers = [
+    predictions = [
         list(model.predict_windows(source, 0.5, sample_rate=rate, **options))
         for source, rate in sources
     ]
-    names = [{one.source for one in of_one} for of_one in answers]
+    names = [{one.source for one in of_source} for of_source in predictions]
     assert names == [{str(path)}, {str(path)}, {"<bytes>"}, {"<array>"}]
-    wanted = np.stack([numbers(one) for one in answers[0]])
-    for of_one in answers[1:]:
-        np.testing.assert_array_equal(np.stack([numbers(one) for one in of_one]), wanted)
-        assert [one.start for one in of_one] == [one.start for one in answers[0]]
-    assert {round(one.file_seconds, 3) for of_one in answers for one in of_one} == {
+    wanted = np.stack([numbers(one) for one in predictions[0]])
+    for of_source in predictions[1:]:
+        np.testing.assert_array_equal(np.stack([numbers(one) for one in of_source]), wanted)
+        assert [one.start for one in of_source] == [one.start for one in predictions[0]]
+    assert {round(one.file_seconds, 3) for of_source in predictions for one in of_source} == {
         round(len(decoded) / 44_100, 3)
     }
 
@@ -123,11 +123,11 @@ def test_a_recording_no_longer_than_a_window_is_a_clip(
 ) -> None:
     model = load(write_model(tmp_path / "model.safetensors", pad=pad))
     sound = recording(seconds)
-    [answer] = model.predict_windows(sound, 0.1, sample_rate=RATE, exact=exact)
+    [prediction] = model.predict_windows(sound, 0.1, sample_rate=RATE, exact=exact)
     alone = model.predict(sound, RATE)
-    np.testing.assert_array_equal(numbers(answer), numbers(alone))
-    assert (answer.start, answer.end) == (0.0, 1.0)
-    assert len(answer.attention) == len(alone.attention)
+    np.testing.assert_array_equal(numbers(prediction), numbers(alone))
+    assert (prediction.start, prediction.end) == (0.0, 1.0)
+    assert len(prediction.attention) == len(alone.attention)
 
 
 def test_shared_windows_are_built_once_for_each_engine_and_length(
@@ -152,10 +152,10 @@ def test_shared_windows_are_built_once_for_each_engine_and_length(
 @pytest.mark.parametrize("hop", [1.0, 1.5, 3.0, 100.0])
 def test_windows_that_do_not_overlap_are_exact(model: Classifier, hop: float) -> None:
     sound = recording(12.2)
-    answers = list(model.predict_windows(sound, hop, sample_rate=RATE))
+    predictions = list(model.predict_windows(sound, hop, sample_rate=RATE))
     exact = list(model.predict_windows(sound, hop, sample_rate=RATE, exact=True))
-    assert [one.start for one in answers] == list(np.arange(0, 12.2, hop))
-    for one, other in zip(answers, exact, strict=True):
+    assert [one.start for one in predictions] == list(np.arange(0, 12.2, hop))
+    for one, other in zip(predictions, exact, strict=True):
         np.testing.assert_array_equal(numbers(one), numbers(other))
         assert len(one.attention) == 2
 
@@ -170,7 +170,7 @@ def test_windows_are_neither_trimmed_nor_cropped(tmp_path: Path) -> None:
             for model in (plain, other)
         )
         np.testing.assert_array_equal(
-            [numbers(answer) for answer in one], [numbers(answer) for answer in two]
+            [numbers(prediction) for prediction in one], [numbers(prediction) for prediction in two]
         )
 
 
@@ -179,8 +179,8 @@ def test_a_prediction_states_its_number_of_shifts(tmp_path: Path) -> None:
     sound = recording(3)
     assert model.predict(sound, RATE).tta_shifts == 3
     for hop, exact, tta_shifts in ((0.5, False, 1), (0.5, True, 3), (1.0, False, 3)):
-        answers = model.predict_windows(sound, hop, sample_rate=RATE, exact=exact)
-        assert {answer.tta_shifts for answer in answers} == {tta_shifts}
+        predictions = model.predict_windows(sound, hop, sample_rate=RATE, exact=exact)
+        assert {prediction.tta_shifts for prediction in predictions} == {tta_shifts}
 
 
 def test_shifts_count_for_exact_windows(tmp_path: Path) -> None:
@@ -191,8 +191,10 @@ def test_shifts_count_for_exact_windows(tmp_path: Path) -> None:
         one, two = (
             np.stack(
                 [
-                    numbers(answer)
-                    for answer in model.predict_windows(sound, 0.5, sample_rate=RATE, exact=exact)
+                    numbers(prediction)
+                    for prediction in model.predict_windows(
+                        sound, 0.5, sample_rate=RATE, exact=exact
+                    )
                 ]
             )
             for model in (plain, shifted)
@@ -205,7 +207,7 @@ def test_exact_windows_side_by_side_are_the_same(tmp_path: Path) -> None:
     wanted = list(model.predict_windows(recording(4.3), 0.4, sample_rate=RATE, exact=True))
     model.engine.side_by_side = True
     found = list(model.predict_windows(recording(4.3), 0.4, sample_rate=RATE, exact=True))
-    assert [answer.start for answer in found] == [answer.start for answer in wanted]
+    assert [prediction.start for prediction in found] == [prediction.start for prediction in wanted]
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(numbers(one), numbers(other), atol=1e-5)
 
@@ -213,8 +215,8 @@ def test_exact_windows_side_by_side_are_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("category_source", ["head", "events", "both"])
 def test_the_category_is_read_as_for_clips(tmp_path: Path, category_source: str) -> None:
     model = load(write_model(tmp_path / "model.safetensors"), category_source=category_source)
-    for answer in model.predict_windows(recording(3), 0.5, sample_rate=RATE):
-        events = list(answer.event_probabilities.values())
+    for prediction in model.predict_windows(recording(3), 0.5, sample_rate=RATE):
+        events = list(prediction.event_probabilities.values())
         summed = [
             sum(
                 share
@@ -224,16 +226,18 @@ def test_the_category_is_read_as_for_clips(tmp_path: Path, category_source: str)
             for n in range(2)
         ]
         if category_source == "events":
-            shares = list(answer.category_probabilities.values())
+            shares = list(prediction.category_probabilities.values())
             np.testing.assert_allclose(shares, summed, atol=1e-6)
-        assert answer.category == max(LABELS.categories, key=answer.category_probabilities.get)
+        assert prediction.category == max(
+            LABELS.categories, key=prediction.category_probabilities.get
+        )
 
 
 def test_a_model_without_events(tmp_path: Path) -> None:
     model = load(write_model(tmp_path / "model.safetensors", CATEGORIES))
-    answers = list(model.predict_windows(recording(3), 0.5, sample_rate=RATE))
-    assert len(answers) == 5
-    assert {(one.event, len(one.event_probabilities)) for one in answers} == {(None, 0)}
+    predictions = list(model.predict_windows(recording(3), 0.5, sample_rate=RATE))
+    assert len(predictions) == 5
+    assert {(one.event, len(one.event_probabilities)) for one in predictions} == {(None, 0)}
 
 
 def test_an_ensemble_averages_windows(tmp_path: Path) -> None:
@@ -262,8 +266,8 @@ def test_invalid_hops(model: Classifier, hop: float) -> None:
 
 
 def test_a_hop_of_a_frame(model: Classifier) -> None:
-    answers = list(model.predict_windows(recording(1.5), 0.01, sample_rate=RATE))
-    np.testing.assert_allclose([one.start for one in answers], np.arange(51) / 100, atol=1e-9)
+    predictions = list(model.predict_windows(recording(1.5), 0.01, sample_rate=RATE))
+    np.testing.assert_allclose([one.start for one in predictions], np.arange(51) / 100, atol=1e-9)
 
 
 def test_sample_rate_is_for_arrays(model: Classifier) -> None:

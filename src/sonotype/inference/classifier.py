@@ -106,7 +106,7 @@ class Classifier:
         else:
             name, rate = ARRAY, array_rate(sample_rate)
             audio = take_for_clip(from_array(source, rate), self.audio_spec)
-        [prediction] = self._predict_clips([name], [audio])
+        [prediction] = self._predict_clips([(name, audio)])
         if isinstance(prediction, Failure):
             raise AudioError(name, prediction.cause)
         return prediction
@@ -226,17 +226,13 @@ class Classifier:
             except Exception as error:
                 results[index] = Failure(name, cause_of(error))
         if read:
-            names, audios = zip(*read.values(), strict=True)
-            results |= zip(read, self._predict_clips(names, audios), strict=True)
+            results |= zip(read, self._predict_clips(list(read.values())), strict=True)
         return [results[index] for index in range(len(batch))]
 
-    def _predict_clips(
-        self, names: Sequence[str], audios: Sequence[Audio]
-    ) -> list[Prediction | Failure]:
-        clips = np.stack([pad_or_trim(audio, self.audio_spec) for audio in audios])
+    def _predict_clips(self, named: Sequence[tuple[str, Audio]]) -> list[Prediction | Failure]:
+        clips = np.stack([pad_or_trim(audio, self.audio_spec) for _, audio in named])
         sounds = [
-            SoundInfo(name, audio.file_seconds, truncated=audio.truncated)
-            for name, audio in zip(names, audios, strict=True)
+            SoundInfo(name, audio.file_seconds, truncated=audio.truncated) for name, audio in named
         ]
         return self._predictions(self.predict_proba(clips), sounds)
 
