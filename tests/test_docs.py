@@ -26,8 +26,8 @@ from sonotype.cli.main import app
 from sonotype.config import NETWORKS, RECIPES, ScoreOptions, SystemOptions, to_dict
 from sonotype.core import errors
 from sonotype.experiments.run_options import RunOptions
-from sonotype.modelfile.builtin import builtin_path
 from sonotype.modelfile.model_file import load_model
+from sonotype.modelfile.pretrained import builtin_path
 from sonotype.modelfile.weights_registry import WEIGHTS
 from sonotype.models.backbones.names import BACKBONES, build_backbone
 from sonotype.models.build import cbir_1, cbir_2, cbir_3, cbir_4

@@ -29,7 +29,7 @@ PAPER: dict[str, Any] = {"system": "cbir_2", "backbone": "vggish"}
 
 def write_builtin(folder: Path) -> Facts:
     """The model that comes with the package."""
-    from sonotype.modelfile.builtin import builtin_path
+    from sonotype.modelfile.pretrained import builtin_path
 
     (folder / FILE).write_bytes(builtin_path().read_bytes())
     return facts(folder / FILE)
@@ -40,10 +40,9 @@ def write_new(options: dict[str, Any], folder: Path) -> Facts:
     import torch
 
     from sonotype.config import SystemOptions
-    from sonotype.modelfile.builtin import builtin_path
     from sonotype.modelfile.card import ModelCard
     from sonotype.modelfile.model_file import read_card, save_model
-    from sonotype.modelfile.state import read_state_dict
+    from sonotype.modelfile.pretrained import builtin_path, read_state_dict
     from sonotype.models.backbones.names import build_backbone
     from sonotype.models.build import build_system
 

@@ -86,7 +86,7 @@ def test_the_built_in_model_is_the_default(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     model = write_model(tmp_path / "model.safetensors")
-    monkeypatch.setattr("sonotype.modelfile.builtin.builtin_path", lambda: model)
+    monkeypatch.setattr("sonotype.modelfile.pretrained.builtin_path", lambda: model)
     sound = tones / "low" / "hum" / "hum_0.wav"
     assert run(["predict", str(sound), "--format", "jsonl"]) == 0
     ours = json.loads(capsys.readouterr().out)

@@ -19,6 +19,7 @@ from training_data import RATE, tone, write_tones
 import sonotype
 from sonotype.cli.main import run
 from sonotype.cli.prediction_output import write
+from sonotype.core.types import Labels
 from sonotype.data.readers.walk import BROKEN_LINK
 from sonotype.data.records import SOUND_SUFFIXES
 from sonotype.inference.prediction import Failure, Prediction
@@ -384,11 +385,10 @@ def test_results_are_written_one_by_one(tmp_path: Path) -> None:
 
 def test_a_long_table_row_is_folded_not_cut(tmp_path: Path) -> None:
     name = "a_very_long_name_" * 5 + ".wav"
-    labels = {f"a label of some length {number}": 0.1 for number in range(10)}
+    labels = Labels(("cat",), tuple(f"a label of some length {n}" for n in range(10)), (0,) * 10)
     answer = Prediction(
-        name, "cat", "a label of some length 0", {"cat": 1.0}, labels, np.zeros(128, np.float32),
-        (), 1.0, 1.0,
-    )  # fmt: skip
+        name, labels, np.ones(1), np.full(10, 0.1), np.zeros(128, np.float32), (), 1.0, 1.0
+    )
     out = tmp_path / "predictions"
     write([answer], "table", 10, out)
     lines = out.read_text().splitlines()

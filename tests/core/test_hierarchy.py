@@ -7,15 +7,15 @@ import pytest
 from sonotype.core.hierarchy import CATEGORY_SOURCES, read_category
 from sonotype.core.types import Labels
 
-LABELS = Labels(("bird", "dog", "rain"), ("bark", "drip", "howl", "song"), (1, 2, 1, 0))
+LABELS = Labels(("bird", "dog", "rain"), ("bark", "drip", "sourcel", "song"), (1, 2, 1, 0))
 
 
 def softmaxes(rows: int, columns: int, seed: int) -> npt.NDArray[np.float64]:
     return np.random.default_rng(seed).dirichlet(np.ones(columns), rows)
 
 
-def slow(
-    category: npt.NDArray[np.float64], event: npt.NDArray[np.float64], how: str
+def by_sums(
+    category: npt.NDArray[np.float64], event: npt.NDArray[np.float64], source: str
 ) -> npt.NDArray[np.float64]:
     answer = np.zeros_like(category)
     for row in range(len(category)):
@@ -25,44 +25,46 @@ def slow(
                 if home == number:
                     summed += event[row, place]
             head = category[row, number]
-            answer[row, number] = {"head": head, "events": summed, "both": (head + summed) / 2}[how]
+            answer[row, number] = {"head": head, "events": summed, "both": (head + summed) / 2}[
+                source
+            ]
     return answer
 
 
-def test_the_ways_have_these_names() -> None:
+def test_category_sources() -> None:
     assert CATEGORY_SOURCES == ("head", "events", "both")
 
 
-@pytest.mark.parametrize("how", CATEGORY_SOURCES)
-def test_equals_the_sum_by_loops(how: str) -> None:
+@pytest.mark.parametrize("source", CATEGORY_SOURCES)
+def test_equals_the_sum_by_loops(source: str) -> None:
     category, event = softmaxes(5, 3, 0), softmaxes(5, 4, 1)
-    answer = read_category(category, event, LABELS, how)
-    np.testing.assert_allclose(answer, slow(category, event, how))
+    answer = read_category(category, event, LABELS, source)
+    np.testing.assert_allclose(answer, by_sums(category, event, source))
     np.testing.assert_allclose(answer.sum(1), 1)
 
 
-def test_the_head_answers_unless_asked_otherwise() -> None:
+def test_the_category_head_is_the_default() -> None:
     category, event = softmaxes(5, 3, 0), softmaxes(5, 4, 1)
     assert read_category(category, event, LABELS) is category
 
 
-@pytest.mark.parametrize("how", CATEGORY_SOURCES)
-def test_without_an_event_head_the_category_head_answers(how: str) -> None:
+@pytest.mark.parametrize("source", CATEGORY_SOURCES)
+def test_without_an_event_head_the_category_head_is_used(source: str) -> None:
     category = softmaxes(2, 3, 0)
-    assert read_category(category, None, Labels(LABELS.categories), how) is category
+    assert read_category(category, None, Labels(LABELS.categories), source) is category
 
 
-def test_the_ways_can_disagree() -> None:
+def test_sources_can_disagree() -> None:
     category = np.array([[0.1, 0.5, 0.4]])
     event = np.array([[0.1, 0.45, 0.1, 0.35]])
-    answers = [read_category(category, event, LABELS, how)[0] for how in CATEGORY_SOURCES]
+    answers = [read_category(category, event, LABELS, source)[0] for source in CATEGORY_SOURCES]
     np.testing.assert_allclose(answers, [[0.1, 0.5, 0.4], [0.35, 0.2, 0.45], [0.225, 0.35, 0.425]])
 
 
 def by_loops(
     head: npt.NDArray[np.float64], event: npt.NDArray[np.float64], labels: Labels
 ) -> npt.NDArray[np.float64]:
-    """The law of total probability, a term at a time."""
+    """The law of total probability, term by term."""
     count = len(labels.categories)
     shares = list(labels.event_less)
     if not shares:
@@ -90,7 +92,7 @@ PARTLY = (
 
 
 @pytest.mark.parametrize("labels", PARTLY)
-def test_the_head_answers_for_clips_without_an_event_label(labels: Labels) -> None:
+def test_clips_without_an_event_label_count_by_the_category_head(labels: Labels) -> None:
     head, event = softmaxes(200, 3, 0), softmaxes(200, len(labels.events), 1)
     answer = read_category(head, event, labels, "events")
     np.testing.assert_allclose(answer, by_loops(head, event, labels), rtol=1e-12)
@@ -109,7 +111,7 @@ def test_a_category_without_events_has_the_recall_of_the_head(labels: Labels) ->
 
 
 def test_the_posterior_is_exact_where_both_heads_are() -> None:
-    """Six kinds of sound: the heads are computed from one known joint distribution."""
+    """Both heads are computed from one known joint distribution."""
     rng = np.random.default_rng(0)
     labels = Labels(("a", "b"), ("x", "y", "z"), (0, 0, 1), (0.5, 0.2))
     # P(event, x), the same whether the event is written down or not.
@@ -122,7 +124,7 @@ def test_the_posterior_is_exact_where_both_heads_are() -> None:
     np.testing.assert_allclose(answer, head.T, rtol=1e-12)
 
 
-def test_labels_of_every_clip_leave_the_sum_as_it_was() -> None:
+def test_without_unlabelled_clips_the_sum_is_unchanged() -> None:
     head, event = softmaxes(50, 3, 0).astype(np.float32), softmaxes(50, 4, 1).astype(np.float32)
     labels = Labels(LABELS.categories, LABELS.events, LABELS.event_category, (0.0, 0.0, 0.0))
     membership = np.zeros((4, 3), dtype=np.float32)

@@ -19,12 +19,12 @@ def test_the_results_of_map_in_its_order(threads: int, count: int) -> None:
     assert list(prefetch(slow, range(count), threads=threads)) == list(map(slow, range(count)))
 
 
-def test_several_are_worked_on_at_a_time() -> None:
+def test_items_run_at_the_same_time() -> None:
     both = threading.Barrier(2, timeout=20)
     assert list(prefetch(lambda _: both.wait() in (0, 1), range(4), threads=2)) == [True] * 4
 
 
-def test_no_more_is_taken_than_is_soon_wanted() -> None:
+def test_at_most_the_buffer_is_taken_ahead() -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:
@@ -38,7 +38,7 @@ def test_no_more_is_taken_than_is_soon_wanted() -> None:
     results.close()  # type: ignore[attr-defined]
 
 
-def test_a_fault_comes_when_its_turn_does_and_ends_it() -> None:
+def test_an_error_comes_in_the_order_of_the_items_and_ends_the_results() -> None:
     def picky(item: int) -> int:
         if item == 2:
             raise ValueError("not two")

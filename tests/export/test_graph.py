@@ -113,7 +113,7 @@ def test_a_graph_of_broken_weights_gives_no_answer() -> None:
     system, card = made(CATEGORIES, **SYSTEMS["small network"])
     system.category.bias.data[0] = float("nan")
     wrong = Classifier(onnx_engine(onnx_graph(system, card)), card)
-    with pytest.raises(AudioError, match="<array>: the network's answer is not finite"):
+    with pytest.raises(AudioError, match=r"<array>: .* is not finite"):
         wrong.predict(np.full(card.sample_rate, 0.1, dtype=np.float32), card.sample_rate)
 
 

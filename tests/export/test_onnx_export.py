@@ -91,8 +91,8 @@ def with_document(exported: Path, path: Path, change: Callable[[dict[str, Any]],
         (
             lambda values: values.update(sample_rate="16000"),
             (
-                'the header does not describe a model (sample_rate is "16000", a multiple of 16000 '
-                "up to 192000 is wanted)"
+                'the header does not describe a model (sample_rate is "16000", must be a '
+                "multiple of 16000 up to 192000)"
             ),
         ),
         (lambda values: values.clear(), "the header is no readable description of a model"),

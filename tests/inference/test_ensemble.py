@@ -1,4 +1,4 @@
-"""Several models as one: the mean of what each would have said."""
+"""Several models as one: the mean of their probabilities."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     ]
 
 
-def test_the_answer_is_the_mean_of_the_members(models: list[Path]) -> None:
+def test_a_prediction_is_the_mean_of_the_members(models: list[Path]) -> None:
     samples = tone(700.0, 1)
     together = sonotype.load_ensemble(models).predict(samples, RATE)
     alone = [sonotype.load(path).predict(samples, RATE) for path in models]
@@ -46,15 +46,15 @@ def test_the_answer_is_the_mean_of_the_members(models: list[Path]) -> None:
     assert np.array_equal(together.embedding, alone[0].embedding)
 
 
-@pytest.mark.parametrize("how", ["events", "both"])
-def test_the_category_is_read_from_the_mean_of_each_head(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("source", ["events", "both"])
+def test_the_category_is_read_from_the_mean_of_each_head(tmp_path: Path, source: str) -> None:
     shares = [(0.2, 1.0), (0.4, 0.0)]
     paths = [
         write_model(
             tmp_path / f"{seed}.safetensors",
             replace(LABELS, event_less=shares[seed]),
             seed=seed,
-            card={"category_source": how},
+            card={"category_source": source},
         )
         for seed in range(2)
     ]
@@ -65,7 +65,7 @@ def test_the_category_is_read_from_the_mean_of_each_head(tmp_path: Path, how: st
         for field in ("category_probabilities", "event_probabilities")
     )
     labels = replace(LABELS, event_less=(0.3, 0.5))
-    wanted = read_category(head, event, labels, how)  # type: ignore[arg-type]
+    wanted = read_category(head, event, labels, source)  # type: ignore[arg-type]
     together = sonotype.load_ensemble(paths)
     assert together.labels.event_less == pytest.approx((0.3, 0.5))
     found = together.predict(samples, RATE)
@@ -75,7 +75,9 @@ def test_the_category_is_read_from_the_mean_of_each_head(tmp_path: Path, how: st
     np.testing.assert_allclose(list(window.category_probabilities.values()), wanted, atol=1e-6)
 
 
-def test_files_answer_as_sounds_do_and_failures_stay(models: list[Path], tmp_path: Path) -> None:
+def test_files_have_the_predictions_of_arrays_and_keep_failures(
+    models: list[Path], tmp_path: Path
+) -> None:
     good, bad = tmp_path / "good.wav", tmp_path / "bad.wav"
     soundfile.write(good, tone(300.0, 2), RATE, subtype="FLOAT")
     bad.write_bytes(b"no sound")
@@ -93,12 +95,8 @@ def test_files_answer_as_sounds_do_and_failures_stay(models: list[Path], tmp_pat
 
 def test_other_labels_are_refused(models: list[Path], tmp_path: Path) -> None:
     coarse = write_model(tmp_path / "coarse.safetensors", CATEGORIES)
-    with pytest.raises(OptionsError) as caught:
+    with pytest.raises(OptionsError, match="labels of model 2 differ"):
         sonotype.load_ensemble([models[0], coarse])
-    assert str(caught.value) == (
-        "model 2 has other labels than the first; only models of the same labels can answer "
-        "together"
-    )
     with pytest.raises(OptionsError, match="at least one model"):
         Ensemble([])
 
@@ -116,8 +114,8 @@ def test_the_commands_take_more_models(
     ]
     scores = sonotype.evaluate(models[0], data, also=models[1:])
     truth = [path.parent.name for path in sorted(data.rglob("*.wav"))]
-    said = [ensemble.predict(path).event for path in sorted(data.rglob("*.wav"))]
+    predicted = [ensemble.predict(path).event for path in sorted(data.rglob("*.wav"))]
     assert scores.event is not None
     assert scores.event.accuracy.value == np.mean(
-        [a == b for a, b in zip(truth, said, strict=True)]
+        [a == b for a, b in zip(truth, predicted, strict=True)]
     )

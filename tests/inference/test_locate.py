@@ -1,4 +1,4 @@
-"""A model is named by its file or by its run folder; what is no model is named as what it is."""
+"""The path of a model is its file or its run folder; an error states what another path is."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_an_unfinished_run_and_several_runs(tmp_path: Path) -> None:
     folder = finished(tmp_path / "first")
     (folder / "model.safetensors").unlink()
     assert refusal(folder) == (
-        f"{folder}: is an unfinished run, without a model.safetensors so far; finish it with "
+        f"{folder}: is an unfinished run without a model.safetensors; finish it with "
         f"sonotype train --resume {folder}"
     )
     folds = [finished(tmp_path / "folds" / f"fold_{number}") for number in (1, 2)]
@@ -89,14 +89,14 @@ def test_checkpoints_lead_to_the_model(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_model(
+def test_other_paths_are_refused(
     tmp_path: Path, name: str, make: Callable[[Path], None], text: str
 ) -> None:
     make(tmp_path / name)
     assert refusal(tmp_path / name).startswith(f"{tmp_path / name}: {text}")
 
 
-def test_a_folder_of_sounds_stays_one(tmp_path: Path) -> None:
+def test_a_folder_of_sounds_is_no_model(tmp_path: Path) -> None:
     folder = finished(tmp_path / "first")
     assert names_model(folder)
     assert names_model(folder / "model.safetensors")

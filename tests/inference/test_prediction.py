@@ -5,21 +5,32 @@ import json
 import numpy as np
 import pytest
 
+from sonotype.core.types import Labels
 from sonotype.inference.prediction import Failure, Prediction
+
+LABELS = Labels(("cat", "dog"), ("bark", "howl", "miaow"), (1, 1, 0))
 
 
 def prediction(*, events: bool = True, file_seconds: float = 5.0) -> Prediction:
     return Prediction(
         source="a.wav",
-        category="dog",
-        event="bark" if events else None,
-        category_probabilities={"cat": 0.25, "dog": 0.75},
-        event_probabilities={"bark": 0.5, "howl": 0.25, "miaow": 0.25} if events else {},
+        labels=LABELS if events else Labels(LABELS.categories),
+        category_proba=np.array([0.25, 0.75]),
+        event_proba=np.array([0.5, 0.25, 0.25]) if events else None,
         embedding=np.zeros(128, np.float32),
         attention=(),
         file_seconds=file_seconds,
         clip_seconds=5.0,
     )
+
+
+def test_names_and_probabilities() -> None:
+    with_events, without = prediction(), prediction(events=False)
+    assert (with_events.category, with_events.event) == ("dog", "bark")
+    assert (without.category, without.event) == ("dog", None)
+    assert with_events.category_probabilities == {"cat": 0.25, "dog": 0.75}
+    assert with_events.event_probabilities == {"bark": 0.5, "howl": 0.25, "miaow": 0.25}
+    assert without.event_probabilities == {}
 
 
 def test_as_json_values() -> None:
@@ -55,13 +66,13 @@ def test_a_failure_has_the_same_keys_in_the_same_order() -> None:
     assert values["top"] == []
 
 
-def test_equal_shares_keep_the_models_order() -> None:
+def test_equal_probabilities_keep_the_order_of_the_model() -> None:
     assert [label for label, _ in prediction().top(3)] == ["bark", "howl", "miaow"]
 
 
 @pytest.mark.parametrize(
     ("seconds", "partly"), [(0.1, False), (5.0, False), (5.04, False), (5.06, True), (600, True)]
 )
-def test_partly_heard(seconds: float, partly: bool) -> None:
-    """The padding that encoders add is not worth a word."""
+def test_longer_than_clip(seconds: float, partly: bool) -> None:
+    """The padding that encoders add does not count."""
     assert prediction(file_seconds=seconds).longer_than_clip is partly

@@ -1,4 +1,4 @@
-"""Sliding windows over a recording: exact ones are clips of their own, shared ones near them."""
+"""Sliding windows: exact ones are clips of their own; shared ones are near them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from sonotype.inference.ensemble import load_ensemble
 from sonotype.inference.load import load
 from sonotype.inference.prediction import Prediction
 from sonotype.inference.sliding_outputs import windows_in
+from sonotype.models.system import System
+from sonotype.sliding.shared import SharedWindows
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +35,15 @@ def recording(seconds: float, seed: int = 0) -> np.ndarray:
     return np.concatenate(parts)[: round(seconds * RATE)]
 
 
-def numbers(answer: Prediction) -> np.ndarray:
-    shares = [answer.category_probabilities, answer.event_probabilities]
-    return np.concatenate([*(list(one.values()) for one in shares), answer.embedding])
+def numbers(prediction: Prediction) -> np.ndarray:
+    shares = [prediction.category_probabilities, prediction.event_probabilities]
+    return np.concatenate([*(list(one.values()) for one in shares), prediction.embedding])
 
 
-def until_the_fault(answers: Iterator[Prediction]) -> tuple[list[Prediction], str]:
+def until_the_error(predictions: Iterator[Prediction]) -> tuple[list[Prediction], str]:
     given: list[Prediction] = []
     with pytest.raises(AudioError) as caught:
-        given.extend(answers)
+        given.extend(predictions)
     return given, str(caught.value)
 
 
@@ -51,39 +53,39 @@ def test_exact_windows_are_clips_of_their_own(
     model: Classifier, hop: float, seconds: float
 ) -> None:
     sound = recording(seconds)
-    answers = list(model.predict_windows(sound, hop, sample_rate=RATE, exact=True))
-    assert len(answers) == windows_in(seconds, hop, 1.0)
-    for index, answer in enumerate(answers):
+    predictions = list(model.predict_windows(sound, hop, sample_rate=RATE, exact=True))
+    assert len(predictions) == windows_in(seconds, hop, 1.0)
+    for index, prediction in enumerate(predictions):
         first = int(np.floor(index * hop * RATE + 0.5))
-        assert answer.start == first / RATE
-        assert answer.end == answer.start + 1
+        assert prediction.start == first / RATE
+        assert prediction.end == prediction.start + 1
         part = sound[first : first + RATE]
         alone = model.predict(np.pad(part, (0, RATE - len(part))), RATE)
-        np.testing.assert_allclose(numbers(answer), numbers(alone), rtol=0, atol=2e-6)
-        assert (answer.category, answer.event) == (alone.category, alone.event)
-        for one, other in zip(answer.attention, alone.attention, strict=True):
+        np.testing.assert_allclose(numbers(prediction), numbers(alone), rtol=0, atol=2e-6)
+        assert (prediction.category, prediction.event) == (alone.category, alone.event)
+        for one, other in zip(prediction.attention, alone.attention, strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
-def test_exact_windows_are_the_networks_own_to_the_digit(model: Classifier) -> None:
+def test_exact_windows_equal_the_output_of_the_network(model: Classifier) -> None:
     sound = recording(4.75)
-    answers = list(model.predict_windows(sound, 0.25, sample_rate=RATE, exact=True))
+    predictions = list(model.predict_windows(sound, 0.25, sample_rate=RATE, exact=True))
     clips = np.stack([sound[first : first + RATE] for first in range(0, 16 * 4_000, 4_000)])
     output = model.predict_proba(clips)
-    assert len(answers) == 16
+    assert len(predictions) == 16
     wanted = np.concatenate([output.category, output.event, output.embedding], axis=1)
-    np.testing.assert_array_equal([numbers(one).astype("f4") for one in answers], wanted)
+    np.testing.assert_array_equal([numbers(one).astype("f4") for one in predictions], wanted)
 
 
 @pytest.mark.parametrize("hop", [0.25, 0.96])
 def test_shared_windows_are_near_exact_ones(model: Classifier, hop: float) -> None:
-    """How near is the network's affair; here, that it is the same windows that are compared."""
+    """The distance depends on the network; this test checks that the windows are the same."""
     sound = recording(30)
     shared = list(model.predict_windows(sound, hop, sample_rate=RATE))
     exact = list(model.predict_windows(sound, hop, sample_rate=RATE, exact=True))
     assert [one.start for one in shared] == [one.start for one in exact]
     assert {one.attention for one in shared} == {()}
-    one, other = (np.stack([numbers(x) for x in answers]) for answers in (shared, exact))
+    one, other = (np.stack([numbers(x) for x in predictions]) for predictions in (shared, exact))
     near = np.abs(one - other).mean()
     for moved in (1, 2, 5):
         assert near < np.abs(one[moved:] - other[:-moved]).mean()
@@ -91,24 +93,24 @@ def test_shared_windows_are_near_exact_ones(model: Classifier, hop: float) -> No
 
 
 @pytest.mark.parametrize("options", [{}, {"exact": True}])
-def test_a_file_its_bytes_and_its_samples_give_the_same(
+def test_file_bytes_and_array_have_the_same_predictions(
     model: Classifier, tmp_path: Path, options: dict[str, bool]
 ) -> None:
     path = tmp_path / "Wald am Fluß 川.flac"
     soundfile.write(path, recording(7.3), 44_100)
     decoded, rate = soundfile.read(path)
     sources = [(path, None), (str(path), None), (path.read_bytes(), None), (decoded, rate)]
-    answers = [
+    predictions = [
         list(model.predict_windows(source, 0.5, sample_rate=rate, **options))
         for source, rate in sources
     ]
-    names = [{one.source for one in of_one} for of_one in answers]
+    names = [{one.source for one in of_source} for of_source in predictions]
     assert names == [{str(path)}, {str(path)}, {"<bytes>"}, {"<array>"}]
-    wanted = np.stack([numbers(one) for one in answers[0]])
-    for of_one in answers[1:]:
-        np.testing.assert_array_equal(np.stack([numbers(one) for one in of_one]), wanted)
-        assert [one.start for one in of_one] == [one.start for one in answers[0]]
-    assert {round(one.file_seconds, 3) for of_one in answers for one in of_one} == {
+    wanted = np.stack([numbers(one) for one in predictions[0]])
+    for of_source in predictions[1:]:
+        np.testing.assert_array_equal(np.stack([numbers(one) for one in of_source]), wanted)
+        assert [one.start for one in of_source] == [one.start for one in predictions[0]]
+    assert {round(one.file_seconds, 3) for of_source in predictions for one in of_source} == {
         round(len(decoded) / 44_100, 3)
     }
 
@@ -121,25 +123,44 @@ def test_a_recording_no_longer_than_a_window_is_a_clip(
 ) -> None:
     model = load(write_model(tmp_path / "model.safetensors", pad=pad))
     sound = recording(seconds)
-    [answer] = model.predict_windows(sound, 0.1, sample_rate=RATE, exact=exact)
+    [prediction] = model.predict_windows(sound, 0.1, sample_rate=RATE, exact=exact)
     alone = model.predict(sound, RATE)
-    np.testing.assert_array_equal(numbers(answer), numbers(alone))
-    assert (answer.start, answer.end) == (0.0, 1.0)
-    assert len(answer.attention) == len(alone.attention)
+    np.testing.assert_array_equal(numbers(prediction), numbers(alone))
+    assert (prediction.start, prediction.end) == (0.0, 1.0)
+    assert len(prediction.attention) == len(alone.attention)
+
+
+def test_shared_windows_are_built_once_for_each_engine_and_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[int] = []
+
+    def build(system: System, samples: int) -> SharedWindows:
+        built.append(samples)
+        return SharedWindows(system, samples)
+
+    monkeypatch.setattr("sonotype.inference.torch_engine.SharedWindows", build)
+    model = load(write_model(tmp_path / "model.safetensors"))
+    for seconds in (3, 4):
+        list(model.predict_windows(recording(seconds), 0.5, sample_rate=RATE))
+    assert built == [RATE]
+    list(model.engine.windows([recording(3)], 2 * RATE, RATE) or ())
+    list(model.with_options(tta_shifts=2).predict_windows(recording(3), 0.5, sample_rate=RATE))
+    assert built == [RATE, 2 * RATE]
 
 
 @pytest.mark.parametrize("hop", [1.0, 1.5, 3.0, 100.0])
 def test_windows_that_do_not_overlap_are_exact(model: Classifier, hop: float) -> None:
     sound = recording(12.2)
-    answers = list(model.predict_windows(sound, hop, sample_rate=RATE))
+    predictions = list(model.predict_windows(sound, hop, sample_rate=RATE))
     exact = list(model.predict_windows(sound, hop, sample_rate=RATE, exact=True))
-    assert [one.start for one in answers] == list(np.arange(0, 12.2, hop))
-    for one, other in zip(answers, exact, strict=True):
+    assert [one.start for one in predictions] == list(np.arange(0, 12.2, hop))
+    for one, other in zip(predictions, exact, strict=True):
         np.testing.assert_array_equal(numbers(one), numbers(other))
         assert len(one.attention) == 2
 
 
-def test_silence_is_not_trimmed_and_the_middle_not_cut(tmp_path: Path) -> None:
+def test_windows_are_neither_trimmed_nor_cropped(tmp_path: Path) -> None:
     plain = load(write_model(tmp_path / "plain.safetensors"))
     other = load(write_model(tmp_path / "other.safetensors", trim=True, crop="centre"))
     sound = np.concatenate([np.zeros(RATE, np.float32), recording(3)])
@@ -149,17 +170,17 @@ def test_silence_is_not_trimmed_and_the_middle_not_cut(tmp_path: Path) -> None:
             for model in (plain, other)
         )
         np.testing.assert_array_equal(
-            [numbers(answer) for answer in one], [numbers(answer) for answer in two]
+            [numbers(prediction) for prediction in one], [numbers(prediction) for prediction in two]
         )
 
 
-def test_an_answer_tells_over_how_many_shifts_it_is_the_mean(tmp_path: Path) -> None:
+def test_a_prediction_states_its_number_of_shifts(tmp_path: Path) -> None:
     model = load(write_model(tmp_path / "model.safetensors", card={"tta_shifts": 3}))
     sound = recording(3)
     assert model.predict(sound, RATE).tta_shifts == 3
     for hop, exact, tta_shifts in ((0.5, False, 1), (0.5, True, 3), (1.0, False, 3)):
-        answers = model.predict_windows(sound, hop, sample_rate=RATE, exact=exact)
-        assert {answer.tta_shifts for answer in answers} == {tta_shifts}
+        predictions = model.predict_windows(sound, hop, sample_rate=RATE, exact=exact)
+        assert {prediction.tta_shifts for prediction in predictions} == {tta_shifts}
 
 
 def test_shifts_count_for_exact_windows(tmp_path: Path) -> None:
@@ -170,8 +191,10 @@ def test_shifts_count_for_exact_windows(tmp_path: Path) -> None:
         one, two = (
             np.stack(
                 [
-                    numbers(answer)
-                    for answer in model.predict_windows(sound, 0.5, sample_rate=RATE, exact=exact)
+                    numbers(prediction)
+                    for prediction in model.predict_windows(
+                        sound, 0.5, sample_rate=RATE, exact=exact
+                    )
                 ]
             )
             for model in (plain, shifted)
@@ -184,7 +207,7 @@ def test_exact_windows_side_by_side_are_the_same(tmp_path: Path) -> None:
     wanted = list(model.predict_windows(recording(4.3), 0.4, sample_rate=RATE, exact=True))
     model.engine.side_by_side = True
     found = list(model.predict_windows(recording(4.3), 0.4, sample_rate=RATE, exact=True))
-    assert [answer.start for answer in found] == [answer.start for answer in wanted]
+    assert [prediction.start for prediction in found] == [prediction.start for prediction in wanted]
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(numbers(one), numbers(other), atol=1e-5)
 
@@ -192,8 +215,8 @@ def test_exact_windows_side_by_side_are_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("category_source", ["head", "events", "both"])
 def test_the_category_is_read_as_for_clips(tmp_path: Path, category_source: str) -> None:
     model = load(write_model(tmp_path / "model.safetensors"), category_source=category_source)
-    for answer in model.predict_windows(recording(3), 0.5, sample_rate=RATE):
-        events = list(answer.event_probabilities.values())
+    for prediction in model.predict_windows(recording(3), 0.5, sample_rate=RATE):
+        events = list(prediction.event_probabilities.values())
         summed = [
             sum(
                 share
@@ -203,19 +226,21 @@ def test_the_category_is_read_as_for_clips(tmp_path: Path, category_source: str)
             for n in range(2)
         ]
         if category_source == "events":
-            shares = list(answer.category_probabilities.values())
+            shares = list(prediction.category_probabilities.values())
             np.testing.assert_allclose(shares, summed, atol=1e-6)
-        assert answer.category == max(LABELS.categories, key=answer.category_probabilities.get)
+        assert prediction.category == max(
+            LABELS.categories, key=prediction.category_probabilities.get
+        )
 
 
 def test_a_model_without_events(tmp_path: Path) -> None:
     model = load(write_model(tmp_path / "model.safetensors", CATEGORIES))
-    answers = list(model.predict_windows(recording(3), 0.5, sample_rate=RATE))
-    assert len(answers) == 5
-    assert {(one.event, len(one.event_probabilities)) for one in answers} == {(None, 0)}
+    predictions = list(model.predict_windows(recording(3), 0.5, sample_rate=RATE))
+    assert len(predictions) == 5
+    assert {(one.event, len(one.event_probabilities)) for one in predictions} == {(None, 0)}
 
 
-def test_models_together_answer_by_their_mean(tmp_path: Path) -> None:
+def test_an_ensemble_averages_windows(tmp_path: Path) -> None:
     paths = [write_model(tmp_path / f"{seed}.safetensors", seed=seed) for seed in (1, 2)]
     sound = recording(4)
     together = list(load_ensemble(paths).predict_windows(sound, 0.5, sample_rate=RATE))
@@ -226,54 +251,46 @@ def test_models_together_answer_by_their_mean(tmp_path: Path) -> None:
         np.testing.assert_allclose(list(one.event_probabilities.values()), wanted, atol=1e-7)
 
 
-def test_models_of_different_windows_cannot_answer_together(tmp_path: Path) -> None:
+def test_an_ensemble_needs_windows_of_one_length(tmp_path: Path) -> None:
     paths = [
         write_model(tmp_path / f"{seconds}.safetensors", seconds=seconds) for seconds in (1.0, 2.0)
     ]
-    with pytest.raises(OptionsError) as caught:
+    with pytest.raises(OptionsError, match="1 and 2 s long, must be equal"):
         load_ensemble(paths).predict_windows(recording(4), sample_rate=RATE)
-    assert str(caught.value) == "the models hear windows of 1 and 2 s; only equal ones can answer"
 
 
 @pytest.mark.parametrize("hop", [0.0, -1.0, 0.009, float("nan"), float("inf")])
-def test_hops_that_will_not_do(model: Classifier, hop: float) -> None:
-    with pytest.raises(OptionsError) as caught:
+def test_invalid_hops(model: Classifier, hop: float) -> None:
+    with pytest.raises(OptionsError, match=f"hop is {hop:g} s, must be at least 0.01 s"):
         model.predict_windows(recording(2), hop, sample_rate=RATE)
-    assert str(caught.value) == f"hop is {hop:g} s, at least 0.01 s is wanted"
 
 
 def test_a_hop_of_a_frame(model: Classifier) -> None:
-    answers = list(model.predict_windows(recording(1.5), 0.01, sample_rate=RATE))
-    np.testing.assert_allclose([one.start for one in answers], np.arange(51) / 100, atol=1e-9)
+    predictions = list(model.predict_windows(recording(1.5), 0.01, sample_rate=RATE))
+    np.testing.assert_allclose([one.start for one in predictions], np.arange(51) / 100, atol=1e-9)
 
 
-def test_sample_rates_where_they_belong(model: Classifier) -> None:
-    with pytest.raises(OptionsError) as caught:
+def test_sample_rate_is_for_arrays(model: Classifier) -> None:
+    with pytest.raises(OptionsError, match="an array needs its sample rate"):
         model.predict_windows(recording(2))
-    assert str(caught.value) == (
-        "an array needs its sample_rate: predict_windows(samples, sample_rate=44100)"
-    )
-    with pytest.raises(OptionsError) as caught:
+    with pytest.raises(OptionsError, match="sample_rate is only for arrays"):
         model.predict_windows("a.wav", sample_rate=RATE)
-    assert str(caught.value) == "sample_rate goes with an array; a file knows its own"
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_a_file_that_breaks_off_keeps_its_windows(
-    model: Classifier, tmp_path: Path, exact: bool
-) -> None:
+def test_a_truncated_file_keeps_its_windows(model: Classifier, tmp_path: Path, exact: bool) -> None:
     sound = recording(10)
     path = tmp_path / "a.wav"
     soundfile.write(path, sound, RATE)
     path.write_bytes(path.read_bytes()[: 44 + 2 * 6 * RATE])
-    given, text = until_the_fault(model.predict_windows(path, 0.5, exact=exact))
+    given, text = until_the_error(model.predict_windows(path, 0.5, exact=exact))
     assert text == f"{path}: is truncated (192000 of 320000 bytes are there)"
     soundfile.write(tmp_path / "b.wav", sound[: 6 * RATE], RATE)
     wanted = list(model.predict_windows(tmp_path / "b.wav", 0.5, exact=exact))
     np.testing.assert_array_equal([numbers(one) for one in given], [numbers(one) for one in wanted])
 
 
-def test_files_that_cannot_be_read_at_all(model: Classifier, tmp_path: Path) -> None:
+def test_unreadable_files(model: Classifier, tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("no sound")
     soundfile.write(tmp_path / "nan.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
@@ -296,10 +313,10 @@ print(*peak(sys.argv[2]), *peak(sys.argv[3]))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is told in kB on Linux alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is kB on Linux only")
 @pytest.mark.parametrize("way", ["shared", "exact"])
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path, way: str) -> None:
-    """Two minutes of warming up, then half an hour: its samples alone would be 115 MB."""
+    """A recording of half an hour after one of two minutes; its samples alone would be 115 MB."""
     model = write_model(tmp_path / "model.safetensors", width=0.01)
     for name, minutes in (("short", 2), ("long", 30 if way == "shared" else 12)):
         with soundfile.SoundFile(tmp_path / f"{name}.wav", "w", RATE, 1, "PCM_16") as file:

@@ -1,4 +1,4 @@
-"""What a header says is checked: a wrong entry is named, and nothing else than that is raised."""
+"""Every entry of a header is checked: a wrong entry is a ``ModelFileError`` that names it."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def accepted(model: Path) -> dict[tuple[SystemOptions, Labels, int], str]:
 
 
 def test_a_changed_header_is_refused_or_the_model_works(model: Path, tmp_path: Path) -> None:
-    """Only what is no fault by itself is loaded; then the model answers, or it is refused."""
+    """A model whose card is accepted either predicts or is refused."""
     path, worked, refused = tmp_path / "m.safetensors", 0, 0
     for (options, labels, _), document in accepted(model).items():
         if options.width >= 1 or options.seconds > 2:
@@ -117,8 +117,8 @@ def test_a_changed_header_is_refused_or_the_model_works(model: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("place", "value", "reason"),
     [
-        ("labels", 5, "labels is 5, an object is wanted"),
-        ("labels.categories", "ab", 'categories is "ab", a list is wanted'),
+        ("labels", 5, "labels is 5, must be an object"),
+        ("labels.categories", "ab", 'categories is "ab", must be a list'),
         ("labels.categories", [], "categories is empty"),
         ("labels.categories", ["a", 1], "categories has 1, which is not a string"),
         ("labels.categories", ["a", "a"], 'categories has "a" twice'),
@@ -127,27 +127,39 @@ def test_a_changed_header_is_refused_or_the_model_works(model: Path, tmp_path: P
         ("labels.events", ["a", "b"], "event_category has 4 entries for 2 events"),
         ("labels.event_category", [0, 1], "event_category has 2 entries for 4 events"),
         ("labels.event_category", GONE, "event_category has 0 entries for 4 events"),
-        ("labels.event_category", [0, 0, 1, 2], "event_category has 2, an index from 0 to 1 fits"),
-        ("labels.event_category", [0, 0, 1, -1], "event_category has -1, an index from 0 to 1"),
-        ("labels.event_category", [0, 0, 1, True], "event_category has true, an index from 0"),
-        ("labels.event_category", [0, 0, 1, 1.0], "event_category has 1.0, an index from 0"),
-        ("sample_rate", 44_100, "sample_rate is 44100, a multiple of 16000 up to 192000 is wanted"),
-        ("sample_rate", "16000", 'sample_rate is "16000", a multiple of 16000 up to 192000'),
-        ("sample_rate", 16_000.0, "sample_rate is 16000.0, a multiple of 16000 up to 192000"),
-        ("front_ends", "VGGishLogMel", 'front_ends is "VGGishLogMel", a list is wanted'),
+        ("labels.event_category", [0, 0, 1, 2], "event_category has 2, must be from 0 to 1"),
+        ("labels.event_category", [0, 0, 1, -1], "event_category has -1, must be from 0 to 1"),
+        ("labels.event_category", [0, 0, 1, True], "event_category has true, must be from 0"),
+        ("labels.event_category", [0, 0, 1, 1.0], "event_category has 1.0, must be from 0"),
+        ("sample_rate", 44_100, "sample_rate is 44100, must be a multiple of 16000 up to 192000"),
+        ("sample_rate", "16000", 'sample_rate is "16000", must be a multiple of 16000'),
+        ("sample_rate", 16_000.0, "sample_rate is 16000.0, must be a multiple of 16000"),
+        ("front_ends", "VGGishLogMel", 'front_ends is "VGGishLogMel", must be a list'),
         ("front_ends", [1], "front_ends has 1, which is not a string"),
         ("tta_shifts", True, "tta_shifts must be of type int, got True"),
-        ("options", [], "options is [], an object is wanted"),
+        ("options", [], "options is [], must be an object"),
         ("options.width", 10**400, "width must be at most 4, got 1"),
         ("options.seconds", True, "seconds must be of type float, got True"),
         ("options.adapters", 4, "adapters must be a list, got 4"),
-        ("training", [], "training is [], an object is wanted"),
-        ("training.split", "x", 'training.split is "x", an object is wanted'),
-        ("scores", None, "scores is null, an object is wanted"),
+        ("training", [], "training is [], must be an object"),
+        ("training.split", "x", 'training.split is "x", must be an object'),
+        ("scores", None, "scores is null, must be an object"),
         ("licences", {"data": 1}, "licences has 1, which is not a string"),
-        ("format_version", True, f"format_version is true, an integer from 1 to {FORMAT_VERSION}"),
-        ("format_version", "2", f'format_version is "2", an integer from 1 to {FORMAT_VERSION}'),
-        ("format_version", 0, f"format_version is 0, an integer from 1 to {FORMAT_VERSION}"),
+        (
+            "format_version",
+            True,
+            f"format_version is true, must be an integer from 1 to {FORMAT_VERSION}",
+        ),
+        (
+            "format_version",
+            "2",
+            f'format_version is "2", must be an integer from 1 to {FORMAT_VERSION}',
+        ),
+        (
+            "format_version",
+            0,
+            f"format_version is 0, must be an integer from 1 to {FORMAT_VERSION}",
+        ),
     ],
 )
 def test_a_wrong_entry_is_named(

@@ -377,7 +377,7 @@ def document(**changes: object) -> str:
             {"options": {"width": 99}},
             "the header does not describe a model (width must be at most 4, got 99)",
         ),
-        ({"category_source": "stars"}, "category_source is 'stars', not a known way"),
+        ({"category_source": "stars"}, "category_source is 'stars', must be one of head, events"),
         (
             {"tta_shifts": 0},
             "the header does not describe a model (tta_shifts must be at least 1, got 0)",

@@ -1,4 +1,4 @@
-"""Model files that earlier versions wrote are read and give the probabilities that they gave."""
+"""Model files of earlier versions load and give the same probabilities as then."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PROBABILITIES = {
         "fan": 0.0810767,
     },
 }
-"""What the version that wrote each file answered to :func:`rising_tone`."""
+"""Probabilities of :func:`rising_tone` from the version that wrote each file."""
 
 
 def rising_tone() -> np.ndarray:
@@ -48,7 +48,7 @@ def rising_tone() -> np.ndarray:
 
 
 @pytest.mark.parametrize("version", PROBABILITIES)
-def test_a_file_of_an_older_format_answers_as_it_did(version: int) -> None:
+def test_probabilities_of_older_formats_are_unchanged(version: int) -> None:
     model = sonotype.load(OLDER / f"format_{version}.safetensors")
     answer = model.predict(rising_tone(), RATE)
     found = answer.category_probabilities | answer.event_probabilities
@@ -56,21 +56,20 @@ def test_a_file_of_an_older_format_answers_as_it_did(version: int) -> None:
 
 
 @pytest.mark.parametrize("version", PROBABILITIES)
-def test_older_names_are_those_of_today(version: int) -> None:
+def test_older_names_are_upgraded(version: int) -> None:
     card = read_card(OLDER / f"format_{version}.safetensors")
     assert (card.options.crop, card.category_source) == ("centre", "events")
     assert card.tta_shifts == (1 if version == 1 else 2)
     assert card.training["options"] == {"crop": "centre", "ema_decay": 0.0, "min_steps": 0}
 
 
-def test_what_format_1_did_not_know() -> None:
-    """No other pooling than attention, no other blocks to pool, and always an event head."""
+def test_format_1_has_defaults_for_newer_options() -> None:
     options = read_card(OLDER / "format_1.safetensors").options
     assert (options.pooling, options.pool_blocks, options.event_head) == ("attention", (4,), True)
 
 
 @pytest.mark.parametrize(("version", "known"), [(1, ()), (2, ()), (3, (0.25, 0.0))])
-def test_formats_1_and_2_do_not_know_the_clips_without_an_event(
+def test_formats_1_and_2_lack_the_share_of_clips_without_an_event(
     version: int, known: tuple[float, ...]
 ) -> None:
     labels = read_card(OLDER / f"format_{version}.safetensors").labels
@@ -78,6 +77,6 @@ def test_formats_1_and_2_do_not_know_the_clips_without_an_event(
     assert labels.event_less_shares == (known or (0.0, 0.0))
 
 
-def test_a_document_of_today_stays_as_it_is() -> None:
+def test_a_document_of_format_4_is_unchanged() -> None:
     values = {"crop": "front", "cut": 1, "training": {"options": {"keep": "last"}}}
     assert upgrade(values, 4) == values

@@ -1,4 +1,4 @@
-"""Where a backbone's weights come from: a model file, the package, or what can be had."""
+"""Backbones from model files, from the package and from published files."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import torch
 from small_models import write_model
 
 from sonotype.core.errors import OptionsError, WeightsError
-from sonotype.modelfile import pretrained as room
-from sonotype.modelfile.builtin import builtin_path
+from sonotype.modelfile import pretrained
 from sonotype.modelfile.model_file import load_model
-from sonotype.modelfile.pretrained import available, load_pretrained
+from sonotype.modelfile.pretrained import available, builtin_path, load_pretrained
 from sonotype.models.backbones.compact import Compact
 
 
@@ -34,13 +33,13 @@ def test_the_first_branch_of_a_model_file(tmp_path: Path) -> None:
 
 def test_a_branch_as_wide_as_its_options_is_refused(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.safetensors")
-    with pytest.raises(OptionsError, match="was trained with backbone none, whose width is its"):
+    with pytest.raises(OptionsError, match="was trained with backbone none"):
         load_pretrained(str(path))
 
 
 def test_the_builtin_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = compact(tmp_path / "small.safetensors")
-    monkeypatch.setattr(room, "builtin_path", lambda: path)
+    monkeypatch.setattr(pretrained, "builtin_path", lambda: path)
     found = load_pretrained("builtin")
     assert isinstance(found.backbone, Compact)
     assert found.name == "builtin"
@@ -49,27 +48,29 @@ def test_the_builtin_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_auto_is_mn04_or_what_comes_with_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    assert available("mn10", on_message=said.append) == "mn10"
-    monkeypatch.setattr(room, "weights_path", lambda *_, **__: tmp_path / "mn04.pt")
-    assert available("auto", on_message=said.append) == "mn04"
-    assert said == []
+    messages: list[str] = []
+    assert available("mn10", on_message=messages.append) == "mn10"
+    monkeypatch.setattr(pretrained, "weights_path", lambda *_, **__: tmp_path / "mn04.pt")
+    assert available("auto", on_message=messages.append) == "mn04"
+    assert messages == []
 
     def refuse(*_: object, **__: object) -> None:
         raise WeightsError("there is no network")
 
-    monkeypatch.setattr(room, "weights_path", refuse)
-    monkeypatch.setattr(room, "builtin_path", lambda: tmp_path)
-    assert available("auto", on_message=said.append) == "builtin"
-    assert said == ["backbone builtin, since mn04 cannot be had: there is no network"]
-    monkeypatch.setattr(room, "builtin_path", refuse)
+    monkeypatch.setattr(pretrained, "weights_path", refuse)
+    monkeypatch.setattr(pretrained, "builtin_path", lambda: tmp_path)
+    assert available("auto", on_message=messages.append) == "builtin"
+    [message] = messages
+    assert "backbone builtin" in message
+    assert "mn04 is not available: there is no network" in message
+    monkeypatch.setattr(pretrained, "builtin_path", refuse)
     with pytest.raises(WeightsError, match="there is no network"):
-        available("auto", on_message=said.append)
+        available("auto", on_message=messages.append)
 
 
 def test_a_package_without_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sonotype.modelfile.builtin.files", lambda _: tmp_path)
-    with pytest.raises(WeightsError, match=r"builtin.safetensors is missing: this copy"):
+    monkeypatch.setattr("sonotype.modelfile.pretrained.files", lambda _: tmp_path)
+    with pytest.raises(WeightsError, match=r"builtin.safetensors is missing"):
         builtin_path()
 
 

@@ -79,7 +79,7 @@ def test_the_given_folder_comes_first(server: Server, cached: Path, given: Path)
     assert server.asked == []
 
 
-def test_what_the_given_folder_lacks_goes_to_the_cache(cached: Path, given: Path) -> None:
+def test_a_file_missing_in_the_given_folder_goes_to_the_cache(cached: Path, given: Path) -> None:
     assert weights_path("tiny") == cached
     assert not given.exists()
 
@@ -90,26 +90,24 @@ def test_a_wrong_file_in_the_given_folder(server: Server, cached: Path, given: P
     for look in (find, weights_path):
         with pytest.raises(WeightsError) as caught:
             look("tiny")
-        assert str(caught.value) == (
-            f"{given}, found by SONOTYPE_WEIGHTS, is not the published file, its sha256 is "
-            f"{BAD_DIGEST} where {DIGEST} was expected; replace it by the file from "
-            f"{server.base}/tiny.pt, or remove it"
-        )
+        for fact in (f"{given}", "SONOTYPE_WEIGHTS", BAD_DIGEST, DIGEST, f"{server.base}/tiny.pt"):
+            assert fact in str(caught.value)
     assert status("tiny") == "damaged"
 
 
-def test_a_given_folder_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_given_folder_that_does_not_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SONOTYPE_WEIGHTS", str(tmp_path / "none"))
     for look in (find, weights_path, status):
         with pytest.raises(WeightsError) as caught:
             look("tiny")
-        assert str(caught.value) == (
-            f"SONOTYPE_WEIGHTS names {tmp_path / 'none'}, which is not a folder; "
-            "name a folder that holds the weights, or unset it"
+        assert f"SONOTYPE_WEIGHTS is {tmp_path / 'none'}, which is not a folder" in str(
+            caught.value
         )
 
 
-def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SONOTYPE_WEIGHTS", "")
     assert cache.given_folder() is None
 
@@ -124,10 +122,8 @@ def test_a_damaged_file_in_the_cache_is_replaced(cached: Path) -> None:
     assert status("tiny") == "damaged"
     with pytest.raises(WeightsError) as caught:
         find("tiny")
-    assert str(caught.value) == (
-        f"{cached} is not the published file, it has 3,499 bytes where 3,500 were expected; "
-        "`sonotype weights get tiny` replaces it"
-    )
+    for fact in (str(cached), "3,499 bytes", "3,500", "`sonotype weights get tiny` replaces it"):
+        assert fact in str(caught.value)
     assert weights_path("tiny").read_bytes() == CONTENT
 
 
@@ -142,14 +138,12 @@ def test_only_the_start_of_the_checksum_is_known(
         find("tiny")
 
 
-def test_a_failed_download_says_both_places(server: Server, cached: Path) -> None:
+def test_a_failed_download_names_both_folders(server: Server, cached: Path) -> None:
     server.write_report("tiny.pt", Answer(status=404))
     with pytest.raises(WeightsError) as caught:
         weights_path("tiny")
-    assert str(caught.value) == (
-        f"{server.base}/tiny.pt could not be downloaded: HTTP 404 (Not Found); to do it by hand, "
-        f"save the file as {cached}, or set SONOTYPE_WEIGHTS to a folder that holds tiny.pt"
-    )
+    for fact in (f"{server.base}/tiny.pt", "404", str(cached), "SONOTYPE_WEIGHTS"):
+        assert fact in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:

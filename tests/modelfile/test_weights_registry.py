@@ -48,10 +48,8 @@ def test_digests_are_well_formed() -> None:
 def test_an_unknown_name_lists_those_that_exist() -> None:
     with pytest.raises(WeightsError) as caught:
         entry("mn99")
-    assert str(caught.value) == (
-        "there are no weights called 'mn99'; the names are vggish, mn01, mn02, mn04, mn05, mn10, "
-        "mn20, mn30, mn40"
-    )
+    for name in ("mn99", *NAMES):
+        assert name in str(caught.value)
 
 
 def test_sizes_not_known_are_four_bytes_a_parameter() -> None:

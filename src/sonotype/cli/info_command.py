@@ -55,8 +55,8 @@ def _open(model: Path | None) -> tuple[ModelCard, str]:
         from sonotype.inference.onnx_engine import load_onnx
 
         return load_onnx(model)[1], f"an ONNX graph of {model.stat().st_size / 1e6:.1f} MB"
-    from sonotype.modelfile.builtin import builtin_path
     from sonotype.modelfile.model_file import load_model
+    from sonotype.modelfile.pretrained import builtin_path
     from sonotype.models.summary import summarise
 
     system, card = load_model(builtin_path() if model is None else model)

@@ -1,4 +1,4 @@
-"""Three ways to read the category from a network with a category and an event head."""
+"""The category of a network with a category head and an event head."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def read_category(
     category: npt.NDArray[np.floating],
     event: npt.NDArray[np.floating] | None,
     labels: Labels,
-    how: CategorySource = "head",
+    source: CategorySource = "head",
 ) -> npt.NDArray[np.floating]:
-    """Probabilities of the categories, read from one head, the other, or both.
+    """Probabilities of the categories, from the category head, the event head, or both.
 
     Args:
         category: ``[..., categories]`` softmax of the category head.
-        event: ``[..., events]`` softmax of the event head; ``None`` without one, and then the
-            category head answers whatever ``how`` says.
-        labels: tells which events make up which category, and for each category the share of its
-            clips without an event label.
-        how: ``"head"`` the category head; ``"events"`` the sum over each category's events, and
-            for clips without an event label the category head (see below); ``"both"`` the mean
-            of the two.
+        event: ``[..., events]`` softmax of the event head; ``None`` without one, which stands
+            for ``source="head"``.
+        labels: the category of each event, and for each category the share of its clips without
+            an event label.
+        source: ``"head"`` the category head; ``"events"`` the sum over each category's events,
+            combined with the category head for clips without an event label (see below);
+            ``"both"`` the mean of the two.
 
     Shape:
         ``[..., categories]``, summing to 1.
@@ -47,21 +47,21 @@ def read_category(
     all ``u`` are 0 and ``p`` is ``S``. Where no clip of ``c`` has one, ``u[c]`` is 1, ``S[c]`` is
     0, and ``p[c]`` is ``h[c]``.
 
-    Such a category can still win or lose against ``p`` of the others where it would not against
-    their ``h``. Its recall must be that of the category head, because only this head knows it. So
-    where exactly one of ``h`` and ``p`` has its maximum at a category without events, the answer
-    is ``h``. Where both have, it is the same category, since ``p`` equals ``h`` on all of these.
-
+    The maximum of ``p`` can be at a category without events where the maximum of ``h`` is not, or
+    the other way round. Only the category head knows such a category, so its recall must be that
+    of the category head. Therefore ``h`` is returned where exactly one of the two maxima is at a
+    category without events. Where both are, they are at the same category, since ``p`` equals
+    ``h`` for all categories without events.
     """
-    if event is None or how == "head":
+    if event is None or source == "head":
         return category
-    import numpy as np  # the command line imports this file for its names alone
+    import numpy as np  # late: the command line imports this file only for the names above
 
     membership = np.zeros((len(labels.events), len(labels.categories)), dtype=event.dtype)
     membership[np.arange(len(labels.events)), list(labels.event_category)] = 1
     summed = event @ membership
     from_events = _with_event_less(category, summed, labels)
-    if how == "events":
+    if source == "events":
         return from_events
     return (category + from_events) / 2
 

@@ -1,6 +1,7 @@
-"""Work done ahead of whoever waits for it, in threads: nothing is copied or sent anywhere.
+"""Compute results in threads before they are needed.
 
-Decoding, resampling and array arithmetic let other threads run meanwhile.
+Threads share memory, so nothing is copied. Decoding, resampling and array arithmetic release
+Python's lock, so threads do run side by side.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ Result = TypeVar("Result")
 def prefetch(
     function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, buffer_size: int = 1
 ) -> Iterator[Result]:
-    """``map(function, items)``, computed by threads before it is asked for.
+    """``map(function, items)``, computed in threads ahead of the caller.
 
     Args:
-        function: for one item; must not mind being called by several threads.
+        function: for one item; several threads call it at once.
         items: in the order of the results.
-        threads: at least one.
-        buffer_size: so many results may be ready beside those that are worked on.
+        threads: number of threads, at least 1.
+        buffer_size: number of finished results to keep, beside those in work.
 
     Raises:
-        Exception: what the function raises, when its result's turn comes.
+        Exception: the error of the function for an item, in place of that item's result.
     """
     source = iter(items)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="ahead")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
     try:
         running: deque[Future[Result]] = deque(
             pool.submit(function, item) for item in islice(source, threads + buffer_size)

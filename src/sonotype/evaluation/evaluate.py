@@ -22,7 +22,8 @@ from sonotype.evaluation.metrics import Scores, score
 from sonotype.evaluation.outputs import require_free_folder
 from sonotype.evaluation.predictions import Predictions
 from sonotype.evaluation.write_report import OUTPUTS, write_report
-from sonotype.inference.classifier import BATCH, Classifier
+from sonotype.inference.classifier import Classifier
+from sonotype.inference.engine import BATCH_SIZE
 from sonotype.inference.load import load
 from sonotype.inference.locate import find_model
 from sonotype.inference.prediction import Failure, Prediction
@@ -78,12 +79,7 @@ def evaluate(
         read = [find_model(one) for one in (model, *also) if not isinstance(one, Classifier)]
         require_free_folder(Path(out), OUTPUTS, inputs=[Path(data), *read], force=force)
     if isinstance(model, Classifier):
-        classifier = Classifier(
-            model.engine,
-            model.card,
-            category_source=model.category_source,
-            tta_shifts=model.tta_shifts if tta_shifts is None else tta_shifts,
-        )
+        classifier = model.with_options(tta_shifts=tta_shifts)
     else:
         classifier = load(model, device=device, tta_shifts=tta_shifts)
     source_of_all = open_source(data, options, purpose="evaluation")
@@ -148,7 +144,7 @@ def answer(
     classifier: Classifier,
     manifest: Manifest,
     *,
-    batch_size: int = BATCH,
+    batch_size: int = BATCH_SIZE,
     partial: bool = False,
     progress: bool = False,
 ) -> Predictions:
@@ -167,9 +163,7 @@ def answer(
     """
     refuse_unknown_labels(manifest, classifier.labels)
     # Answers hold what each head said; how the category is read is up to the score.
-    heads = Classifier(
-        classifier.engine, classifier.card, category_source="head", tta_shifts=classifier.tta_shifts
-    )
+    heads = classifier.with_options(category_source="head")
     files = [clip.path for clip in manifest.clips]
     answers = list(heads.predict_files(files, batch_size=batch_size, progress=progress))
     issues = [
@@ -210,10 +204,8 @@ def _collected(
         event_true=np.array(
             [labels.event_index(clip) if events else IGNORE_INDEX for clip in clips]
         ),
-        category_probability=np.array(
-            [list(one.category_probabilities.values()) for one in predictions]
-        ),
-        event_probability=np.array([list(one.event_probabilities.values()) for one in predictions])
+        category_probability=np.array([one.category_proba for one in predictions], np.float64),
+        event_probability=np.array([one.event_proba for one in predictions], np.float64)
         if events
         else None,
         labels=labels,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sonotype.core.errors import MissingExtraError
 from sonotype.frontends.matmul_dft import matmul_frontend
 from sonotype.inference.onnx_engine import CATEGORY, EMBEDDING, EVENT, WAVEFORM
+from sonotype.inference.postprocess import softmax
 from sonotype.modelfile.card import KEY, ModelCard, document_of
 from sonotype.models.fold_batch_norm import fuse_batch_norm
 from sonotype.models.shared_copy import shared_copy
@@ -44,7 +45,7 @@ class OnnxModel(nn.Module):
         """Softmax of the heads, and the embedding."""
         output: Output = self.system(waveform)
         heads = [head for head in (output.category, output.event) if head is not None]
-        return (*(head.softmax(1) for head in heads), output.embedding)
+        return (*map(softmax, heads), output.embedding)
 
 
 def onnx_graph(system: System, card: ModelCard) -> bytes:

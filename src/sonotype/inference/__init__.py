@@ -1,1 +1,1 @@
-"""A trained model at work: files, bytes and arrays in, predictions out."""
+"""Trained models: files, bytes and arrays in, predictions out."""

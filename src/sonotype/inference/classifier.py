@@ -1,4 +1,4 @@
-"""A trained model at work: a file, bytes, an array, or many files in, predictions out."""
+"""A trained model: a file, bytes, an array, or many files in, predictions out."""
 
 from __future__ import annotations
 
@@ -10,38 +10,47 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sonotype.audio.buffer import window_start
 from sonotype.audio.clip import pad_or_trim, read_for_clip, take_for_clip
-from sonotype.audio.decode import Audio, Samples, from_array
-from sonotype.audio.readers import name_of
+from sonotype.audio.decode import Audio, from_array
 from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import AudioError, OptionsError, cause_of
 from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource, read_category
 from sonotype.core.prefetch import prefetch
 from sonotype.core.progress import track
-from sonotype.inference.engine import NOT_FINITE, Engine, EngineOutput, finite_rows
-from sonotype.inference.prediction import Failure, Prediction
-from sonotype.inference.sliding_outputs import HOP, predict_windows
+from sonotype.inference.engine import BATCH_SIZE, Engine, EngineOutput
+from sonotype.inference.postprocess import NOT_FINITE, average_shifts, finite_rows
+from sonotype.inference.prediction import Array, Failure, Prediction
+from sonotype.inference.recording import (
+    ARRAY,
+    Recording,
+    SoundInfo,
+    array_rate,
+    file_name,
+    open_recording,
+)
+from sonotype.inference.sliding_outputs import HOP, check_hop, sliding_outputs, windows_in
 from sonotype.modelfile.card import ModelCard
 
-BATCH = 16
-AHEAD = 4
-"""Files in work for each processor, where files are worked on side by side: answers come in the
-files' order, and one long file must not keep the others waiting."""
+FILES_PER_CPU = 4
+"""Files in work for each processor where each file has a thread of its own: predictions come in the
+order of the files, and one long file must not delay the others."""
 
 
 class Classifier:
-    """A network with the names of its outputs, and what brings sounds to its input.
+    """A network with its labels, and the steps from a sound to its input.
 
-    Nothing here knows what runs the network, so that torch need not be there.
+    It does not depend on the runtime of the network, so torch need not be installed.
 
     Args:
         engine: runs the network.
-        card: what its model file says.
-        category_source: how to read the category; ``None`` as the card says.
-        tta_shifts: average the answers to so many circular shifts of a clip; ``None`` as the card says.
+        card: the card of its model file.
+        category_source: how to read the category; ``None`` for the value in the card.
+        tta_shifts: number of circular shifts of a clip to average over; ``None`` for the value in
+            the card.
 
     Raises:
-        OptionsError: an option that will not do.
+        OptionsError: an invalid option value.
     """
 
     def __init__(
@@ -59,64 +68,72 @@ class Classifier:
         self.tta_shifts = card.tta_shifts if tta_shifts is None else tta_shifts
         self.category_source = category_source or card.category_source
         if self.tta_shifts < 1:
-            raise OptionsError(f"shifts is {self.tta_shifts}, at least 1 is wanted")
+            raise OptionsError(f"tta_shifts is {self.tta_shifts}, must be at least 1")
         if self.category_source not in CATEGORY_SOURCES:
-            ways = ", ".join(CATEGORY_SOURCES)
-            raise OptionsError(f"category_source is {category_source!r}, not one of {ways}")
+            raise OptionsError(
+                f"category_source is {category_source!r}, must be one of "
+                f"{', '.join(CATEGORY_SOURCES)}"
+            )
+
+    def with_options(
+        self, *, category_source: CategorySource | None = None, tta_shifts: int | None = None
+    ) -> Classifier:
+        """The same model with other options; ``None`` keeps the present value."""
+        return Classifier(
+            self.engine,
+            self.card,
+            category_source=category_source or self.category_source,
+            tta_shifts=self.tta_shifts if tta_shifts is None else tta_shifts,
+        )
 
     def predict(
         self, source: str | Path | bytes | npt.ArrayLike, sample_rate: int | None = None
     ) -> Prediction:
-        """Classify one sound; of a file that is cut off, what is there.
+        """Classify one sound; of a truncated file, the samples that exist.
 
         Args:
             source: a path, the bytes of a sound file, or samples ``[samples]`` or
                 ``[samples, channels]``.
-            sample_rate: of the samples in Hz; for an array only, and needed there.
+            sample_rate: of an array, in Hz; required for arrays, refused for files.
 
         Raises:
-            AudioError: the sound cannot be read, or the network's answer to it is not finite.
+            AudioError: the sound cannot be read, or the output of the network is not finite.
             OptionsError: an array without its sample rate, or a file with one.
         """
         if isinstance(source, str | Path | bytes):
-            if sample_rate is not None:
-                raise OptionsError("sample_rate goes with an array; a file knows its own")
-            name = name_of(source)
-            sound = read_for_clip(source, self.audio_spec, partial=True)
+            name = file_name(source, sample_rate)
+            audio = read_for_clip(source, self.audio_spec, partial=True)
         else:
-            if sample_rate is None:
-                raise OptionsError("an array needs its sample_rate: predict(samples, 44100)")
-            name = "<array>"
-            sound = take_for_clip(from_array(source, sample_rate), self.audio_spec)
-        answer = self._predictions([name], [sound])[0]
-        if isinstance(answer, Failure):
-            raise AudioError(name, answer.cause)
-        return answer
+            name, rate = ARRAY, array_rate(sample_rate)
+            audio = take_for_clip(from_array(source, rate), self.audio_spec)
+        [prediction] = self._predict_clips([(name, audio)])
+        if isinstance(prediction, Failure):
+            raise AudioError(name, prediction.cause)
+        return prediction
 
     def predict_files(
-        self, paths: Iterable[str | Path], *, batch_size: int = BATCH, progress: bool = False
+        self, paths: Iterable[str | Path], *, batch_size: int = BATCH_SIZE, progress: bool = False
     ) -> Iterator[Prediction | Failure]:
-        """Classify many files, in their order; one that cannot be read gives a :class:`Failure`.
+        """Classify many files, in their order, with a :class:`Failure` for a file that fails.
 
-        So does a file whose answer from the network is not finite.
-
-        Files are read in threads, ahead of the network.
+        A file fails if it cannot be read or if the output of the network is not finite. Threads
+        read the files ahead of the network.
 
         Args:
             paths: of the files.
-            batch_size: clips that the network gets at once, where it is quicker so.
+            batch_size: clips that the network gets at once, if its engine runs batches.
             progress: draw a bar.
 
         Raises:
             OptionsError: a batch size below 1.
         """
         if batch_size < 1:
-            raise OptionsError(f"batch_size is {batch_size}, at least 1 is wanted")
+            raise OptionsError(f"batch_size is {batch_size}, must be at least 1")
         paths = list(paths)
         if self.engine.side_by_side:
-            return track(self._side_by_side(paths), "classifying", len(paths), show=progress)
+            return track(self._in_threads(paths), "classifying", len(paths), show=progress)
         count = -(-len(paths) // batch_size)
-        batches = track(self._batches(paths, batch_size), "classifying", count, show=progress)
+        batches = track(self._in_batches(paths, batch_size), "classifying", count, show=progress)
         return chain.from_iterable(batches)
 
     def predict_windows(
@@ -130,51 +147,60 @@ class Classifier:
     ) -> Iterator[Prediction]:
         """Classify sliding windows of a recording of any length.
 
-        Without ``exact``, overlapping windows are answered without averaging over shifts, also
-        where the model's card says ``tta_shifts=5``; :attr:`Prediction.tta_shifts` tells.
+        A recording of one window or less is a clip: it is padded as clips are. Silence in front is
+        never trimmed, the middle never cropped. Overlapping windows share their feature maps and
+        are then not averaged over shifts, whatever the card says; with ``exact`` they are
+        averaged. :attr:`Prediction.tta_shifts` states the number.
 
-        See :func:`sonotype.inference.sliding_outputs.predict_windows`.
+        Args:
+            source: a path, the bytes of a sound file, or samples ``[samples]`` or
+                ``[samples, channels]``.
+            hop: seconds from the start of a window to the start of the next one, at least 0.01.
+            sample_rate: of an array, in Hz; required for arrays, refused for files.
+            exact: run every window as a clip of its own.
+            progress: draw a bar.
+
+        Yields:
+            predictions with their :attr:`Prediction.start`, without attention where windows share
+            their feature maps.
+
+        Raises:
+            OptionsError: a hop that is too small; an array without its sample rate, or a file with
+                one.
+            AudioError: the sound cannot be read, or the output of the network for a window is not
+                finite; after the predictions for all windows before.
         """
-        return predict_windows(
-            self, source, hop, sample_rate=sample_rate, exact=exact, progress=progress
-        )
+        check_hop(hop)
+        recording = open_recording(source, sample_rate, self.audio_spec.sample_rate)
+        outputs = sliding_outputs(
+            self.engine, self.audio_spec, recording.pieces, hop,
+            exact=exact, tta_shifts=self.tta_shifts,
+        )  # fmt: skip
+        predictions = self._of_windows(outputs, recording, hop)
+        total = windows_in(recording.seconds, hop, self.audio_spec.seconds)
+        return track(predictions, "classifying windows", total, show=progress)
 
-    def predict_proba(self, waveforms: npt.NDArray[np.float32]) -> EngineOutput:
-        """What the network says of clips ``[batch, samples]``.
+    def predict_proba(self, waveforms: Array) -> EngineOutput:
+        """Output of the network for clips ``[batch, samples]``, averaged over ``tta_shifts``."""
+        return average_shifts(self.engine, waveforms, self.tta_shifts)
 
-        With several shifts the probabilities are means over the clip turned in a circle, by equal
-        parts of its length; embedding and attention are those of the clip as it is.
-        """
-        step = waveforms.shape[1] / self.tta_shifts
-        output = self.engine(waveforms)
-        if self.tta_shifts == 1:
-            return output
-        rolled = [
-            self.engine(np.roll(waveforms, round(number * step), axis=1))
-            for number in range(1, self.tta_shifts)
-        ]
-        events = [one.event for one in (output, *rolled) if one.event is not None]
-        return EngineOutput(
-            category=np.mean([one.category for one in (output, *rolled)], axis=0),
-            event=np.mean(events, axis=0) if events else None,
-            embedding=output.embedding,
-            attention=output.attention,
-        )
+    def _in_threads(self, paths: Sequence[str | Path]) -> Iterator[Prediction | Failure]:
+        """Read and classify each file in a thread of its own."""
 
-    def _side_by_side(self, paths: Sequence[str | Path]) -> Iterator[Prediction | Failure]:
-        """Each file from reading to answer in a thread of its own."""
-        workers = available_cpus()
-        return prefetch(self._one, paths, threads=workers, buffer_size=(AHEAD - 1) * workers)
+        def predict(path: str | Path) -> Prediction | Failure:
+            try:
+                return self.predict(path)
+            except Exception as error:
+                return Failure(str(path), cause_of(error))
 
-    def _one(self, path: str | Path) -> Prediction | Failure:
-        try:
-            return self.predict(path)
-        except Exception as error:
-            return Failure(str(path), cause_of(error))
+        threads = available_cpus()
+        buffer_size = (FILES_PER_CPU - 1) * threads
+        return prefetch(predict, paths, threads=threads, buffer_size=buffer_size)
 
-    def _batches(
+    def _in_batches(
         self, paths: Sequence[str | Path], batch_size: int
     ) -> Iterator[list[Prediction | Failure]]:
+        """Read the next batch in threads while the network runs the present one."""
         remaining = iter(paths)
         with ThreadPoolExecutor(available_cpus()) as readers:
 
@@ -187,47 +213,66 @@ class Classifier:
             following = submit()
             while following:
                 batch, following = following, submit()
-                yield self._answer(batch)
+                yield self._predict_batch(batch)
 
-    def _answer(self, batch: Sequence[tuple[str, Future[Audio]]]) -> list[Prediction | Failure]:
-        answers: list[Prediction | Failure | None] = []
-        sounds: list[tuple[str, Audio]] = []
-        for name, reading in batch:
+    def _predict_batch(
+        self, batch: Sequence[tuple[str, Future[Audio]]]
+    ) -> list[Prediction | Failure]:
+        results: dict[int, Prediction | Failure] = {}
+        read: dict[int, tuple[str, Audio]] = {}
+        for index, (name, reading) in enumerate(batch):
             try:
-                sounds.append((name, reading.result()))
-                answers.append(None)
+                read[index] = name, reading.result()
             except Exception as error:
-                answers.append(Failure(name, cause_of(error)))
-        if not sounds:
-            return [answer for answer in answers if answer is not None]
-        predicted = iter(self._predictions(*map(list, zip(*sounds, strict=True))))
-        return [next(predicted) if answer is None else answer for answer in answers]
+                results[index] = Failure(name, cause_of(error))
+        if read:
+            results |= zip(read, self._predict_clips(list(read.values())), strict=True)
+        return [results[index] for index in range(len(batch))]
 
-    def _predictions(self, names: list[str], sounds: list[Audio]) -> list[Prediction | Failure]:
-        waveforms: list[Samples] = [pad_or_trim(sound, self.audio_spec) for sound in sounds]
-        output = self.predict_proba(np.stack(waveforms))
-        event = output.event
-        category = read_category(output.category, event, self.labels, self.category_source)
+    def _predict_clips(self, named: Sequence[tuple[str, Audio]]) -> list[Prediction | Failure]:
+        clips = np.stack([pad_or_trim(audio, self.audio_spec) for _, audio in named])
+        sounds = [
+            SoundInfo(name, audio.file_seconds, truncated=audio.truncated) for name, audio in named
+        ]
+        return self._predictions(self.predict_proba(clips), sounds)
+
+    def _of_windows(
+        self, outputs: Iterable[tuple[int, EngineOutput]], recording: Recording, hop: float
+    ) -> Iterator[Prediction]:
+        rate = self.audio_spec.sample_rate
+        for first, output in outputs:
+            indices = first + np.arange(len(output.category))
+            starts = window_start(indices, hop * rate) / rate
+            sounds = [
+                SoundInfo(recording.source, recording.seconds, start) for start in starts.tolist()
+            ]
+            for sound, prediction in zip(sounds, self._predictions(output, sounds), strict=True):
+                if isinstance(prediction, Failure):
+                    cause = f"window at {sound.start:g} s: {prediction.cause}"
+                    raise AudioError(recording.source, cause)
+                yield prediction
+
+    def _predictions(
+        self, output: EngineOutput, sounds: Sequence[SoundInfo]
+    ) -> list[Prediction | Failure]:
+        """Predictions from the arrays of an output, one for each row."""
+        category = read_category(output.category, output.event, self.labels, self.category_source)
         finite = finite_rows(output)
         return [
-            Failure(name, NOT_FINITE)
-            if not finite[row]
-            else Prediction(
-                source=name,
-                category=self.labels.categories[int(category[row].argmax())],
-                event=None if event is None else self.labels.events[int(event[row].argmax())],
-                category_probabilities=_named(self.labels.categories, category[row]),
-                event_probabilities={} if event is None else _named(self.labels.events, event[row]),
+            Prediction(
+                source=sound.source,
+                labels=self.labels,
+                category_proba=category[row],
+                event_proba=None if output.event is None else output.event[row],
                 embedding=output.embedding[row],
-                attention=tuple(x[row] for x in output.attention),
+                attention=tuple(weights[row] for weights in output.attention),
                 file_seconds=sound.file_seconds,
                 clip_seconds=self.audio_spec.seconds,
+                start=sound.start,
                 truncated=sound.truncated,
-                tta_shifts=self.tta_shifts,
+                tta_shifts=output.tta_shifts,
             )
-            for row, (name, sound) in enumerate(zip(names, sounds, strict=True))
+            if finite[row]
+            else Failure(sound.source, NOT_FINITE)
+            for row, sound in enumerate(sounds)
         ]
-
-
-def _named(names: Sequence[str], values: npt.NDArray[np.floating]) -> dict[str, float]:
-    return dict(zip(names, values.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""From a model file to a classifier, whatever runs it."""
+"""From a model file to a classifier."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def load(
     category_source: CategorySource | None = None,
     tta_shifts: int | None = None,
 ) -> Classifier:
-    """The classifier in a model file.
+    """Load the classifier in a model file.
 
     Args:
         path: a ``model.safetensors`` that sonotype wrote, or a ``model.onnx`` that it exported,
             which runs without torch; or the run folder that holds one; ``None`` for the built-in
             model.
-        device: ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` for the fastest that is there.
+        device: ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` for the fastest available one.
         category_source: read the category from its own ``"head"``, from the sum of its
-            ``"events"``, or from ``"both"``; ``None`` as the file says.
-        tta_shifts: average the answers to so many circular shifts of a clip, which takes as many times
-            as long; ``None`` as the file says.
+            ``"events"``, or from ``"both"``; ``None`` for the value in the file.
+        tta_shifts: number of circular shifts of a clip to average over, at the cost of as many
+            clips; ``None`` for the value in the file.
 
     Raises:
-        MissingExtraError: a ``model.onnx`` where onnxruntime is not installed.
-        ModelFileError: the file is refused; says why.
-        OptionsError: a device that is not there; says which are.
+        MissingExtraError: a ``model.onnx``, but onnxruntime is not installed.
+        ModelFileError: the file is refused, with the reason.
+        OptionsError: an unavailable device, with the available ones; an invalid option value.
         WeightsError: the built-in model is missing.
     """
     path = None if path is None else find_model(path)
@@ -44,8 +44,8 @@ def load(
         return Classifier(engine, card, category_source=category_source, tta_shifts=tta_shifts)
     from sonotype.core.device import device_of
     from sonotype.inference.torch_engine import TorchEngine
-    from sonotype.modelfile.builtin import builtin_path
     from sonotype.modelfile.model_file import load_model
+    from sonotype.modelfile.pretrained import builtin_path
 
     chosen = device_of(device)
     system, card = load_model(builtin_path() if path is None else path)

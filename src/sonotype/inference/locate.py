@@ -1,4 +1,4 @@
-"""Which file a model is in: named by itself, or by the folder of its run."""
+"""Find the file of a model by its path, or by the path of its run folder."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from sonotype.data.records import SOUND_SUFFIXES
 from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES, TABLE_SUFFIXES
 
 NAMES = ("model.safetensors", "model.onnx")
-"""Of the model in a run folder; the first is taken where both are there."""
+"""File names of the model in a run folder, the preferred one first."""
 
 CONFIG = "config.json"
-SEVERAL = ("fold_*", "runs/*/*")
-"""Where the run folders of a cross-validation and of a study are."""
+RUN_FOLDERS = ("fold_*", "runs/*/*")
+"""Run folders of a cross-validation and of a grid of experiments."""
 
 
 def find_model(path: str | Path) -> Path:
-    """The model file that a path names by itself, or by the run folder that it is in.
+    """The model file at a path, or in the run folder at a path.
 
-    A missing file is not looked for; opening it says so.
+    A missing file is returned as it is: opening it raises the error.
 
     Raises:
-        ModelFileError: the path names something else; says what, and where the model is.
+        ModelFileError: the path is something else; says what it is, and where the model is.
     """
     path = Path(path)
     if path.is_dir():
-        return _in_folder(path)
+        return _model_in(path)
     if kind := special_kind(path):
         raise ModelFileError(f"{path}: is {kind}, not a model file; name a {NAMES[0]}")
     suffix = path.suffix.lower()
     if not path.exists() or suffix in MODEL_SUFFIXES:
         return path
     if suffix in CHECKPOINT_SUFFIXES:
-        raise ModelFileError(f"{path}: {_checkpoint(path)}")
+        raise ModelFileError(f"{path}: {_about_checkpoint(path)}")
     for suffixes, kind in ((SOUND_SUFFIXES, "a sound"), (TABLE_SUFFIXES, "a table or a text")):
         if suffix in suffixes:
             raise ModelFileError(f"{path}: is {kind}, not a model; name a {' or '.join(NAMES)}")
@@ -44,19 +44,18 @@ def find_model(path: str | Path) -> Path:
 
 
 def names_model(path: Path) -> bool:
-    """Whether a path that may also be a sound, or a folder of sounds, is meant as a model."""
-    if path.suffix.lower() in (*MODEL_SUFFIXES, *CHECKPOINT_SUFFIXES) and not path.is_dir():
-        return True
-    return path.is_dir() and _is_run(path) and not sounds_below(path)
+    """Whether a path, which may also be a sound or a folder of sounds, names a model."""
+    if path.is_dir():
+        return _is_run(path) and not sounds_below(path)
+    return path.suffix.lower() in (*MODEL_SUFFIXES, *CHECKPOINT_SUFFIXES)
 
 
-def _in_folder(folder: Path) -> Path:
-    for name in NAMES:
-        if (folder / name).is_file():
-            return folder / name
-    if _is_config(folder / CONFIG):
+def _model_in(folder: Path) -> Path:
+    if model := _model_file(folder):
+        return model
+    if _has_config(folder):
         raise ModelFileError(
-            f"{folder}: is an unfinished run, without a {NAMES[0]} so far; finish it with "
+            f"{folder}: is an unfinished run without a {NAMES[0]}; finish it with "
             f"sonotype train --resume {folder}"
         )
     if runs := _runs_below(folder):
@@ -69,12 +68,16 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _is_run(folder: Path) -> bool:
-    named = any((folder / name).is_file() for name in NAMES)
-    return named or _is_config(folder / CONFIG) or bool(_runs_below(folder))
+    return bool(_model_file(folder) or _has_config(folder) or _runs_below(folder))
 
 
-def _is_config(path: Path) -> bool:
-    """Whether a file is the ``config.json`` of a run, and not of something else."""
+def _model_file(folder: Path) -> Path | None:
+    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+
+
+def _has_config(folder: Path) -> bool:
+    """Whether a folder holds the ``config.json`` of a run, not one of another program."""
+    path = folder / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError):
@@ -83,16 +86,16 @@ def _is_config(path: Path) -> bool:
 
 
 def _runs_below(folder: Path) -> list[Path]:
-    found = [model.parent for place in SEVERAL for model in folder.glob(f"{place}/{NAMES[0]}")]
-    return sorted(found)
+    models = [folder.glob(f"{pattern}/{NAMES[0]}") for pattern in RUN_FOLDERS]
+    return sorted(model.parent for found in models for model in found)
 
 
-def _checkpoint(path: Path) -> str:
-    """What to say of a checkpoint; it may lie in a run folder or one level below."""
+def _about_checkpoint(path: Path) -> str:
+    """Message for a checkpoint, which may lie in a run folder or one level below."""
     text = "is a training checkpoint, or a model of another program, not a sonotype model"
     for run in (*path.parents[:2], *path.absolute().parents[:2]):
         if (run / NAMES[0]).is_file():
             return f"{text}; the model is {run / NAMES[0]}"
-        if _is_config(run / CONFIG):
+        if _has_config(run):
             return f"{text}; its run is not finished: sonotype train --resume {run}"
     return f"{text}; the model of a run is RUN/{NAMES[0]}"

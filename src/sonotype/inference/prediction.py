@@ -1,4 +1,4 @@
-"""What a classifier says about one sound."""
+"""The prediction for one sound."""
 
 from __future__ import annotations
 
@@ -8,34 +8,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sonotype.core.types import Labels
+
 Array = npt.NDArray[np.float32]
+Probabilities = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The answer to one sound.
+    """Probabilities, embedding and attention of one sound, or of one window of a recording.
 
     Attributes:
-        source: the file, or ``<bytes>`` or ``<array>``.
-        category: the most probable coarse class.
-        event: the most probable fine class; ``None`` from a model without an event head.
-        category_probabilities: by name, in the model's order; they sum to 1.
-        event_probabilities: the same for the events; empty without an event head.
+        source: path of the file, or ``<bytes>`` or ``<array>``.
+        labels: names of the classes.
+        category_proba: ``[categories]``, in the order of ``labels.categories``; sums to 1.
+        event_proba: ``[events]``, in the order of ``labels.events``; ``None`` without an event
+            head.
         embedding: ``[128]``, the input of both heads.
-        attention: where the network listened, ``[time, frequency]`` per pooled map, summing to 1.
+        attention: ``[time, frequency]`` weights for each pooled map, summing to 1.
         file_seconds: length of the whole recording.
-        clip_seconds: how much of it the network hears; what lies beyond was not heard.
-        start: where in the recording that begins, in seconds, when it is a window of a recording.
-        truncated: what is missing of a file that is cut off, in a few words; the answer is to what
-            is there. Empty where nothing is missing.
-        tta_shifts: how many shifted versions of the clip were averaged; of an ensemble's first model.
+        clip_seconds: length of the clip that the network gets; sound beyond it is not used.
+        start: start of the window in the recording, in seconds.
+        truncated: the missing part of a truncated file, in words; the prediction is for the samples
+            that exist. Empty for a complete file.
+        tta_shifts: number of shifted copies of the clip that the probabilities are averaged over;
+            for an ensemble, that of its first model.
     """
 
     source: str
-    category: str
-    event: str | None
-    category_probabilities: dict[str, float]
-    event_probabilities: dict[str, float]
+    labels: Labels
+    category_proba: Probabilities
+    event_proba: Probabilities | None
     embedding: Array
     attention: tuple[Array, ...]
     file_seconds: float
@@ -45,28 +48,53 @@ class Prediction:
     tta_shifts: int = 1
 
     @property
+    def category(self) -> str:
+        """The most probable category."""
+        return self.labels.categories[int(self.category_proba.argmax())]
+
+    @property
+    def event(self) -> str | None:
+        """The most probable event; ``None`` without an event head."""
+        if self.event_proba is None:
+            return None
+        return self.labels.events[int(self.event_proba.argmax())]
+
+    @property
+    def category_probabilities(self) -> dict[str, float]:
+        """Probability of each category by name, in the model's order."""
+        return dict(zip(self.labels.categories, self.category_proba.tolist(), strict=True))
+
+    @property
+    def event_probabilities(self) -> dict[str, float]:
+        """Probability of each event by name, in the model's order; empty without an event head."""
+        if self.event_proba is None:
+            return {}
+        return dict(zip(self.labels.events, self.event_proba.tolist(), strict=True))
+
+    @property
     def end(self) -> float:
-        """Where in the recording the window ends, in seconds; beyond its end there is silence."""
+        """End of the window in seconds; silence follows the end of the recording."""
         return self.start + self.clip_seconds
 
     @property
     def longer_than_clip(self) -> bool:
-        """Whether the recording is longer than what the network hears of it."""
+        """Whether the recording is longer than the clip; the padding of encoders does not count."""
         return self.file_seconds > self.clip_seconds + 0.05
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
-        """The ``k`` most probable events, or categories where there are no events."""
+        """The ``k`` most probable events; categories for a model without an event head."""
         ranked = self.event_probabilities or self.category_probabilities
         return sorted(ranked.items(), key=lambda entry: -entry[1])[:k]
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """Plain JSON values, without embedding and attention."""
+        """JSON values, without embedding and attention."""
+        event = self.event
         return {
             "file": self.source,
             "category": self.category,
             "category_probability": self.category_probabilities[self.category],
-            "event": self.event,
-            "event_probability": self.event_probabilities[self.event] if self.event else None,
+            "event": event,
+            "event_probability": self.event_probabilities[event] if event else None,
             "top": [{"label": label, "probability": value} for label, value in self.top(k)],
             "file_seconds": round(self.file_seconds, 3),
             "clip_seconds": self.clip_seconds,
@@ -76,18 +104,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Failure:
-    """A sound that could not be classified, and why."""
+    """A sound without a prediction, and the cause."""
 
     source: str
     cause: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, with the keys of :meth:`Prediction.to_dict`."""
+        """JSON values with the keys of :meth:`Prediction.to_dict`."""
         keys = ("category", "category_probability", "event", "event_probability")
-        nothing: dict[str, Any] = dict.fromkeys(keys)
         return {
             "file": self.source,
-            **nothing,
+            **dict.fromkeys(keys),
             "top": [],
             "file_seconds": None,
             "clip_seconds": None,

@@ -1,60 +1,66 @@
-"""A network run by torch."""
+"""A network that torch runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 
 from sonotype.inference.engine import EngineOutput
+from sonotype.inference.postprocess import softmax
 from sonotype.inference.prediction import Array
 from sonotype.models.fold_batch_norm import fuse_batch_norm
-from sonotype.models.system import System
-from sonotype.sliding.shared import SharedWindows
+from sonotype.models.system import Output, System
+from sonotype.sliding.shared import SharedWindows, WindowOutputs
 
 
 class TorchEngine:
-    """A system in evaluation mode, laid out as its processor reads it fastest.
+    """A system in evaluation mode, in the memory layout that is fastest on its processor.
 
     Args:
-        system: the network; it is moved to the device. A copy whose batch norm is folded answers,
-            so that later changes to it are not heard.
+        system: the network; it is moved to the device. The engine runs a copy whose batch norm is
+            folded into the convolutions, so later changes to the system have no effect.
         device: to run on.
     """
 
-    side_by_side = False  # torch spreads each step over the processors itself
+    side_by_side = False  # torch uses all processors for each layer
 
     def __init__(self, system: System, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
         self.system = system.eval().to(self.device).channels_last()
         self.fused = fuse_batch_norm(self.system).channels_last()
+        self._shared: dict[int, SharedWindows] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the shared windows: they hold closures, which cannot be pickled."""
+        return {**self.__dict__, "_shared": {}}
 
     def __call__(self, waveforms: Array) -> EngineOutput:
-        """Answer to clips ``[batch, samples]`` at the system's sample rate."""
+        """Output for clips ``[batch, samples]`` at the sample rate of the system."""
         with torch.inference_mode():
             output = self.fused(torch.from_numpy(waveforms).to(self.device))
-            return _engine_output(output.category, output.event, output.embedding, output.attention)
+            return _engine_output(output, tuple(_array(weights) for weights in output.attention))
 
     def windows(
         self, pieces: Iterable[Array], samples: int, hop: float
     ) -> Iterator[tuple[int, EngineOutput]]:
-        """Answers to overlapping windows; without attention."""
-        for output in SharedWindows(self.fused, samples).outputs(pieces, hop):
-            yield output.first, _engine_output(output.category, output.event, output.embedding)
+        """Output for overlapping windows, without attention."""
+        if (shared := self._shared.get(samples)) is None:
+            shared = self._shared[samples] = SharedWindows(self.fused, samples)
+        for output in shared.outputs(pieces, hop):
+            yield output.first, _engine_output(output)
 
 
 @torch.inference_mode()
 def _engine_output(
-    category: torch.Tensor,
-    event: torch.Tensor | None,
-    embedding: torch.Tensor,
-    attention: Sequence[torch.Tensor] = (),
+    output: Output | WindowOutputs, attention: tuple[Array, ...] = ()
 ) -> EngineOutput:
     return EngineOutput(
-        category=_array(category.float().softmax(1)),
-        event=None if event is None else _array(event.float().softmax(1)),
-        embedding=_array(embedding),
-        attention=tuple(_array(x) for x in attention),
+        category=_array(softmax(output.category)),
+        event=None if output.event is None else _array(softmax(output.event)),
+        embedding=_array(output.embedding),
+        attention=attention,
     )
 
 

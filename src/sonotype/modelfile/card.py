@@ -1,6 +1,6 @@
-"""What a model file says of itself besides its weights, as one JSON document.
+"""The card of a model: everything in a model file except the weights, as one JSON document.
 
-Nothing here imports torch: files for other runtimes carry the same document.
+This file does not import torch: ONNX files carry the same document.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from sonotype.modelfile.older_formats import upgrade
 
 FORMAT_VERSION = 4
 KEY = "sonotype"
-"""Under which the document stands among a file's metadata."""
+"""Key of the document in the metadata of a file."""
 RATE_STEP, HIGHEST_RATE = 16_000, 192_000
-"""A network takes a whole multiple of 16 kHz."""
+"""The sample rate of a network is a multiple of 16 kHz."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """All that a model file says besides its weights.
+    """Everything in a model file except the weights.
 
     Attributes:
         options: rebuild the network.
         labels: names of the outputs.
-        sample_rate: of the waveforms that the network takes, in Hz.
+        sample_rate: of the network's input, in Hz.
         front_ends: names of the log-mel front ends, in the order of the branches.
-        category_source: how the category is read unless asked otherwise.
-        tta_shifts: over so many shifted versions of a clip the answers are averaged.
+        category_source: how to read the category by default.
+        tta_shifts: number of circular shifts of a clip to average over by default.
         training: recipe and options, split, data source and its fingerprint, best epoch.
-        scores: of the test part, as :func:`sonotype.evaluation.metrics.scores_to_json` gives them.
-        versions: of Python and the packages that trained it.
-        licences: of the pretrained weights inside and of the training data, where known.
+        scores: of the test split, from :func:`sonotype.evaluation.metrics.scores_to_json`.
+        versions: of Python and the packages at training time.
+        licences: of the pretrained weights inside and of the training data, if known.
     """
 
     options: SystemOptions
@@ -56,12 +56,12 @@ class ModelCard:
 
     @property
     def audio_spec(self) -> AudioSpec:
-        """What sounds are brought to before they meet the network."""
+        """Sample rate, length and padding of the clips for the network."""
         return audio_spec_of(self.options, self.sample_rate)
 
 
 def audio_spec_of(options: SystemOptions, sample_rate: int) -> AudioSpec:
-    """What sounds are brought to before they meet a network that takes this sample rate."""
+    """Sample rate, length and padding of the clips for a network of this sample rate."""
     return AudioSpec(
         sample_rate=sample_rate,
         seconds=options.seconds,
@@ -75,17 +75,17 @@ def document_of(card: ModelCard) -> str:
     """The card as JSON, in ASCII."""
     return json_text(
         {"format_version": FORMAT_VERSION, **asdict(card), "options": to_dict(card.options)},
-        ensure_ascii=True,  # names from file systems may hold what UTF-8 has no bytes for
+        ensure_ascii=True,  # file names may hold characters that UTF-8 cannot encode
         sort_keys=True,
     )
 
 
 def card_of(document: str, path: str | Path) -> ModelCard:
-    """Read what :func:`document_of` wrote.
+    """Read a document that :func:`document_of` wrote.
 
     Raises:
-        ModelFileError: it is no such document, an entry of it is wrong, or it is from a newer
-            version; names the file and the entry.
+        ModelFileError: another document, an invalid entry, or a newer format; names the file and
+            the entry.
     """
     try:
         values = json.loads(document)
@@ -95,7 +95,7 @@ def card_of(document: str, path: str | Path) -> ModelCard:
     if type(version) is not int or version < 1:
         raise ModelFileError(
             f"{path}: the header does not describe a model (format_version is "
-            f"{_shown(version)}, an integer from 1 to {FORMAT_VERSION} is wanted)"
+            f"{_shown(version)}, must be an integer from 1 to {FORMAT_VERSION})"
         )
     if version > FORMAT_VERSION:
         raise ModelFileError(
@@ -105,8 +105,8 @@ def card_of(document: str, path: str | Path) -> ModelCard:
     try:
         values = upgrade(values, version)
         labels = _labels_of(values.pop("labels"))
-        tta_shifts = values.get("tta_shifts", 1)
-        from_dict(ScoreOptions, {"tta_shifts": tta_shifts})  # refuses what is no number
+        # Refuses other types and values below 1.
+        from_dict(ScoreOptions, {"tta_shifts": values.get("tta_shifts", 1)})
         card = ModelCard(
             options=from_dict(SystemOptions, _object("options", values.pop("options"))),
             labels=labels,
@@ -118,17 +118,18 @@ def card_of(document: str, path: str | Path) -> ModelCard:
         raise ModelFileError(f"{path}: the header does not describe a model ({error})") from None
     if card.category_source not in CATEGORY_SOURCES:
         raise ModelFileError(
-            f"{path}: category_source is {card.category_source!r}, not a known way"
+            f"{path}: category_source is {card.category_source!r}, must be one of "
+            f"{', '.join(CATEGORY_SOURCES)}"
         )
     return card
 
 
 def _labels_of(values: Any) -> Labels:
-    """The labels; a ``TypeError`` or ``ValueError`` where their entries do not fit each other."""
+    """The labels; a ``TypeError`` or ``ValueError`` if their entries do not fit each other."""
     lists = {name: _list(name, entries) for name, entries in _object("labels", values).items()}
     for name in ("categories", "events"):
         entries = _strings(name, lists.get(name, []))
-        if twice := sorted({one for one in entries if entries.count(one) > 1}):
+        if twice := sorted({label for label in entries if entries.count(label) > 1}):
             raise ValueError(f"{name} has {_shown(twice[0])} twice")
     labels = Labels(**{name: tuple(entries) for name, entries in lists.items()})
     if not labels.categories:
@@ -141,17 +142,18 @@ def _labels_of(values: Any) -> Labels:
     last = len(labels.categories) - 1
     for index in labels.event_category:
         if type(index) is not int or not 0 <= index <= last:
-            raise ValueError(f"event_category has {_shown(index)}, an index from 0 to {last} fits")
+            raise ValueError(
+                f"event_category has {_shown(index)}, must be an index from 0 to {last}"
+            )
     return labels
 
 
 def _check_rest(card: ModelCard) -> None:
-    """A ``TypeError`` or ``ValueError`` where an entry is of another type than it has to be."""
+    """Raise a ``TypeError`` or ``ValueError`` if an entry has the wrong type."""
     rate = card.sample_rate
     if type(rate) is not int or rate % RATE_STEP or not RATE_STEP <= rate <= HIGHEST_RATE:
         raise ValueError(
-            f"sample_rate is {_shown(rate)}, a multiple of {RATE_STEP} up to {HIGHEST_RATE} is "
-            "wanted"
+            f"sample_rate is {_shown(rate)}, must be a multiple of {RATE_STEP} up to {HIGHEST_RATE}"
         )
     for name in ("training", "scores", "versions", "licences"):
         _object(name, getattr(card, name))
@@ -163,24 +165,24 @@ def _check_rest(card: ModelCard) -> None:
 
 def _object(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise TypeError(f"{name} is {_shown(value)}, an object is wanted")
+        raise TypeError(f"{name} is {_shown(value)}, must be an object")
     return value
 
 
 def _list(name: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError(f"{name} is {_shown(value)}, a list is wanted")
+        raise TypeError(f"{name} is {_shown(value)}, must be a list")
     return value
 
 
 def _strings(name: str, value: Any) -> tuple[str, ...]:
-    for one in _list(name, value):
-        if not isinstance(one, str):
-            raise TypeError(f"{name} has {_shown(one)}, which is not a string")
+    for entry in _list(name, value):
+        if not isinstance(entry, str):
+            raise TypeError(f"{name} has {_shown(entry)}, which is not a string")
     return tuple(value)
 
 
 def _shown(value: Any) -> str:
-    """A value in an error; a damaged file can hold a very long one."""
+    """A value for a message, shortened: a damaged file can hold a very long value."""
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:40]}..."

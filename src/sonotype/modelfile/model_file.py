@@ -1,8 +1,8 @@
-"""One file that holds a classifier: ``model.safetensors`` with everything else in its header.
+"""A classifier in one file: ``model.safetensors``, with everything but the weights in its header.
 
-The safetensors header carries one JSON document under the key ``sonotype`` and a digest that covers
-the document and every tensor. Nothing in the file can run code. docs/model_file.md describes
-the format for readers in other languages.
+The safetensors header carries one JSON document under the key ``sonotype`` and a digest of the
+document and every tensor. Nothing in the file can run code. docs/model_file.md describes the format
+for readers in other languages.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ DIGEST = "sha256"
 
 
 def save_model(path: str | Path, system: System, card: ModelCard, *, half: bool = False) -> Path:
-    """Write a model file; it has its name only once it is whole.
+    """Write a model file; no incomplete file ever has this name.
 
     Args:
         path: of the file.
-        system: its weights are kept.
+        system: the weights.
         card: everything else.
-        half: keep weights in half precision, at half the size; they are read back as single.
+        half: store weights in half precision, at half the size; they are read as single precision.
 
     Raises:
-        ModelFileError: the file cannot be written, or a weight is not finite; says why.
+        ModelFileError: the file cannot be written, or a weight is not finite.
     """
     path = Path(path)
     document = document_of(card)
@@ -65,21 +65,20 @@ def save_model(path: str | Path, system: System, card: ModelCard, *, half: bool 
 
 
 def read_card(path: str | Path) -> ModelCard:
-    """What a model file says of itself, without reading its weights.
+    """Read the card of a model file without its weights.
 
     Raises:
-        ModelFileError: as for :func:`load_model`, tampered weights excepted.
+        ModelFileError: as for :func:`load_model`, except for changed weights.
     """
     return card_of(_document(Path(path))[0], path)
 
 
 def load_model(path: str | Path) -> tuple[System, ModelCard]:
-    """Rebuild a classifier from its file alone, in evaluation mode, on the CPU.
+    """Rebuild a system from its file alone, in evaluation mode, on the CPU.
 
     Raises:
-        ModelFileError: missing, truncated, foreign (no sonotype model), newer than this version,
-            tampered with (header and weights no longer fit their digest), or with weights that
-            are not finite; says which.
+        ModelFileError: the file is missing, truncated, no sonotype model, newer than this version,
+            changed (header and weights do not fit their digest), or a weight is not finite.
     """
     path = Path(path)
     document, digest = _document(path)
@@ -116,7 +115,7 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """Name of the first tensor that holds NaN or an infinite value; ``None`` without one."""
+    """Name of the first tensor with NaN or an infinite value; ``None`` if all are finite."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             return name

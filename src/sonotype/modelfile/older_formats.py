@@ -1,4 +1,4 @@
-"""Documents of model files of formats 1 to 3, brought to the names of the present format."""
+"""Upgrade the documents of model files of formats 1 to 3 to the names of format 4."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEW_NAMES = {
     "shifts": "tta_shifts",
     "variants": "n_augmented",
 }
-"""Names of formats 1 to 3 that are called otherwise since format 4."""
+"""Names in formats 1 to 3, and their names in format 4."""
 
 
 def upgrade(values: Mapping[str, Any], version: int) -> dict[str, Any]:

@@ -1,21 +1,23 @@
-"""A backbone with weights: published ones, the built-in model's, or those of any model file."""
+"""Pretrained backbones: published ones, the built-in model's, or the one of any model file."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 
+import torch
+
 from sonotype.core.errors import OptionsError, WeightsError
-from sonotype.modelfile.builtin import builtin_path
 from sonotype.modelfile.model_file import load_model
-from sonotype.modelfile.state import read_state_dict
 from sonotype.modelfile.weights_cache import weights_path
 from sonotype.models.backbones.compact import Compact
 from sonotype.models.backbones.names import BUILTIN, COMPACT, NO_BACKBONE, Backbone, build_backbone
 
 AUTO, PREFERRED = "auto", "mn04"
-"""Take the preferred backbone where its weights can be had, else the built-in one."""
+"""``auto`` is the preferred backbone if its weights are available, else the built-in one."""
 
 SUFFIX = ".safetensors"
 
@@ -26,8 +28,8 @@ class Pretrained:
 
     Attributes:
         backbone: the network.
-        name: under which its shape is built again.
-        licences: of the weights and of what they were learnt from, by name.
+        name: the name that builds a backbone of this shape.
+        licences: of the weights and of their training data, by name.
     """
 
     backbone: Backbone
@@ -36,13 +38,12 @@ class Pretrained:
 
 
 def load_pretrained(name: str, *, progress: bool = False) -> Pretrained:
-    """A backbone by its name, or the first branch of a model file by its path.
+    """Load a backbone by its name, or branch 1 of a model file by its path.
 
     Raises:
         ModelFileError: the model file is refused.
-        OptionsError: the model's first branch was as wide as its options said, so that no name
-            stands for it.
-        WeightsError: no such weights, the file cannot be had, or does not fit the network.
+        OptionsError: the model was trained with backbone ``none``, which no name can rebuild.
+        WeightsError: unknown weights, or a file that is not available or does not fit the network.
     """
     if file := model_file_of(name):
         return _of_model(file, BUILTIN if name == BUILTIN else "")
@@ -51,22 +52,36 @@ def load_pretrained(name: str, *, progress: bool = False) -> Pretrained:
 
 
 def model_file_of(name: str) -> Path | None:
-    """The model file that a backbone's weights are in; ``None`` for published ones and for none."""
+    """The model file with the weights of a backbone; ``None`` for other backbones."""
     if name == BUILTIN:
         return builtin_path()
     return Path(name) if is_model_file(name) else None
 
 
 def is_model_file(name: str) -> bool:
-    """Whether a backbone is named by the path of a model file."""
+    """Whether the name of a backbone is the path of a model file."""
     return name.endswith(SUFFIX)
 
 
-def available(name: str, *, progress: bool = False, on_message: Callable[[str], None]) -> str:
-    """The name itself; for ``"auto"`` the preferred backbone, or the built-in one with a word.
+def builtin_path() -> Path:
+    """Path of the built-in model, which this package trained from random weights.
 
     Raises:
-        WeightsError: neither can be had.
+        WeightsError: this copy of the package lacks it.
+    """
+    path = Path(str(files("sonotype") / "assets" / "builtin.safetensors"))
+    if not path.is_file():
+        raise WeightsError(
+            f"{path} is missing: this copy of sonotype lacks the built-in model; reinstall sonotype"
+        )
+    return path
+
+
+def available(name: str, *, progress: bool = False, on_message: Callable[[str], None]) -> str:
+    """The name itself; for ``"auto"`` the preferred backbone, or the built-in one with a message.
+
+    Raises:
+        WeightsError: neither is available.
     """
     if name != AUTO:
         return name
@@ -77,20 +92,20 @@ def available(name: str, *, progress: bool = False, on_message: Callable[[str], 
             builtin_path()
         except WeightsError:
             raise error from None
-        on_message(f"backbone {BUILTIN}, since {PREFERRED} cannot be had: {error}")
+        on_message(f"backbone {BUILTIN}, since {PREFERRED} is not available: {error}")
         return BUILTIN
     return PREFERRED
 
 
 def load_backbone(name: str, *, progress: bool = False) -> Backbone:
-    """Build a published backbone and fill it from its file, downloaded where it is not at hand.
+    """Build a published backbone and load its weights, downloaded if they are not on this machine.
 
     Args:
         name: a name of the registry, such as ``mn04``.
         progress: draw a bar while downloading.
 
     Raises:
-        WeightsError: no such weights, the file cannot be had, or does not fit the network.
+        WeightsError: unknown weights, or a file that is not available or does not fit the network.
     """
     path = weights_path(name, progress=progress)
     backbone = build_backbone(name)
@@ -104,13 +119,44 @@ def load_backbone(name: str, *, progress: bool = False) -> Backbone:
     return backbone
 
 
-def _of_model(path: Path, name: str = "") -> Pretrained:
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """Read a flat dict of tensors that ``torch.save`` wrote, onto the CPU.
+
+    ``torch.load(weights_only=True)`` refuses objects other than tensors and never builds them.
+
+    Raises:
+        WeightsError: a missing, damaged or foreign file, or other content; names file and cause.
+    """
+    try:
+        content: object = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can raise almost any error
+        if forbidden := re.search(r"GLOBAL (\S+)", str(error)):
+            cause = f"it holds objects other than tensors ({forbidden[1]}), which could run code"
+        elif isinstance(error, OSError) and error.strerror:
+            cause = error.strerror
+        else:
+            cause = f"torch.save did not write it, or it is damaged ({type(error).__name__})"
+    else:
+        if (
+            isinstance(content, dict)
+            and content
+            and all(
+                isinstance(key, str) and isinstance(value, torch.Tensor)
+                for key, value in content.items()
+            )
+        ):
+            return dict(content)
+        cause = "it is not a flat dict of tensors"
+    raise WeightsError(f"{path} cannot be read as weights: {cause}; replace it by a good copy")
+
+
+def _of_model(path: Path, name: str) -> Pretrained:
     system, card = load_model(path)
     shape = card.options.backbone
     if shape == NO_BACKBONE:
         raise OptionsError(
-            f"{path} was trained with backbone {NO_BACKBONE}, whose width is its own; name a model "
-            "with another one"
+            f"{path} was trained with backbone {NO_BACKBONE}, which has a width of its own; name a "
+            "model with another backbone"
         )
     licences = dict(card.licences)
     return Pretrained(system.branch_1, name or (BUILTIN if shape == COMPACT else shape), licences)

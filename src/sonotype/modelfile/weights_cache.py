@@ -1,10 +1,10 @@
-"""Where the files of weights lie: a folder of the user's choice first, then the cache."""
+"""Files of pretrained weights on this machine: in the user's folder, or in the cache."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sonotype.core.cache_folder import cache_root
 from sonotype.core.download import content_fault, fetch
@@ -12,22 +12,21 @@ from sonotype.core.errors import WeightsError
 from sonotype.modelfile.weights_registry import WeightsEntry, entry
 
 FOLDER_VARIABLE = "SONOTYPE_WEIGHTS"
-"""Environment variable that names a folder to look in first, so that offline machines work."""
+"""Environment variable with a folder that is searched before the cache, for offline machines."""
 
 Status = Literal["here", "cached", "damaged", "missing"]
 
 
 def cache_folder() -> Path:
-    """Name the folder that downloads land in; it may not exist yet."""
+    """The folder of downloaded weights; it may not exist yet."""
     return cache_root() / "weights"
 
 
 def given_folder() -> Path | None:
-    """Read the folder that ``SONOTYPE_WEIGHTS`` names; ``None`` where it is unset or empty.
+    """The folder in ``SONOTYPE_WEIGHTS``; ``None`` if the variable is unset or empty.
 
     Raises:
-        WeightsError: it names something that is no folder.
-
+        WeightsError: it is not a folder.
     """
     value = os.environ.get(FOLDER_VARIABLE, "")
     if not value:
@@ -35,62 +34,50 @@ def given_folder() -> Path | None:
     folder = Path(value).expanduser()
     if not folder.is_dir():
         raise WeightsError(
-            f"{FOLDER_VARIABLE} names {folder}, which is not a folder; "
-            "name a folder that holds the weights, or unset it"
+            f"{FOLDER_VARIABLE} is {folder}, which is not a folder; set it to a folder that holds "
+            "weights, or unset it"
         )
     return folder
 
 
 def find(name: str) -> Path | None:
-    """Find and verify the file of these weights; ``None`` where it is neither given nor cached.
+    """Find and verify the file of these weights; ``None`` if it is not on this machine.
 
-    The file is checked each time, by its sha256 or as much of it as is known.
+    Every call verifies the file by its size and sha256, as far as they are known.
 
     Raises:
-        WeightsError: the name is not known, the file is not the published one, or
-            ``SONOTYPE_WEIGHTS`` names no folder.
-
+        WeightsError: an unknown name, a file that differs from the published one, or a value of
+            ``SONOTYPE_WEIGHTS`` that is not a folder.
     """
     wanted = entry(name)
-    given = _given_file(wanted)
-    if given is not None:
-        return given
-    cached = cache_folder() / wanted.file
-    if not cached.is_file():
-        return None
-    fault = _fault(wanted, cached)
-    if fault is not None:
-        raise WeightsError(
-            f"{cached} is not the published file, {fault}; "
-            f"`sonotype weights get {name}` replaces it"
-        )
-    return cached
+    found = _find(wanted)
+    if found is not None and found.issue:
+        raise _damaged(wanted, found)
+    return None if found is None else found.path
 
 
 def weights_path(name: str, *, progress: bool = False) -> Path:
     """Find the file of these weights, or download it into the cache; verified either way.
 
-    A damaged file in the cache is downloaded anew; one in ``SONOTYPE_WEIGHTS``, which belongs to
-    the user, is an error.
+    A damaged file in the cache is downloaded again. A damaged file in ``SONOTYPE_WEIGHTS``, which
+    belongs to the user, is an error.
 
     Args:
         name: a name of the registry, such as ``mn04``.
-        progress: draw a bar on standard error while downloading, if that is a terminal.
+        progress: draw a bar on standard error while downloading, if it is a terminal.
 
     Raises:
-        WeightsError: as `find` does, or the download failed.
-
+        WeightsError: as for :func:`find`, or the download failed.
     """
     wanted = entry(name)
-    given = _given_file(wanted)
-    if given is not None:
-        return given
-    cached = cache_folder() / wanted.file
-    if cached.is_file() and _fault(wanted, cached) is None:
-        return cached
+    found = _find(wanted)
+    if found is not None and not found.issue:
+        return found.path
+    if found is not None and found.given:
+        raise _damaged(wanted, found)
     return fetch(
         wanted.address,
-        cached,
+        cache_folder() / wanted.file,
         size=wanted.size,
         sha256=wanted.sha256,
         sha256_prefix=wanted.sha256_prefix,
@@ -101,39 +88,58 @@ def weights_path(name: str, *, progress: bool = False) -> Path:
 
 
 def status(name: str) -> Status:
-    """Say where these weights are: in ``SONOTYPE_WEIGHTS``, in the cache, there but wrong, or not.
+    """Where these weights are: in ``SONOTYPE_WEIGHTS`` ("here") or in the cache, damaged, missing.
 
     Raises:
-        WeightsError: the name is not known, or ``SONOTYPE_WEIGHTS`` names no folder.
-
+        WeightsError: an unknown name, or a value of ``SONOTYPE_WEIGHTS`` that is not a folder.
     """
-    wanted = entry(name)
+    found = _find(entry(name))
+    if found is None:
+        return "missing"
+    if found.issue:
+        return "damaged"
+    return "here" if found.given else "cached"
+
+
+class _Found(NamedTuple):
+    """A file of weights.
+
+    Attributes:
+        path: of the file.
+        given: whether it is in ``SONOTYPE_WEIGHTS``.
+        issue: how it differs from the published file; ``None`` if it does not.
+    """
+
+    path: Path
+    given: bool
+    issue: str | None
+
+
+def _find(wanted: WeightsEntry) -> _Found | None:
     given = given_folder()
-    if given is not None and (given / wanted.file).is_file():
-        return "here" if _fault(wanted, given / wanted.file) is None else "damaged"
-    cached = cache_folder() / wanted.file
-    if cached.is_file():
-        return "cached" if _fault(wanted, cached) is None else "damaged"
-    return "missing"
+    for folder in (given, cache_folder()):
+        if folder is not None and (path := folder / wanted.file).is_file():
+            return _Found(path, folder is given, _issue(wanted, path))
+    return None
 
 
-def _given_file(wanted: WeightsEntry) -> Path | None:
-    folder = given_folder()
-    if folder is None or not (folder / wanted.file).is_file():
-        return None
-    fault = _fault(wanted, folder / wanted.file)
-    if fault is not None:
-        raise WeightsError(
-            f"{folder / wanted.file}, found by {FOLDER_VARIABLE}, is not the published file, "
-            f"{fault}; replace it by the file from {wanted.address}, or remove it"
-        )
-    return folder / wanted.file
-
-
-def _fault(wanted: WeightsEntry, path: Path) -> str | None:
+def _issue(wanted: WeightsEntry, path: Path) -> str | None:
     try:
         return content_fault(
             path, size=wanted.size, sha256=wanted.sha256, sha256_prefix=wanted.sha256_prefix
         )
     except OSError as error:
         return f"it cannot be read ({error.strerror or error})"
+
+
+def _damaged(wanted: WeightsEntry, found: _Found) -> WeightsError:
+    if found.given:
+        remedy = f"replace it by the file from {wanted.address}, or remove it"
+        return WeightsError(
+            f"{found.path}, in the folder {FOLDER_VARIABLE}, is not the published file: "
+            f"{found.issue}; {remedy}"
+        )
+    return WeightsError(
+        f"{found.path} is not the published file: {found.issue}; "
+        f"`sonotype weights get {wanted.name}` replaces it"
+    )

@@ -1,4 +1,4 @@
-"""The pretrained weights that sonotype knows: one table, nothing else."""
+"""The table of pretrained weights."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from sonotype.core.errors import WeightsError
 
 @dataclass(frozen=True)
 class WeightsEntry:
-    """One published file of weights.
+    """A published file of weights.
 
     Attributes:
-        name: what the backbone is called here.
+        name: of the backbone.
         file: name of the file, as published.
-        address: where it is published.
-        size: its exact size in bytes; ``None`` where that is not known.
-        parameters: trainable numbers of the network (batch-norm statistics are not counted).
-            Follows from the architecture, so a file with further entries may be a little larger.
-        sha256: hex digest of the file; ``None`` where that is not known.
-        sha256_prefix: the first hex digits, where only those are published.
+        address: URL of the file.
+        size: its exact size in bytes; ``None`` if unknown.
+        parameters: trainable parameters of the network, without batch-norm statistics.
+        sha256: hex digest of the file; ``None`` if unknown.
+        sha256_prefix: the first hex digits, if only these are published.
         licence: SPDX identifier of the licence of the weights.
-        citation: what to cite.
-
+        citation: the paper to cite.
     """
 
     name: str
@@ -37,7 +35,7 @@ class WeightsEntry:
 
     @property
     def approximate_size(self) -> int:
-        """Size in bytes where it is known, else four for each parameter."""
+        """Size in bytes; if unknown, four bytes for each parameter."""
         return self.size if self.size is not None else 4 * self.parameters
 
 
@@ -61,7 +59,7 @@ def _mn(
     size: int | None = None,
     sha256: str | None = None,
 ) -> WeightsEntry:
-    """One of the family; the file name carries its AudioSet mAP in thousandths."""
+    """A MobileNet of EfficientAT; the file name holds its AudioSet mAP in thousandths."""
     file = f"{name}_as_mAP_{mean_average_precision}.pt"
     address = f"{_EFFICIENTAT_RELEASE}/{file}"
     return WeightsEntry(
@@ -102,8 +100,7 @@ def entry(name: str) -> WeightsEntry:
     """Look up the weights of this name.
 
     Raises:
-        WeightsError: there are none; names those that exist.
-
+        WeightsError: an unknown name, with the known ones.
     """
     for candidate in WEIGHTS:
         if candidate.name == name:

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from sonotype.modelfile.builtin import builtin_path
 from sonotype.modelfile.model_file import load_model
+from sonotype.modelfile.pretrained import builtin_path
 from sonotype.models.backbones.compact import CHANNELS, Compact
 from sonotype.models.build import cbir_1, cbir_2, cbir_4
 

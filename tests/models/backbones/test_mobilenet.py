@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sonotype.modelfile.state import read_state_dict
+from sonotype.modelfile.pretrained import read_state_dict
 from sonotype.models.backbones.mobilenet import MobileNet, SqueezeExcitation, make_divisible
 from sonotype.models.backbones.names import MOBILENET_WIDTHS
 

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from sonotype.core.errors import WeightsError
 from sonotype.frontends import VGGishLogMel
-from sonotype.modelfile.pretrained import load_backbone
-from sonotype.modelfile.state import read_state_dict
+from sonotype.modelfile.pretrained import load_backbone, read_state_dict
 from sonotype.modelfile.weights_registry import WEIGHTS
 from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.backbones.vggish import VGGish
@@ -75,11 +74,9 @@ def test_a_file_that_is_not_the_published_one_is_refused(folder: Path) -> None:
     digest = hashlib.sha256((folder / FILE).read_bytes()).hexdigest()
     with pytest.raises(WeightsError) as caught:
         load_backbone("vggish")
-    assert str(caught.value) == (
-        f"{folder / FILE}, found by SONOTYPE_WEIGHTS, is not the published file, its sha256 is "
-        f"{digest} where one that begins with 10086976 was expected; replace it by the file from "
-        f"https://github.com/harritaylor/torchvggish/releases/download/v0.1/{FILE}, or remove it"
-    )
+    address = f"https://github.com/harritaylor/torchvggish/releases/download/v0.1/{FILE}"
+    for fact in (str(folder / FILE), "SONOTYPE_WEIGHTS", digest, "10086976", address):
+        assert fact in str(caught.value)
 
 
 @pytest.mark.parametrize(

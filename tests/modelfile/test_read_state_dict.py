@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from sonotype.core.errors import WeightsError
-from sonotype.modelfile.state import read_state_dict
+from sonotype.modelfile.pretrained import read_state_dict
 from sonotype.modelfile.weights_registry import entry
 
 STATE = {"layer.weight": torch.arange(3000.0), "layer.bias": torch.tensor([1, 2])}
 
 
 class Harmful:
-    """Says so when a careless reader builds it."""
+    """Records whether a reader builds it."""
 
     built = False
 
@@ -32,7 +32,7 @@ def refusal(path: Path) -> str:
     with pytest.raises(WeightsError) as caught:
         read_state_dict(path)
     text = str(caught.value)
-    start, end = f"{path} cannot be read as weights: ", "; put a good copy in its place"
+    start, end = f"{path} cannot be read as weights: ", "; replace it by a good copy"
     assert text.startswith(start)
     assert text.endswith(end)
     assert "\n" not in text
@@ -59,37 +59,30 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none.pt") == "No such file or directory"
 
 
-def test_an_empty_file(tmp_path: Path) -> None:
-    (tmp_path / "a.pt").touch()
-    assert refusal(tmp_path / "a.pt") == "it is empty"
+FOREIGN = "torch.save did not write it, or it is damaged ("
 
 
 @pytest.mark.parametrize("kept", [4, 5, 30, 100, 1000, 10_000, -1])
-def test_a_truncated_file(tmp_path: Path, kept: int) -> None:
-    path = save(tmp_path / "a.pt", STATE)
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_truncated_file(tmp_path: Path, kept: int, legacy: bool) -> None:
+    path = save(tmp_path / "a.pt", STATE, legacy=legacy)
     path.write_bytes(path.read_bytes()[:kept])
-    assert refusal(path) in {"it is truncated", "it is truncated or damaged (OSError)"}
-
-
-@pytest.mark.parametrize("kept", [15, 16, 30, 100, 1000, 10_000, -1])
-def test_a_truncated_file_in_the_old_format(tmp_path: Path, kept: int) -> None:
-    path = save(tmp_path / "a.pt", STATE, legacy=True)
-    path.write_bytes(path.read_bytes()[:kept])
-    assert refusal(path).startswith("it is truncated or damaged (")
+    assert refusal(path).startswith(FOREIGN)
 
 
 @pytest.mark.parametrize(
-    "content", [b"not weights\n", b"<!DOCTYPE html><html></html>", b"RIFF\0\0\0\0WAVE", b"\x80"]
+    "content",
+    [b"", b"not weights\n", b"<!DOCTYPE html><html></html>", b"RIFF\0\0\0\0WAVE", b"\x80"],
 )
 def test_another_kind_of_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.pt").write_bytes(content)
-    assert refusal(tmp_path / "a.pt") == "it is not a file written by torch.save"
+    assert refusal(tmp_path / "a.pt").startswith(FOREIGN)
 
 
 def test_another_zip_archive(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
         archive.writestr("readme.txt", "hello")
-    assert refusal(tmp_path / "a.pt") == "it is truncated or damaged (RuntimeError)"
+    assert refusal(tmp_path / "a.pt").startswith(FOREIGN)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -104,24 +97,18 @@ def test_objects_are_refused_and_never_built(tmp_path: Path, legacy: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("content", "cause"),
+    "content",
     [
-        ([torch.zeros(1)], "it holds a list instead of a dict of tensors"),
-        (torch.zeros(1), "it holds a Tensor instead of a dict of tensors"),
-        (
-            {"epoch": 3, "state_dict": STATE},
-            "it is not a flat dict of tensors, 'epoch' is a int",
-        ),
-        (
-            {"weight": torch.zeros(1), "more": {"bias": torch.zeros(1)}},
-            "it is not a flat dict of tensors, 'more' is a dict",
-        ),
-        ({0: torch.zeros(1)}, "it is not a flat dict of tensors, 0 is a Tensor"),
-        ({}, "it holds no tensors"),
+        [torch.zeros(1)],
+        torch.zeros(1),
+        {"epoch": 3, "state_dict": STATE},
+        {"weight": torch.zeros(1), "more": {"bias": torch.zeros(1)}},
+        {0: torch.zeros(1)},
+        {},
     ],
 )
-def test_something_other_than_a_flat_dict(tmp_path: Path, content: object, cause: str) -> None:
-    assert refusal(save(tmp_path / "a.pt", content)) == cause
+def test_something_other_than_a_flat_dict(tmp_path: Path, content: object) -> None:
+    assert refusal(save(tmp_path / "a.pt", content)) == "it is not a flat dict of tensors"
 
 
 def test_the_real_file(assets: Path) -> None:

@@ -1,0 +1,63 @@
+"""A classifier from an ONNX file can be sent to other processes."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_data import RATE, tone
+
+from sonotype.config import SystemOptions
+from sonotype.core.types import Labels
+from sonotype.inference.load import load
+from sonotype.inference.onnx_engine import onnx_engine
+from sonotype.modelfile.card import KEY, ModelCard, document_of
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+def write_onnx(path: Path) -> Path:
+    """A model whose categories depend on the mean of a clip."""
+    helper, number = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [
+        helper.make_node("ReduceMean", ["waveform"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Neg", ["mean"], ["negative"]),
+        helper.make_node("Concat", ["mean", "negative"], ["embedding"], axis=1),
+        helper.make_node("Softmax", ["embedding"], ["category"], axis=1),
+    ]
+    inputs = [helper.make_tensor_value_info("waveform", number, ["batch", "samples"])]
+    outputs = [
+        helper.make_tensor_value_info(name, number, ["batch", 2])
+        for name in ("category", "embedding")
+    ]
+    graph = helper.make_graph(nodes, "mean", inputs, outputs)
+    opsets = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    card = ModelCard(SystemOptions(seconds=1.0), Labels(("a", "b")), RATE, ())
+    helper.set_model_props(model, {KEY: document_of(card)})
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_a_loaded_classifier_can_be_pickled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_onnx(tmp_path / "model.onnx").parent)
+    model, sound = load("model.onnx"), 0.5 + tone(440.0, 1)
+    content = pickle.dumps(model)
+    assert len(content) < 10_000, "the path is pickled, not the network"
+    monkeypatch.chdir("/")  # the pickle holds the absolute path
+    copied = pickle.loads(content)
+    assert (copied.card, copied.engine.side_by_side) == (model.card, True)
+    one, other = model.predict(sound, RATE), copied.predict(sound, RATE)
+    np.testing.assert_array_equal(one.category_proba, other.category_proba)
+    assert one.category_proba[0] > 0.6
+
+
+def test_an_engine_without_a_file_cannot_be_pickled(tmp_path: Path) -> None:
+    engine = onnx_engine(write_onnx(tmp_path / "model.onnx").read_bytes())
+    with pytest.raises(pickle.PicklingError, match="has no file"):
+        pickle.dumps(engine)
