@@ -52,15 +52,6 @@ KNOWN: tuple[KnownDataset, ...] = (
         address=msos.ADDRESS,
         citation=msos.CITATION,
     ),
-    KnownDataset(
-        name="synth",
-        what="synthetic sounds for demos and tests",
-        clips="any",
-        size="made here",
-        licence="CC0-1.0",
-        address="",
-        citation="",
-    ),
 )
 
 

@@ -19,7 +19,6 @@ from sonotype.core.types import IGNORE_INDEX
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.source_options import SourceOptions
-from sonotype.data.synth import EVENTS, synthesise_clip
 from sonotype.evaluation.evaluate import answer
 from sonotype.evaluation.outputs import require_free
 from sonotype.evaluation.predictions import Predictions
@@ -33,6 +32,9 @@ from sonotype.inference.torch_engine import TorchEngine
 
 MOST = 1e-3
 """Largest difference in a probability between both runtimes; a file beyond it is not written."""
+
+SYNTHESISED = 25
+"""Waveforms to compare both runtimes on if no data is given."""
 
 CALIBRATION = 64
 """Clips that set the ranges of 8-bit maps; they are not among those that tell what it costs."""
@@ -177,15 +179,17 @@ def _accuracy(answers: Predictions, how: CategorySource) -> Accuracy:
 
 
 def _synthesised(model: Classifier) -> Array:
-    """A clip of each synthetic event, as the model wants them."""
-    audio_spec = model.audio_spec
-    return np.stack(
-        [
-            synthesise_clip(event, seconds=audio_spec.seconds, sample_rate=audio_spec.sample_rate)
-            for events in EVENTS.values()
-            for event in events
-        ]
-    )
+    """Seeded waveforms ``[25, samples]``: chirps in noise, from -48 dB to full scale."""
+    rate, length = model.audio_spec.sample_rate, model.audio_spec.length
+    rng = np.random.default_rng(0)
+    time = np.arange(length) / rate
+    waveforms = []
+    for level in np.logspace(-2.4, 0, SYNTHESISED):
+        first, last = rng.uniform(50, rate / 2, 2)  # Hz
+        phase = 2 * np.pi * (first * time + (last - first) * time**2 * rate / (2 * length))
+        noise = rng.uniform(-0.5, 0.5, length)
+        waveforms.append(level * (0.5 * np.sin(phase) + noise))
+    return np.stack(waveforms).astype(np.float32)
 
 
 def _parted(manifest: Manifest) -> tuple[Manifest, Manifest]:

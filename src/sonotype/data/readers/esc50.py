@@ -13,7 +13,7 @@ from sonotype.core.errors import DataIssue, OptionsError
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.csv_table import TableRow, read_csv
 from sonotype.data.records import ClipRecord, Listing, SoundFolder
-from sonotype.data.validate import TRAINING, Rules, settle
+from sonotype.data.validate import TRAINING, Rules, validate
 
 META = Path("meta", "esc50.csv")
 AUDIO = "audio"
@@ -112,7 +112,7 @@ def read_esc50(root: str | Path, *, names: str = "esc50", rules: Rules = TRAININ
         DataError: with all faults.
         OptionsError: unknown ``names``.
     """
-    return settle(list_esc50(root, names=names), rules)
+    return validate(list_esc50(root, names=names), rules)
 
 
 def list_esc50(root: str | Path, *, names: str = "esc50") -> Listing:
@@ -139,7 +139,7 @@ def list_esc50(root: str | Path, *, names: str = "esc50") -> Listing:
     return Listing(
         source=root,
         name="esc50",
-        rows=tuple(rows),
+        records=tuple(rows),
         issues=tuple(issues),
         grouped=True,
         licence=LICENCE,

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from sonotype.core.errors import DataIssue
 from sonotype.data.dataset_info import read_dataset_info
-from sonotype.data.manifest import PARTS, Manifest
+from sonotype.data.manifest import SUBSETS, Manifest
 from sonotype.data.readers.walk import Walk, walk
 from sonotype.data.records import ClipRecord, Listing, counted, listed
 from sonotype.data.splits.groups import assign_groups
-from sonotype.data.validate import TRAINING, Rules, settle
+from sonotype.data.validate import TRAINING, Rules, validate
 
 NO_SOUND = "no sound inside (wav, flac, ogg, mp3, m4a and others)"
 
@@ -33,7 +33,7 @@ OF_A_RUN = ("model.safetensors", "config.json")
 A_RUN = "a run folder with a model, and no labelled sounds; name the folder or table of the sounds"
 
 DEV = ("dev", "development")
-NUMBERS = {name: str(number) for number, name in PARTS.items()}
+NUMBERS = {name: str(number) for number, name in SUBSETS.items()}
 """The fold that stands for a part."""
 
 
@@ -67,7 +67,7 @@ def read_folder(
         DataError: with all faults.
         OptionsError: the pattern is no regular expression.
     """
-    return settle(list_folder(root, group_pattern=group_pattern), rules)
+    return validate(list_folder(root, group_pattern=group_pattern), rules)
 
 
 def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listing:
@@ -91,7 +91,7 @@ def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listin
     return Listing(
         source=root,
         name=marker.name or root.resolve().name,
-        rows=() if wrong else rows,
+        records=() if wrong else rows,
         issues=(
             *issues,
             *unmatched,
@@ -103,7 +103,7 @@ def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listin
             ),
         ),
         grouped=group_pattern is not None,
-        parted=bool(parts) or any(part for _, part in homes),
+        folds_are_subsets=bool(parts) or any(part for _, part in homes),
         synthetic=marker.synthetic,
         licence=marker.licence,
         citation=marker.citation,

@@ -12,9 +12,9 @@ from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.csv_table import Table, TableRow, read_csv
 from sonotype.data.readers.walk import passed_over
-from sonotype.data.records import ClipRecord, Listing, SoundFolder, composed
+from sonotype.data.records import ClipRecord, Listing, SoundFolder, nfc
 from sonotype.data.splits.groups import assign_groups
-from sonotype.data.validate import TRAINING, Rules, settle
+from sonotype.data.validate import TRAINING, Rules, validate
 
 SHEETS = {
     "development": "Logsheet_Development.csv",
@@ -68,7 +68,7 @@ def read_msos(
         DataError: with all faults.
         OptionsError: unknown ``part``.
     """
-    return settle(list_msos(root, part=part, group_pattern=group_pattern), rules)
+    return validate(list_msos(root, part=part, group_pattern=group_pattern), rules)
 
 
 def list_msos(
@@ -85,7 +85,7 @@ def list_msos(
     return Listing(
         source=table,
         name=f"msos {part}",
-        rows=assigned,
+        records=assigned,
         issues=(*sheet.issues, *issues, *unmatched),
         grouped=group_pattern is not None,
         licence=LICENCE,
@@ -152,9 +152,9 @@ def _evaluation_folder(table: Path, files: list[str]) -> Path:
     others = sorted(
         entry for entry in table.parent.iterdir() if entry.is_dir() and not passed_over(entry.name)
     )
-    stems = {composed(Path(name.strip()).stem) for name in files}
+    stems = {nfc(Path(name.strip()).stem) for name in files}
     for folder in (usual, table.parent, *others):
-        if folder.is_dir() and any(composed(entry.stem) in stems for entry in folder.iterdir()):
+        if folder.is_dir() and any(nfc(entry.stem) in stems for entry in folder.iterdir()):
             return folder
     return usual
 

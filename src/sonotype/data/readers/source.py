@@ -18,7 +18,7 @@ from sonotype.data.readers.table import find_metadata, list_table
 from sonotype.data.records import SOUND_SUFFIXES, Listing
 from sonotype.data.source_options import DEFAULTS, SourceOptions
 from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES
-from sonotype.data.validate import Purpose, settle
+from sonotype.data.validate import Purpose, validate
 
 TABLES = (".csv", ".parquet")
 
@@ -57,10 +57,10 @@ def open_source(
         DataError: with all faults of the source.
         OptionsError: an option that does not fit the source, or has an impossible value.
     """
-    return settle(list_source(spec, options), options.rules(purpose))
+    return validate(list_source(spec, options), options.rules(purpose))
 
 
-def survey(
+def inspect_source(
     spec: str | Path,
     options: SourceOptions = DEFAULTS,
     *,
@@ -77,7 +77,7 @@ def survey(
         DataError: with all faults of the source and of its sounds together.
     """
     listing = list_source(spec, options)
-    paths = dict.fromkeys(row.path for row in listing.rows if "\0" not in str(row.path))
+    paths = dict.fromkeys(row.path for row in listing.records if "\0" not in str(row.path))
     files = [path for path in paths if path.is_file()]
     contents, sounds = contents_of(
         files if decode else equally_long(files),
@@ -86,7 +86,7 @@ def survey(
         progress=progress,
     )
     listing = replace(listing, issues=(*listing.issues, *sounds))
-    return settle(listing, options.rules(purpose), contents)
+    return validate(listing, options.rules(purpose), contents)
 
 
 def list_source(spec: str | Path, options: SourceOptions = DEFAULTS) -> Listing:

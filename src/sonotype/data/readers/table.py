@@ -14,7 +14,7 @@ from sonotype.data.names import Names
 from sonotype.data.readers.csv_table import Table, TableRow, read_csv
 from sonotype.data.records import ClipRecord, Listing
 from sonotype.data.splits.groups import assign_groups
-from sonotype.data.validate import TRAINING, Rules, settle
+from sonotype.data.validate import TRAINING, Rules, validate
 
 METADATA = ("metadata.csv", "metadata.parquet")
 """What AudioFolder calls the table inside a folder of sounds."""
@@ -62,7 +62,7 @@ def read_table(
     listing = list_table(
         path, columns=columns, ignore_columns=ignore_columns, group_pattern=group_pattern
     )
-    return settle(listing, rules)
+    return validate(listing, rules)
 
 
 def list_table(
@@ -93,7 +93,7 @@ def list_table(
     return Listing(
         source=path,
         name=marker.name or name,
-        rows=assigned,
+        records=assigned,
         issues=(*issues, *sheet.issues, *header, *unmatched),
         grouped=grouped or group_pattern is not None,
         labelled="category" in names,
