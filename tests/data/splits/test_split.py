@@ -238,15 +238,15 @@ def test_class_of_one_recording_is_learnt_and_named_as_untested() -> None:
         (
             [("a", None, "1", None), ("b", None, "2", None), ("c", None, "3", None)],
             (
-                "no clip can be held out for the test subset: there are too few recordings to learn "
-                "every class (a, b, c have only one); add recordings"
+                "no clip can be held out for the test subset: there are too few recordings to "
+                "learn every class (a, b, c have only one); add recordings"
             ),
         ),
         (
             [("a", None, "1", None), ("a", None, "2", None)],
             (
-                "no clip can be held out for the validation subset: all clips left for training and "
-                "validation come from one recording; add recordings"
+                "no clip can be held out for the validation subset: all clips left for training "
+                "and validation come from one recording; add recordings"
             ),
         ),
         ([], "no clips to split"),

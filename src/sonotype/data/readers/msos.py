@@ -32,7 +32,7 @@ CITATION = (
 
 
 def find_sheets(root: Path, part: str | None = None) -> list[tuple[str, Path]]:
-    """The log sheets in a folder or up to two levels below, each with the name of its part."""
+    """The log sheets in a folder or up to two levels below, each with the name of its set."""
     depths = ("", "*/", "*/*/")
     return [
         (name, path)
@@ -51,11 +51,10 @@ def read_msos(
     group_pattern: str | None = None,
     rules: Rules = TRAINING,
 ) -> Manifest:
-    """Read a part of MSoS as it unpacks.
+    """Read the development or the evaluation set of MSoS.
 
-    The data set does not tell which clips come from one recording. Clips without an event in the
-    sheet have none. Events with a single clip are faults as anywhere; the data set has such events,
-    and ``Rules(rare_events="unlabel")`` keeps their clips for the category alone.
+    The recordings of the clips are not known. Events with a single clip are issues; the data set
+    has such events, and ``Rules(rare_events="unlabel")`` keeps their clips without the event.
 
     Args:
         root: the folder with the log sheet, one or two levels above it, or the sheet itself.
@@ -65,7 +64,7 @@ def read_msos(
         rules: how strict the checks are.
 
     Raises:
-        DataError: with all faults.
+        DataError: with all issues.
         OptionsError: unknown ``part``.
     """
     return validate(list_msos(root, part=part, group_pattern=group_pattern), rules)
@@ -74,7 +73,7 @@ def read_msos(
 def list_msos(
     root: str | Path, *, part: str | None = None, group_pattern: str | None = None
 ) -> Listing:
-    """What the log sheet says, not yet checked."""
+    """Read the log sheet without validation."""
     part, table = _choose(Path(root), part)
     sheet = read_csv(table)
     if part == "development":
