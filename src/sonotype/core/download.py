@@ -128,4 +128,4 @@ def _cause(failure: BaseException) -> str:
         return f"HTTP {response.status_code} ({response.reason})"
     while inner := failure.__cause__ or failure.__context__:
         failure = inner
-    return getattr(failure, "strerror", None) or " ".join(str(failure).split())
+    return str(getattr(failure, "strerror", None) or " ".join(str(failure).split()))

@@ -69,8 +69,8 @@ def split(
     _check_not_empty(manifest)
     if protocol == "all":
         everything = tuple(range(len(manifest.clips)))
-        notes = (SplitNote(NoteKind.ALL), *not_kept_notes(manifest))
-        return Split(everything, (), (), "all", manifest.grouped, notes)
+        all_notes = (SplitNote(NoteKind.ALL), *not_kept_notes(manifest))
+        return Split(everything, (), (), "all", manifest.grouped, all_notes)
     fractions = {"test_fraction": test_fraction, "val_fraction": val_fraction}
     if protocol == "folds":
         subsets, notes = official_split(manifest, folds, **fractions, seed=seed)
@@ -156,11 +156,8 @@ def _check_not_empty(manifest: Manifest) -> None:
         raise DataError(manifest.name, [DataIssue(manifest.name, 0, "no clips to split")])
 
 
-def _finish(
-    manifest: Manifest, subsets: Subsets, protocol: str, notes: Sequence[SplitNote]
-) -> Split:
+def _finish(manifest: Manifest, subsets: Subsets, protocol: str, notes: list[SplitNote]) -> Split:
     """Add notes on what the subsets share and which classes they lack."""
-    notes = list(notes)
     subsets_of_group: defaultdict[str, set[int]] = defaultdict(set)
     subsets_of_sound: defaultdict[int, set[int]] = defaultdict(set)
     for number, subset in enumerate(subsets):
@@ -172,12 +169,13 @@ def _finish(
         notes.append(SplitNote(NoteKind.UNKNOWN_RECORDINGS))
     elif protocol == "folds" and shared:
         tested = sum(2 in subsets_of_group[group] for group in shared)
-        values = (counted(len(shared), "recording"), listed(shared), tested)
-        notes.append(SplitNote(NoteKind.SHARED_RECORDINGS, values))
+        recordings = counted(len(shared), "recording")
+        notes.append(SplitNote(NoteKind.SHARED_RECORDINGS, (recordings, listed(shared), tested)))
     repeated = [where for where in subsets_of_sound.values() if len(where) > 1]
     if repeated:
-        values = (counted(len(repeated), "sound"), sum(2 in where for where in repeated))
-        notes.append(SplitNote(NoteKind.SHARED_SOUNDS, values))
+        tested = sum(2 in where for where in repeated)
+        sounds = counted(len(repeated), "sound")
+        notes.append(SplitNote(NoteKind.SHARED_SOUNDS, (sounds, tested)))
     for subset, name in zip(subsets[1:], ("validation", "test"), strict=True):
         missing = missing_classes(manifest, subset)
         if missing:
