@@ -1,4 +1,4 @@
-"""The clips that all peers hear: real ones where a folder is given, else synthetic ones."""
+"""The clips that all peers classify: of a given folder, else of ``examples/esc10``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from benchmarks.peer import SECONDS, Clips
 
 COUNT = 16
 RATES = (16_000, 32_000)
+ESC10 = Path(__file__).resolve().parent.parent / "examples" / "esc10"
 
 
 def write_clips(folder: Path, data: Path | None) -> str:
@@ -18,17 +19,8 @@ def write_clips(folder: Path, data: Path | None) -> str:
     Resampling is not timed: each peer gets the clips at its own rate.
     """
     for rate in RATES:
-        clips = synthetic(rate) if data is None else real(data, rate)
-        np.save(folder / f"clips_{rate}.npy", np.stack(clips))
-    return f"{COUNT} synthetic clips" if data is None else f"{COUNT} recordings of {data.name}"
-
-
-def synthetic(rate: int) -> list[Clips]:
-    """One clip each of some events."""
-    from sonotype.data.synth import EVENTS, synthesise_clip
-
-    names = [name for sounds in EVENTS.values() for name in sounds][:COUNT]
-    return [synthesise_clip(name, seconds=SECONDS, sample_rate=rate) for name in names]
+        np.save(folder / f"clips_{rate}.npy", np.stack(real(data or ESC10, rate)))
+    return f"{COUNT} recordings of {(data or ESC10).name}"
 
 
 def real(data: Path, rate: int) -> list[Clips]:

@@ -1,6 +1,6 @@
 """What each optimisation of training is worth: seconds an epoch, and to a validation score.
 
-    python benchmarks/training.py                  on synthetic sounds
+    python benchmarks/training.py                  on examples/esc10
     python benchmarks/training.py FOLDER --clips 200   on a part of a labelled folder or ESC-50
     python benchmarks/training.py --quick          a minute or two, to see that it runs
 
@@ -28,12 +28,12 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.clips import ESC10
 from sonotype.audio.clip import AudioSpec
 from sonotype.config import TrainOptions, resolve
 from sonotype.core.types import Clip, Labels
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.source import open_source
-from sonotype.data.synth import synthesise
 from sonotype.features.cache import FeatureCache
 from sonotype.features.store import FeatureStore
 from sonotype.modelfile.pretrained import available, load_pretrained
@@ -96,7 +96,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("data", nargs="?", type=Path, help="labelled sounds; else synthetic ones")
+    parser.add_argument(
+        "data", nargs="?", type=Path, help="labelled sounds; default examples/esc10"
+    )
     parser.add_argument("--clips", type=int, default=120, help="so many clips in all")
     parser.add_argument("--draws", type=int, default=3, help="each way is trained so often")
     parser.add_argument("--epochs", type=int, default=8, help="at most, to reach the score")
@@ -113,7 +115,7 @@ def main() -> int:
 
 def run(arguments: argparse.Namespace, folder: Path, on_message: Callable[[str], None]) -> None:
     """All ways on both networks."""
-    parts = parts_of(arguments.data, arguments.clips, folder)
+    parts = parts_of(arguments.data, arguments.clips)
     backbone = available(arguments.backbone, on_message=on_message)
     threads = torch.get_num_threads()
     peak = matmul_peak() / 1e9
@@ -155,11 +157,10 @@ def matmul_peak(size: int = 1024, draws: int = 8) -> float:
     return 2 * size**3 / min(seconds)
 
 
-def parts_of(data: Path | None, count: int, folder: Path) -> Parts:
+def parts_of(data: Path | None, count: int) -> Parts:
     """Every fourth clip of a part of the source validates; classes as evenly as may be."""
     if data is None:
-        synthesise(folder / "synth", clips_per_event=max(2, -(-count // 20)))
-        data = folder / "synth"
+        data = ESC10
     by_class: dict[tuple[str, str | None], list[Clip]] = {}
     for clip in open_source(data).clips:
         by_class.setdefault((clip.category, clip.event), []).append(clip)

@@ -75,8 +75,8 @@ def serve() -> Iterator[Server]:
 
 
 def make_hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No back-off, short time-outs, no proxy between the test and its server."""
-    monkeypatch.setattr("sonotype.core.download.BACK_OFF", 0.0)
+    """No pause before a retry, short time-outs, no proxy between the test and its server."""
+    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
     monkeypatch.setattr("sonotype.core.download.TIMEOUT", (2.0, 2.0))
     monkeypatch.setenv("NO_PROXY", "*")
 

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 from references import efficientat_log_mel, vggish_log_mel
+from soundsets import tone
 
 from benchmarks import companions, install, mel_references, worker
 from benchmarks.__main__ import chosen, main
-from benchmarks.clips import COUNT, real, synthetic, write_clips
+from benchmarks.clips import COUNT, real, write_clips
 from benchmarks.markdown import figure, small, table
 from benchmarks.measure import (
     QUICK,
@@ -45,7 +46,6 @@ from benchmarks.report import Page, render
 from benchmarks.team import PeerError, Worker, environment
 from benchmarks.ways import in_batches, one_by_one
 from sonotype.core.errors import OptionsError
-from sonotype.data.synth import synthesise
 
 ROOT = Path(__file__).resolve().parent.parent
 EFFORT = Effort(
@@ -356,15 +356,9 @@ def test_installing_goes_on_after_a_failure(
     assert said == "bad could not be installed; the benchmark goes on without it\n"
 
 
-def test_synthetic_clips_are_the_same_sounds_at_both_rates() -> None:
-    low, high = synthetic(16_000), synthetic(32_000)
-    assert len(low) == len(high) == COUNT
-    assert {clip.shape for clip in low} == {(80_000,)}
-    assert {clip.shape for clip in high} == {(160_000,)}
-
-
 def test_real_clips_are_spread_over_the_folder(tmp_path: Path) -> None:
-    synthesise(tmp_path / "sounds", clips_per_event=1, seconds=0.1)
+    for number in range(20):
+        tone(tmp_path / "sounds" / f"{number}.wav")
     clips = real(tmp_path / "sounds", 16_000)
     assert len(clips) == COUNT
     assert {clip.shape for clip in clips} == {(80_000,)}

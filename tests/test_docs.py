@@ -11,7 +11,6 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_type_hints
 
 import pytest
@@ -25,6 +24,7 @@ import sonotype
 from sonotype.cli.main import app
 from sonotype.config import NETWORKS, RECIPES, ScoreOptions, SystemOptions, to_dict
 from sonotype.core import errors
+from sonotype.data.readers.source import open_source
 from sonotype.experiments.run_options import RunOptions
 from sonotype.modelfile.model_file import load_model
 from sonotype.modelfile.pretrained import builtin_path
@@ -406,61 +406,19 @@ def test_licence_and_notice() -> None:
     assert "CC BY-NC" in notice
 
 
-class FakeTrain:
-    """Stands for ``sonotype.train`` and remembers how it was called."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-        self.interrupted = False
-
-    def __call__(self, *arguments: Any, **options: Any) -> FakeTrain:
-        self.calls.append((arguments, options))
-        return self
+def test_the_demo_trains_with_options_that_exist() -> None:
+    demo = load_script("demo")
+    chosen = RunOptions.of(demo.OPTIONS)
+    assert (chosen.system.system, chosen.system.backbone) == ("cbir_2", "builtin")
 
 
-@pytest.fixture
-def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, FakeTrain]:
-    """The demo script with its run folder elsewhere, and what stands for its training."""
-    module, fake = load_script("demo"), FakeTrain()
-    monkeypatch.setattr(module, "RUN", tmp_path / "run")
-    monkeypatch.setattr(module, "ALONE", tmp_path / "alone")
-    monkeypatch.setattr(sonotype, "train", fake, raising=False)
-    return module, fake
-
-
-@pytest.mark.parametrize(("name", "backbone"), [("TRANSFER", "builtin"), ("SCRATCH", "none")])
-def test_the_demo_trains_with_options_that_exist(
-    demo: tuple[ModuleType, FakeTrain], name: str, backbone: str
-) -> None:
-    module, fake = demo
-    assert module.train(module.RUN, getattr(module, name))
-    [(arguments, options)] = fake.calls
-    assert arguments == (module.DATA, module.RUN)
-    chosen = RunOptions.of({name: options[name] for name in options if name in OPTION_NAMES})
-    assert (chosen.system.system, chosen.system.backbone) == ("cbir_2", backbone)
-    assert set(options) - OPTION_NAMES == {"progress", "say"}
-
-
-def test_the_demo_goes_on_with_an_unfinished_run(demo: tuple[ModuleType, FakeTrain]) -> None:
-    module, fake = demo
-    module.RUN.mkdir()
-    (module.RUN / "config.json").touch()
-    fake.interrupted = True
-    assert not module.train(module.RUN, module.SCRATCH)
-    [(arguments, options)] = fake.calls
-    assert arguments == (None, module.RUN)
-    assert options["resume"] is True
-
-
-def test_the_demo_does_not_train_twice(
-    demo: tuple[ModuleType, FakeTrain], capsys: pytest.CaptureFixture[str]
-) -> None:
-    module, fake = demo
-    module.RUN.mkdir()
-    (module.RUN / "scores.json").touch()
-    assert module.train(module.RUN, module.SCRATCH)
-    assert fake.calls == []
-    assert "finished before" in capsys.readouterr().out
+def test_the_clips_of_the_demo_are_readable_and_attributed() -> None:
+    folder = ROOT / "examples" / "esc10"
+    manifest = open_source(folder)
+    assert (len(manifest.clips), len(manifest.labels.categories)) == (80, 10)
+    attribution = text_of(folder / "ATTRIBUTION.md")
+    for clip in manifest.clips:
+        assert clip.path.relative_to(folder).as_posix() in attribution
 
 
 def test_the_card_of_the_built_in_model_is_its_own() -> None:

@@ -65,6 +65,7 @@ def test_protocol_all(
     assert run([*argv, *flags(**STUDENT, **more)]) == 0
     shown = capsys.readouterr().out
     assert "24 clips to train on, 0 to validate, 0 to test" in shown
+    assert "every clip is a training clip" in shown
     assert shown.splitlines()[-1] == f"model:  {out / 'model.safetensors'}"
     card = sonotype.load(out / "model.safetensors").card
     assert card.training["clips"] == {"train": 24, "val": 0, "test": 0}

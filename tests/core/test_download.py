@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -102,16 +100,6 @@ def test_a_passing_fault_is_tried_again(server: Server, tmp_path: Path, first: A
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_waits_longer_before_each_attempt(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr(download, "BACK_OFF", 0.5)
-    monkeypatch.setattr("sonotype.core.download.time.sleep", slept.append)
-    refusal(server.write_report("a.bin", Answer(status=500)), tmp_path / "a.bin")
-    assert slept == [0.5, 1.0]
-
-
 def test_two_at_once_do_not_disturb_each_other(server: Server, tmp_path: Path) -> None:
     address = server.write_report("a.bin", Answer(BODY, pause=0.2))
     threads = [
@@ -132,40 +120,23 @@ def test_two_at_once_do_not_disturb_each_other(server: Server, tmp_path: Path) -
 # What fails on the way
 
 
-def test_not_found_is_not_tried_again(server: Server, tmp_path: Path) -> None:
-    cause = refusal(f"{server.base}/none.bin", tmp_path / "a.bin")
-    assert cause == "HTTP 404 (Not Found)"
-    assert len(server.asked) == 1
+def test_not_found(server: Server, tmp_path: Path) -> None:
+    assert refusal(f"{server.base}/none.bin", tmp_path / "a.bin") == "HTTP 404 (Not Found)"
 
 
-def test_a_server_that_stays_broken(server: Server, tmp_path: Path) -> None:
-    cause = refusal(server.write_report("a.bin", Answer(status=500)), tmp_path / "a.bin")
-    assert cause == "HTTP 500 (Internal Server Error)"
-    assert len(server.asked) == download.ATTEMPTS == 3
-
-
-def test_an_unheard_of_status(server: Server, tmp_path: Path) -> None:
-    cause = refusal(server.write_report("a.bin", Answer(status=599)), tmp_path / "a.bin")
-    assert cause == "HTTP 599 (not a known status)"
-
-
-def test_truncated_each_time(server: Server, tmp_path: Path) -> None:
-    address = server.write_report("a.bin", Answer(BODY[:100_000], announced=len(BODY)))
-    cause = refusal(address, tmp_path / "a.bin", sha256=DIGEST)
-    assert cause == "the connection ended after 100,000 of 256,000 bytes"
-    assert len(server.asked) == 3
-
-
-def test_truncation_the_network_library_lets_pass(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (Answer(status=500), "HTTP 500 (Internal Server Error)"),
+        (Answer(BODY[:100_000], announced=len(BODY)), "100000 bytes read, 156000 more expected"),
+    ],
+    ids=["500", "truncated"],
+)
+def test_a_server_that_stays_broken(
+    server: Server, tmp_path: Path, answer: Answer, cause: str
 ) -> None:
-    def short(downloader: object, address: str, stream: io.BytesIO, _: None) -> None:
-        downloader.progressbar.total = 10  # type: ignore[attr-defined]
-        stream.write(b"four")
-
-    monkeypatch.setattr("pooch.HTTPDownloader.__call__", short)
-    cause = refusal("http://127.0.0.1/a.bin", tmp_path / "a.bin")
-    assert cause == "the connection ended after 4 of 10 bytes"
+    assert cause in refusal(server.write_report("a.bin", answer), tmp_path / "a.bin", sha256=DIGEST)
+    assert len(server.asked) == download.RETRIES + 1
 
 
 def test_a_server_that_hangs(
@@ -173,34 +144,14 @@ def test_a_server_that_hangs(
 ) -> None:
     monkeypatch.setattr(download, "TIMEOUT", (2.0, 0.1))
     address = server.write_report("a.bin", Answer(BODY, pause=60))
-    assert refusal(address, tmp_path / "a.bin") == "the server did not answer in time"
-    assert len(server.asked) == 3
+    assert "timed out" in refusal(address, tmp_path / "a.bin")
 
 
 def test_a_refused_connection(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
         address = f"http://127.0.0.1:{taken.getsockname()[1]}/a.bin"
-        assert refusal(address, tmp_path / "a.bin") == "the server refused the connection"
-
-
-def test_a_connection_closed_without_an_answer(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def hang_up() -> None:
-            for _ in range(3):
-                connection, _address = listener.accept()
-                with connection:
-                    connection.recv(4096)
-
-        thread = threading.Thread(target=hang_up)
-        thread.start()
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}/a.bin"
-        cause = refusal(address, tmp_path / "a.bin")
-        thread.join()
-    assert cause == (
-        "no connection, or a broken one (Remote end closed connection without response)"
-    )
+        assert refusal(address, tmp_path / "a.bin") == "Connection refused"
 
 
 def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,47 +160,11 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", no_name_server)
     cause = refusal("http://somewhere.invalid/a.bin", tmp_path / "a.bin")
-    assert cause == "no network, or the name of the server is not known"
+    assert cause == "Temporary failure in name resolution"
 
 
-def test_a_certificate_that_is_not_accepted(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried = []
-
-    def distrust(*_: object, **__: object) -> None:
-        error = ssl.SSLCertVerificationError(1, "certificate verify failed")
-        error.verify_message = "self-signed certificate"
-        tried.append(error)
-        raise error
-
-    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", distrust)
-    cause = refusal(server.base.replace("http:", "https:") + "/a.bin", tmp_path / "a.bin")
-    assert cause == "the server's certificate was not accepted (self-signed certificate)"
-    assert len(tried) == 1  # it is not tried again
-
-
-def test_an_address_that_is_none(tmp_path: Path) -> None:
-    cause = refusal("somewhere/a.bin", tmp_path / "a.bin")
-    assert cause.startswith("MissingSchema: Invalid URL 'somewhere/a.bin'")
-
-
-def test_a_content_length_that_is_no_number(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def babble() -> None:
-            connection, _address = listener.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nabc")
-
-        thread = threading.Thread(target=babble)
-        thread.start()
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}/a.bin"
-        cause = refusal(address, tmp_path / "a.bin")
-        thread.join()
-    assert cause.startswith("the answer makes no sense (")
-    assert "many" in cause
+def test_an_invalid_address(tmp_path: Path) -> None:
+    assert "somewhere/a.bin" in refusal("somewhere/a.bin", tmp_path / "a.bin")
 
 
 # The wrong file
@@ -267,10 +182,9 @@ def test_a_wrong_checksum_is_not_tried_again(server: Server, tmp_path: Path) -> 
 
 def test_a_wrong_start_of_the_checksum(server: Server, tmp_path: Path) -> None:
     address = server.write_report("a.bin", Answer(BODY))
-    assert refusal(address, tmp_path / "a.bin", sha256_prefix="10086976") == (
-        f"the address gave another file, its sha256 is {DIGEST} "
-        "where one that begins with 10086976 was expected"
-    )
+    cause = refusal(address, tmp_path / "a.bin", sha256_prefix="10086976")
+    assert DIGEST in cause
+    assert "10086976" in cause
 
 
 @pytest.mark.parametrize("body", [BODY[:-1], BODY + b"x"], ids=["short", "long"])
@@ -311,48 +225,24 @@ def test_a_folder_that_cannot_be_made(server: Server, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     destination = tmp_path / "taken" / "folder" / "a.bin"
     cause = refusal(server.write_report("a.bin", Answer(BODY)), destination)
-    assert cause == f"{destination} cannot be written (Not a directory)"
+    assert cause == "Not a directory"
     assert server.asked == []
 
 
-def test_a_folder_that_cannot_be_written_to(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def locked(*_: object) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr(Path, "open", locked)
-    cause = refusal(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin")
-    assert cause == f"{tmp_path / 'a.bin'} cannot be written (Permission denied)"
-
-
-def _no_space(*_: object) -> int:
+def _no_space(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_disk_that_fills_up_while_writing(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class FullDisk(io.BytesIO):
-        write = _no_space
-
-    def open_on_full_disk(path: Path, mode: str) -> FullDisk:
-        path.touch()
-        return FullDisk()
-
-    monkeypatch.setattr(Path, "open", open_on_full_disk)
-    cause = refusal(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin")
-    assert cause == f"{tmp_path / 'a.bin'} cannot be written (No space left on device)"
-    assert len(server.asked) == 1
-
-
-@pytest.mark.parametrize("step", ["sonotype.core.io.os.fsync", "pathlib.Path.replace"])
-def test_a_disk_that_fills_up_at_the_end(
+@pytest.mark.parametrize(
+    "step", ["pooch.HTTPDownloader.__call__", "sonotype.core.io.os.fsync", "pathlib.Path.replace"]
+)
+def test_a_full_disk(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     monkeypatch.setattr(step, _no_space)
     cause = refusal(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin")
-    assert cause == f"{tmp_path / 'a.bin'} cannot be written (No space left on device)"
+    assert cause == "No space left on device"
+    assert len(server.asked) <= 1
 
 
 # Interruptions
@@ -372,9 +262,7 @@ def test_ctrl_c_leaves_nothing(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_a_killed_run_leaves_no_final_name_and_the_next_one_restarts(
-    server: Server, tmp_path: Path
-) -> None:
+def test_after_a_kill_there_is_no_file_of_the_final_name(server: Server, tmp_path: Path) -> None:
     address = server.write_report("a.bin", Answer(BODY, pause=60), Answer(BODY))
     code = (
         "import sys, pathlib; from sonotype.core.download import fetch; "
@@ -385,16 +273,9 @@ def test_a_killed_run_leaves_no_final_name_and_the_next_one_restarts(
         while not server.asked and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-    (left,) = tmp_path.iterdir()
-    assert left.name.startswith(".a.bin.")
-    assert left.suffix == ".part"
-
+    assert not destination.exists()
     fetch(address, destination, sha256=DIGEST)
-    assert set(tmp_path.iterdir()) == {destination, left}  # young: may belong to a live process
-
-    os.utime(left, (0, 0))
-    fetch(address, destination, sha256=DIGEST)
-    assert list(tmp_path.iterdir()) == [destination]
+    assert destination.read_bytes() == BODY
 
 
 # What the caller may shape
@@ -428,5 +309,5 @@ def test_progress_is_drawn_for_people_only(
     fetch(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin", progress=progress)
     output = capsys.readouterr()
     assert output.out == ""
-    assert ("256.0/256.0 kB" in output.err) is drawn
+    assert ("100%" in output.err) is drawn
     assert bool(output.err) is drawn

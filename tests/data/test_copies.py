@@ -16,8 +16,9 @@ from sonotype.core.errors import DataError, SonotypeError
 from sonotype.core.types import Content
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.folder import read_folder
-from sonotype.data.readers.source import open_source, survey
-from sonotype.data.splits.split import ALONE_NOTE, Split, cross_validation, split
+from sonotype.data.readers.source import inspect_source, open_source
+from sonotype.data.splits.split import Split, cross_validation, split
+from sonotype.data.splits.subsets import NoteKind
 from sonotype.data.validate import check_sounds
 
 
@@ -103,8 +104,8 @@ def test_groups_with_a_sound_in_common_are_one_group() -> None:
 def test_notes_tell_of_copies() -> None:
     manifest = with_copies(1, grouped=False)
     note = split(manifest).note
-    assert note.startswith(ALONE_NOTE)
-    assert f"; {manifest.copies} of 60 clips have the sound of another clip, and stay" in note
+    assert note.startswith(NoteKind.UNGROUPED)
+    assert f"; {manifest.copies} of 60 clips have the sound of another clip" in note
     folded = with_copies(3, grouped=False, folds=True)
     parts = split(folded)
     sides: dict[str, set[int]] = {}
@@ -116,8 +117,8 @@ def test_notes_tell_of_copies() -> None:
     twice = [where for where in sides.values() if len(where) > 1]
     assert len(twice) > 3
     assert (
-        f"{len(twice)} sounds as identical clips on two sides, as the source has it "
-        f"({sum(2 in where for where in twice)} of them in the test part)"
+        f"{len(twice)} sounds as identical clips in two subsets, as in the source's own folds "
+        f"({sum(2 in where for where in twice)} of them in the test subset)"
     ) in parts.note
     assert torn(folded, parts) > 0, "official folds stay as they are"
 
@@ -146,11 +147,11 @@ def two_classes(root: Path) -> Path:
 @pytest.mark.parametrize("decode", [False, True])
 def test_copies_are_counted(tmp_path: Path, decode: bool) -> None:
     two_classes(tmp_path)
-    assert survey(tmp_path, decode=decode).copies == 0
+    assert inspect_source(tmp_path, decode=decode).copies == 0
     shutil.copy(tmp_path / "a/1.wav", tmp_path / "a/5.wav")
     samples, rate = soundfile.read(tmp_path / "a/1.wav", dtype="int16")
     soundfile.write(tmp_path / "a/6.flac", samples, rate)
-    manifest = survey(tmp_path, decode=decode)
+    manifest = inspect_source(tmp_path, decode=decode)
     assert manifest.copies == (2 if decode else 1)
     assert manifest.summary()["copies"] == manifest.copies
     assert open_source(tmp_path).copies == 0, "nothing was read"
@@ -161,7 +162,7 @@ def test_one_sound_under_two_categories_is_a_fault(tmp_path: Path, decode: bool)
     two_classes(tmp_path)
     shutil.copy(tmp_path / "a/1.wav", tmp_path / "b/9.wav")
     shutil.copy(tmp_path / "a/1.wav", tmp_path / "b/8.wav")
-    assert faults_of(lambda: survey(tmp_path, decode=decode), tmp_path) == [
+    assert faults_of(lambda: inspect_source(tmp_path, decode=decode), tmp_path) == [
         f"b/{name}.wav: the same sound as a/1.wav, which has the category 'a', not 'b'; correct "
         "one label, or remove one file"
         for name in "89"
@@ -176,8 +177,8 @@ def test_copies_in_another_format_are_found_when_decoding(tmp_path: Path) -> Non
     two_classes(tmp_path)
     samples, rate = soundfile.read(tmp_path / "a/1.wav", dtype="int16")
     soundfile.write(tmp_path / "b/9.flac", samples, rate)
-    assert survey(tmp_path).copies == 0
-    (issue,) = faults_of(lambda: survey(tmp_path, decode=True), tmp_path)
+    assert inspect_source(tmp_path).copies == 0
+    (issue,) = faults_of(lambda: inspect_source(tmp_path, decode=True), tmp_path)
     assert issue.startswith("b/9.flac: the same sound as a/1.wav, which has the category 'a'")
 
 
@@ -191,7 +192,7 @@ def test_one_sound_under_two_events_is_a_fault_at_its_line(tmp_path: Path) -> No
         "path,category,event\n5.wav,x,\n1.wav,x,i\n2.wav,x,j\n3.wav,y,k\n4.wav,y,k\n6.wav,x,j\n"
         "gone.wav,x,i",
     )
-    assert faults_of(lambda: survey(table), tmp_path) == [
+    assert faults_of(lambda: inspect_source(table), tmp_path) == [
         (
             "labels.csv:7: 6.wav: the same sound as 1.wav, which has the event 'i', not 'j'; "
             "correct one label, or remove one file"
@@ -204,7 +205,7 @@ def test_a_file_that_is_listed_twice_is_one_fault(tmp_path: Path) -> None:
     for name in ("1.wav", "2.wav", "3.wav", "4.wav"):
         tone(tmp_path / name)
     table = write_table(tmp_path, "path,label\n1.wav,x\n2.wav,x\n3.wav,y\n4.wav,y\n1.wav,y\n")
-    assert faults_of(lambda: survey(table, decode=True), tmp_path) == [
+    assert faults_of(lambda: inspect_source(table, decode=True), tmp_path) == [
         "labels.csv:6: 1.wav: the same file as line 2"
     ]
 
@@ -214,4 +215,4 @@ def test_the_same_noise_at_two_rates_is_two_sounds(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, 500)
     for category, rate in (("a", 8000), ("b", 16_000)):
         soundfile.write(tmp_path / category / "noise.wav", noise, rate)
-    assert survey(tmp_path, decode=True).copies == 0
+    assert inspect_source(tmp_path, decode=True).copies == 0

@@ -10,7 +10,7 @@ from soundsets import faults_of, tone, touch
 from sonotype.core.errors import DataError, OptionsError
 from sonotype.data.readers.folder import read_folder
 from sonotype.data.records import ClipRecord, Listing
-from sonotype.data.validate import RARE_EVENTS, Rules, check_sounds, parse_fold, settle
+from sonotype.data.validate import RARE_EVENTS, Rules, check_sounds, parse_fold, validate
 
 ALONE = "has this one clip only; training and test need at least two"
 
@@ -29,7 +29,7 @@ def test_one_clip_classes(tmp_path: Path) -> None:
         ("3.wav", "a", "y"),
         ("4.wav", "b", "z"),
     )
-    assert faults_of(lambda: settle(made), tmp_path) == [
+    assert faults_of(lambda: validate(made), tmp_path) == [
         f"3.wav: event 'y' {ALONE} (--rare-events unlabel keeps such clips for their category)",
         f"4.wav: category 'b' {ALONE}",
     ]
@@ -45,7 +45,7 @@ def test_rare_events_lose_their_label(tmp_path: Path) -> None:
         ("5.wav", "b", "w"),
         ("6.wav", "b", "w"),
     )
-    manifest = settle(made, Rules(rare_events="unlabel"))
+    manifest = validate(made, Rules(rare_events="unlabel"))
     assert [clip.event for clip in manifest.clips] == ["x", "x", None, None, "w", "w"]
 
 
@@ -60,22 +60,22 @@ def test_a_single_event_teaches_nothing(tmp_path: Path) -> None:
         ("3.wav", "b", ""),
         ("4.wav", "b", ""),
     )
-    assert faults_of(lambda: settle(made), tmp_path) == [f"{tmp_path}: {ONE_EVENT}"]
-    assert settle(made, Rules("evaluation")).labels.events == ("x",)
+    assert faults_of(lambda: validate(made), tmp_path) == [f"{tmp_path}: {ONE_EVENT}"]
+    assert validate(made, Rules("evaluation")).labels.events == ("x",)
 
 
 def test_a_single_event_may_be_what_is_left_of_rare_ones(tmp_path: Path) -> None:
     rows = (("1.wav", "a", "x"), ("2.wav", "a", "x"), ("3.wav", "b", "y"), ("4.wav", "b", "z"))
     made, rules = listing(tmp_path, *rows), Rules(rare_events="unlabel")
-    assert faults_of(lambda: settle(made, rules), tmp_path) == [f"{tmp_path}: {ONE_EVENT}"]
+    assert faults_of(lambda: validate(made, rules), tmp_path) == [f"{tmp_path}: {ONE_EVENT}"]
     none_left = listing(tmp_path, ("1.wav", "a", "x"), ("2.wav", "a", ""), *rows[2:])
-    assert settle(none_left, rules).labels.events == ()
+    assert validate(none_left, rules).labels.events == ()
 
 
 def test_evaluation_takes_one_clip_of_one_category(tmp_path: Path) -> None:
     made = listing(tmp_path, ("1.wav", "a", "x"))
-    assert len(settle(made, Rules("evaluation")).clips) == 1
-    assert faults_of(lambda: settle(made), tmp_path) == [
+    assert len(validate(made, Rules("evaluation")).clips) == 1
+    assert faults_of(lambda: validate(made), tmp_path) == [
         f"{tmp_path}: only one category, 'a'; a classifier needs at least two",
         f"{tmp_path}: only one event, 'x'; give two or more, or leave the event out",
         f"1.wav: category 'a' {ALONE}",
@@ -85,7 +85,7 @@ def test_evaluation_takes_one_clip_of_one_category(tmp_path: Path) -> None:
 def test_no_clips(tmp_path: Path) -> None:
     for rules in (Rules(), Rules("evaluation")):
         with pytest.raises(DataError) as caught:
-            settle(Listing(tmp_path, "made", ()), rules)
+            validate(Listing(tmp_path, "made", ()), rules)
         assert str(caught.value) == f"{tmp_path}: 1 issue\n  {tmp_path}: no clips"
 
 
@@ -102,7 +102,7 @@ def shared_event(root: Path) -> Listing:
 
 
 def test_event_under_two_categories(tmp_path: Path) -> None:
-    assert faults_of(lambda: settle(shared_event(tmp_path)), tmp_path) == [
+    assert faults_of(lambda: validate(shared_event(tmp_path)), tmp_path) == [
         (
             "3.wav: event 'x' stands under 2 categories: a (1.wav); b (3.wav); rename it, or pass "
             "--qualify-events to call them a/x and b/x"
@@ -111,7 +111,7 @@ def test_event_under_two_categories(tmp_path: Path) -> None:
 
 
 def test_qualified_events(tmp_path: Path) -> None:
-    manifest = settle(shared_event(tmp_path), Rules(qualify_events=True))
+    manifest = validate(shared_event(tmp_path), Rules(qualify_events=True))
     assert manifest.labels.events == ("a/x", "b/x", "y")
     assert manifest.labels.event_category == (0, 1, 1)
 
@@ -131,15 +131,17 @@ def test_names_that_differ_in_case_are_two_files_where_they_are(tmp_path: Path) 
         tmp_path, ("a.wav", "x", ""), ("A.wav", "x", ""), ("b.wav", "y", ""), ("B.wav", "y", "")
     )
     if len(list(tmp_path.iterdir())) < 4:  # a file system that does not tell them apart
-        assert len(faults_of(lambda: settle(made), tmp_path)) == 2
+        assert len(faults_of(lambda: validate(made), tmp_path)) == 2
     else:
-        assert len(settle(made).clips) == 4
+        assert len(validate(made).clips) == 4
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
     made = listing(tmp_path, ("1.wav", "a\udce4", ""), ("2.wav", "a\udce4", ""))
-    made = Listing(tmp_path, "made", (*made.rows, ClipRecord(Path("a\0.wav"), "b"), made.rows[0]))
-    issues = faults_of(lambda: settle(made), tmp_path)
+    made = Listing(
+        tmp_path, "made", (*made.records, ClipRecord(Path("a\0.wav"), "b"), made.records[0])
+    )
+    issues = faults_of(lambda: validate(made), tmp_path)
     assert "1.wav: the label 'a\\udce4' is not valid text; rename it" in issues
     assert "a\0.wav: not a file name" in issues
 
@@ -147,7 +149,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
 def test_message_names_everything_at_once(tmp_path: Path) -> None:
     rows = tuple(ClipRecord(tmp_path / f"{n:02}.wav", "ab"[n % 2]) for n in range(30))
     with pytest.raises(DataError) as caught:
-        settle(Listing(tmp_path, "made", rows))
+        validate(Listing(tmp_path, "made", rows))
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{tmp_path}: 30 issues"
     assert lines[1] == f"  {tmp_path}/00.wav: no such file"

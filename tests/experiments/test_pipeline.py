@@ -34,7 +34,7 @@ from sonotype.core.errors import (
 from sonotype.core.types import Labels
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.folder import read_folder
-from sonotype.data.splits.subsets import TEST_CHOSE_NOTE
+from sonotype.data.splits.subsets import NoteKind
 from sonotype.evaluation.predictions import load_predictions
 from sonotype.experiments import pipeline as run_room
 from sonotype.experiments.pipeline import TrainResult, train
@@ -372,7 +372,7 @@ def test_the_test_part_chooses_the_epoch_as_in_the_paper(tones: Path, tmp_path: 
         uncontaminated.test,
     )
     result = train(tones, tmp_path / "run", **options)
-    note = TEST_CHOSE_NOTE
+    note = str(NoteKind.SELECTED_ON_TEST)
     assert result.scores["notes"] == [f"{uncontaminated.note}; {note}"]
     assert note in " ".join(result.report.split())
     assert {name: len(rows) for name, rows in parts_of(result).items()} == {

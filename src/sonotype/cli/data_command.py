@@ -53,42 +53,24 @@ def list_sets(
         table.add_row(known.name, known.what, known.clips, known.size, known.licence)
     _print(table)
     for known in KNOWN:
-        if known.address:
-            typer.echo(f"\n{known.name}: {known.address}\n{_wrapped(known.citation)}")
+        typer.echo(f"\n{known.name}: {known.address}\n{_wrapped(known.citation)}")
 
 
-@app.command("get", epilog="Example: sonotype data get synth --out sounds")
+@app.command("get", epilog="Example: sonotype data get esc50 --out esc50")
 def get_set(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name from `data list`")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="New folder for the sounds")],
-    clips_per_event: Annotated[int, typer.Option(min=1, help="synth: clips per event")] = 12,
-    sample_rate: Annotated[int, typer.Option(min=1, help="synth: sample rate in Hz")] = 16_000,
-    seconds: Annotated[float, typer.Option(help="synth: clip length in seconds")] = 5.0,
-    seed: Annotated[int, typer.Option(help="synth: random seed")] = 0,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As in `data list`")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder for the sounds")],
 ) -> None:
-    """Download or synthesise a data set into a new folder."""
-    from sonotype.data import dataset_registry
+    """Download a data set into a new folder."""
+    from sonotype.data.dataset_registry import find, get_esc50, get_msos
 
-    known = dataset_registry.find(name)
+    known = find(name)
     if known.name == "esc50":
-        dataset_registry.get_esc50(out, progress=True)
-    elif known.name == "msos":
-        dataset_registry.get_msos(out)
+        get_esc50(out, progress=True)
     else:
-        from sonotype.data.synth import synthesise
-
-        dataset_registry.check_free(out)
-        synthesise(
-            out,
-            clips_per_event=clips_per_event,
-            sample_rate=sample_rate,
-            seconds=seconds,
-            seed=seed,
-            progress=True,
-        )
+        get_msos(out)
     typer.echo(f"{known.name} is in {out}; see: sonotype data check {out}")
-    if known.citation:
-        typer.echo(f"licence: {known.licence}\n{_wrapped(f'cite: {known.citation}')}")
+    typer.echo(f"licence: {known.licence}\n{_wrapped(f'cite: {known.citation}')}")
 
 
 @app.command("check", cls=Command, epilog="Example: sonotype data check sounds --decode")
@@ -105,11 +87,13 @@ def check(
     **source: Any,
 ) -> None:
     """Print the contents of a data set, or all issues in it (exit code 4)."""
-    from sonotype.data.readers.source import survey
+    from sonotype.data.readers.source import inspect_source
 
     options = SourceOptions(**source)
     try:
-        manifest = survey(data, options, purpose=purpose.value, decode=decode, progress=True)
+        manifest = inspect_source(
+            data, options, purpose=purpose.value, decode=decode, progress=True
+        )
     except DataError as error:
         _print_issues(error, as_json)
         raise typer.Exit(error.exit_code) from None
@@ -194,9 +178,9 @@ def _copies(manifest: Manifest) -> str:
 
 
 def _folds(manifest: Manifest) -> dict[str, str]:
-    if manifest.parted:
-        subsets = manifest.parts.items()
-        return {"splits": ", ".join(f"{name} {clips:,}" for name, clips in subsets)}
+    if manifest.folds_are_subsets:
+        subsets = manifest.subsets.items()
+        return {"subsets": ", ".join(f"{name} {clips:,}" for name, clips in subsets)}
     return {"folds": ", ".join(map(str, manifest.folds)) or "none"}
 
 

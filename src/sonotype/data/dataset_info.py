@@ -1,4 +1,4 @@
-"""``sonotype.json``: what a folder of sounds says about itself."""
+"""``sonotype.json``: name, licence and citation of a folder of sounds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INFO_FILE = "sonotype.json"
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """The marker's keys, all optional; they have the meaning they have in ``Manifest``."""
+    """The keys of the file, all optional; see ``Manifest``."""
 
     name: str = ""
     synthetic: bool = False
@@ -22,11 +22,11 @@ class DatasetInfo:
 
 
 _KINDS: dict[str, type] = {"name": str, "synthetic": bool, "licence": str, "citation": str}
-_SPOKEN = {str: "a text", bool: "true or false"}
+_TYPE_NAMES = {str: "a text", bool: "true or false"}
 
 
 def read_dataset_info(folder: Path) -> tuple[DatasetInfo, tuple[DataIssue, ...]]:
-    """Read the folder's marker; an empty one where there is none."""
+    """Read the folder's file; empty values if there is none."""
     path = folder / INFO_FILE
     if not path.is_file():
         return DatasetInfo(), ()
@@ -51,5 +51,5 @@ def _wrong(item: tuple[str, object]) -> str:
     if key not in _KINDS:
         return f"unknown key {key!r}; the keys are {', '.join(_KINDS)}"
     if not isinstance(value, _KINDS[key]):
-        return f"{key!r} has to be {_SPOKEN[_KINDS[key]]}, not {json.dumps(value)}"
+        return f"{key!r} has to be {_TYPE_NAMES[_KINDS[key]]}, not {json.dumps(value)}"
     return ""

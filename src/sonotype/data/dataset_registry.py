@@ -1,4 +1,4 @@
-"""The data sets that sonotype knows by name, and how to get them."""
+"""The data sets that can be downloaded by name."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class KnownDataset:
     """One data set.
 
     Attributes:
-        name: what ``data get`` calls it.
-        what: what is in it, in a few words.
-        clips: number of clips, as text where it depends.
+        name: its name in ``data get``.
+        what: content, in a few words.
+        clips: number of clips, as text.
         size: size of the download.
         licence: licence of the recordings.
-        address: where it is published; empty where it is made here.
+        address: where it is published.
         citation: what to cite.
     """
 
@@ -52,20 +52,11 @@ KNOWN: tuple[KnownDataset, ...] = (
         address=msos.ADDRESS,
         citation=msos.CITATION,
     ),
-    KnownDataset(
-        name="synth",
-        what="synthetic sounds for demos and tests",
-        clips="any",
-        size="made here",
-        licence="CC0-1.0",
-        address="",
-        citation="",
-    ),
 )
 
 
 def find(name: str) -> KnownDataset:
-    """The data set of that name; an ``OptionsError`` names those there are."""
+    """The data set of that name; an ``OptionsError`` names the known ones."""
     for known in KNOWN:
         if known.name == name:
             return known
@@ -74,7 +65,7 @@ def find(name: str) -> KnownDataset:
 
 
 def check_free(folder: Path) -> None:
-    """Refuse a folder with something in it: data are never written over other files."""
+    """Raise an ``OptionsError`` if the folder is not empty."""
     if folder.exists() and not folder.is_dir():
         raise OptionsError(f"--out {folder}: a file, not a folder; name a new one")
     if folder.is_dir() and any(folder.iterdir()):
@@ -82,9 +73,9 @@ def check_free(folder: Path) -> None:
 
 
 def get_esc50(folder: Path, *, address: str = esc50.ADDRESS, progress: bool = False) -> Path:
-    """Download and unpack ESC-50; where the folder holds it already, nothing is done.
+    """Download and unpack ESC-50, unless the folder has it already.
 
-    An archive that already lies beside the folder, as ``FOLDER.zip``, is used and left there.
+    An existing archive beside the folder, ``FOLDER.zip``, is used and kept.
 
     Raises:
         DataError: the archive is damaged, is not ESC-50, or could not be had.
@@ -99,7 +90,7 @@ def get_esc50(folder: Path, *, address: str = esc50.ADDRESS, progress: bool = Fa
     archive = place.with_name(f"{place.name}.zip")
     by_hand = archive.is_file()
     if not by_hand:
-        fetch(address, archive, progress=progress, error=_not_to_be_had)
+        fetch(address, archive, progress=progress, error=_download_error)
     unpack_zip(archive, place)
     if not by_hand:
         archive.unlink()
@@ -110,10 +101,10 @@ def get_esc50(folder: Path, *, address: str = esc50.ADDRESS, progress: bool = Fa
 
 
 def get_msos(folder: Path) -> Path:
-    """MSoS has no direct address: say how to get it by hand, or that it is there already.
+    """The folder of MSoS, which cannot be downloaded automatically.
 
     Raises:
-        OptionsError: it is not there; the text says what to do.
+        OptionsError: it is missing; the text says how to get it.
     """
     if folder.is_dir() and msos.find_sheets(folder):
         return folder
@@ -123,5 +114,5 @@ def get_msos(folder: Path) -> Path:
     )
 
 
-def _not_to_be_had(text: str) -> DataError:
+def _download_error(text: str) -> DataError:
     return DataError("esc50", [DataIssue("download", 0, text)])

@@ -20,7 +20,7 @@ LONGEST_BYTES = 32_000_000
 
 
 class Blocks:
-    """The blocks of one file as they are decoded; nothing is kept of a file that is too long."""
+    """The decoded blocks of one file; none of a file that is too long."""
 
     def __init__(self) -> None:
         self.sample_rate = 0
@@ -38,17 +38,16 @@ class Blocks:
 
 
 class Decoded:
-    """Whole sounds by path, mono at the rates of their files, as a check decoded them.
+    """Whole sounds by path, mono at the rates of their files, as decoded by a check.
 
-    The first sounds are kept, until the memory is used up. A process that is sent this gets it
-    empty.
+    The first sounds are kept, up to the limit. A pickled copy is empty.
 
     Args:
         limit: bytes of samples.
     """
 
     def __init__(self, limit: int = KEPT_BYTES) -> None:
-        self._room = limit
+        self._free = limit
         self._sounds: dict[Path, Audio] = {}
         self._lock = Lock()
 
@@ -56,19 +55,19 @@ class Decoded:
         return Decoded, (0,)
 
     def collector(self) -> Blocks:
-        """What collects the blocks of one file."""
+        """A collector of the blocks of one file."""
         return Blocks()
 
     def keep(self, path: Path, blocks: Blocks) -> None:
-        """Keep the sound in a file, if it is short and there is room."""
+        """Keep the sound in a file, if it is short and memory is left."""
         import numpy as np
 
         from sonotype.audio.decode import Audio
 
         with self._lock:
-            if not blocks.samples or blocks.size > self._room:
+            if not blocks.samples or blocks.size > self._free:
                 return
-            self._room -= blocks.size
+            self._free -= blocks.size
         samples = np.concatenate(blocks.samples)
         seconds = len(samples) / blocks.sample_rate
         self._sounds[path] = Audio(samples, blocks.sample_rate, seconds)
@@ -79,18 +78,17 @@ class Decoded:
 
     def clear(self) -> None:
         """Forget all sounds, and keep no more."""
-        self._room = 0
+        self._free = 0
         self._sounds.clear()
 
 
 class Recent:
-    """Arrays by key: each is computed once, also where several threads ask, and kept for a while.
+    """A least-recently-used cache of arrays; each is computed once, also by several threads.
 
-    The array that was not asked for the longest time goes first. A process that is sent this gets
-    it empty.
+    A pickled copy is empty.
 
     Args:
-        limit: bytes of arrays that are kept; the last array is kept however large it is.
+        limit: bytes of arrays; the last array is kept whatever its size.
     """
 
     def __init__(self, limit: int) -> None:
@@ -103,7 +101,7 @@ class Recent:
         return Recent, (self._limit,)
 
     def get(self, key: Hashable, compute: Callable[[], Samples]) -> Samples:
-        """The array of a key, computed where it is not kept; whoever gets it must not change it."""
+        """The array of a key, computed if it is not kept; callers must not change it."""
         from concurrent.futures import Future
 
         with self._lock:
@@ -127,7 +125,7 @@ class Recent:
             if self._kept.get(key) is not ours:  # forgotten meanwhile
                 return samples
             self._size += samples.nbytes
-            for old in [one for one, future in self._kept.items() if future.done()][:-1]:
+            for old in [kept for kept, future in self._kept.items() if future.done()][:-1]:
                 if self._size <= self._limit:
                     break
                 self._size -= self._kept.pop(old).result().nbytes

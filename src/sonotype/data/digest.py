@@ -1,7 +1,7 @@
-"""Which sound is in a file: digests of its bytes and of its samples, each computed once.
+"""Digests of the bytes and of the samples of sound files, each computed once.
 
-A clip is identified by these digests everywhere: in splits, in the record of clips that a model has
-seen, in the keys of cached maps and in the seeds of the augmentation.
+They identify a clip in splits, in the clips that a model has seen, in the keys of cached feature
+maps and in the seeds of the augmentation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sonotype.data.decoded import Decoded
 from sonotype.data.records import content_of
 
 PREFIX = 16
-"""Hexadecimal digits of a digest that a model file keeps for each clip that the model has seen."""
+"""Hexadecimal digits of each digest in a model file's list of seen clips."""
 
 
 def read_content(path: Path, decoded: Decoded | None = None, *, partial: bool = False) -> Content:
@@ -26,7 +26,7 @@ def read_content(path: Path, decoded: Decoded | None = None, *, partial: bool = 
     Args:
         path: the file.
         decoded: where the samples of a short sound are kept.
-        partial: of a file that is cut off, take what is there.
+        partial: accept a truncated file.
 
     Raises:
         AudioError: as for :func:`sonotype.audio.decode.verify`.
@@ -56,14 +56,13 @@ def contents_of(
     partial: bool = False,
     progress: bool = False,
 ) -> tuple[dict[Path, Content], list[DataIssue]]:
-    """The contents of some files, several read at a time, and the faults of the sounds.
+    """The contents of some files, read in parallel, and the issues of the sounds.
 
     Args:
         paths: the files; each is read once.
-        decode: whether to decode them; without it only the bytes are hashed, and there are no
-            faults.
+        decode: whether to decode them; without it only the bytes are hashed, without issues.
         decoded: where the samples of short sounds are kept.
-        partial: of files that are cut off, take what is there.
+        partial: accept truncated files.
         progress: draw a bar.
     """
 
@@ -93,7 +92,7 @@ def contents_of(
 
 
 def _hashed(path: Path) -> Content | None:
-    """The digest of a file's bytes alone; ``None`` where it cannot be read."""
+    """The digest of a file's bytes alone; ``None`` if it cannot be read."""
     try:
         stamp = _stamp(path)
         return Content(content_of(path), "", stamp)
@@ -102,7 +101,7 @@ def _hashed(path: Path) -> Content | None:
 
 
 def equally_long(paths: Iterable[Path]) -> list[Path]:
-    """The files that are not empty and as long as another: only these can have equal bytes."""
+    """The files of equal size that are not empty: only these can have equal bytes."""
     sizes: dict[int, list[Path]] = {}
     for path in dict.fromkeys(paths):
         sizes.setdefault(path.stat().st_size, []).append(path)
@@ -110,7 +109,7 @@ def equally_long(paths: Iterable[Path]) -> list[Path]:
 
 
 def united(keys: Sequence[Iterable[Hashable]]) -> list[int]:
-    """For each item the first of all items that are linked with it by shared keys."""
+    """For each item the first of all items that are connected to it by shared keys (union-find)."""
     parent = list(range(len(keys)))
     first: dict[Hashable, int] = {}
 
@@ -133,15 +132,15 @@ def prefixes(content: Content) -> set[str]:
 
 
 def clips_seen(seen: Collection[str], contents: Iterable[Content]) -> int:
-    """How many contents are among what a model has seen, given as prefixes of digests."""
+    """How many contents a model has seen; ``seen`` has prefixes of digests."""
     return sum(not prefixes(content).isdisjoint(seen) for content in contents)
 
 
 class Contents:
-    """Contents of files by path, each computed when it is first asked for.
+    """Contents of files by path, each computed at its first use.
 
     Args:
-        clips: whose contents are taken over where they are known.
+        clips: clips whose known contents are used.
     """
 
     def __init__(self, clips: Iterable[Clip] = ()) -> None:
@@ -163,7 +162,7 @@ class Contents:
         return self._known[path]
 
     def learn(self, paths: Iterable[Path], threads: int) -> None:
-        """Read several files at a time."""
+        """Read files in parallel."""
         from sonotype.core.prefetch import prefetch
 
         for _ in prefetch(
@@ -172,7 +171,7 @@ class Contents:
             pass
 
     def require_unchanged(self) -> None:
-        """Raise a ``SonotypeError`` where a file is no longer what its digests were taken of."""
+        """Raise a ``SonotypeError`` if a file has changed since it was read."""
         for path, content in self._known.items():
             if content.stamp is not None and (not path.exists() or _stamp(path) != content.stamp):
                 raise SonotypeError(f"{path} changed while it was being read; start again")

@@ -1,4 +1,4 @@
-"""The one shape that every data source is read into."""
+"""The manifest: labelled clips of any data source."""
 
 from __future__ import annotations
 
@@ -16,33 +16,31 @@ from sonotype.data.decoded import Decoded
 from sonotype.data.digest import united
 from sonotype.data.records import content_of
 
-PARTS = {1: "train", 2: "validation", 3: "test"}
-"""What folds mean where the source's folders are named after the parts."""
+SUBSETS = {1: "train", 2: "validation", 3: "test"}
+"""The subset of each fold if the source's folders are named after subsets."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Labelled clips and what has to be said wherever a score on them is shown.
+    """Labelled clips, and what reports show beside a score on them.
 
     Attributes:
         name: short name of the source, such as ``esc50`` or the folder's own name.
         clips: the clips, sorted by path.
-        grouped: whether ``Clip.group`` was told by the source, a column or a pattern; ``False``
-            where every clip stands as a group of its own because nothing better is known.
-        parted: whether the folds are the parts that the source's folders are named after; their
-            names are in ``PARTS``.
-        synthetic: whether the sounds are procedural; a score on them says nothing of quality.
-        licence: licence of the recordings, where the source states one.
-        citation: what to cite, where the source asks for it.
-        partial: whether files that are cut off are used, by what is there of them.
+        grouped: whether ``Clip.group`` comes from the source, a column or a pattern; ``False`` if
+            the recordings are not known and every clip is its own group.
+        folds_are_subsets: whether the source's folders are named after subsets, see ``SUBSETS``.
+        synthetic: whether the sounds are synthetic; reports say so.
+        licence: licence of the recordings, if the source states one.
+        citation: what to cite, if the source asks for it.
+        partial: whether truncated files are used.
         decoded: short sounds that a check has decoded, if they are kept.
-
     """
 
     name: str
     clips: tuple[Clip, ...]
     grouped: bool = False
-    parted: bool = False
+    folds_are_subsets: bool = False
     synthetic: bool = False
     licence: str = ""
     citation: str = ""
@@ -61,12 +59,12 @@ class Manifest:
 
     @cached_property
     def sounds(self) -> tuple[int, ...]:
-        """For each clip the position of the first clip with the same sound, as far as is known."""
+        """For each clip the position of the first clip with the same sound, as far as known."""
         return tuple(united([clip.content.digests if clip.content else () for clip in self.clips]))
 
     @property
     def copies(self) -> int:
-        """How many clips have the sound of a clip before them, as far as is known."""
+        """How many clips have the sound of an earlier clip, as far as known."""
         return len(self.clips) - len(set(self.sounds))
 
     def with_contents(
@@ -74,7 +72,7 @@ class Manifest:
     ) -> Manifest:
         """The same clips with the contents of their files.
 
-        Groups that have a sound in common become one group, under the first of their names.
+        Groups with a sound in common become one group, named by the first of their names.
         """
         clips = [replace(clip, content=contents.get(clip.path)) for clip in self.clips]
         roots = united(
@@ -90,20 +88,22 @@ class Manifest:
         return replace(self, clips=tuple(joined), decoded=decoded)
 
     @property
-    def parts(self) -> dict[str, int]:
-        """Clips of each part that the folders are named after; empty where they are not."""
+    def subsets(self) -> dict[str, int]:
+        """Number of clips of each subset that a folder is named after."""
+        if not self.folds_are_subsets:
+            return {}
         counts = Counter(clip.fold for clip in self.clips)
-        return {name: counts[fold] for fold, name in PARTS.items() if counts[fold] and self.parted}
+        return {name: counts[fold] for fold, name in SUBSETS.items() if counts[fold]}
 
     def take(self, indices: list[int]) -> Manifest:
         """The same source with only the clips at these positions."""
         return replace(self, clips=tuple(self.clips[index] for index in indices))
 
     def of_folds(self, folds: Sequence[int]) -> Manifest:
-        """The same source with only the clips of some folds; all clips where none is named.
+        """The same source with only the clips of some folds; all clips if ``folds`` is empty.
 
         Raises:
-            OptionsError: there is no such fold; says which there are.
+            OptionsError: there is no such fold; names the folds.
         """
         if not folds:
             return self
@@ -117,11 +117,9 @@ class Manifest:
         return self.take([index for index, clip in enumerate(self.clips) if clip.fold in folds])
 
     def fingerprint(self) -> str:
-        """SHA-256 over labels and contents, independent of where the files lie.
+        """SHA-256 over labels and contents, independent of paths and of the order of the clips.
 
-        Files whose contents are known are not read again. Two manifests with the same sounds under
-        the same labels have the same fingerprint, whatever the folder is called and however the
-        clips are ordered.
+        Files whose contents are known are not read again.
         """
         rows = [
             json.dumps(
@@ -136,13 +134,13 @@ class Manifest:
         return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
 
     def summary(self) -> dict[str, object]:
-        """Counts for people: clips, copies, groups, folds, categories, events."""
+        """Number of clips, copies, groups; folds; clips of each category and event."""
         return {
             "clips": len(self.clips),
             "copies": self.copies,
             "groups": len({clip.group for clip in self.clips}) if self.grouped else None,
             "folds": list(self.folds),
-            **({"parts": self.parts} if self.parted else {}),
+            **({"subsets": self.subsets} if self.folds_are_subsets else {}),
             "categories": dict(sorted(Counter(clip.category for clip in self.clips).items())),
             "events": dict(
                 sorted(Counter(clip.event for clip in self.clips if clip.event).items())

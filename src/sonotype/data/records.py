@@ -1,4 +1,4 @@
-"""What a source says of its clips, before anyone has judged it."""
+"""Records of clips as read from a source, before validation, and helpers of the readers."""
 
 from __future__ import annotations
 
@@ -22,23 +22,22 @@ SOUND_SUFFIXES = frozenset({
     ".wave", ".weba", ".webm", ".wma", ".wmv", ".wv",
 })
 # fmt: on
-"""Names of the formats that are decoded, of videos for their sound; compared without regard to
-case."""
+"""Suffixes of decodable formats, videos included; compared in lower case."""
 
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """One clip as its source tells it.
+    """One clip as its source lists it.
 
     Attributes:
         path: the sound file.
-        category: coarse label; empty where the source has none, which is a fault.
-        event: fine label; empty where it is not known.
-        group: the recording it comes from; empty where the source does not tell.
-        fold: the official fold as text; empty where the source has none.
-        file: the table that lists the clip; empty where the folders themselves are the source.
+        category: coarse label; empty if the source has none, which is an issue.
+        event: fine label; empty if not known.
+        group: the recording it comes from; empty if not known.
+        fold: the official fold as text; empty if the source has none.
+        file: the table that lists the clip; empty for folders of classes.
         line: its line (1-based) in that table.
-        text: the path as the table has it.
+        text: the path as written in the table.
     """
 
     path: Path
@@ -51,7 +50,7 @@ class ClipRecord:
     text: str = ""
 
     def issue(self, cause: str) -> DataIssue:
-        """Something wrong with this clip, at the place where its source lists it."""
+        """An issue of this clip, at its line in the table."""
         if not self.file:
             return DataIssue(str(self.path), 0, cause)
         return DataIssue(self.file, self.line, f"{self.text}: {cause}" if self.text else cause)
@@ -59,16 +58,16 @@ class ClipRecord:
 
 @dataclass(frozen=True)
 class Listing:
-    """A source as it was read: its rows, and the faults met while reading.
+    """A source as it was read: its clips, and the issues met while reading.
 
     Attributes:
-        source: what to name in front of the faults, a folder or a file.
+        source: the folder or file, named in error messages.
         name: short name for the manifest.
-        rows: the clips.
-        issues: what is wrong with the source itself (a missing column, a folder without sounds).
-        grouped: whether ``ClipRecord.group`` was told by the source, a column or a pattern.
-        parted: whether ``ClipRecord.fold`` is a part that a folder is named after, see ``Manifest``.
-        labelled: ``False`` where a fault already says that there are no labels at all.
+        records: the clips.
+        issues: issues of the source itself (a missing column, a folder without sounds).
+        grouped: see ``Manifest``, as for the next attribute.
+        folds_are_subsets: see ``Manifest``.
+        labelled: ``False`` if an issue already says that there are no labels at all.
         synthetic: see ``Manifest``, as for the next two.
         licence: licence of the recordings.
         citation: what to cite.
@@ -76,10 +75,10 @@ class Listing:
 
     source: Path
     name: str
-    rows: tuple[ClipRecord, ...]
+    records: tuple[ClipRecord, ...]
     issues: tuple[DataIssue, ...] = ()
     grouped: bool = False
-    parted: bool = False
+    folds_are_subsets: bool = False
     labelled: bool = True
     synthetic: bool = False
     licence: str = ""
@@ -87,7 +86,7 @@ class Listing:
 
 
 def is_sound(path: Path) -> bool:
-    """Whether the name is that of a sound file, and not of a hidden one."""
+    """Whether the suffix is that of a sound file, and the file is not hidden."""
     return path.suffix.lower() in SOUND_SUFFIXES and not path.name.startswith(".")
 
 
@@ -97,16 +96,12 @@ def content_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def tidy(label: str) -> str:
-    """A label without outer blanks, in the composed form of Unicode.
-
-    File systems hand out the same accented name composed or decomposed; unless they are made
-    equal, they would be two classes.
-    """
-    return composed(label.strip())
+def normalise_label(label: str) -> str:
+    """A label without outer blanks, in Unicode NFC, so that equal names are one class."""
+    return nfc(label.strip())
 
 
-def composed(text: str) -> str:
+def nfc(text: str) -> str:
     """A text in the composed form of Unicode (NFC)."""
     return unicodedata.normalize("NFC", text)
 
@@ -117,7 +112,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def listed(names: Iterable[object], most: int = 10) -> str:
-    """Names for a message, at most so many of them."""
+    """Names for a message, at most ``most`` of them."""
     texts = [str(name) for name in names]
     if len(texts) <= most:
         return ", ".join(texts)
@@ -125,20 +120,20 @@ def listed(names: Iterable[object], most: int = 10) -> str:
 
 
 class SoundFolder:
-    """The sounds of one folder by name, also where the extension is another than the table's."""
+    """The sounds of one folder by name; the extension may differ from the table's."""
 
     def __init__(self, folder: Path) -> None:
         self._names = Names()
         self.folder = self._names.find(folder)
         entries = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
         sounds = [entry for entry in entries if is_sound(entry)]
-        self._by_stem = {composed(entry.stem): entry for entry in sounds}
+        self._by_stem = {nfc(entry.stem): entry for entry in sounds}
         self._by_stem |= {entry.stem: entry for entry in sounds}
 
     def find(self, name: str) -> Path:
-        """The file of that name, else the one with its stem, else the path where it should be."""
+        """The file of that name, else the file with its stem, else the expected path."""
         path = self._names.find(self.folder / name)
         if os.path.isfile(path):  # noqa: PTH113 (of a name that is too long, too)
             return path
         stem = path.stem if path.suffix.lower() in SOUND_SUFFIXES else path.name
-        return self._by_stem.get(stem) or self._by_stem.get(composed(stem), path)
+        return self._by_stem.get(stem) or self._by_stem.get(nfc(stem), path)

@@ -1,4 +1,4 @@
-"""The checks that every source passes, whatever it is read from; all faults come together."""
+"""Validation of a listing, for every kind of source; all issues are reported at once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sonotype.core.types import Clip, Content
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import contents_of, united
 from sonotype.data.manifest import Manifest
-from sonotype.data.records import ClipRecord, Listing, listed, tidy
+from sonotype.data.records import ClipRecord, Listing, listed, normalise_label
 from sonotype.data.splits.groups import stand_alone
 
 Purpose = Literal["training", "evaluation"]
-"""What the clips are for: scoring a finished model also works with one clip of one class."""
+"""What the clips are for: evaluation also accepts a single clip of a class."""
 
 RARE_EVENTS = ("error", "unlabel")
 
@@ -29,11 +29,11 @@ class Rules:
     """How strict the checks are.
 
     Attributes:
-        purpose: ``"evaluation"`` lets one-clip classes, a single category and a single event pass.
-        rare_events: ``"error"``, or ``"unlabel"``, which takes the event label off events with a
-            single clip; the clip still counts for its category.
-        qualify_events: call events that stand under several categories ``category/event``.
-        partial: use files that are cut off, by what is there of them.
+        purpose: ``"evaluation"`` accepts classes with one clip, and a single category or event.
+        rare_events: ``"error"`` reports events with a single clip; ``"unlabel"`` removes their
+            event label and keeps the clip for its category.
+        qualify_events: rename events that are in several categories to ``category/event``.
+        partial: use truncated files.
     """
 
     purpose: Purpose = "training"
@@ -51,39 +51,39 @@ class Rules:
 TRAINING = Rules()
 
 
-def settle(
+def validate(
     listing: Listing, rules: Rules = TRAINING, contents: Mapping[Path, Content] | None = None
 ) -> Manifest:
-    """Make a listing the manifest that it describes.
+    """Validate a listing and make its manifest.
 
     Args:
-        listing: what the source says.
+        listing: the clips as read.
         rules: how strict the checks are.
-        contents: of the files, as far as they are known; identical sounds must have equal labels.
+        contents: of the files, as far as known; identical sounds must have equal labels.
 
     Raises:
-        DataError: with all faults of the source, sorted by file and line.
+        DataError: with all issues of the source, sorted by file and line.
     """
-    rows = apply_rules(listing.rows, rules)
-    issues = check_listing(replace(listing, rows=rows), rules)
-    issues += label_conflicts(rows, contents or {})
+    records = apply_rules(listing.records, rules)
+    issues = check_listing(replace(listing, records=records), rules)
+    issues += label_conflicts(records, contents or {})
     raise_issues(listing.source, issues)
     root = listing.source if listing.source.is_dir() else listing.source.parent
     clips = [
         Clip(
-            path=row.path,
-            category=row.category,
-            event=row.event or None,
-            group=row.group or stand_alone(row.path, root),
-            fold=parse_fold(row.fold),
+            path=record.path,
+            category=record.category,
+            event=record.event or None,
+            group=record.group or stand_alone(record.path, root),
+            fold=parse_fold(record.fold),
         )
-        for row in rows
+        for record in records
     ]
     manifest = Manifest(
         name=listing.name,
         clips=tuple(sorted(clips, key=lambda clip: clip.path)),
         grouped=listing.grouped,
-        parted=listing.parted,
+        folds_are_subsets=listing.folds_are_subsets,
         synthetic=listing.synthetic,
         licence=listing.licence,
         citation=listing.citation,
@@ -93,55 +93,67 @@ def settle(
 
 
 def raise_issues(source: str | Path, issues: Iterable[DataIssue]) -> None:
-    """Raise the faults, if there are any, sorted by file and line."""
+    """Raise a ``DataError`` if there are issues, sorted by file and line."""
     issues = sorted(issues, key=lambda issue: (issue.file, issue.line))
     if issues:
         raise DataError(source, issues)
 
 
-def apply_rules(rows: Sequence[ClipRecord], rules: Rules) -> tuple[ClipRecord, ...]:
-    """The rows with tidy labels, and with events qualified or taken off as the rules say."""
-    rows = [replace(row, category=tidy(row.category), event=tidy(row.event)) for row in rows]
+def apply_rules(records: Sequence[ClipRecord], rules: Rules) -> tuple[ClipRecord, ...]:
+    """The records with normalised labels, and events renamed or removed as the rules say."""
+    records = [
+        replace(
+            record,
+            category=normalise_label(record.category),
+            event=normalise_label(record.event),
+        )
+        for record in records
+    ]
     if rules.qualify_events:
-        shared = {event for event, homes in _homes(rows).items() if len(homes) > 1}
-        rows = [
-            replace(row, event=f"{row.category}/{row.event}") if row.event in shared else row
-            for row in rows
+        categories = _categories_by_event(records)
+        shared = {event for event, found in categories.items() if len(found) > 1}
+        records = [
+            replace(record, event=f"{record.category}/{record.event}")
+            if record.event in shared
+            else record
+            for record in records
         ]
     if rules.rare_events == "unlabel":
-        clips = Counter(row.event for row in rows)
-        rows = [replace(row, event="") if clips[row.event] == 1 else row for row in rows]
-    return tuple(rows)
+        clips = Counter(record.event for record in records)
+        records = [
+            replace(record, event="") if clips[record.event] == 1 else record for record in records
+        ]
+    return tuple(records)
 
 
 def check_listing(listing: Listing, rules: Rules = TRAINING) -> list[DataIssue]:
-    """All faults of a listing: those met while reading it, and those of its rows."""
+    """All issues of a listing: those met while reading it, and those of its records."""
     issues = list(listing.issues)
-    issues += _missing_files(listing.rows)
-    issues += _duplicate_files(listing.rows)
-    issues += _folds(listing.rows)
+    issues += _missing_files(listing.records)
+    issues += _duplicate_files(listing.records)
+    issues += _folds(listing.records)
     if listing.grouped:
         issues += [
-            row.issue("no group, while other clips have one")
-            for row in listing.rows
-            if not row.group
+            record.issue("no group, while other clips have one")
+            for record in listing.records
+            if not record.group
         ]
     if listing.labelled:
-        issues += _labels(listing.rows)
-        issues += _events_under_two_categories(listing.rows)
+        issues += _labels(listing.records)
+        issues += _events_under_two_categories(listing.records)
         if rules.purpose == "training":
-            issues += _one_clip_classes(listing.rows)
+            issues += _one_clip_classes(listing.records)
             issues += _single_category(listing)
             issues += _single_event(listing)
-    if not listing.rows and not issues:
+    if not listing.records and not issues:
         issues.append(DataIssue(str(listing.source), 0, "no clips"))
     return issues
 
 
 def parse_fold(text: str) -> int | None:
-    """The fold in a cell, ``None`` for an empty one; a ``ValueError`` where it is no whole number.
+    """The fold in a cell, ``None`` if it is empty; a ``ValueError`` if it is not an integer.
 
-    ``2.0`` counts as 2: that is what tables become once a program has held them as floats.
+    ``2.0`` is 2: some programs write integers as floats.
     """
     text = text.strip()
     if not text:
@@ -153,14 +165,14 @@ def parse_fold(text: str) -> int | None:
 
 
 def check_sounds(manifest: Manifest, *, progress: bool = False) -> Manifest:
-    """Decode every clip once, a block at a time, and give the manifest with the clips' contents.
+    """Decode every clip once, in blocks, and return the manifest with the clips' contents.
 
-    Groups that share a sound are one group in it. Memory is bounded however long the clips are.
+    Groups that share a sound become one group. Memory does not grow with the length of the clips.
 
     Raises:
-        DataError: with one fault for each clip that is missing, empty, truncated (unless the
-            manifest is ``partial``) or no sound, and for each that has the sound of another clip
-            under other labels.
+        DataError: with one issue for each clip that is missing, empty, truncated (unless the
+            manifest is ``partial``) or no sound, or that has the sound of another clip but other
+            labels.
     """
     decoded = Decoded()
     contents, issues = contents_of(
@@ -169,40 +181,40 @@ def check_sounds(manifest: Manifest, *, progress: bool = False) -> Manifest:
         partial=manifest.partial,
         progress=progress,
     )
-    rows = [ClipRecord(clip.path, clip.category, clip.event or "") for clip in manifest.clips]
-    raise_issues(manifest.name, [*issues, *label_conflicts(rows, contents)])
+    records = [ClipRecord(clip.path, clip.category, clip.event or "") for clip in manifest.clips]
+    raise_issues(manifest.name, [*issues, *label_conflicts(records, contents)])
     return manifest.with_contents(contents, decoded)
 
 
 def label_conflicts(
-    rows: Sequence[ClipRecord], contents: Mapping[Path, Content]
+    records: Sequence[ClipRecord], contents: Mapping[Path, Content]
 ) -> Iterator[DataIssue]:
-    """Rows with the sound of an earlier row under another category or event.
+    """Issues of records with the sound of an earlier record but another category or event.
 
-    An event that is not known contradicts no other.
+    A missing event does not conflict.
     """
-    known = [row for row in rows if row.path in contents and row.category]
+    known = [record for record in records if record.path in contents and record.category]
     earlier: defaultdict[int, dict[tuple[str, str], ClipRecord]] = defaultdict(dict)
-    for sound, row in zip(
-        united([contents[row.path].digests for row in known]), known, strict=True
+    for sound, record in zip(
+        united([contents[record.path].digests for record in known]), known, strict=True
     ):
         for other in earlier[sound].values():
-            kind, theirs, ours = "category", other.category, row.category
-            if theirs == ours and other.event and row.event:
-                kind, theirs, ours = "event", other.event, row.event
-            if theirs != ours and not _same_file(other.path.resolve(), row.path.resolve()):
-                yield row.issue(
+            kind, theirs, ours = "category", other.category, record.category
+            if theirs == ours and other.event and record.event:
+                kind, theirs, ours = "event", other.event, record.event
+            if theirs != ours and not _same_file(other.path.resolve(), record.path.resolve()):
+                yield record.issue(
                     f"the same sound as {other.path}, which has the {kind} {theirs!r}, not "
                     f"{ours!r}; correct one label, or remove one file"
                 )
                 break
-        earlier[sound].setdefault((row.category, row.event), row)
+        earlier[sound].setdefault((record.category, record.event), record)
 
 
 def without_event(clips: Iterable[Clip]) -> dict[str, int]:
-    """Clips without an event label, counted by category; empty where no clip has an event label.
+    """Clips without an event label, counted by category; empty if no clip has an event label.
 
-    This is information, not a fault: a model answers such a category from its category head.
+    This is not an issue: a model predicts such a category from its category head.
     """
     clips = tuple(clips)
     if all(clip.event is None for clip in clips):
@@ -211,34 +223,36 @@ def without_event(clips: Iterable[Clip]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _missing_files(rows: Iterable[ClipRecord]) -> Iterator[DataIssue]:
-    for row in rows:
-        if "\0" in str(row.path):  # the operating system would not even take the question
-            yield row.issue("not a file name")
-        elif os.path.isdir(row.path):  # noqa: PTH112 (of a name that is too long, too)
-            yield row.issue("a folder, not a file") if row.text else row.issue("empty path")
-        elif kind := special_kind(row.path):
-            yield row.issue(f"{kind}, not a file")
-        elif not os.path.exists(row.path):  # noqa: PTH110
-            link = os.path.islink(row.path)  # noqa: PTH114
-            yield row.issue("a link to nothing" if link else "no such file")
+def _missing_files(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
+    for record in records:
+        if "\0" in str(record.path):  # os functions raise for such names
+            yield record.issue("not a file name")
+        elif os.path.isdir(record.path):  # noqa: PTH112 (of a name that is too long, too)
+            yield (
+                record.issue("a folder, not a file") if record.text else record.issue("empty path")
+            )
+        elif kind := special_kind(record.path):
+            yield record.issue(f"{kind}, not a file")
+        elif not os.path.exists(record.path):  # noqa: PTH110
+            link = os.path.islink(record.path)  # noqa: PTH114
+            yield record.issue("a link to nothing" if link else "no such file")
 
 
-def _duplicate_files(rows: Iterable[ClipRecord]) -> Iterator[DataIssue]:
-    """Rows whose file has been listed before, be it under another spelling of its path."""
+def _duplicate_files(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
+    """Issues of records whose file is listed twice, possibly under another path."""
     seen: defaultdict[str, list[tuple[Path, ClipRecord]]] = defaultdict(list)
-    for row in rows:
-        if "\0" in str(row.path) or os.path.isdir(row.path):  # noqa: PTH112
+    for record in records:
+        if "\0" in str(record.path) or os.path.isdir(record.path):  # noqa: PTH112
             continue
-        path = row.path.resolve()
-        # Names that differ in case are one file on some file systems and two on others.
+        path = record.path.resolve()
+        # Names that differ in case only are one file on some file systems.
         earlier = seen[str(path).casefold()]
-        twin = next((other for known, other in earlier if _same_file(known, path)), None)
-        if twin is None:
-            earlier.append((path, row))
+        first = next((other for known, other in earlier if _same_file(known, path)), None)
+        if first is None:
+            earlier.append((path, record))
         else:
-            where = f"line {twin.line}" if twin.line else str(twin.path)
-            yield row.issue(f"the same file as {where}")
+            where = f"line {first.line}" if first.line else str(first.path)
+            yield record.issue(f"the same file as {where}")
 
 
 def _same_file(one: Path, other: Path) -> bool:
@@ -248,59 +262,59 @@ def _same_file(one: Path, other: Path) -> bool:
     return there and os.path.samefile(one, other)  # noqa: PTH121
 
 
-def _folds(rows: Sequence[ClipRecord]) -> Iterator[DataIssue]:
-    some = any(row.fold.strip() for row in rows)
-    for row in rows:
-        if some and not row.fold.strip():
-            yield row.issue("no fold, while other clips have one")
+def _folds(records: Sequence[ClipRecord]) -> Iterator[DataIssue]:
+    some = any(record.fold.strip() for record in records)
+    for record in records:
+        if some and not record.fold.strip():
+            yield record.issue("no fold, while other clips have one")
             continue
         try:
-            parse_fold(row.fold)
+            parse_fold(record.fold)
         except ValueError:
-            yield row.issue(f"the fold has to be a whole number, not {row.fold!r}")
+            yield record.issue(f"the fold has to be a whole number, not {record.fold!r}")
 
 
-def _labels(rows: Iterable[ClipRecord]) -> Iterator[DataIssue]:
-    for row in rows:
-        if not row.category:
-            yield row.issue("empty category")
-        for label in (row.category, row.event):
-            # File names that are not UTF-8 come as text that no file can hold.
+def _labels(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
+    for record in records:
+        if not record.category:
+            yield record.issue("empty category")
+        for label in (record.category, record.event):
+            # File names that are not UTF-8 become text that cannot be encoded.
             if label.encode("utf-8", "replace").decode() != label:
-                yield row.issue(f"the label {label!a} is not valid text; rename it")
+                yield record.issue(f"the label {label!a} is not valid text; rename it")
 
 
-def _homes(rows: Iterable[ClipRecord]) -> dict[str, dict[str, ClipRecord]]:
-    """For each event the categories it stands under, each with its first row."""
-    homes: defaultdict[str, dict[str, ClipRecord]] = defaultdict(dict)
-    for row in rows:
-        if row.event and row.category:
-            homes[row.event].setdefault(row.category, row)
-    return homes
+def _categories_by_event(records: Iterable[ClipRecord]) -> dict[str, dict[str, ClipRecord]]:
+    """For each event its categories, each with its first record."""
+    found: defaultdict[str, dict[str, ClipRecord]] = defaultdict(dict)
+    for record in records:
+        if record.event and record.category:
+            found[record.event].setdefault(record.category, record)
+    return found
 
 
-def _events_under_two_categories(rows: Iterable[ClipRecord]) -> Iterator[DataIssue]:
-    for event, homes in _homes(rows).items():
-        if len(homes) > 1:
-            second = list(homes.values())[1]
+def _events_under_two_categories(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
+    for event, found in _categories_by_event(records).items():
+        if len(found) > 1:
+            second = list(found.values())[1]
+            places = "; ".join(f"{name} ({_place(record)})" for name, record in found.items())
             yield second.issue(
-                f"event {event!r} stands under {len(homes)} categories: "
-                f"{'; '.join(f'{name} ({_place(row)})' for name, row in homes.items())}; rename "
-                f"it, or pass --qualify-events to call them "
-                f"{' and '.join(f'{name}/{event}' for name in homes)}"
+                f"event {event!r} stands under {len(found)} categories: {places}; rename it, or "
+                "pass --qualify-events to call them "
+                f"{' and '.join(f'{name}/{event}' for name in found)}"
             )
 
 
-def _place(row: ClipRecord) -> str:
-    return f"line {row.line}" if row.line else row.path.name
+def _place(record: ClipRecord) -> str:
+    return f"line {record.line}" if record.line else record.path.name
 
 
-def _one_clip_classes(rows: Iterable[ClipRecord]) -> Iterator[DataIssue]:
+def _one_clip_classes(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
     categories: defaultdict[str, list[ClipRecord]] = defaultdict(list)
     events: defaultdict[str, list[ClipRecord]] = defaultdict(list)
-    for row in rows:
-        categories[row.category].append(row)
-        events[row.event].append(row)
+    for record in records:
+        categories[record.category].append(record)
+        events[record.event].append(record)
     for name, members in categories.items():
         if name and len(members) == 1:
             yield members[0].issue(
@@ -315,14 +329,14 @@ def _one_clip_classes(rows: Iterable[ClipRecord]) -> Iterator[DataIssue]:
 
 
 def _single_category(listing: Listing) -> Iterator[DataIssue]:
-    names = sorted({row.category for row in listing.rows if row.category})
+    names = sorted({record.category for record in listing.records if record.category})
     if len(names) == 1:
         cause = f"only one category, {listed(map(repr, names))}; a classifier needs at least two"
         yield DataIssue(str(listing.source), 0, cause)
 
 
 def _single_event(listing: Listing) -> Iterator[DataIssue]:
-    names = sorted({row.event for row in listing.rows if row.event})
+    names = sorted({record.event for record in listing.records if record.event})
     if len(names) == 1:
         cause = f"only one event, {names[0]!r}; give two or more, or leave the event out"
         yield DataIssue(str(listing.source), 0, cause)

@@ -235,7 +235,7 @@ def run_split(
     test_clips = manifest.take(list(parts.test)).clips
     seen = clips_seen_by_backbone(options.system.backbone, manifest.name)
     if note := note_on_backbone(options.system.backbone, seen, test_clips):
-        parts = dataclasses.replace(parts, note="; ".join(filter(None, (parts.note, note))))
+        parts = parts.with_note(note)
     teachers = None
     if options.teaching.teachers:
         teachers = Teachers(

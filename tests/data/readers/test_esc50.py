@@ -54,7 +54,7 @@ def test_all_faults(tmp_path: Path) -> None:
         "meta/esc50.csv:4: gone.wav: class 'dog' has target 0, not '1'",
         "meta/esc50.csv:4: gone.wav: no such file",
         "meta/esc50.csv:4: gone.wav: the fold has to be a whole number, not 'x'",
-        "meta/esc50.csv:5: 1-300-A-46.wav: 'bells' is no class of ESC-50",
+        "meta/esc50.csv:5: 1-300-A-46.wav: 'bells' is not a class of ESC-50",
     ]
 
 

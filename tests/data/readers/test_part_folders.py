@@ -50,7 +50,7 @@ def test_parts_are_folds_and_classes_lie_below(
     assert manifest.labels.events == ()
     for clip in manifest.clips:
         assert clip.fold == folds[clip.path.relative_to(tmp_path).parts[0]]
-    assert sum(manifest.parts.values()) == len(manifest.clips) == 8 * len(names)
+    assert sum(manifest.subsets.values()) == len(manifest.clips) == 8 * len(names)
 
 
 def test_three_parts_split_as_their_names_say(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_three_parts_split_as_their_names_say(tmp_path: Path) -> None:
     assert part_of(manifest, parts.test, root) == {"test": 8}
     assert parts.protocol == "folds"
     assert parts.note == (
-        "the source's own parts: train trains, validation validates, test tests; "
+        "the source's own subsets: train trains, validation validates, test tests; "
         "recordings are not known"
     )
 
@@ -95,7 +95,9 @@ def test_the_user_may_choose_otherwise(tmp_path: Path) -> None:
     assert part_of(manifest, parts.test, root) == {"test": 8}
     assert part_of(manifest, parts.train + parts.val, root) == {"train": 8, "val": 8}
     grouped = split(manifest, protocol="grouped")
-    assert grouped.note.endswith("; the source's own parts (train, validation, test) are not kept")
+    assert grouped.note.endswith(
+        "; the source's own subsets (train, validation, test) are not kept"
+    )
 
 
 def test_without_a_part_to_train_on(tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_without_a_part_to_train_on(tmp_path: Path) -> None:
     with pytest.raises(OptionsError) as caught:
         split(manifest)
     assert str(caught.value) == (
-        f"{tmp_path.name} has no part to train on, only validation and test: add a folder train, "
+        f"{tmp_path.name} has no training subset, only validation and test: add a folder train, "
         "or split all clips with --protocol grouped"
     )
 
@@ -111,7 +113,7 @@ def test_without_a_part_to_train_on(tmp_path: Path) -> None:
 def test_a_class_that_is_not_learnt(tmp_path: Path) -> None:
     sets(tmp_path, "train", "test")
     sets(tmp_path, "test", classes=("wind",))
-    with pytest.raises(DataError, match="the part to train on has no clip of wind; add clips"):
+    with pytest.raises(DataError, match="the training subset has no clip of wind; add clips"):
         split(open_source(tmp_path))
 
 
@@ -119,11 +121,8 @@ def test_cross_validation_is_refused(tmp_path: Path) -> None:
     manifest = open_source(sets(tmp_path, "train", "test"))
     with pytest.raises(OptionsError) as caught:
         cross_validation(manifest)
-    assert str(caught.value) == (
-        f"{tmp_path.name} has parts of its own (train, test), and cross-validation tests each clip "
-        "in turn: use sonotype train, which keeps the parts, or name the folder of one part as the "
-        "data"
-    )
+    assert f"{tmp_path.name} has its own subsets (train, test)" in str(caught.value)
+    assert "sonotype train" in str(caught.value)
     assert len(cross_validation(open_source(tmp_path / "train"), folds=2)) == 2
 
 
@@ -134,7 +133,7 @@ def test_two_levels_below_the_parts(tmp_path: Path) -> None:
     manifest = open_source(tmp_path)
     assert manifest.labels.categories == ("nature", "urban")
     assert manifest.labels.events == ("car", "rain", "train", "wind")
-    assert manifest.parts == {"train": 16, "test": 16}
+    assert manifest.subsets == {"train": 16, "test": 16}
 
 
 def test_parts_below_the_classes(tmp_path: Path) -> None:
@@ -144,7 +143,7 @@ def test_parts_below_the_classes(tmp_path: Path) -> None:
         )
     manifest = open_source(tmp_path)
     assert (manifest.labels.categories, manifest.labels.events) == (("dog", "rain"), ())
-    assert manifest.parts == {"train": 6, "test": 6}
+    assert manifest.subsets == {"train": 6, "test": 6}
     touch(tmp_path, "dog/loose.wav")
     assert faults_of(lambda: open_source(tmp_path), tmp_path) == [
         (
@@ -157,7 +156,7 @@ def test_parts_below_the_classes(tmp_path: Path) -> None:
 def test_folders_without_sounds_and_of_systems_are_no_classes(tmp_path: Path) -> None:
     sets(tmp_path, "train", "test")
     touch(tmp_path, "docs/readme.txt", "@eaDir/train/dog/x.wav", "meta.json")
-    assert open_source(tmp_path).parts == {"train": 8, "test": 8}
+    assert open_source(tmp_path).subsets == {"train": 8, "test": 8}
 
 
 def test_parts_beside_classes_are_refused(tmp_path: Path) -> None:
@@ -196,7 +195,7 @@ def test_a_train_can_be_heard(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{name}/{n}.wav" for name in ("car", "plane", "train") for n in "12"))
     manifest = open_source(tmp_path)
     assert manifest.labels.categories == ("car", "plane", "train")
-    assert manifest.parts == {}
+    assert manifest.subsets == {}
     touch(tmp_path / "deep", *(f"urban/{name}/{n}.wav" for name in ("car", "train") for n in "12"))
     touch(tmp_path / "deep", *(f"nature/{name}/{n}.wav" for name in ("rain", "wind") for n in "12"))
     assert open_source(tmp_path / "deep").labels.events == ("car", "rain", "train", "wind")
@@ -209,13 +208,13 @@ def test_data_check_counts_the_parts(
     sets(tmp_path, "train", "test")
     assert run(["data", "check", str(tmp_path), *flags]) == 0
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert "parts       train 8, test 8" in lines
+    assert "subsets     train 8, test 8" in lines
     assert "categories  2" in lines
     assert "events      none" in lines
     assert lines[-2:] == ["dog           8", "rain          8"]
     assert run(["data", "check", str(tmp_path), "--json", *flags]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["folds"], found["parts"]) == ([1, 3], {"train": 8, "test": 8})
+    assert (found["folds"], found["subsets"]) == ([1, 3], {"train": 8, "test": 8})
 
 
 def test_recordings_in_two_parts_are_told(tmp_path: Path) -> None:
@@ -223,7 +222,10 @@ def test_recordings_in_two_parts_are_told(tmp_path: Path) -> None:
         touch(tmp_path / part, *(f"{one}/rec{n}_{part}.wav" for one in "xy" for n in "12"))
     manifest = open_source(tmp_path, SourceOptions(group_pattern=r"rec\d"))
     note = split(manifest).note
-    assert "2 recordings on two sides, as the source has it (rec1, rec2; 2 of them in" in note
+    assert (
+        "2 recordings in two subsets, as in the source's own folds (rec1, rec2; 2 of them in"
+        in note
+    )
 
 
 def test_a_run_folder_is_no_data(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from soundsets import esc50_folder, faults_of, four_clips, tone, touch, write_ta
 from sonotype.core.errors import OptionsError
 from sonotype.data import read_esc50, read_folder, read_msos, read_table
 from sonotype.data.manifest import Manifest
-from sonotype.data.readers.source import SourceOptions, open_source, recognise, survey
+from sonotype.data.readers.source import SourceOptions, inspect_source, open_source, recognise
 
 
 def make_folder(root: Path) -> Path:
@@ -191,9 +191,9 @@ def test_survey_decodes_what_is_there_and_reports_all_together(tmp_path: Path) -
     table = write_table(
         tmp_path, "path,label\na.wav,x\nb.wav,x\nc.wav,y\nd.wav,y\ngone.wav,y", "t.csv"
     )
-    first, second = faults_of(lambda: survey(table, decode=True), tmp_path)
+    first, second = faults_of(lambda: inspect_source(table, decode=True), tmp_path)
     assert first.startswith("d.wav: ")
     assert second == "t.csv:6: gone.wav: no such file"
     tone(tmp_path / "d.wav")
     tone(tmp_path / "gone.wav")
-    assert survey(table, decode=True) == survey(table) == open_source(table)
+    assert inspect_source(table, decode=True) == inspect_source(table) == open_source(table)

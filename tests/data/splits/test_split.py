@@ -14,14 +14,9 @@ from soundsets import manifest_of
 from sonotype.core.errors import DataError, OptionsError, SonotypeError
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.esc50 import read_esc50
-from sonotype.data.splits.split import (
-    ALONE_NOTE,
-    GROUPED_NOTE,
-    Split,
-    _ratio,
-    cross_validation,
-    split,
-)
+from sonotype.data.splits.split import Split, cross_validation, split
+from sonotype.data.splits.stratified import _ratio
+from sonotype.data.splits.subsets import NoteKind
 
 Rows = list[tuple[str, str | None, str, int | None]]
 
@@ -95,7 +90,7 @@ def test_grouped_split_of_random_sets(seed: int) -> None:
     assert shared_by_brute_force(manifest, made) == set()
     assert untaught(manifest, made) == set()
     assert made.grouped == manifest.grouped
-    assert made.note.startswith(GROUPED_NOTE if manifest.grouped else ALONE_NOTE)
+    assert made.note.startswith(NoteKind.GROUPED if manifest.grouped else NoteKind.UNGROUPED)
     # A recording is never cut, and classes are given back: that is how far a share can be off.
     largest = max(Counter(clip.group for clip in manifest.clips).values())
     classes = len({(clip.category, clip.event) for clip in manifest.clips})
@@ -135,10 +130,7 @@ def test_random_split_of_random_sets(seed: int) -> None:
     assert_complete(manifest, made)
     assert untaught(manifest, made) == set()
     assert not made.grouped
-    assert made.note.startswith(
-        "random split of clips, not grouped: clips of one recording may lie on both sides, "
-        "as in the paper"
-    )
+    assert made.note.startswith("random split of clips, not grouped")
 
 
 def balanced(classes: int, recordings: int, clips: int, *, grouped: bool = True) -> Manifest:
@@ -166,7 +158,7 @@ def test_clips_that_stand_alone_are_balanced_exactly() -> None:
     counts = [Counter(manifest.clips[i].event for i in part) for part in parts_of(made)]
     assert set(counts[2].values()) == {10}
     assert set(counts[1].values()) <= {5, 6}
-    assert made.note == ALONE_NOTE
+    assert made.note == NoteKind.UNGROUPED
     assert not made.grouped
 
 
@@ -213,7 +205,7 @@ def test_two_clips_a_class() -> None:
     unseen = {clip.event for clip in manifest.clips} - {
         manifest.clips[index].event for index in made.test
     }
-    assert f"no clip in the test part of: {', '.join(sorted(unseen))}" in made.note
+    assert f"no clip in the test subset of: {', '.join(sorted(unseen))}" in made.note
 
 
 def test_smallest_set() -> None:
@@ -228,8 +220,8 @@ def test_class_of_one_recording_is_learnt_and_named_as_untested() -> None:
     made = split(manifest_of(rows), seed=1)
     assert set(range(40, 44)) <= set(made.train)
     assert made.note == (
-        f"{GROUPED_NOTE}; no clip in the validation part of: single"
-        "; no clip in the test part of: single"
+        f"{NoteKind.GROUPED}; no clip in the validation subset of: single"
+        "; no clip in the test subset of: single"
     )
 
 
@@ -239,22 +231,22 @@ def test_class_of_one_recording_is_learnt_and_named_as_untested() -> None:
         (
             [("a", None, "1", None), ("a", None, "1", None), ("b", None, "1", None)],
             (
-                "no clip can be held out for the test part: all clips come from one recording; "
+                "no clip can be held out for the test subset: all clips come from one recording; "
                 "add recordings"
             ),
         ),
         (
             [("a", None, "1", None), ("b", None, "2", None), ("c", None, "3", None)],
             (
-                "no clip can be held out for the test part: there are too few recordings to learn "
-                "every class (a, b, c have only one); add recordings"
+                "no clip can be held out for the test subset: there are too few recordings to "
+                "learn every class (a, b, c have only one); add recordings"
             ),
         ),
         (
             [("a", None, "1", None), ("a", None, "2", None)],
             (
-                "no clip can be held out for the validation part: all clips left for training and "
-                "validation come from one recording; add recordings"
+                "no clip can be held out for the validation subset: all clips left for training "
+                "and validation come from one recording; add recordings"
             ),
         ),
         ([], "no clips to split"),
@@ -320,13 +312,13 @@ def test_notes_of_official_folds() -> None:
     )
     assert split(folded((1, 2))).note == (
         "the source's own folds: 1 train, a part of them validates, 2 tests"
-        "; no clip in the validation part of: a"
+        "; no clip in the validation subset of: a"
     )
     made = split(folded((1, 2, 3), shared=True))
     assert not made.grouped
     assert made.note == (
-        "the source's own folds: 1 train, 2 validates, 3 tests; 1 recording on two sides, "
-        "as the source has it (same; 1 of them in the test part)"
+        "the source's own folds: 1 train, 2 validates, 3 tests; 1 recording in two subsets, "
+        "as in the source's own folds (same; 1 of them in the test subset)"
     )
 
 
@@ -337,8 +329,8 @@ def test_notes_of_official_folds() -> None:
             {"protocol": "kfold"},
             "--protocol kfold: has to be one of auto, folds, grouped, random, all",
         ),
-        ({"test_fraction": 0}, "--test-fraction 0: has to lie between 0 and 1"),
-        ({"val_fraction": 1.5}, "--val-fraction 1.5: has to lie between 0 and 1"),
+        ({"test_fraction": 0}, "--test-fraction 0: has to be between 0 and 1"),
+        ({"val_fraction": 1.5}, "--val-fraction 1.5: has to be between 0 and 1"),
         ({"test_folds": (7, 1)}, "--test-folds: no fold 7; there are 1, 2, 3"),
         (
             {"val_folds": (1,), "test_folds": (1, 2)},
@@ -346,9 +338,9 @@ def test_notes_of_official_folds() -> None:
         ),
         (
             {"val_folds": (1,), "test_folds": (2, 3)},
-            "--train-folds: the other parts have taken all folds",
+            "--train-folds: the other subsets use all folds",
         ),
-        ({"train_folds": (1, 2, 3)}, "--test-folds: the other parts have taken all folds"),
+        ({"train_folds": (1, 2, 3)}, "--test-folds: the other subsets use all folds"),
         (
             {"protocol": "random", "test_folds": (1,)},
             "--train-folds, --val-folds and --test-folds need --protocol folds, not random",
@@ -382,7 +374,9 @@ def test_training_folds_without_a_class() -> None:
 def test_random_moves_clips_of_classes_that_training_lacks() -> None:
     rows: Rows = [("a", None, str(k), None) for k in range(60)] + [("b", None, "60", None)] * 2
     notes = [split(manifest_of(rows), protocol="random", seed=seed).note for seed in range(40)]
-    moved = [note for note in notes if "1 clip moved to the training part, which had none" in note]
+    moved = [
+        note for note in notes if "1 clip moved to the training subset, which had none" in note
+    ]
     assert len(moved) > 0
     assert len(moved) < 20
 
@@ -427,7 +421,7 @@ def test_cross_validation_tests_every_clip_once() -> None:
             assert_complete(manifest, turn)
             assert len(turn.test) == pytest.approx(120 / folds, abs=7)
             assert turn.protocol == "grouped"
-            assert turn.note.startswith(GROUPED_NOTE)
+            assert turn.note.startswith(NoteKind.GROUPED)
 
 
 def test_number_of_folds() -> None:
@@ -480,6 +474,6 @@ def test_real_folds(assets: Path) -> None:
     assert shared_by_brute_force(manifest, made) == {"131943", "134049"}
     assert not made.grouped
     assert made.note == (
-        "the source's own folds: 1, 2 train, 3 validates, 4 tests; 2 recordings on two sides, "
-        "as the source has it (131943, 134049; 0 of them in the test part)"
+        "the source's own folds: 1, 2 train, 3 validates, 4 tests; 2 recordings in two subsets, "
+        "as in the source's own folds (131943, 134049; 0 of them in the test subset)"
     )

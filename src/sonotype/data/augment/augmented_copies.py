@@ -1,10 +1,9 @@
 """Training clips as waveforms: decoded, augmented, each draw reproducible on its own.
 
-A training clip is asked for by (epoch, index). What it sounds like follows from the seed, the epoch
-and the clip's content, not from what was drawn before, nor from the clip's place among the others:
-so a resumed run, or one with more loading processes, hears the same, and a new file in the folder
-leaves the augmented copies of all others as they are. Partners for mixing are drawn apart, since
-they follow from which other clips there are.
+The key of a training clip is (epoch, index). Its samples depend on the seed, the epoch and the
+clip's content, not on earlier draws or on the clip's index. So a resumed run, or a run with more
+loading processes, gets the same samples, and a new file changes no augmented copy of another file.
+Partners for mixing have their own random streams, since they depend on the other clips.
 """
 
 from __future__ import annotations
@@ -41,16 +40,16 @@ Key = tuple[int, int]
 
 ORIGINAL = 0
 MIXED_SHARE = 0.5
-"""With same-class mixing, the share of mixtures in what is drawn; the rest is as recorded."""
+"""With same-class mixing, the share of mixtures among the drawn clips."""
 
 LEAST_SHARE = 0.5
-"""Of a blend, what the first clip has at least."""
+"""Smallest share of the first clip in a between-class mixture."""
 
 CLIP_BYTES = 128_000_000
-"""Of clips as recorded that are kept: for their augmented copies, and as partners of others."""
+"""Size of the cache of unaugmented clips."""
 
 Draw = tuple[int, int]
-"""What is drawn: a version of a clip or what an epoch hears of it, and which one."""
+"""Kind of a draw (augmented copy or epoch), and its number."""
 
 _VERSION, _EPOCH = range(2)
 # Separate streams of one seed; 3 is the order of batches.
@@ -59,11 +58,11 @@ _CHOICE, _WAVE, _CUT, _BLEND, _BLENDED, _MIX, _MIXED, _SECOND_CUT = 0, 1, 2, 4, 
 
 @dataclass(frozen=True)
 class Blend:
-    """Which clips sound in a version of a clip.
+    """The clips of a between-class mixture.
 
     Attributes:
-        partner: index of the second clip; the clip itself where it sounds alone.
-        share: of the first clip, 1 where it sounds alone.
+        partner: index of the second clip; the clip itself if it is not mixed.
+        share: of the first clip; 1 if it is not mixed.
     """
 
     partner: int
@@ -72,17 +71,17 @@ class Blend:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to a training waveform.
+    """Augmentation of a training waveform.
 
     Attributes:
         time_shift: largest circular shift in seconds.
         gain: largest change of level in dB.
-        mixing: same-class mixing, or ``None``; it makes mixtures of half of what is drawn.
-        between_class_mix: share of what is drawn that sounds together with a clip of another class.
+        mixing: same-class mixing of half of the drawn clips, or ``None``.
+        between_class_mix: share of the drawn clips that are mixed with a clip of another class.
         random_crop: take a random part of a long clip.
-        transform: a callable of the user's, applied last.
-        n_augmented: how many versions of a clip there are in all, the first of them as recorded; 0
-            draws a new version in each epoch.
+        transform: the user's callable, applied last.
+        n_augmented: number of copies of a clip, the first of them unaugmented; 0 draws a new copy
+            in each epoch.
     """
 
     time_shift: float = 0.0
@@ -95,7 +94,7 @@ class Augmentation:
 
     @property
     def fresh(self) -> bool:
-        """Whether each epoch hears clips that no other epoch does."""
+        """Whether each epoch has its own augmented copies."""
         return self.n_augmented == 0 or self.random_crop
 
 
@@ -105,10 +104,11 @@ class Waveforms(Dataset[Samples]):
     Args:
         clips: the labelled clips.
         audio_spec: rate, length, padding.
-        augmentation: ``None`` gives every clip as recorded, always.
+        augmentation: ``None`` always gives the unaugmented clips.
         seed: of every draw.
-        pools: one for each clip; only clips of one pool are blended. ``None`` is one pool of all.
-        decoded: short sounds that are decoded already, if there are any.
+        pools: mixing group of each clip; only clips of one group are mixed with those of another
+            class. ``None`` is one group of all clips.
+        decoded: short sounds that are decoded already.
     """
 
     def __init__(
@@ -144,37 +144,36 @@ class Waveforms(Dataset[Samples]):
         return self.version(index, self.version_of(epoch, index))
 
     def version_of(self, epoch: int, index: int) -> int:
-        """Which of its variants a clip appears as in an epoch."""
+        """The number of the augmented copy of a clip in an epoch."""
         if self.augmentation.n_augmented <= 1:
             return ORIGINAL
         rng = self._rng(_CHOICE, (_EPOCH, epoch), index)
         return int(rng.integers(self.augmentation.n_augmented))
 
     def version(self, index: int, version: int) -> Samples:
-        """``[samples]`` of one variant of a clip; variant 0 is the clip as recorded."""
+        """``[samples]`` of one augmented copy of a clip; copy 0 is the unaugmented clip."""
         if version == ORIGINAL:
             return self._read(self.clips[index].path, None).copy()
         return self._drawn(index, (_VERSION, version))
 
     def blend_in(self, key: Key) -> Blend:
-        """What sounds in the clip ``(epoch, index)``."""
+        """The mixture of the clip ``(epoch, index)``."""
         epoch, index = key
         if self.augmentation.fresh:
             return self._blend(index, (_EPOCH, epoch))
         return self.blend_of(index, self.version_of(epoch, index))
 
     def blend_of(self, index: int, version: int) -> Blend:
-        """What sounds in one variant of a clip."""
+        """The mixture of one augmented copy of a clip."""
         if version == ORIGINAL:
             return Blend(index)
         return self._blend(index, (_VERSION, version))
 
     def recipe(self, index: int, version: int) -> str:
-        """Digest of all that a variant of a clip follows from, wherever its files lie.
+        """Digest of everything that determines an augmented copy, independent of paths.
 
-        These are the sounds of the clips that are in it, the format and, where anything is drawn,
-        what the draws follow from. A transform counts by its name alone, which does not
-        tell what it does.
+        That is the sounds of its clips, the audio format, the seed and the options. A transform is
+        included by its name only.
 
         Raises:
             AudioError: a file cannot be read.
@@ -192,7 +191,7 @@ class Waveforms(Dataset[Samples]):
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def _blend(self, index: int, draw: Draw) -> Blend:
-        """A partner of another class from the clip's own pool, and the clip's share."""
+        """A partner of another class from the clip's own mixing group, and the clip's share."""
         if not self.augmentation.between_class_mix:
             return Blend(index)
         rng = self._rng(_BLEND, draw, index)
@@ -228,7 +227,7 @@ class Waveforms(Dataset[Samples]):
         return samples
 
     def _mixed_with(self, index: int, draw: Draw) -> int | None:
-        """The clip of the same class that is mixed into a clip, if one is."""
+        """The clip of the same class that is mixed into a clip, if any."""
         if self.augmentation.mixing is None:
             return None
         rng = self._rng(_MIX, draw, index)
@@ -256,17 +255,17 @@ class Waveforms(Dataset[Samples]):
         return self.contents[self.clips[index].path].sound
 
     def _read(self, path: Path, rng: np.random.Generator | None) -> Samples:
-        """A clip before anything is done to it; without a random cut it is decoded once.
+        """An unaugmented clip; without a random crop it is decoded once and cached.
 
-        Whether a file that is cut off may be used has been decided when the data were checked.
-        Other threads may get the same array: it must not be changed.
+        Truncated files were accepted or refused by validation. Other threads may get the same
+        array: it must not be changed.
         """
         if rng is not None:
             return read_clip(path, replace(self.audio_spec, crop="random"), rng, partial=True)
 
         def decode() -> Samples:
             sound, audio_spec = self._decoded.get(path), self.audio_spec
-            # To seek in a compressed file can give other samples than to decode it from the start.
+            # Seeking in a compressed file can give other samples than decoding from the start.
             if sound is not None and (audio_spec.crop == "front" or audio_spec.trim):
                 samples = pad_or_trim(take_for_clip(sound, audio_spec), audio_spec)
             else:
@@ -276,7 +275,7 @@ class Waveforms(Dataset[Samples]):
         return self.recorded.get(path, decode)
 
     def _rng(self, stream: int, draw: Draw, index: int) -> np.random.Generator:
-        """A generator that follows from the seed, what is drawn and the clip's content."""
+        """A generator seeded by the seed, the draw and the clip's content."""
         words = np.frombuffer(bytes.fromhex(self._digest(index)), "<u4")
         return np.random.default_rng([self.seed, stream, *draw, *map(int, words)])
 
@@ -285,6 +284,6 @@ def _transformed(samples: Samples, rate: int, transform: Transform) -> Samples:
     out = np.asarray(transform(samples, rate), dtype=np.float32)
     if out.shape != samples.shape:
         raise ValueError(
-            f"the transform turned {samples.shape} samples into {out.shape}; it must keep them"
+            f"the transform changed the shape {samples.shape} to {out.shape}; it must keep it"
         )
     return out

@@ -1,8 +1,8 @@
 """Partners for mixing two clips: exactly uniform, each drawn in constant time.
 
-The clips stand in runs of one class, within a class in the order of their digests. A partner of
-another class is one of the ``n - n_class`` clips outside the own run, a partner of the same class
-one of the ``n_class - 1`` others in it. The order of the files in their folder changes nothing.
+The clips are sorted by class, then by digest. A partner of another class is one of the
+``n - n_class`` clips outside the class, a partner of the same class one of the ``n_class - 1``
+others in it. The order of the files has no effect.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Augmentation of waveforms: shift, gain, CBIR_3's mixing of two clips of one class, blends.
+"""Augmentation of waveforms: time shift, gain, same-class and between-class mixing.
 
-Only training clips come here. Every draw comes from a generator that the caller seeds, so a clip
-sounds the same whenever it is drawn again with the same seed.
+For training clips only. Random numbers come from the caller's generator, so the same seed gives the
+same samples.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Mixing:
 def time_shift(
     samples: Samples, sample_rate: int, most: float, rng: np.random.Generator
 ) -> Samples:
-    """Turn a clip in a circle by up to ``most`` seconds either way.
+    """Shift a clip circularly by up to ``most`` seconds in either direction.
 
-    The time is drawn in seconds and rounded to samples: it is the same at every sample rate.
+    The time is drawn in seconds, so it is the same at every sample rate.
     """
     return np.roll(samples, round(rng.uniform(-most, most) * sample_rate))
 
@@ -43,7 +43,7 @@ def gain(samples: Samples, most_db: float, rng: np.random.Generator) -> Samples:
 
 
 def delay(samples: Samples, sample_rate: int, most: float, rng: np.random.Generator) -> Samples:
-    """Let a clip begin up to ``most`` seconds later, after silence; its end falls off.
+    """Delay a clip by up to ``most`` seconds of silence; its end is cut.
 
     The time is drawn in seconds, as in :func:`time_shift`. At least one sample remains.
     """
@@ -55,7 +55,7 @@ def delay(samples: Samples, sample_rate: int, most: float, rng: np.random.Genera
 def equalise(
     samples: Samples, sample_rate: int, most_db: float, rng: np.random.Generator
 ) -> Samples:
-    """Raise or lower the neighbourhood of a random frequency.
+    """Amplify or attenuate a band around a random frequency.
 
     The gain in dB is a Gaussian bump over log-frequency: height uniform within ``most_db`` either
     way, centre log-uniform from 150 to 8,000 Hz, standard deviation 5 to 7 semitones. Schlüter and
@@ -73,11 +73,11 @@ def equalise(
 
 
 def between_class_mix(first: Samples, second: Samples, sample_rate: int, share: float) -> Samples:
-    """Two clips of different classes, sounding together, the first with a given share.
+    """Mix two clips of different classes, the first with a given share.
 
     Tokozume, Ushiku, Harada, "Learning from between-class examples for deep sound recognition"
-    (2018): each clip is brought to the level of its loudest tenth of a second, so that the share
-    is what is heard; the sum of squares of both factors is 1, as energies add.
+    (2018). Levels are those of the loudest tenth of a second, so the share is a share of perceived
+    level. The mixture is scaled so that the squares of both factors sum to 1.
 
     Shape:
         ``[samples], [samples] -> [samples]``, at the level of the first.

@@ -1,4 +1,4 @@
-"""Tables with a header, read so that every record knows its line in the file."""
+"""CSV tables with a header; every row knows its line in the file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DELIMITERS = ",;\t"
 SEPARATOR = re.compile(
     r"""\s*"?sep=([^\w\s"']|\t|\\t)"?[;,\t|]*[ ]*(?:\r\n|\r|\n|$)""", re.IGNORECASE
 )
-"""A first line for spreadsheets, which names the separator and is no part of the table."""
+"""A first line for spreadsheets, which names the separator."""
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SAVE_AS = "save the table as CSV in UTF-8"
@@ -27,7 +27,7 @@ SAVE_AS = "save the table as CSV in UTF-8"
 
 @dataclass(frozen=True)
 class TableRow:
-    """One record: its cells by column and the line (1-based) on which it begins."""
+    """A row: its cells by column, and the line (1-based) on which it begins."""
 
     line: int
     cells: Mapping[str, str]
@@ -35,7 +35,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: the columns it has, its records, and what is wrong with it as a table.
+    """A table: its columns, its rows, and its issues.
 
     ``line`` is that of the header (1-based).
     """
@@ -92,7 +92,7 @@ def read_csv(path: Path) -> Table:
 
 
 def _another_kind(content: bytes) -> str:
-    """What a file is that holds no text of one byte order; nothing for others."""
+    """The kind of a file that is not text of a known encoding; empty for others."""
     if content.startswith(b"PK\x03\x04"):
         return "a spreadsheet, or another zip archive, and no CSV"
     if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
@@ -112,7 +112,7 @@ def _named(content: bytes) -> str:
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]] | DataIssue]:
-    """The records that are not blank, each with the line on which it begins."""
+    """The rows that are not blank, each with its first line."""
     first = text.lstrip().partition("\n")[0]
     delimiter = max(DELIMITERS, key=first.count)
     before = 0

@@ -13,7 +13,7 @@ from sonotype.core.errors import DataIssue, OptionsError
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.csv_table import TableRow, read_csv
 from sonotype.data.records import ClipRecord, Listing, SoundFolder
-from sonotype.data.validate import TRAINING, Rules, settle
+from sonotype.data.validate import TRAINING, Rules, validate
 
 META = Path("meta", "esc50.csv")
 AUDIO = "audio"
@@ -109,29 +109,29 @@ def read_esc50(root: str | Path, *, names: str = "esc50", rules: Rules = TRAININ
         rules: how strict the checks are.
 
     Raises:
-        DataError: with all faults.
+        DataError: with all issues.
         OptionsError: unknown ``names``.
     """
-    return settle(list_esc50(root, names=names), rules)
+    return validate(list_esc50(root, names=names), rules)
 
 
 def list_esc50(root: str | Path, *, names: str = "esc50") -> Listing:
-    """What the data set's table says, not yet checked."""
+    """Read the data set's table without validation."""
     if names not in NAMES:
         raise OptionsError(f"--label-set {names}: has to be one of {', '.join(NAMES)}")
     root = Path(root)
     table = root / META
-    sheet = read_csv(table)
-    issues = list(sheet.issues)
+    content = read_csv(table)
+    issues = list(content.issues)
     rows: list[ClipRecord] = []
-    missing = [name for name in COLUMNS if name not in sheet.header]
-    if sheet.header and missing:
-        there = ", ".join(sheet.header)
+    missing = [name for name in COLUMNS if name not in content.header]
+    if content.header and missing:
+        there = ", ".join(content.header)
         cause = f"no column {', '.join(map(repr, missing))}; the table has {there}"
-        issues.append(DataIssue(str(table), sheet.line, cause))
-    elif sheet.header:
+        issues.append(DataIssue(str(table), content.line, cause))
+    elif content.header:
         folder = SoundFolder(root / AUDIO)
-        for record in sheet.records:
+        for record in content.records:
             row, cause = _row(record, table, folder, names)
             rows.append(row)
             if cause:
@@ -139,7 +139,7 @@ def list_esc50(root: str | Path, *, names: str = "esc50") -> Listing:
     return Listing(
         source=root,
         name="esc50",
-        rows=tuple(rows),
+        records=tuple(rows),
         issues=tuple(issues),
         grouped=True,
         licence=LICENCE,
@@ -152,10 +152,10 @@ def _row(record: TableRow, table: Path, folder: SoundFolder, names: str) -> tupl
     name, target = cells["category"], cells["target"]
     cause = ""
     if name not in TARGETS:
-        cause = f"{name!r} is no class of ESC-50"
+        cause = f"{name!r} is not a class of ESC-50"
     elif target != str(TARGETS[name]):
         cause = f"class {name!r} has target {TARGETS[name]}, not {target!r}"
-    # A misspelt class goes by its target, so that one slip is not reported as many.
+    # A misspelt class is found by its target, so that one error is reported once.
     known = name if name in TARGETS else _BY_TARGET.get(target)
     category, event = labels_of(known, names) if known else (name, "")
     row = ClipRecord(

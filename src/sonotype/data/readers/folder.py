@@ -1,7 +1,7 @@
 """Class folders: ``category/*.wav``, or ``category/event/*.wav``.
 
-Folders with names such as train, val and test are no classes but parts, above the class folders
-(``train/category/*.wav``) or below them (``category/train/*.wav``); they become folds.
+Folders named train, val or test are subsets, not classes. They are above the class folders
+(``train/category/*.wav``) or below them (``category/train/*.wav``), and become folds.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 
 from sonotype.core.errors import DataIssue
 from sonotype.data.dataset_info import read_dataset_info
-from sonotype.data.manifest import PARTS, Manifest
+from sonotype.data.manifest import SUBSETS, Manifest
 from sonotype.data.readers.walk import Walk, walk
 from sonotype.data.records import ClipRecord, Listing, counted, listed
 from sonotype.data.splits.groups import assign_groups
-from sonotype.data.validate import TRAINING, Rules, settle
+from sonotype.data.validate import TRAINING, Rules, validate
 
 NO_SOUND = "no sound inside (wav, flac, ogg, mp3, m4a and others)"
 
@@ -26,60 +26,60 @@ ROLES = {
     **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
-"""Which part a folder's name stands for, in any case. Without a folder of training clips, dev is
-the part to train on, as in data sets that have a development and an evaluation part."""
+"""The subset of a folder name, in lower case. Without a folder of training clips, dev is the
+training subset, as in data sets with a development and an evaluation set."""
 
 OF_A_RUN = ("model.safetensors", "config.json")
 A_RUN = "a run folder with a model, and no labelled sounds; name the folder or table of the sounds"
 
 DEV = ("dev", "development")
-NUMBERS = {name: str(number) for number, name in PARTS.items()}
-"""The fold that stands for a part."""
+NUMBERS = {name: str(number) for number, name in SUBSETS.items()}
+"""The fold of a subset."""
 
 
 @dataclass(frozen=True)
 class _Category:
-    """One category folder: its own sounds, its event folders with theirs, and its part."""
+    """A category folder: its own sounds, its event folders with their sounds, and its subset."""
 
     folder: Path
     sounds: tuple[Path, ...]
     events: tuple[tuple[Path, tuple[Path, ...]], ...]
-    part: str = ""
+    subset: str = ""
 
 
 def read_folder(
     root: str | Path, *, group_pattern: str | None = None, rules: Rules = TRAINING
 ) -> Manifest:
-    """Read class folders; two levels of folders give categories and events by themselves.
+    """Read class folders; two levels of folders are categories and events.
 
-    Hidden files and folders, folders of systems and files that are no sounds are passed over; links
-    to folders are followed. Folders named train, val or test are parts, see ``ROLES``.
-    ``sonotype.json`` in the root, where
-    there is one, tells name, licence and citation, and whether the sounds are synthetic.
+    Hidden files and folders, system folders and files that are not sounds are skipped; links to
+    folders are followed. Folders named train, val or test are subsets, see ``ROLES``. An optional
+    ``sonotype.json`` in the root has the name, licence and citation, and whether the sounds are
+    synthetic.
 
     Args:
-        root: the folder that holds the category folders.
+        root: the folder of the category folders.
         group_pattern: regular expression over file names for clips of one recording; without it
-            every clip is a group of its own.
+            every clip is its own group.
         rules: how strict the checks are.
 
     Raises:
-        DataError: with all faults.
-        OptionsError: the pattern is no regular expression.
+        DataError: with all issues.
+        OptionsError: the pattern is not a regular expression.
     """
-    return settle(list_folder(root, group_pattern=group_pattern), rules)
+    return validate(list_folder(root, group_pattern=group_pattern), rules)
 
 
 def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listing:
-    """What the class folders say, not yet checked."""
+    """Read class folders without validation."""
     root = Path(root)
-    marker, issues = read_dataset_info(root)
+    info, issues = read_dataset_info(root)
     found = walk(root)
     homes, wrong = _homes(root, found)
     categories = [
         _category(folder, found, part) for home, part in homes for folder in found.folders[home]
     ]
-    parts, more = _inner_parts(categories)
+    parts, more = _inner_subsets(categories)
     wrong = wrong + more
     rows, unmatched = assign_groups(
         [row for category in categories for row in _rows(category, parts)], group_pattern
@@ -90,8 +90,8 @@ def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listin
     closed = {str(path) for path, _ in found.broken}
     return Listing(
         source=root,
-        name=marker.name or root.resolve().name,
-        rows=() if wrong else rows,
+        name=info.name or root.resolve().name,
+        records=() if wrong else rows,
         issues=(
             *issues,
             *unmatched,
@@ -103,18 +103,18 @@ def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listin
             ),
         ),
         grouped=group_pattern is not None,
-        parted=bool(parts) or any(part for _, part in homes),
-        synthetic=marker.synthetic,
-        licence=marker.licence,
-        citation=marker.citation,
+        folds_are_subsets=bool(parts) or any(part for _, part in homes),
+        synthetic=info.synthetic,
+        licence=info.licence,
+        citation=info.citation,
     )
 
 
-# Parts
+# Subsets
 
 
 def _roles(folders: Iterable[Path]) -> dict[Path, str]:
-    """The part that each folder is named after; folders with other names are left out."""
+    """The subset that each folder is named after; folders with other names are left out."""
     names = {folder: folder.name.strip().casefold() for folder in folders}
     roles = {folder: ROLES[name] for folder, name in names.items() if name in ROLES}
     if "train" not in roles.values():
@@ -123,16 +123,16 @@ def _roles(folders: Iterable[Path]) -> dict[Path, str]:
 
 
 def _homes(root: Path, found: Walk) -> tuple[list[tuple[Path, str]], list[DataIssue]]:
-    """The folders that hold the category folders, each with its part, and what is wrong with them.
+    """The folders of the category folders, each with its subset, and their issues.
 
-    That is the root itself, with no part, or the parts in it.
+    That is the root itself, without a subset, or the subset folders in it.
     """
     tops = [folder for folder in found.folders[root] if found.holds_sounds(folder)]
     roles = _roles(tops)
     others = [folder for folder in tops if folder not in roles]
     flat = [folder for folder in roles if not any(map(found.holds_sounds, found.folders[folder]))]
     a_class = others and len(roles) == 1 and flat and flat[0].name.casefold() == "train"
-    if not roles or a_class:  # a train is also something that one can hear
+    if not roles or a_class:  # a train is also a sound class
         return [(root, "")], []
     if others:
         parts, classes = (listed(folder.name for folder in some) for some in (roles, others))
@@ -157,9 +157,9 @@ def _no_classes(part: Path) -> str:
     )
 
 
-def _inner_parts(categories: Sequence[_Category]) -> tuple[dict[Path, str], list[DataIssue]]:
-    """The parts of ``category/train/*.wav``, by folder, and what is wrong with them."""
-    if any(category.part for category in categories):
+def _inner_subsets(categories: Sequence[_Category]) -> tuple[dict[Path, str], list[DataIssue]]:
+    """The subsets of ``category/train/*.wav``, by folder, and their issues."""
+    if any(category.subset for category in categories):
         return {}, []
     held = [category for category in categories if category.sounds or _event_folders(category)]
     roles = _roles(folder for category in held for folder in _event_folders(category))
@@ -178,8 +178,8 @@ def _inner_parts(categories: Sequence[_Category]) -> tuple[dict[Path, str], list
             "parts, or rename a part that is a class",
         )
         for category in mixed
-        if len({roles[one] for one in _event_folders(category) if one in roles}) > 1
-        and (names := [one.name for one in _event_folders(category) if one in roles])
+        if len({roles[event] for event in _event_folders(category) if event in roles}) > 1
+        and (names := [event.name for event in _event_folders(category) if event in roles])
     ]
 
 
@@ -196,7 +196,7 @@ def _category(folder: Path, found: Walk, part: str) -> _Category:
 
 
 def _rows(category: _Category, parts: Mapping[Path, str]) -> list[ClipRecord]:
-    name, fold = category.folder.name, NUMBERS.get(category.part, "")
+    name, fold = category.folder.name, NUMBERS.get(category.subset, "")
     rows = [ClipRecord(path, name, fold=fold) for path in category.sounds]
     for folder, sounds in category.events:
         event, part = (folder.name, fold) if folder not in parts else ("", NUMBERS[parts[folder]])

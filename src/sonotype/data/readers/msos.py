@@ -12,9 +12,9 @@ from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.csv_table import Table, TableRow, read_csv
 from sonotype.data.readers.walk import passed_over
-from sonotype.data.records import ClipRecord, Listing, SoundFolder, composed
+from sonotype.data.records import ClipRecord, Listing, SoundFolder, nfc
 from sonotype.data.splits.groups import assign_groups
-from sonotype.data.validate import TRAINING, Rules, settle
+from sonotype.data.validate import TRAINING, Rules, validate
 
 SHEETS = {
     "development": "Logsheet_Development.csv",
@@ -32,7 +32,7 @@ CITATION = (
 
 
 def find_sheets(root: Path, part: str | None = None) -> list[tuple[str, Path]]:
-    """The log sheets in a folder or up to two levels below, each with the name of its part."""
+    """The log sheets in a folder or up to two levels below, each with the name of its set."""
     depths = ("", "*/", "*/*/")
     return [
         (name, path)
@@ -51,11 +51,10 @@ def read_msos(
     group_pattern: str | None = None,
     rules: Rules = TRAINING,
 ) -> Manifest:
-    """Read a part of MSoS as it unpacks.
+    """Read the development or the evaluation set of MSoS.
 
-    The data set does not tell which clips come from one recording. Clips without an event in the
-    sheet have none. Events with a single clip are faults as anywhere; the data set has such events,
-    and ``Rules(rare_events="unlabel")`` keeps their clips for the category alone.
+    The recordings of the clips are not known. Events with a single clip are issues; the data set
+    has such events, and ``Rules(rare_events="unlabel")`` keeps their clips without the event.
 
     Args:
         root: the folder with the log sheet, one or two levels above it, or the sheet itself.
@@ -65,16 +64,16 @@ def read_msos(
         rules: how strict the checks are.
 
     Raises:
-        DataError: with all faults.
+        DataError: with all issues.
         OptionsError: unknown ``part``.
     """
-    return settle(list_msos(root, part=part, group_pattern=group_pattern), rules)
+    return validate(list_msos(root, part=part, group_pattern=group_pattern), rules)
 
 
 def list_msos(
     root: str | Path, *, part: str | None = None, group_pattern: str | None = None
 ) -> Listing:
-    """What the log sheet says, not yet checked."""
+    """Read the log sheet without validation."""
     part, table = _choose(Path(root), part)
     sheet = read_csv(table)
     if part == "development":
@@ -85,7 +84,7 @@ def list_msos(
     return Listing(
         source=table,
         name=f"msos {part}",
-        rows=assigned,
+        records=assigned,
         issues=(*sheet.issues, *issues, *unmatched),
         grouped=group_pattern is not None,
         licence=LICENCE,
@@ -152,9 +151,9 @@ def _evaluation_folder(table: Path, files: list[str]) -> Path:
     others = sorted(
         entry for entry in table.parent.iterdir() if entry.is_dir() and not passed_over(entry.name)
     )
-    stems = {composed(Path(name.strip()).stem) for name in files}
+    stems = {nfc(Path(name.strip()).stem) for name in files}
     for folder in (usual, table.parent, *others):
-        if folder.is_dir() and any(composed(entry.stem) in stems for entry in folder.iterdir()):
+        if folder.is_dir() and any(nfc(entry.stem) in stems for entry in folder.iterdir()):
             return folder
     return usual
 

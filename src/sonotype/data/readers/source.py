@@ -1,4 +1,4 @@
-"""One door for all sources: a path is recognised and read into a manifest."""
+"""Recognise the kind of a source and read it into a manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sonotype.data.readers.table import find_metadata, list_table
 from sonotype.data.records import SOUND_SUFFIXES, Listing
 from sonotype.data.source_options import DEFAULTS, SourceOptions
 from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES
-from sonotype.data.validate import Purpose, settle
+from sonotype.data.validate import Purpose, validate
 
 TABLES = (".csv", ".parquet")
 
@@ -36,7 +36,7 @@ _ADVICE = {
     **dict.fromkeys((".tsv", ".tab", ".txt"), "a table is read where its name ends in .csv"),
     **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), "an archive; unpack it first"),
 }
-"""What to say of a file that is no table, by its suffix."""
+"""Advice about a file that is not a table, by its suffix."""
 
 
 def open_source(
@@ -54,13 +54,13 @@ def open_source(
         purpose: ``"evaluation"`` lets one-clip classes and a single category pass.
 
     Raises:
-        DataError: with all faults of the source.
+        DataError: with all issues of the source.
         OptionsError: an option that does not fit the source, or has an impossible value.
     """
-    return settle(list_source(spec, options), options.rules(purpose))
+    return validate(list_source(spec, options), options.rules(purpose))
 
 
-def survey(
+def inspect_source(
     spec: str | Path,
     options: SourceOptions = DEFAULTS,
     *,
@@ -68,16 +68,16 @@ def survey(
     decode: bool = False,
     progress: bool = False,
 ) -> Manifest:
-    """As ``open_source``, and identical sounds are found.
+    """Open a source like ``open_source``, and find identical sounds.
 
-    With ``decode`` every sound is decoded, and those with equal samples are identical; without it
-    those with equal bytes are.
+    With ``decode`` every sound is decoded, and sounds with equal samples are identical; without
+    it, files with equal bytes.
 
     Raises:
-        DataError: with all faults of the source and of its sounds together.
+        DataError: with all issues of the source and of its sounds.
     """
     listing = list_source(spec, options)
-    paths = dict.fromkeys(row.path for row in listing.rows if "\0" not in str(row.path))
+    paths = dict.fromkeys(row.path for row in listing.records if "\0" not in str(row.path))
     files = [path for path in paths if path.is_file()]
     contents, sounds = contents_of(
         files if decode else equally_long(files),
@@ -86,11 +86,11 @@ def survey(
         progress=progress,
     )
     listing = replace(listing, issues=(*listing.issues, *sounds))
-    return settle(listing, options.rules(purpose), contents)
+    return validate(listing, options.rules(purpose), contents)
 
 
 def list_source(spec: str | Path, options: SourceOptions = DEFAULTS) -> Listing:
-    """What the source says, not yet checked; recognised as ``open_source`` does it."""
+    """Recognise and read a source as ``open_source`` does, without validation."""
     path = Names().find(Path(spec))
     if not os.path.exists(path):  # noqa: PTH110 (of a name that is too long, too)
         raise DataError(path, [DataIssue(str(path), 0, "no such file or folder")])
@@ -135,8 +135,8 @@ def recognise(path: Path) -> tuple[str, Path]:
 
 
 def _refuse_misplaced(kind: str, path: Path, options: SourceOptions) -> None:
-    """Refuse options that would silently do nothing."""
-    spoken = {"esc50": "ESC-50", "msos": "MSoS", "table": "a table", "folder": "class folders"}
+    """Raise an ``OptionsError`` for options that have no effect on this kind of source."""
+    names = {"esc50": "ESC-50", "msos": "MSoS", "table": "a table", "folder": "class folders"}
     fits = {
         "label_set": ("esc50",),
         "subset": ("msos",),
@@ -144,8 +144,8 @@ def _refuse_misplaced(kind: str, path: Path, options: SourceOptions) -> None:
         "ignore_columns": ("table",),
         "group_pattern": ("msos", "table", "folder"),
     }
-    for name, kinds in fits.items():
-        if getattr(options, name) != getattr(DEFAULTS, name) and kind not in kinds:
-            flag = "--" + name.replace("_", "-")
-            wanted = " or ".join(spoken[other] for other in kinds)
-            raise OptionsError(f"{flag} is for {wanted}, but {path} is {spoken[kind]}")
+    for option, kinds in fits.items():
+        if getattr(options, option) != getattr(DEFAULTS, option) and kind not in kinds:
+            flag = "--" + option.replace("_", "-")
+            wanted = " or ".join(names[other] for other in kinds)
+            raise OptionsError(f"{flag} is for {wanted}, but {path} is {names[kind]}")

@@ -14,10 +14,10 @@ from sonotype.data.names import Names
 from sonotype.data.readers.csv_table import Table, TableRow, read_csv
 from sonotype.data.records import ClipRecord, Listing
 from sonotype.data.splits.groups import assign_groups
-from sonotype.data.validate import TRAINING, Rules, settle
+from sonotype.data.validate import TRAINING, Rules, validate
 
 METADATA = ("metadata.csv", "metadata.parquet")
-"""What AudioFolder calls the table inside a folder of sounds."""
+"""Names of the table in a folder of AudioFolder."""
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "path": ("path", "file_name", "filename", "file", "audio"),
@@ -26,7 +26,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "group": ("group",),
     "fold": ("fold",),
 }
-"""Our columns, and the names under which they are found by themselves."""
+"""The columns, and the names by which they are recognised."""
 
 REQUIRED = ("path", "category")
 
@@ -47,13 +47,13 @@ def read_table(
     Args:
         path: a ``.csv`` or ``.parquet`` file, or a folder with ``metadata.csv`` in it.
         columns: the table's name for some of our columns, such as ``{"category": "species"}``.
-        ignore_columns: pass over columns that mean nothing here, instead of calling them faults.
+        ignore_columns: ignore unknown columns, instead of reporting them.
         group_pattern: regular expression over file names for clips of one recording, where the
             table has no column for it.
         rules: how strict the checks are.
 
     Raises:
-        DataError: with all faults. Lines count from the header, which is line 1; in Parquet they
+        DataError: with all issues. Lines count from the header, which is line 1; in Parquet they
             are row numbers from 1.
         MissingExtraError: a Parquet table without pyarrow.
         OptionsError: a key of ``columns`` that is no column of ours; a bad pattern, or one beside a
@@ -62,7 +62,7 @@ def read_table(
     listing = list_table(
         path, columns=columns, ignore_columns=ignore_columns, group_pattern=group_pattern
     )
-    return settle(listing, rules)
+    return validate(listing, rules)
 
 
 def list_table(
@@ -72,34 +72,34 @@ def list_table(
     ignore_columns: bool = False,
     group_pattern: str | None = None,
 ) -> Listing:
-    """What the table says, not yet checked."""
+    """Read a table without validation."""
     folder, path = Path(path), find_metadata(Path(path))
     name = folder.resolve().name if folder != path else path.stem
-    marker, issues = read_dataset_info(path.parent)
-    sheet = read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path)
+    info, issues = read_dataset_info(path.parent)
+    content = read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path)
     names: dict[str, str] = {}
     causes: list[str] = []
-    if sheet.header:
-        names, causes = match_columns(sheet.header, columns or {}, ignore_columns)
+    if content.header:
+        names, causes = match_columns(content.header, columns or {}, ignore_columns)
     found = Names()
-    rows = [_row(record, names, path, found) for record in sheet.records if "path" in names]
+    rows = [_row(record, names, path, found) for record in content.records if "path" in names]
     grouped = any(row.group for row in rows)
     if grouped and group_pattern is not None:
         raise OptionsError(
             f"--group-pattern: {path} has a column of groups already, {names['group']!r}"
         )
     assigned, unmatched = assign_groups(rows, group_pattern)
-    header = [DataIssue(str(path), sheet.line, cause) for cause in causes]
+    header = [DataIssue(str(path), content.line, cause) for cause in causes]
     return Listing(
         source=path,
-        name=marker.name or name,
-        rows=assigned,
-        issues=(*issues, *sheet.issues, *header, *unmatched),
+        name=info.name or name,
+        records=assigned,
+        issues=(*issues, *content.issues, *header, *unmatched),
         grouped=grouped or group_pattern is not None,
         labelled="category" in names,
-        synthetic=marker.synthetic,
-        licence=marker.licence,
-        citation=marker.citation,
+        synthetic=info.synthetic,
+        licence=info.licence,
+        citation=info.citation,
     )
 
 

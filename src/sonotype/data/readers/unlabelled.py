@@ -1,4 +1,4 @@
-"""Sounds without labels, which a teacher alone can say something about."""
+"""Sounds without labels, for distillation from teachers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ def unlabelled_clips(
 ) -> tuple[Clip, ...]:
     """All sounds below some folders, sorted, as clips with an empty category.
 
-    A file with the sound of a labelled clip is left out: that clip may be one to test on, or one
-    that a teacher has heard. So is a file with the sound of another that is taken. With
-    ``partial``, files that are cut off are used by what is there.
+    A file with the sound of a labelled clip is left out, since that clip may be a test clip or one
+    that a teacher has seen. Each sound is taken once. With ``partial``, truncated files are used.
 
     Raises:
         DataError: sounds that cannot be read, all of them.
@@ -65,7 +64,7 @@ def _digests_of(clips: Sequence[Clip]) -> set[str]:
 
 
 def _no_folder(path: Path) -> str:
-    """What a path is that is no folder; empty for folders."""
+    """Why a path is not a folder; empty for folders."""
     if path.is_dir():
         return ""
     if kind := special_kind(path):

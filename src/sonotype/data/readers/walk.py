@@ -1,7 +1,7 @@
-"""The one way through a folder of sounds, for training, for prediction and for everything else.
+"""Find the sound files below a folder.
 
-Links to folders are followed, each real folder once. Hidden folders and folders that systems make
-for themselves are passed over. What cannot be read is named, not left out in silence.
+Links to folders are followed, each real folder once. Hidden and system folders are skipped. Files
+and folders that cannot be read are listed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SYSTEM_FOLDERS = frozenset(
         "temporary items",
     }
 )
-"""Recycle bins, snapshots and other folders of systems; compared without regard to case."""
+"""Recycle bins, snapshots and other system folders, in lower case."""
 
 BROKEN_LINK = "is a link to nothing; remove the link, or put back what it leads to"
 
@@ -39,19 +39,19 @@ _OTHER_SUFFIX = re.compile(r"\.[a-z0-9]*[a-z][a-z0-9]*", re.IGNORECASE)
 
 
 def passed_over(name: str) -> bool:
-    """Whether a folder of this name is hidden, or made by a system."""
+    """Whether a folder of this name is hidden, or a system folder."""
     return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
 
 
 @dataclass
 class Walk:
-    """What lies in a folder and in the folders below it.
+    """The content of a folder and of the folders below it.
 
     Attributes:
         root: the folder.
-        folders: for each folder that was walked, the folders right in it, sorted.
-        files: for each folder that was walked, the sounds right in it, sorted, links among them.
-        broken: what cannot be read (links to nothing, closed folders, pipes), with the cause.
+        folders: for each walked folder, the folders directly in it, sorted.
+        files: for each walked folder, the sounds directly in it, links included, sorted.
+        broken: paths that cannot be read (broken links, pipes, no access), with the cause.
         again: links to folders that were walked under another path, with that path.
     """
 
@@ -73,26 +73,26 @@ class Walk:
 def walk(root: str | Path) -> Walk:
     """Walk a folder, whatever its own name is.
 
-    Real folders come before links, so that a file has the path without links where there is one. A
-    link to a folder that it lies in is a loop, and is not followed.
+    Real folders come before links, so that a file gets a path without links if it has one. A link
+    to one of its own parent folders is not followed.
     """
     found = Walk(Path(root))
-    places: dict[tuple[int, int] | str, Path] = {}
-    buffer_size: list[Path] = [found.root]
+    known: dict[tuple[int, int] | str, Path] = {}
+    waiting: list[Path] = [found.root]
     links: list[Path] = []
-    while buffer_size or links:
-        folder = buffer_size.pop() if buffer_size else links.pop(0)
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.pop(0)
         try:
             identity = _identity(folder)
-            if identity in places:
-                found.again.append((folder, places[identity]))
+            if identity in known:
+                found.again.append((folder, known[identity]))
                 continue
             entries = _entries(folder)
         except OSError as error:
             found.broken.append((folder, f"cannot be opened ({error.strerror or error})"))
             entries = []
             identity = str(folder)
-        places[identity] = folder
+        known[identity] = folder
         if folder != found.root:
             found.folders[folder.parent].append(folder)
         found.folders[folder], found.files[folder] = [], []
@@ -102,7 +102,7 @@ def walk(root: str | Path) -> Walk:
                 if entry.is_symlink() and not passed_over(entry.name) and not _is_loop(path):
                     links.append(path)
                 elif not entry.is_symlink() and not passed_over(entry.name):
-                    buffer_size.append(path)
+                    waiting.append(path)
             elif cause := _fault(entry, path):
                 found.broken.append((path, cause))
             elif is_sound(path) and os.path.isfile(path):  # noqa: PTH113 (raises nothing)
@@ -129,7 +129,7 @@ def once(paths: Iterable[Path]) -> list[Path]:
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
-    """The paths as they come, without those that lead to a file that came before."""
+    """The paths in their order, each real file once."""
     known: dict[str, Path] = {}
     real = _RealPaths()
     for path in paths:
@@ -153,7 +153,7 @@ class _RealPaths:
 
 
 def _identity(folder: Path) -> tuple[int, int] | str:
-    """What is the same for two paths of one folder."""
+    """A value that is equal for two paths of one folder."""
     status = folder.stat()
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
 
@@ -171,7 +171,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _fault(entry: os.DirEntry[str], path: Path) -> str:
-    """Why an entry that may be a sound, or a link to a folder of sounds, cannot be read."""
+    """Why an entry that may be a sound, or a link to sounds, cannot be read; empty if it can."""
     if entry.name.startswith("."):
         return ""
     if entry.is_symlink():

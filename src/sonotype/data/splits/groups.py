@@ -1,4 +1,4 @@
-"""Which clips come from one recording, so that a split never parts them."""
+"""The recording of each clip, from a pattern over file names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sonotype.data.records import ClipRecord
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a group pattern; an ``OptionsError`` says where it is wrong."""
+    """Compile a group pattern; an ``OptionsError`` names the error."""
     try:
         return re.compile(pattern)
     except re.error as error:
@@ -24,7 +24,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 def group_of(name: str, pattern: re.Pattern[str]) -> str | None:
     """The group in a file name: the first capture group, or the whole match without one.
 
-    ``None`` where the pattern is not found, or what it captures is empty.
+    ``None`` if the pattern does not match, or captures nothing.
     """
     match = pattern.search(name)
     if match is None:
@@ -33,30 +33,30 @@ def group_of(name: str, pattern: re.Pattern[str]) -> str | None:
 
 
 def assign_groups(
-    rows: Sequence[ClipRecord], pattern: str | None
+    records: Sequence[ClipRecord], pattern: str | None
 ) -> tuple[tuple[ClipRecord, ...], tuple[DataIssue, ...]]:
-    """Give each row the group that the pattern finds in its file name.
+    """Set the group of each record to what the pattern finds in its file name.
 
-    Without a pattern the rows stay as they are. A name that does not match is a fault: taken as a
-    group of its own, it could be the rest of a recording that lies on the other side of a split.
+    Without a pattern the records do not change. A name that does not match is an issue: as a group
+    of its own, the clip could be in another subset than its recording.
 
     Raises:
         OptionsError: the pattern is no regular expression.
     """
     if pattern is None:
-        return tuple(rows), ()
+        return tuple(records), ()
     compiled = compile_pattern(pattern)
     assigned: list[ClipRecord] = []
     issues: list[DataIssue] = []
-    for row in rows:
-        group = group_of(row.path.name, compiled)
+    for record in records:
+        group = group_of(record.path.name, compiled)
         if group is None:
-            issues.append(row.issue(f"the name does not match --group-pattern {pattern!r}"))
-        # With a group of some kind the clip is not reported a second time for having none.
-        assigned.append(replace(row, group=group or row.path.name))
+            issues.append(record.issue(f"the name does not match --group-pattern {pattern!r}"))
+        # A placeholder group, so that the clip is not reported again for having none.
+        assigned.append(replace(record, group=group or record.path.name))
     return tuple(assigned), tuple(issues)
 
 
 def stand_alone(path: Path, root: Path) -> str:
-    """The group of a clip of which nothing better is known: its own path, relative to the root."""
+    """The group of a clip whose recording is not known: its own path, relative to the root."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

@@ -12,7 +12,7 @@ from sonotype.core.errors import OptionsError
 from sonotype.core.io import replacing
 from sonotype.core.types import Content
 from sonotype.data.manifest import Manifest
-from sonotype.data.records import tidy
+from sonotype.data.records import normalise_label
 from sonotype.data.splits.split import Split
 
 SPLIT = "split.csv"
@@ -98,7 +98,7 @@ def _canonical_rows(
 
 def file_name(path: str) -> str:
     """The last part of a path of this system or another, in the composed form of Unicode."""
-    return tidy(re.split(r"[/\\]", path)[-1])
+    return normalise_label(re.split(r"[/\\]", path)[-1])
 
 
 def split_table(manifest: Manifest, parts: Split) -> str:
