@@ -206,11 +206,11 @@ def test_scores_come_back_from_json_exactly(one: Predictions) -> None:
 def test_json_of_something_else_is_refused() -> None:
     plain = scores_to_json(score(many()))
     del plain["category"]["confusion"]
-    with pytest.raises(SonotypeError, match="these are no scores of sonotype: 'confusion' is miss"):
+    with pytest.raises(SonotypeError, match="not scores of sonotype: 'confusion' is miss"):
         scores_from_json(plain)
-    with pytest.raises(SonotypeError, match="these are no scores of sonotype: 'category' is missi"):
+    with pytest.raises(SonotypeError, match="not scores of sonotype: 'category' is missi"):
         scores_from_json({})
     plain = scores_to_json(score(many()))
     plain["category"]["f1"]["middle"] = 0.5
-    with pytest.raises(SonotypeError, match=r"these are no scores of sonotype: .*'middle'"):
+    with pytest.raises(SonotypeError, match=r"not scores of sonotype: .*'middle'"):
         scores_from_json(plain)

@@ -16,7 +16,6 @@ from sonotype.evaluation.predictions import (
     Predictions,
     concatenate,
     load_predictions,
-    refuse_unusable,
     save_predictions,
     write_csv,
 )
@@ -134,7 +133,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     flipped[60] ^= 0xFF
     for content in (b"", b"hello", whole[:100], whole[:-30], bytes(flipped), *foreign):
         path.write_bytes(content)
-        with pytest.raises(DataError, match="not a file of saved answers, or damaged: evaluate"):
+        with pytest.raises(DataError, match="no predictions file, or damaged: evaluate"):
             load_predictions(path)
 
 
@@ -264,15 +263,15 @@ def test_the_table_shows_no_more_labels_than_there_are(tmp_path: Path) -> None:
 
 
 def test_a_table_of_no_labels_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionsError, match="top is 0: the table shows at least 1 label"):
+    with pytest.raises(OptionsError, match="top must be at least 1, got 0"):
         write_csv(answers(), tmp_path / "predictions.csv", top=0)
     assert not list(tmp_path.iterdir())
 
 
 def test_no_clips_are_refused() -> None:
-    text = "there are no clips to score: choose a part or a fold that has some"
+    text = "there are no clips to score: choose a split or a fold with clips"
     with pytest.raises(OptionsError, match=text):
-        refuse_unusable(answers().take(np.array([], dtype=int)))
+        answers().take(np.array([], dtype=int)).require_finite()
 
 
 @pytest.mark.parametrize("head", ["category_probability", "event_probability"])
@@ -281,8 +280,6 @@ def test_answers_that_are_no_numbers_are_refused(head: str) -> None:
     broken[1, 0] = np.nan
     broken[2, 0] = np.inf
     with pytest.raises(SonotypeError) as caught:
-        refuse_unusable(replace(answers(), **{head: broken}))
-    assert str(caught.value) == (
-        "b.wav: the model's answer is not a finite number, as after training that went astray "
-        "(2 of 3 clips): train with a lower learning rate"
-    )
+        replace(answers(), **{head: broken}).require_finite()
+    for fact in ("b.wav: ", "not finite", "2 of 3 clips", "lower learning rate"):
+        assert fact in str(caught.value)

@@ -1,8 +1,9 @@
-"""Labels as people can read them: printable, and cut in the middle to a width in cells."""
+"""Text for terminals: printable characters, widths in cells, shortened labels, aligned columns."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 from rich.cells import cell_len
 
@@ -11,22 +12,21 @@ ZERO_WIDTH_JOINER = "\u200d"
 
 
 def width(text: str) -> int:
-    """Columns of a terminal that the text takes: 2 for a wide character, 0 for a combining one."""
+    """Cells of a terminal that the text takes: 2 for a wide character, 0 for a combining one."""
     return cell_len(text)
 
 
 def printable(text: str) -> str:
-    """The text with blanks and line ends as spaces, control characters and stray bytes as ``?``."""
+    """The text with white space as spaces, and control characters and invalid bytes as ``?``."""
     text = "".join(" " if char.isspace() else char for char in text)
     kept = (char if char.isprintable() or char == ZERO_WIDTH_JOINER else "?" for char in text)
     return "".join(kept)
 
 
 def shorten(text: str, cells: int) -> str:
-    """The printable text in at most ``cells`` columns, its middle left out where it is longer.
+    """The printable text in at most ``cells`` cells; the middle of a longer text is left out.
 
-    Names of classes differ at both ends more often than in the middle. An accent is never parted
-    from its letter.
+    Class names differ at both ends more often than in the middle. An accent stays with its letter.
     """
     text = printable(text)
     if width(text) <= cells:
@@ -34,7 +34,7 @@ def shorten(text: str, cells: int) -> str:
     if cells <= len(ELLIPSIS):
         return ELLIPSIS[:cells]
     room = cells - len(ELLIPSIS)
-    head, tail = text[: 4 * cells], text[-4 * cells :]  # more only makes the loops long
+    head, tail = text[: 4 * cells], text[-4 * cells :]  # bounds the number of steps
     while width(head) > (room + 1) // 2 or head.endswith(ZERO_WIDTH_JOINER):
         head = head[:-1]
     if _joins(text[len(head)]):  # the cut fell between a letter and its accents
@@ -45,11 +45,19 @@ def shorten(text: str, cells: int) -> str:
 
 
 def pad(text: str, cells: int, *, right: bool = False) -> str:
-    """The text filled with spaces to ``cells`` columns, at its left with ``right=True``."""
+    """The text padded with spaces to ``cells`` cells, at its left with ``right=True``."""
     spaces = " " * max(0, cells - width(text))
     return spaces + text if right else text + spaces
 
 
+def align(texts: Iterable[str], *columns: int) -> str:
+    """A line of a table: texts shortened and padded to the widths, negative for right-aligned."""
+    cells = (
+        pad(shorten(x, abs(n)), abs(n), right=n < 0) for x, n in zip(texts, columns, strict=True)
+    )
+    return "".join(cells).rstrip()
+
+
 def _joins(char: str) -> bool:
-    """Whether the character belongs to the one before it."""
+    """Whether the character is combined with the previous character."""
     return char == ZERO_WIDTH_JOINER or unicodedata.category(char) in ("Mn", "Me", "Mc")

@@ -20,7 +20,7 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.source_options import SourceOptions
 from sonotype.data.synth import EVENTS, synthesise_clip
-from sonotype.evaluation.evaluate import answer
+from sonotype.evaluation.evaluate import predict_clips
 from sonotype.evaluation.outputs import require_free
 from sonotype.evaluation.predictions import Predictions
 from sonotype.export.graph import onnx_graph, require_onnx
@@ -148,7 +148,9 @@ def _compared(
         output, again = model.predict_proba(clips), exported.predict_proba(clips)
         gap = _gap((output.category, output.event), (again.category, again.event))
         return Exported(out, len(clips), True, gap)
-    before, after = (answer(one, manifest, partial=manifest.partial) for one in (model, exported))
+    before, after = (
+        predict_clips(one, manifest, partial=manifest.partial) for one in (model, exported)
+    )
     gap = _gap(
         (before.category_probability, before.event_probability),
         (after.category_probability, after.event_probability),
