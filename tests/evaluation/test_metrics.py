@@ -164,7 +164,7 @@ def test_one_class_is_no_fault() -> None:
         (
             answers([0], [0]).take(np.array([], dtype=int)),
             {},
-            "there are no clips to score: choose a part or a fold that has some",
+            "there are no clips to score: choose a split or a fold with clips",
         ),
         (
             answers([0], [0]),
@@ -174,7 +174,7 @@ def test_one_class_is_no_fault() -> None:
         (
             answers([0], [0]),
             {"category_source": "x"},
-            "category_source 'x' is not known: choose one of head, events, both",
+            "unknown category_source 'x': choose from head, events, both",
         ),
     ],
 )

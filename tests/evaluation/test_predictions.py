@@ -140,22 +140,22 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"groups": ("one",)}, "groups of the answers has shape (1,), not (3,)"),
-        ({"category_true": np.zeros(2, int)}, "category_true of the answers has shape (2,)"),
+        ({"groups": ("one",)}, "groups of the predictions has shape (1,), not (3,)"),
+        ({"category_true": np.zeros(2, int)}, "category_true of the predictions has shape (2,)"),
         (
             {"category_probability": np.zeros((3, 5))},
-            "category_probability of the answers has shape (3, 5), not (3, 2)",
+            "category_probability of the predictions has shape (3, 5), not (3, 2)",
         ),
         (
             {"event_probability": np.zeros((3, 2))},
-            "event_probability of the answers has shape (3, 2), not (3, 3)",
+            "event_probability of the predictions has shape (3, 2), not (3, 3)",
         ),
         (
             {"category_true": np.array([0, 1, -1])},
-            "category_true of the answers goes beyond 0 to 1",
+            "category_true of the predictions is outside 0 to 1",
         ),
-        ({"event_true": np.array([0, 3, -1])}, "event_true of the answers goes beyond -1 to 2"),
-        ({"event_true": np.zeros(3)}, "event_true of the answers is float64, not integers"),
+        ({"event_true": np.array([0, 3, -1])}, "event_true of the predictions is outside -1 to 2"),
+        ({"event_true": np.zeros(3)}, "event_true of the predictions is float64, not integers"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes: dict[str, object], text: str) -> None:
@@ -171,7 +171,7 @@ def test_the_category_is_read_from_the_head_the_events_or_both() -> None:
 
 
 def test_an_unknown_way_to_read_the_category_is_refused() -> None:
-    text = "category_source 'tail' is not known: choose one of head, events, both"
+    text = "category_source 'tail': choose from head, events, both"
     with pytest.raises(OptionsError, match=text):
         answers().category("tail")  # type: ignore[arg-type]
 
@@ -206,8 +206,8 @@ def test_no_folds_cannot_be_joined() -> None:
                 answers(), labels=Labels(("animal", "street"), ("cat", "dog", "horn"), (0, 0, 1))
             ),
             (
-                "fold 2 cannot be pooled with fold 1, only one of them knows the label 'horn': "
-                "train every fold with the labels of the whole data set"
+                "fold 2 cannot be pooled with fold 1, only one of them has the label 'horn': "
+                "train every fold with all labels"
             ),
         ),
         (

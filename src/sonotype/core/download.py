@@ -7,7 +7,6 @@ nothing under that name, and two processes that fetch the same file do not distu
 
 from __future__ import annotations
 
-import hashlib
 import socket
 import ssl
 import sys
@@ -25,7 +24,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from urllib3.exceptions import IncompleteRead
 
 from sonotype.core.errors import SonotypeError, WeightsError
-from sonotype.core.io import atomic, parts_of
+from sonotype.core.io import atomic, file_sha256, parts_of
 
 TIMEOUT: tuple[float, float] = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes on it."""
@@ -122,8 +121,7 @@ def content_fault(
         return f"it has {found:,} bytes where {size:,} were expected"
     if sha256 is None and sha256_prefix is None:
         return None
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = file_sha256(path)
     if sha256 is not None and digest != sha256:
         return f"its sha256 is {digest} where {sha256} was expected"
     if sha256_prefix is not None and not digest.startswith(sha256_prefix):
