@@ -231,7 +231,9 @@ def test_a_difference_that_leaves_out_zero() -> None:
 
 def test_differences_are_taken_on_the_cells_that_both_have() -> None:
     base, other = cells(0.5, seeds=(0,)), cells(0.7)
-    lines = run([RunResults("base", base), RunResults("more", other), RunResults("far", cells(0.7, (5,)))])
+    lines = run(
+        [RunResults("base", base), RunResults("more", other), RunResults("far", cells(0.7, (5,)))]
+    )
     shared = {key: other[key] for key in base}
     value = slow_value(shared, "event") - slow_value(base, "event")
     gaps = slow_draws(shared, "event", SEED) - slow_draws(base, "event", SEED)

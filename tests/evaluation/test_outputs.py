@@ -105,7 +105,10 @@ def test_nothing_stays_of_what_was_not_begun(tmp_path: Path) -> None:
 
 def test_a_file_that_appears_meanwhile_stays(tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
-    with pytest.raises(SonotypeError, match="was created by another program"), growing(out) as stream:
+    with (
+        pytest.raises(SonotypeError, match="was created by another program"),
+        growing(out) as stream,
+    ):
         stream.write("new")
         out.write_text("other")
     assert out.read_text() == "other"

@@ -119,7 +119,9 @@ def test_the_rate_that_is_not_ruled_out(groups: int, rate: str) -> None:
 def test_events_on_some_of_the_clips_are_said_so() -> None:
     one = answers(["dog", "cat"], ["bark", "meow"], 40)
     one.event_true[:13] = IGNORE_INDEX
-    assert "events are scored on the 27 clips with an event label" in render(score(one)).splitlines()
+    assert (
+        "events are scored on the 27 clips with an event label" in render(score(one)).splitlines()
+    )
 
 
 def test_worst_classes_come_first_and_the_rest_is_counted() -> None:

@@ -103,9 +103,7 @@ class CachedRows:
         }
 
 
-def prefetched_batches(
-    waveforms: Waveforms, copies: Sequence[tuple[int, int]]
-) -> Iterator[Tensor]:
+def prefetched_batches(waveforms: Waveforms, copies: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
     """Batches ``[batch, samples]`` of augmented copies, decoded in advance by threads."""
     sounds = prefetch(
         lambda copy: waveforms.version(*copy),

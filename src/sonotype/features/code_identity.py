@@ -31,7 +31,7 @@ MODULES = ("sonotype.features.cache",)
 
 
 def code_identity(*more: str) -> str:
-    """Digest of the code and constants of :data:`PACKAGES`, :data:`MODULES` and ``more`` modules."""
+    """Digest of code and constants of :data:`PACKAGES`, :data:`MODULES` and ``more`` modules."""
     names = (*_modules(), *more)
     loaded = {name: _content(importlib.import_module(name)) for name in names}
     sources = {name: _source_digest(name) for name in names}
@@ -98,7 +98,12 @@ def _plain(value: Any, home: str) -> Any:
         return [kind, [_plain(entry, home) for entry in value]]
     if isinstance(value, CodeType):
         names = [value.co_names, value.co_varnames, value.co_freevars]
-        return [kind, value.co_code.hex(), names, [_plain(entry, home) for entry in value.co_consts]]
+        return [
+            kind,
+            value.co_code.hex(),
+            names,
+            [_plain(entry, home) for entry in value.co_consts],
+        ]
     if isinstance(value, FunctionType):
         inner = getattr(value, "__wrapped__", None)
         defaults = [value.__defaults__, value.__kwdefaults__, inner]

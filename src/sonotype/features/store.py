@@ -6,8 +6,8 @@ sound. It holds shards, each a folder with rows and the keys of their sounds:
     root/KIND/SHARD/rows.npy   [rows, ...], read by memory map
     root/KIND/SHARD/keys.json  the key of each row
 
-A shard never changes, and gets its name when it is complete: a killed run leaves no shard that looks
-complete. Rows of further sounds go into another shard.
+A shard never changes, and gets its name when it is complete: a killed run leaves no shard that
+looks complete. Rows of further sounds go into another shard.
 
 No lock is held while rows are computed. Each writer has a part folder of its own and holds the lock
 of this folder; other runs remove a part folder whose lock is free. One common lock protects short
