@@ -1,1 +1,1 @@
-"""The project against its peers: ``python -m benchmarks``, see docs/benchmarks.md."""
+"""Speed, memory and size of this package beside other packages; see docs/benchmarks.md."""

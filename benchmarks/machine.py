@@ -1,8 +1,7 @@
-"""The machine: what it is, what is installed on it, and how fast it multiplies."""
+"""The machine, the installed versions, the clips, and other programs."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -13,67 +12,100 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 
-from benchmarks.team import ROOT, environment
+import numpy as np
+import soundfile
+import torch
+from sonotype.data.synth import synthesise
+from torch.utils.benchmark import Timer
 
-MATMUL = """
-import json, time, torch
-size = 2048
-a, b = torch.randn(size, size), torch.randn(size, size)
-best = float("inf")
-for _ in range(8):
-    start = time.perf_counter()
-    a @ b
-    best = min(best, time.perf_counter() - start)
-print(json.dumps(2 * size**3 / best / 1e9))
-"""
+from benchmarks.baseline import ROOT, SECONDS
+from sonotype.audio.clip import AudioSpec, read_clip
+from sonotype.core.errors import OptionsError
+from sonotype.data.records import is_sound
 
-
-def processor() -> str:
-    """The model's name."""
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+N_CLIPS = 16
+RATES = (16_000, 32_000)
+MATRIX = 2048
+SCRIPT_TIMEOUT = 600
 
 
-def memory() -> str:
-    """Of the whole machine."""
+def describe(cores: int) -> str:
+    """Processor, cores and memory."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processor = (names or [platform.processor() or platform.machine()])[0]
     try:
-        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     except (AttributeError, ValueError, OSError):
-        return "memory unknown"
-    return f"{pages / 2**30:.0f} GB of memory"
+        return f"{processor}, {cores} cores, memory unknown"
+    return f"{processor}, {cores} cores, {size:.0f} GB of memory"
 
 
 def versions(packages: Iterable[str]) -> str:
-    """Of Python and of those packages that are installed."""
-    named = [f"Python {platform.python_version()}"]
+    """Of Python and of the packages."""
+    found = [f"Python {platform.python_version()}"]
     for package in sorted(set(packages), key=str.lower):
         try:
-            named.append(f"{package} {version(package)}")
+            found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
-            named.append(f"{package} not installed")
-    return ", ".join(named)
+            found.append(f"{package} not installed")
+    return ", ".join(found)
 
 
 def matmul_peak(threads: int) -> float:
     """GFLOP/s of a float32 matrix product in torch, the best of eight."""
-    done = subprocess.run(
-        [sys.executable, "-c", MATMUL], env=environment(threads), check=True,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    return float(json.loads(done.stdout))
+    x = torch.randn(MATRIX, MATRIX)
+    timer = Timer("x @ x", globals={"x": x}, num_threads=threads)
+    return float(2 * MATRIX**3 / min(timer.timeit(1).mean for _ in range(8)) / 1e9)
 
 
-def seconds_of_command(words: Iterable[str], repeats: int) -> float:
-    """Median wall seconds of ``sonotype`` with these words, each in a fresh process."""
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "sonotype", *words], cwd=ROOT, check=True, capture_output=True
+def command_seconds(folder: Path, repeats: int) -> dict[str, float]:
+    """Median wall seconds of command lines, each run in a fresh process."""
+    sound = folder / "clip.wav"
+    soundfile.write(sound, np.load(folder / f"clips_{RATES[0]}.npy")[0], RATES[0])
+    found = {}
+    for title, words in (("--help", ["--help"]), ("predict clip.wav", ["predict", str(sound)])):
+        seconds = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            command = [sys.executable, "-m", "sonotype", *words]
+            subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+            seconds.append(time.perf_counter() - start)
+        found[f"sonotype {title}"] = median(seconds)
+    return found
+
+
+def write_clips(folder: Path, data: Path | None) -> str:
+    """Write ``clips_RATE.npy``, ``[16, samples]``, for each rate; return a description.
+
+    The clips are evenly spread over the sounds of ``data``, or synthetic.
+
+    Raises:
+        OptionsError: ``data`` has fewer than 16 sounds.
+    """
+    source = data or folder / "synthetic"
+    if data is None:
+        synthesise(source, clips_per_event=1, sample_rate=RATES[-1], seconds=SECONDS)
+    paths = sorted(path for path in source.rglob("*") if is_sound(path))
+    if len(paths) < N_CLIPS:
+        raise OptionsError(f"{data} has {len(paths)} sounds; the benchmark needs {N_CLIPS}")
+    chosen = [paths[number * len(paths) // N_CLIPS] for number in range(N_CLIPS)]
+    for rate in RATES:
+        spec = AudioSpec(sample_rate=rate, seconds=SECONDS)
+        np.save(folder / f"clips_{rate}.npy", np.stack([read_clip(path, spec) for path in chosen]))
+    return f"{N_CLIPS} synthetic clips" if data is None else f"{N_CLIPS} recordings of {data.name}"
+
+
+def run_script(path: Path, *, quick: bool) -> str:
+    """What another benchmark prints, or a sentence that says how it failed."""
+    command = [sys.executable, str(path), *(["--quick"] if quick else [])]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=SCRIPT_TIMEOUT
         )
-        taken.append(time.perf_counter() - start)
-    return median(taken)
+    except subprocess.TimeoutExpired:
+        return f"{path.name} took longer than {SCRIPT_TIMEOUT} s and was stopped."
+    if done.returncode:
+        return f"{path.name} failed with exit code {done.returncode}."
+    return done.stdout.strip()

@@ -174,17 +174,9 @@ def test_sounds_of_the_training_are_called_so(tones: Path, tmp_path: Path) -> No
     model = trained_on(tones, tmp_path / "model.safetensors")
     scores = sonotype.evaluate(model, shutil.copytree(tones, tmp_path / "copy"))
     assert scores.notes == (SEEN_NOTE,)
-    assert SEEN_NOTE == (
-        "these are the very recordings that the model was trained on: it knows most of them, and "
-        "scores lower on what is new to it"
-    )
     table = folds_table(tones, tmp_path / "tones.csv")
     scores = sonotype.evaluate(model, table, folds=[2])
     assert scores.notes == (SEEN_FOLDS_NOTE,)
-    assert SEEN_FOLDS_NOTE == (
-        "folds of the very source that the model was trained on: only those that it was tested on "
-        "are new to it"
-    )
     next((tmp_path / "copy").rglob("*.wav")).unlink()
     assert sonotype.evaluate(model, tmp_path / "copy").notes == ()
 

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from sonotype.core.errors import OptionsError
 from sonotype.core.types import IGNORE_INDEX, Labels
 from sonotype.evaluation.bootstrap import METRICS, draws
-from sonotype.evaluation.compare import Entry, Figure, Key, Line, average, compare
+from sonotype.evaluation.compare import Key, Metric, RunResults, TableRow, average, compare
 from sonotype.evaluation.predictions import Predictions
 
 LABELS = Labels(("x", "y", "z"), ("a", "b", "c", "d", "e"), (0, 0, 1, 1, 2))
@@ -111,21 +111,21 @@ def slow_draws(
     return np.mean(of_seeds, axis=0)
 
 
-def run(entries: list[Entry], baseline: str = "base") -> dict[str, Line]:
+def run(entries: list[RunResults], baseline: str = "base") -> dict[str, TableRow]:
     return {one.name: one for one in compare(entries, baseline, resamples=DRAWS, seed=SEED)}
 
 
-def three(figure: Figure, of: str) -> list[float]:
+def three(figure: Metric, of: str) -> list[float]:
     one = getattr(figure, of)
     return [one.value, one.low, one.high]
 
 
-def same(line: Line, level: str, of: str, value: np.ndarray, drawn: np.ndarray) -> None:
+def same(line: TableRow, level: str, of: str, value: np.ndarray, drawn: np.ndarray) -> None:
     """Compare value and interval of every metric."""
     ends = np.percentile(drawn, [2.5, 97.5], axis=0)
     for index, metric in enumerate(METRICS):
         wanted = [value[index], *ends[:, index]]
-        found = three(line.figures[level, metric], of)
+        found = three(line.metrics[level, metric], of)
         assert found == pytest.approx(wanted, abs=1e-12), metric
 
 
@@ -133,36 +133,36 @@ def same(line: Line, level: str, of: str, value: np.ndarray, drawn: np.ndarray) 
 def test_values_and_differences_are_those_of_the_slow_way(level: str) -> None:
     base, other = cells(0.5), cells(0.7)
     mixed = {key: one.take(np.arange(len(one))[::-1]) for key, one in other.items()}
-    lines = run([Entry("other", mixed), Entry("base", base)])
+    lines = run([RunResults("other", mixed), RunResults("base", base)])
     assert list(lines) == ["other", "base"]
     ours, theirs = (slow_draws(row, level, SEED) for row in (other, base))
     value, before = slow_value(other, level), slow_value(base, level)
     same(lines["base"], level, "value", before, theirs)
     same(lines["other"], level, "value", value, ours)
     same(lines["other"], level, "difference", value - before, ours - theirs)
-    assert lines["base"].figures[level, "f1"].difference is None
-    assert all(figure.paired for line in lines.values() for figure in line.figures.values())
+    assert lines["base"].metrics[level, "f1"].difference is None
+    assert all(figure.paired for line in lines.values() for figure in line.metrics.values())
     assert {line.clips for line in lines.values()} == {4 * 24}
 
 
 @pytest.mark.parametrize("how", ["events", "both"])
 def test_the_category_is_read_as_the_row_says(how: str) -> None:
     row = cells(0.6)
-    lines = run([Entry("base", row), Entry("read", row, how)])  # type: ignore[arg-type]
+    lines = run([RunResults("base", row), RunResults("read", row, how)])  # type: ignore[arg-type]
     value, before = (slow_value(row, "category", one) for one in (how, "head"))
     gaps = slow_draws(row, "category", SEED, how) - slow_draws(row, "category", SEED)
     same(lines["read"], "category", "difference", value - before, gaps)
     assert value[0] != before[0], "the two readings have to differ for this to say anything"
-    assert three(lines["read"].figures["event", "f1"], "difference") == [0, 0, 0]
+    assert three(lines["read"].metrics["event", "f1"], "difference") == [0, 0, 0]
 
 
 def test_rows_on_other_clips_are_drawn_apart() -> None:
     base, other = cells(0.5), cells(0.7, name="part")
-    line = run([Entry("base", base), Entry("other", other)])["other"]
+    line = run([RunResults("base", base), RunResults("other", other)])["other"]
     value = slow_value(other, "category") - slow_value(base, "category")
     gaps = slow_draws(other, "category", SEED) - slow_draws(base, "category", SEED + 1)
     same(line, "category", "difference", value, gaps)
-    assert not any(figure.paired for figure in line.figures.values())
+    assert not any(figure.paired for figure in line.metrics.values())
 
 
 def test_one_source_named_in_two_ways_is_compared_clip_by_clip() -> None:
@@ -172,10 +172,10 @@ def test_one_source_named_in_two_ways_is_compared_clip_by_clip() -> None:
         for key, one in other.items()
     }
     here, there = (
-        run([Entry("base", base), Entry("other", one)])["other"] for one in (other, moved)
+        run([RunResults("base", base), RunResults("other", one)])["other"] for one in (other, moved)
     )
     assert here == there
-    assert all(figure.paired for figure in there.figures.values())
+    assert all(figure.paired for figure in there.metrics.values())
     mean = average([base[1, 0], moved[1, 0]])
     np.testing.assert_array_equal(
         mean.category_probability,
@@ -185,7 +185,7 @@ def test_one_source_named_in_two_ways_is_compared_clip_by_clip() -> None:
 
 def test_spreads_over_folds_and_over_seeds() -> None:
     row = cells(0.6, seeds=(0, 1, 2))
-    figures = run([Entry("base", row)])["base"].figures
+    figures = run([RunResults("base", row)])["base"].metrics
     for index, metric in enumerate(METRICS):
         folds = [
             np.mean([library(judged(row[fold, seed], "event", "head"))[index] for seed in range(3)])
@@ -202,16 +202,16 @@ def test_spreads_over_folds_and_over_seeds() -> None:
 
 def test_a_split_of_its_own_has_no_spread_over_folds() -> None:
     row: Cells = {(None, 0): answers("split", 0, 0.6)}
-    one = run([Entry("base", row)])["base"].figures["category", "f1"]
+    one = run([RunResults("base", row)])["base"].metrics["category", "f1"]
     assert (one.folds.deviation, one.seeds.deviation) == (None, None)
     assert one.value.value == pytest.approx(slow_value(row, "category")[3])
 
 
 def test_a_row_against_itself() -> None:
     row = cells(0.6)
-    line = run([Entry("base", row), Entry("twin", dict(row))])["twin"]
-    assert len(line.figures) == 8
-    for figure in line.figures.values():
+    line = run([RunResults("base", row), RunResults("twin", dict(row))])["twin"]
+    assert len(line.metrics) == 8
+    for figure in line.metrics.values():
         assert three(figure, "difference") == [0, 0, 0]
         assert not figure.beyond
 
@@ -222,16 +222,18 @@ def test_a_difference_that_leaves_out_zero() -> None:
         one.category_probability[:] = np.eye(3)[(one.category_true + 1) % 3]
     for one in right.values():
         one.category_probability[:] = np.eye(3)[one.category_true]
-    entries = [Entry("wrong", wrong), Entry("right", right)]
-    better = run(entries, "wrong")["right"].figures["category", "accuracy"]
-    worse = run(entries, "right")["wrong"].figures["category", "accuracy"]
+    entries = [RunResults("wrong", wrong), RunResults("right", right)]
+    better = run(entries, "wrong")["right"].metrics["category", "accuracy"]
+    worse = run(entries, "right")["wrong"].metrics["category", "accuracy"]
     assert (three(better, "difference"), better.beyond) == ([1, 1, 1], True)
     assert (three(worse, "difference"), worse.beyond) == ([-1, -1, -1], True)
 
 
 def test_differences_are_taken_on_the_cells_that_both_have() -> None:
     base, other = cells(0.5, seeds=(0,)), cells(0.7)
-    lines = run([Entry("base", base), Entry("more", other), Entry("far", cells(0.7, (5,)))])
+    lines = run(
+        [RunResults("base", base), RunResults("more", other), RunResults("far", cells(0.7, (5,)))]
+    )
     shared = {key: other[key] for key in base}
     value = slow_value(shared, "event") - slow_value(base, "event")
     gaps = slow_draws(shared, "event", SEED) - slow_draws(base, "event", SEED)
@@ -243,7 +245,7 @@ def test_differences_are_taken_on_the_cells_that_both_have() -> None:
         slow_value(other, "event"),
         slow_draws(other, "event", SEED),
     )
-    assert {figure.difference for figure in lines["far"].figures.values()} == {None}
+    assert {figure.difference for figure in lines["far"].metrics.values()} == {None}
 
 
 def test_a_row_without_events_has_no_figures_of_events() -> None:
@@ -254,10 +256,10 @@ def test_a_row_without_events_has_no_figures_of_events() -> None:
     }
     levels = {("category", metric) for metric in METRICS}
     for bare in (headless, unknown):
-        entries = [Entry("bare", bare), Entry("whole", row)]
+        entries = [RunResults("bare", bare), RunResults("whole", row)]
         lines = run(entries, "whole")
-        assert lines["bare"].figures.keys() == levels
-        whole = run(entries, "bare")["whole"].figures
+        assert lines["bare"].metrics.keys() == levels
+        whole = run(entries, "bare")["whole"].metrics
         assert {whole["event", metric].difference for metric in METRICS} == {None}
         assert three(whole["category", "f1"], "difference") == [0, 0, 0]
 
@@ -278,12 +280,12 @@ def test_the_mean_of_answers() -> None:
 def test_errors() -> None:
     one = answers("fold1", 0, 0.5)
     with pytest.raises(OptionsError) as caught:
-        compare([Entry("a", {(1, 0): one})], "b")
+        compare([RunResults("a", {(1, 0): one})], "b")
     assert str(caught.value) == "there is no row 'b' to compare with"
     renamed = Labels(LABELS.categories, ("a", "b", "c", "d", "f"), LABELS.event_category)
     for other in (answers("fold2", 0, 0.5), replace(one, labels=renamed)):
         with pytest.raises(OptionsError) as caught:
             average([one, other])
         assert str(caught.value) == (
-            "only answers to the same clips, with the same labels, have a mean"
+            "predictions can be averaged only on the same clips with the same labels"
         )

@@ -14,7 +14,7 @@ from sonotype.core.errors import DataError
 from sonotype.core.types import IGNORE_INDEX, Clip, Labels
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
-from sonotype.evaluation.evaluate import answer, refuse_unknown_labels
+from sonotype.evaluation.evaluate import predict_clips, refuse_unknown_labels
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.load import load
 
@@ -39,7 +39,7 @@ def test_answers_are_those_of_single_predictions(
 ) -> None:
     manifest = open_source(tones, purpose="evaluation")
     model = models["two levels"]
-    answers = answer(model, manifest, batch_size=batch_size)
+    answers = predict_clips(model, manifest, batch_size=batch_size)
     assert answers.labels == LABELS
     assert len(answers) == 12
     heads = Classifier(model.engine, model.card, category_source="head")
@@ -68,12 +68,12 @@ def test_answers_are_averaged_over_shifts_as_the_classifier_does(
 ) -> None:
     manifest = open_source(tones, purpose="evaluation")
     model = models["two levels"]
-    plain = answer(model, manifest)
+    plain = predict_clips(model, manifest)
     asked = Classifier(model.engine, model.card, tta_shifts=3)
     told = Classifier(model.engine, replace(model.card, tta_shifts=3))
     single = Classifier(model.engine, model.card, category_source="head", tta_shifts=3)
     for shifted in (asked, told):
-        answers = answer(shifted, manifest, batch_size=5)
+        answers = predict_clips(shifted, manifest, batch_size=5)
         for row, clip in enumerate(manifest.clips):
             one = single.predict(clip.path)
             for name, shares in (
@@ -86,7 +86,7 @@ def test_answers_are_averaged_over_shifts_as_the_classifier_does(
 
 
 def test_a_model_without_events_on_two_levels(models: dict[str, Classifier], tones: Path) -> None:
-    answers = answer(models["one level"], open_source(tones, purpose="evaluation"))
+    answers = predict_clips(models["one level"], open_source(tones, purpose="evaluation"))
     assert answers.event_probability is None
     assert answers.event_true.tolist() == [IGNORE_INDEX] * 12
     assert answers.category_true.tolist() == [0] * 6 + [1] * 6
@@ -100,7 +100,7 @@ def test_a_model_with_events_on_one_level(
         for event in events:
             source = tones / category / event / f"{event}_0.wav"
             (tmp_path / category / source.name).write_bytes(source.read_bytes())
-    answers = answer(models["two levels"], open_source(tmp_path, purpose="evaluation"))
+    answers = predict_clips(models["two levels"], open_source(tmp_path, purpose="evaluation"))
     assert answers.event_true.tolist() == [IGNORE_INDEX] * 4
     assert answers.event_probability is not None
     assert answers.event_probability.shape == (4, 4)
@@ -115,7 +115,7 @@ def test_labels_that_the_model_does_not_know_are_all_named(
             (tmp_path / name / f"{number}.wav").write_bytes(b"never read")
     manifest = open_source(tmp_path, purpose="evaluation")
     with pytest.raises(DataError) as caught:
-        answer(models["two levels"], manifest)
+        predict_clips(models["two levels"], manifest)
     name = tmp_path.name
     assert str(caught.value) == (
         f"{name}: 3 issues\n"
@@ -124,7 +124,7 @@ def test_labels_that_the_model_does_not_know_are_all_named(
         f"  {name}: the model has no event 'growl'; it has beep, buzz, hum, whistle"
     )
     with pytest.raises(DataError) as caught:
-        answer(models["one level"], manifest)
+        predict_clips(models["one level"], manifest)
     assert [fault.cause for fault in caught.value.issues] == [
         "the model has no category 'deep'; it has high, low"
     ]
@@ -148,7 +148,7 @@ def test_sounds_that_cannot_be_read_are_all_named(
     (tones / "low" / "hum" / "hum_1.wav").write_bytes(b"")
     (tones / "high" / "beep" / "beep_2.wav").write_text("no sound at all")
     with pytest.raises(DataError) as caught:
-        answer(models["two levels"], open_source(tones, purpose="evaluation"), batch_size=4)
+        predict_clips(models["two levels"], open_source(tones, purpose="evaluation"), batch_size=4)
     assert str(caught.value) == (
         "tones: 2 issues\n"
         f"  {tones}/high/beep/beep_2.wav: is not a readable sound (Format not recognised); "

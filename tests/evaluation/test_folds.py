@@ -65,14 +65,14 @@ def test_events_are_summarised_only_where_all_folds_have_them() -> None:
         (
             [fold(1, 0)],
             ["1", "2"],
-            "the number of fold names (2) is not that of the folds (1): give one",
+            "there are 2 fold names for 1 folds: give a name for each",
         ),
         (
             [fold(1, 0), replace(fold(1, 0), category_source="both")],
             [],
             (
-                "the folds read the category in different ways (both, head): "
-                "score all of them with one category_source"
+                "the folds have different category sources (both, head): score all of them with "
+                "the same category_source"
             ),
         ),
     ],

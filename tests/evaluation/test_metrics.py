@@ -164,7 +164,7 @@ def test_one_class_is_no_fault() -> None:
         (
             answers([0], [0]).take(np.array([], dtype=int)),
             {},
-            "there are no clips to score: choose a part or a fold that has some",
+            "there are no clips to score: choose a split or a fold with clips",
         ),
         (
             answers([0], [0]),
@@ -174,7 +174,7 @@ def test_one_class_is_no_fault() -> None:
         (
             answers([0], [0]),
             {"category_source": "x"},
-            "category_source 'x' is not known: choose one of head, events, both",
+            "unknown category_source 'x': choose from head, events, both",
         ),
     ],
 )
@@ -206,11 +206,11 @@ def test_scores_come_back_from_json_exactly(one: Predictions) -> None:
 def test_json_of_something_else_is_refused() -> None:
     plain = scores_to_json(score(many()))
     del plain["category"]["confusion"]
-    with pytest.raises(SonotypeError, match="these are no scores of sonotype: 'confusion' is miss"):
+    with pytest.raises(SonotypeError, match="not scores of sonotype: 'confusion' is miss"):
         scores_from_json(plain)
-    with pytest.raises(SonotypeError, match="these are no scores of sonotype: 'category' is missi"):
+    with pytest.raises(SonotypeError, match="not scores of sonotype: 'category' is missi"):
         scores_from_json({})
     plain = scores_to_json(score(many()))
     plain["category"]["f1"]["middle"] = 0.5
-    with pytest.raises(SonotypeError, match=r"these are no scores of sonotype: .*'middle'"):
+    with pytest.raises(SonotypeError, match=r"not scores of sonotype: .*'middle'"):
         scores_from_json(plain)

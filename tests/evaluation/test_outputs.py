@@ -81,8 +81,8 @@ def test_what_was_written_before_a_stop_stays(tmp_path: Path) -> None:
     with pytest.raises(OptionsError) as caught, growing(out):
         pass
     assert str(caught.value) == (
-        f"{part}: is left of another run, or of one that still goes on; move it away, or replace "
-        "it with --force"
+        f"{part}: belongs to another run, which may still be active; move it away, or replace it "
+        "with --force"
     )
     assert part.read_text() == "half\n"
     with growing(out, force=True) as stream:
@@ -105,7 +105,10 @@ def test_nothing_stays_of_what_was_not_begun(tmp_path: Path) -> None:
 
 def test_a_file_that_appears_meanwhile_stays(tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
-    with pytest.raises(SonotypeError, match="was made by something else"), growing(out) as stream:
+    with (
+        pytest.raises(SonotypeError, match="was created by another program"),
+        growing(out) as stream,
+    ):
         stream.write("new")
         out.write_text("other")
     assert out.read_text() == "other"

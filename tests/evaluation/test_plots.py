@@ -166,40 +166,15 @@ def test_the_best_epoch_is_the_first_with_the_highest_score() -> None:
 
 @pytest.mark.parametrize("rows", [[], [{"epoch": "0"}], [{"epoch": "0", "train_loss": ""}]])
 def test_a_log_without_figures_is_refused(tmp_path: Path, rows: list[dict[str, str]]) -> None:
-    text = (
-        "there is nothing to draw: the training log has no figures under "
-        "train_loss, val_loss, val_f1"
-    )
-    with pytest.raises(OptionsError, match=text):
+    with pytest.raises(OptionsError, match="no numbers in train_loss, val_loss, val_f1"):
         plot_history(rows, tmp_path / "picture.png")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])
 def test_attention_without_weight_is_refused(tmp_path: Path, value: float) -> None:
-    text = "there is no attention to draw: the weights of the map sum to no share"
-    with pytest.raises(OptionsError, match=text):
+    with pytest.raises(OptionsError, match="no attention to plot"):
         plot_attention(MEL, np.full((30, 4), value), tmp_path / "picture.png", "", 5.0)
-
-
-def slow_upsample(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """NumPy's own interpolation between the centres of the cells, one axis after the other."""
-    for axis, new in enumerate(shape):
-        old = values.shape[axis]
-        wanted = (np.arange(new) + 0.5) / new
-        centres = (np.arange(old) + 0.5) / old
-        values = np.apply_along_axis(
-            lambda one, w, c: np.interp(w, c, one), axis, values, wanted, centres
-        )
-    return values
-
-
-@pytest.mark.parametrize("shape", [(480, 64), (7, 9), (2, 2), (1, 1)])
-def test_maps_are_resized_as_by_numpy(shape: tuple[int, int]) -> None:
-    for small in (MAP, MAP[:1, :1], MAP[:3, :1]):
-        np.testing.assert_allclose(
-            plots._upsample(small, shape), slow_upsample(small, shape), atol=1e-12
-        )
 
 
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:

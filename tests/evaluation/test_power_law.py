@@ -202,7 +202,7 @@ def test_too_few_sizes_for_a_law(sizes: tuple[int, ...], tmp_path: Path) -> None
     assert (found.forecast, found.band, found.advice) == ((), (), ())
     lines = render_curve(found).splitlines()
     assert len(lines) == 2 + len(sizes)
-    assert lines[-1] == "  with at least 3 sizes there is a forecast"
+    assert lines[-1] == "  a forecast needs at least 3 sizes"
     plot_curve(found, tmp_path / "few.png", "")
     assert imread(tmp_path / "few.png").std() > 0.01
 
@@ -210,7 +210,7 @@ def test_too_few_sizes_for_a_law(sizes: tuple[int, ...], tmp_path: Path) -> None
 def test_no_sizes() -> None:
     with pytest.raises(OptionsError) as caught:
         learning_curve({}, {})
-    assert str(caught.value) == "there are no sizes to draw a learning curve through"
+    assert str(caught.value) == "a learning curve needs at least one size"
 
 
 def test_categories_where_there_is_no_event_head() -> None:
@@ -267,7 +267,7 @@ event accuracy by clips per class; brackets: 95 % interval by recording
   glass                         21.3 clips, error 0.40, +1.23 points
   a name that i... is room for   100 clips, error 0.25, +0.50 points
   class 0                          8 clips, error 0.10, +0.00 points
-  as far as each class learns at the pace of all together"""
+  if each class improves at the rate of all classes together"""
     assert render_curve(SHOWN, most=3) == wanted
 
 

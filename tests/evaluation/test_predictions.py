@@ -16,7 +16,6 @@ from sonotype.evaluation.predictions import (
     Predictions,
     concatenate,
     load_predictions,
-    refuse_unusable,
     save_predictions,
     write_csv,
 )
@@ -134,29 +133,29 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     flipped[60] ^= 0xFF
     for content in (b"", b"hello", whole[:100], whole[:-30], bytes(flipped), *foreign):
         path.write_bytes(content)
-        with pytest.raises(DataError, match="not a file of saved answers, or damaged: evaluate"):
+        with pytest.raises(DataError, match="no predictions file, or damaged: evaluate"):
             load_predictions(path)
 
 
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"groups": ("one",)}, "groups of the answers has shape (1,), not (3,)"),
-        ({"category_true": np.zeros(2, int)}, "category_true of the answers has shape (2,)"),
+        ({"groups": ("one",)}, "groups of the predictions has shape (1,), not (3,)"),
+        ({"category_true": np.zeros(2, int)}, "category_true of the predictions has shape (2,)"),
         (
             {"category_probability": np.zeros((3, 5))},
-            "category_probability of the answers has shape (3, 5), not (3, 2)",
+            "category_probability of the predictions has shape (3, 5), not (3, 2)",
         ),
         (
             {"event_probability": np.zeros((3, 2))},
-            "event_probability of the answers has shape (3, 2), not (3, 3)",
+            "event_probability of the predictions has shape (3, 2), not (3, 3)",
         ),
         (
             {"category_true": np.array([0, 1, -1])},
-            "category_true of the answers goes beyond 0 to 1",
+            "category_true of the predictions is outside 0 to 1",
         ),
-        ({"event_true": np.array([0, 3, -1])}, "event_true of the answers goes beyond -1 to 2"),
-        ({"event_true": np.zeros(3)}, "event_true of the answers is float64, not integers"),
+        ({"event_true": np.array([0, 3, -1])}, "event_true of the predictions is outside -1 to 2"),
+        ({"event_true": np.zeros(3)}, "event_true of the predictions is float64, not integers"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes: dict[str, object], text: str) -> None:
@@ -172,7 +171,7 @@ def test_the_category_is_read_from_the_head_the_events_or_both() -> None:
 
 
 def test_an_unknown_way_to_read_the_category_is_refused() -> None:
-    text = "category_source 'tail' is not known: choose one of head, events, both"
+    text = "category_source 'tail': choose from head, events, both"
     with pytest.raises(OptionsError, match=text):
         answers().category("tail")  # type: ignore[arg-type]
 
@@ -207,8 +206,8 @@ def test_no_folds_cannot_be_joined() -> None:
                 answers(), labels=Labels(("animal", "street"), ("cat", "dog", "horn"), (0, 0, 1))
             ),
             (
-                "fold 2 cannot be pooled with fold 1, only one of them knows the label 'horn': "
-                "train every fold with the labels of the whole data set"
+                "fold 2 cannot be pooled with fold 1, only one of them has the label 'horn': "
+                "train every fold with all labels"
             ),
         ),
         (
@@ -264,15 +263,15 @@ def test_the_table_shows_no_more_labels_than_there_are(tmp_path: Path) -> None:
 
 
 def test_a_table_of_no_labels_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionsError, match="top is 0: the table shows at least 1 label"):
+    with pytest.raises(OptionsError, match="top must be at least 1, got 0"):
         write_csv(answers(), tmp_path / "predictions.csv", top=0)
     assert not list(tmp_path.iterdir())
 
 
 def test_no_clips_are_refused() -> None:
-    text = "there are no clips to score: choose a part or a fold that has some"
+    text = "there are no clips to score: choose a split or a fold with clips"
     with pytest.raises(OptionsError, match=text):
-        refuse_unusable(answers().take(np.array([], dtype=int)))
+        answers().take(np.array([], dtype=int)).require_finite()
 
 
 @pytest.mark.parametrize("head", ["category_probability", "event_probability"])
@@ -281,8 +280,6 @@ def test_answers_that_are_no_numbers_are_refused(head: str) -> None:
     broken[1, 0] = np.nan
     broken[2, 0] = np.inf
     with pytest.raises(SonotypeError) as caught:
-        refuse_unusable(replace(answers(), **{head: broken}))
-    assert str(caught.value) == (
-        "b.wav: the model's answer is not a finite number, as after training that went astray "
-        "(2 of 3 clips): train with a lower learning rate"
-    )
+        replace(answers(), **{head: broken}).require_finite()
+    for fact in ("b.wav: ", "not finite", "2 of 3 clips", "lower learning rate"):
+        assert fact in str(caught.value)

@@ -72,7 +72,7 @@ def test_the_whole_text_of_a_small_case() -> None:
         "categories, worst first                  precision    recall        F1     clips\n"
         "dog                                          1.000     0.400     0.571         5\n"
         "cat                                          0.500     1.000     0.667         3\n"
-        "  1 of 3 without a clip here: in none of the means\n"
+        "  1 of 3 without a clip: not in the means\n"
         "\n"
         "categories, largest confusions (3 of 8 clips wrong)\n"
         "  dog                        -> cat                            3 of 5"
@@ -89,7 +89,7 @@ def test_intervals_stand_in_brackets() -> None:
 def test_one_group_is_said_to_tell_no_interval() -> None:
     text = render(score(small("aaaaaaaa")))
     assert "accuracy          0.625  -" in text.splitlines()
-    assert "categories: all clips are of one group, no interval can be told" in text.splitlines()
+    assert "categories: all clips are of one group, so there is no interval" in text.splitlines()
 
 
 def test_flawless_answers_are_not_oversold() -> None:
@@ -99,7 +99,7 @@ def test_flawless_answers_are_not_oversold() -> None:
     words = " ".join(" ".join(lines).split())
     for head in ("categories", "events"):
         assert (
-            f"{head}: without a mistake the interval is a point; an error rate of 7.5 % is not "
+            f"{head}: without an error the interval is a point; an error rate of 7.5 % is not "
             "ruled out by 40 groups (3 / 40)"
         ) in words
     assert "confusions" not in render(score(one))
@@ -119,7 +119,9 @@ def test_the_rate_that_is_not_ruled_out(groups: int, rate: str) -> None:
 def test_events_on_some_of_the_clips_are_said_so() -> None:
     one = answers(["dog", "cat"], ["bark", "meow"], 40)
     one.event_true[:13] = IGNORE_INDEX
-    assert "events are scored on the 27 clips that have one" in render(score(one)).splitlines()
+    assert (
+        "events are scored on the 27 clips with an event label" in render(score(one)).splitlines()
+    )
 
 
 def test_worst_classes_come_first_and_the_rest_is_counted() -> None:

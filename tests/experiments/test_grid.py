@@ -24,7 +24,7 @@ from training_data import write_table, write_tones
 
 from sonotype.core.errors import OptionsError, SonotypeError, StoppedError
 from sonotype.evaluation.bootstrap import METRICS
-from sonotype.evaluation.compare import Figure, Line
+from sonotype.evaluation.compare import Metric, TableRow
 from sonotype.evaluation.folds import Spread
 from sonotype.evaluation.metrics import Interval
 from sonotype.evaluation.predictions import concatenate, load_predictions
@@ -180,7 +180,7 @@ def test_figures_are_those_of_the_answers(plan: Plan, finished: Any) -> None:
     both = (plain.event_probability + mean.event_probability) / 2
     result = collect(plan, out)
     found = [
-        [line.figures[level, "accuracy"].value.value for level in ("category", "event")]
+        [line.metrics[level, "accuracy"].value.value for level in ("category", "event")]
         for line in result.lines
     ]
     heads = [plain.category(), plain.category("events"), mean.category()]
@@ -345,10 +345,10 @@ def test_the_parts_of_a_cell() -> None:
     assert len(drawn.train) + len(drawn.val) + len(drawn.test) == 12
 
 
-def figure(value: float, gap: Interval | None = None, *, paired: bool = True) -> Figure:
+def figure(value: float, gap: Interval | None = None, *, paired: bool = True) -> Metric:
     interval = Interval(value, value - 0.05, min(1.0, value + 0.05))
     spread = Spread(value, 0.0123, (value, value))
-    return Figure(interval, spread, Spread(value, None, (value,)), gap, paired)
+    return Metric(interval, spread, Spread(value, None, (value,)), gap, paired)
 
 
 def result(*, paired: bool = True) -> Result:
@@ -356,7 +356,7 @@ def result(*, paired: bool = True) -> Result:
     gap = Interval(0.0123, 0.001, 0.0456)
     base = {(level, one): figure(0.75) for level in ("category", "event") for one in METRICS}
     other = {("category", one): figure(0.95, gap, paired=paired) for one in METRICS}
-    lines = (Line("base", 40, base), Line("two, beside it", 80, other))
+    lines = (TableRow("base", 40, base), TableRow("two, beside it", 80, other))
     seconds = {"base": 100.0, "two, beside it": 0.0}
     return Result("Tiny", "Beside it.", "base", lines, seconds, 0)
 

@@ -133,7 +133,7 @@ def test_an_ensemble_of_other_seeds_has_a_difference(tones: Path, tmp_path: Path
     rows = "[rows.a]\nseeds = [1, 2]\n[rows.b]\nseeds = [1, 2]\n[rows.c]\nensemble = ['a', 'b']"
     plan = plan_of(tmp_path, f"{FOLDED}\n{rows}")
     run_study(plan, with_folds(tones, tmp_path / "t.csv", lambda n: n % 2 + 1), tmp_path / "out")
-    difference = collect(plan, tmp_path / "out").lines[2].figures["event", "f1"].difference
+    difference = collect(plan, tmp_path / "out").lines[2].metrics["event", "f1"].difference
     assert difference is not None
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
 

@@ -355,41 +355,6 @@ def keys_kept(root: Path) -> dict[str, list[list[str]]]:
     return {kind: sorted(lists) for kind, lists in kept.items()}
 
 
-@pytest.mark.parametrize(
-    ("others", "kept"),
-    [
-        ("w", [["u", "v", "x", "y", "z"], ["w"]]),
-        ("vyw", [["u", "x", "z"], ["v", "y", "w"]]),
-        ("zyxvuw", [["z", "y", "x", "v", "u", "w"]]),
-    ],
-)
-def test_what_another_run_published_meanwhile_is_dropped(
-    tmp_path: Path, others: str, kept: list[list[str]]
-) -> None:
-    """Rows follow from keys here, so what is read shows whether the right ones were dropped."""
-
-    def compute(keys: str) -> Any:
-        def rows(places: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
-            for first in range(0, len(places), 2):
-                some = torch.tensor([ord(keys[n]) for n in places[first : first + 2]]).float()
-                yield {"a": some[:, None].expand(-1, 4), "b": -some[:, None]}
-
-        return rows
-
-    def disturbed(places: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
-        batches = compute("uvxyz")(places)
-        yield next(batches)
-        FeatureStore(tmp_path, PLENTY).fill(KINDS, list(others), compute(others))
-        yield from batches
-
-    found = FeatureStore(tmp_path, PLENTY).fill(KINDS, list("uvxyz"), disturbed)
-    same(found, [ord(key) for key in "uvxyz"])
-    assert keys_kept(tmp_path) == {"kind-a": sorted(kept), "kind-b": sorted(kept)}
-    every = sorted({*others, *"uvxyz"})
-    again = FeatureStore(tmp_path, PLENTY).fill(KINDS, every, lambda _: iter(()))
-    same(again, [ord(key) for key in every])
-
-
 FILL = """
 import sys, time
 from pathlib import Path
@@ -454,8 +419,8 @@ def held(lock: Path) -> Iterator[None]:
 def test_a_common_lock_that_is_not_let_go_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(map_store, "SAID", 0.1)
-    monkeypatch.setattr(map_store, "GIVEN_UP", 0.9)
+    monkeypatch.setattr(map_store, "NOTICE_AFTER", 0.1)
+    monkeypatch.setattr(map_store, "GIVE_UP_AFTER", 0.9)
     said: list[str] = []
     store = FeatureStore(tmp_path, PLENTY, said.append)
     with held(tmp_path / "room.lock"):
@@ -495,9 +460,9 @@ def test_a_wait_for_room_is_said_and_ends(tmp_path: Path, monkeypatch: pytest.Mo
     (line,) = said
     assert line == (
         f"{tmp_path}: waiting for other runs, which are writing 0.1 of the 0.1 GB that the cache "
-        "may hold; a larger --cache-gb, or --no-cache, needs no wait"
+        "may hold; to avoid this, raise --cache-gb or use --no-cache"
     )
-    assert "other runs are to write 0.1 GB, and have written nothing for 0 minutes; end" in text
+    assert "other runs have reserved 0.1 GB, and have written nothing for 0 minutes; end" in text
     assert leftovers(tmp_path) == ["other.part"]
 
 
@@ -694,7 +659,7 @@ def test_a_run_whose_maps_alone_are_too_many(tmp_path: Path) -> None:
     fill(tmp_path, 1e9, "x", size=100_000_000 // 4)
     text = told(lambda: fill(tmp_path, 0.15e9, "xy", size=100_000_000 // 4))
     assert text == (
-        f"{tmp_path}: the frozen maps need 0.2 GB, the cache may hold 0.1; raise --cache-gb, use "
+        f"{tmp_path}: the feature maps need 0.2 GB, the cache may hold 0.1; raise --cache-gb, use "
         "fewer --n-augmented, or --no-cache"
     )
     assert used(tmp_path, "xy") == {"x"}
@@ -709,7 +674,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
 
     monkeypatch.setattr("sonotype.features.store.shutil.disk_usage", lambda _: Usage)
     assert told(lambda: fill(tmp_path, PLENTY, "xy")) == (
-        f"{tmp_path}: the frozen maps need 0.0 GB, 0.0 GB are free; use fewer --n-augmented, or "
+        f"{tmp_path}: the feature maps need 0.0 GB, 0.0 GB are free; use fewer --n-augmented, or "
         "--no-cache"
     )
     assert (shards(tmp_path), leftovers(tmp_path)) == ([], [])
@@ -727,8 +692,8 @@ def test_a_disk_that_fails_while_writing(
 
     monkeypatch.setattr(map_store._Writer, "write", full)
     assert told(lambda: fill(tmp_path, PLENTY, "xy")) == (
-        f"{tmp_path}: the frozen maps cannot be kept ({cause}); make room there, name another "
-        "folder in SONOTYPE_CACHE, or use --no-cache"
+        f"{tmp_path}: the feature maps cannot be stored ({cause}); free some space there, name "
+        "another folder in SONOTYPE_CACHE, or use --no-cache"
     )
     assert (shards(tmp_path), leftovers(tmp_path)) == ([], [])
 
@@ -740,7 +705,7 @@ def test_too_many_open_files_are_told(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(map_store, "_mapped", refused)
-    assert "cannot be kept (Too many open files)" in told(lambda: fill(tmp_path, PLENTY, "x"))
+    assert "cannot be stored (Too many open files)" in told(lambda: fill(tmp_path, PLENTY, "x"))
 
 
 def test_where_the_shared_maps_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -258,16 +258,16 @@ def test_every_file_is_read_and_decoded_once_before_the_first_step(
 
     import sonotype.data.digest as contents_module
 
-    content_of = contents_module.content_of
+    file_sha256 = contents_module.file_sha256
 
     def digest(path: Path) -> str:
         hashed[path] += 1
-        return content_of(path)
+        return file_sha256(path)
 
     monkeypatch.setattr(decode_module, "verify", verified)
     monkeypatch.setattr(clip_module, "read", decoded)
-    monkeypatch.setattr(contents_module, "content_of", digest)
-    monkeypatch.setattr("sonotype.data.manifest.content_of", digest)
+    monkeypatch.setattr(contents_module, "file_sha256", digest)
+    monkeypatch.setattr("sonotype.data.manifest.file_sha256", digest)
     files = len(list(data.rglob("*.wav")))
 
     class StopError(Exception):
@@ -363,7 +363,7 @@ def test_evaluate_counts_the_clips_that_the_model_has_seen(
 ) -> None:
     seen = sum(seen_in(run, manifest))
     whole = sonotype.evaluate(run / "model.safetensors", data)
-    note = f"the model has seen {seen} of 24 clips, in training or to choose the epoch: scores on "
+    note = f"the model has seen {seen} of 24 clips, in training or to select the epoch: scores on "
     assert whole.notes[0] == SEEN_NOTE
     assert whole.notes[1].startswith(note)
     # Copies under other names, in another format, among new clips.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from typing import Any
 import pooch
 
 from sonotype.core.errors import SonotypeError, WeightsError
-from sonotype.core.io import atomic
+from sonotype.core.io import atomic, file_sha256
 
 TIMEOUT: tuple[float, float] = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes on it."""
@@ -88,8 +87,7 @@ def content_fault(
         return f"it has {found:,} bytes where {size:,} were expected"
     if sha256 is None and sha256_prefix is None:
         return None
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = file_sha256(path)
     if sha256 is not None and digest != sha256:
         return f"its sha256 is {digest} where {sha256} was expected"
     if sha256_prefix is not None and not digest.startswith(sha256_prefix):

@@ -1,9 +1,13 @@
-"""Atomic file writes: under its name a file is complete and on the disk, or it is not there."""
+"""Atomic file writes and digests of files.
+
+Under its final name a file is complete and on the disk, or it does not exist.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,18 +18,24 @@ from sonotype.core.errors import OptionsError
 
 PART = ".part"
 NAME_CHARACTERS = 50
-"""Of the file's name in that of its part; file systems limit names to 255 bytes."""
+"""Of the file's name in its temporary name; file systems limit names to 255 bytes."""
 
 NO_FOLDER_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 """Errors of file systems that cannot sync a folder."""
 
 
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the folder of ``path``; on success it replaces ``path``.
+    """Yield a temporary path in the folder of ``path``; on success it replaces ``path``.
 
     The temporary name is hidden and unique, so threads and processes may write one file at the
-    same time: the last one to finish wins. If the block fails, an older file stays as it was.
+    same time: the last to finish wins. If the block fails, an older file stays as it was.
     After a kill the temporary file may remain; nothing reads it.
 
     Raises:
@@ -33,7 +43,7 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     part = path.with_name(f".{path.name[:NAME_CHARACTERS]}.{uuid4().hex}{PART}")
     try:
-        # Some writers ignore the umask; the mode that it gives is known from an empty file.
+        # Some writers ignore the umask; an empty file shows which mode it gives.
         part.touch(exist_ok=False)
         mode = part.stat().st_mode
         part.unlink()
@@ -42,20 +52,17 @@ def atomic(path: Path) -> Iterator[Path]:
             part.chmod(mode)
         rename_synced(part, path)
     finally:
-        # The folder itself may be what failed; this error must not hide the first one.
+        # If the folder itself fails, this error must not hide the first error.
         with contextlib.suppress(OSError):
             part.unlink()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that takes its place when the block ends well.
-
-    Missing folders are made. A block that fails leaves an older file of that name as it was.
+    """As :func:`atomic`, for a path that the user chose. Missing folders are created.
 
     Raises:
         OptionsError: the file cannot be written there.
-
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +75,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file or none."""
+    """Write a text file atomically."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
 
@@ -76,9 +83,9 @@ def write_text(path: Path, text: str) -> None:
 def parts_of(path: Path) -> Iterator[Path]:
     """The temporary files of :func:`atomic` for one path: of running writers and of killed ones."""
     start = f".{path.name[:NAME_CHARACTERS]}."
-    for one in path.parent.iterdir():
-        if one.name.startswith(start) and one.suffix == PART:
-            yield one
+    for file in path.parent.iterdir():
+        if file.name.startswith(start) and file.suffix == PART:
+            yield file
 
 
 def rename_synced(part: Path, path: Path) -> None:
@@ -94,8 +101,8 @@ def rename_synced(part: Path, path: Path) -> None:
 def sync(path: Path) -> None:
     """Write a file, or a folder and its files, to the disk."""
     if path.is_dir():
-        for one in path.iterdir():
-            _sync_file(one)
+        for file in path.iterdir():
+            _sync_file(file)
         _sync_folder(path)
     else:
         _sync_file(path)

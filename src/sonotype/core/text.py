@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 from rich.cells import cell_len
 
@@ -48,6 +49,14 @@ def pad(text: str, cells: int, *, right: bool = False) -> str:
     """The text padded with spaces to ``cells`` columns; aligned right with ``right=True``."""
     spaces = " " * max(0, cells - width(text))
     return spaces + text if right else text + spaces
+
+
+def align(texts: Iterable[str], *columns: int) -> str:
+    """A line of a table: texts shortened and padded to the widths, negative for right-aligned."""
+    cells = (
+        pad(shorten(x, abs(n)), abs(n), right=n < 0) for x, n in zip(texts, columns, strict=True)
+    )
+    return "".join(cells).rstrip()
 
 
 def _joins(char: str) -> bool:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import AudioError, DataIssue, SonotypeError, cause_of
+from sonotype.core.io import file_sha256
 from sonotype.core.progress import track
 from sonotype.core.types import Clip, Content
 from sonotype.data.decoded import Decoded
-from sonotype.data.records import content_of
 
 PREFIX = 16
 """Hexadecimal digits of each digest in a model file's list of seen clips."""
@@ -40,7 +40,7 @@ def read_content(path: Path, decoded: Decoded | None = None, *, partial: bool = 
     blocks = None if decoded is None else decoded.collector()
     sound = verify(path, blocks, partial=partial)
     try:
-        content = Content(content_of(path), sound, stamp)
+        content = Content(file_sha256(path), sound, stamp)
     except OSError as error:
         raise AudioError(path, error.strerror or str(error)) from error
     if decoded is not None and blocks is not None:
@@ -95,7 +95,7 @@ def _hashed(path: Path) -> Content | None:
     """The digest of a file's bytes alone; ``None`` if it cannot be read."""
     try:
         stamp = _stamp(path)
-        return Content(content_of(path), "", stamp)
+        return Content(file_sha256(path), "", stamp)
     except (OSError, ValueError):
         return None
 

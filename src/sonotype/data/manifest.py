@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 
 from sonotype.core.errors import OptionsError
+from sonotype.core.io import file_sha256
 from sonotype.core.types import Clip, Content, Labels
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import united
-from sonotype.data.records import content_of
 
 SUBSETS = {1: "train", 2: "validation", 3: "test"}
 """The subset of each fold if the source's folders are named after subsets."""
@@ -124,7 +124,7 @@ class Manifest:
         rows = [
             json.dumps(
                 [
-                    clip.content.file if clip.content else content_of(clip.path),
+                    clip.content.file if clip.content else file_sha256(clip.path),
                     clip.category,
                     clip.event,
                 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import unicodedata
 from collections.abc import Iterable
@@ -88,12 +87,6 @@ class Listing:
 def is_sound(path: Path) -> bool:
     """Whether the suffix is that of a sound file, and the file is not hidden."""
     return path.suffix.lower() in SOUND_SUFFIXES and not path.name.startswith(".")
-
-
-def content_of(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def normalise_label(label: str) -> str:

@@ -1,8 +1,8 @@
-"""How sure a model may be of its answers: one temperature for all of them.
+"""Calibration of probabilities by a temperature.
 
 Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks" (2017). Dividing all logits
-by one number changes no answer, only how sure it is; the number that makes the answers to unseen
-clips most likely is found on answers to clips that the model has not learnt from.
+by a temperature changes the probabilities, but not the most probable class. The temperature is
+fitted to maximise the likelihood of clips that are not in the training set.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Indices = npt.NDArray[np.integer]
 
 
 def fit_temperature(probability: Array, true: Indices) -> float:
-    """The temperature under which the true classes are most likely.
+    """The temperature with the highest likelihood of the true classes.
 
     Args:
-        probability: ``[clips, classes]`` of answers at temperature 1.
-        true: ``[clips]``, the index of each clip's class.
+        probability: ``[clips, classes]`` at temperature 1.
+        true: ``[clips]`` class indices.
     """
     found = minimize_scalar(
-        lambda log: _surprise(tempered(probability, float(np.exp(log))), true),
+        lambda log: _log_loss(tempered(probability, float(np.exp(log))), true),
         bounds=(np.log(LOW), np.log(HIGH)),
         method="bounded",
     )
@@ -38,42 +38,43 @@ def fit_temperature(probability: Array, true: Indices) -> float:
 
 
 def tempered(probability: Array, temperature: float) -> npt.NDArray[np.float64]:
-    """The probabilities that logits divided by a temperature give.
+    """The probabilities after dividing the logits by a temperature.
 
     Shape:
         ``[clips, classes]``, unchanged.
     """
-    # Logits are logarithms of probabilities but for a constant, which softmax does not see.
+    # Logits are logarithms of probabilities plus a constant, which softmax removes.
     logits = np.log(np.maximum(probability.astype(np.float64), TINY)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def calibration_error(probability: Array, true: Indices) -> float:
-    """How far the share of right answers is from how sure they are, over 15 bins of sureness."""
-    sure, right = probability.max(axis=1), probability.argmax(axis=1) == true
-    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    """Expected calibration error: mean distance of accuracy and confidence over 15 bins."""
+    confidence, correct = probability.max(axis=1), probability.argmax(axis=1) == true
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     total = 0.0
-    for one in range(BINS):
-        inside = bins == one
+    for number in range(BINS):
+        inside = bins == number
         if inside.any():
-            total += inside.sum() * abs(float(sure[inside].mean()) - float(right[inside].mean()))
+            gap = abs(float(confidence[inside].mean()) - float(correct[inside].mean()))
+            total += inside.sum() * gap
     return total / len(true)
 
 
 @torch.no_grad()
 def divide_logits(system: System, *, category: float = 1.0, event: float = 1.0) -> System:
-    """Divide the logits of both heads by a temperature each; the most probable class stays."""
+    """Divide the logits of each head by its temperature; the most probable class stays."""
     heads = [(system.category, category)]
     if system.event is not None:
         heads.append((system.event, event))
     for head, temperature in heads:
         if temperature <= 0:
-            raise ValueError(f"temperature is {temperature}, it must be positive")
+            raise ValueError(f"temperature must be positive, got {temperature}")
         head.weight.div_(temperature)
         head.bias.div_(temperature)
     return system
 
 
-def _surprise(probability: Array, true: Indices) -> float:
+def _log_loss(probability: Array, true: Indices) -> float:
     return float(-np.log(np.maximum(probability[np.arange(len(true)), true], TINY)).mean())

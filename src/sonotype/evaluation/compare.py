@@ -1,9 +1,9 @@
-"""Rows of answers side by side: each with its interval, and its difference to one of them.
+"""Several systems in one table: metrics with confidence intervals, and differences to a baseline.
 
-Two systems that answered the same clips are compared clip by clip: both are scored on the same
+Two systems that predicted the same clips are compared clip by clip: both are scored on the same
 draws of the recordings (see :mod:`sonotype.evaluation.bootstrap`), and the interval is that of the
-difference. What makes a recording hard for both then cancels out. Systems that answered different
-clips, as under two ways to split, are drawn apart from each other, and the interval is wider.
+difference, so recordings that are hard for both cancel out. Systems with different clips, as of two
+ways to split, are drawn independently, and the interval is wider.
 """
 
 from __future__ import annotations
@@ -15,33 +15,32 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.hierarchy import CategorySource
-from sonotype.core.types import IGNORE_INDEX, labels_of_all
-from sonotype.evaluation.bootstrap import METRICS, FloatArray, figures, interval, resample
+from sonotype.core.types import labels_of_all
+from sonotype.evaluation.bootstrap import METRICS, FloatArray, compute_metrics, resample
 from sonotype.evaluation.folds import Spread, spread
-from sonotype.evaluation.metrics import Interval
-from sonotype.evaluation.predictions import IntArray, Predictions
+from sonotype.evaluation.metrics import Interval, intervals
+from sonotype.evaluation.predictions import IntArray, Level, Predictions
 
-LEVELS = ("category", "event")
+LEVELS: tuple[Level, ...] = ("category", "event")
 RESAMPLES = 2000
 
 Key = tuple[int | None, int]
-"""Fold (``None`` for a split of its own) and seed."""
+"""Fold (``None`` for a single split) and seed of a run."""
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One figure of one row.
+class Metric:
+    """One metric of one row.
 
     Attributes:
         value: folds pooled, the mean over seeds, with its 95 % interval by recording.
-        folds: over the folds, each the mean over seeds; the spread of a single fold is not known.
+        folds: over the folds, each the mean over seeds; a single fold has no deviation.
         seeds: over the seeds, each with its folds pooled.
-        difference: to the baseline, on the cells that both have; ``None`` for the baseline itself.
-        paired: whether both answered the same clips.
+        difference: to the baseline, on the runs that both have; ``None`` for the baseline itself.
+        paired: whether both predicted the same clips.
     """
 
     value: Interval
@@ -52,36 +51,36 @@ class Figure:
 
     @property
     def beyond(self) -> bool:
-        """Whether the interval of the difference leaves out zero."""
-        one = self.difference
-        return one is not None and one.low is not None and (one.low > 0 or (one.high or 0) < 0)
+        """Whether the interval of the difference excludes zero."""
+        gap = self.difference
+        return gap is not None and gap.low is not None and (gap.low > 0 or (gap.high or 0) < 0)
 
 
 @dataclass(frozen=True)
-class Line:
-    """One row of a comparison: its figures by level and metric, such as ``("event", "f1")``."""
+class TableRow:
+    """A row of a comparison: its metrics by level and name, such as ``("event", "f1")``."""
 
     name: str
     clips: int
-    figures: Mapping[tuple[str, str], Figure]
+    metrics: Mapping[tuple[str, str], Metric]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What a row answered, cell by cell, and how its category is to be read."""
+class RunResults:
+    """Predictions of the runs of one row, and how to read its category."""
 
     name: str
-    answers: Mapping[Key, Predictions]
+    predictions: Mapping[Key, Predictions]
     category_source: CategorySource = "head"
 
 
 def compare(
-    entries: Sequence[Entry], baseline: str, *, resamples: int = RESAMPLES, seed: int = 0
-) -> list[Line]:
-    """Figures of every row, and differences to the baseline.
+    results: Sequence[RunResults], baseline: str, *, resamples: int = RESAMPLES, seed: int = 0
+) -> list[TableRow]:
+    """Metrics of every row, and differences to the baseline.
 
     Args:
-        entries: the rows.
+        results: the rows.
         baseline: name of the row that the others are compared with.
         resamples: draws of the bootstrap.
         seed: the same seed gives the same intervals.
@@ -89,146 +88,124 @@ def compare(
     Raises:
         OptionsError: no row has the baseline's name.
     """
-    base = next((entry for entry in entries if entry.name == baseline), None)
+    base = next((row for row in results if row.name == baseline), None)
     if base is None:
         raise OptionsError(f"there is no row {baseline!r} to compare with")
-    return [_line(entry, base, resamples, seed) for entry in entries]
+    return [_table_row(row, base, resamples, seed) for row in results]
 
 
 def average(members: Sequence[Predictions]) -> Predictions:
     """The mean of several models' probabilities on the same clips.
 
     Raises:
-        OptionsError: the models answered different clips, or have different heads.
+        OptionsError: the models predicted different clips, or have different labels.
     """
     first = members[0]
     for other in members[1:]:
         if _names(other) != _names(first) or other.labels != first.labels:
-            raise OptionsError("only answers to the same clips, with the same labels, have a mean")
+            raise OptionsError(
+                "predictions can be averaged only on the same clips with the same labels"
+            )
     events = [one.event_probability for one in members if one.event_probability is not None]
     return replace(
         first,
-        labels=labels_of_all([one.labels for one in members]),
-        category_probability=np.mean([one.category_probability for one in members], axis=0),
+        labels=labels_of_all([member.labels for member in members]),
+        category_probability=np.mean([member.category_probability for member in members], axis=0),
         event_probability=np.mean(events, axis=0) if len(events) == len(members) else None,
     )
 
 
-class _Judged(NamedTuple):
-    """Truth, answer and recording of some clips."""
+class _Pooled(NamedTuple):
+    """Decisions of several runs."""
 
     true: IntArray
     predicted: IntArray
     groups: list[str]
 
 
-def _line(entry: Entry, base: Entry, resamples: int, seed: int) -> Line:
-    shown: dict[tuple[str, str], Figure] = {}
-    shared = sorted(entry.answers.keys() & base.answers.keys(), key=str)
+def _table_row(row: RunResults, base: RunResults, resamples: int, seed: int) -> TableRow:
+    runs = list(row.predictions)
+    shared = sorted(row.predictions.keys() & base.predictions.keys(), key=str)
     paired = all(
-        sorted(_names(entry.answers[key])) == sorted(_names(base.answers[key])) for key in shared
+        sorted(_names(row.predictions[key])) == sorted(_names(base.predictions[key]))
+        for key in shared
     )
+    metrics: dict[tuple[str, str], Metric] = {}
     for level in LEVELS:
-        if not _has(entry, entry.answers, level):
+        if not _scorable(row, runs, level):
             continue
-        seeds = _by_seed(entry, list(entry.answers), level)
-        value = _intervals(_mean(seeds), _draws(seeds, resamples, seed))
-        difference: list[Interval | None] = [None] * len(METRICS)
-        if entry is not base and shared and _has(base, shared, level):
-            ours, theirs = (_by_seed(one, shared, level) for one in (entry, base))
-            gaps = _draws(ours, resamples, seed) - _draws(
-                theirs, resamples, seed if paired else seed + 1
-            )
-            difference = list(_intervals(_mean(ours) - _mean(theirs), gaps))
-        folds = sorted({fold for fold, _ in entry.answers}, key=str)
+        seeds = _by_seed(row, runs, level)
+        value = intervals(_mean(seeds), _draws(seeds, resamples, seed))
+        difference: list[Interval] | list[None] = [None] * len(METRICS)
+        if row is not base and shared and _scorable(base, shared, level):
+            ours, theirs = (_by_seed(one, shared, level) for one in (row, base))
+            base_seed = seed if paired else seed + 1
+            gaps = _draws(ours, resamples, seed) - _draws(theirs, resamples, base_seed)
+            difference = intervals(_mean(ours) - _mean(theirs), gaps)
         by_fold = [
-            _mean([_judged(entry, [key], level) for key in entry.answers if key[0] == fold])
-            for fold in folds
+            _mean([_pool(row, [key], level) for key in runs if key[0] == fold])
+            for fold in sorted({fold for fold, _ in runs}, key=str)
         ]
-        by_seed = [figures(one.true, one.predicted) for one in seeds]
-        for index, metric in enumerate(METRICS):
-            shown[level, metric] = Figure(
+        by_seed = [compute_metrics(one.true, one.predicted) for one in seeds]
+        for index, name in enumerate(METRICS):
+            metrics[level, name] = Metric(
                 value[index],
                 folds=spread([float(one[index]) for one in by_fold]),
                 seeds=spread([float(one[index]) for one in by_seed]),
                 difference=difference[index],
                 paired=paired,
             )
-    return Line(entry.name, sum(len(one) for one in entry.answers.values()), shown)
+    return TableRow(row.name, sum(map(len, row.predictions.values())), metrics)
 
 
-def _names(answers: Predictions) -> list[tuple[str, str]]:
-    """What names each clip: its path below the folder that holds all of them, and its recording.
+def _names(predictions: Predictions) -> list[tuple[str, str]]:
+    """Identity of each clip: its path below the common folder of all clips, and its recording.
 
-    One source can be named in several ways, and two sources have the same file names.
+    A source can be given as different paths, and two sources can have the same file names.
     """
-    paths = list(answers.paths)
+    paths = list(predictions.paths)
     folders = [PurePath(path).parent for path in paths]
     if len({folder.is_absolute() for folder in folders}) == 1:
         root = os.path.commonpath(folders) or "."
         paths = [os.path.relpath(path, root) for path in paths]
-    return list(zip(paths, answers.groups, strict=True))
+    return list(zip(paths, predictions.groups, strict=True))
 
 
-def _known(answers: Predictions, level: str) -> npt.NDArray[np.bool_]:
-    """Which clips can be scored on a level."""
-    if level == "category":
-        return np.ones(len(answers), dtype=bool)
-    if answers.event_probability is None:
-        return np.zeros(len(answers), dtype=bool)
-    return np.asarray(answers.event_true != IGNORE_INDEX)
+def _scorable(row: RunResults, keys: Collection[Key], level: Level) -> bool:
+    """Whether each of the runs has a clip that can be scored."""
+    return all(len(row.predictions[key].decisions(level).indices) for key in keys)
 
 
-def _has(entry: Entry, keys: Collection[Key], level: str) -> bool:
-    return all(_known(entry.answers[key], level).any() for key in keys)
-
-
-def _judged(entry: Entry, keys: Sequence[Key], level: str) -> _Judged:
-    """The clips of some cells together, in the order of their paths, which all rows share."""
-    rows: list[tuple[str, str, int, int]] = []
+def _pool(row: RunResults, keys: Sequence[Key], level: Level) -> _Pooled:
+    """Decisions of some runs, sorted by clip: the same order for all rows."""
+    clips: list[tuple[str, str, int, int]] = []
     for key in keys:
-        answers = entry.answers[key]
-        true, probability = answers.category_true, answers.category(entry.category_source)
-        if level == "event" and answers.event_probability is not None:
-            true, probability = answers.event_true, answers.event_probability
-        predicted = probability.argmax(axis=1)
-        names = _names(answers)
-        rows += [
-            (*names[i], int(true[i]), int(predicted[i]))
-            for i in np.flatnonzero(_known(answers, level))
+        predictions = row.predictions[key]
+        names = _names(predictions)
+        found = predictions.decisions(level, row.category_source)
+        clips += [
+            (*names[index], int(true), int(predicted))
+            for index, true, predicted in zip(
+                found.indices, found.true, found.predicted, strict=True
+            )
         ]
-    rows.sort()
-    _, groups, true_list, predicted_list = zip(*rows, strict=True)
-    return _Judged(np.array(true_list), np.array(predicted_list), list(groups))
+    clips.sort()
+    _, groups, true, predicted = zip(*clips, strict=True)
+    return _Pooled(np.array(true), np.array(predicted), list(groups))
 
 
-def _by_seed(entry: Entry, keys: Sequence[Key], level: str) -> list[_Judged]:
-    """For each seed the clips of all its folds."""
+def _by_seed(row: RunResults, keys: Sequence[Key], level: Level) -> list[_Pooled]:
+    """For each seed the decisions of all its folds."""
     seeds = sorted({seed for _, seed in keys})
-    return [_judged(entry, [key for key in keys if key[1] == seed], level) for seed in seeds]
+    return [_pool(row, [key for key in keys if key[1] == seed], level) for seed in seeds]
 
 
-def _mean(parts: Sequence[_Judged]) -> FloatArray:
-    """``[metrics]``, the mean over some parts."""
-    return _average([figures(part.true, part.predicted) for part in parts])
+def _mean(pools: Sequence[_Pooled]) -> FloatArray:
+    """``[metrics]``, the mean over some pools."""
+    return np.mean([compute_metrics(pool.true, pool.predicted) for pool in pools], axis=0)
 
 
-def _draws(parts: Sequence[_Judged], resamples: int, seed: int) -> FloatArray:
-    """``[resamples, metrics]``, the mean over some parts, all on the same draws."""
-    draws = [
-        resample(part.true, part.predicted, part.groups, resamples=resamples, seed=seed)
-        for part in parts
-    ]
-    return _average(draws)
-
-
-def _average(values: Sequence[FloatArray]) -> FloatArray:
-    return np.asarray(np.mean(values, axis=0), dtype=np.float64)
-
-
-def _intervals(values: FloatArray, draws: FloatArray) -> tuple[Interval, ...]:
-    low, high = interval(draws)
-    return tuple(
-        Interval(float(value), float(below), float(above))
-        for value, below, above in zip(values, low, high, strict=True)
-    )
+def _draws(pools: Sequence[_Pooled], resamples: int, seed: int) -> FloatArray:
+    """``[resamples, metrics]``, the mean over some pools, all on the same draws."""
+    draws = [resample(*pool, resamples=resamples, seed=seed) for pool in pools]
+    return np.mean(draws, axis=0)

@@ -15,7 +15,7 @@ from sonotype.core.types import IGNORE_INDEX, Clip, Labels
 from sonotype.data.digest import clips_seen, contents_of
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
-from sonotype.data.records import counted
+from sonotype.data.records import counted, listed
 from sonotype.data.source_options import SourceOptions
 from sonotype.evaluation.compare import average
 from sonotype.evaluation.metrics import Scores, score
@@ -29,13 +29,9 @@ from sonotype.inference.locate import find_model
 from sonotype.inference.prediction import Failure, Prediction
 
 SYNTHETIC_NOTE = "synthetic sounds: these scores say nothing about real ones"
-SEEN_NOTE = (
-    "these are the very recordings that the model was trained on: it knows most of them, and "
-    "scores lower on what is new to it"
-)
+SEEN_NOTE = "the model was trained on these recordings: its scores on new recordings are lower"
 SEEN_FOLDS_NOTE = (
-    "folds of the very source that the model was trained on: only those that it was tested on "
-    "are new to it"
+    "the model was trained on this data set: only the folds that it was tested on are new to it"
 )
 
 
@@ -58,21 +54,20 @@ def evaluate(
     Args:
         model: a model file, the run folder that holds it, or a loaded classifier.
         data: as for training.
-        out: folder for ``scores.json``, ``scores.txt``, ``predictions.csv`` and plots, if wanted.
+        out: folder for ``scores.json``, ``scores.txt``, ``predictions.csv`` and plots, if any.
         folds: score only these official folds.
-        category_source: how to read the category; ``None`` as the model says.
-        also: further models, whose probabilities are averaged with the first one's.
-        tta_shifts: average the answers to so many circular shifts of a clip; ``None`` as the model
-            says.
+        category_source: how to read the category; default: the model's.
+        also: further models; the probabilities of all models are averaged.
+        tta_shifts: number of circular shifts of a clip to average over; default: the model's.
         device: where to run; a loaded classifier stays where it is.
-        force: replace files of these names in ``out``; inputs are never replaced.
+        force: replace existing outputs in ``out``; inputs are never replaced.
         progress: draw a bar.
-        source: fields of :class:`sonotype.data.readers.source.SourceOptions`.
+        source: fields of :class:`sonotype.data.source_options.SourceOptions`.
 
     Raises:
-        DataError: faults of the data, or labels that the model does not know.
-        ModelFileError: the model file is refused.
-        OptionsError: an option that will not do.
+        DataError: issues of the data, or labels that the model does not know.
+        ModelFileError: the model file is invalid.
+        OptionsError: an invalid option.
     """
     options = from_dict(SourceOptions, source)
     if out is not None:
@@ -85,18 +80,18 @@ def evaluate(
     source_of_all = open_source(data, options, purpose="evaluation")
     manifest = source_of_all.of_folds(folds)
     members = [classifier, *(load(path, device=device, tta_shifts=tta_shifts) for path in also)]
-    answers = average(
+    predictions = average(
         [
-            answer(member, manifest, partial=manifest.partial, progress=progress)
+            predict_clips(member, manifest, partial=manifest.partial, progress=progress)
             for member in members
         ]
     )
-    how = category_source or classifier.category_source
     notes = [SYNTHETIC_NOTE] if manifest.synthetic else []
     notes += _notes_on_seen(members, source_of_all, manifest, folds, progress=progress)
-    scores = score(answers, category_source=how, notes=notes)
+    category_source = category_source or classifier.category_source
+    scores = score(predictions, category_source=category_source, notes=notes)
     if out is not None:
-        write_report(scores, answers, Path(out))
+        write_report(scores, predictions, Path(out))
     return scores
 
 
@@ -108,39 +103,39 @@ def _notes_on_seen(
     *,
     progress: bool,
 ) -> list[str]:
-    """What has to be said where the models have seen some of the clips that are scored.
+    """Notes if the models have seen some of the scored clips in training.
 
-    Files are read only where a model tells what it was trained on.
+    Files are read only if a model file lists its training clips.
 
     Args:
         members: the models.
         source: all clips of the data.
-        manifest: those that are scored.
-        folds: that were asked for.
+        manifest: the scored clips.
+        folds: the selected folds.
         progress: draw a bar.
     """
     trainings = [member.card.training for member in members]
-    lists = [one["seen"] for one in trainings if isinstance(one.get("seen"), list)]
-    trained_on = {one.get("fingerprint") for one in trainings} - {None}
+    lists = [x["seen"] for x in trainings if isinstance(x.get("seen"), list)]
+    trained_on = {training.get("fingerprint") for training in trainings} - {None}
     count, notes = 0, []
     if lists:
         paths = [clip.path for clip in manifest.clips]
         contents, _ = contents_of(paths, partial=manifest.partial, progress=progress)
         source = source.with_contents(contents)
         count = clips_seen(frozenset().union(*lists), contents.values())
-    told = len(lists) == len(members)
-    if trained_on and (count or not told) and source.fingerprint() in trained_on:
+    complete = len(lists) == len(members)
+    if trained_on and (count or not complete) and source.fingerprint() in trained_on:
         notes.append(SEEN_FOLDS_NOTE if folds else SEEN_NOTE)
     if count:
         who = "the model has" if len(members) == 1 else "the models have"
         notes.append(
             f"{who} seen {count} of {counted(len(manifest.clips), 'clip')}, in training or to "
-            "choose the epoch: scores on new clips are lower"
+            "select the epoch: scores on new clips are lower"
         )
     return notes
 
 
-def answer(
+def predict_clips(
     classifier: Classifier,
     manifest: Manifest,
     *,
@@ -148,40 +143,42 @@ def answer(
     partial: bool = False,
     progress: bool = False,
 ) -> Predictions:
-    """The answers of a classifier on every clip of a manifest.
+    """Run a classifier on every clip of a manifest.
 
     Args:
         classifier: the model.
         manifest: the labelled clips.
         batch_size: as for :meth:`Classifier.predict_files`.
-        partial: of a file that is cut off, score the answer to what is there.
+        partial: accept truncated files, and score what they contain.
         progress: draw a bar.
 
     Raises:
-        DataError: labels that the model does not know, or sounds that cannot be read, or not to
-            their end; all of them.
+        DataError: lists all labels that the model does not know, or all files that cannot be read
+            or are truncated.
     """
     refuse_unknown_labels(manifest, classifier.labels)
     # Answers hold what each head said; how the category is read is up to the score.
     heads = classifier.with_options(category_source="head")
     files = [clip.path for clip in manifest.clips]
-    answers = list(heads.predict_files(files, batch_size=batch_size, progress=progress))
+    found = list(heads.predict_files(files, batch_size=batch_size, progress=progress))
     issues = [
-        DataIssue(one.source, 0, cause)
-        for one in answers
-        if (cause := one.cause if isinstance(one, Failure) else "" if partial else one.truncated)
+        DataIssue(x.source, 0, cause)
+        for x in found
+        if (cause := x.cause if isinstance(x, Failure) else "" if partial else x.truncated)
     ]
     if issues:
         raise DataError(manifest.name, issues)
-    return _collected(manifest.clips, classifier.labels, answers)
+    return _collect(manifest.clips, classifier.labels, found)
 
 
 def refuse_unknown_labels(manifest: Manifest, labels: Labels) -> None:
-    """Raise a ``DataError`` that lists the labels of the data that the model has no output for."""
+    """Raise a ``DataError`` that lists the labels of the data that the model does not have."""
     categories = {clip.category for clip in manifest.clips} - set(labels.categories)
     events = {clip.event for clip in manifest.clips if clip.event} - set(labels.events)
     issues = [
-        DataIssue(str(manifest.name), 0, f"the model has no {kind} {name!r}; it has {_some(known)}")
+        DataIssue(
+            str(manifest.name), 0, f"the model has no {kind} {name!r}; it has {listed(known, 12)}"
+        )
         for kind, names, known in (
             ("category", categories, labels.categories),
             ("event", events if labels.events else set(), labels.events),
@@ -192,10 +189,10 @@ def refuse_unknown_labels(manifest: Manifest, labels: Labels) -> None:
         raise DataError(manifest.name, issues)
 
 
-def _collected(
-    clips: Sequence[Clip], labels: Labels, answers: Sequence[Prediction | Failure]
+def _collect(
+    clips: Sequence[Clip], labels: Labels, found: Sequence[Prediction | Failure]
 ) -> Predictions:
-    predictions = [one for one in answers if isinstance(one, Prediction)]
+    predictions = [x for x in found if isinstance(x, Prediction)]
     events = bool(labels.events)
     return Predictions(
         paths=tuple(str(clip.path) for clip in clips),
@@ -210,8 +207,3 @@ def _collected(
         else None,
         labels=labels,
     )
-
-
-def _some(names: Sequence[str], most: int = 12) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,4 +1,4 @@
-"""Cross-validation: the mean over folds, their spread, and every fold."""
+"""Metrics over the folds of a cross-validation: mean, standard deviation, and each fold."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from sonotype.evaluation.metrics import HeadScores, Scores
 
 @dataclass(frozen=True)
 class Spread:
-    """One figure over the folds.
+    """A metric over the folds.
 
     Attributes:
-        mean: the plain mean, every fold counting the same.
-        deviation: the sample standard deviation (n - 1); ``None`` for one fold. It is the spread
-            of the folds, not the error of the mean: folds share training clips.
-        values: the figure of each fold.
-
+        mean: unweighted mean of the folds.
+        deviation: sample standard deviation (n - 1); ``None`` for one fold. It is not the standard
+            error of the mean, because folds share training clips.
+        values: of each fold.
     """
 
     mean: float
@@ -33,7 +32,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class HeadSpread:
-    """The figures of one level of labels over the folds; macro means but for the accuracy."""
+    """Metrics of one level of labels over the folds; macro means except for the accuracy."""
 
     accuracy: Spread
     precision: Spread
@@ -43,16 +42,15 @@ class HeadSpread:
 
 @dataclass(frozen=True)
 class FoldSummary:
-    """What the folds of a cross-validation say together.
+    """Metrics over all folds.
 
     Attributes:
-        names: name of each fold.
-        clips: clips scored in each fold.
+        names: of the folds.
+        clips: number of clips of each fold.
         category: the coarse level.
         event: the fine level; ``None`` unless every fold has scores for it.
         category_source: how the category was read.
-        notes: all notes of the folds, each once.
-
+        notes: all notes of the folds, without duplicates.
     """
 
     names: tuple[str, ...]
@@ -64,29 +62,27 @@ class FoldSummary:
 
 
 def summarise_folds(folds: Sequence[Scores], names: Sequence[str] = ()) -> FoldSummary:
-    """Put the scores of the folds together.
+    """Summarise the scores of the folds.
 
     Args:
         folds: scores of each fold.
-        names: their names; 1, 2, ... where none are given.
+        names: of the folds; default: 1, 2, ...
 
     Raises:
-        OptionsError: no folds, another number of names, or categories read in different ways.
-
+        OptionsError: no folds, another number of names, or different category sources.
     """
     if not folds:
         raise OptionsError("there are no folds to summarise: give at least one")
     names = tuple(names) or tuple(str(number) for number in range(1, len(folds) + 1))
     if len(names) != len(folds):
         raise OptionsError(
-            f"the number of fold names ({len(names)}) is not that of the folds ({len(folds)}): "
-            "give one for each"
+            f"there are {len(names)} fold names for {len(folds)} folds: give a name for each"
         )
-    ways = {fold.category_source for fold in folds}
-    if len(ways) > 1:
+    sources = sorted({fold.category_source for fold in folds})
+    if len(sources) > 1:
         raise OptionsError(
-            f"the folds read the category in different ways ({', '.join(sorted(ways))}): "
-            "score all of them with one category_source"
+            f"the folds have different category sources ({', '.join(sources)}): score all of them "
+            "with the same category_source"
         )
     events = [fold.event for fold in folds if fold.event is not None]
     return FoldSummary(
@@ -112,6 +108,6 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def folds_to_json(summary: FoldSummary) -> dict[str, Any]:
-    """The summary as plain dicts, lists, numbers and texts, ready for :func:`json.dumps`."""
+    """The summary as dicts, lists, numbers and strings for :func:`json.dumps`."""
     plain: dict[str, Any] = json.loads(json_text(asdict(summary)))
     return plain

@@ -1,9 +1,9 @@
-"""Scores of a model: the paper's macro figures with intervals, per class, and the confusions.
+"""Scores of a model: macro metrics with confidence intervals, per class, and confusions.
 
-Macro precision, recall and F1 are means over the classes that have at least one true clip among
-those scored. A class that the part does not contain has no recall, and scikit-learn's 0 for it
-would only say that the part is small; answers that name such a class still count as mistakes of
-the class they belong to. A class that is never predicted has a precision of 0.
+Macro precision, recall and F1 are means over the classes that have a true clip among those scored.
+A class without clips has no recall; a recall of 0, as in scikit-learn, would only show that the set
+is small. Predictions of such a class still count as errors of the true class. A class that is never
+predicted has a precision of 0.
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.hierarchy import CategorySource
 from sonotype.core.json_text import json_text
-from sonotype.core.types import IGNORE_INDEX
 from sonotype.evaluation.bootstrap import METRICS, interval, resample
-from sonotype.evaluation.predictions import FloatArray, IntArray, Predictions, refuse_unusable
+from sonotype.evaluation.predictions import Decisions, FloatArray, Predictions
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and its 95 % interval.
-
-    Attributes:
-        value: the figure on the clips as they are.
-        low: lower end; ``None`` where no interval can be told.
-        high: upper end; ``None`` where no interval can be told.
-
-    """
+    """A metric and its 95 % interval, whose ends are ``None`` if it cannot be computed."""
 
     value: float
     low: float | None = None
     high: float | None = None
 
 
+def intervals(values: FloatArray, draws: FloatArray) -> list[Interval]:
+    """Metrics ``[n]`` with the percentile intervals of their draws ``[resamples, n]``."""
+    low, high = interval(np.asarray(draws, dtype=np.float64))
+    return [
+        Interval(float(value), float(below), float(above))
+        for value, below, above in zip(values, low, high, strict=True)
+    ]
+
+
 @dataclass(frozen=True)
 class ClassScore:
-    """Scores of one class; all 0 where ``support``, its number of true clips, is 0."""
+    """Scores of one class; all 0 if ``support``, its number of true clips, is 0."""
 
     label: str
     precision: float
@@ -58,14 +59,13 @@ class HeadScores:
     Attributes:
         labels: class names, in the order of the confusion matrix.
         n: clips with a label on this level.
-        groups: recordings that these clips come from.
-        accuracy: share of right answers.
-        precision: macro mean over the classes with a true clip, as are ``recall`` and ``f1``.
+        groups: recordings of these clips.
+        accuracy: share of correct predictions.
+        precision: macro mean over the classes with a true clip, like ``recall`` and ``f1``.
         recall: see ``precision``; also called balanced accuracy.
         f1: see ``precision``; the mean of the classes' F1, not the F1 of the means.
-        per_class: one for each label, in their order.
+        per_class: in the order of the labels.
         confusion: ``confusion[true][predicted]`` clips.
-
     """
 
     labels: tuple[str, ...]
@@ -86,12 +86,11 @@ class Scores:
     Attributes:
         category: scores of the coarse level.
         event: scores of the fine level; ``None`` without an event head or a clip with an event.
-        category_source: how the category was read, see :mod:`sonotype.core.hierarchy`; ``"head"`` for
-            a model without an event head, whatever was asked.
+        category_source: how the category was read, see :mod:`sonotype.core.hierarchy`; ``"head"``
+            for a model without an event head.
         clips: number of clips.
-        groups: number of recordings they come from.
-        notes: what has to be said wherever these figures are shown.
-
+        groups: number of their recordings.
+        notes: sentences that must be shown with the scores.
     """
 
     category: HeadScores
@@ -103,75 +102,52 @@ class Scores:
 
 
 def score(
-    answers: Predictions,
+    predictions: Predictions,
     *,
     category_source: CategorySource = "head",
     resamples: int = 1000,
     seed: int = 0,
     notes: Sequence[str] = (),
 ) -> Scores:
-    """Score the answers.
+    """Score predictions.
 
     Args:
-        answers: truth and probabilities; the events are scored on the clips that have one.
+        predictions: events are scored on the clips that have an event label.
         category_source: how to read the category.
-        resamples: draws of the bootstrap (see :mod:`sonotype.evaluation.bootstrap`); with 0 of
-            them, or where all clips come from one recording, there are no intervals.
+        resamples: draws of the bootstrap (see :mod:`sonotype.evaluation.bootstrap`). There are no
+            intervals with 0 draws, or if all clips are of one recording.
         seed: the same seed gives the same intervals.
-        notes: kept with the scores and shown above them.
+        notes: stored in the scores.
 
     Raises:
         OptionsError: no clips, an unknown ``category_source``, or a negative number of resamples.
-        SonotypeError: a probability is not a finite number.
-
+        SonotypeError: a probability is not finite.
     """
     if resamples < 0:
         raise OptionsError(f"resamples is {resamples}: give 0 for no intervals, or about 1000")
-    refuse_unusable(answers)
-    category = answers.category(category_source)
-    event = answers.event_probability
-    known = answers.event_true != IGNORE_INDEX
-    notes = tuple(notes)
-    if event is not None and not known.any():
+    predictions.require_finite()
+    labels, notes = predictions.labels, tuple(notes)
+    category = predictions.decisions("category", category_source)
+    event = predictions.decisions("event")
+    has_event_head = predictions.event_probability is not None
+    if has_event_head and not len(event.true):
         notes = (*notes, "none of these clips has an event label: events are not scored")
     return Scores(
-        category=_score_head(
-            answers.labels.categories,
-            answers.category_true,
-            category,
-            answers.groups,
-            resamples,
-            seed,
-        ),
-        event=_score_head(
-            answers.labels.events,
-            answers.event_true[known],
-            event[known],
-            tuple(np.asarray(answers.groups, dtype=object)[known]),
-            resamples,
-            seed,
-        )
-        if event is not None and known.any()
-        else None,
-        category_source="head" if event is None else category_source,
-        clips=len(answers),
-        groups=len(set(answers.groups)),
+        category=_score_head(labels.categories, category, resamples, seed),
+        event=_score_head(labels.events, event, resamples, seed) if len(event.true) else None,
+        category_source=category_source if has_event_head else "head",
+        clips=len(predictions),
+        groups=len(set(predictions.groups)),
         notes=notes,
     )
 
 
 def _score_head(
-    labels: tuple[str, ...],
-    true: IntArray,
-    probability: FloatArray,
-    groups: Sequence[str],
-    resamples: int,
-    seed: int,
+    labels: tuple[str, ...], decisions: Decisions, resamples: int, seed: int
 ) -> HeadScores:
-    predicted = probability.argmax(axis=1)
-    everything = list(range(len(labels)))
+    _, true, predicted, groups = decisions
     precision, recall, f1, support = precision_recall_fscore_support(
-        true, predicted, labels=everything, average=None, zero_division=0
+        true, predicted, labels=list(range(len(labels))), average=None, zero_division=0
     )
     present = support > 0
     values = {
@@ -180,41 +156,39 @@ def _score_head(
         "recall": recall[present].mean(),
         "f1": f1[present].mean(),
     }
-    figures = {name: Interval(float(value)) for name, value in values.items()}
-    recordings = len(set(groups))
-    if resamples and recordings > 1:
+    metrics = {name: Interval(float(value)) for name, value in values.items()}
+    n_groups = len(set(groups))
+    if resamples and n_groups > 1:
         draws = resample(true, predicted, groups, resamples=resamples, seed=seed)
-        for name, (low, high) in zip(METRICS, interval(draws).T.tolist(), strict=True):
-            figures[name] = Interval(figures[name].value, low, high)
-    # Not scikit-learn's confusion_matrix: it warns of a single class, which is no fault here.
+        ordered = np.array([values[name] for name in METRICS])
+        metrics = dict(zip(METRICS, intervals(ordered, draws), strict=True))
+    # Not scikit-learn's confusion_matrix, which warns if there is a single class.
     confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
     np.add.at(confusion, (true, predicted), 1)
-    rows = zip(labels, precision, recall, f1, support, strict=True)
     return HeadScores(
         labels=labels,
         n=len(true),
-        groups=recordings,
-        **figures,
+        groups=n_groups,
+        **metrics,
         per_class=tuple(
             ClassScore(name, float(p), float(r), float(f), int(count))
-            for name, p, r, f, count in rows
+            for name, p, r, f, count in zip(labels, precision, recall, f1, support, strict=True)
         ),
         confusion=tuple(map(tuple, confusion.tolist())),
     )
 
 
 def scores_to_json(scores: Scores) -> dict[str, Any]:
-    """The scores as plain dicts, lists, numbers and texts, ready for :func:`json.dumps`."""
+    """The scores as dicts, lists, numbers and strings for :func:`json.dumps`."""
     plain: dict[str, Any] = json.loads(json_text(asdict(scores)))
     return plain
 
 
 def scores_from_json(value: Mapping[str, Any]) -> Scores:
-    """The scores that :func:`scores_to_json` was given, exactly.
+    """The inverse of :func:`scores_to_json`, exactly.
 
     Raises:
-        SonotypeError: the value is something else; says what is missing or wrong.
-
+        SonotypeError: the value is something else; names the missing or wrong field.
     """
     try:
         return Scores(
@@ -226,9 +200,9 @@ def scores_from_json(value: Mapping[str, Any]) -> Scores:
             notes=tuple(value["notes"]),
         )
     except KeyError as error:
-        raise SonotypeError(f"these are no scores of sonotype: {error} is missing") from error
+        raise SonotypeError(f"not scores of sonotype: {error} is missing") from error
     except (TypeError, AttributeError) as error:
-        raise SonotypeError(f"these are no scores of sonotype: {error}") from error
+        raise SonotypeError(f"not scores of sonotype: {error}") from error
 
 
 def _head_from_json(value: Mapping[str, Any]) -> HeadScores:
@@ -237,6 +211,6 @@ def _head_from_json(value: Mapping[str, Any]) -> HeadScores:
         n=value["n"],
         groups=value["groups"],
         **{name: Interval(**value[name]) for name in METRICS},
-        per_class=tuple(ClassScore(**one) for one in value["per_class"]),
+        per_class=tuple(ClassScore(**entry) for entry in value["per_class"]),
         confusion=tuple(tuple(row) for row in value["confusion"]),
     )

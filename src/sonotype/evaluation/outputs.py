@@ -1,4 +1,4 @@
-"""Where outputs may go: over no input, and over no other file unless the user says so."""
+"""Output paths: never an input, and an existing file only with ``--force``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_standard_output(out: Path) -> bool:
 
 
 def is_direct(out: Path) -> bool:
-    """Whether a path is written as it stands: a pipe, a device such as /dev/null, an open file."""
+    """Whether a path is written directly: a pipe, a device such as /dev/null, an open file."""
     if is_standard_output(out) or str(out.parent) in ("/dev/fd", "/proc/self/fd"):
         return True
     try:
@@ -32,27 +32,27 @@ def is_direct(out: Path) -> bool:
 
 
 def require_free(out: Path, *, inputs: Iterable[Path] = (), force: bool = False) -> None:
-    """Refuse to write a file over an input, a folder or a disk, and without force over any file.
+    """Refuse to replace an input, a folder or a device, and without ``force`` any file.
 
     Args:
-        out: the file that is to be written.
-        inputs: what is read; never replaced, under whatever name or link.
-        force: let another file be replaced.
+        out: the file to write.
+        inputs: never replaced, under any name or link.
+        force: allow to replace another file.
 
     Raises:
-        OptionsError: says what is there and what to do.
+        OptionsError: names the existing file and the remedy.
     """
     if is_direct(out):
         return
-    place = _target(out)
-    for path in (place, _part(place)) if force else (place,):
+    target = _target(out)
+    for path in (target, _part(target)) if force else (target,):
         if (same := _same(path, inputs)) is not None:
             raise OptionsError(f"--out {out}: is an input ({same}); name another file")
-    if place.is_dir():
+    if target.is_dir():
         raise OptionsError(f"--out {out}: is a folder; name a file, as in {out / 'output'}")
-    if place.exists() and not place.is_file():
+    if target.exists() and not target.is_file():
         raise OptionsError(f"--out {out}: is a device or a socket; name a file")
-    if place.exists() and not force:
+    if target.exists() and not force:
         raise OptionsError(f"--out {out}: exists already; name another file, or add --force")
 
 
@@ -64,27 +64,27 @@ def require_free_folder(
     force: bool = False,
     advice: str = "name another folder, or add --force",
 ) -> None:
-    """Refuse a folder in which files of these names would be replaced.
+    """Refuse a folder with files that would be replaced.
 
     Args:
-        folder: that outputs go to; made later where it is missing.
+        folder: of the outputs; it may not exist yet.
         names: of the outputs, relative to the folder.
-        inputs: what is read; never replaced.
-        force: let other files be replaced.
-        advice: what to do where there are some.
+        inputs: never replaced.
+        force: allow to replace other files.
+        advice: the remedy in the error.
 
     Raises:
-        OptionsError: says what is there and what to do.
+        OptionsError: names the existing files and the remedy.
     """
     if folder.exists() and not folder.is_dir():
         raise OptionsError(f"--out {folder}: is a file; name a folder")
-    there = [name for name in names if os.path.lexists(folder / name)]
+    existing = [name for name in names if os.path.lexists(folder / name)]
     inputs = list(inputs)
-    for name in there:
+    for name in existing:
         if (same := _same(folder / name, inputs)) is not None:
             raise OptionsError(f"--out {folder}: {name} is an input ({same}); name another folder")
-    if there and not force:
-        raise OptionsError(f"--out {folder}: holds {', '.join(there)} already; {advice}")
+    if existing and not force:
+        raise OptionsError(f"--out {folder}: holds {', '.join(existing)} already; {advice}")
 
 
 @contextmanager
@@ -95,47 +95,45 @@ def growing(
     begun: Callable[[], bool] = lambda: True,
     on_message: Callable[[str], None] = lambda _: None,
 ) -> Iterator[TextIO]:
-    """Give a text file that is written for a long time, and has its name when it is whole.
+    """Open a text file that is written for a long time, and gets its name when it is complete.
 
-    Until then it is ``NAME.part``, beside where it will be. Where writing stops before the end, the
-    part stays, unless there is nothing in it. Pipes and devices are written directly.
+    Until then it is ``NAME.part`` in the same folder. If writing stops early, this file stays,
+    unless it is empty. Pipes and devices are written directly.
 
     Args:
         out: the file.
-        force: replace a file of that name, or the part that an earlier run left.
-        begun: whether there is more in it than a header.
-        on_message: gets a line where a part stays.
+        force: replace an existing file, or the part of an earlier run.
+        begun: whether there is more than a header in it.
+        on_message: gets a line if a part stays.
 
     Raises:
-        OptionsError: another file has that name, or a part of it is there.
+        OptionsError: the file or its part exists.
         OSError: it cannot be written.
     """
-    # A file name that is no UTF-8 must not end a run of hours; it is written with escapes.
+    # A file name that is not UTF-8 must not stop a run of hours: it is written with escapes.
     how = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
     if is_direct(out):
         with out.open("w", **how) as stream:  # type: ignore[call-overload]
             yield stream
         return
     require_free(out, force=force)
-    place = _target(out)
-    part = _part(place)
+    target = _target(out)
+    part = _part(target)
     try:
         if force:
             part.unlink(missing_ok=True)
         stream = part.open("x", **how)  # type: ignore[call-overload]
     except FileExistsError:
         raise OptionsError(
-            f"{part}: is left of another run, or of one that still goes on; move it away, or "
-            "replace it with --force"
+            f"{part}: belongs to another run, which may still be active; move it away, or replace "
+            "it with --force"
         ) from None
     try:
         with stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        if place.exists() and not force:
-            raise SonotypeError(f"{out} was made by something else while this was running")
-        rename_synced(part, place)
+        if target.exists() and not force:
+            raise SonotypeError(f"{out} was created by another program during this run")
+        rename_synced(part, target)
     except BaseException:
         with suppress(OSError):
             if begun() and part.stat().st_size:
@@ -145,23 +143,23 @@ def growing(
         raise
 
 
-def _part(place: Path) -> Path:
-    return place.with_name(place.name + PART)
+def _part(target: Path) -> Path:
+    return target.with_name(target.name + PART)
 
 
 def _target(out: Path) -> Path:
-    """Where a link leads: what it leads to is written, and the link stays."""
+    """The file to which a link points: it is replaced, and the link stays."""
     return Path(os.path.realpath(out)) if out.is_symlink() else out
 
 
 def _same(path: Path, inputs: Iterable[Path]) -> Path | None:
     """The input that is the same file as a path."""
     try:
-        wanted = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    for one in inputs:
+    for file in inputs:
         with suppress(OSError, ValueError):
-            if os.path.samestat(wanted, one.stat()):
-                return one
+            if os.path.samestat(status, file.stat()):
+                return file
     return None

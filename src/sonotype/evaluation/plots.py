@@ -1,7 +1,7 @@
 """Scores, training curves and attention as PNG files.
 
-Drawn on figure objects of their own, never through pyplot: no global state, no window, safe beside
-a caller's own plots. All colour maps grow in lightness alone or are made for colour-blind eyes.
+Figures are created without pyplot: no global state, no window, no effect on a caller's plots. The
+colour maps are readable for colour-blind people.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TITLE_CELLS_PER_INCH = 10
 LARGEST = 40.0
 """Longest side that grows with the number of classes, in inches (4,800 pixels)."""
 
-# Okabe and Ito's palette for colour-blind eyes (https://jfly.uni-koeln.de/color/).
+# Okabe and Ito's palette for colour-blind people (https://jfly.uni-koeln.de/color/).
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 FONTS = (
     "DejaVu Sans",
@@ -45,7 +45,7 @@ FONTS = (
     "Hiragino Sans",
     "Apple SD Gothic Neo",
 )
-"""Tried in turn for each character; those that are not installed are passed over."""
+"""Tried in turn for each character; fonts that are not installed are skipped."""
 
 
 def plot_confusion(head: HeadScores, path: Path, title: str) -> None:
@@ -54,8 +54,7 @@ def plot_confusion(head: HeadScores, path: Path, title: str) -> None:
     A class without a true clip has an empty row.
 
     Raises:
-        OptionsError: the file cannot be written there.
-
+        OptionsError: the file cannot be written.
     """
     classes = len(head.labels)
     names = [shorten(label, LABEL_CELLS) for label in head.labels]
@@ -92,32 +91,29 @@ def plot_confusion(head: HeadScores, path: Path, title: str) -> None:
 
 
 def plot_per_class(head: HeadScores, path: Path, title: str) -> None:
-    """Draw a bar of F1 a class, worst at the top, with its number of clips.
+    """Draw a bar of F1 for each class, worst at the top, with its number of clips.
 
     Classes without a true clip are left out; the dashed line is the macro F1.
 
     Raises:
-        OptionsError: the file cannot be written there.
-
+        OptionsError: the file cannot be written.
     """
-    ranked = sorted(
-        (one for one in head.per_class if one.support), key=lambda one: (one.f1, one.label)
-    )
+    present = [entry for entry in head.per_class if entry.support]
+    ranked = sorted(present, key=lambda entry: (entry.f1, entry.label))
     height = min(LARGEST, 0.21 * len(ranked))
     points = min(9.0, 72 * height / max(1, len(ranked)) * 0.62)
     figure = Figure(figsize=(7, height + 1.6), layout="constrained")
     axes = figure.add_subplot()
     rows = range(len(ranked))
-    axes.barh(rows, [one.f1 for one in ranked], color=BLUE, height=0.75)
-    for row, one in zip(rows, ranked, strict=True):
-        axes.text(1.02, row, f"{one.f1:.2f}", va="center", fontsize=points)
-        axes.text(1.13, row, f"{one.support}", va="center", fontsize=points)
-    for at, name in ((1.02, "F1"), (1.13, "clips")):
-        axes.text(at, -0.9, name, va="bottom", fontsize=9, color="0.35")
+    axes.barh(rows, [entry.f1 for entry in ranked], color=BLUE, height=0.75)
+    for row, entry in zip(rows, ranked, strict=True):
+        axes.text(1.02, row, f"{entry.f1:.2f}", va="center", fontsize=points)
+        axes.text(1.13, row, f"{entry.support}", va="center", fontsize=points)
+    for x, name in ((1.02, "F1"), (1.13, "clips")):
+        axes.text(x, -0.9, name, va="bottom", fontsize=9, color="0.35")
     axes.axvline(head.f1.value, color=ORANGE, linestyle="--", label=f"macro F1 {head.f1.value:.3f}")
-    axes.set_yticks(
-        rows, [shorten(one.label, LABEL_CELLS) for one in ranked], fontsize=points, parse_math=False
-    )
+    names = [shorten(entry.label, LABEL_CELLS) for entry in ranked]
+    axes.set_yticks(rows, names, fontsize=points, parse_math=False)
     axes.set_ylim(len(ranked) - 0.4, -0.6)
     axes.set_xlim(0, 1)
     axes.set_xlabel("F1")
@@ -138,24 +134,23 @@ def plot_history(
     """Draw the training curves: losses above, scores below, the best epoch marked.
 
     Args:
-        rows: lines of a training log, each with ``epoch`` and some of the other columns; several
-            lines may tell of one epoch, and cells may be empty, as in Lightning's CSV.
+        rows: lines of a training log with ``epoch`` and some of the other columns; an epoch can
+            have several lines, and cells can be empty, as in Lightning's CSV.
         path: the PNG file.
         title: shown above.
-        losses: name in the plot of each loss column; ``train_loss`` and ``val_loss`` by default.
-        scores: name in the plot of each score column; ``val_f1`` by default.
-        best_epoch: the epoch that was kept; by default the first with the highest first score.
+        losses: name in the plot of each loss column; default: ``train_loss`` and ``val_loss``.
+        scores: name in the plot of each score column; default: ``val_f1``.
+        best_epoch: the epoch that was kept; default: the first with the highest first score.
 
     Raises:
-        OptionsError: no line has a figure in any of the columns, or the file cannot be written.
-
+        OptionsError: there is no number in these columns, or the file cannot be written.
     """
     losses = {"train_loss": "training", "val_loss": "validation"} if losses is None else losses
     scores = {"val_f1": "validation F1"} if scores is None else scores
     curves = {name: _curve(rows, name) for name in (*losses, *scores)}
     if not any(len(curve) for curve in curves.values()):
         raise OptionsError(
-            f"there is nothing to draw: the training log has no figures under {', '.join(curves)}"
+            f"nothing to plot: the training log has no numbers in {', '.join(curves)}"
         )
     if best_epoch is None:
         best_epoch = _best(curves[name] for name in scores)
@@ -187,13 +182,13 @@ def _colours() -> tuple[str, ...]:
 
 
 def _curve(rows: Sequence[Mapping[str, Any]], column: str) -> npt.NDArray[np.float64]:
-    """``[epochs, 2]`` epoch and last figure of a column; empty cells are passed over."""
-    figures: dict[int, float] = {}
+    """``[epochs, 2]`` epoch and last number of a column; empty cells are skipped."""
+    values: dict[int, float] = {}
     for row in rows:
-        epoch, figure = _number(row.get("epoch")), _number(row.get(column))
-        if epoch is not None and figure is not None:
-            figures[int(epoch)] = figure
-    return np.asarray(sorted(figures.items()), dtype=np.float64).reshape(-1, 2)
+        epoch, value = _number(row.get("epoch")), _number(row.get(column))
+        if epoch is not None and value is not None:
+            values[int(epoch)] = value
+    return np.asarray(sorted(values.items()), dtype=np.float64).reshape(-1, 2)
 
 
 def _number(cell: Any) -> float | None:
@@ -204,7 +199,7 @@ def _number(cell: Any) -> float | None:
 
 
 def _best(curves: Iterable[npt.NDArray[np.float64]]) -> int | None:
-    """The first epoch with the highest figure of the first curve that has any."""
+    """The first epoch with the highest value of the first curve that is not empty."""
     for curve in curves:
         if len(curve):
             return int(curve[curve[:, 1].argmax(), 0])
@@ -218,43 +213,40 @@ def plot_attention(
     title: str,
     seconds: float,
 ) -> None:
-    """Draw what the network heard and where it listened.
+    """Draw the log-mel with the attention map over it, and the attention over time below.
 
-    Above, the log-mel with the attention laid over it, stronger where more of it lies; below, the
-    attention over time. Attention is in multiples of the even share: 1 is what every position
-    would get from a network that listens everywhere alike.
+    Attention is in multiples of uniform attention, and more opaque where it is larger.
 
     Args:
         log_mel: ``[time, mel]``.
-        attention: ``[time', frequency']``, not negative; drawn over the whole log-mel.
+        attention: ``[time', frequency']``, not negative; covers the whole log-mel.
         path: the PNG file.
         title: shown above.
-        seconds: length of the sound in the log-mel.
+        seconds: duration of the log-mel.
 
     Raises:
-        OptionsError: the attention has no weight anywhere, or the file cannot be written there.
-
+        OptionsError: the attention has no positive sum, or the file cannot be written.
     """
     attention = np.asarray(attention, dtype=np.float64)
     total = attention.sum()
     if not (np.isfinite(total) and total > 0):
-        raise OptionsError("there is no attention to draw: the weights of the map sum to no share")
+        raise OptionsError("no attention to plot: the sum of the map is not positive")
     share = attention / total * attention.size
     figure = Figure(figsize=(8, 5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     extent = (0.0, seconds, 0.0, float(log_mel.shape[1]))
     above.imshow(log_mel.T, origin="lower", aspect="auto", extent=extent, cmap="gray_r")
     top = max(2.0, float(share.max()))
-    overlay = _upsample(share, log_mel.shape).T
     image = above.imshow(
-        overlay,
+        share.T,
         origin="lower",
         aspect="auto",
         extent=extent,
         cmap="viridis",
         vmin=0,
         vmax=top,
-        alpha=0.7 * np.clip(overlay / top, 0, 1),
+        alpha=0.7 * np.clip(share.T / top, 0, 1),
+        interpolation="bilinear",
     )
     above.set_ylabel("mel band")
     bar = figure.colorbar(image, ax=above, pad=0.02)
@@ -270,22 +262,11 @@ def plot_attention(
     save_figure(figure, path, title)
 
 
-def _upsample(values: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """Bilinear resize of ``[a, b]`` to ``shape``, cells standing for their centres."""
-    for axis, (old, new) in enumerate(zip(values.shape, shape, strict=True)):
-        centres = (np.arange(new) + 0.5) / new * old - 0.5
-        low = np.clip(np.floor(centres).astype(int), 0, old - 1)
-        high = np.minimum(low + 1, old - 1)
-        weight = np.clip(centres - low, 0, 1).reshape((-1, 1) if axis == 0 else (1, -1))
-        values = values.take(low, axis) * (1 - weight) + values.take(high, axis) * weight
-    return values
-
-
 def save_figure(figure: Figure, path: Path, title: str) -> None:
-    """Write a figure as PNG, with a title and with fonts for the letters that are in it.
+    """Write a figure as PNG, with a title and with fonts for its characters.
 
     Raises:
-        OptionsError: the file cannot be written there.
+        OptionsError: the file cannot be written.
     """
     if title:
         room = int(TITLE_CELLS_PER_INCH * figure.get_figwidth())
@@ -296,16 +277,16 @@ def save_figure(figure: Figure, path: Path, title: str) -> None:
         text.set_fontfamily(fonts)
     canvas = FigureCanvasAgg(figure)
     with replacing(path) as part, warnings.catch_warnings():
-        # A character that no installed font has is drawn as a box; the plot is still of use.
+        # A character that no installed font has is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         canvas.print_figure(part, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.15)
 
 
 def plot_curve(curve: Curve, path: Path, title: str) -> None:
-    """Draw measured accuracies with their intervals, and the fitted law beyond them.
+    """Draw measured accuracies with their intervals, and the fitted power law.
 
     Raises:
-        OptionsError: the file cannot be written there.
+        OptionsError: the file cannot be written.
     """
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")
     axes = figure.add_subplot()

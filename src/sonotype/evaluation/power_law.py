@@ -1,14 +1,13 @@
-"""How accuracy grows with the number of labelled clips, and what more of them would bring.
+"""Accuracy as a function of the number of labelled clips, extrapolated by a power law.
 
 The error of a classifier falls with the number of training clips roughly as a power law
 (Hestness et al., "Deep learning scaling is predictable, empirically", 2017),
 
     error(n) = floor + scale * n ** -rate        with floor >= 0, scale >= 0, rate > 0,
 
-which is fitted to the measured sizes. Its uncertainty comes from a bootstrap over recordings: on
-each draw all sizes are scored on the same recordings and the law is fitted anew, so that the spread
-of the extrapolation holds what the test clips leave open. It does not hold what no bootstrap can
-know: that the law goes on as it did.
+which is fitted to the measured sizes. The uncertainty comes from a bootstrap over recordings: on
+each draw all sizes are scored on the same recordings, and the law is fitted again. The intervals
+therefore include the uncertainty of the test set, but not that of the law itself.
 """
 
 from __future__ import annotations
@@ -22,20 +21,19 @@ from scipy.optimize import OptimizeWarning, curve_fit
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.text import pad, shorten
-from sonotype.core.types import IGNORE_INDEX
-from sonotype.evaluation.bootstrap import METRICS, figures, interval, resample
-from sonotype.evaluation.metrics import Interval
-from sonotype.evaluation.predictions import FloatArray, Predictions
+from sonotype.evaluation.bootstrap import METRICS, compute_metrics, resample
+from sonotype.evaluation.metrics import Interval, intervals
+from sonotype.evaluation.predictions import FloatArray, Level, Predictions
 
 RESAMPLES = 400
-LEAST_SIZES = 3
+MIN_SIZES = 3
 BOUNDS = ([0.0, 0.0, 0.05], [0.5, 1.5, 2.0])
-"""Of floor, scale and rate."""
+"""Lower and upper bounds of floor, scale and rate."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One size: how many clips a class had on average, and how often the answer was right."""
+    """Accuracy at one size: the mean number of training clips of a class."""
 
     clips_per_class: float
     accuracy: Interval
@@ -43,13 +41,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Advice:
-    """What more clips of one class would bring.
+    """Expected gain of more clips of one class.
 
     Attributes:
         label: the class.
-        clips: it has in the largest training part.
-        error: share of its test clips that are answered wrongly, drawn towards that of all classes.
-        gain: of the accuracy over all classes, in points, from so many more clips of this one.
+        clips: of the class in the largest training set.
+        error: error rate on its test clips, shrunk towards the rate of all classes.
+        gain: of the accuracy over all classes, in percentage points.
     """
 
     label: str
@@ -63,12 +61,12 @@ class Curve:
     """A learning curve.
 
     Attributes:
-        level: ``"event"`` or ``"category"``, what is told apart.
+        level: ``"event"`` or ``"category"``.
         points: the measured sizes, smallest first.
         forecast: at two and four times the largest size; empty with too few sizes.
         band: the fitted law on a fine grid of sizes, for plots; empty with too few sizes.
-        more: clips that :attr:`advice` asks about.
-        advice: the classes, those first where more clips help most; empty with too few sizes.
+        more: number of additional clips that :attr:`advice` assumes.
+        advice: the classes, largest gain first; empty with too few sizes.
     """
 
     level: str
@@ -80,80 +78,66 @@ class Curve:
 
 
 def learning_curve(
-    answers: Mapping[float, Predictions],
+    predictions: Mapping[float, Predictions],
     counts: Mapping[str, float],
     *,
     more: int = 20,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Curve:
-    """The curve through the answers of models that were trained on fewer or more clips.
+    """The curve of models that were trained on different numbers of clips.
 
     Args:
-        answers: for each number of clips per class those of its models, all on the same clips.
-        counts: clips of each class in the largest training part.
-        more: how many more clips of one class the advice asks about.
+        predictions: of the models, by number of clips per class, all on the same test clips.
+        counts: clips of each class in the largest training set.
+        more: number of additional clips of a class that the advice assumes.
         resamples: draws of the bootstrap.
         seed: the same seed gives the same intervals.
 
     Raises:
         OptionsError: no sizes.
     """
-    if not answers:
-        raise OptionsError("there are no sizes to draw a learning curve through")
-    sizes = sorted(answers)
-    judged = [_judged(answers[size]) for size in sizes]
+    if not predictions:
+        raise OptionsError("a learning curve needs at least one size")
+    sizes = sorted(predictions)
+    has_events = predictions[sizes[0]].event_probability is not None
+    level: Level = "event" if has_events else "category"
+    scored = [predictions[size].decisions(level)[1:] for size in sizes]
     column = METRICS.index("accuracy")
-    measured = np.array([figures(true, predicted)[column] for true, predicted, _ in judged])
+    measured = np.array([compute_metrics(*decisions[:2])[column] for decisions in scored])
     draws = np.stack(
-        [
-            resample(true, predicted, groups, resamples=resamples, seed=seed)[:, column]
-            for true, predicted, groups in judged
-        ],
+        [resample(*decisions, resamples=resamples, seed=seed)[:, column] for decisions in scored],
         axis=1,
     )  # [resamples, sizes]
-    level = "event" if answers[sizes[0]].event_probability is not None else "category"
     points = _points(sizes, measured, draws)
-    if len(sizes) < LEAST_SIZES:
+    if len(sizes) < MIN_SIZES:
         return Curve(level, points, (), (), more, ())
     laws = np.array([_fit(sizes, 1 - row) for row in draws])
     law = _fit(sizes, 1 - measured)
-    prefetch = [2 * sizes[-1], 4 * sizes[-1]]
-    grid = list(np.geomspace(sizes[0], prefetch[-1], 60))
-    labels = answers[sizes[-1]].labels
+    ahead = [2 * sizes[-1], 4 * sizes[-1]]
+    grid = list(np.geomspace(sizes[0], ahead[-1], 60))
+    labels = predictions[sizes[-1]].labels
     names = labels.events if level == "event" else labels.categories
     return Curve(
         level,
         points,
-        _points(prefetch, _accuracy(law, prefetch)[0], _accuracy(laws, prefetch)),
+        _points(ahead, _accuracy(law, ahead)[0], _accuracy(laws, ahead)),
         _points(grid, _accuracy(law, grid)[0], _accuracy(laws, grid)),
         more,
-        _advice(names, counts, *judged[-1][:2], rate=float(law[2]), more=more),
+        _advice(names, counts, *scored[-1][:2], rate=float(law[2]), more=more),
     )
-
-
-def _judged(answers: Predictions) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Truth, answer and recording, of events where the models have them."""
-    if answers.event_probability is None:
-        return answers.category_true, answers.category().argmax(axis=1), list(answers.groups)
-    known = answers.event_true != IGNORE_INDEX
-    groups = [group for group, here in zip(answers.groups, known, strict=True) if here]
-    return answers.event_true[known], answers.event_probability[known].argmax(axis=1), groups
 
 
 def _points(sizes: Sequence[float], values: FloatArray, draws: FloatArray) -> tuple[Point, ...]:
-    low, high = interval(np.asarray(draws, dtype=np.float64))
-    return tuple(
-        Point(float(size), Interval(float(value), float(below), float(above)))
-        for size, value, below, above in zip(sizes, values, low, high, strict=True)
-    )
+    accuracies = zip(sizes, intervals(values, draws), strict=True)
+    return tuple(Point(float(size), accuracy) for size, accuracy in accuracies)
 
 
 def _fit(sizes: Sequence[float], errors: FloatArray) -> FloatArray:
     """Floor, scale and rate of the power law through the errors, by least squares."""
     start = (0.0, min(float(errors[0]), 1.0), 0.5)
     with warnings.catch_warnings():
-        # Three sizes leave nothing to tell the covariance from; it is not looked at.
+        # With three sizes the covariance cannot be estimated; it is not used.
         warnings.simplefilter("ignore", OptimizeWarning)
         law, _ = curve_fit(
             lambda n, floor, scale, rate: floor + scale * (n / sizes[0]) ** -rate,
@@ -182,10 +166,10 @@ def _advice(
     rate: float,
     more: int,
 ) -> tuple[Advice, ...]:
-    """Every class as if it learnt at the pace of all: its error times what the law leaves of it.
+    """Each class, as if its error followed the law of all classes.
 
-    A class has few test clips, so its error is drawn towards that of all classes by as many
-    clips as a class has on average.
+    A class has few test clips, so its error rate is shrunk towards that of all classes, with the
+    mean number of clips of a class as the weight.
     """
     overall = float((true != predicted).mean())
     prior = len(true) / max(len(set(true.tolist())), 1)
@@ -198,7 +182,7 @@ def _advice(
         error = (float((predicted[here] != index).sum()) + prior * overall) / (here.sum() + prior)
         left = ((clips + more) / clips) ** -rate
         advice.append(Advice(name, clips, float(error), 100 * error * (1 - left) / len(names)))
-    return tuple(sorted(advice, key=lambda one: (-one.gain, one.label)))
+    return tuple(sorted(advice, key=lambda entry: (-entry.gain, entry.label)))
 
 
 def render_curve(curve: Curve, most: int = 5) -> str:
@@ -206,13 +190,13 @@ def render_curve(curve: Curve, most: int = 5) -> str:
     lines = [f"{curve.level} accuracy by clips per class; brackets: 95 % interval by recording"]
     for kind, points in (("", curve.points), ("expected", curve.forecast)):
         for point in points:
-            one = point.accuracy
+            accuracy = point.accuracy
             lines.append(
-                f"  {point.clips_per_class:>6.3g}  {one.value:.3f}  "
-                f"[{one.low:.3f}, {one.high:.3f}]  {kind}".rstrip()
+                f"  {point.clips_per_class:>6.3g}  {accuracy.value:.3f}  "
+                f"[{accuracy.low:.3f}, {accuracy.high:.3f}]  {kind}".rstrip()
             )
     if not curve.forecast:
-        lines.append(f"  with at least {LEAST_SIZES} sizes there is a forecast")
+        lines.append(f"  a forecast needs at least {MIN_SIZES} sizes")
         return "\n".join(lines)
     lines += ["", f"{curve.more} more clips of one class would help most for:"]
     lines += [
@@ -220,5 +204,5 @@ def render_curve(curve: Curve, most: int = 5) -> str:
         f"error {entry.error:.2f}, {entry.gain:+.2f} points"
         for entry in curve.advice[:most]
     ]
-    lines.append("  as far as each class learns at the pace of all together")
+    lines.append("  if each class improves at the rate of all classes together")
     return "\n".join(lines)

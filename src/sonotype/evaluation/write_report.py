@@ -1,4 +1,4 @@
-"""Write scores where people and programs find them: text, JSON, CSV, pictures."""
+"""Write scores as text, JSON, CSV and plots."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ OUTPUTS = (
     *("plots/category_confusion.png", "plots/category_f1.png"),
     *("plots/event_confusion.png", "plots/event_f1.png"),
 )
-"""Files that :func:`write_report` writes, of a training its curves as well."""
+"""Files of :func:`write_report`, without the training curves."""
 
 
 def write_report(
     scores: Scores,
-    answers: Predictions,
+    predictions: Predictions,
     folder: Path,
     *,
     history: Sequence[Mapping[str, Any]] = (),
@@ -31,17 +31,17 @@ def write_report(
     """Write ``scores.json``, ``scores.txt``, ``predictions.csv`` and ``plots/*.png``.
 
     Args:
-        scores: what is shown.
-        answers: what the scores come from, clip by clip.
-        folder: where the files go; made where it is missing.
-        history: rows of a training log, for the training curves.
+        scores: of the predictions.
+        predictions: the scored clips.
+        folder: created if missing.
+        history: lines of a training log, for the training curves.
 
     Returns:
-        The report, as in ``scores.txt``.
+        The text of ``scores.txt``.
     """
     report = render(scores)
     write_text(folder / "scores.txt", report)
-    write_csv(answers, folder / "predictions.csv", category_source=scores.category_source)  # type: ignore[arg-type]
+    write_csv(predictions, folder / "predictions.csv", category_source=scores.category_source)  # type: ignore[arg-type]
     plots = folder / "plots"
     for name, head in (("category", scores.category), ("event", scores.event)):
         if head is not None:
@@ -49,7 +49,7 @@ def write_report(
             plot_per_class(head, plots / f"{name}_f1.png", _title(name, scores))
     if history:
         plot_history(history, plots / "training.png", title=_title("training", scores))
-    # Last of all: where this file is, the scoring is done.
+    # Written last: this file marks a complete evaluation.
     write_text(folder / "scores.json", json_text(scores_to_json(scores), indent=1) + "\n")
     return report
 

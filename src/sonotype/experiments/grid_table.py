@@ -13,7 +13,7 @@ from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
 from sonotype.core.text import pad, shorten
 from sonotype.data.records import counted
-from sonotype.evaluation.compare import Entry, Figure, Key, Line, average, compare
+from sonotype.evaluation.compare import Key, Metric, RunResults, TableRow, average, compare
 from sonotype.evaluation.metrics import Interval
 from sonotype.evaluation.outputs import require_free_folder
 from sonotype.evaluation.predictions import Predictions, load_predictions
@@ -48,7 +48,7 @@ class Result:
     title: str
     note: str
     baseline: str
-    lines: tuple[Line, ...]
+    lines: tuple[TableRow, ...]
     seconds: dict[str, float]
     missing: int
     failed: Mapping[str, str] = field(default_factory=dict)
@@ -96,9 +96,9 @@ def _needed(plan: Plan, name: str) -> set[str]:
     return needed.union(*(_needed(plan, one) for one in needed for one in plan.row(one).teachers))
 
 
-def _alone(line: Line) -> Line:
-    figures = {key: replace(figure, difference=None) for key, figure in line.figures.items()}
-    return replace(line, figures=figures)
+def _alone(line: TableRow) -> TableRow:
+    figures = {key: replace(figure, difference=None) for key, figure in line.metrics.items()}
+    return replace(line, metrics=figures)
 
 
 def require_own(out: str | Path, outputs: Sequence[str], inputs: Sequence[Path]) -> None:
@@ -182,7 +182,7 @@ def to_json(result: Result) -> dict[str, Any]:
                 "seconds": result.seconds[line.name],
                 "figures": {
                     f"{level}_{metric}": asdict(figure)
-                    for (level, metric), figure in line.figures.items()
+                    for (level, metric), figure in line.metrics.items()
                 },
             }
             for line in result.lines
@@ -190,7 +190,7 @@ def to_json(result: Result) -> dict[str, Any]:
     }
 
 
-def _entry(plan: Plan, row: Row, out: Path) -> Entry | None:
+def _entry(plan: Plan, row: Row, out: Path) -> RunResults | None:
     """The answers of a row; ``None`` where a cell is not finished."""
     sources = [plan.row(name) for name in (row.ensemble or (row.of or row.name,))]
     if not all(finished(out / planned.folder) for one in sources for planned in one.planned_runs()):
@@ -207,14 +207,14 @@ def _entry(plan: Plan, row: Row, out: Path) -> Entry | None:
             answers[fold, seed] = average(
                 [load_predictions(out / one.folder / PREDICTIONS) for one in planned_runs]
             )
-    return Entry(row.name, answers, row.category_source)  # type: ignore[arg-type]
+    return RunResults(row.name, answers, row.category_source)  # type: ignore[arg-type]
 
 
 def _tables(result: Result) -> list[tuple[str, list[str], list[list[str]]]]:
     """Title, header and rows of each table."""
     tables = [_paper_table(result)] if result.lines else []
     for level, metric, title in HEADLINES:
-        if any((level, metric) in line.figures for line in result.lines):
+        if any((level, metric) in line.metrics for line in result.lines):
             tables.append(_comparison(result, level, metric, title))
     return tables
 
@@ -226,7 +226,7 @@ def _paper_table(result: Result) -> tuple[str, list[str], list[list[str]]]:
     rows = []
     for line in result.lines:
         planned_runs = [
-            _number(line.figures[column].value.value) if column in line.figures else "-"
+            _number(line.metrics[column].value.value) if column in line.metrics else "-"
             for column in [*columns, ("event", "accuracy")]
         ]
         rows.append([line.name, *planned_runs, str(line.clips), _time(result.seconds[line.name])])
@@ -239,7 +239,7 @@ def _comparison(
     header = ["row", title.split(", ")[1], "95 %", "folds", "seeds", "diff.", "95 %", ""]
     rows = []
     for line in result.lines:
-        figure = line.figures.get((level, metric))
+        figure = line.metrics.get((level, metric))
         if figure is None:
             continue
         rows.append(
@@ -255,7 +255,7 @@ def _comparison(
     return f"{title}; difference to {result.baseline}", header, rows
 
 
-def _difference(figure: Figure) -> list[str]:
+def _difference(figure: Metric) -> list[str]:
     one = figure.difference
     if one is None:
         return ["", "", ""]
@@ -284,8 +284,8 @@ def _time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def legend(lines: Sequence[Line]) -> str:
+def legend(lines: Sequence[TableRow]) -> str:
     """What the marks of the tables mean."""
     text = "differences in points; *: its interval leaves out zero"
-    unpaired = any(not figure.paired for line in lines for figure in line.figures.values())
+    unpaired = any(not figure.paired for line in lines for figure in line.metrics.values())
     return text + ("\nu: not the same clips, unpaired" if unpaired else "")

@@ -25,7 +25,7 @@ from sonotype.data.splits.split import Split, split
 from sonotype.data.splits.split_file import SPLIT, lock_split
 from sonotype.data.splits.subsets import chosen_on_test, without_validation
 from sonotype.data.validate import check_sounds
-from sonotype.evaluation.evaluate import SYNTHETIC_NOTE, answer
+from sonotype.evaluation.evaluate import SYNTHETIC_NOTE, predict_clips
 from sonotype.evaluation.metrics import score, scores_to_json
 from sonotype.evaluation.predictions import save_predictions
 from sonotype.evaluation.write_report import write_report
@@ -315,7 +315,7 @@ def _score_once(
     device = device_of(options.train.device)
     test = manifest.take(list(parts.test))
     classifier = Classifier(TorchEngine(system, device), card)
-    answers = answer(classifier, test, partial=test.partial, progress=progress)
+    answers = predict_clips(classifier, test, partial=test.partial, progress=progress)
     notes = notes_on(manifest, parts)
     scores = score(
         answers, category_source=options.score.category_source, seed=options.train.seed, notes=notes

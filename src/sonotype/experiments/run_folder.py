@@ -18,12 +18,11 @@ from typing import Any
 
 from sonotype.config import NETWORKS
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.io import replacing, write_text
+from sonotype.core.io import file_sha256, replacing, write_text
 from sonotype.core.json_text import json_text
 from sonotype.core.version import __version__
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.readers.walk import sounds_below
-from sonotype.data.records import content_of
 from sonotype.data.splits.split_file import SPLIT
 from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.locate import find_model
@@ -158,7 +157,7 @@ def _files_of(options: RunOptions) -> dict[str, tuple[str, list[Path]]]:
 
 def _digest(paths: Sequence[Path]) -> str:
     """Of the names and contents of those files that are there."""
-    there = [f"{path.name} {content_of(path)}" for path in paths if path.is_file()]
+    there = [f"{path.name} {file_sha256(path)}" for path in paths if path.is_file()]
     return hashlib.sha256("\n".join(there).encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -19,7 +19,7 @@ from sonotype.core.types import IGNORE_INDEX
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.source_options import SourceOptions
-from sonotype.evaluation.evaluate import answer
+from sonotype.evaluation.evaluate import predict_clips
 from sonotype.evaluation.outputs import require_free
 from sonotype.evaluation.predictions import Predictions
 from sonotype.export.graph import onnx_graph, require_onnx
@@ -151,7 +151,7 @@ def _compare(
         difference = _difference((ours.category, ours.event), (theirs.category, theirs.event))
         return Exported(out, len(clips), True, difference)
     before, after = (
-        answer(classifier, manifest, partial=manifest.partial) for classifier in (model, exported)
+        predict_clips(classifier, manifest, partial=manifest.partial) for classifier in (model, exported)
     )
     difference = _difference(
         (before.category_probability, before.event_probability),

@@ -1,6 +1,6 @@
-"""Frozen maps, computed once for each clip and variant, and kept for this run and others.
+"""Feature maps of the frozen blocks, computed once for each augmented copy of a clip.
 
-The slow obvious twin is to run the frozen part in every step; both give the same numbers.
+Computing them in every step gives the same numbers.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ BATCH = 16
 
 
 def shared_store(gigabytes: float, on_message: Callable[[str], None] | None = None) -> FeatureStore:
-    """The maps that all of a user's runs share; ``on_message`` is told where one waits for another."""
+    """The store that all runs of a user share; ``on_message`` gets a line when a run waits."""
     return FeatureStore(cache_root() / "maps", gigabytes * GIGABYTE, on_message)
 
 
 def own_store(folder: Path, gigabytes: float) -> FeatureStore:
-    """Maps of one run, in its folder: a user's transform has no digest."""
+    """The store of one run, in its folder: a user's transform has no digest."""
     return FeatureStore(folder / "maps", gigabytes * GIGABYTE)
 
 
-class Versions:
-    """What was computed of every version of some clips, by a store.
+class CachedRows:
+    """Rows that are computed from every augmented copy of some clips, kept by a store.
 
     Args:
-        waveforms: the clips and their variants.
-        store: where it is kept.
+        waveforms: the clips and their augmented copies.
+        store: keeps the rows.
     """
 
     def __init__(self, waveforms: Waveforms, store: FeatureStore) -> None:
@@ -52,7 +52,7 @@ class Versions:
         self.store = store
         self.n_augmented = max(waveforms.augmentation.n_augmented, 1)
         self._rows: dict[str, list[np.ndarray]] = {}
-        self._places: dict[int, int] = {}
+        self._first_rows: dict[int, int] = {}
 
     def fill(
         self,
@@ -63,50 +63,51 @@ class Versions:
         *,
         progress: bool = False,
     ) -> None:
-        """Have it computed, as far as it is not kept yet.
+        """Compute the rows that the store does not have yet.
 
         Args:
-            kinds: by name a digest of all that it follows from, beside the sound.
+            kinds: by name a digest of everything that the rows depend on except the sound.
             indices: of clips.
             compute: from ``[batch, samples]`` to rows by name.
-            title: of the bar.
-            progress: draw it.
+            title: of the progress bar.
+            progress: draw a progress bar.
 
         Raises:
             AudioError: a clip cannot be read.
-            SonotypeError: there is no room; says how much is wanted and what to do.
+            SonotypeError: there is not enough space; says how much is needed and the remedy.
         """
-        versions = [(index, version) for index in indices for version in range(self.n_augmented)]
+        copies = [(index, copy) for index in indices for copy in range(self.n_augmented)]
         contents, threads = self.waveforms.contents, torch.get_num_threads()
         contents.learn((self.waveforms.clips[index].path for index in indices), threads)
 
-        def computed(places: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
-            sounds = batches_ahead(self.waveforms, [versions[place] for place in places])
-            for batch in track(sounds, title, -(-len(places) // BATCH), show=progress):
+        def computed(missing: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
+            batches = prefetched_batches(self.waveforms, [copies[number] for number in missing])
+            for batch in track(batches, title, -(-len(missing) // BATCH), show=progress):
                 yield compute(batch)
             contents.require_unchanged()
 
-        keys = [self.waveforms.recipe(*version) for version in versions]
+        keys = [self.waveforms.recipe(*copy) for copy in copies]
         self._rows = self.store.fill(kinds, keys, computed)
-        self.waveforms.recorded.clear()  # all that is wanted of the clips is kept now
-        self._places = {index: place * self.n_augmented for place, index in enumerate(indices)}
+        self.waveforms.recorded.clear()  # decoded clips are no longer needed
+        self._first_rows = {index: n * self.n_augmented for n, index in enumerate(indices)}
 
     def of(self, keys: Sequence[Key]) -> dict[str, Tensor]:
-        """By name what was computed of some clips, each in the version that its epoch wants."""
-        places = [
-            self._places[index] + self.waveforms.version_of(epoch, index) for epoch, index in keys
+        """By name the rows of some clips, each of the augmented copy that its epoch uses."""
+        numbers = [
+            self._first_rows[index] + self.waveforms.version_of(epoch, index)
+            for epoch, index in keys
         ]
         return {
-            name: torch.from_numpy(np.stack([rows[place] for place in places]))
+            name: torch.from_numpy(np.stack([rows[number] for number in numbers]))
             for name, rows in self._rows.items()
         }
 
 
-def batches_ahead(waveforms: Waveforms, versions: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
-    """Batches ``[batch, samples]`` of versions of clips, decoded by threads ahead of their use."""
+def prefetched_batches(waveforms: Waveforms, copies: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
+    """Batches ``[batch, samples]`` of augmented copies, decoded in advance by threads."""
     sounds = prefetch(
-        lambda version: waveforms.version(*version),
-        versions,
+        lambda copy: waveforms.version(*copy),
+        copies,
         threads=threads_for(waveforms),
         buffer_size=BATCH,
     )
@@ -115,23 +116,23 @@ def batches_ahead(waveforms: Waveforms, versions: Sequence[tuple[int, int]]) -> 
 
 
 def threads_for(waveforms: Waveforms) -> int:
-    """How many threads may decode; a transform may keep its draws in itself, so one for that."""
+    """Number of decoding threads; a user's transform may have random state, so 1 with it."""
     return torch.get_num_threads() if waveforms.augmentation.transform is None else 1
 
 
 class FeatureCache:
-    """Maps of the frozen part for every variant of some clips.
+    """Feature maps of the frozen part for every augmented copy of some clips.
 
-    They are kept as ``[time, frequency, channels]``, the layout in which convolutions are fastest.
+    They are stored as ``[time, frequency, channels]``, the fastest layout for convolutions.
 
     Args:
-        waveforms: the clips and their variants.
-        store: where they are kept.
+        waveforms: the clips and their augmented copies.
+        store: keeps the feature maps.
     """
 
     def __init__(self, waveforms: Waveforms, store: FeatureStore) -> None:
         self.waveforms = waveforms
-        self._versions = Versions(waveforms, store)
+        self._cached = CachedRows(waveforms, store)
 
     def fill(
         self,
@@ -139,15 +140,10 @@ class FeatureCache:
         device: torch.device,
         indices: Sequence[int] | None = None,
         *,
-        title: str = "frozen maps",
+        title: str = "feature maps",
         progress: bool = False,
     ) -> None:
-        """Compute the maps of some clips, or of all, as far as they are not kept yet.
-
-        Raises:
-            AudioError: a clip cannot be read.
-            SonotypeError: there is no room; says how much is wanted and what to do.
-        """
+        """Compute the missing feature maps of some clips, or of all; see :class:`CachedRows`."""
 
         def maps_of(waveform: Tensor) -> FeatureMaps:
             feature_maps = system.frozen_part(waveform.to(device))
@@ -155,21 +151,21 @@ class FeatureCache:
 
         chosen = range(len(self.waveforms)) if indices is None else indices
         kinds = map_kinds(system, device)
-        self._versions.fill(kinds, chosen, maps_of, title, progress=progress)
+        self._cached.fill(kinds, chosen, maps_of, title, progress=progress)
 
     def rows(self, keys: Sequence[Key]) -> FeatureMaps:
-        """The maps of some clips, each in the variant that its epoch wants."""
-        return {name: x.permute(0, 3, 1, 2) for name, x in self._versions.of(keys).items()}
+        """Feature maps of some clips, each of the augmented copy that its epoch uses."""
+        return {name: x.permute(0, 3, 1, 2) for name, x in self._cached.of(keys).items()}
 
 
 def map_kinds(system: System, device: torch.device | None = None) -> dict[str, str]:
-    """For each map of the frozen part a digest of all that it follows from, the sound excepted.
+    """For each feature map a digest of everything that it depends on except the sound.
 
-    A map that several systems have in common has one digest, whatever else they are made of.
+    Systems that share a feature map have the same digest for it.
     """
     branch_1 = system.branch_1
-    begun = hashlib.sha256(json.dumps(facts_of(device)).encode())
-    first = begun.copy()
+    start = hashlib.sha256(json.dumps(facts_of(device)).encode())
+    first = start.copy()
     _add(first, branch_1.front_end, type(branch_1).__name__)
     digests = {0: first.copy()}
     for number, block in enumerate(system.frozen_blocks(), start=1):
@@ -177,23 +173,23 @@ def map_kinds(system: System, device: torch.device | None = None) -> dict[str, s
         digests[number] = first.copy()
     kinds = {f"branch_1.{number}": digests[number].hexdigest() for number in system.cached_blocks()}
     if system.front_end_2 is not None:
-        _add(begun, system.decimate, f"decimate {system.sample_rate}")
-        _add(begun, system.front_end_2, "branch_2")
-        kinds["branch_2.0"] = begun.hexdigest()
+        _add(start, system.decimate, f"decimate {system.sample_rate}")
+        _add(start, system.front_end_2, "branch_2")
+        kinds["branch_2.0"] = start.hexdigest()
     return kinds
 
 
 def frozen_identity(system: System) -> str:
-    """Digest of all that the maps of a system's frozen part follow from, the sound excepted."""
+    """Digest of everything that a system's feature maps depend on except the sound."""
     return hashlib.sha256(json.dumps(sorted(map_kinds(system).items())).encode()).hexdigest()
 
 
 def facts_of(device: torch.device | None, *modules: str) -> list[object]:
-    """What computes: other code, constants or versions may give other values.
+    """Code, versions and device: with others the values may differ.
 
     Args:
-        device: where it computes, if that is known.
-        modules: names of modules whose code counts beside that of the maps.
+        device: on which the rows are computed, if known.
+        modules: names of further modules whose code matters.
     """
     return [
         code_identity(*modules),
@@ -207,8 +203,8 @@ def facts_of(device: torch.device | None, *modules: str) -> list[object]:
 
 
 def _add(digest: hashlib._Hash, module: nn.Module, name: str) -> None:
-    """Add what a module is made of, and all its tensors, those outside its state dict too."""
+    """Add the structure of a module and all its tensors, including those outside its state dict."""
     digest.update(json.dumps([name, repr(module)]).encode())
-    for part, tensor in (*module.named_parameters(), *module.named_buffers()):
-        digest.update(json.dumps([part, str(tensor.dtype), list(tensor.shape)]).encode())
+    for key, tensor in (*module.named_parameters(), *module.named_buffers()):
+        digest.update(json.dumps([key, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -1,8 +1,7 @@
-"""Digest of the code and the constants that turn a file into maps, for the keys of kept maps.
+"""Digest of the code and constants that compute feature maps, for the keys of the cache.
 
-Two things count. The source of each module, so that an edit gives another key. And what is loaded:
-constants and the bytecode of functions and methods, so that a value changed at run time, or a file
-edited after its import, gives another key as well.
+It covers the source of each module, and the loaded constants and bytecode: a value that is changed
+at run time, or a file that is edited after its import, gives another digest too.
 """
 
 from __future__ import annotations
@@ -32,11 +31,7 @@ MODULES = ("sonotype.features.cache",)
 
 
 def code_identity(*more: str) -> str:
-    """Digest of the code and constants of :data:`PACKAGES`, :data:`MODULES` and more modules.
-
-    Args:
-        more: names of further modules.
-    """
+    """Digest of code and constants of :data:`PACKAGES`, :data:`MODULES` and ``more`` modules."""
     names = (*_modules(), *more)
     loaded = {name: _content(importlib.import_module(name)) for name in names}
     sources = {name: _source_digest(name) for name in names}
@@ -48,18 +43,18 @@ def _modules() -> tuple[str, ...]:
     found = [*PACKAGES, *MODULES]
     for name in PACKAGES:
         path = importlib.import_module(name).__path__
-        found += [one.name for one in pkgutil.walk_packages(path, f"{name}.")]
+        found += [module.name for module in pkgutil.walk_packages(path, f"{name}.")]
     return tuple(sorted(found))
 
 
 @functools.cache
 def _source_digest(name: str) -> str:
-    """Of a module's source; of its compiled form where only that is installed."""
+    """Of a module's source, or of its bytecode if only that is installed."""
     spec = importlib.util.find_spec(name)
     loader: Any = None if spec is None else spec.loader
     source = loader.get_source(name)
     if source is None:
-        # A .pyc begins with a time stamp, which says nothing about the code.
+        # The first 16 bytes of a .pyc are a time stamp, not code.
         path = loader.get_filename(name)
         data = loader.get_data(path)
         content = data[16:] if path.endswith(".pyc") else data
@@ -69,11 +64,11 @@ def _source_digest(name: str) -> str:
 
 
 def _content(module: ModuleType) -> dict[str, Any]:
-    """By name what a module holds, as JSON values."""
+    """The contents of a module as JSON values, by name."""
     return {
         name: _plain(value, module.__name__)
         for name, value in sorted(vars(module).items())
-        # A package gets its submodules as names when they are imported, sooner or later.
+        # Which submodules a package has as attributes depends on earlier imports.
         if not name.startswith("__") and not isinstance(value, ModuleType)
     }
 
@@ -83,7 +78,7 @@ def _plain(value: Any, home: str) -> Any:
 
     Args:
         value: of a module, a class, or another value.
-        home: the module; its own classes are opened, those of others are named.
+        home: the module; its own classes are included, others are named.
     """
     kind = type(value).__qualname__
     if value is None or isinstance(value, bool | int | str):
@@ -96,19 +91,24 @@ def _plain(value: Any, home: str) -> Any:
         digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return [kind, str(value.dtype), list(value.shape), digest]
     if isinstance(value, Mapping):
-        return [kind, [[_plain(one, home) for one in item] for item in value.items()]]
+        return [kind, [[_plain(entry, home) for entry in item] for item in value.items()]]
     if isinstance(value, Set):
-        return [kind, sorted(json.dumps(_plain(one, home)) for one in value)]
+        return [kind, sorted(json.dumps(_plain(entry, home)) for entry in value)]
     if isinstance(value, list | tuple):
-        return [kind, [_plain(one, home) for one in value]]
+        return [kind, [_plain(entry, home) for entry in value]]
     if isinstance(value, CodeType):
         names = [value.co_names, value.co_varnames, value.co_freevars]
-        return [kind, value.co_code.hex(), names, [_plain(one, home) for one in value.co_consts]]
+        return [
+            kind,
+            value.co_code.hex(),
+            names,
+            [_plain(entry, home) for entry in value.co_consts],
+        ]
     if isinstance(value, FunctionType):
         inner = getattr(value, "__wrapped__", None)
         defaults = [value.__defaults__, value.__kwdefaults__, inner]
         named = f"{value.__module__}.{value.__qualname__}"
-        return [kind, named, *(_plain(one, home) for one in [value.__code__, *defaults])]
+        return [kind, named, *(_plain(entry, home) for entry in [value.__code__, *defaults])]
     if isinstance(value, staticmethod | classmethod):
         return [kind, _plain(value.__func__, home)]
     if isinstance(value, property):
@@ -117,7 +117,7 @@ def _plain(value: Any, home: str) -> Any:
         named = f"{value.__module__}.{value.__qualname__}"
         return [kind, named, _attributes(value) if value.__module__ == home else None]
     if isinstance(value, functools.partial):
-        return [kind, [_plain(one, home) for one in (value.func, value.args, value.keywords)]]
+        return [kind, [_plain(entry, home) for entry in (value.func, value.args, value.keywords)]]
     if dataclasses.is_dataclass(value):
         return [kind, _plain(vars(value), home) if hasattr(value, "__dict__") else repr(value)]
     text = repr(value)
@@ -125,7 +125,7 @@ def _plain(value: Any, home: str) -> Any:
 
 
 def _attributes(kind: type) -> dict[str, Any]:
-    """What a class itself holds; of special names the methods alone, Python adds others later."""
+    """Attributes of a class; of special names only methods, because Python adds others later."""
     return {
         name: _plain(value, kind.__module__)
         for name, value in sorted(vars(kind).items())

@@ -1,18 +1,18 @@
-"""What is computed of sounds and does not change, kept in files that all runs share.
+"""Rows computed from sounds, such as feature maps, in files that several runs share.
 
-A folder for each kind of rows, named by a digest of all that computes them; in it shards, each a
-folder with rows and the keys of the sounds that they belong to:
+Each kind of rows has a folder, named by a digest of everything that the rows depend on except the
+sound. It holds shards, each a folder with rows and the keys of their sounds:
 
     root/KIND/SHARD/rows.npy   [rows, ...], read by memory map
     root/KIND/SHARD/keys.json  the key of each row
 
-A shard never changes. It gets its name when it is complete, so that a kill leaves no shard that
-looks complete, and what is computed later, of other sounds, is another shard.
+A shard never changes, and gets its name when it is complete: a killed run leaves no shard that
+looks complete. Rows of further sounds go into another shard.
 
-No lock is held while rows are computed. Each writer has a part folder of its own, and holds the
-lock of that folder alone; others remove a part whose lock is free. The one common lock guards short
-steps: to begin a part, to reserve room, to give shards their names. Two runs may compute the same
-rows; rows that another run has published meanwhile are dropped.
+No lock is held while rows are computed. Each writer has a part folder of its own and holds the lock
+of this folder; other runs remove a part folder whose lock is free. One common lock protects short
+steps: creating a part folder, reserving space, naming shards. Two runs may compute the same rows;
+then both are kept until they are removed as the least recently used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,32 +39,32 @@ from sonotype.core.io import rename_synced, sync
 
 ROWS, KEYS = "rows.npy", "keys.json"
 PART, LOCK, GONE = ".part", ".lock", ".gone"
-ROOM, PROMISED = f"room{LOCK}", "promised"
+COMMON, RESERVED = f"room{LOCK}", "promised"
 NO_HANDLES = (errno.EMFILE, errno.ENFILE)
 FREE_SHARE = 0.95
-"""Of what is free on the disk, what may be used."""
+"""Share of the free disk space that may be used."""
 GIGABYTE = 1e9
 WAIT = 0.2
-"""Seconds between looks whether another run has written what it was promised room for."""
+"""Seconds between two attempts to reserve space."""
 STALLED = 600.0
-"""Seconds without a write of any other run after which a wait for their room is an error."""
-SAID, GIVEN_UP = 5.0, 120.0
-"""Seconds of waiting for the common lock until that is said, and from then until it is an error."""
+"""Seconds without progress of the other runs after which waiting for space is an error."""
+NOTICE_AFTER, GIVE_UP_AFTER = 5.0, 120.0
+"""Seconds of waiting for the common lock before a message, and from then before an error."""
 
 Found = dict[str, dict[str, np.ndarray]]
 """By kind and key, the row in its memory map."""
 
 Compute = Callable[[Sequence[int]], Iterator[Mapping[str, Tensor]]]
-"""From places of keys to batches of their rows by name, in this order."""
+"""From indices of keys to batches of their rows by name, in this order."""
 
 
 class FeatureStore:
     """Rows by kind and key.
 
     Args:
-        root: the folder; several runs may use it at a time.
-        limit: bytes that it may hold; what was used the longest time ago goes first.
-        on_message: gets a line where this run has to wait for another one.
+        root: the folder; several runs may use it at the same time.
+        limit: largest number of bytes; the least recently used shards are removed first.
+        on_message: gets a line when this run has to wait for another.
     """
 
     def __init__(
@@ -72,27 +72,27 @@ class FeatureStore:
     ) -> None:
         self.root = root
         self.limit = limit
-        self._say = on_message
-        self._held: set[Path] = set()
+        self._on_message = on_message
+        self._used: set[Path] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but where lines go to: a process that loads sounds fills nothing."""
-        return self.__dict__ | {"_say": None}
+        """Without the callback: a process that loads data fills nothing."""
+        return self.__dict__ | {"_on_message": None}
 
     def on_message(self, line: str) -> None:
-        """Tell that this run waits."""
-        if self._say is not None:
-            self._say(line)
+        """Pass a line to the callback, if there is one."""
+        if self._on_message is not None:
+            self._on_message(line)
 
     def fill(
         self, kinds: Mapping[str, str], keys: Sequence[str], compute: Compute
     ) -> dict[str, list[np.ndarray]]:
-        """The rows of some keys; what is not there yet is computed.
+        """The rows of some keys; missing rows are computed.
 
         Args:
-            kinds: by name a digest of all that the rows follow from, beside their keys.
+            kinds: by name a digest of everything that the rows depend on except their keys.
             keys: of the sounds.
-            compute: gives the rows of the keys at some places.
+            compute: computes the rows of the keys at some indices.
 
         Raises:
             SonotypeError: they do not fit, cannot be written, or another run blocks the folder.
@@ -106,46 +106,46 @@ class FeatureStore:
                 missing = {
                     name: [key for key in unique if key not in found[name]] for name in kinds
                 }
-                lacking = any(missing.values())
-                new = self._write(kinds, missing, keys, compute, found) if lacking else {}
-            # What is mapped stays readable, whoever removed it meanwhile.
+                complete = not any(missing.values())
+                new = {} if complete else self._write(kinds, missing, keys, compute, found)
+            # A mapped row stays readable when its shard is removed.
             found = {name: found[name] | new.get(name, {}) for name in kinds}
-        except Timeout as error:  # before OSError, of which it is one
+        except Timeout as error:  # a subclass of OSError
             raise SonotypeError(
                 f"{error.lock_file}: another process has held this lock for "
-                f"{SAID + GIVEN_UP:.0f} s; end that process, name another folder in "
+                f"{NOTICE_AFTER + GIVE_UP_AFTER:.0f} s; end that process, name another folder in "
                 "SONOTYPE_CACHE, or use --no-cache"
             ) from None
         except OSError as error:
             full = error.errno == errno.ENOSPC
             cause = "no space left on the disk" if full else error.strerror or str(error)
             raise SonotypeError(
-                f"{self.root}: the frozen maps cannot be kept ({cause}); make room there, name "
-                "another folder in SONOTYPE_CACHE, or use --no-cache"
+                f"{self.root}: the feature maps cannot be stored ({cause}); free some space there, "
+                "name another folder in SONOTYPE_CACHE, or use --no-cache"
             ) from error
         return {name: [found[name][key] for key in keys] for name in kinds}
 
     def _look_up(self, kinds: Mapping[str, str], keys: Sequence[str]) -> Found:
-        """What is there of these keys, held open: it stays readable whoever removes it."""
+        """Existing rows of these keys, mapped: they stay readable when a shard is removed."""
         wanted = set(keys)
         found: Found = {}
         for name, kind in kinds.items():
             found[name] = {}
             for shard in _shards(self.root / kind):
-                there = _keys_of(shard)
-                if wanted.isdisjoint(there):
+                stored = _keys_of(shard)
+                if wanted.isdisjoint(stored):
                     continue
                 try:
                     rows = _mapped(shard)
                     os.utime(shard / KEYS)
-                except (OSError, ValueError) as error:  # removed just now, or damaged
+                except (OSError, ValueError) as error:  # just removed, or damaged
                     if isinstance(error, OSError) and error.errno in NO_HANDLES:
                         raise
                     continue
-                if len(rows) == len(there):
-                    self._held.add(shard)
+                if len(rows) == len(stored):
+                    self._used.add(shard)
                     found[name] |= {
-                        key: row for key, row in zip(there, rows, strict=True) if key in wanted
+                        key: row for key, row in zip(stored, rows, strict=True) if key in wanted
                     }
         return found
 
@@ -157,18 +157,18 @@ class FeatureStore:
         compute: Compute,
         found: Found,
     ) -> Found | None:
-        """One new shard for each kind that lacks something; its rows.
+        """Write a new shard for each kind with missing rows, and return these rows.
 
-        Nothing is written, and ``None`` comes back, where another run, for which this one had to
-        wait, has published rows of these kinds meanwhile.
+        Returns ``None`` and writes nothing if this run had to wait for space and another run has
+        stored rows of these kinds meanwhile.
         """
-        place = {key: index for index, key in enumerate(keys)}
-        lacking = {key for names in missing.values() for key in names}
-        order = [key for key in dict.fromkeys(keys) if key in lacking]
+        index = {key: number for number, key in enumerate(keys)}
+        needed = {key for names in missing.values() for key in names}
+        order = [key for key in dict.fromkeys(keys) if key in needed]
         writers: dict[str, _Writer] = {}
-        with self._part() as part, contextlib.ExitStack() as stack:
+        with self._part_folder() as part, contextlib.ExitStack() as stack:
             first = 0
-            for batch in compute([place[key] for key in order]):
+            for batch in compute([index[key] for key in order]):
                 rows = {name: x.detach().cpu().contiguous().numpy() for name, x in batch.items()}
                 if not writers:
                     if not self._make_room(kinds, rows, missing, found, part):
@@ -180,52 +180,53 @@ class FeatureStore:
                     }
                     for writer in writers.values():
                         stack.callback(writer.close)
-                some = order[first : first + len(next(iter(rows.values())))]
-                first += len(some)
+                batch_keys = order[first : first + len(next(iter(rows.values())))]
+                first += len(batch_keys)
                 for name, writer in writers.items():
-                    new = [n for n, key in enumerate(some) if key not in found[name]]
-                    writer.write(rows[name][new], [some[n] for n in new])
-            return self._published(kinds, writers)
+                    new = [n for n, key in enumerate(batch_keys) if key not in found[name]]
+                    writer.write(rows[name][new], [batch_keys[n] for n in new])
+            for writer in writers.values():
+                writer.finish()
+            return self._publish(kinds, writers)
 
-    def _published(self, kinds: Mapping[str, str], writers: Mapping[str, _Writer]) -> Found:
-        """The rows that were written, or those that others have published meanwhile."""
+    def _publish(self, kinds: Mapping[str, str], writers: Mapping[str, _Writer]) -> Found:
+        """Give the finished shards their names, and map their rows."""
         new: Found = {}
-        for name, writer in writers.items():
-            new[name] = self._look_up({name: kinds[name]}, writer.keys)[name]
-            writer.finish(without=new[name])
-        with self._room():  # so that nobody removes a shard before it is mapped
+        with self._common_lock():  # so that no run removes a shard before it is mapped
             for name, writer in writers.items():
-                if writer.keys:
-                    shard = writer.write_report(self.root / kinds[name])
-                    self._held.add(shard)
-                    new[name] |= dict(zip(writer.keys, _mapped(shard), strict=True))
+                home = self.root / kinds[name]
+                home.mkdir(exist_ok=True)
+                shard = home / uuid.uuid4().hex
+                rename_synced(writer.folder, shard)
+                self._used.add(shard)
+                new[name] = dict(zip(writer.keys, _mapped(shard), strict=True))
         return new
 
     @contextmanager
-    def _room(self) -> Iterator[None]:
-        """Hold the lock that all runs have in common; for short steps only.
+    def _common_lock(self) -> Iterator[None]:
+        """Hold the lock of all runs, for short steps only.
 
         Raises:
-            Timeout: another process does not let it go.
+            Timeout: another process does not release it.
         """
-        lock = FileLock(self.root / ROOM)
+        lock = FileLock(self.root / COMMON)
         try:
-            lock.acquire(timeout=SAID)
+            lock.acquire(timeout=NOTICE_AFTER)
         except Timeout:
             self.on_message(f"{lock.lock_file}: another process holds this lock; waiting for it")
-            lock.acquire(timeout=GIVEN_UP)
+            lock.acquire(timeout=GIVE_UP_AFTER)
         try:
             yield
         finally:
             lock.release()
 
     @contextmanager
-    def _part(self) -> Iterator[Path]:
-        """A folder to write in; its lock, held meanwhile, tells others that the run is alive."""
+    def _part_folder(self) -> Iterator[Path]:
+        """A folder to write in; its lock, held meanwhile, shows that the run is alive."""
         part = self.root / f"{uuid.uuid4().hex}{PART}"
         lock = FileLock(part.with_suffix(LOCK))
         try:
-            with self._room():  # under which others take locks of parts to remove them
+            with self._common_lock():  # others hold it when they take locks of stale parts
                 lock.acquire()
                 part.mkdir()
             yield part
@@ -242,86 +243,89 @@ class FeatureStore:
         found: Found,
         part: Path,
     ) -> bool:
-        """Remove what others have not used for the longest time, until the new rows fit.
+        """Reserve space for the new rows; the least recently used shards are removed.
 
-        What is about to be written is noted in the part, and counts for others as if it were there.
+        The reservation is a file in the part folder; for other runs it counts as used space.
 
         Returns:
-            Whether there is room; not where this run had to wait for another one, which has
-            published rows of these kinds.
+            ``False`` if this run had to wait for another, which has stored rows of these kinds.
 
         Raises:
-            SonotypeError: the rows of this run alone are too many, or the others have stopped.
+            SonotypeError: the rows of this run alone are too many, or the other runs make no
+                progress.
         """
-        wanted = sum(rows[name][0].nbytes * len(some) for name, some in missing.items())
-        ours = sum(row.nbytes for some in found.values() for row in some.values())
-        if wanted + ours > self.limit:
+        size = sum(rows[name][0].nbytes * len(some) for name, some in missing.items())
+        used = sum(row.nbytes for some in found.values() for row in some.values())
+        if size + used > self.limit:
             raise SonotypeError(
-                f"{self.root}: the frozen maps need {(wanted + ours) / GIGABYTE:.1f} GB, the cache "
-                f"may hold {self.limit / GIGABYTE:.1f}; raise --cache-gb, use fewer --n-augmented, or "
-                "--no-cache"
+                f"{self.root}: the feature maps need {(size + used) / GIGABYTE:.1f} GB, the cache "
+                f"may hold {self.limit / GIGABYTE:.1f}; raise --cache-gb, use fewer --n-augmented, "
+                "or --no-cache"
             )
-        if not self._waited_for_room(kinds, wanted, part):
+        if not self._reserve(kinds, size, part):
             return False
         free = shutil.disk_usage(self.root).free
-        if wanted > FREE_SHARE * free:
+        if size > FREE_SHARE * free:
             raise SonotypeError(
-                f"{self.root}: the frozen maps need {wanted / GIGABYTE:.1f} GB, "
+                f"{self.root}: the feature maps need {size / GIGABYTE:.1f} GB, "
                 f"{free / GIGABYTE:.1f} GB are free; use fewer --n-augmented, or --no-cache"
             )
         return True
 
-    def _waited_for_room(self, kinds: Mapping[str, str], wanted: int, part: Path) -> bool:
-        """Reserve room as soon as others let it; not where they have published these kinds."""
-        before = {shard for kind in kinds.values() for shard in _shards(self.root / kind)}
+    def _reserve(self, kinds: Mapping[str, str], size: int, part: Path) -> bool:
+        """Reserve space, and wait for other runs if needed; see :meth:`_make_room`."""
+
+        def stored() -> set[Path]:
+            return {shard for kind in kinds.values() for shard in _shards(self.root / kind)}
+
+        before = stored()
         written, since = -1, 0.0
-        while not self._reserved(wanted, part):
-            promised, now = _promised(self.root) / GIGABYTE, time.monotonic()
+        while not self._try_to_reserve(size, part):
+            reserved, now = _reserved(self.root) / GIGABYTE, time.monotonic()
             if written < 0:
                 self.on_message(
-                    f"{self.root}: waiting for other runs, which are writing {promised:.1f} of the "
-                    f"{self.limit / GIGABYTE:.1f} GB that the cache may hold; a larger --cache-gb, "
-                    "or --no-cache, needs no wait"
+                    f"{self.root}: waiting for other runs, which are writing {reserved:.1f} of the "
+                    f"{self.limit / GIGABYTE:.1f} GB that the cache may hold; to avoid this, raise "
+                    "--cache-gb or use --no-cache"
                 )
-            if (size := _written(self.root)) != written:
-                written, since = size, now
+            if (progress := _written(self.root)) != written:
+                written, since = progress, now
             elif now - since > STALLED:
                 raise SonotypeError(
-                    f"{self.root}: other runs are to write {promised:.1f} GB, and have written "
+                    f"{self.root}: other runs have reserved {reserved:.1f} GB, and have written "
                     f"nothing for {STALLED / 60:.0f} minutes; end them, raise --cache-gb, or use "
                     "--no-cache"
                 )
             time.sleep(WAIT)
-            there = {shard for kind in kinds.values() for shard in _shards(self.root / kind)}
-            if there - before:
+            if stored() - before:
                 return False
         return True
 
-    def _reserved(self, wanted: int, part: Path) -> bool:
-        """Make room and note it; not while the room is promised to others, who will be done."""
-        with self._room():
+    def _try_to_reserve(self, size: int, part: Path) -> bool:
+        """Remove shards and note the reservation, unless other runs have reserved the space."""
+        with self._common_lock():
             self._remove_stale(part)
-            promised = _promised(self.root)
-            if promised and promised + wanted > self.limit:
+            reserved = _reserved(self.root)
+            if reserved and reserved + size > self.limit:
                 return False
             sizes = {shard: _size(shard) for shard in _oldest_first(self.root)}
-            total = sum(sizes.values()) + promised
-            # Those that this run reads go last; they stay readable where they are mapped.
-            for shard in sorted(sizes, key=self._held.__contains__):
+            total = sum(sizes.values()) + reserved
+            # Shards that this run uses are removed last; mapped rows stay readable.
+            for shard in sorted(sizes, key=self._used.__contains__):
                 free = shutil.disk_usage(self.root).free
-                if total + wanted <= self.limit and wanted <= FREE_SHARE * free:
+                if total + size <= self.limit and size <= FREE_SHARE * free:
                     break
                 if remove(shard):
                     total -= sizes[shard]
-            (part / PROMISED).write_text(str(wanted), encoding="utf-8")
+            (part / RESERVED).write_text(str(size), encoding="utf-8")
         return True
 
     def _remove_stale(self, own: Path) -> None:
-        """Remove what killed runs left: parts whose lock nobody holds, shards half removed."""
+        """Remove what killed runs left: parts whose lock is free, and partly removed shards."""
         for gone in self.root.glob(f"*/*{GONE}"):
             shutil.rmtree(gone, ignore_errors=True)
-        names = {one.stem for kind in (PART, LOCK) for one in self.root.glob(f"*{kind}")}
-        for name in names - {own.stem, Path(ROOM).stem}:
+        names = {path.stem for suffix in (PART, LOCK) for path in self.root.glob(f"*{suffix}")}
+        for name in names - {own.stem, Path(COMMON).stem}:
             lock = self.root / f"{name}{LOCK}"
             try:
                 with FileLock(lock, timeout=0):
@@ -332,10 +336,10 @@ class FeatureStore:
 
 
 def remove(shard: Path) -> bool:
-    """Remove a shard; whether it could be.
+    """Remove a shard, and return whether that was possible.
 
-    It loses its name first, so that nobody finds half of it. Who has it mapped can go on reading,
-    but for Windows, which refuses; it then stays.
+    It loses its name first, so that no run finds half of it. Mapped rows stay readable, except on
+    Windows, where a shard that is in use cannot be removed.
     """
     gone = shard.with_name(f"{shard.name}{GONE}")
     try:
@@ -348,7 +352,7 @@ def remove(shard: Path) -> bool:
 
 @dataclass
 class _Writer:
-    """Rows on their way into a shard; plain writes, since a full disk kills who maps to write."""
+    """A shard that is being written, by plain writes: on a full disk a memory map would crash."""
 
     folder: Path
     total: int
@@ -358,15 +362,11 @@ class _Writer:
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
-        self.stream = (self.folder / ROWS).open("w+b")
-        self._write_header(self.total)
-
-    def _write_header(self, total: int) -> None:
-        """Its length does not depend on the number of rows."""
+        self.stream = (self.folder / ROWS).open("wb")
         header = {
             "descr": np.lib.format.dtype_to_descr(self.like.dtype),
             "fortran_order": False,
-            "shape": (total, *self.like.shape[1:]),
+            "shape": (self.total, *self.like.shape[1:]),
         }
         np.lib.format.write_array_header_1_0(self.stream, header)
 
@@ -374,39 +374,14 @@ class _Writer:
         self.stream.write(rows.data if rows.size else b"")
         self.keys += keys
 
-    def finish(self, without: Iterable[str] = ()) -> None:
-        """Drop the rows of some keys, and write the others to the disk."""
-        dropped = set(without)
-        kept = [n for n, key in enumerate(self.keys) if key not in dropped]
-        if len(kept) < len(self.keys):
-            self._keep(kept)
+    def finish(self) -> None:
+        """Write the keys, and everything to the disk."""
         self.stream.close()
         (self.folder / KEYS).write_text(json.dumps(self.keys), encoding="utf-8")
         sync(self.folder)
 
-    def _keep(self, rows: Sequence[int]) -> None:
-        """Move some rows to the front of the file, and cut off the rest."""
-        size = self.like[0].nbytes
-        self.stream.seek(0)
-        self._write_header(len(rows))
-        start = self.stream.tell()
-        for new, old in enumerate(rows):
-            self.stream.seek(start + old * size)
-            row = self.stream.read(size)
-            self.stream.seek(start + new * size)
-            self.stream.write(row)
-        self.stream.truncate(start + len(rows) * size)
-        self.keys = [self.keys[row] for row in rows]
-
-    def write_report(self, home: Path) -> Path:
-        """Give the finished shard its name, which is returned."""
-        home.mkdir(exist_ok=True)
-        shard = home / uuid.uuid4().hex
-        rename_synced(self.folder, shard)
-        return shard
-
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # of a full disk, which has been told of
+        with contextlib.suppress(OSError):  # of a full disk, which has been reported
             self.stream.close()
 
 
@@ -416,9 +391,9 @@ def _unlink(path: Path) -> None:
 
 
 def _shards(home: Path) -> list[Path]:
-    """The shards in a kind's folder."""
+    """The shards in the folder of a kind."""
     try:
-        return [one for one in home.iterdir() if not one.name.endswith(GONE)]
+        return [path for path in home.iterdir() if not path.name.endswith(GONE)]
     except OSError:
         return []
 
@@ -429,7 +404,7 @@ def _mapped(shard: Path) -> np.ndarray:
 
 
 def _keys_of(shard: Path) -> list[str]:
-    """Nothing where the shard is damaged, or was removed just now."""
+    """Empty if the shard is damaged or has just been removed."""
     try:
         keys = json.loads((shard / KEYS).read_text(encoding="utf-8"))
     except OSError as error:
@@ -441,39 +416,37 @@ def _keys_of(shard: Path) -> list[str]:
     return keys if isinstance(keys, list) and all(isinstance(key, str) for key in keys) else []
 
 
-def _promised(root: Path) -> int:
-    """Bytes that runs are about to write."""
+def _reserved(root: Path) -> int:
+    """Bytes that runs have reserved."""
     total = 0
-    for note in root.glob(f"*{PART}/{PROMISED}"):
-        with contextlib.suppress(OSError, ValueError):  # done just now
+    for note in root.glob(f"*{PART}/{RESERVED}"):
+        with contextlib.suppress(OSError, ValueError):  # the run has just finished
             total += int(note.read_text(encoding="utf-8"))
     return total
 
 
 def _written(root: Path) -> int:
-    """Bytes of all rows that are not published yet."""
+    """Bytes of rows in part folders."""
     total = 0
     for rows in root.glob(f"*{PART}/*/{ROWS}"):
-        with contextlib.suppress(OSError):  # published just now
+        with contextlib.suppress(OSError):  # the run has just finished
             total += rows.stat().st_size
     return total
 
 
 def _oldest_first(root: Path) -> list[Path]:
-    """All shards by when they were last used."""
+    """All shards, the least recently used first."""
     used: list[tuple[float, Path]] = []
     for keys in root.glob(f"*/*/{KEYS}"):
         if keys.parent.parent.suffix == PART or keys.parent.name.endswith(GONE):
             continue
-        try:
+        with contextlib.suppress(OSError):  # just removed
             used.append((keys.stat().st_mtime, keys.parent))
-        except OSError:
-            continue
     return [shard for _, shard in sorted(used)]
 
 
 def _size(shard: Path) -> int:
     try:
-        return sum(one.stat().st_size for one in shard.iterdir())
+        return sum(file.stat().st_size for file in shard.iterdir())
     except OSError:
         return 0

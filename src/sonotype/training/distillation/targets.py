@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sonotype.core.types import Clip
 from sonotype.data.augment.augmented_copies import Key, Waveforms
-from sonotype.features.cache import Versions, facts_of
+from sonotype.features.cache import CachedRows, facts_of
 from sonotype.features.store import FeatureStore
 from sonotype.training.distillation.teachers import FRAMES, Teachers
 
@@ -35,7 +35,7 @@ class TeacherTargets:
         self.waveforms = waveforms
         self.frames = frames
         self.weights = torch.tensor([teachers.weights_of(clip) for clip in waveforms.clips])
-        self._copies = Versions(waveforms, store)
+        self._copies = CachedRows(waveforms, store)
 
     def __deepcopy__(self, _: Any) -> TeacherTargets:
         """Itself: the moving average of a student needs no copy of the teachers."""

@@ -1,0 +1,153 @@
+"""Models of this package on torch, and the same files exported to ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.baseline import Baseline, Clips, Facts, Loaded, Predictions, Run, asset
+from benchmarks.modes import in_batches, one_by_one, torch_threads
+
+FILE, EXPORTED = "model.safetensors", "model.onnx"
+DEFAULT: dict[str, Any] = {"system": "cbir_2", "backbone": "mn04", "width": 0.0,
+                           "pooling": "attention_mean", "pool_blocks": (3, 4)}  # fmt: skip
+"""The recipe ``modern``, the default of ``sonotype train``."""
+LIGHT: dict[str, Any] = {"system": "cbir_4", "backbone": "mn04"}
+PAPER: dict[str, Any] = {"system": "cbir_2", "backbone": "vggish"}
+
+
+def write_builtin(folder: Path) -> Facts:
+    """The model of the package."""
+    from sonotype.modelfile.builtin import builtin_path
+
+    (folder / FILE).write_bytes(builtin_path().read_bytes())
+    return facts(folder / FILE)
+
+
+def write_new(options: dict[str, Any], folder: Path) -> Facts:
+    """A model with an untrained head; mn04 with its published weights if the file is there."""
+    import torch
+    from sonotype.modelfile.builtin import builtin_path
+    from sonotype.modelfile.state import read_state_dict
+
+    from sonotype.config import SystemOptions
+    from sonotype.modelfile.card import ModelCard
+    from sonotype.modelfile.model_file import read_card, save_model
+    from sonotype.models.backbones.names import build_backbone
+    from sonotype.models.build import build_system
+
+    torch.manual_seed(0)
+    system_options = SystemOptions(**options)
+    labels = read_card(builtin_path()).labels
+    backbone: Any = build_backbone(system_options.backbone)
+    published = asset("weights", "mn04_as_mAP_432.pt")
+    if published is not None and system_options.backbone == "mn04":
+        backbone.load_state_dict(backbone.rename(read_state_dict(published)))
+    system = build_system(system_options, labels, backbone)
+    card = ModelCard(system_options, labels, system.sample_rate, ())
+    return facts(save_model(folder / FILE, system, card))
+
+
+def facts(path: Path) -> Facts:
+    """Of a model file."""
+    from sonotype.modelfile.model_file import load_model
+    from sonotype.models.summary import summarise
+
+    total = summarise(load_model(path)[0]).total
+    return Facts(total.parameters, total.multiply_adds, path.stat().st_size)
+
+
+def write_exported(write: Callable[[Path], Facts], folder: Path) -> Facts:
+    """The same model as ONNX; the original stays beside it as the reference."""
+    from sonotype.export.onnx import export_onnx
+
+    original = write(folder)
+    export_onnx(folder / FILE, folder / EXPORTED)
+    size = sum(path.stat().st_size for path in folder.glob(f"{EXPORTED}*"))
+    return Facts(original.parameters, original.multiply_adds, size)
+
+
+def load(file: str, rate: int, folder: Path, threads: int, *, size: int = 16) -> Loaded:
+    """``sonotype.load``: ``predict`` for one clip, ``predict_proba`` for many."""
+    import sonotype
+
+    model = sonotype.load(folder / file)
+
+    def single(clip: Clips) -> Predictions:
+        return np.array(list(model.predict(clip, rate).event_probabilities.values()))
+
+    def batch(clips: Clips) -> Predictions:
+        event = model.predict_proba(clips).event
+        if event is None:
+            raise ValueError("the models of the benchmark have an event head")
+        return event
+
+    modes = in_batches(batch, 1, size)
+    if threads > 1 and model.engine.side_by_side:
+        modes |= one_by_one(*[lambda clip: batch(clip[None])[0]] * threads)
+    elif threads > 1:
+        modes |= torch_threads(batch, 8, threads)
+    return Loaded(single, modes)
+
+
+def reference(folder: Path) -> Run:
+    """One clip at a time, in double precision and the usual memory layout, on torch."""
+    import torch
+
+    from sonotype.modelfile.model_file import load_model
+
+    system: Any = load_model(folder / FILE)[0].double()
+
+    def run(clip: Clips) -> Predictions:
+        with torch.inference_mode():
+            event = system(torch.from_numpy(clip).double()[None]).event
+        return np.asarray(event.softmax(1)[0].numpy())
+
+    return run
+
+
+def baseline(
+    write: Callable[[Path], Facts], *, onnx: bool = False, size: int = 16, **row: Any
+) -> Baseline:
+    """A model on torch or on onnxruntime; ``row`` holds further fields of :class:`Baseline`."""
+    file = EXPORTED if onnx else FILE
+    if onnx:
+        row["name"], row["title"] = f"{row['name']}-onnx", row["title"].replace("torch", "ONNX")
+    return Baseline(
+        group="classifier", reference=reference, batch=size,
+        packages=("sonotype", *(("onnxruntime", "onnxscript") if onnx else ("torch",))),
+        write=partial(write_exported, write) if onnx else write,
+        load=partial(load, file, row["sample_rate"], size=size), **row,
+    )  # fmt: skip
+
+
+HEAD = "untrained head; mn04's published weights where their file is there, else random ones"
+CBIR_4: dict[str, Any] = {
+    "write": partial(write_new, LIGHT), "name": "cbir_4", "title": "mn04 cbir_4 (torch)",
+    "sample_rate": 32_000, "note": HEAD,
+}  # fmt: skip
+BUILTIN: dict[str, Any] = {
+    "write": write_builtin, "name": "builtin", "title": "built-in model (torch)",
+    "sample_rate": 16_000,
+}  # fmt: skip
+CBIR_2: dict[str, Any] = {
+    "write": partial(write_new, DEFAULT), "name": "cbir_2", "title": "mn04 cbir_2 (torch)",
+    "sample_rate": 32_000, "note": HEAD,
+}  # fmt: skip
+BASELINES = (
+    baseline(**CBIR_4, onnx=True),  # the fastest of ours, with which the others are compared
+    baseline(**CBIR_4),
+    baseline(**BUILTIN),
+    baseline(**BUILTIN, onnx=True),
+    baseline(**CBIR_2),
+    baseline(**CBIR_2, onnx=True),
+    baseline(
+        partial(write_new, PAPER), name="paper", title="paper's cbir_2 (torch)",
+        sample_rate=16_000, size=8,
+        note="full width, both branches in VGGish's shape, with random weights",
+    ),
+)  # fmt: skip
