@@ -37,7 +37,7 @@ def real(data: Path, rate: int) -> list[Clips]:
     Raises:
         OptionsError: it holds fewer than 16 sounds.
     """
-    from sonotype.audio.clip import AudioSpec, read_clip
+    from sonotype.audio.clip import AudioSpec, load_clip
     from sonotype.core.errors import OptionsError
     from sonotype.data.records import is_sound
 
@@ -47,4 +47,4 @@ def real(data: Path, rate: int) -> list[Clips]:
             f"{data} holds {len(paths)} sounds; the benchmark wants at least {COUNT}"
         )
     chosen = [paths[number * len(paths) // COUNT] for number in range(COUNT)]
-    return [read_clip(path, AudioSpec(sample_rate=rate, seconds=SECONDS)) for path in chosen]
+    return [load_clip(path, AudioSpec(sample_rate=rate, seconds=SECONDS)) for path in chosen]

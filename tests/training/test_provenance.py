@@ -244,7 +244,7 @@ def test_every_file_is_read_and_decoded_once_before_the_first_step(
 ) -> None:
     decodes: Counter[str] = Counter()
     hashed: Counter[Path] = Counter()
-    verify, read = decode_module.verify, clip_module.read
+    verify, read = decode_module.verify, clip_module.load_audio
 
     def verified(path: Path, *rest: Any, **how: Any) -> str:
         decodes[str(path)] += 1
@@ -263,7 +263,7 @@ def test_every_file_is_read_and_decoded_once_before_the_first_step(
         return content_of(path)
 
     monkeypatch.setattr(decode_module, "verify", verified)
-    monkeypatch.setattr(clip_module, "read", decoded)
+    monkeypatch.setattr(clip_module, "load_audio", decoded)
     monkeypatch.setattr(contents_module, "content_of", digest)
     monkeypatch.setattr("sonotype.data.manifest.content_of", digest)
     files = len(list(data.rglob("*.wav")))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sonotype.audio.clip import read_clip
+from sonotype.audio.clip import load_clip
 from sonotype.config import from_dict
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.hierarchy import CategorySource
@@ -203,4 +203,4 @@ def _parted(manifest: Manifest) -> tuple[Manifest, Manifest]:
 
 def _sounds(manifest: Manifest, model: Classifier) -> Iterator[Array]:
     for clip in manifest.clips:
-        yield read_clip(clip.path, model.audio_spec, partial=True)
+        yield load_clip(clip.path, model.audio_spec, partial=True)

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.audio.clip import pad_or_trim, read_for_clip, take_for_clip
-from sonotype.audio.decode import Audio, Samples, from_array
-from sonotype.audio.readers import name_of
+from sonotype.audio.clip import crop_for_clip, load_for_clip, pad_or_trim
+from sonotype.audio.decode import Audio, Samples, from_array, name_of
 from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import AudioError, OptionsError, cause_of
 from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource, read_category
@@ -82,12 +81,12 @@ class Classifier:
             if sample_rate is not None:
                 raise OptionsError("sample_rate goes with an array; a file knows its own")
             name = name_of(source)
-            sound = read_for_clip(source, self.audio_spec, partial=True)
+            sound = load_for_clip(source, self.audio_spec, partial=True)
         else:
             if sample_rate is None:
                 raise OptionsError("an array needs its sample_rate: predict(samples, 44100)")
             name = "<array>"
-            sound = take_for_clip(from_array(source, sample_rate), self.audio_spec)
+            sound = crop_for_clip(from_array(source, sample_rate), self.audio_spec)
         answer = self._predictions([name], [sound])[0]
         if isinstance(answer, Failure):
             raise AudioError(name, answer.cause)
@@ -180,7 +179,7 @@ class Classifier:
 
             def submit() -> list[tuple[str, Future[Audio]]]:
                 return [
-                    (str(path), readers.submit(read_for_clip, path, self.audio_spec, partial=True))
+                    (str(path), readers.submit(load_for_clip, path, self.audio_spec, partial=True))
                     for path in islice(remaining, batch_size)
                 ]
 

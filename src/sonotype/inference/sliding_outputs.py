@@ -19,9 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sonotype.audio.buffer import SampleBuffer, window_count, window_start
-from sonotype.audio.decode import Samples, from_array, seconds_of
+from sonotype.audio.decode import Samples, from_array, name_of, seconds_of
 from sonotype.audio.pad import fit_length
-from sonotype.audio.readers import name_of
 from sonotype.audio.stream import stream
 from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import AudioError, OptionsError
