@@ -19,7 +19,7 @@ from sonotype.data.synth import synthesise
 from torch.utils.benchmark import Timer
 
 from benchmarks.baseline import ROOT, SECONDS
-from sonotype.audio.clip import AudioSpec, read_clip
+from sonotype.audio.clip import AudioSpec, load_clip
 from sonotype.core.errors import OptionsError
 from sonotype.data.records import is_sound
 
@@ -93,7 +93,7 @@ def write_clips(folder: Path, data: Path | None) -> str:
     chosen = [paths[number * len(paths) // N_CLIPS] for number in range(N_CLIPS)]
     for rate in RATES:
         spec = AudioSpec(sample_rate=rate, seconds=SECONDS)
-        np.save(folder / f"clips_{rate}.npy", np.stack([read_clip(path, spec) for path in chosen]))
+        np.save(folder / f"clips_{rate}.npy", np.stack([load_clip(path, spec) for path in chosen]))
     return f"{N_CLIPS} synthetic clips" if data is None else f"{N_CLIPS} recordings of {data.name}"
 
 

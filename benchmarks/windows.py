@@ -26,7 +26,7 @@ import soundfile
 import torch
 from torch import nn
 
-from sonotype.audio.decode import read
+from sonotype.audio.decode import load_audio
 from sonotype.config import SystemOptions
 from sonotype.core.types import Labels
 from sonotype.inference.classifier import Classifier
@@ -173,7 +173,7 @@ def recordings(options: argparse.Namespace, rate: int) -> dict[str, np.ndarray]:
     same = [file for group in by_class.values() for file in group[:4]][: options.clips]
     rows = {"mixed": [files[index] for index in order], "by class": same}
     return {
-        kind: np.concatenate([read(file, sample_rate=rate).samples for file in row])
+        kind: np.concatenate([load_audio(file, sample_rate=rate).samples for file in row])
         for kind, row in rows.items()
     }
 

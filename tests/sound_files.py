@@ -26,12 +26,12 @@ def tone(seconds: float, hz: float = 440, rate: int = RATE, level: float = 0.1) 
     return (level * np.sin(2 * np.pi * hz * time)).astype(np.float32)
 
 
-def encoded(samples: npt.ArrayLike, rate: int = RATE, **audio_spec: object) -> bytes:
-    """The bytes of a file as libsndfile writes it, a second at a time: it dies of more Vorbis."""
+def encoded(samples: npt.ArrayLike, rate: int = RATE, **options: object) -> bytes:
+    """Encode with libsndfile, in blocks of one second: it crashes with longer blocks of Vorbis."""
     samples = np.asarray(samples)
     channels = 1 if samples.ndim == 1 else samples.shape[1]
     buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", rate, channels, **audio_spec) as file:  # type: ignore[arg-type]
+    with soundfile.SoundFile(buffer, "w", rate, channels, **options) as file:  # type: ignore[arg-type]
         for first in range(0, len(samples), rate):
             file.write(samples[first : first + rate])
     return buffer.getvalue()
@@ -42,8 +42,8 @@ def wav(samples: np.ndarray, declared: int | None = None, *, riff: int | None = 
     data = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
     size = len(data) if declared is None else declared
     whole = 36 + size if riff is None else riff
-    audio_spec = struct.pack("<IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16)
-    head = b"RIFF" + struct.pack("<I", whole & 0xFFFFFFFF) + b"WAVEfmt " + audio_spec
+    format_chunk = struct.pack("<IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    head = b"RIFF" + struct.pack("<I", whole & 0xFFFFFFFF) + b"WAVEfmt " + format_chunk
     return head + b"data" + struct.pack("<I", size & 0xFFFFFFFF) + data
 
 
@@ -56,10 +56,10 @@ def mp3_frame(content: bytes, place: int) -> int:
 
 
 def mp3_without_count(
-    samples: np.ndarray, rate: int = RATE, **audio_spec: object
+    samples: np.ndarray, rate: int = RATE, **options: object
 ) -> tuple[bytes, int]:
     """An MP3 file without the frame that declares its length, and how many samples it has."""
-    content = encoded(samples, rate, format="MP3", **audio_spec)
+    content = encoded(samples, rate, format="MP3", **options)
     begin = mp3_frame(content, 0)
     assert {b"Xing", b"Info"} & {content[place : place + 4] for place in range(begin)}
     frames, place = 0, begin

@@ -1,4 +1,4 @@
-"""What stands around the code: the declared dependencies, and what a commit has to pass."""
+"""The declared dependencies, and the checks of a commit."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 def names(requirements: list[str]) -> set[str]:
-    return {re.split(r"[<>=!~\[ ;]", one)[0].lower() for one in requirements}
+    return {re.split(r"[<>=!~\[ ;]", text)[0].lower() for text in requirements}
 
 
 def imported() -> set[str]:
-    """Distributions that the package imports, wherever the import stands."""
+    """Distributions that the package imports anywhere."""
     modules: set[str] = set()
     for path in Path(sonotype.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -33,25 +33,24 @@ def imported() -> set[str]:
                 modules.update(alias.name.partition(".")[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 modules.add(str(node.module).partition(".")[0])
-    homes = packages_distributions()
+    distributions = packages_distributions()
     modules -= {*sys.stdlib_module_names, "sonotype"}
-    return {homes[module][0].lower().replace("_", "-") for module in modules}
+    return {distributions[module][0].lower().replace("_", "-") for module in modules}
 
 
-def test_what_is_imported_is_declared_and_nothing_else() -> None:
+def test_imports_are_the_declared_dependencies() -> None:
     extras = PROJECT["optional-dependencies"]
-    optional = set().union(*(names(extras[one]) for one in ("onnx", "parquet", "tensorboard")))
+    optional = set().union(*(names(extras[extra]) for extra in ("onnx", "parquet", "tensorboard")))
     assert imported() - optional == names(PROJECT["dependencies"])
 
 
-def test_the_command_line_needs_a_typer_that_knows_literals() -> None:
+def test_typer_supports_literals() -> None:
     assert "typer>=0.20" in PROJECT["dependencies"]
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the commit's checks, with a folder of assets beside it and a make that only tells
-    what it was called with."""
+    """A copy of the checks, a folder of assets next to it, and a make that prints its argument."""
     (tmp_path / "main" / ".ci").mkdir(parents=True)
     shutil.copy(ROOT / ".ci" / "run", tmp_path / "main" / ".ci")
     (tmp_path / "shared" / "golden").mkdir(parents=True)
@@ -63,17 +62,17 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the checks are a bash script")
-@pytest.mark.parametrize("given", [None, "", "elsewhere"])
-@pytest.mark.parametrize("beside", [True, False])
-def test_the_folder_of_assets_is_chosen_only_where_none_is_named(
-    checkout: Path, given: str | None, beside: bool
+@pytest.mark.parametrize("value", [None, "", "elsewhere"])
+@pytest.mark.parametrize("has_assets", [True, False])
+def test_the_folder_of_assets_is_chosen_unless_the_variable_is_set(
+    checkout: Path, value: str | None, has_assets: bool
 ) -> None:
-    if not beside:
+    if not has_assets:
         (checkout / "shared" / "golden").rmdir()
     environment = {**os.environ, "PATH": f"{checkout / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("SONOTYPE_TEST_ASSETS", None)
-    if given is not None:
-        environment["SONOTYPE_TEST_ASSETS"] = given
+    if value is not None:
+        environment["SONOTYPE_TEST_ASSETS"] = value
     done = subprocess.run(
         ["bash", checkout / "main" / ".ci" / "run"],
         env=environment,
@@ -81,5 +80,6 @@ def test_the_folder_of_assets_is_chosen_only_where_none_is_named(
         text=True,
         check=True,
     )
-    wanted = given if given is not None else str(checkout / "shared") if beside else "unset"
-    assert done.stdout.splitlines() == [f"test {wanted}", f"lint {wanted}"]
+    default = str(checkout / "shared") if has_assets else "unset"
+    expected = default if value is None else value
+    assert done.stdout.splitlines() == [f"test {expected}", f"lint {expected}"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sonotype.audio.clip import AudioSpec, pad_or_trim, read_clip, read_for_clip
-from sonotype.audio.decode import Samples, from_array, read
+from sonotype.audio.clip import AudioSpec, load_clip, load_for_clip, pad_or_trim
+from sonotype.audio.decode import Samples, from_array, load_audio
 from sonotype.audio.pad import fit_length, trim_silence
 from sonotype.core.errors import AudioError, TruncatedError
 
@@ -26,7 +26,7 @@ def write(path: Path, seconds: float, rate: int = RATE) -> Path:
 
 def slow_clip(path: Path, audio_spec: AudioSpec, rng: np.random.Generator | None = None) -> Samples:
     """Read everything, then shape it."""
-    samples = read(path, sample_rate=audio_spec.sample_rate).samples
+    samples = load_audio(path, sample_rate=audio_spec.sample_rate).samples
     if audio_spec.trim:
         samples = trim_silence(samples)
     return fit_length(samples, audio_spec.length, pad=audio_spec.pad, crop=audio_spec.crop, rng=rng)
@@ -43,8 +43,8 @@ def test_a_clip_is_the_whole_file_shaped(
     audio_spec = AudioSpec(RATE, 1.0, pad=pad, crop=crop, trim=trim)
     expected = slow_clip(path, audio_spec)
     assert expected.shape == (RATE,)
-    np.testing.assert_array_equal(read_clip(path, audio_spec), expected)
-    np.testing.assert_array_equal(read_clip(path.read_bytes(), audio_spec), expected)
+    np.testing.assert_array_equal(load_clip(path, audio_spec), expected)
+    np.testing.assert_array_equal(load_clip(path.read_bytes(), audio_spec), expected)
 
 
 @pytest.mark.parametrize("trim", [False, True])
@@ -54,9 +54,9 @@ def test_random_cuts_draw_the_same_part_either_way(tmp_path: Path, trim: bool) -
     for seed in range(5):
         expected = slow_clip(path, audio_spec, np.random.default_rng(seed))
         np.testing.assert_array_equal(
-            read_clip(path, audio_spec, np.random.default_rng(seed)), expected
+            load_clip(path, audio_spec, np.random.default_rng(seed)), expected
         )
-        from_bytes = read_clip(path.read_bytes(), audio_spec, np.random.default_rng(seed))
+        from_bytes = load_clip(path.read_bytes(), audio_spec, np.random.default_rng(seed))
         np.testing.assert_array_equal(from_bytes, expected)
 
 
@@ -69,7 +69,7 @@ def test_a_part_at_another_rate_is_the_part_of_the_whole(
     samples = 0.5 * np.sin(2 * np.pi * 440 * time)
     soundfile.write(tmp_path / "a.wav", samples, rate, subtype="FLOAT")
     audio_spec = AudioSpec(RATE, 1.0, crop=crop)
-    clip = read_clip(tmp_path / "a.wav", audio_spec, np.random.default_rng(3))
+    clip = load_clip(tmp_path / "a.wav", audio_spec, np.random.default_rng(3))
     expected = slow_clip(tmp_path / "a.wav", audio_spec, np.random.default_rng(3))
     # The resampler has no neighbours at the ends of a part, and a part starts at a whole sample of
     # the file: at 8 kHz up to 1/16,000 s, or 0.173 of the sine's phase, from where it should.
@@ -82,9 +82,9 @@ def test_only_what_a_clip_needs_is_decoded(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", 3.0)
     for crop in ("front", "centre", "random"):
         audio_spec = AudioSpec(RATE, 1.0, crop=crop)
-        sound = read_for_clip(path, audio_spec, np.random.default_rng(0))
+        sound = load_for_clip(path, audio_spec, np.random.default_rng(0))
         assert (len(sound.samples), sound.file_seconds) == (RATE, 3.0)
-    whole = read_for_clip(path, AudioSpec(RATE, 1.0, trim=True))
+    whole = load_for_clip(path, AudioSpec(RATE, 1.0, trim=True))
     assert len(whole.samples) == 3 * RATE
 
 
@@ -95,7 +95,7 @@ def test_an_array_becomes_the_clip_that_its_file_becomes(tmp_path: Path) -> None
         for crop in ("front", "centre"):
             audio_spec = AudioSpec(RATE, 1.0, crop=crop)
             clip = pad_or_trim(from_array(samples, rate, sample_rate=RATE), audio_spec)
-            np.testing.assert_array_equal(clip, read_clip(path, audio_spec))
+            np.testing.assert_array_equal(clip, load_clip(path, audio_spec))
 
 
 def test_length_in_samples() -> None:
@@ -117,7 +117,7 @@ def test_the_usual_clip_is_five_seconds_centred_cut_at_the_front() -> None:
 @pytest.mark.parametrize("crop", ["front", "centre"])
 def test_errors_name_the_file(tmp_path: Path, crop: str) -> None:
     with pytest.raises(AudioError) as caught:
-        read_clip(tmp_path / "none.wav", AudioSpec(RATE, crop=crop))
+        load_clip(tmp_path / "none.wav", AudioSpec(RATE, crop=crop))
     assert str(caught.value) == f"{tmp_path / 'none.wav'}: does not exist"
 
 
@@ -137,9 +137,9 @@ def test_a_long_file_is_trimmed_as_a_short_one(
     audio_spec = AudioSpec(RATE, 1.0, crop=crop, trim=True)
     expected = slow_clip(tmp_path / f"a.{suffix}", audio_spec, np.random.default_rng(5))
     monkeypatch.setattr("sonotype.audio.clip.WHOLE_SECONDS", 3)
-    clip = read_clip(tmp_path / f"a.{suffix}", audio_spec, np.random.default_rng(5))
+    clip = load_clip(tmp_path / f"a.{suffix}", audio_spec, np.random.default_rng(5))
     np.testing.assert_array_equal(clip, expected)
-    sound = read_for_clip(tmp_path / f"a.{suffix}", audio_spec, np.random.default_rng(5))
+    sound = load_for_clip(tmp_path / f"a.{suffix}", audio_spec, np.random.default_rng(5))
     assert (len(sound.samples), sound.trimmed) == (RATE, True)
     assert sound.file_seconds == pytest.approx(9, abs=0.06)
 
@@ -153,7 +153,7 @@ def test_trimming_a_long_file_takes_the_memory_of_a_short_one(tmp_path: Path) ->
                 file.write(0.1 * np.random.default_rng(minute).standard_normal(60 * RATE))
         tracemalloc.start()
         try:
-            clip = read_clip(path, AudioSpec(RATE, trim=True))
+            clip = load_clip(path, AudioSpec(RATE, trim=True))
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
@@ -167,7 +167,7 @@ def test_of_a_cut_file_there_is_a_clip_and_what_is_missing(tmp_path: Path, trim:
     path.write_bytes(path.read_bytes()[:-40_000])
     audio_spec = AudioSpec(RATE, 4.0, trim=trim)
     with pytest.raises(TruncatedError, match="is truncated"):
-        read_for_clip(path, audio_spec)
-    sound = read_for_clip(path, audio_spec, partial=True)
+        load_for_clip(path, audio_spec)
+    sound = load_for_clip(path, audio_spec, partial=True)
     assert sound.truncated.startswith("is truncated (")
     assert sound.file_seconds == 3.0 - 10_000 / RATE

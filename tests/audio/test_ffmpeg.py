@@ -1,4 +1,4 @@
-"""Every container and coding that the program ffmpeg can write is read as ffmpeg reads it."""
+"""Every container and codec of the program ffmpeg is decoded like ffmpeg decodes it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from sound_files import encoded, noise, tone
 
-from sonotype.audio.decode import read
-from sonotype.audio.readers import AV_FORMATS
+from sonotype.audio.decode import load_audio
+from sonotype.audio.decoders.ffmpeg import AV_FORMATS
 from sonotype.audio.stream import stream
 from sonotype.core.errors import AudioError
 from sonotype.data.records import SOUND_SUFFIXES
@@ -77,7 +77,7 @@ FILES = {
     "mono.m4a": ("-ac", "1"),
     "rate_96k.m4a": ("-ar", "96000"),
 }
-"""By file name what ffmpeg is asked for."""
+"""By file name, the options of ffmpeg."""
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +107,9 @@ def written(source: Path, name: str, how: tuple[str, ...]) -> Path:
 def mono_by_ffmpeg(path: Path) -> tuple[np.ndarray, int]:
     """Mean of the channels as ffmpeg decodes them, and the sample rate."""
     wav = run("-i", path, "-f", "wav", "-c:a", "pcm_f32le", "-fflags", "+bitexact", "-").stdout
-    audio_spec = wav.index(b"fmt ") + 8
-    channels = int.from_bytes(wav[audio_spec + 2 : audio_spec + 4], "little")
-    rate = int.from_bytes(wav[audio_spec + 4 : audio_spec + 8], "little")
+    chunk = wav.index(b"fmt ") + 8
+    channels = int.from_bytes(wav[chunk + 2 : chunk + 4], "little")
+    rate = int.from_bytes(wav[chunk + 4 : chunk + 8], "little")
     samples = np.frombuffer(wav[wav.index(b"data") + 8 :], "<f4")
     return samples.reshape(-1, channels).mean(axis=1), rate
 
@@ -118,7 +118,7 @@ def mono_by_ffmpeg(path: Path) -> tuple[np.ndarray, int]:
 def test_each_sample_is_that_of_ffmpeg(source: Path, name: str) -> None:
     path = written(source, name, FILES[name])
     expected, rate = mono_by_ffmpeg(path)
-    sound = read(path)
+    sound = load_audio(path)
     assert (sound.sample_rate, len(sound.samples), sound.truncated) == (rate, len(expected), "")
     # Two decoders of Vorbis, and two versions of FFmpeg, differ in the last digits of floats.
     # FFmpeg 6 changed how ADPCM rounds.
@@ -126,7 +126,7 @@ def test_each_sample_is_that_of_ffmpeg(source: Path, name: str) -> None:
     np.testing.assert_allclose(sound.samples, expected, rtol=0, atol=most)
     pieces = list(stream(path, block=5_003))
     np.testing.assert_allclose(np.concatenate(pieces), sound.samples, rtol=0, atol=3e-7)
-    part = read(path, start=0.7, duration=0.5).samples
+    part = load_audio(path, start=0.7, duration=0.5).samples
     first = round(0.7 * rate)
     np.testing.assert_allclose(
         part, sound.samples[first : first + round(0.5 * rate)], rtol=0, atol=3e-7
@@ -141,14 +141,14 @@ def test_each_sample_is_that_of_ffmpeg(source: Path, name: str) -> None:
 )  # fmt: skip
 def test_lossless_files_are_equal_to_the_last_digit(source: Path, name: str) -> None:
     path = written(source, name, FILES[name])
-    np.testing.assert_array_equal(read(path).samples, mono_by_ffmpeg(path)[0])
+    np.testing.assert_array_equal(load_audio(path).samples, mono_by_ffmpeg(path)[0])
 
 
 def test_a_file_from_a_pipe(source: Path) -> None:
-    """Headers that were never finished: ffmpeg cannot go back in a pipe."""
-    for audio_spec in ("wav", "flac", "mp3", "ogg", "adts", "matroska"):
-        content = run("-i", source, "-f", audio_spec, "-").stdout
-        sound = read(content)
+    """ffmpeg cannot complete headers in a pipe."""
+    for container in ("wav", "flac", "mp3", "ogg", "adts", "matroska"):
+        content = run("-i", source, "-f", container, "-").stdout
+        sound = load_audio(content)
         assert sound.truncated == ""
         assert len(sound.samples) / sound.sample_rate == pytest.approx(2.05, abs=0.06)
 
@@ -159,17 +159,19 @@ def test_the_sound_of_a_film(source: Path) -> None:
     done = run("-y", *film, "-i", source, "-c:v", "mpeg4", "-c:a", "aac", path)
     assert done.returncode == 0, done.stderr.decode()
     expected, _ = mono_by_ffmpeg(path)
-    sound = read(path)
+    sound = load_audio(path)
     assert sound.truncated == ""
     np.testing.assert_allclose(sound.samples, expected, rtol=0, atol=3e-6)
 
 
 @pytest.mark.parametrize("name", ["front.m4a", "a.mka", "a.aac", "a.ac3", "a.wv", "a.tta", "a.dts"])
 @pytest.mark.parametrize("kept", [0.6, 0.8])
-def test_what_is_cut_off_is_heard_as_far_as_it_goes(source: Path, name: str, kept: float) -> None:
+def test_truncated_files_give_the_samples_that_are_present(
+    source: Path, name: str, kept: float
+) -> None:
     content = written(source, name, FILES[name]).read_bytes()
-    whole = read(content).samples
-    sound = read(content[: int(kept * len(content))], partial=True)
+    whole = load_audio(content).samples
+    sound = load_audio(content[: int(kept * len(content))], partial=True)
     assert sound.truncated.startswith("is truncated")
     assert 0.2 * len(whole) < len(sound.samples) < len(whole)
     same = len(sound.samples) - 4_096
@@ -179,7 +181,7 @@ def test_what_is_cut_off_is_heard_as_far_as_it_goes(source: Path, name: str, kep
 def test_an_mp4_without_its_index_says_so(source: Path) -> None:
     content = written(source, "a.m4a", FILES["a.m4a"]).read_bytes()
     with pytest.raises(AudioError) as caught:
-        read(content[: len(content) // 2])
+        load_audio(content[: len(content) // 2])
     assert caught.value.cause == "is truncated: its index (the box moov) is missing"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sonotype.audio.decode import Samples, read
+from sonotype.audio.decode import Samples, load_audio
 from sonotype.audio.stream import stream
 from sonotype.core.errors import AudioError
 
@@ -44,7 +44,7 @@ def test_pieces_in_a_row_are_the_file_read_at_once(
     pieces = list(stream(path, sample_rate=wanted, block=block))
     assert min(map(len, pieces)) > 0
     assert {piece.dtype for piece in pieces} == {np.dtype(np.float32)}
-    whole = read(path, sample_rate=wanted).samples
+    whole = load_audio(path, sample_rate=wanted).samples
     np.testing.assert_array_equal(np.concatenate(pieces), whole)
     from_bytes = list(stream(path.read_bytes(), sample_rate=wanted, block=block))
     np.testing.assert_array_equal(np.concatenate(from_bytes), whole)
@@ -57,7 +57,7 @@ def test_formats_and_channels(tmp_path: Path, name: str, channels: int) -> None:
         pytest.skip("mp3 has two channels at most")
     path = write(tmp_path / name, noise(30_000, channels), 44_100)
     pieces = list(stream(path, sample_rate=16_000, block=5_000))
-    whole = read(path, sample_rate=16_000).samples
+    whole = load_audio(path, sample_rate=16_000).samples
     np.testing.assert_allclose(np.concatenate(pieces), whole, rtol=0, atol=last_digit(name))
 
 
@@ -73,7 +73,7 @@ def test_blocks_of_one_frame_and_shorter_recordings_than_a_block(
     path = write(tmp_path / "a.wav", noise(frames, 2), 8_000)
     pieces = list(stream(path, block=1))
     assert [len(piece) for piece in pieces] == [1] * frames
-    np.testing.assert_array_equal(np.concatenate(list(stream(path))), read(path).samples)
+    np.testing.assert_array_equal(np.concatenate(list(stream(path))), load_audio(path).samples)
 
 
 @pytest.mark.parametrize("wanted", [None, 32_000])
@@ -86,7 +86,7 @@ def test_a_file_that_was_cut_off_gives_what_is_there_first(
     given, text = until_the_fault(stream(path, sample_rate=wanted, block=7_000))
     assert text == f"{path}: is truncated (60000 of 100000 bytes are there)"
     with pytest.raises(AudioError) as caught:
-        read(path, sample_rate=wanted)
+        load_audio(path, sample_rate=wanted)
     assert text == str(caught.value)
     factor = 1 if wanted is None else 2
     assert len(given) == 30_000 * factor
@@ -99,7 +99,7 @@ def test_a_compressed_file_that_was_cut_off_gives_what_can_be_decoded(
     tmp_path: Path, suffix: str
 ) -> None:
     path = write(tmp_path / f"a.{suffix}", noise(160_000))
-    whole = read(path).samples
+    whole = load_audio(path).samples
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     given, text = until_the_fault(stream(path, block=4_000))
@@ -127,7 +127,7 @@ def test_other_errors_are_those_of_the_whole_file(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("no sound")
     for path in (short, empty, tmp_path / "text.wav", tmp_path / "missing.wav", tmp_path):
         with pytest.raises(AudioError) as wanted:
-            read(path, sample_rate=1_000)
+            load_audio(path, sample_rate=1_000)
         given, text = until_the_fault(stream(path, sample_rate=1_000))
         assert text == str(wanted.value)
         assert len(given) == 0

@@ -89,7 +89,7 @@ def test_any_error_on_a_file_is_a_row(
 
     for name in "abcd":
         soundfile.write(tmp_path / f"{name}.wav", tone(400, ord(name)), RATE)
-    real = classifier.read_for_clip
+    real = classifier.load_for_clip
     errors = {"b.wav": MemoryError(), "c.wav": RuntimeError("lost\nits way")}
 
     def failing(path: Path, *arguments: object, **more: object) -> object:
@@ -97,7 +97,7 @@ def test_any_error_on_a_file_is_a_row(
             raise error
         return real(path, *arguments, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(classifier, "read_for_clip", failing)
+    monkeypatch.setattr(classifier, "load_for_clip", failing)
     assert run(["predict", str(model), str(tmp_path), "--format", "csv"]) == 3
     rows = {
         Path(row["file"]).name: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))

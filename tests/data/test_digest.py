@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sonotype.audio.clip import AudioSpec, pad_or_trim, read_clip, take_for_clip
-from sonotype.audio.decode import Samples, read, verify
+from sonotype.audio.clip import AudioSpec, crop_for_clip, load_clip, pad_or_trim
+from sonotype.audio.decode import Samples, load_audio, verify
 from sonotype.core.errors import AudioError, SonotypeError
 from sonotype.core.types import Clip, Content
 from sonotype.data import decoded as decoded_module
@@ -137,13 +137,13 @@ def test_a_kept_sound_gives_the_clip_that_its_file_gives(
     contents_of([path], decoded=kept)
     sound = kept.get(path)
     assert sound is not None
-    whole = read(path)
+    whole = load_audio(path)
     assert (sound.sample_rate, sound.file_seconds) == (whole.sample_rate, whole.file_seconds)
     assert np.array_equal(sound.samples, whole.samples)
     for seconds in (0.5, 2.0):
         audio_spec = AudioSpec(RATE, seconds=seconds, trim=trim)
         assert np.array_equal(
-            pad_or_trim(take_for_clip(sound, audio_spec), audio_spec), read_clip(path, audio_spec)
+            pad_or_trim(crop_for_clip(sound, audio_spec), audio_spec), load_clip(path, audio_spec)
         )
 
 

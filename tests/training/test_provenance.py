@@ -246,7 +246,7 @@ def test_every_file_is_read_and_decoded_once_before_the_first_step(
 ) -> None:
     decodes: Counter[str] = Counter()
     hashed: Counter[Path] = Counter()
-    verify, read = decode_module.verify, clip_module.read
+    verify, read = decode_module.verify, clip_module.load_audio
 
     def verified(path: Path, *rest: Any, **how: Any) -> str:
         decodes[str(path)] += 1

@@ -1,1 +1,4 @@
-"""From a sound file to a waveform of one length and rate; the only room that opens sound files."""
+"""From a sound file to a waveform: load, mix to mono, resample, crop or pad to one length.
+
+The only package that opens sound files.
+"""

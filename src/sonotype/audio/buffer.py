@@ -1,4 +1,4 @@
-"""Windows over a stream of samples: where they start, how many there are, what they still need."""
+"""Sliding windows over a stream of samples: their number, their starts, and a buffer."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ Indices = npt.NDArray[np.int64]
 
 
 class SampleBuffer:
-    """The part of a stream of samples that is still needed.
+    """The samples of a stream that are still needed.
 
     Args:
-        pieces: the stream, ``[samples]`` each.
+        blocks: the stream, ``[samples]`` each.
     """
 
-    def __init__(self, pieces: Iterable[Samples]) -> None:
-        self._pieces = iter(pieces)
+    def __init__(self, blocks: Iterable[Samples]) -> None:
+        self._blocks = iter(blocks)
         self._kept: Samples = np.zeros(0, dtype=np.float32)
         self._first = self._needed = 0
 
     @property
     def end(self) -> int:
-        """Samples that have come so far."""
+        """Number of samples that have been read from the stream."""
         return self._first + len(self._kept)
 
     def reaches(self, end: int) -> bool:
-        """Take in so much of the stream; whether there was as much."""
-        fresh = [self._kept]
-        got = self.end
-        while got < end:
-            piece = next(self._pieces, None)
-            if piece is None:
+        """Read the stream up to sample ``end``; return whether it is that long."""
+        blocks = [self._kept]
+        position = self.end
+        while position < end:
+            block = next(self._blocks, None)
+            if block is None:
                 break
-            got += len(piece)
-            if got <= self._needed:  # of a long way to the next window, nothing is kept
-                self._first, fresh = got, []
+            position += len(block)
+            if position <= self._needed:  # before the next window: nothing is kept
+                self._first, blocks = position, []
                 continue
-            fresh.append(piece)
-        self._kept = np.concatenate([*fresh, self._kept[:0]])
+            blocks.append(block)
+        self._kept = np.concatenate([*blocks, self._kept[:0]])
         self.forget(self._needed)
-        return got >= end
+        return position >= end
 
     def part(self, first: int, end: int) -> Samples:
-        """Samples of the stream; silence behind its end."""
+        """Samples ``first`` to ``end``; zeros after the end of the stream."""
         samples = self._kept[first - self._first : end - self._first]
         return np.pad(samples, (0, end - first - len(samples)))
 
     def forget(self, before: int) -> None:
-        """Let go of the samples before one; those are not asked for again."""
+        """Drop the samples before ``before``; they cannot be read again."""
         self._needed = max(before, self._needed)
         surplus = min(max(before - self._first, 0), len(self._kept))
         self._kept = self._kept[surplus:]
@@ -62,12 +62,20 @@ class SampleBuffer:
 
 
 def window_start(index: int | Indices, hop: float) -> Any:
-    """First sample of a window, or of several."""
+    """First sample of the window with this index; works on arrays too."""
     return np.floor(np.asarray(index) * hop + 0.5).astype(np.int64)
 
 
 def window_count(total: int, samples: int, hop: float) -> int:
-    """Windows over ``total`` samples: until the end is heard, as long as one begins before it."""
+    """Number of windows over ``total`` samples.
+
+    The last window reaches the end or exceeds it, and begins before the end.
+
+    Args:
+        total: samples of the recording.
+        samples: of a window.
+        hop: samples from one start to the next.
+    """
     count = 1
     if total > samples:
         count = max(math.ceil((total - samples) / hop) - 1, 1)

@@ -1,4 +1,4 @@
-"""A sound as a network wants it: one rate, one length."""
+"""Load a sound as the network takes it: one sample rate, one length."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
-from sonotype.audio.decode import Audio, Samples, from_array, read, seconds_of
-from sonotype.audio.pad import Crop, LoudPart, Pad, crop_offset, fit_length, trim_silence
+from sonotype.audio.decode import Audio, Samples, from_array, load_audio, seconds_of
+from sonotype.audio.pad import Crop, Pad, SilenceTrimmer, crop_offset, fit_length, trim_silence
 from sonotype.audio.stream import stream
 from sonotype.core.errors import TruncatedError
 
 WHOLE_SECONDS = 60
-"""A recording that is to be trimmed is kept in memory where it is no longer than this; of a longer
-one only the clip is, and it is decoded twice."""
+"""Before silence is trimmed, a recording up to this length is kept in memory; a longer one is
+decoded twice and only the clip is kept."""
 
 
 @dataclass(frozen=True)
 class AudioSpec:
-    """What every sound is brought to before it meets a network.
+    """The format of all sounds at the input of a network.
 
     Attributes:
         sample_rate: in Hz.
         seconds: length.
-        pad: what happens to a shorter sound, see :func:`sonotype.audio.pad.fit_length`.
-        crop: what stays of a longer one.
-        trim: whether leading and trailing silence (60 dB under the loudest frame) goes first.
+        pad: how a shorter sound is padded, see :func:`sonotype.audio.pad.fit_length`.
+        crop: which part of a longer sound is kept.
+        trim: whether leading and trailing silence (60 dB below the loudest frame) is removed first.
 
     """
 
@@ -43,44 +43,44 @@ class AudioSpec:
         return round(self.seconds * self.sample_rate)
 
 
-def read_clip(
+def load_clip(
     path: str | Path | bytes,
     audio_spec: AudioSpec,
     rng: np.random.Generator | None = None,
     *,
     partial: bool = False,
 ) -> Samples:
-    """Decode a sound file to one clip; of a long file only the part that stays is decoded.
+    """Load a sound file as one clip.
 
     Shape:
         ``[audio_spec.length]``
 
     Raises:
-        AudioError: as for :func:`sonotype.audio.decode.read`.
+        AudioError: as for :func:`sonotype.audio.decode.load_audio`.
 
     """
-    return pad_or_trim(read_for_clip(path, audio_spec, rng, partial=partial), audio_spec, rng)
+    return pad_or_trim(load_for_clip(path, audio_spec, rng, partial=partial), audio_spec, rng)
 
 
-def read_for_clip(
+def load_for_clip(
     path: str | Path | bytes,
     audio_spec: AudioSpec,
     rng: np.random.Generator | None = None,
     *,
     partial: bool = False,
 ) -> Audio:
-    """Decode as much of a file as a clip needs; memory does not grow with the file.
+    """Load only the samples of a file that a clip needs; memory does not grow with the file.
 
     Args:
-        path: the file, or the bytes of one.
-        audio_spec: what the clip is to be.
-        rng: draws the part of a long file; needed for ``crop="random"`` only.
-        partial: as for :func:`sonotype.audio.decode.read`.
+        path: the file, or the bytes of a file.
+        audio_spec: format of the clip.
+        rng: draws the part of a long file; required for ``crop="random"`` only.
+        partial: as for :func:`sonotype.audio.decode.load_audio`.
     """
     if audio_spec.trim:
-        return _read_trimmed(path, audio_spec, rng, partial=partial)
-    start = 0.0 if audio_spec.crop == "front" else _start(seconds_of(path), audio_spec, rng)
-    return read(
+        return _load_trimmed(path, audio_spec, rng, partial=partial)
+    start = 0.0 if audio_spec.crop == "front" else _crop_start(seconds_of(path), audio_spec, rng)
+    return load_audio(
         path,
         sample_rate=audio_spec.sample_rate,
         start=start,
@@ -89,77 +89,79 @@ def read_for_clip(
     )
 
 
-def _read_trimmed(
+def pad_or_trim(
+    sound: Audio, audio_spec: AudioSpec, rng: np.random.Generator | None = None
+) -> Samples:
+    """Trim, crop and pad a decoded sound to one clip.
+
+    Shape:
+        ``[audio_spec.length]``
+    """
+    samples = sound.samples
+    if audio_spec.trim and not sound.trimmed:
+        samples = trim_silence(samples)
+    return fit_length(samples, audio_spec.length, pad=audio_spec.pad, crop=audio_spec.crop, rng=rng)
+
+
+def crop_for_clip(sound: Audio, audio_spec: AudioSpec) -> Audio:
+    """Return exactly what :func:`load_for_clip` returns for a file with these samples.
+
+    So it crops before it resamples: the other order gives other samples near the edges.
+    """
+    samples, rate = sound.samples, sound.sample_rate
+    if not audio_spec.trim:
+        start = 0.0 if audio_spec.crop == "front" else _crop_start(sound.file_seconds, audio_spec)
+        first = round(start * rate)
+        samples = samples[first : first + round(audio_spec.seconds * rate)]
+    cropped = from_array(samples, rate, sample_rate=audio_spec.sample_rate)
+    return replace(cropped, file_seconds=sound.file_seconds)
+
+
+def _crop_start(
+    seconds: float, audio_spec: AudioSpec, rng: np.random.Generator | None = None
+) -> float:
+    """Start in seconds of the part of a recording that is kept."""
+    surplus = round((seconds - audio_spec.seconds) * audio_spec.sample_rate)
+    return crop_offset(max(surplus, 0), audio_spec.crop, rng) / audio_spec.sample_rate
+
+
+def _load_trimmed(
     path: str | Path | bytes,
     audio_spec: AudioSpec,
     rng: np.random.Generator | None,
     *,
     partial: bool,
 ) -> Audio:
-    """All of a short file; of a long one the clip in its loud part."""
-    rate, loud = audio_spec.sample_rate, LoudPart()
-    most, kept, total, fault = WHOLE_SECONDS * rate, [np.zeros(0, np.float32)], 0, ""
+    """Load a short file as a whole; of a long file only the clip within its trimmed part."""
+    rate, trimmer = audio_spec.sample_rate, SilenceTrimmer()
+    most, blocks, total, damage = WHOLE_SECONDS * rate, [np.zeros(0, np.float32)], 0, ""
     try:
-        for piece in stream(path, sample_rate=rate):
-            loud.add(piece)
-            total += len(piece)
-            kept.append(piece)
+        for block in stream(path, sample_rate=rate):
+            trimmer.add(block)
+            total += len(block)
+            blocks.append(block)
             if total > most:
-                kept.clear()
+                blocks.clear()
     except TruncatedError as error:
         if not partial or not total:
             raise
-        fault = error.cause
+        damage = error.cause
     if total <= most:
-        return Audio(np.concatenate(kept), rate, total / rate, fault)
-    first, end = loud.bounds()
+        return Audio(np.concatenate(blocks), rate, total / rate, damage)
+    first, end = trimmer.bounds()
     first += crop_offset(max(end - first - audio_spec.length, 0), audio_spec.crop, rng)
-    wanted = slice(first, min(end, first + audio_spec.length))
-    return Audio(_cut_out(path, rate, wanted), rate, total / rate, fault, trimmed=True)
+    end = min(end, first + audio_spec.length)
+    return Audio(_slice(path, rate, first, end), rate, total / rate, damage, trimmed=True)
 
 
-def _cut_out(path: str | Path | bytes, rate: int, wanted: slice) -> Samples:
-    """Some samples of a recording at another rate, as they are in the whole of it."""
-    parts: list[Samples] = []
+def _slice(path: str | Path | bytes, rate: int, first: int, end: int) -> Samples:
+    """Samples ``first`` to ``end`` of a recording after resampling it as a whole."""
+    blocks: list[Samples] = []
     position = 0
-    with contextlib.suppress(TruncatedError):  # known, and behind the part
-        for piece in stream(path, sample_rate=rate):
-            parts.append(piece[max(wanted.start - position, 0) : max(wanted.stop - position, 0)])
-            position += len(piece)
-            if position >= wanted.stop:
+    with contextlib.suppress(TruncatedError):  # reported before, and after ``end``
+        for block in stream(path, sample_rate=rate):
+            blocks.append(block[max(first - position, 0) : max(end - position, 0)])
+            position += len(block)
+            if position >= end:
                 break
-    return np.concatenate(parts)
-
-
-def take_for_clip(sound: Audio, audio_spec: AudioSpec) -> Audio:
-    """What :func:`read_for_clip` makes of a file that holds these samples, to the last digit.
-
-    So it cuts before it resamples: the other way round gives other samples near the cut.
-    """
-    samples, rate = sound.samples, sound.sample_rate
-    if not audio_spec.trim:
-        start = 0.0 if audio_spec.crop == "front" else _start(sound.file_seconds, audio_spec)
-        first = round(start * rate)
-        samples = samples[first : first + round(audio_spec.seconds * rate)]
-    part = from_array(samples, rate, sample_rate=audio_spec.sample_rate)
-    return replace(part, file_seconds=sound.file_seconds)
-
-
-def _start(seconds: float, audio_spec: AudioSpec, rng: np.random.Generator | None = None) -> float:
-    """Where in a recording of so many seconds the part that stays begins."""
-    surplus = round((seconds - audio_spec.seconds) * audio_spec.sample_rate)
-    return crop_offset(max(surplus, 0), audio_spec.crop, rng) / audio_spec.sample_rate
-
-
-def pad_or_trim(
-    sound: Audio, audio_spec: AudioSpec, rng: np.random.Generator | None = None
-) -> Samples:
-    """Trim, cut and pad a decoded sound to one clip.
-
-    Shape:
-        ``[audio_spec.length]``
-    """
-    samples = (
-        trim_silence(sound.samples) if audio_spec.trim and not sound.trimmed else sound.samples
-    )
-    return fit_length(samples, audio_spec.length, pad=audio_spec.pad, crop=audio_spec.crop, rng=rng)
+    return np.concatenate(blocks)

@@ -1,4 +1,4 @@
-"""Decode a sound, or a part of one, to mono samples at a wanted rate."""
+"""Load a sound, or an interval of it: decode, mix to mono, resample."""
 
 from __future__ import annotations
 
@@ -12,38 +12,42 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from sonotype.audio.readers import Samples, mono, name_of, open_sound, pieces_of
+from sonotype.audio.decoders.decoder import Samples, blocks_of, mono
+from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.core.errors import AudioError, TruncatedError
 
 __all__ = [
     "Audio",
     "Samples",
     "from_array",
-    "read",
+    "load_audio",
+    "name_of",
     "seconds_of",
-    "value_fault",
+    "value_issue",
     "verify",
 ]  # fmt: skip
 
-NO_NUMBERS = "holds values that are no numbers (NaN or infinite)"
-
 LARGEST_VALUE = 1e4
-"""Times full scale. Louder samples are not sound: a wrong type, or integers kept as floats."""
+"""Times full scale. Louder samples have a wrong type, or are integers stored as floats."""
 
-# Samples of a file that is decoded only to see whether it can be.
 _BLOCK = 1 << 20
+"""Samples that :func:`verify` decodes at once."""
+
+_ALL = 1 << 62
+
+_ARRAY = "<array>"
 
 
 @dataclass(frozen=True)
 class Audio:
-    """Mono samples and where they come from.
+    """Mono samples and their origin.
 
     Attributes:
         samples: ``[samples]`` float32, nominally within [-1, 1].
         sample_rate: of ``samples``, in Hz.
-        file_seconds: length of the whole recording in seconds, of which ``samples`` may be a part.
-        truncated: what is missing of the recording, in a few words; empty where nothing is.
-        trimmed: whether ``samples`` are cut out of the recording without its silent ends.
+        file_seconds: length of the whole recording in seconds; ``samples`` may be an interval.
+        truncated: what is missing of the recording, in a few words; empty if nothing is.
+        trimmed: whether leading and trailing silence of the recording has been removed.
 
     """
 
@@ -54,7 +58,7 @@ class Audio:
     trimmed: bool = False
 
 
-def read(
+def load_audio(
     source: str | Path | bytes,
     *,
     sample_rate: int | None = None,
@@ -62,52 +66,106 @@ def read(
     duration: float | None = None,
     partial: bool = False,
 ) -> Audio:
-    """Decode a file, or a part of it, to mono at one rate.
+    """Load a file, or an interval of it, as mono samples at one rate.
 
-    WAV, FLAC and Ogg files with true headers are not read before the part; others are decoded from
-    their start.
+    The decoder seeks to the interval in WAV, FLAC and Ogg files with correct headers; it decodes
+    other files from their start. Channels are averaged before resampling.
 
     Args:
         source: a path, or the bytes of a whole file.
-        sample_rate: wanted rate in Hz; ``None`` keeps the file's own.
-        start: where the part begins, in seconds.
-        duration: how long the part is, in seconds; ``None`` for all that follows. A part that
-            reaches past the end is as long as the file allows.
-        partial: of a file that is cut off, or damaged from a place on, give what is there, and say
+        sample_rate: of the result in Hz; ``None`` keeps the file's own.
+        start: of the interval, in seconds.
+        duration: of the interval, in seconds; ``None`` for the rest of the file. An interval that
+            exceeds the file ends with the file.
+        partial: of a truncated or damaged file, return the samples that are present and describe
             in :attr:`Audio.truncated` what is missing.
 
     Raises:
-        AudioError: missing, empty, not a sound, no samples, or values that are no numbers or far
+        AudioError: missing, empty, not a sound, no samples, or values that are NaN, infinite or far
             beyond full scale; names the file and the cause.
-        TruncatedError: samples of the part are missing, and ``partial`` is not set.
+        TruncatedError: samples of the interval are missing, and ``partial`` is not set.
 
     """
     name = name_of(source)
     if duration is not None and not duration > 0:
-        raise AudioError(name, f"a part of {duration:g} s was asked for")
+        raise AudioError(name, f"a duration must be positive, got {duration:g} s")
     with open_sound(source, name) as file:
         rate = file.rate
         first = round(start * rate) if 0 <= start < math.inf else 0
         if not 0 <= start < math.inf or file.skip(first) < first:
-            raise _no_such_part(name, start, file.total() / rate)
+            raise _start_outside(name, start, file.total() / rate)
         wanted = _ALL if duration is None else round(min(duration * rate, _ALL))
         samples = file.read(wanted)
-        length = file.total()
-        if not len(samples) and not file.fault:
-            raise _no_such_part(name, start, length / rate)
-        if file.fault and len(samples) < wanted and not partial:
-            raise TruncatedError(name, file.fault)
+        seconds = file.total() / rate
+        if not len(samples) and not file.damage:
+            raise _start_outside(name, start, seconds)
+        if file.damage and len(samples) < wanted and not partial:
+            raise TruncatedError(name, file.damage)
         if not len(samples):
-            raise AudioError(name, file.fault)
-        finished = _finished(samples, rate, sample_rate, name)
-        return Audio(finished, sample_rate or rate, length / rate, file.fault)
+            raise AudioError(name, file.damage)
+        samples = _check_and_resample(samples, rate, sample_rate or rate, name)
+        return Audio(samples, sample_rate or rate, seconds, file.damage)
 
 
-_ALL = 1 << 62
+def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = None) -> Audio:
+    """Process samples in memory like those of a file: mix to mono, resample.
+
+    Args:
+        samples: ``[samples]`` or ``[samples, channels]`` (as soundfile gives them); floats within
+            [-1, 1], or integers, which are scaled by their type's range.
+        rate: of ``samples``, in Hz.
+        sample_rate: of the result in Hz; ``None`` keeps ``rate``.
+
+    Raises:
+        AudioError: no samples, wrong shape or type, or values that are NaN, infinite or far beyond
+            full scale.
+
+    """
+    try:
+        array = np.asarray(samples)
+    except ValueError:
+        raise AudioError(_ARRAY, "holds rows of different lengths") from None
+    if not (rate > 0 and math.isfinite(rate)):
+        raise AudioError(_ARRAY, f"sample_rate must be positive, got {rate}")
+    if array.ndim not in (1, 2):
+        raise AudioError(_ARRAY, f"has shape {array.shape}, not [samples] or [samples, channels]")
+    if array.size == 0:
+        raise AudioError(_ARRAY, "holds no samples")
+    if array.ndim == 2 and array.shape[1] > array.shape[0]:
+        cause = f"has shape {array.shape}: [samples, channels] is expected, transpose it"
+        raise AudioError(_ARRAY, cause)
+    array = _as_float32(array)
+    mixed = mono(array) if array.ndim == 2 else array
+    resampled = _check_and_resample(mixed, rate, sample_rate or rate, _ARRAY)
+    return Audio(resampled, sample_rate or rate, len(mixed) / rate)
 
 
-def _no_such_part(name: str, start: float, seconds: float) -> AudioError:
-    return AudioError(name, f"a part starting at {start:g} s was asked for, it has {seconds:.3f} s")
+def _as_float32(array: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+    """Convert to float32; integers are scaled by the range of their type."""
+    kind, dtype = array.dtype.kind, array.dtype
+    if kind == "i" and dtype.itemsize > 4:
+        # No recorder writes 64 bits: these are narrower samples in a default integer type.
+        raise AudioError(_ARRAY, f"has {dtype} values of unknown range; give int16 or floats")
+    if kind == "u":  # silence may be 0 or half the range
+        cause = f"has {dtype} values, unsigned integers of unknown offset; give int16 or floats"
+        raise AudioError(_ARRAY, cause)
+    if kind not in "if":
+        raise AudioError(_ARRAY, f"has values of type {dtype}, not floats or integers")
+    if kind == "i":
+        array = array / np.float32(-float(np.iinfo(dtype).min))
+    with np.errstate(over="ignore"):  # too large values become infinite: an error, see value_issue
+        return array.astype(np.float32, copy=False)
+
+
+def _check_and_resample(samples: Samples, rate: int, new_rate: int, name: str) -> Samples:
+    if issue := value_issue(samples):
+        raise AudioError(name, issue)
+    if new_rate != rate:
+        resampled = soxr.resample(samples, rate, new_rate)
+        if len(samples) and not len(resampled):
+            raise too_short(name, new_rate)
+        samples = resampled
+    return np.ascontiguousarray(samples, dtype=np.float32)
 
 
 def verify(
@@ -116,93 +174,42 @@ def verify(
     *,
     partial: bool = False,
 ) -> str:
-    """Decode a whole file, a block at a time, and give the digest of its sound.
+    """Decode a whole file in blocks and return the digest of its sound.
 
-    Memory does not grow with the file's length.
+    Memory does not grow with the length of the file.
 
     Args:
         source: a path, or the bytes of a whole file.
         on_block: gets the sample rate and the mono samples of each block, in order.
-        partial: as for :func:`read`.
+        partial: as for :func:`load_audio`.
 
     Returns:
-        SHA-256 of the sound: of its sample rate as decimal digits and a line feed, and of its mono
-        samples at that rate as 32-bit little-endian floats. Two files with the same samples have
-        the same one, whatever they are called and however they are packed.
+        SHA-256 of the sample rate as decimal digits, a line feed, and the mono samples at that rate
+        as 32-bit little-endian floats. Files with the same samples have the same digest, whatever
+        their names and formats.
 
     Raises:
-        AudioError: where :func:`read` raises it for the whole file at its own rate.
+        AudioError: if :func:`load_audio` raises it for the whole file at its own rate.
 
     """
     name = name_of(source)
-    wrong = ""
+    issue = ""
     with open_sound(source, name) as file:
         digest = hashlib.sha256(f"{file.rate}\n".encode())
-        for samples in pieces_of(file, _BLOCK):
-            wrong = wrong or value_fault(samples)
+        for samples in blocks_of(file, _BLOCK):
+            issue = issue or value_issue(samples)
             if on_block is not None:
                 on_block(file.rate, samples)
             digest.update(np.ascontiguousarray(samples, dtype="<f4").data)
-        if file.fault and not partial:
-            raise TruncatedError(name, file.fault)
-    if wrong:  # said last, as in read: of a truncated file it is the lesser fault
-        raise AudioError(name, wrong)
+        if file.damage and not partial:
+            raise TruncatedError(name, file.damage)
+    if issue:  # after truncation, as in load_audio
+        raise AudioError(name, issue)
     return digest.hexdigest()
 
 
-def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = None) -> Audio:
-    """Take samples that are already in memory through the same steps as a file.
-
-    Args:
-        samples: ``[samples]`` or ``[samples, channels]`` (as soundfile gives them); floats within
-            [-1, 1], or integers, which are scaled by their type's range.
-        rate: of the samples, in Hz.
-        sample_rate: wanted rate in Hz; ``None`` keeps ``rate``.
-
-    Raises:
-        AudioError: no samples, wrong shape, or values that are no numbers or far beyond full scale.
-
-    """
-    try:
-        array = np.asarray(samples)
-    except ValueError:
-        raise AudioError("<array>", "holds rows of different lengths") from None
-    if not (rate > 0 and math.isfinite(rate)):
-        raise AudioError("<array>", f"a sample rate of {rate} Hz is none")
-    if array.ndim not in (1, 2):
-        raise AudioError(
-            "<array>", f"has shape {array.shape}, not [samples] or [samples, channels]"
-        )
-    if array.size == 0:
-        raise AudioError("<array>", "holds no samples")
-    if array.ndim == 2 and array.shape[1] > array.shape[0]:
-        raise AudioError(
-            "<array>", f"has shape {array.shape}: [samples, channels] is wanted, transpose it"
-        )
-    if array.dtype.kind == "i" and array.dtype.itemsize > 4:
-        # Nobody records 64 bits: these are narrower samples in a default integer type.
-        raise AudioError(
-            "<array>", f"has {array.dtype} values of unknown range; give int16 or floats"
-        )
-    if array.dtype.kind == "u":
-        # Silence may be at zero or at half the range: nothing in the array tells.
-        raise AudioError(
-            "<array>",
-            f"has {array.dtype} values, unsigned integers of unknown offset; give int16 or floats",
-        )
-    if array.dtype.kind == "i":
-        array = array / np.float32(-float(np.iinfo(array.dtype).min))
-    elif array.dtype.kind != "f":
-        raise AudioError("<array>", f"has values of type {array.dtype}, not floats or integers")
-    with np.errstate(over="ignore"):  # becomes infinite, which is refused below
-        array = array.astype(np.float32, copy=False)
-    samples = mono(array) if array.ndim == 2 else array
-    finished = _finished(samples, rate, sample_rate, "<array>")
-    return Audio(finished, sample_rate or rate, len(samples) / rate)
-
-
 def seconds_of(source: str | Path | bytes) -> float:
-    """Length of a sound file, or of the bytes of one, in seconds; of a cut one, of what is there.
+    """Length in seconds of a sound file, or of its bytes; of a truncated file, what is present.
 
     Raises:
         AudioError: it cannot be opened.
@@ -212,13 +219,18 @@ def seconds_of(source: str | Path | bytes) -> float:
         return float(file.total() / file.rate)
 
 
-def value_fault(samples: Samples) -> str:
-    """What is wrong with the values of samples, in a few words; empty where nothing is."""
+def name_of(source: str | Path | bytes) -> str:
+    """The name of a sound in messages."""
+    return "<bytes>" if isinstance(source, bytes) else str(source)
+
+
+def value_issue(samples: Samples) -> str:
+    """The reason why the values of samples are invalid; empty if they are valid."""
     if not len(samples):
         return ""
     peak = max(float(samples.max()), -float(samples.min()))
     if not math.isfinite(peak) or not np.isfinite(samples).all():
-        return NO_NUMBERS
+        return "holds values that are no numbers (NaN or infinite)"
     if peak > LARGEST_VALUE:
         return (
             f"holds values of up to {peak:.1e} times full scale; scale the samples to lie within "
@@ -227,18 +239,10 @@ def value_fault(samples: Samples) -> str:
     return ""
 
 
-def _finished(samples: Samples, rate: int, wanted_rate: int | None, name: str) -> Samples:
-    """Refuse what is no sound, resample; the one way of files and arrays alike."""
-    if wrong := value_fault(samples):
-        raise AudioError(name, wrong)
-    if wanted_rate is not None and wanted_rate != rate:
-        resampled = soxr.resample(samples, rate, wanted_rate)
-        if len(samples) and not len(resampled):
-            raise too_short(name, wanted_rate)
-        samples = resampled
-    return np.ascontiguousarray(samples, dtype=np.float32)
-
-
 def too_short(name: str, sample_rate: int) -> AudioError:
-    """The error of a sound of which resampling leaves nothing."""
+    """The error for a sound that has no samples after resampling."""
     return AudioError(name, f"is too short for a sample rate of {sample_rate} Hz")
+
+
+def _start_outside(name: str, start: float, seconds: float) -> AudioError:
+    return AudioError(name, f"the start is at {start:g} s, but the sound has {seconds:.3f} s")

@@ -1,4 +1,4 @@
-"""Bring every sound to one length: pad what is short, cut what is long, trim silence."""
+"""Bring samples to one length: pad short sounds, crop long ones, trim silence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PADS: tuple[Pad, ...] = get_args(Pad)
 CROPS: tuple[Crop, ...] = get_args(Crop)
 
 TRIM_FRAME, TRIM_HOP = 2048, 512
-"""Samples of the level meter that finds silence; the reference's own (librosa's defaults)."""
+"""Samples of the frames whose level is compared to find silence; librosa's defaults."""
 
 
 def fit_length(
@@ -26,15 +26,15 @@ def fit_length(
     crop: Crop = "front",
     rng: np.random.Generator | None = None,
 ) -> Samples:
-    """Give ``length`` samples, whatever comes in.
+    """Pad or crop to ``length`` samples.
 
     Args:
         samples: ``[n]``, n >= 1.
-        length: wanted number of samples.
-        pad: a short sound is zero-padded with itself in the ``"centre"`` or at the ``"start"``,
-            or ``"repeat"``-ed until it is long enough.
-        crop: of a long sound the ``"front"``, the ``"centre"`` or a ``"random"`` part stays.
-        rng: draws the random part; needed for ``crop="random"`` only.
+        length: number of samples of the result.
+        pad: a short sound is placed in the ``"centre"`` or at the ``"start"`` and padded with
+            zeros, or ``"repeat"``-ed until it is long enough.
+        crop: the ``"front"``, the ``"centre"`` or a ``"random"`` part of a long sound is kept.
+        rng: draws the random part; required for ``crop="random"`` only.
 
     Shape:
         ``[length]``
@@ -51,22 +51,22 @@ def fit_length(
 
 
 def crop_offset(surplus: int, crop: Crop, rng: np.random.Generator | None = None) -> int:
-    """First sample (or any other unit) of the part that stays when ``surplus`` must go."""
+    """First sample (or any other unit) of the part that is kept when ``surplus`` is cropped."""
     if crop == "front":
         return 0
     if crop == "centre":
         return surplus // 2
     if rng is None:
         raise ValueError("crop='random' needs a random generator")
-    # A share of the surplus: two sample rates that draw alike take the same part of a recording.
+    # A fraction of the surplus: equal draws at two sample rates keep the same part of a recording.
     return int(rng.random() * (surplus + 1))
 
 
 def trim_silence(samples: Samples, below_db: float = 60.0) -> Samples:
-    """Take off leading and trailing frames more than ``below_db`` under the loudest frame.
+    """Remove leading and trailing frames more than ``below_db`` below the loudest frame.
 
-    The level is the RMS of centred frames of 2048 samples every 512, as in the authors' code. A
-    sound that is silent throughout stays as it is.
+    The level is the RMS of centred frames of 2048 samples every 512, as in librosa and the code of
+    the paper's authors. A completely silent sound is returned unchanged.
 
     Shape:
         ``[n] -> [m]``, 1 <= m <= n
@@ -81,46 +81,46 @@ def trim_silence(samples: Samples, below_db: float = 60.0) -> Samples:
     return samples[loud[0] * TRIM_HOP : min((loud[-1] + 1) * TRIM_HOP, len(samples))]
 
 
-class LoudPart:
-    """What :func:`trim_silence` keeps of a sound that comes in pieces and is kept nowhere.
+class SilenceTrimmer:
+    """Finds the bounds of :func:`trim_silence` for a sound that arrives in blocks.
 
-    A frame of 2048 samples every 512, centred, is four of the blocks of 512 between which its power
-    is summed. A frame can be the first loud one only if it is louder than all before it, and the
-    last one only if it is louder than all behind it; so these few are remembered, and of them those
-    that the loudest frame so far does not make silent.
+    A centred frame of 2048 samples every 512 consists of four hops of 512 samples, whose energies
+    are summed. A frame can be the first loud frame only if it is louder than all frames before it,
+    and the last loud frame only if it is louder than all frames after it. Only these few candidates
+    are kept, and of them only those that are loud compared with the loudest frame so far.
     """
 
     def __init__(self, below_db: float = 60.0) -> None:
         self._share = 10 ** (-below_db / 10)
-        self._left: Samples = np.zeros(0, dtype=np.float32)
+        self._rest: Samples = np.zeros(0, dtype=np.float32)
         self._energies = np.zeros(2)  # silence before the first sample
         self._frames = self._samples = 0
         self._loudest = 0.0
         self._first: list[tuple[int, float]] = []
         self._last: list[tuple[int, float]] = []
 
-    def add(self, piece: Samples) -> None:
-        """Take in the samples that follow."""
-        self._samples += len(piece)
-        samples = np.concatenate([self._left, piece])
+    def add(self, block: Samples) -> None:
+        """Add the next samples."""
+        self._samples += len(block)
+        samples = np.concatenate([self._rest, block])
         whole = len(samples) // TRIM_HOP * TRIM_HOP
-        self._left = samples[whole:]
-        blocks = samples[:whole].astype(np.float64).reshape(-1, TRIM_HOP)
-        self._take(np.square(blocks).sum(axis=1))
+        self._rest = samples[whole:]
+        hops = samples[:whole].astype(np.float64).reshape(-1, TRIM_HOP)
+        self._add_energies(np.square(hops).sum(axis=1))
 
     def bounds(self) -> tuple[int, int]:
-        """First sample of the loud part, and the one behind it; no more pieces may follow."""
-        rest = float(np.square(self._left.astype(np.float64)).sum())
-        self._take(np.array([rest, 0.0]))  # silence behind the last sample
+        """First sample of the trimmed sound and its end; call it after the last block."""
+        rest = float(np.square(self._rest.astype(np.float64)).sum())
+        self._add_energies(np.array([rest, 0.0]))  # silence after the last sample
         if self._loudest == 0:
             return 0, self._samples
-        loud = self._loudest * self._share
-        first = next(frame for frame, power in self._first if power > loud)
-        last = next(frame for frame, power in reversed(self._last) if power > loud)
+        threshold = self._loudest * self._share
+        first = next(frame for frame, power in self._first if power > threshold)
+        last = next(frame for frame, power in reversed(self._last) if power > threshold)
         return first * TRIM_HOP, min((last + 1) * TRIM_HOP, self._samples)
 
-    def _take(self, energies: npt.NDArray[np.float64]) -> None:
-        """Energies of the blocks that follow."""
+    def _add_energies(self, energies: npt.NDArray[np.float64]) -> None:
+        """Add the energies of the next hops."""
         known = np.concatenate([self._energies, energies])
         self._energies = known[-3:]
         if len(known) < 4:
@@ -128,20 +128,20 @@ class LoudPart:
         powers = known[:-3] + known[1:-2] + known[2:-1] + known[3:]
         before = self._loudest
         self._loudest = max(before, float(powers.max()))
-        loud = self._loudest * self._share
-        louder = np.maximum.accumulate(np.concatenate([[before], powers[:-1]]))
-        self._first = _louder_than(self._first, loud)
-        self._first += self._numbered(powers, np.flatnonzero((powers > louder) & (powers > loud)))
-        behind = np.maximum.accumulate(powers[::-1])[::-1]
-        behind = np.append(behind[1:], 0.0)
-        self._last = _louder_than(self._last, max(loud, float(powers.max())))
-        self._last += self._numbered(powers, np.flatnonzero((powers > behind) & (powers > loud)))
+        threshold = self._loudest * self._share
+        loudest_before = np.maximum.accumulate(np.concatenate([[before], powers[:-1]]))
+        self._first = _louder_than(self._first, threshold)
+        self._first += self._candidates(powers, (powers > loudest_before) & (powers > threshold))
+        loudest_after = np.append(np.maximum.accumulate(powers[::-1])[::-1][1:], 0.0)
+        self._last = _louder_than(self._last, max(threshold, float(powers.max())))
+        self._last += self._candidates(powers, (powers > loudest_after) & (powers > threshold))
         self._frames += len(powers)
 
-    def _numbered(
-        self, powers: npt.NDArray[np.float64], places: npt.NDArray[np.intp]
+    def _candidates(
+        self, powers: npt.NDArray[np.float64], mask: npt.NDArray[np.bool_]
     ) -> list[tuple[int, float]]:
-        return [(self._frames + int(place), float(powers[place])) for place in places]
+        """Number and power of the frames in ``mask``."""
+        return [(self._frames + int(index), float(powers[index])) for index in np.flatnonzero(mask)]
 
 
 def _louder_than(frames: list[tuple[int, float]], power: float) -> list[tuple[int, float]]:

@@ -1,4 +1,4 @@
-"""Pipes, sockets and devices: paths that exist, and are neither a file nor a folder."""
+"""Special files: pipes, sockets and devices, which exist but are neither files nor folders."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _KINDS = (
 
 
 def special_kind(path: str | Path) -> str:
-    """What a path is, such as ``"a named pipe"``; empty for files, folders and missing paths.
+    """The kind of a special file, such as ``"a named pipe"``; empty for all other paths.
 
-    Nothing is opened: opening a pipe waits for a writer, possibly for ever.
+    Nothing is opened, since opening a pipe waits for a writer, possibly forever.
     """
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 (Path.stat makes a Path first)

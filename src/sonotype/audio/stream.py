@@ -1,8 +1,7 @@
-"""Read a recording of any length, a block at a time: memory does not grow with it.
+"""Load a recording of any length in blocks; memory does not grow with its length.
 
-The pieces in a row are what :func:`sonotype.audio.decode.read` gives, to the digit: soxr's stream
-carries its filter from block to block. What differs is when an error comes: a file that breaks off
-gives all that is there first.
+The concatenated blocks equal the result of :func:`sonotype.audio.decode.load_audio` exactly. Only
+errors differ: the samples before the damage of a file come first, then the error.
 """
 
 from __future__ import annotations
@@ -11,76 +10,68 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soxr
 
-from sonotype.audio.decode import LARGEST_VALUE, Samples, too_short, value_fault
-from sonotype.audio.readers import name_of, open_sound, pieces_of
+from sonotype.audio.decode import LARGEST_VALUE, Samples, name_of, too_short, value_issue
+from sonotype.audio.decoders.decoder import blocks_of, resampled
+from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.core.errors import AudioError, TruncatedError
 
 BLOCK = 1 << 16
-"""Samples that are decoded at once; 4 s at 16 kHz. What a damaged block held is lost with it."""
+"""Samples that are decoded at once; 4 s at 16 kHz. A damaged block is lost as a whole."""
 
 
 def stream(
     source: str | Path | bytes, *, sample_rate: int | None = None, block: int = BLOCK
 ) -> Iterator[Samples]:
-    """Decode a sound file to mono at one rate, piece by piece.
+    """Load a sound file as mono samples at one rate, block by block.
 
     Args:
         source: a path, or the bytes of a whole file.
-        sample_rate: wanted rate in Hz; ``None`` keeps the file's own.
+        sample_rate: of the result in Hz; ``None`` keeps the file's own.
         block: samples of the file that are decoded at once.
 
     Yields:
-        consecutive pieces, ``[samples]`` float32 each, none of them empty.
+        consecutive blocks, ``[samples]`` float32, none of them empty.
 
     Raises:
-        AudioError: where :func:`sonotype.audio.decode.read` raises it for the whole file; after the
-            samples before the fault.
+        AudioError: if :func:`sonotype.audio.decode.load_audio` raises it for the whole file; after
+            the samples before the damage.
 
     """
     name = name_of(source)
     with open_sound(source, name) as file:
-        wanted = file.rate if sample_rate is None else sample_rate
-        resample = (
-            None if wanted == file.rate
-            else soxr.ResampleStream(file.rate, wanted, 1, dtype="float32")
-        )  # fmt: skip
-        block = max(1, min(block, block * file.rate // wanted))  # what comes out is kept small
-        wrong, given = "", 0
-        for samples in pieces_of(file, block):
-            wrong = value_fault(samples)
-            if wrong:
-                samples = samples[: _sound_until(samples)]
-            piece = np.ascontiguousarray(samples)
-            if resample is not None and len(samples):
-                piece = resample.resample_chunk(piece)
-            given += len(piece)
-            if len(piece):
-                yield piece
-            if wrong:
-                break
-        if resample is not None:
-            rest = resample.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
-            given += len(rest)
-            if len(rest):
-                yield rest
-        if wrong:
-            raise AudioError(name, wrong)
-        if file.fault:
-            raise TruncatedError(name, file.fault)
-        if not given:
-            raise too_short(name, wanted)
+        new_rate = file.rate if sample_rate is None else sample_rate
+        block = max(1, min(block, block * file.rate // new_rate))  # limits the resampled block too
+        issue, count = "", 0
+
+        def valid() -> Iterator[Samples]:
+            nonlocal issue
+            for samples in blocks_of(file, block):
+                issue = value_issue(samples)
+                yield np.ascontiguousarray(samples[: _count_valid(samples)] if issue else samples)
+                if issue:
+                    return
+
+        for samples in resampled(valid(), file.rate, new_rate):
+            count += len(samples)
+            if len(samples):
+                yield samples
+        if issue:
+            raise AudioError(name, issue)
+        if file.damage:
+            raise TruncatedError(name, file.damage)
+        if not count:
+            raise too_short(name, new_rate)
 
 
-def _sound_until(samples: Samples) -> int:
-    """How many samples there are before the first one that is none."""
+def _count_valid(samples: Samples) -> int:
+    """Number of samples before the first invalid one."""
     with np.errstate(invalid="ignore"):
         return int((np.abs(samples) <= LARGEST_VALUE).argmin())
 
 
 def stated_seconds(source: str | Path | bytes) -> float:
-    """How long a recording is by its header, be that true or not; 0 where the header does not say.
+    """Length of a recording by its header, correct or not; 0 if the header does not say.
 
     Raises:
         AudioError: it cannot be opened.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sonotype.audio.clip import read_clip
+from sonotype.audio.clip import load_clip
 from sonotype.config import from_dict
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.hierarchy import CategorySource
@@ -151,7 +151,8 @@ def _compare(
         difference = _difference((ours.category, ours.event), (theirs.category, theirs.event))
         return Exported(out, len(clips), True, difference)
     before, after = (
-        predict_clips(classifier, manifest, partial=manifest.partial) for classifier in (model, exported)
+        predict_clips(classifier, manifest, partial=manifest.partial)
+        for classifier in (model, exported)
     )
     difference = _difference(
         (before.category_probability, before.event_probability),
@@ -209,4 +210,4 @@ def _split(manifest: Manifest) -> tuple[Manifest, Manifest]:
 
 def _waveforms(manifest: Manifest, model: Classifier) -> Iterator[Array]:
     for clip in manifest.clips:
-        yield read_clip(clip.path, model.audio_spec, partial=True)
+        yield load_clip(clip.path, model.audio_spec, partial=True)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sonotype.audio.buffer import window_start
-from sonotype.audio.clip import pad_or_trim, read_for_clip, take_for_clip
+from sonotype.audio.clip import crop_for_clip, load_for_clip, pad_or_trim
 from sonotype.audio.decode import Audio, from_array
 from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import AudioError, OptionsError, cause_of
@@ -102,10 +102,10 @@ class Classifier:
         """
         if isinstance(source, str | Path | bytes):
             name = file_name(source, sample_rate)
-            audio = read_for_clip(source, self.audio_spec, partial=True)
+            audio = load_for_clip(source, self.audio_spec, partial=True)
         else:
             name, rate = ARRAY, array_rate(sample_rate)
-            audio = take_for_clip(from_array(source, rate), self.audio_spec)
+            audio = crop_for_clip(from_array(source, rate), self.audio_spec)
         [prediction] = self._predict_clips([(name, audio)])
         if isinstance(prediction, Failure):
             raise AudioError(name, prediction.cause)
@@ -206,7 +206,7 @@ class Classifier:
 
             def submit() -> list[tuple[str, Future[Audio]]]:
                 return [
-                    (str(path), readers.submit(read_for_clip, path, self.audio_spec, partial=True))
+                    (str(path), readers.submit(load_for_clip, path, self.audio_spec, partial=True))
                     for path in islice(remaining, batch_size)
                 ]
 

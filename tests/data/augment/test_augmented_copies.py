@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from training_data import RATE, write_tones
 
-from sonotype.audio.clip import AudioSpec, read_clip
+from sonotype.audio.clip import AudioSpec, load_clip
 from sonotype.audio.decode import verify
 from sonotype.core.prefetch import prefetch
 from sonotype.core.types import Clip
@@ -37,7 +37,7 @@ def test_without_augmentation_every_epoch_hears_the_recording(clips: tuple[Clip,
     plain = Waveforms(clips, AUDIO_SPEC)
     for epoch in range(3):
         for index, clip in enumerate(clips):
-            assert np.array_equal(plain[epoch, index], read_clip(clip.path, AUDIO_SPEC))
+            assert np.array_equal(plain[epoch, index], load_clip(clip.path, AUDIO_SPEC))
 
 
 def test_a_draw_depends_on_seed_epoch_and_index_alone(clips: tuple[Clip, ...]) -> None:
@@ -56,7 +56,7 @@ def test_a_draw_depends_on_seed_epoch_and_index_alone(clips: tuple[Clip, ...]) -
 def test_the_first_variant_is_the_recording_and_the_others_differ(clips: tuple[Clip, ...]) -> None:
     some = Waveforms(clips, AUDIO_SPEC, Augmentation(time_shift=0.3, gain=6.0, n_augmented=3))
     versions = [some.version(4, version) for version in range(3)]
-    assert np.array_equal(versions[0], read_clip(clips[4].path, AUDIO_SPEC))
+    assert np.array_equal(versions[0], load_clip(clips[4].path, AUDIO_SPEC))
     assert not np.array_equal(versions[1], versions[2])
     heard = {some.version_of(epoch, 4) for epoch in range(40)}
     assert heard == {0, 1, 2}
@@ -71,9 +71,9 @@ def test_mixing_takes_another_clip_of_the_same_event(
 
     def noted(path: Path, *arguments: object, **more: object) -> np.ndarray:
         read.append(path)
-        return read_clip(path, *arguments, **more)  # type: ignore[arg-type]
+        return load_clip(path, *arguments, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "read_clip", noted)
+    monkeypatch.setattr(module, "load_clip", noted)
     mixed = Waveforms(clips, AUDIO_SPEC, Augmentation(mixing=Mixing(), n_augmented=0))
     event_of = {clip.path: clip.event for clip in clips}
     pairs = 0
@@ -97,7 +97,7 @@ def test_an_only_clip_of_its_class_is_mixed_with_itself(clips: tuple[Clip, ...])
 
 def test_mixtures_are_among_the_versions_of_a_clip(clips: tuple[Clip, ...]) -> None:
     mixed = Waveforms(clips, AUDIO_SPEC, Augmentation(mixing=Mixing(), n_augmented=9), seed=4)
-    recorded = [read_clip(clip.path, AUDIO_SPEC) for clip in clips]
+    recorded = [load_clip(clip.path, AUDIO_SPEC) for clip in clips]
     mixtures = 0
     for index, samples in enumerate(recorded):
         versions = [mixed.version(index, version) for version in range(9)]
@@ -129,7 +129,7 @@ def test_what_each_epoch_hears_anew(options: dict[str, object], fresh: bool) -> 
 def test_audiomentations_is_a_plain_callable(clips: tuple[Clip, ...]) -> None:
     transform = audiomentations.PolarityInversion(p=1.0)
     turned = Waveforms(clips, AUDIO_SPEC, Augmentation(transform=transform, n_augmented=0))
-    assert np.array_equal(turned[0, 0], -read_clip(clips[0].path, AUDIO_SPEC))
+    assert np.array_equal(turned[0, 0], -load_clip(clips[0].path, AUDIO_SPEC))
 
 
 def test_a_transform_that_changes_the_length_is_refused(clips: tuple[Clip, ...]) -> None:
@@ -141,7 +141,7 @@ def test_a_transform_that_changes_the_length_is_refused(clips: tuple[Clip, ...])
 def test_random_cuts_of_long_clips_move_with_the_epoch(clips: tuple[Clip, ...]) -> None:
     audio_spec = AudioSpec(RATE, seconds=0.25)
     cut = Waveforms(clips, audio_spec, Augmentation(random_crop=True))
-    whole = read_clip(clips[0].path, AUDIO_SPEC)
+    whole = load_clip(clips[0].path, AUDIO_SPEC)
     pieces = [cut[epoch, 0] for epoch in range(4)]
     for piece in pieces:
         assert len(piece) == RATE // 4
@@ -168,7 +168,7 @@ def slow_version(
     def rng(stream: int) -> np.random.Generator:
         return np.random.default_rng([seed, stream, 0, version, *words_of(digests[index])])
 
-    samples = read_clip(clips[index].path, audio_spec)
+    samples = load_clip(clips[index].path, audio_spec)
     if not version:
         return samples
     rate, wave = audio_spec.sample_rate, rng(1)
@@ -186,14 +186,14 @@ def slow_version(
         choice = rng(6)
         if choice.uniform() < 0.5:
             second = ordered(same=True)[choice.integers(len(ordered(same=True)))]
-            other = read_clip(clips[second].path, audio_spec)
+            other = load_clip(clips[second].path, audio_spec)
             samples = mix_same_class(samples, other, rate, how.mixing, rng(7))
     samples = np.roll(samples, round(wave.uniform(-how.time_shift, how.time_shift) * rate))
     choice = rng(4)
     if how.between_class_mix and choice.uniform() < how.between_class_mix:
         share = choice.uniform(0.5, 1)
         second = ordered(same=False)[choice.integers(len(ordered(same=False)))]
-        other = read_clip(clips[second].path, audio_spec)
+        other = load_clip(clips[second].path, audio_spec)
         other = np.roll(other, round(rng(5).uniform(-how.time_shift, how.time_shift) * rate))
         samples = between_class_mix(samples, other, rate, share)
     factor = 10 ** (wave.uniform(-how.gain, how.gain) / 20)
@@ -294,9 +294,9 @@ def test_versions_of_a_clip_and_partners_come_from_one_decode(
 
     def noted(path: Path, *arguments: object, **more: object) -> np.ndarray:
         read.append(path)
-        return read_clip(path, *arguments, **more)  # type: ignore[arg-type]
+        return load_clip(path, *arguments, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "read_clip", noted)
+    monkeypatch.setattr(module, "load_clip", noted)
     some = Waveforms(
         clips, AUDIO_SPEC, Augmentation(time_shift=0.3, between_class_mix=0.5, n_augmented=6)
     )

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from training_data import RATE, write_tones
 
-from sonotype.audio.clip import AudioSpec, read_clip
+from sonotype.audio.clip import AudioSpec, load_clip
 from sonotype.core.errors import DataError, OptionsError
 from sonotype.core.types import Clip
 from sonotype.data.augment.augmented_copies import LEAST_SHARE, Augmentation, Blend, Waveforms
@@ -66,11 +66,11 @@ def test_a_partner_is_of_another_class_and_of_the_same_pool(clips: tuple[Clip, .
 def test_a_blend_is_what_is_heard(clips: tuple[Clip, ...]) -> None:
     some = Waveforms(clips, AUDIO_SPEC, ALWAYS)
     what = some.blend_of(2, 3)
-    first, second = (read_clip(clips[index].path, AUDIO_SPEC) for index in (2, what.partner))
+    first, second = (load_clip(clips[index].path, AUDIO_SPEC) for index in (2, what.partner))
     assert np.array_equal(some.version(2, 3), between_class_mix(first, second, RATE, what.share))
     fresh = Waveforms(clips, AUDIO_SPEC, Augmentation(between_class_mix=1.0, n_augmented=0))
     what = fresh.blend_in((4, 2))
-    second = read_clip(clips[what.partner].path, AUDIO_SPEC)
+    second = load_clip(clips[what.partner].path, AUDIO_SPEC)
     assert np.array_equal(fresh[4, 2], between_class_mix(first, second, RATE, what.share))
     assert fresh.blend_in((5, 2)) != what
 
@@ -96,7 +96,7 @@ def test_a_single_class_blends_with_nothing(clips: tuple[Clip, ...]) -> None:
     alone = [clip for clip in clips if clip.event == clips[0].event]
     some = Waveforms(alone, AUDIO_SPEC, ALWAYS)
     assert some.blend_of(0, 1) == Blend(0)
-    assert np.array_equal(some.version(0, 1), read_clip(alone[0].path, AUDIO_SPEC))
+    assert np.array_equal(some.version(0, 1), load_clip(alone[0].path, AUDIO_SPEC))
 
 
 def test_sounds_without_labels(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from sonotype.audio.clip import AudioSpec, pad_or_trim, read_clip, take_for_clip
+from sonotype.audio.clip import AudioSpec, crop_for_clip, load_clip, pad_or_trim
 from sonotype.audio.decode import Samples
 from sonotype.core.types import Clip
 from sonotype.data.augment.mixing_partners import Partners
@@ -261,15 +261,15 @@ class Waveforms(Dataset[Samples]):
         array: it must not be changed.
         """
         if rng is not None:
-            return read_clip(path, replace(self.audio_spec, crop="random"), rng, partial=True)
+            return load_clip(path, replace(self.audio_spec, crop="random"), rng, partial=True)
 
         def decode() -> Samples:
             sound, audio_spec = self._decoded.get(path), self.audio_spec
             # Seeking in a compressed file can give other samples than decoding from the start.
             if sound is not None and (audio_spec.crop == "front" or audio_spec.trim):
-                samples = pad_or_trim(take_for_clip(sound, audio_spec), audio_spec)
+                samples = pad_or_trim(crop_for_clip(sound, audio_spec), audio_spec)
             else:
-                samples = read_clip(path, audio_spec, None, partial=True)
+                samples = load_clip(path, audio_spec, None, partial=True)
             return samples if samples.base is None else samples.copy()
 
         return self.recorded.get(path, decode)

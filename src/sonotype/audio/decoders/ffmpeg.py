@@ -1,0 +1,275 @@
+"""Decode with FFmpeg's libraries, through the package av (PyAV)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import chain, groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonotype.audio.decoders.decoder import (
+    END_MISSING,
+    NO_SAMPLES,
+    BlockBuffer,
+    NotReadableError,
+    Samples,
+    mono,
+    not_readable,
+    resampled,
+)
+from sonotype.audio.headers.containers import (
+    boxes_are_complete,
+    riff_is_complete,
+    segment_is_complete,
+)
+from sonotype.audio.headers.file_bytes import Bytes
+from sonotype.audio.headers.frame_length import FRAMED, frame_is_complete, mp3_is_complete
+from sonotype.audio.headers.ogg import ogg_pages
+from sonotype.core.errors import AudioError, TruncatedError
+
+if TYPE_CHECKING:
+    import av
+    from av.audio.frame import AudioFrame
+
+AV_FORMATS = (
+    "3dostr,aac,ac3,ac4,adp,adx,aea,aiff,amr,amrnb,amrwb,ape,aptx,aptx_hd,asf,asf_o,ast,au,avi,"
+    "avr,bfstm,brstm,caf,codec2,daud,dcstr,dff,dsf,dss,dts,dtshd,dv,eac3,epaf,f4v,flac,flv,"
+    "g722,g723_1,g729,gsm,gxf,hca,iff,ilbc,ircam,loas,matroska,webm,mlp,mmf,mov,mp4,m4a,3gp,3g2,"
+    "mj2,mp3,mpc,mpc8,mpeg,mpegts,mpegtsraw,mpegvideo,mxf,nistsphere,nsv,nut,ogg,oma,osq,pvf,qcp,"
+    "qoa,rm,rso,sbc,shn,smjpeg,sol,sox,swf,tak,truehd,tta,txd,voc,vqf,w64,wav,wsaud,wsd,wtv,wv,"
+    "xa,xwma"
+)
+"""Names of the containers that are read. Playlists and scripts are left out: they name other files
+or addresses."""
+
+_DECLARE_LENGTH = (
+    "aiff", "ape", "asf", "au", "caf", "dsf", "flv", "mpc", "mpc8", "rm", "tak", "tta", "wv",
+)  # fmt: skip
+"""Containers whose header declares the length of the sound; correct if it is the only stream."""
+
+_FRAMES_ONLY = ("mp3", "aac", "ac3", "eac3", "mpeg", "mpegts")
+"""Containers that are a sequence of frames, which FFmpeg splits at the headers of the frames. The
+last packet may be a tag, which no decoder accepts."""
+
+_LENGTH_MARGIN = 0.25
+"""Seconds by which a declared length may exceed the decoded one, because of the codec's delay."""
+
+_SPARE_PACKETS = 10
+"""At the start of a stream that was recorded from its middle, so many packets may be incomplete."""
+
+_LOST_SECONDS, _LOST_SHARE = 0.5, 0.05
+"""A file counts as damaged if packets that cannot be decoded lose more than this."""
+
+_MICROSECONDS = 1_000_000
+
+_EXACT_COUNT_SECONDS = 60
+"""To count samples, so much is decoded; for the rest the durations of the packets are added, which
+may be wrong by some hundredths of a second."""
+
+
+@contextmanager
+def open_ffmpeg(
+    source: str | Path | bytes, content: Bytes, name: str, damage: str = ""
+) -> Iterator[FFmpegDecoder]:
+    """Open a file with FFmpeg's libraries.
+
+    Args:
+        source: a path, or the bytes of a whole file.
+        content: the bytes of the file, to look at its structure.
+        name: of the file in messages.
+        damage: what is known to be missing.
+
+    Raises:
+        AudioError: it has no sound.
+        NotReadableError: FFmpeg's libraries cannot open it.
+    """
+    import av
+
+    file = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")  # noqa: SIM115
+    with file:
+        try:
+            container = av.open(
+                file, mode="r", metadata_errors="ignore",
+                options={"format_whitelist": AV_FORMATS},
+            )  # fmt: skip
+        except (av.FFmpegError, ValueError, OSError) as error:
+            refuse_truncated(content, name)
+            unknown = isinstance(error, av.FFmpegError)
+            raise NotReadableError("Format not recognised" if unknown else str(error)) from None
+        with container:
+            if not container.streams.audio:
+                tracks = ", ".join(sorted({stream.type for stream in container.streams}))
+                raise AudioError(name, f"holds no sound{f', only {tracks}' if tracks else ''}")
+            if not any(track.codec_context for track in container.streams.audio):
+                raise AudioError(name, not_readable("its codec is not known"))
+            decoder = FFmpegDecoder(container, content, damage)
+            if decoder.is_empty:
+                refuse_truncated(content, name)
+                undecodable = not_readable("nothing of it can be decoded")
+                raise AudioError(name, undecodable if decoder.damage else NO_SAMPLES)
+            yield decoder
+
+
+def refuse_truncated(content: Bytes, name: str) -> None:
+    """Raise a ``TruncatedError`` if a file has no sound because its end is missing."""
+    if content[0:4] == b"OggS" and not ogg_pages(content).ends:
+        raise TruncatedError(name, END_MISSING)
+    if content[4:8] == b"ftyp" and not boxes_are_complete(content):
+        raise TruncatedError(name, "is truncated: its index (the box moov) is missing")
+
+
+class FFmpegDecoder:
+    """A file that FFmpeg's libraries decode from its start.
+
+    Args:
+        container: open.
+        content: the bytes of the file, to see whether its end is present.
+        damage: what is known to be missing.
+
+    Attributes:
+        is_empty: whether no sample can be decoded.
+    """
+
+    def __init__(
+        self, container: av.container.InputContainer, content: Bytes, damage: str = ""
+    ) -> None:
+        self._container, self._content, self._known_damage = container, content, damage
+        known = [track for track in container.streams.audio if track.codec_context]
+        best = container.streams.best("audio")
+        self._stream = best if best in known else known[0]
+        self.frames: int | None = None
+        self.damage = ""
+        self.rate = 0
+        self._packets = self._lost = 0
+        self._seconds = self._decoded_seconds = 0.0
+        self._decodes_all = True
+        self._last = b""
+        self._last_is_complete = True
+        blocks = self._blocks()
+        first = next(blocks, None)  # the rate of some codecs is known only after the first frame
+        self.is_empty = first is None
+        self._buffer = BlockBuffer(chain([] if first is None else [first], blocks))
+
+    @property
+    def stated_seconds(self) -> float:
+        """Length by the header, or an estimate of it; 0 if there is none."""
+        if self._stream.duration and self._stream.time_base:
+            return max(float(self._stream.duration * self._stream.time_base), 0.0)
+        return max((self._container.duration or 0) / _MICROSECONDS, 0.0)
+
+    def read(self, count: int) -> Samples:
+        """Decode the next samples, ``[at most count]``."""
+        samples = self._buffer.read(count)
+        if len(samples) < count:
+            self.frames = self._buffer.position
+        return samples
+
+    def skip(self, count: int) -> int:
+        """Decode and drop samples; return how many there were."""
+        skipped = self._buffer.skip(count)
+        if skipped < count:
+            self.frames = self._buffer.position
+        return skipped
+
+    def total(self) -> int:
+        """Number of samples."""
+        if self.frames is None:
+            before, most = self._buffer.position, _EXACT_COUNT_SECONDS * self.rate
+            if (skipped := self.skip(most)) == most:
+                self._decodes_all = False
+                for _ in self._all_packets():
+                    pass
+                self.frames = max(round(self._seconds * self.rate), before + skipped)
+        return self.frames or 0
+
+    def _blocks(self) -> Iterator[Samples]:
+        """Mono samples of each frame, at the rate of the first frame."""
+        frames = chain.from_iterable(map(self._decoded, self._all_packets()))
+        for rate, group in groupby(frames, key=lambda frame: int(frame.sample_rate)):
+            self.rate = self.rate or rate
+            yield from resampled(map(samples_of, group), rate, self.rate)
+
+    def _all_packets(self) -> Iterator[Any]:
+        """The remaining packets; after the last one, :attr:`damage` is known."""
+        import av
+
+        try:
+            for packet in self._audio_packets:
+                if packet.size:
+                    self._packets += 1
+                    if packet.duration and packet.time_base:
+                        self._seconds += float(packet.duration * packet.time_base)
+                    self._last = bytes(packet)
+                    self._last_is_complete = not packet.is_corrupt
+                yield packet
+        except av.FFmpegError:
+            self._last_is_complete = False
+        self.damage = self._find_damage()
+
+    @cached_property
+    def _audio_packets(self) -> Iterator[Any]:
+        return self._container.demux(self._stream)
+
+    def _decoded(self, packet: Any) -> list[AudioFrame]:
+        import av
+
+        try:
+            frames = [frame for frame in packet.decode() if frame.samples]
+        except av.FFmpegError:
+            self._last_is_complete = False
+            self._lost += self._packets > _SPARE_PACKETS
+            return []
+        self._decoded_seconds += sum(frame.samples / frame.sample_rate for frame in frames)
+        return frames
+
+    def _find_damage(self) -> str:
+        """What is missing or damaged, after all packets have been read."""
+        if self._known_damage:
+            return self._known_damage
+        seconds = self._decoded_seconds if self._decodes_all else self._seconds
+        if not self._is_complete(seconds):
+            return f"is truncated: its end is missing, {seconds:.3f} s are there"
+        lost = self._lost * seconds / max(self._packets, 1)
+        if lost > max(_LOST_SECONDS, _LOST_SHARE * seconds):
+            return f"is damaged: {self._lost} of {self._packets} packets cannot be decoded"
+        return ""
+
+    def _is_complete(self, seconds: float) -> bool:
+        container = self._container
+        names = container.format.name.split(",")
+        codec = self._stream.codec_context.codec.canonical_name
+        if codec in FRAMED and (codec != "aac" or "aac" in names) and names[0] in _FRAMES_ONLY:
+            return frame_is_complete(codec, self._last) and (
+                names[0] != "mp3" or mp3_is_complete(self._content, self._packets)
+            )
+        if not self._last_is_complete:
+            return False
+        if "ogg" in names:
+            return ogg_pages(self._content).ends
+        if "mov" in names:
+            return boxes_are_complete(self._content)
+        if "avi" in names:
+            return riff_is_complete(self._content)
+        if "matroska" in names:
+            return segment_is_complete(self._content)
+        if len(container.streams) == 1 and not set(names).isdisjoint(_DECLARE_LENGTH):
+            return self.stated_seconds <= seconds + _LENGTH_MARGIN
+        return True
+
+
+def samples_of(frame: AudioFrame) -> Samples:
+    """Mono float samples of a frame, ``[samples]``; integers are scaled by their range."""
+    array = frame.to_ndarray()
+    channels = frame.layout.nb_channels
+    array = array.T if frame.format.is_planar else array.reshape(-1, channels)
+    if array.dtype == np.uint8:
+        array = (array.astype(np.float32) - 128) / 128
+    elif array.dtype.kind == "i":
+        array = array.astype(np.float32) / np.float32(2.0 ** (8 * array.dtype.itemsize - 1))
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(mono(array.astype(np.float32, copy=False)))
