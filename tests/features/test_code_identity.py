@@ -85,7 +85,7 @@ def test_other_processes_find_the_same_and_an_edit_is_seen(tmp_path: Path) -> No
     before = [code_identity(), code_identity("sonotype.features.store")]
     assert len(set(before)) == 2
     assert elsewhere(tmp_path, seed=1) == before
-    with (copy / "features" / "vggish.py").open("a") as stream:
+    with (copy / "frontends" / "vggish_logmel.py").open("a") as stream:
         stream.write("# another line\n")
     after = elsewhere(tmp_path, seed=2)
     assert set(after).isdisjoint(before)
