@@ -1,6 +1,6 @@
 """The effect of each optimisation of training: seconds of an epoch, and to a validation score.
 
-    python benchmarks/training.py                      on synthetic sounds
+    python benchmarks/training.py                      on examples/esc10
     python benchmarks/training.py FOLDER --clips 200   on some clips of a labelled folder or ESC-50
     python benchmarks/training.py --quick              a minute or two, to see that it runs
 
@@ -13,6 +13,7 @@ first epoch computes the feature maps; another training on the same data skips t
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import tempfile
 import time
@@ -24,9 +25,8 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
-from sonotype.data.synth import synthesise
-from sonotype.training.speed import matmul_peak, step_multiply_adds
 from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
 
 from sonotype.audio.clip import AudioSpec
 from sonotype.config import TrainOptions, resolve
@@ -42,7 +42,7 @@ from sonotype.models.system import System
 from sonotype.training import module as training_module
 from sonotype.training.dataset import Batch, EpochBatches, LabelledMaps, LabelledWaveforms, loader
 from sonotype.training.module import SCORE, Learner
-from sonotype.training.trainer import augmentation
+from sonotype.training.sources import augmentation
 
 CPU = torch.device("cpu")
 MODES = ("plain", "+ channels_last", "+ fused batch norm", "+ loading ahead", "+ cache of maps")
@@ -67,7 +67,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("data", nargs="?", type=Path, help="labelled sounds; default: synthetic")
+    parser.add_argument(
+        "data", nargs="?", type=Path, help="labelled sounds; default: examples/esc10"
+    )
     parser.add_argument("--clips", type=int, default=120, help="number of clips")
     parser.add_argument("--repeats", type=int, default=3, help="trainings of each mode")
     parser.add_argument("--epochs", type=int, default=8, help="at most, to reach the score")
@@ -78,10 +80,10 @@ def main() -> int:
     if options.quick:
         options.clips, options.repeats, options.epochs = 24, 1, 2
     backbone = available(options.backbone, on_message=print)
-    peak = matmul_peak(CPU) / 1e9
+    peak = matmul_peak() / 1e9
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        train, val = choose_clips(options.data, options.clips, folder)
+        train, val = choose_clips(options.data, options.clips)
         print(f"{len(train)} clips to train on, {len(val)} to validate; {backbone}")
         print(f"{torch.get_num_threads()} threads, matrix products reach {peak:.0f} GFLOP/s\n")
         for number, (title, network) in enumerate(NETWORKS.items()):
@@ -98,11 +100,32 @@ def main() -> int:
     return 0
 
 
-def choose_clips(data: Path | None, count: int, folder: Path) -> tuple[list[Clip], list[Clip]]:
+def step_multiply_adds(system: System, feature_maps: dict[str, torch.Tensor]) -> int:
+    """Multiply-adds of one clip in a training step, forward and backward."""
+    clips = len(next(iter(feature_maps.values())))
+    with FlopCounterMode(display=False) as counter:
+        output = copy.deepcopy(system).train().trained_part(feature_maps)
+        loss = output.category.sum()
+        if output.event is not None:
+            loss = loss + output.event.sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+    return int(counter.get_total_flops()) // 2 // clips
+
+
+def matmul_peak(size: int = 1024, repeats: int = 8) -> float:
+    """Operations per second of a float32 matrix product, the best of several."""
+    a, b = torch.ones(size, size), torch.ones(size, size)
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        torch.mm(a, b)
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)
+
+
+def choose_clips(data: Path | None, count: int) -> tuple[list[Clip], list[Clip]]:
     """Clips for training and validation (every fourth), classes as evenly as possible."""
-    if data is None:
-        data = folder / "synth"
-        synthesise(data, clips_per_event=max(2, -(-count // 20)))
+    data = data or Path(__file__).parent.parent / "examples" / "esc10"
     by_class: dict[tuple[str, str | None], list[Clip]] = {}
     for clip in open_source(data).clips:
         by_class.setdefault((clip.category, clip.event), []).append(clip)
@@ -173,10 +196,9 @@ class Training:
     ) -> Seconds:
         scores: dict[str, float] = {}
         module = Learner(
-            system, self.settings, self.labels, category_weight=None, event_weight=None,
-            steps=len(loaders[0]),
+            system, self.settings, self.labels, steps=len(loaders[0])
         )  # fmt: skip
-        module.log = lambda name, value, **_: scores.update({name: float(value.detach())})  # type: ignore[method-assign, misc, assignment]
+        module.log = lambda name, value, **_: scores.update({name: float(value.detach())})  # type: ignore[method-assign]
         rate = self.settings.learning_rate or 1e-3
         optimiser = torch.optim.AdamW(module._groups(rate), lr=rate, fused=True)
         ends: list[float] = []

@@ -22,7 +22,7 @@ PAPER: dict[str, Any] = {"system": "cbir_2", "backbone": "vggish"}
 
 def write_builtin(folder: Path) -> Facts:
     """The model of the package."""
-    from sonotype.modelfile.builtin import builtin_path
+    from sonotype.modelfile.pretrained import builtin_path
 
     (folder / FILE).write_bytes(builtin_path().read_bytes())
     return facts(folder / FILE)
@@ -31,12 +31,11 @@ def write_builtin(folder: Path) -> Facts:
 def write_new(options: dict[str, Any], folder: Path) -> Facts:
     """A model with an untrained head; mn04 with its published weights if the file is there."""
     import torch
-    from sonotype.modelfile.builtin import builtin_path
-    from sonotype.modelfile.state import read_state_dict
 
     from sonotype.config import SystemOptions
     from sonotype.modelfile.card import ModelCard
     from sonotype.modelfile.model_file import read_card, save_model
+    from sonotype.modelfile.pretrained import builtin_path, read_state_dict
     from sonotype.models.backbones.names import build_backbone
     from sonotype.models.build import build_system
 

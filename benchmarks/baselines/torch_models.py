@@ -57,7 +57,7 @@ class TorchVGGish:
 class Cnn14(TorchVGGish):
     """CNN14 of panns-inference; its log-mel (torchlibrosa) is part of the network."""
 
-    shape = (1, 160_000)
+    shape: tuple[int, ...] = (1, 160_000)
 
     def build(self) -> Any:
         """The network, without the package's own import, which downloads a file."""
@@ -93,7 +93,7 @@ class Cnn14(TorchVGGish):
 class SpectrogramTransformer(TorchVGGish):
     """The Audio Spectrogram Transformer of transformers, 12 layers of 768, in its own format."""
 
-    shape = (1, AST_FRAMES, 128)
+    shape: tuple[int, ...] = (1, AST_FRAMES, 128)
 
     def build(self) -> Any:
         """The network in the published size."""

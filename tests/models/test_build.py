@@ -103,7 +103,7 @@ def test_poolings_and_pooled_blocks_reach_the_network() -> None:
 
 
 NO_BRANCH = "width is 0 with backbone none"
-TWO_MAPS = "pool_blocks is for cbir_2 and cbir_4"
+TWO_BRANCH_SYSTEMS = "pool_blocks is for cbir_2 and cbir_4"
 MAXIMUM = "pooling is for cbir_1 to cbir_3"
 
 
@@ -111,13 +111,13 @@ MAXIMUM = "pooling is for cbir_1 to cbir_3"
     ("changes", "facts"),
     [
         ({"system": "cbir_2", "backbone": "none", "width": 0}, [NO_BRANCH]),
-        ({"system": "cbir_1", "pool_blocks": (3, 4)}, [TWO_MAPS]),
-        ({"system": "cbir_3", "pool_blocks": (3,)}, [TWO_MAPS]),
+        ({"system": "cbir_1", "pool_blocks": (3, 4)}, [TWO_BRANCH_SYSTEMS]),
+        ({"system": "cbir_3", "pool_blocks": (3,)}, [TWO_BRANCH_SYSTEMS]),
         ({"pool_blocks": ()}, ["pool_blocks is ()"]),
         ({"system": "cbir_4", "pooling": "mean"}, [MAXIMUM]),
         (
             {"system": "cbir_1", "backbone": "none", "width": 0, "pool_blocks": (4, 4)},
-            [NO_BRANCH, TWO_MAPS, "pool_blocks is (4, 4)"],
+            [NO_BRANCH, TWO_BRANCH_SYSTEMS, "pool_blocks is (4, 4)"],
         ),
         (
             {

@@ -152,7 +152,8 @@ def _as_float32(array: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     if kind not in "if":
         raise AudioError(_ARRAY, f"has values of type {dtype}, not floats or integers")
     if kind == "i":
-        array = array / np.float32(-float(np.iinfo(dtype).min))
+        lowest = float(np.iinfo(dtype.name).min)
+        array = np.asarray(array / np.float32(-lowest))
     with np.errstate(over="ignore"):  # too large values become infinite: an error, see value_issue
         return array.astype(np.float32, copy=False)
 

@@ -202,10 +202,11 @@ def _by_seed(row: RunResults, keys: Sequence[Key], level: Level) -> list[_Pooled
 
 def _mean(pools: Sequence[_Pooled]) -> FloatArray:
     """``[metrics]``, the mean over some pools."""
-    return np.mean([compute_metrics(pool.true, pool.predicted) for pool in pools], axis=0)
+    metrics = [compute_metrics(pool.true, pool.predicted) for pool in pools]
+    return np.asarray(np.mean(metrics, axis=0))
 
 
 def _draws(pools: Sequence[_Pooled], resamples: int, seed: int) -> FloatArray:
     """``[resamples, metrics]``, the mean over some pools, all on the same draws."""
     draws = [resample(*pool, resamples=resamples, seed=seed) for pool in pools]
-    return np.mean(draws, axis=0)
+    return np.asarray(np.mean(draws, axis=0))

@@ -57,7 +57,7 @@ class MatmulPower(nn.Module):
             raise ValueError(f"window, fft_size and hop must be multiples of {STRIDE}")
         self.hop = hop // STRIDE
         u = np.arange(fft_size // STRIDE // 2 + 1)
-        self.half = len(u)
+        self.half_size = len(u)
         n = np.arange(len(window)).reshape(-1, STRIDE)  # [s, r]
         twiddled = window.reshape(n.shape) * np.exp(-2j * np.pi * n * u[:, None, None] / fft_size)
         # [part, u, s, r] -> [r, part, u, s]: channels in the order of r, part and u; s the kernel
@@ -79,10 +79,10 @@ class MatmulPower(nn.Module):
         x = F.conv1d(x, self.convolution, stride=self.hop, groups=STRIDE)
         frames = x.shape[2]
         # [r, part, u, frame] as a matrix [r part, u frame]: the second sum is one product.
-        x = torch.matmul(self.rotation, x.reshape(-1, 2 * STRIDE, self.half * frames))
-        x = x.reshape(-1, 2 * STRIDE * self.half, frames)  # [batch, part v u, frame]
+        x = torch.matmul(self.rotation, x.reshape(-1, 2 * STRIDE, self.half_size * frames))
+        x = x.reshape(-1, 2 * STRIDE * self.half_size, frames)  # [batch, part v u, frame]
         real = torch.index_select(x, 1, self.rows)
-        imaginary = torch.index_select(x, 1, self.rows + STRIDE * self.half)
+        imaginary = torch.index_select(x, 1, self.rows + STRIDE * self.half_size)
         return real * real + imaginary * imaginary
 
 

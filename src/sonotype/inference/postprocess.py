@@ -84,9 +84,11 @@ def average_models(
         labels: of all models.
         category_source: how to read the category from the means.
     """
-    category = np.mean([one.category_proba for one in predictions], axis=0, dtype=np.float64)
+    category = np.asarray(
+        np.mean([one.category_proba for one in predictions], axis=0, dtype=np.float64)
+    )
     events = [one.event_proba for one in predictions if one.event_proba is not None]
-    event = np.mean(events, axis=0, dtype=np.float64) if events else None
+    event = np.asarray(np.mean(events, axis=0, dtype=np.float64)) if events else None
     return replace(
         predictions[0],
         category_proba=read_category(category, event, labels, category_source),

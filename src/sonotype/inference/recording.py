@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy.typing as npt
 
-from sonotype.audio.decode import Samples, from_array, seconds_of
-from sonotype.audio.readers import name_of
+from sonotype.audio.decode import Samples, from_array, name_of, seconds_of
 from sonotype.audio.stream import stream
 from sonotype.core.errors import OptionsError
 

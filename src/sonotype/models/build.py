@@ -19,7 +19,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from sonotype.config import TWO_MAPS, SystemName, SystemOptions, check
+from sonotype.config import TWO_BRANCH_SYSTEMS, SystemName, SystemOptions, check
 from sonotype.core.errors import OptionsError
 from sonotype.core.types import Labels
 from sonotype.models.backbones.names import BACKBONES, NO_BACKBONE, Backbone, build_backbone
@@ -119,7 +119,7 @@ def _build(
     pool = partial(
         build_pooling, options.pooling, softmax_over=options.softmax_over, dropout=options.dropout
     )
-    if options.system in TWO_MAPS:
+    if options.system in TWO_BRANCH_SYSTEMS:
         pooling: Fusion = JoinedPooling(channels, pool)
     elif options.system == "cbir_4":
         pooling = SeparatePooling(channels, GlobalMaxPooling)
@@ -147,7 +147,7 @@ def _contradictions(options: SystemOptions) -> list[str]:
         issues.append(f"backbone is {options.backbone!r}, not one of {names}")
     if options.width == 0 and options.backbone == NO_BACKBONE:
         issues.append("width is 0 with backbone none: there is no branch; give a positive width")
-    if options.pool_blocks != (4,) and options.system in TWO_MAPS:
+    if options.pool_blocks != (4,) and options.system in TWO_BRANCH_SYSTEMS:
         issues.append(
             f"pool_blocks is for cbir_2 and cbir_4: {options.system} joins the last maps of both "
             "branches"
