@@ -45,22 +45,24 @@ def test_a_curve_and_then_again(
     assert first.err == ""
     report = (out / "curve.txt").read_text()
     assert first.out.endswith(f"\n{report}\nplot: {out / 'curve.png'}\n")
-    assert [line[:37] for line in first.out.splitlines()[:2]] == [
-        "  1/2  all clips a class, turn 1  cat",
-        "  2/2  all clips a class, turn 2  cat",
+    lines = first.out.splitlines()
+    assert lines[0] == "learning curve: 2 runs, 0 finished"
+    assert [line.split()[:2] for line in lines[1:3]] == [
+        ["1/2", "all_clips/draw_1"],
+        ["2/2", "all_clips/draw_2"],
     ]
     assert max(map(len, report.splitlines())) <= 80
     assert report.splitlines()[1].split()[0] == "2", "half of four clips a class"
 
-    shutil.rmtree(out / "runs" / "all_clips" / "turn_1")
+    shutil.rmtree(out / "runs" / "all_clips" / "draw_1")
     assert run([*argv, *FLAGS]) == 0
-    assert capsys.readouterr().out == first.out
+    again = capsys.readouterr().out
+    assert again.startswith("learning curve: 2 runs, 1 finished\n")
+    assert again.endswith(f"\n{report}\nplot: {out / 'curve.png'}\n")
 
     assert run([*argv, *FLAGS, "--epochs", "2"]) == 2
-    assert capsys.readouterr().err == (
-        f"error: {out}/cells/all_clips/turn_1 was run with other epochs; remove it to run the cell "
-        "again, or name another --out\n"
-    )
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"error: {out}/runs/all_clips/draw_1 was run with other epochs; ")
 
 
 def test_what_is_taken_unless_told_otherwise(
@@ -93,7 +95,7 @@ def test_what_is_told(called: dict[str, Any]) -> None:
     [
         (["--sizes", "few"], "--sizes is 'few'; a list such as 1,2 is wanted"),
         (["--sizes", ""], "--sizes is ''; a list such as 1,2 is wanted"),
-        (["--sizes", "4,0"], "sizes is (4, 0); numbers of clips from 1 are wanted"),
+        (["--sizes", "4,0"], "sizes is (4, 0); give positive numbers of clips"),
         (["--checkpoint", "best"], "a learning curve keeps the last epoch; leave out checkpoint"),
         (["--epochs", "0"], "epochs is 0, at least 1 is wanted"),
     ],
@@ -128,13 +130,11 @@ def test_an_interrupted_curve(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        "sonotype.experiments.learning_curve.run_cell", lambda *_, **__: "interrupted"
-    )
+    monkeypatch.setattr("sonotype.experiments.learning_curve.run_many", lambda *_, **__: False)
     assert run(["learning-curve", str(tones), "--out", str(tmp_path), "--draws", "2",
         "--backbone", "none"]) == 130  # fmt: skip
     assert capsys.readouterr().err == (
-        f"error: {tmp_path}: interrupted; the same command goes on from here\n"
+        f"error: {tmp_path}: interrupted; run the same command again to resume\n"
     )
 
 

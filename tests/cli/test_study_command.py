@@ -23,7 +23,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_plan(folder: Path, top: str = "") -> Path:
     path = folder / "study.toml"
     options = "\n".join(f"{name} = {json.dumps(value)}" for name, value in OPTIONS.items())
-    rows = "[rows.one]\n[rows.two]\nof = 'one'\ncategory_from = 'events'"
+    rows = "[rows.one]\n[rows.two]\nof = 'one'\ncategory_source = 'events'"
     path.write_text(f"title = 'Tiny'\n{top}\n[options]\n{options}\n{rows}\n")
     return path
 
@@ -53,11 +53,11 @@ def test_a_study_and_its_table_again(
     first = capsys.readouterr()
     assert first.err == ""
     lines = first.out.splitlines()
-    assert lines[0] == "Tiny: 1 cell, 0 of them finished"
+    assert lines[0] == "Tiny: 1 run, 0 finished"
     assert re.fullmatch(r"  1/1  one/split_seed_0  category F1 .+  0 s left", lines[1])
     table = (out / "table.txt").read_text()
     ending = (
-        f"\n{table}\ndifferences in points; *: its interval leaves out zero\n"
+        f"\n{table}\ndifferences in points; *: the interval does not contain zero\n"
         f"\ntables: {out / 'table.md'}\nfigures: {out / 'study.json'}\n"
     )
     assert first.out.endswith(ending)
@@ -94,7 +94,7 @@ def test_a_table_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     plan, out = write_plan(tmp_path), tmp_path / "out"
     assert run(["study", str(plan), "--out", str(out), "--table"]) == 2
     assert capsys.readouterr().err == (
-        f"error: {out}: the baseline one is not finished; run the study first\n"
+        f"error: {out}: the baseline one is not finished; run the study\n"
     )
 
 
@@ -136,11 +136,11 @@ def test_a_file_with_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     plan = write_plan(tmp_path, "colour = 1\nfolds = 2")
     assert run(["study", str(plan), "data", "--out", "out"]) == 2
     assert capsys.readouterr().err == (
-        f"error: {plan}: unknown key colour; folds is 2, a list of whole numbers is wanted\n"
+        f"error: {plan}: unknown key colour; folds is 2, a list of whole numbers is needed\n"
     )
     assert run(["study", str(tmp_path / "no.toml"), "data", "--out", "out"]) == 2
     assert capsys.readouterr().err == (
-        f"error: {tmp_path / 'no.toml'}: there is no such file; a study is a TOML file\n"
+        f"error: {tmp_path / 'no.toml'}: no such file; a study is a TOML file\n"
     )
 
 
