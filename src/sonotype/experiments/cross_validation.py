@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from sonotype.core.json_text import json_text
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split
-from sonotype.data.splits.split_file import canonical_rows, rows_of, split_table
 from sonotype.data.splits.training_split import fold_splits
 from sonotype.evaluation.folds import folds_to_json, summarise_folds
 from sonotype.evaluation.metrics import score, scores_from_json, scores_to_json
@@ -24,19 +22,11 @@ from sonotype.evaluation.report import render_folds
 from sonotype.evaluation.write_report import write_report
 from sonotype.experiments.context import RunContext, ignore
 from sonotype.experiments.pipeline import open_and_split, score_notes
-from sonotype.experiments.run_folder import (
-    PREDICTIONS,
-    SCORES,
-    changed_names,
-    made_from,
-    read_json,
-)
+from sonotype.experiments.run_folder import PREDICTIONS, SCORES
 from sonotype.experiments.run_options import RunOptions, require_no_split_options
 from sonotype.experiments.runner import run_many
 from sonotype.training.callbacks import OnMessage
 from sonotype.training.trainer import kept_random_state
-
-CONFIG = "crossval.json"
 
 
 @dataclass(frozen=True)
@@ -81,14 +71,15 @@ def crossval(
         options: as for training, without those of the split.
 
     Raises:
-        OptionsError: ``out`` holds a cross-validation with other options or data, or an invalid
-            option.
+        OptionsError: an invalid option, or a fold in ``out`` has other options or data.
         FailedRunsError: folds failed; the others are kept. The next call runs these again.
         SonotypeError: as for training, if every fold fails with the same error.
     """
     folder = Path(out)
     require_no_split_options(options)
     chosen = RunOptions.of(options)
+    if folder.is_dir() and any(folder.iterdir()) and not any(folder.glob("fold_*")):
+        raise OptionsError(f"{folder} is not empty; a cross-validation needs an empty folder")
     seed, checkpoint = chosen.train.seed, chosen.train.checkpoint
 
     def make_splits(manifest: Manifest) -> dict[str, Split]:
@@ -100,7 +91,6 @@ def crossval(
         transform=transform, progress=progress, on_message=on_message,
     )  # fmt: skip
     contexts = list(runs.values())
-    _lock_config(folder, contexts, folds)
     if not run_many(runs, "cross-validation", same_options=True, on_message=on_message):
         return CrossvalResult({}, "", True)
     scores = [
@@ -127,48 +117,3 @@ def _shared_notes(contexts: Sequence[RunContext]) -> tuple[str, ...]:
     """The notes that hold for every fold; which official folds are tested differs."""
     notes = [score_notes(context.manifest, context.split.note) for context in contexts]
     return tuple(note for note in notes[0] if all(note in others for others in notes))
-
-
-def _lock_config(folder: Path, contexts: Sequence[RunContext], folds: int) -> None:
-    """Write ``crossval.json``, or check that it describes the same cross-validation.
-
-    It is overwritten if no fold has been started, for example because sounds were unreadable.
-    """
-    path, first = folder / CONFIG, contexts[0]
-    tables = [split_table(context.manifest, context.split) for context in contexts]
-    rows = json.dumps([canonical_rows(rows_of(table)) for table in tables])
-    config = {
-        "fingerprint": first.fingerprint,
-        "splits": hashlib.sha256(rows.encode("utf-8", "surrogateescape")).hexdigest(),
-        "folds": folds,
-        "transform": first.transform is not None,
-        "options": first.options.flat(),
-        "files": made_from(first.options),
-    }
-    if path.exists() and any(folder.glob("fold_*")):
-        if changed := _changed(path, config, first):
-            raise OptionsError(
-                f"{folder} holds a cross-validation with other {', '.join(changed)}; "
-                "name another --out"
-            )
-        return
-    if folder.is_dir() and any(entry != path for entry in folder.iterdir()):
-        raise OptionsError(f"{folder} is not empty; a cross-validation needs an empty folder")
-    write_text(path, json_text(config, indent=2) + "\n")
-
-
-def _changed(path: Path, config: dict[str, Any], context: RunContext) -> list[str]:
-    """Names of what differs from the config in the folder."""
-    found = read_json(path)
-    try:
-        changed = [name for name in ("folds", "transform") if found[name] != config[name]]
-        changed += changed_names(found, context)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise OptionsError(f"{path} cannot be read ({error}); name another --out") from None
-    if not changed and "splits" not in found:
-        raise OptionsError(
-            f"{path} was written by an earlier version, without digests of the sounds, so the "
-            "clips of the folds cannot be compared; name another --out"
-        )
-    # The same sounds and options in another split: names, groups or folds have changed.
-    return changed or (["data"] if found["splits"] != config["splits"] else [])

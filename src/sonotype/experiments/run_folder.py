@@ -116,7 +116,10 @@ def check_same_config(context: RunContext) -> None:
     path, split = context.folder / CONFIG, context.folder / SPLIT
     if not path.exists():
         return
-    names = changed_names(read_json(path), context)
+    try:
+        names = _changed_names(read_json(path), context)
+    except (KeyError, AttributeError, TypeError) as error:
+        raise OptionsError(f"{path} cannot be read ({error})") from None
     # The same sounds with other folds or groups give another split.
     if not names and split.exists():
         rows = rows_of(split_table(context.manifest, context.split))
@@ -128,16 +131,13 @@ def check_same_config(context: RunContext) -> None:
         )
 
 
-def changed_names(config: Mapping[str, Any], context: RunContext) -> list[str]:
-    """Names of the options and files that differ from a config, and ``"data"`` if that does.
-
-    Raises:
-        OptionsError: the config has invalid options.
-        KeyError: it has no options, or no fingerprint.
-    """
+def _changed_names(config: Mapping[str, Any], context: RunContext) -> list[str]:
+    """Names of what differs from a config: options, files, ``transform`` and ``data``."""
     before, now = (comparable(options.flat()) for options in (options_of(config), context.options))
     names = sorted(name for name in now if before[name] != now[name])
     names += changed_files(config, context.options, made_from(context.options))
+    if bool(config.get("transform")) != (context.transform is not None):
+        names.append("transform")
     return names + (["data"] if config["fingerprint"] != context.fingerprint else [])
 
 
