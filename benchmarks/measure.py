@@ -126,14 +126,15 @@ def measure(
 def start(folder: Path, threads: int, starts: int, row: Row) -> Worker | None:
     """Start a process several times, and keep the last; ``None`` if it fails."""
     phase = row.phases.setdefault(threads, Phase())
+    started: Worker | None = None
     with catching(row):
         for _ in range(starts - 1 if row.baseline.group == "classifier" else 0):
             with Worker(row.baseline, folder, threads) as worker:
                 phase.starts.append(worker.start_seconds)
         worker = Worker(row.baseline, folder, threads)
         phase.starts.append(worker.start_seconds)
-        return worker
-    return None
+        started = worker
+    return started
 
 
 @contextlib.contextmanager

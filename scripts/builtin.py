@@ -1,11 +1,11 @@
-"""Make the built-in model from nothing: ``python scripts/builtin.py ESC-50 --out runs/builtin``.
+"""Make the built-in model: ``python scripts/builtin.py ESC-50 --out runs/builtin``.
 
-Teachers and students of the study, then one more student that learns every clip, each from those
-teachers that have not heard it. It is calibrated on the answers of the study's students, each to
-the fold that it has not heard, packed in half precision, and put among the package's files.
-Killed, the same command goes on.
+The script runs the study of teachers and students, and trains one more student on every clip, with
+the teachers that have not seen the clip. The temperatures are fitted on the predictions of the
+study's students for the folds that they have not seen. The model is saved in half precision as a
+file of the package. The same command resumes a stopped run.
 """
-# ruff: noqa: T201 - a script talks to whoever runs it
+# ruff: noqa: T201 - a script prints
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sonotype.evaluation.report import render
 from sonotype.experiments.grid import run_study
 from sonotype.experiments.grid_plan import Plan, read_plan
 from sonotype.experiments.run_folder import MODEL, PREDICTIONS
-from sonotype.experiments.run_once import run_or_resume
+from sonotype.experiments.runner import train_or_resume
 from sonotype.modelfile.model_file import load_model, save_model
 from sonotype.models.summary import summarise
 
@@ -40,17 +40,17 @@ ASSET = ROOT / "src" / "sonotype" / "assets" / "builtin.safetensors"
 LARGEST = 3_000_000
 LEVELS = ("category", "event")
 SCORES_OF = (
-    "of the recipe: each of folds 1 to 4 was answered by a student that was trained, like its "
-    "teachers, without it; the model itself has learnt from all four"
+    "of the recipe: the predictions for each of folds 1 to 4 are from a student that was trained, "
+    "like its teachers, without that fold; the model itself was trained on all four"
 )
 NOT_FOR = (
-    "not for commercial use, as its data are not; nor for sounds of other kinds, of which it names "
-    "the nearest of its fifty; nor where a wrong answer does harm"
+    "not for commercial use, because of its data; not for sounds outside its fifty classes, which "
+    "it assigns to the nearest one; not where a wrong prediction does harm"
 )
 
 
 def main() -> int:
-    """Run all of it; the exit code."""
+    """Run all steps; returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -71,26 +71,25 @@ def main() -> int:
 
 
 def train_on_everything(plan: Plan, data: Path, study: Path, run: Path) -> None:
-    """A student as the study's, which hears every clip."""
-    teachers = tuple(str(study / planned.folder) for planned in plan.teachers(ROW))
+    """A student as in the study, trained on every clip."""
+    teachers = tuple(str(study / teacher.folder) for teacher in plan.teachers(ROW))
     options = {**plan.row(ROW).options, "protocol": "all", "teachers": teachers}
-    run_or_resume(data, run, progress=True, on_message=print, **options)
+    train_or_resume(data, run, progress=True, on_message=print, **options)
 
 
 def pack(plan: Plan, study: Path, model: Path) -> None:
-    """Calibrate, put the study's scores beside, write the file, and say what it is."""
-    folds = [
-        load_predictions(study / planned.folder / PREDICTIONS)
-        for planned in plan.row(ROW).planned_runs()
-    ]
-    answers = concatenate(folds)
+    """Calibrate, add the scores of the study, write the file, and print a summary."""
+    folds = [load_predictions(study / run.folder / PREDICTIONS) for run in plan.row(ROW).runs()]
+    predictions = concatenate(folds)
     temperature = {level: temperature_of(folds, level) for level in LEVELS}
     system, card = load_model(model)
     divide_logits(system, **temperature)
     calibrated = dataclasses.replace(
-        answers,
+        predictions,
         **{
-            f"{level}_probability": tempered(probability(answers, level), value).astype(np.float32)
+            f"{level}_probability": tempered(probability(predictions, level), value).astype(
+                np.float32
+            )
             for level, value in temperature.items()
         },
     )
@@ -107,21 +106,21 @@ def pack(plan: Plan, study: Path, model: Path) -> None:
 
 
 def temperature_of(folds: Sequence[Predictions], level: str) -> float:
-    """The temperature of a head on all folds, and a line on what it does.
+    """The temperature of a head, fitted on all folds.
 
-    What it does is measured on each fold with the temperature of the others.
+    Prints the calibration error, measured on each fold with the temperature of the others.
     """
-    before = [probability(one, level) for one in folds]
-    true = [getattr(one, f"{level}_true") for one in folds]
+    before = [probability(fold, level) for fold in folds]
+    true = [getattr(fold, f"{level}_true") for fold in folds]
 
     def fitted(left_out: int | None) -> float:
         kept = [index for index in range(len(folds)) if index != left_out]
         chosen = (np.concatenate([values[index] for index in kept]) for values in (before, true))
         return fit_temperature(*chosen)
 
-    after = [tempered(one, fitted(index)) for index, one in enumerate(before)]
+    after = [tempered(fold, fitted(index)) for index, fold in enumerate(before)]
     errors = [
-        calibration_error(np.concatenate(one), np.concatenate(true)) for one in (before, after)
+        calibration_error(np.concatenate(each), np.concatenate(true)) for each in (before, after)
     ]
     temperature = fitted(None)
     print(
@@ -131,9 +130,9 @@ def temperature_of(folds: Sequence[Predictions], level: str) -> float:
     return temperature
 
 
-def probability(answers: Predictions, level: str) -> np.ndarray:
-    """What a head answered, ``[clips, classes]``."""
-    return np.asarray(getattr(answers, f"{level}_probability"))
+def probability(predictions: Predictions, level: str) -> np.ndarray:
+    """The probabilities of a head, ``[clips, classes]``."""
+    return np.asarray(getattr(predictions, f"{level}_probability"))
 
 
 if __name__ == "__main__":

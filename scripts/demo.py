@@ -18,9 +18,9 @@ import numpy as np
 import soundfile
 
 import sonotype
-from sonotype.audio.decode import read
-from sonotype.core.errors import SonotypeError
-from sonotype.experiments.run_once import run_or_resume
+from sonotype.audio.decode import load_audio
+from sonotype.core.errors import SonotypeError, StoppedError
+from sonotype.experiments.runner import train_or_resume
 from sonotype.inference.prediction import Prediction
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +45,7 @@ OPTIONS: dict[str, Any] = {
 def main() -> int:
     """Train, evaluate, predict; the exit code."""
     print(f"1. Train on part of {shown(DATA)}, with the features of the built-in model")
-    run_or_resume(DATA, RUN, progress=True, on_message=print, **OPTIONS)
+    train_or_resume(DATA, RUN, progress=True, on_message=print, **OPTIONS)
 
     print("\n2. Scores on the test clips, which were not used in training\n")
     print((RUN / "scores.txt").read_text(encoding="utf-8"))
@@ -58,7 +58,7 @@ def main() -> int:
 
     print("\n4. Sliding windows over a recording of three of these clips, 5 s each")
     RECORDING.parent.mkdir(parents=True, exist_ok=True)
-    samples = [read(path, sample_rate=RATE).samples for path in list(clips.values())[:3]]
+    samples = [load_audio(path, sample_rate=RATE).samples for path in list(clips.values())[:3]]
     soundfile.write(RECORDING, np.concatenate(samples), RATE)
     for window in model.predict_windows(RECORDING, 2.5):
         print(f"   {window.start:4.1f} s to {window.end:4.1f} s  {top(window)}")
@@ -95,8 +95,8 @@ def shown(path: Path) -> str:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except SonotypeError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StoppedError):
         print("interrupted; `make demo` resumes")
         sys.exit(130)
+    except SonotypeError as error:
+        sys.exit(f"error: {error}")

@@ -1,14 +1,14 @@
-"""What the built-in model's features are worth for sounds that it has never heard.
+"""Measure the built-in model's features on classes that it was not trained on.
 
 ``python scripts/transfer.py ESC-50 --out runs/transfer``
 
-A student like the built-in model learns 40 of ESC-50's 50 classes, from teachers that know no more
-than these. The ten classes that were left out are then learnt from a few clips each, with three
-first branches, all frozen but the last: the student's, mn04's, and one of random weights that is
-trained. Each clip is tested once at every size, and each seed draws other clips to learn from.
-Killed, the same command goes on.
+A student like the built-in model is trained on 40 of ESC-50's 50 classes, with teachers trained on
+the same classes. The ten other classes are then learnt from a few clips each, with three first
+branches: the frozen one of the student, the frozen mn04, and one that is trained from scratch. Each
+clip is tested once at every size, and each seed draws other training clips. The same command
+resumes a stopped run.
 """
-# ruff: noqa: T201 - a script talks to whoever runs it
+# ruff: noqa: T201 - a script prints
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from sonotype.data.readers.source import open_source
 from sonotype.evaluation.metrics import Interval
 from sonotype.experiments.learning_curve import run_learning_curve
 from sonotype.experiments.run_folder import MODEL
-from sonotype.experiments.run_once import run_or_resume
+from sonotype.experiments.runner import train_or_resume
 
 LEFT_OUT_OF_EACH = 2
-"""Classes of each of the five groups."""
+"""Classes of each of the five categories."""
 SIZES = (4, 8)
 SEEDS = (0, 1, 2)
 TEACHERS = {"first": ((1, 2), (3, 4)), "second": ((3, 4), (1, 2))}
-"""Folds that each teacher learns from, and those that it has not heard and so teaches."""
+"""Folds that each teacher is trained on, and folds that it is tested on and labels."""
 
 ENDS = ("low", "high")
 
@@ -47,12 +47,12 @@ STUDENT: dict[str, Any] = {
     "min_steps": 0,
     "n_augmented": 12,
 }
-"""As the built-in model's own, in half as many versions of each clip."""
+"""The built-in model's options, with half as many augmented copies of each clip."""
 SCRATCH: dict[str, Any] = {"backbone": "none", "width": 0.125, "learning_rate": 3e-3, "mixup": 0.0}
 
 
 def main() -> int:
-    """Run all of it, print the table; the exit code."""
+    """Run all steps and print the table; returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -77,10 +77,10 @@ def main() -> int:
         "none": SCRATCH,
     }
     for name, options in branches.items():
-        curves = [curve(new, out / name / f"seed_{seed}", seed, options) for seed in SEEDS]
+        curves = [accuracies(new, out / name / f"seed_{seed}", seed, options) for seed in SEEDS]
         for size in curves[0]:
-            values = [one[size].value for one in curves]
-            low, high = (np.mean([getattr(one[size], end) for one in curves]) for end in ENDS)
+            values = [curve[size].value for curve in curves]
+            low, high = (np.mean([getattr(curve[size], end) for curve in curves]) for end in ENDS)
             print(
                 f"{name:<10}{size:>5g} clips  accuracy {np.mean(values):.3f}  "
                 f"95 % {low:.3f} {high:.3f}  draws {min(values):.3f} to {max(values):.3f}"
@@ -89,7 +89,7 @@ def main() -> int:
 
 
 def choose(clips: Iterable[Clip]) -> set[str]:
-    """Two classes of each group, at random, always the same."""
+    """Two random classes of each category, always the same."""
     events: dict[str, set[str]] = {}
     for clip in clips:
         if clip.event:
@@ -103,7 +103,7 @@ def choose(clips: Iterable[Clip]) -> set[str]:
 
 
 def write_table(path: Path, clips: Iterable[Clip]) -> Path:
-    """The clips as a table that sonotype reads, with their recordings and folds."""
+    """Write the clips as a table that sonotype reads, with their recordings and folds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -115,14 +115,14 @@ def write_table(path: Path, clips: Iterable[Clip]) -> Path:
 
 
 def train(data: Path, run: Path, **options: Any) -> str:
-    """Train once; the run's folder."""
+    """Train or resume; returns the run folder."""
     print(f"training {run}")
-    run_or_resume(data, run, progress=True, on_message=print, **options)
+    train_or_resume(data, run, progress=True, on_message=print, **options)
     return str(run)
 
 
-def curve(data: Path, out: Path, seed: int, options: dict[str, Any]) -> dict[float, Interval]:
-    """Accuracy with its interval by the number of clips of each class."""
+def accuracies(data: Path, out: Path, seed: int, options: dict[str, Any]) -> dict[float, Interval]:
+    """Accuracy with its interval by the number of clips per class."""
     result = run_learning_curve(
         data, out, sizes=SIZES, progress=True, seed=seed, precision="bf16-mixed", **options
     )

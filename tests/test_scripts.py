@@ -51,10 +51,10 @@ def test_the_built_in_model_is_calibrated_on_answers_of_others(
     file = tmp_path / "study.toml"
     file.write_text(f'folds = [1, 2]\n[rows.{builtin.ROW}]\nsystem = "cbir_4"\n')
     plan = read_plan(file)
-    for cell in plan.row(builtin.ROW).cells():
-        folder = tmp_path / cell.folder
+    for run in plan.row(builtin.ROW).runs():
+        folder = tmp_path / run.folder
         folder.mkdir(parents=True)
-        save_predictions(sure_answers(cell.fold or 0), folder / "predictions.npz")
+        save_predictions(sure_answers(run.fold or 0), folder / "predictions.npz")
     model = write_model(tmp_path / "model.safetensors", backbone="compact", width=0)
     builtin.pack(plan, tmp_path, model)
 
@@ -84,11 +84,9 @@ def test_a_model_that_is_too_large_is_told_of(
     file = tmp_path / "study.toml"
     file.write_text(f'folds = [1, 2]\n[rows.{builtin.ROW}]\nsystem = "cbir_4"\n')
     plan = read_plan(file)
-    for cell in plan.cells():
-        (tmp_path / cell.folder).mkdir(parents=True)
-        save_predictions(
-            sure_answers(cell.fold or 0, 50), tmp_path / cell.folder / "predictions.npz"
-        )
+    for run in plan.runs():
+        (tmp_path / run.folder).mkdir(parents=True)
+        save_predictions(sure_answers(run.fold or 0, 50), tmp_path / run.folder / "predictions.npz")
     model = write_model(tmp_path / "model.safetensors")
     with pytest.raises(SystemExit, match="bytes are more than 1,000"):
         builtin.pack(plan, tmp_path, model)
@@ -100,7 +98,7 @@ def test_the_committed_study_tests_each_student_on_what_nobody_of_its_own_has_he
     taught, alone = plan.row(builtin.ROW), plan.row("alone")
     assert dict(taught.options) == dict(alone.options)
     assert taught.folds == alone.folds == (1, 2, 3, 4)
-    heard = [set(plan.row(cell.row).options["train_folds"]) for cell in plan.teachers(builtin.ROW)]
+    heard = [set(plan.row(run.row).options["train_folds"]) for run in plan.teachers(builtin.ROW)]
     for test in taught.folds:
         for fold in set(taught.folds) - {test}:
             assert any(not {test, fold} & one for one in heard), (test, fold)

@@ -24,7 +24,7 @@ CNN14 = {"sample_rate": 32_000, "window_size": 1024, "hop_size": 320, "mel_bins"
 class TorchVGGish:
     """torchvggish: five patches of 0.96 s a clip, all dense layers."""
 
-    shape = (5, 1, 96, 64)
+    shape: tuple[int, ...] = (5, 1, 96, 64)
 
     def build(self) -> Any:
         """The network alone: ``vggish()`` would download its weights."""

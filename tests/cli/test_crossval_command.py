@@ -42,10 +42,8 @@ def test_all_folds_and_then_again(
     first = capsys.readouterr()
     assert first.err == ""
     lines = first.out.splitlines()
-    assert [line for line in lines if line.startswith("fold ")][:2] == [
-        "fold 1 of 2",
-        "fold 2 of 2",
-    ]
+    assert lines[0] == "cross-validation: 2 runs, 0 finished"
+    assert [line for line in lines if line.startswith("fold_")] == ["fold_1", "fold_2"]
     report = (out / "scores.txt").read_text()
     ending = f"\n{report}\n\nscores: {out / 'scores.json'}\nplots:  {out / 'plots'}\n"
     assert first.out.endswith(ending)
@@ -54,8 +52,8 @@ def test_all_folds_and_then_again(
     shutil.rmtree(out / "fold_1")
     assert run(argv) == 0
     second = capsys.readouterr().out
-    assert second.startswith("fold 1 of 2\n")
-    assert "fold 2 of 2" not in second
+    assert second.startswith("cross-validation: 2 runs, 1 finished\nfold_1\n")
+    assert "\nfold_2\n" not in second
     assert second.endswith(ending)
 
     assert run([*argv, "--epochs", "2"]) == 2

@@ -16,7 +16,7 @@ from training_data import RATE, tone, write_tones
 from sonotype.cli.main import run
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.source import SourceOptions, open_source
-from sonotype.experiments.pipeline import inspect
+from sonotype.data.validate import check_sounds
 from sonotype.modelfile.model_file import read_card
 
 
@@ -128,7 +128,7 @@ def test_training_refuses_a_truncated_file(
 
 
 def test_training_on_a_truncated_file(tones: Path) -> None:
-    manifest = inspect(open_source(tones, SourceOptions(use_truncated=True)))
+    manifest = check_sounds(open_source(tones, SourceOptions(use_truncated=True)))
     clip = next(clip for clip in manifest.clips if clip.path.name == "beep_0.wav")
     from sonotype.audio.clip import AudioSpec
 

@@ -51,7 +51,9 @@ def test_a_curve_and_then_again(
 
     shutil.rmtree(out / "runs" / "all_clips" / "draw_1")
     assert run([*argv, *FLAGS]) == 0
-    assert capsys.readouterr().out == first.out
+    again = capsys.readouterr().out
+    assert again.startswith("learning curve: 2 runs, 1 finished\n")
+    assert again.endswith(f"\n{report}\nplot: {out / 'curve.png'}\n")
 
     assert run([*argv, *FLAGS, "--epochs", "2"]) == 2
     error = capsys.readouterr().err

@@ -57,7 +57,7 @@ def test_a_study_and_its_table_again(
     assert re.match(r"  1/1  one/split_seed_0  category F1 ", lines[1])
     table = (out / "table.txt").read_text()
     ending = (
-        f"\n{table}\ndifferences in points; *: its interval leaves out zero\n"
+        f"\n{table}\ndifferences in points; *: the interval does not contain zero\n"
         f"\ntables: {out / 'table.md'}\nfigures: {out / 'study.json'}\n"
     )
     assert first.out.endswith(ending)

@@ -1,4 +1,4 @@
-"""Every fold in turn, kept when the next call goes on."""
+"""Cross-validation: every fold is tested once, and finished folds are kept."""
 
 from __future__ import annotations
 
@@ -13,28 +13,25 @@ import pytest
 from training_data import SMALL, write_tones
 
 import sonotype
-from sonotype.core.errors import DataError, ModelFileError, OptionsError
+from sonotype.core.errors import DataError, ModelFileError, OptionsError, SonotypeError
+from sonotype.experiments import runner
+from sonotype.experiments.context import RunContext
 from sonotype.experiments.cross_validation import CrossvalResult
 from sonotype.experiments.failed_runs import FailedRunsError
 from sonotype.experiments.pipeline import TrainResult
 
-OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 2}
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tones(tmp_path_factory.mktemp("data") / "tones")
+OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 1}
 
 
 @pytest.fixture(scope="module")
 def finished(
     tones: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, CrossvalResult, list[str]]:
-    """Folder, result, and what was said; not to be changed by a test."""
+    """Folder, result, and messages; not to be changed by a test."""
     out = tmp_path_factory.mktemp("crossval") / "out"
-    said: list[str] = []
-    result = sonotype.crossval(tones, out, folds=3, on_message=said.append, **OPTIONS)
-    return out, result, said
+    messages: list[str] = []
+    result = sonotype.crossval(tones, out, folds=3, on_message=messages.append, **OPTIONS)
+    return out, result, messages
 
 
 def clips_tested(fold: Path) -> set[str]:
@@ -66,7 +63,8 @@ def test_a_fold_that_fails_does_not_stop_the_others(
     shutil.copytree(finished[0], out)
     called: list[str] = []
 
-    def breaks(manifest: Any, parts: Any, folder: Path, *_: Any, **__: Any) -> Any:
+    def breaks(context: RunContext) -> TrainResult:
+        folder = context.folder
         called.append(folder.name)
         if folder.name == "fold_1":
             raise KeyError("x")
@@ -75,40 +73,39 @@ def test_a_fold_that_fails_does_not_stop_the_others(
 
     for number in (1, 3):
         (out / f"fold_{number}" / "scores.json").unlink()
-    monkeypatch.setattr("sonotype.experiments.cross_validation.run_split", breaks)
-    said: list[str] = []
+    monkeypatch.setattr("sonotype.experiments.runner.run", breaks)
+    messages: list[str] = []
     with pytest.raises(FailedRunsError) as caught:
-        sonotype.crossval(tones, out, folds=3, on_message=said.append, **OPTIONS)
-    assert str(caught.value) == "1 of 3 folds failed:\n  fold 1: unexpected KeyError: 'x'"
-    assert said[1:] == ["fold 1 failed: unexpected KeyError: 'x'", "fold 3 of 3"]
+        sonotype.crossval(tones, out, folds=3, on_message=messages.append, **OPTIONS)
+    assert str(caught.value) == "1 of 3 runs failed:\n  fold_1: unexpected KeyError: 'x'"
+    assert messages[:2] == ["cross-validation: 3 runs, 1 finished", "fold_1"]
+    assert messages[2].startswith("  2/3  fold_1  failed: unexpected KeyError: 'x'")
+    assert messages[4].startswith("  3/3  fold_3  category F1 ")
     with pytest.raises(FailedRunsError):
         sonotype.crossval(tones, out, folds=3, **OPTIONS)
     assert called == ["fold_1", "fold_3", "fold_1"]
 
 
-def test_what_every_fold_fails_by_is_told_once(
-    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", [ModelFileError, OptionsError])
+def test_an_error_of_every_fold_is_raised_once(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[SonotypeError]
 ) -> None:
-    def breaks(*_: Any, **__: Any) -> Any:
-        raise ModelFileError("teacher: is no model file")
+    def breaks(_: RunContext) -> TrainResult:
+        raise kind("teacher: is no model file")
 
-    monkeypatch.setattr("sonotype.experiments.cross_validation.run_split", breaks)
-    with pytest.raises(ModelFileError, match=r"^teacher: is no model file$"):
+    monkeypatch.setattr("sonotype.experiments.runner.run", breaks)
+    with pytest.raises(kind, match=r"^teacher: is no model file$"):
         sonotype.crossval(tones, tmp_path / "out", folds=3, **OPTIONS)
 
 
 def test_every_clip_is_tested_once(tones: Path, finished: Any) -> None:
-    out, _, said = finished
+    out, _, messages = finished
     folds = sorted(out.glob("fold_*"))
     assert [fold.name for fold in folds] == ["fold_1", "fold_2", "fold_3"]
-    parts = [clips_tested(fold) for fold in folds]
-    assert sum(map(len, parts)) == 24
-    assert set().union(*parts) == {str(path) for path in tones.rglob("*.wav")}
-    assert [line for line in said if line.startswith("fold ")] == [
-        "fold 1 of 3",
-        "fold 2 of 3",
-        "fold 3 of 3",
-    ]
+    tested = [clips_tested(fold) for fold in folds]
+    assert sum(map(len, tested)) == 24
+    assert set().union(*tested) == {str(path) for path in tones.rglob("*.wav")}
+    assert [line for line in messages if line.startswith("fold_")] == ["fold_1", "fold_2", "fold_3"]
 
 
 def test_mean_and_spread_are_those_of_the_folds(finished: Any) -> None:
@@ -125,7 +122,7 @@ def test_mean_and_spread_are_those_of_the_folds(finished: Any) -> None:
             assert summary[level][figure]["deviation"] == pytest.approx(statistics.stdev(values))
 
 
-def test_pooled_scores_are_those_of_all_answers(finished: Any) -> None:
+def test_pooled_scores_are_those_of_all_predictions(finished: Any) -> None:
     out, result, _ = finished
     pooled = result.scores["pooled"]
     assert (pooled["clips"], pooled["groups"]) == (24, 24)
@@ -161,18 +158,16 @@ def test_results_are_written_as_json_and_pictures(finished: Any) -> None:
     assert (out / "plots" / "event_confusion.png").exists()
 
 
-def test_the_same_call_goes_on_where_a_fold_is_missing(
-    tones: Path, finished: Any, tmp_path: Path
-) -> None:
+def test_the_same_call_runs_a_missing_fold(tones: Path, finished: Any, tmp_path: Path) -> None:
     before, result, _ = finished
     out = tmp_path / "out"
     shutil.copytree(before, out)
     shutil.rmtree(out / "fold_2")
     (out / "scores.json").unlink()
     times = {fold: (out / fold / "scores.json").stat().st_mtime_ns for fold in ("fold_1", "fold_3")}
-    said: list[str] = []
-    again = sonotype.crossval(tones, out, folds=3, on_message=said.append, **OPTIONS)
-    assert [line for line in said if line.startswith("fold ")] == ["fold 2 of 3"]
+    messages: list[str] = []
+    again = sonotype.crossval(tones, out, folds=3, on_message=messages.append, **OPTIONS)
+    assert [line for line in messages if line.startswith("fold_")] == ["fold_2"]
     assert again.scores == result.scores
     assert again.report == result.report
     for fold, modified in times.items():
@@ -181,9 +176,9 @@ def test_the_same_call_goes_on_where_a_fold_is_missing(
 
 def test_nothing_is_trained_twice(tones: Path, finished: Any) -> None:
     out, result, _ = finished
-    said: list[str] = []
-    again = sonotype.crossval(tones, out, folds=3, on_message=said.append, **OPTIONS)
-    assert said == []
+    messages: list[str] = []
+    again = sonotype.crossval(tones, out, folds=3, on_message=messages.append, **OPTIONS)
+    assert messages == ["cross-validation: 3 runs, 3 finished"]
     assert again == result
 
 
@@ -192,11 +187,11 @@ def test_nothing_is_trained_twice(tones: Path, finished: Any) -> None:
     [
         ({"epochs": 5}, 3, "epochs"),
         ({"seed": 1, "width": 0.02}, 3, "seed, width"),
-        ({}, 4, "folds"),
+        ({}, 4, "folds or groups of the data"),
         (
             {"system": "cbir_4", "group_pattern": r"(\d)"},
             2,
-            "folds, group_pattern, pooling, system",
+            "group_pattern, pooling, system",
         ),
     ],
 )
@@ -204,41 +199,30 @@ def test_other_options_are_refused_by_name(
     tones: Path, finished: Any, changed: dict[str, Any], folds: int, names: str
 ) -> None:
     out, _, _ = finished
-    with pytest.raises(OptionsError) as caught:
+    with pytest.raises(OptionsError, match=f"fold_1 was run with other {names}; .*--out$"):
         sonotype.crossval(tones, out, folds=folds, **OPTIONS | changed)
-    assert str(caught.value) == (
-        f"{out} holds a cross-validation with other {names}; name another --out"
-    )
 
 
 def test_other_data_are_refused(finished: Any, tmp_path: Path) -> None:
     out, _, _ = finished
     other = write_tones(tmp_path / "tones", clips=7)
-    with pytest.raises(OptionsError) as caught:
+    with pytest.raises(OptionsError, match="fold_1 was run with other data;"):
         sonotype.crossval(other, out, folds=3, **OPTIONS)
-    assert str(caught.value) == (
-        f"{out} holds a cross-validation with other data; name another --out"
-    )
 
 
 def test_a_folder_with_other_things_is_not_used(tones: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OptionsError) as caught:
+    with pytest.raises(OptionsError, match="is not empty"):
         sonotype.crossval(tones, tmp_path, **OPTIONS)
-    assert str(caught.value) == (
-        f"{tmp_path} is not empty; a cross-validation needs a folder of its own"
-    )
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "{", '{"folds": 3}'])
-def test_a_damaged_note_is_said(tones: Path, tmp_path: Path, text: str) -> None:
-    (tmp_path / "crossval.json").write_text(text)
+def test_a_damaged_config_is_reported(tones: Path, tmp_path: Path, text: str) -> None:
     (tmp_path / "fold_1").mkdir()
-    with pytest.raises(OptionsError) as caught:
+    (tmp_path / "fold_1" / "config.json").write_text(text)
+    with pytest.raises(OptionsError, match=r"fold_1/config\.json cannot be read \("):
         sonotype.crossval(tones, tmp_path, **OPTIONS)
-    assert str(caught.value).startswith(f"{tmp_path / 'crossval.json'} cannot be read (")
-    assert str(caught.value).endswith("); name another --out")
 
 
 def test_options_of_the_split_are_refused(tones: Path, tmp_path: Path) -> None:
@@ -246,29 +230,24 @@ def test_options_of_the_split_are_refused(tones: Path, tmp_path: Path) -> None:
         sonotype.crossval(
             tones, tmp_path / "out", **OPTIONS, test_folds=(1,), protocol="random", select_on="test"
         )
-    assert str(caught.value) == (
-        "cross-validation makes its parts itself; leave out select_on, protocol, test_folds"
-    )
+    assert str(caught.value).endswith("leave out protocol, select_on, test_folds")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("folds", [0, 1, 25])
 def test_an_impossible_number_of_folds(tones: Path, tmp_path: Path, folds: int) -> None:
-    with pytest.raises(OptionsError) as caught:
+    with pytest.raises(OptionsError, match=f"^--folds {folds}: .*24"):
         sonotype.crossval(tones, tmp_path / "out", folds=folds, **OPTIONS)
-    assert str(caught.value) == (
-        f"--folds {folds}: has to be from 2 to 24, the number of recordings"
-    )
     assert not (tmp_path / "out").exists(), "a second try with another number has to work"
 
 
-def test_a_fault_before_the_first_fold_can_be_mended(tmp_path: Path) -> None:
+def test_an_issue_before_the_first_fold_can_be_corrected(tmp_path: Path) -> None:
     tones = write_tones(tmp_path / "tones", clips=4)
     (tones / "low" / "hum" / "hum_0.wav").write_text("no sound")
-    with pytest.raises(DataError, match="is not a readable sound"):
+    with pytest.raises(DataError, match=r"hum_0\.wav"):
         sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS)
     (tones / "low" / "hum" / "hum_0.wav").unlink()
-    result = sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS | {"epochs": 1})
+    result = sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS)
     assert result.scores["pooled"]["clips"] == 15
 
 
@@ -286,57 +265,51 @@ def test_official_folds_are_used(tones: Path, tmp_path: Path) -> None:
     assert result.scores["pooled"]["notes"] == [], "no fold's own note holds for all of them"
 
 
-def test_where_the_last_epoch_is_kept_no_fold_validates(tones: Path, tmp_path: Path) -> None:
+def test_without_validation_if_the_last_epoch_is_kept(tones: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     last = OPTIONS | {"checkpoint": "last"}
     result = sonotype.crossval(tones, out, folds=3, **last)
     assert result.scores["pooled"]["clips"] == 24
     tested = [clips_tested(out / f"fold_{number}") for number in (1, 2, 3)]
-    for number, part in enumerate(tested, start=1):
+    for number, test in enumerate(tested, start=1):
         fold = out / f"fold_{number}"
         with (fold / "split.csv").open(newline="") as stream:
-            learnt = {row["path"] for row in csv.DictReader(stream) if row["part"] == "train"}
-        assert learnt == {str(path) for path in tones.rglob("*.wav")} - part
+            train = {row["path"] for row in csv.DictReader(stream) if row["part"] == "train"}
+        assert train == {str(path) for path in tones.rglob("*.wav")} - test
         training = sonotype.load(fold / "model.safetensors").card.training
-        assert training["clips"] == {"train": 24 - len(part), "val": 0, "test": len(part)}
-        assert (training["best_epoch"], training["val_f1"]) == (2, None)
+        assert training["clips"] == {"train": 24 - len(test), "val": 0, "test": len(test)}
+        assert (training["best_epoch"], training["val_f1"]) == (1, None)
     assert sum(map(len, tested)) == 24
-    with pytest.raises(OptionsError, match="holds a cross-validation with other keep; name anoth"):
+    with pytest.raises(OptionsError, match="with other checkpoint; "):
         sonotype.crossval(tones, out, folds=3, **OPTIONS)
 
 
-def test_synthetic_sounds_are_called_so(tmp_path: Path) -> None:
+def test_scores_of_synthetic_sounds_have_a_note(tmp_path: Path) -> None:
     tones = write_tones(tmp_path / "tones", clips=4)
     (tones / "sonotype.json").write_text('{"synthetic": true}')
-    result = sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS | {"epochs": 1})
+    result = sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS)
     wanted = "synthetic sounds: these scores say nothing about real ones"
     assert result.scores["pooled"]["notes"][0] == wanted
     assert result.scores["folds"]["notes"][0] == wanted
     assert result.report.startswith(f"note: {wanted}\n")
 
 
-def test_an_interrupted_fold_ends_it_and_is_gone_on_with(
+def test_an_interrupted_cross_validation_is_resumed(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sonotype.experiments import cross_validation as module
-    from sonotype.experiments.pipeline import TrainResult
+    original, calls = runner.run, []
 
-    original, calls = module.run_split, []
-
-    def second_is_interrupted(
-        manifest: Any, parts: Any, run: Path, *rest: Any, **named: Any
-    ) -> Any:
-        calls.append(run.name)
+    def second_is_interrupted(context: RunContext) -> TrainResult:
+        calls.append(context.folder.name)
         if len(calls) == 2:
-            return TrainResult(run, run / "model.safetensors", {}, "", 1, 0.5, True)
-        return original(manifest, parts, run, *rest, **named)
+            return TrainResult(context.folder, context.folder / "x", {}, "", 1, 0.5, True)
+        return original(context)
 
-    monkeypatch.setattr(module, "run_split", second_is_interrupted)
-    small = OPTIONS | {"epochs": 1}
-    stopped = sonotype.crossval(tones, tmp_path / "out", folds=2, **small)
+    monkeypatch.setattr(runner, "run", second_is_interrupted)
+    stopped = sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS)
     assert stopped == CrossvalResult({}, "", True)
     assert not (tmp_path / "out" / "scores.json").exists()
-    result = sonotype.crossval(tones, tmp_path / "out", folds=2, **small)
+    result = sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS)
     assert calls == ["fold_1", "fold_2", "fold_2"]
     assert not result.interrupted
     assert len(result.scores["folds"]["names"]) == 2
@@ -349,11 +322,11 @@ def test_the_same_sounds_in_other_folds_are_refused(tones: Path, tmp_path: Path)
     first, second = (rows[number].rpartition(",") for number in (1, 2))
     rows[1], rows[2] = f"{first[0]},{second[2]}", f"{second[0]},{first[2]}"
     table.write_text("\n".join(rows) + "\n")
-    with pytest.raises(OptionsError, match="holds a cross-validation with other data; name anothe"):
+    with pytest.raises(OptionsError, match="was run with other folds or groups of the data"):
         sonotype.crossval(table, tmp_path / "out", **OPTIONS)
 
 
-def test_a_transform_is_part_of_what_is_claimed(finished: Any, tones: Path) -> None:
+def test_a_cross_validation_with_another_transform_is_refused(finished: Any, tones: Path) -> None:
     out, _, _ = finished
     with pytest.raises(OptionsError, match="with other transform; name another --out"):
         sonotype.crossval(tones, out, folds=3, transform=lambda x, _: x, **OPTIONS)

@@ -1,4 +1,4 @@
-"""What a study and a learning curve refuse rather than answer wrongly; nothing is trained here."""
+"""Errors of studies and learning curves; nothing is trained here."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from training_data import SMALL, write_tones
 
 from sonotype.cli.main import run as main
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split
 from sonotype.data.splits.split_file import split_table
 from sonotype.evaluation.predictions import Predictions, save_predictions
 from sonotype.experiments import learning_curve as curves
+from sonotype.experiments.context import RunContext
 from sonotype.experiments.failed_runs import FailedRunsError
-from sonotype.experiments.grid import Task, run_study, split_of
+from sonotype.experiments.grid import run_study, split_of
 from sonotype.experiments.grid_plan import Plan, read_plan
 from sonotype.experiments.grid_table import collect
 from sonotype.experiments.pipeline import TrainResult
 from sonotype.experiments.run_folder import lock_config
 from sonotype.experiments.run_options import RunOptions
+from sonotype.experiments.runner import Outcome
 
 OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 1}
 FOLDED = "folds = [1, 2]\n[options]\n" + "\n".join(
@@ -47,16 +48,13 @@ def refused(call: Callable[[], Any]) -> str:
     return str(caught.value)
 
 
-def pretend(
-    manifest: Manifest, parts: Split, folder: Path, options: RunOptions, *,
-    data: str | Path, fingerprint: str,
-) -> str:  # fmt: skip
-    """Leave what a finished cell leaves, with every answer right."""
-    labels, clips = manifest.labels, [manifest.clips[index] for index in parts.test]
+def pretend(context: RunContext) -> Outcome:
+    """Write the files of a finished run, with every prediction correct."""
+    labels, clips, folder = context.labels, context.clips("test"), context.folder
     category = np.array([labels.category_index(clip) for clip in clips])
     event = np.array([labels.event_index(clip) for clip in clips])
-    lock_config(folder, data, options, fingerprint, None)
-    (folder / "split.csv").write_text(split_table(manifest, parts))
+    lock_config(context)
+    (folder / "split.csv").write_text(split_table(context.manifest, context.split))
     save_predictions(
         Predictions(
             tuple(str(clip.path) for clip in clips),
@@ -71,13 +69,12 @@ def pretend(
     )
     scores = {"category": {"f1": {"value": 1.0}}, "event": None}
     (folder / "scores.json").write_text(json.dumps(scores))
-    return ""
+    return Outcome()
 
 
 @pytest.fixture
 def tones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("sonotype.experiments.grid.run_planned", pretend)
-    monkeypatch.setattr(curves, "run_cell", pretend)
+    monkeypatch.setattr("sonotype.experiments.runner.run_or_resume", pretend)
     return write_tones(tmp_path / "tones")
 
 
@@ -94,39 +91,39 @@ def with_folds(tones: Path, table: Path, fold: Callable[[int], int]) -> Path:
 @pytest.mark.parametrize(
     ("row", "text"),
     [
-        ('of = ["a"]\ncategory_from = "head"', "of ['a'] is no row above that trains"),
-        ('ensemble = [["a"]]', "ensemble [['a']]: a list of rows above that train is wanted"),
+        ('of = ["a"]\ncategory_source = "head"', "of ['a'] is not a row above that has runs"),
+        ('ensemble = [["a"]]', "ensemble [['a']]: a list of rows above that have runs is needed"),
         (
-            'of = "a"\ncategory_from = "head"\nfolds = [2]',
-            "folds, seeds and teachers are",
+            'of = "a"\ncategory_source = "head"\nfolds = [2]',
+            "a row without runs has no folds, seeds or teachers",
         ),
         (
             'ensemble = ["a"]\nseeds = [7]',
-            "folds, seeds and teachers are",
+            "a row without runs has no folds, seeds or teachers",
         ),
-        ('select_on = "test"', "cross-validation makes its parts itself; leave out select_on"),
-        ("test_folds = [2]", "cross-validation makes its parts itself; leave out test_folds"),
+        ('select_on = "test"', "the folds determine the split; leave out select_on"),
+        ("test_folds = [2]", "the folds determine the split; leave out test_folds"),
     ],
 )
-def test_rows_that_would_not_do_what_they_say(tmp_path: Path, row: str, text: str) -> None:
-    said = refused(lambda: plan_of(tmp_path, f"folds = [1]\n[rows.a]\n[rows.b]\n{row}"))
-    assert f"row 'b': {text}" in said
+def test_rows_with_contradictory_keys(tmp_path: Path, row: str, text: str) -> None:
+    error = refused(lambda: plan_of(tmp_path, f"folds = [1]\n[rows.a]\n[rows.b]\n{row}"))
+    assert f"row 'b': {text}" in error
 
 
-def test_keys_rows_and_baseline_are_told_at_once(tmp_path: Path) -> None:
+def test_issues_of_keys_rows_and_baseline_are_reported_at_once(tmp_path: Path) -> None:
     text = "colour = 1\nbaseline = 'q'\n[rows.a]\nepochs = 0"
     assert refused(lambda: plan_of(tmp_path, text)).split(": ", 1)[1] == (
-        "unknown key colour; row 'a': epochs must be at least 1, got 0; baseline 'q' is no row"
+        "unknown key colour; row 'a': epochs is 0, at least 1 is wanted; baseline 'q' is not a row"
     )
 
 
 def test_an_ensemble_reads_the_category_as_its_members(tmp_path: Path) -> None:
-    rows = "[rows.a]\n[rows.b]\ncategory_from = 'head'\n[rows.c]\nensemble = ['a']"
+    rows = "[rows.a]\n[rows.b]\ncategory_source = 'head'\n[rows.c]\nensemble = ['a']"
     assert [row.category_source for row in plan_of(tmp_path, f"folds = [1]\n{rows}").rows] == [
         *("events", "head", "events")
     ]
-    said = refused(lambda: plan_of(tmp_path, f"folds = [1]\n{rows[:-1]}, 'b']"))
-    assert "its rows read the category in different ways; say category_source" in said
+    error = refused(lambda: plan_of(tmp_path, f"folds = [1]\n{rows[:-1]}, 'b']"))
+    assert "differ in category_source; set it" in error
 
 
 def test_an_ensemble_of_other_seeds_has_a_difference(tones: Path, tmp_path: Path) -> None:
@@ -138,16 +135,17 @@ def test_an_ensemble_of_other_seeds_has_a_difference(tones: Path, tmp_path: Path
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
 
 
-def end_from_outside(task: Task) -> str:
-    """What a process does whose memory the system takes away; other cells are finished."""
-    if task.planned.row == "a" and task.planned.fold == 1:
+def end_from_outside(context: RunContext) -> Outcome:
+    """One process is killed, one cannot send its result; the other runs are finished."""
+    name = f"{context.folder.parent.name}/{context.folder.name}"
+    if name == "a/fold_1_seed_0":
         os._exit(9)
-    if task.planned.row == "b" and task.planned.fold == 1:
+    if name == "b/fold_1_seed_0":
         raise UnsendableError("lost", "detail")
-    task.folder.mkdir(parents=True)
+    context.folder.mkdir(parents=True)
     scores = {"category": {"f1": {"value": 1.0}}, "event": None}
-    (task.folder / "scores.json").write_text(json.dumps(scores))
-    return ""
+    (context.folder / "scores.json").write_text(json.dumps(scores))
+    return Outcome()
 
 
 class UnsendableError(Exception):
@@ -157,14 +155,14 @@ class UnsendableError(Exception):
         super().__init__(one)
 
 
-def test_a_process_that_is_ended_from_outside(
+def test_a_process_that_is_killed(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sonotype.experiments.grid.run_task", end_from_outside)
+    monkeypatch.setattr("sonotype.experiments.runner.run_in_process", end_from_outside)
     plan = plan_of(tmp_path, f"{FOLDED}\n[rows.a]\n[rows.b]\n[rows.c]")
     table = with_folds(tones, tmp_path / "t.csv", lambda n: n % 2 + 1)
     out = tmp_path / "out"
-    with pytest.raises(FailedRunsError, match=r"ended from outside.*the same command goes on") as e:
+    with pytest.raises(FailedRunsError, match=r"its process was killed.*--jobs") as e:
         run_study(plan, table, out, jobs=2)
     assert e.value.failures.keys() == {"a/fold_1_seed_0", "b/fold_1_seed_0"}
     done = {
@@ -176,20 +174,18 @@ def test_a_process_that_is_ended_from_outside(
 ROWS = "[rows.a]\n[rows.b]\n[rows.c]\nensemble = ['a', 'b']"
 
 
-def failing(planned_runs: dict[str, Exception]) -> Any:
-    """In the place of a training: some cells fail, the others are all right."""
+def failing(errors: dict[str, Exception]) -> Callable[[RunContext], TrainResult]:
+    """Replaces a training: some runs fail, the others are finished."""
 
-    def run_split(
-        manifest: Manifest, parts: Split, folder: Path, options: RunOptions, *,
-        data: str | Path, fingerprint: str, **_: Any,
-    ) -> TrainResult:  # fmt: skip
-        if error := planned_runs.get(f"{folder.parent.name}/{folder.name[:6]}"):
+    def run(context: RunContext) -> TrainResult:
+        folder = context.folder
+        if error := errors.get(f"{folder.parent.name}/{folder.name[:6]}"):
             raise error
-        pretend(manifest, parts, folder, options, data=data, fingerprint=fingerprint)
+        pretend(context)
         (folder / "model.safetensors").touch()
         return TrainResult(folder, folder / "model.safetensors", {}, "", 1, None, False)
 
-    return run_split
+    return run
 
 
 @pytest.mark.parametrize(
@@ -202,7 +198,7 @@ def failing(planned_runs: dict[str, Exception]) -> Any:
     ],
 )
 @pytest.mark.parametrize("row", ["a", "b"])
-def test_a_cell_that_fails_is_a_row_of_the_table_and_alone_is_run_again(
+def test_only_a_failed_run_is_run_again_and_the_table_shows_it(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -214,27 +210,27 @@ def test_a_cell_that_fails_is_a_row_of_the_table_and_alone_is_run_again(
     table = with_folds(tones, tmp_path / "t.csv", lambda n: n % 2 + 1)
     plan_of(tmp_path, f"{FOLDED}\n{ROWS}")
     argv = ["study", str(tmp_path / "study.toml"), str(table), "--out", str(tmp_path / "out")]
-    monkeypatch.setattr("sonotype.experiments.runner.run_split", failing({f"{row}/fold_1": error}))
+    monkeypatch.setattr("sonotype.experiments.runner.run", failing({f"{row}/fold_1": error}))
     assert main([*argv]) == 1
     shown, errors = capsys.readouterr()
     name = f"{row}/fold_1_seed_0"
-    assert errors == f"error: 1 of 4 cells failed:\n  {name}: {cause}\n"
-    assert f"failed; the same command runs these again\n{name}: {cause}\n" in shown
-    figures = json.loads((tmp_path / "out/study.json").read_text())
-    assert figures["failed"] == [{"cell": name, "error": cause}]
-    assert [one["name"] for one in figures["rows"]] == ["b" if row == "a" else "a"]
+    assert errors == f"error: 1 of 4 runs failed:\n  {name}: {cause}\n"
+    assert f"failed; run the same command to run these again\n{name}: {cause}\n" in shown
+    metrics = json.loads((tmp_path / "out/study.json").read_text())
+    assert metrics["failed"] == [{"run": name, "error": cause}]
+    assert [line["name"] for line in metrics["rows"]] == ["b" if row == "a" else "a"]
     assert f"| {name} | {cause} |" in (tmp_path / "out/table.md").read_text()
-    log = (tmp_path / f"out/cells/{name}/log.txt").read_text()
+    log = (tmp_path / f"out/runs/{name}/log.txt").read_text()
     assert ("Traceback" in log) is not isinstance(error, SonotypeError)
     capsys.readouterr()
-    monkeypatch.setattr("sonotype.experiments.runner.run_split", failing({}))
+    monkeypatch.setattr("sonotype.experiments.runner.run", failing({}))
     assert main(argv) == 0
-    assert "4 cells, 3 of them finished" in capsys.readouterr().out
-    figures = json.loads((tmp_path / "out/study.json").read_text())
-    assert (figures["failed"], len(figures["rows"])) == ([], 3)
+    assert "4 runs, 3 finished" in capsys.readouterr().out
+    metrics = json.loads((tmp_path / "out/study.json").read_text())
+    assert (metrics["failed"], len(metrics["rows"])) == ([], 3)
 
 
-def test_what_learns_from_a_failed_cell_alone_is_left_out(
+def test_only_students_of_a_failed_run_are_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tones = write_tones(tmp_path / "tones", clips=4)
@@ -245,12 +241,12 @@ def test_what_learns_from_a_failed_cell_alone_is_left_out(
     )
     plan = plan_of(tmp_path, f"{FOLDED}\n{rows}")
     broken = failing({"a/fold_1": RuntimeError("broken")})
-    monkeypatch.setattr("sonotype.experiments.runner.run_split", broken)
+    monkeypatch.setattr("sonotype.experiments.runner.run", broken)
     with pytest.raises(FailedRunsError) as caught:
         run_study(plan, table, tmp_path / "out")
     assert str(caught.value) == (
-        "1 of 10 cells failed:\n  a/fold_1_seed_0: unexpected RuntimeError: broken\n"
-        "4 cells not run: a teacher failed"
+        "1 of 10 runs failed:\n  a/fold_1_seed_0: unexpected RuntimeError: broken\n"
+        "4 runs skipped: a teacher failed"
     )
     done = {path.parent.parent.name for path in (tmp_path / "out").rglob("scores.json")}
     assert done == {"a", "b", "of_b"}
@@ -262,39 +258,39 @@ def test_other_folds_of_the_same_sounds(tones: Path, tmp_path: Path) -> None:
     assert run_study(plan, with_folds(tones, tmp_path / "moved.csv", lambda n: n % 2 + 1), out)
     other = with_folds(tones, tmp_path / "t.csv", lambda n: n // 3 + 1)
     assert refused(lambda: run_study(plan, other, out)) == (
-        f"{out}/cells/a/fold_1_seed_0 was run with other folds or groups of the data; remove it to "
-        "run the cell again, or name another --out"
+        f"{out}/runs/a/fold_1_seed_0 was run with other folds or groups of the data; remove it to "
+        "run it again, or name another --out"
     )
 
 
 def test_a_source_with_a_single_fold() -> None:
     manifest = manifest_of([("x", "a", f"r{number}", 1) for number in range(12)])
-    said = refused(lambda: split_of(manifest, RunOptions.of({}), 1))
-    assert said == "made has fold 1 alone; two are needed"
+    error = refused(lambda: split_of(manifest, RunOptions.of({}), 1))
+    assert error == "made has only fold 1; at least 2 needed"
 
 
-def test_a_curve_with_another_number_of_turns(tones: Path, tmp_path: Path) -> None:
+def test_a_curve_with_another_number_of_draws(tones: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    curves.run_learning_curve(tones, out, sizes=(1,), turns=2, **OPTIONS)
-    again = refused(lambda: curves.run_learning_curve(tones, out, sizes=(1,), turns=3, **OPTIONS))
+    curves.run_learning_curve(tones, out, sizes=(1,), draws=2, **OPTIONS)
+    again = refused(lambda: curves.run_learning_curve(tones, out, sizes=(1,), draws=3, **OPTIONS))
     assert "was run with other folds or groups of the data" in again
 
 
 @pytest.mark.parametrize(
     "option", [{"test_folds": (1,)}, {"protocol": "random"}, {"select_on": "test"}]
 )
-def test_a_curve_makes_its_parts_itself(
+def test_a_curve_has_no_options_of_the_split(
     tones: Path, tmp_path: Path, option: dict[str, Any]
 ) -> None:
     out = tmp_path / "out"
-    said = refused(lambda: curves.run_learning_curve(tones, out, **OPTIONS, **option))
-    assert said == f"cross-validation makes its parts itself; leave out {next(iter(option))}"
+    error = refused(lambda: curves.run_learning_curve(tones, out, **OPTIONS, **option))
+    assert error == f"the folds determine the split; leave out {next(iter(option))}"
 
 
 def test_an_event_with_the_name_of_a_category() -> None:
     rows: list[tuple[str, str | None, str, int | None]] = [
         ("dog", "dog" if number < 4 else "bark", f"r{number}", None) for number in range(24)
     ]
-    parts = [Split(tuple(range(24)), (), (), "grouped", True, "")]
-    assert curves._counts(manifest_of(rows), parts, events=True) == {"dog": 4, "bark": 20}
-    assert curves._counts(manifest_of(rows), parts, events=False) == {"dog": 24}
+    splits = [Split(tuple(range(24)), (), (), "grouped", True, "")]
+    assert curves._mean_counts(manifest_of(rows), splits, events=True) == {"dog": 4, "bark": 20}
+    assert curves._mean_counts(manifest_of(rows), splits, events=False) == {"dog": 24}

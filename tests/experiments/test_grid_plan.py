@@ -1,4 +1,4 @@
-"""A study's file: what it says, and every fault of it."""
+"""The file of a study: its plan, and its issues."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sonotype.core.errors import OptionsError
-from sonotype.experiments.grid_plan import Plan, PlannedRun, Row, read_plan, slug
+from sonotype.experiments.grid_plan import Plan, Row, Run, read_plan, slug
 
 GOOD = """
 title = "Two systems"
@@ -51,8 +51,8 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def fault_of(folder: Path, text: str) -> str:
-    """What is said of a file, without its name."""
+def error_of(folder: Path, text: str) -> str:
+    """The error of a file, without its name."""
     path = write(folder, text)
     with pytest.raises(OptionsError) as caught:
         read_plan(path)
@@ -101,18 +101,18 @@ def test_a_good_file(good: Plan) -> None:
     assert good.row("split") is good.rows[4]
 
 
-def test_cells_of_rows_that_train_by_seed_and_fold(good: Plan) -> None:
-    """Neighbours share seed and fold, and so the maps; within these they stand as the rows do."""
-    assert good.planned_runs() == [
-        PlannedRun("cbir_2", 1, 0),
-        PlannedRun("cbir_2", 2, 0),
-        PlannedRun("split", None, 3),
-        PlannedRun("cbir_2", 1, 3),
-        PlannedRun("cbir_2", 2, 3),
-        PlannedRun("CBIR_4, own", 1, 7),
-        PlannedRun("CBIR_4, own", 2, 7),
+def test_runs_are_ordered_by_seed_and_fold(good: Plan) -> None:
+    """Neighbours share seed and fold, and so cached feature maps; then the rows are in order."""
+    assert good.runs() == [
+        Run("cbir_2", 1, 0),
+        Run("cbir_2", 2, 0),
+        Run("split", None, 3),
+        Run("cbir_2", 1, 3),
+        Run("cbir_2", 2, 3),
+        Run("CBIR_4, own", 1, 7),
+        Run("CBIR_4, own", 2, 7),
     ]
-    folders = [planned.folder for planned in good.planned_runs()]
+    folders = [run.folder for run in good.runs()]
     assert folders[2] == "runs/split/split_seed_3"
     assert folders[-1] == "runs/cbir_4-own/fold_2_seed_7"
     assert len(set(folders)) == len(folders)
@@ -121,9 +121,9 @@ def test_cells_of_rows_that_train_by_seed_and_fold(good: Plan) -> None:
 def test_the_least_file(tmp_path: Path) -> None:
     plan = read_plan(write(tmp_path, "[rows.one]\n[rows.two]\nwidth = 0"))
     assert (plan.title, plan.note, plan.data, plan.baseline) == ("study", "", "", "one")
-    # The recipe that is meant where none is named reads the category from the events.
+    # The default recipe reads the category from the events.
     assert plan.rows[0] == Row("one", {}, (), (0,), category_source="events")
-    assert plan.planned_runs() == [PlannedRun("one", None, 0), PlannedRun("two", None, 0)]
+    assert plan.runs() == [Run("one", None, 0), Run("two", None, 0)]
 
 
 @pytest.mark.parametrize(
@@ -134,74 +134,74 @@ def test_folders_are_plain(name: str, folder: str) -> None:
     assert slug(name) == folder
 
 
-NUMBERS = "a list of whole numbers is wanted"
+SEED = "row 'a': seed is not an option here; set seeds for the study or for a row"
+NUMBERS = "a list of whole numbers is needed"
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "there are no rows; write at least one, as in [rows.cbir_2]"),
-        ("[rows]", "there are no rows; write at least one, as in [rows.cbir_2]"),
-        ("rows = 3", "rows is 3, a table is wanted"),
+        ("", "no rows; write at least one, for example [rows.cbir_2]"),
+        ("[rows]", "no rows; write at least one, for example [rows.cbir_2]"),
+        ("rows = 3", "rows is 3, a table is needed"),
         ("colour = 1\n[rows.a]", "unknown key colour"),
-        ("title = 1\n[rows.a]", "title is 1, a text is wanted"),
-        ("note = []\n[rows.a]", "note is [], a text is wanted"),
-        ("data = true\n[rows.a]", "data is True, a text is wanted"),
-        ("baseline = 1\n[rows.a]", "baseline is 1, a text is wanted"),
-        ("options = 'x'\n[rows.a]", "options is 'x', a table is wanted"),
+        ("title = 1\n[rows.a]", "title is 1, a text is needed"),
+        ("note = []\n[rows.a]", "note is [], a text is needed"),
+        ("data = true\n[rows.a]", "data is True, a text is needed"),
+        ("baseline = 1\n[rows.a]", "baseline is 1, a text is needed"),
+        ("options = 'x'\n[rows.a]", "options is 'x', a table is needed"),
         ("folds = 4\n[rows.a]", f"folds is 4, {NUMBERS}"),
         ("folds = [1, 1]\n[rows.a]", f"folds is [1, 1], {NUMBERS}"),
         ("folds = [-1]\n[rows.a]", f"folds is [-1], {NUMBERS}"),
         ("seeds = [true]\n[rows.a]", f"seeds is [True], {NUMBERS}"),
         ("seeds = [0.5]\n[rows.a]", f"seeds is [0.5], {NUMBERS}"),
-        ("baseline = 'b'\n[rows.a]", "baseline 'b' is no row"),
-        ("[rows]\na = 3", "row 'a': is 3, a table of options is wanted"),
+        ("baseline = 'b'\n[rows.a]", "baseline 'b' is not a row"),
+        ("[rows]\na = 3", "row 'a': is 3, a table of options is needed"),
         ("[rows.a]\nfolds = 1\nseeds = ['x']", f"row 'a': folds, seeds: {NUMBERS}"),
         ("[rows.a]\nseeds = []", f"row 'a': seeds: {NUMBERS}"),
-        ("[rows.a]\nseed = 1", "row 'a': seed is told by seeds, for the whole study or for a row"),
-        ("[options]\nseed = 1\n[rows.a]",
-         "row 'a': seed is told by seeds, for the whole study or for a row"),
+        ("[rows.a]\nseed = 1", SEED),
+        ("[options]\nseed = 1\n[rows.a]", SEED),
         ("[rows.a]\nwidth = 9\nseconds = 0",
          "row 'a': width must be at most 4, got 9; seconds must be at least 1, got 0"),
         ("[rows.a]\n[rows.A]", "rows 'a' and 'A' would share a folder; rename one"),
     ],
 )  # fmt: skip
-def test_faults(tmp_path: Path, text: str, fault: str) -> None:
-    assert fault_of(tmp_path, text) == fault
+def test_issues(tmp_path: Path, text: str, fault: str) -> None:
+    assert error_of(tmp_path, text) == fault
 
 
-ENSEMBLE = "a list of rows above that train is wanted"
-FOLDS = "the rows of an ensemble have to be tested on the same official folds"
-HEADS = "the rows of an ensemble have to answer with the same labels"
+ENSEMBLE = "a list of rows above that have runs is needed"
+FOLDS = "the rows of an ensemble must be tested on the same official folds"
+HEADS = "the rows of an ensemble must have the same labels"
 
 
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        ("of = 'c'\ncategory_from = 'head'", "of 'c' is no row above that trains"),
-        ("of = 'b'\ncategory_from = 'head'", "of 'b' is no row above that trains"),
-        ("of = 'again'\ncategory_from = 'head'", "of 'again' is no row above that trains"),
-        ("of = 'a'", "of goes with category_source alone"),
+        ("of = 'c'\ncategory_source = 'head'", "of 'c' is not a row above that has runs"),
+        ("of = 'b'\ncategory_source = 'head'", "of 'b' is not a row above that has runs"),
+        ("of = 'again'\ncategory_source = 'head'", "of 'again' is not a row above that has runs"),
+        ("of = 'a'", "of needs category_source"),
         ("of = 'a'\nepochs = 1\nwidth = 0",
-         "of goes with category_source alone, not with epochs, width"),
-        ("of = 'a'\ncategory_from = 'tail'",
-         "category_source must be one of head, events, both, got 'tail'"),
-        ("of = 'a'\nensemble = ['a']", "has of and ensemble; one row is one of the two"),
+         "of allows only category_source; leave out epochs, width"),
+        ("of = 'a'\ncategory_source = 'tail'",
+         "category_source is 'tail', not one of head, events, both"),
+        ("of = 'a'\nensemble = ['a']", "has both of and ensemble; leave out one"),
         ("ensemble = 'a'", f"ensemble 'a': {ENSEMBLE}"),
         ("ensemble = []", f"ensemble []: {ENSEMBLE}"),
         ("ensemble = ['a', 'c']", f"ensemble ['a', 'c']: {ENSEMBLE}"),
         ("ensemble = ['a', 'again']", f"ensemble ['a', 'again']: {ENSEMBLE}"),
-        ("ensemble = ['a']\nepochs = 1", "ensemble goes with category_source, not epochs"),
-        ("ensemble = ['a']\ncategory_from = 'x'",
-         "category_source must be one of head, events, both, got 'x'"),
+        ("ensemble = ['a']\nepochs = 1", "ensemble allows only category_source; leave out epochs"),
+        ("ensemble = ['a']\ncategory_source = 'x'",
+         "category_source is 'x', not one of head, events, both"),
         ("ensemble = ['split']", FOLDS),
         ("ensemble = ['a', 'other']", FOLDS),
         ("ensemble = ['a', 'split']", FOLDS),
-        ("ensemble = ['a', 'deaf']\ncategory_from = 'head'", HEADS),
+        ("ensemble = ['a', 'deaf']\ncategory_source = 'head'", HEADS),
         ("ensemble = ['a', 'renamed']", HEADS),
     ],
 )  # fmt: skip
-def test_faults_of_rows_that_do_not_train(tmp_path: Path, row: str, fault: str) -> None:
+def test_issues_of_rows_without_runs(tmp_path: Path, row: str, fault: str) -> None:
     above = """
         folds = [1, 2]
         [rows.a]
@@ -217,24 +217,24 @@ def test_faults_of_rows_that_do_not_train(tmp_path: Path, row: str, fault: str) 
         [rows.renamed]
         label_set = "msos"
     """
-    assert fault_of(tmp_path, f"{above}\n[rows.b]\n{row}\n[rows.c]") == f"row 'b': {fault}"
+    assert error_of(tmp_path, f"{above}\n[rows.b]\n{row}\n[rows.c]") == f"row 'b': {fault}"
 
 
 def test_an_unknown_option_is_named_with_those_that_exist(tmp_path: Path) -> None:
-    found = fault_of(tmp_path, "[rows.a]\ncolour = 3\nsize = 1")
-    assert found.startswith("row 'a': unknown options colour, size; there are adapters, average, ")
+    found = error_of(tmp_path, "[rows.a]\ncolour = 3\nsize = 1")
+    assert found.startswith("row 'a': unknown options colour, size; there are adapters, ")
 
 
-def test_all_faults_of_the_keys_at_once(tmp_path: Path) -> None:
+def test_all_issues_of_the_keys_at_once(tmp_path: Path) -> None:
     text = "zeal = 1\ntitle = 2\nfolds = 3\ncolour = 4\noptions = 5"
-    assert fault_of(tmp_path, text) == (
-        "unknown key colour; unknown key zeal; title is 2, a text is wanted; options is 5, a table "
-        f"is wanted; folds is 3, {NUMBERS}; there are no rows; write at least one, as in "
+    assert error_of(tmp_path, text) == (
+        "unknown key colour; unknown key zeal; title is 2, a text is needed; options is 5, a table "
+        f"is needed; folds is 3, {NUMBERS}; no rows; write at least one, for example "
         "[rows.cbir_2]"
     )
 
 
-def test_all_faults_of_the_rows_at_once(tmp_path: Path) -> None:
+def test_all_issues_of_the_rows_at_once(tmp_path: Path) -> None:
     text = """
         [rows.a]
         epochs = 0
@@ -246,24 +246,24 @@ def test_all_faults_of_the_rows_at_once(tmp_path: Path) -> None:
         [rows.e]
         seeds = []
     """
-    assert fault_of(tmp_path, text) == (
-        "row 'a': epochs must be at least 1, got 0; row 'd': of 'a' is no row above that trains; "
+    assert error_of(tmp_path, text) == (
+        "row 'a': epochs is 0, at least 1 is wanted; "
+        "row 'd': of 'a' is not a row above that has runs; "
         f"row 'e': seeds: {NUMBERS}; rows 'b c' and 'b, c' would share a folder; rename one"
     )
 
 
 def test_no_such_file(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
-    with pytest.raises(OptionsError) as caught:
+    with pytest.raises(OptionsError, match=r"x\.toml: no such file"):
         read_plan(path)
-    assert str(caught.value) == f"{path}: there is no such file; a study is a TOML file"
 
 
 def test_no_toml(tmp_path: Path) -> None:
-    found = fault_of(tmp_path, "title =")
-    assert found.startswith("is no TOML file that can be read (Invalid value")
+    found = error_of(tmp_path, "title =")
+    assert found.startswith("is not a readable TOML file (Invalid value")
     (tmp_path / "study.toml").write_bytes(b"title = '\xff'")
-    with pytest.raises(OptionsError, match=r"is no TOML file that can be read .*utf-8.* can't "):
+    with pytest.raises(OptionsError, match=r"is not a readable TOML file .*utf-8.* can't "):
         read_plan(tmp_path / "study.toml")
-    with pytest.raises(OptionsError, match=r"is no TOML file that can be read .*Is a directory"):
+    with pytest.raises(OptionsError, match=r"is not a readable TOML file .*Is a directory"):
         read_plan(tmp_path)

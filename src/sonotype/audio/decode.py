@@ -153,7 +153,7 @@ def _as_float32(array: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
         raise AudioError(_ARRAY, f"has values of type {dtype}, not floats or integers")
     if kind == "i":
         lowest = float(np.iinfo(dtype.name).min)
-        array = np.asarray(array / np.float32(-lowest))
+        array = array.astype(np.float32) / np.float32(-lowest)
     with np.errstate(over="ignore"):  # too large values become infinite: an error, see value_issue
         return array.astype(np.float32, copy=False)
 

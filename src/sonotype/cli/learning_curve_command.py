@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sonotype.cli.crossval_command import LabelledData
-from sonotype.cli.flags import NUMBERS, Verbose, numbers, only_if_true, with_options
+from sonotype.cli.flags import NUMBERS, numbers, with_options
 from sonotype.config import ScoreOptions, SystemOptions, TrainOptions
 from sonotype.data.source_options import SourceOptions
 
@@ -30,7 +30,6 @@ def learning_curve(
     more: Annotated[
         int, typer.Option("--more", help="Predict the gain of this number of new clips", min=1)
     ] = 20,
-    verbose: Verbose = False,
     **options: Any,
 ) -> None:
     """Estimate the scores with more labelled clips.
@@ -42,7 +41,6 @@ def learning_curve(
     """
     from sonotype.experiments.learning_curve import DRAWS, SIZES, run_learning_curve
 
-    options |= only_if_true(verbose=verbose)
     result = run_learning_curve(
         data,
         out,

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from sonotype.cli.flags import Verbose, only_if_true
 from sonotype.core.errors import OptionsError
 
 
@@ -24,7 +23,6 @@ def study(
     table: Annotated[
         bool, typer.Option("--table", help="Show the table of finished runs; run nothing")
     ] = False,
-    verbose: Verbose = False,
 ) -> None:
     """Run experiments defined in TOML and compare the scores.
 
@@ -55,7 +53,6 @@ def study(
                 jobs=jobs,
                 progress=True,
                 on_message=typer.echo,
-                **only_if_true(verbose=verbose),
             )
         except FailedRunsError as error:
             failed = error

@@ -1,4 +1,4 @@
-"""What is said where some of several runs fail, and the others go on."""
+"""The error for several runs of which some failed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from sonotype.core.errors import SonotypeError
 
 
 class FailedRunsError(SonotypeError):
-    """Some of several runs failed; the others are finished, and the same command runs these again.
+    """Some of several runs failed; the others are finished. The same call runs these again.
 
     Attributes:
-        failures: by the name of a run what went wrong.
+        failures: cause by name of the run.
     """
 
     def __init__(self, total: str, failures: Mapping[str, str], more: str = "") -> None:
@@ -22,7 +22,7 @@ class FailedRunsError(SonotypeError):
 
 
 def described(error: Exception) -> str:
-    """What an error says; one that nobody raised on purpose by its type and first line."""
+    """The message of our own errors; type and first line of unexpected ones."""
     if isinstance(error, SonotypeError):
         return str(error)
     first = next(iter(str(error).strip().splitlines()), "")

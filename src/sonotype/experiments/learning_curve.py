@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +14,20 @@ import numpy as np
 from sonotype.core.errors import OptionsError, StoppedError
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
-from sonotype.core.progress import steps
 from sonotype.data.manifest import Manifest
-from sonotype.data.readers.source import open_source
-from sonotype.data.records import counted
-from sonotype.data.splits.split import Split, cross_validation
-from sonotype.data.splits.subsets import without_validation
+from sonotype.data.splits.split import Split
+from sonotype.data.splits.training_split import fold_splits
 from sonotype.evaluation.evaluate import SYNTHETIC_NOTE
 from sonotype.evaluation.plots import plot_curve
 from sonotype.evaluation.power_law import Curve, learning_curve, render_curve
 from sonotype.evaluation.predictions import Predictions, concatenate, load_predictions
-from sonotype.experiments.cross_validation import refuse_parts
-from sonotype.experiments.failed_runs import FailedRunsError
+from sonotype.experiments.context import RunContext, ignore
+from sonotype.experiments.grid_plan import RUNS
 from sonotype.experiments.grid_table import require_own
-from sonotype.experiments.pipeline import inspect, with_backbone
+from sonotype.experiments.pipeline import open_and_split
 from sonotype.experiments.run_folder import PREDICTIONS
-from sonotype.experiments.run_options import RunOptions
-from sonotype.experiments.runner import (
-    STOPPED,
-    check_same_config,
-    figures_of,
-    finished,
-    run_planned,
-)
+from sonotype.experiments.run_options import RunOptions, require_no_split_options
+from sonotype.experiments.runner import run_many
 from sonotype.training.callbacks import OnMessage
 
 SIZES = (1, 2, 4, 8, 16)
@@ -48,7 +40,7 @@ class CurveResult:
     """A finished learning curve.
 
     Attributes:
-        curve: its figures.
+        curve: its numbers.
         report: the same as text.
         plot: the picture.
     """
@@ -66,83 +58,73 @@ def run_learning_curve(
     draws: int = DRAWS,
     more: int = 20,
     progress: bool = False,
-    on_message: OnMessage = lambda _: None,
+    on_message: OnMessage = ignore,
     **options: Any,
 ) -> CurveResult:
-    """Train on so many clips of each class, for several sizes and for all, and draw the curve.
+    """Train on several numbers of clips per class, and on all clips, and plot the scores.
 
-    Every clip is tested once at every size: the folds of a cross-validation test in turn, and each
-    turn draws its training clips anew from the folds that are left. Smaller sizes are parts of
-    larger ones, and clips are drawn from as many recordings as possible. No epoch is chosen, since
-    a handful of clips leaves nothing to choose it on: the last one counts.
+    Every clip is tested once at every size: each draw tests on one fold of a cross-validation, and
+    draws its training clips from the other folds. Smaller sizes are subsets of larger ones, and
+    clips are drawn from as many recordings as possible. The last epoch is kept, because a handful
+    of clips leaves none to select an epoch on.
 
     Args:
         data: as for training.
-        out: folder; finished trainings in it are kept.
-        sizes: clips per class, beside all of them.
-        draws: folds, where the source has none of its own.
-        more: the advice is about so many more clips of a class.
+        out: folder; finished runs in it are kept.
+        sizes: clips per class, in addition to all of them.
+        draws: number of folds, for a source without official folds.
+        more: the advice is about this number of additional clips per class.
         progress: draw bars.
-        on_message: gets a line now and then.
-        options: as for training, those of the split excepted.
+        on_message: is called with lines of text.
+        options: as for training, without those of the split.
 
     Raises:
-        OptionsError: options that will not do, or ``out`` holds a curve with others.
-        FailedRunsError: trainings failed; the others are kept. The next call runs these again.
-        StoppedError: interrupted; the same call goes on.
+        OptionsError: invalid options, or ``out`` holds a curve with others.
+        FailedRunsError: runs failed; the others are kept. The next call runs these again.
+        StoppedError: interrupted; the same call resumes.
     """
     folder = Path(out)
     _check(sizes, options)
-    require_own(folder, [f"{CURVE}.{kind}" for kind in ("png", "txt", "json")], [Path(data)])
+    require_own(folder, [f"{CURVE}.{suffix}" for suffix in ("png", "txt", "json")], [Path(data)])
     chosen = RunOptions.of({**options, "checkpoint": "last"})
-    manifest = open_source(data, chosen.source)
-    splits = cross_validation(manifest, folds=draws, seed=chosen.train.seed)
-    manifest = inspect(manifest, progress=progress)
-    if manifest.copies:
-        splits = cross_validation(manifest, folds=draws, seed=chosen.train.seed)
-    fingerprint = manifest.fingerprint()
-    chosen = with_backbone(chosen, progress=progress, on_message=on_message)
-    whole = [without_validation(parts) for parts in splits]
-    wanted = _wanted(manifest, whole, sizes, chosen.train.seed)
-    planned_runs = [(size, draw, parts) for size, draws_of in wanted for draw, parts in draws_of]
-    for size, draw, parts in planned_runs:
-        check_same_config(_place(folder, size, draw), chosen, fingerprint, manifest, parts)
-    failures: dict[str, str] = {}
-    with steps("trainings", len(planned_runs), show=progress) as bar:
-        for number, (size, draw, parts) in enumerate(planned_runs, start=1):
-            place = _place(folder, size, draw)
-            if not finished(place):
-                failure = run_planned(
-                    manifest, parts, place, chosen,
-                    data=data, fingerprint=fingerprint,
-                )  # fmt: skip
-                if failure == STOPPED:
-                    raise StoppedError(f"{folder}: interrupted; the same command goes on from here")
-                if failure:
-                    failures[str(place)] = failure
-            line = f"{number:>3}/{len(planned_runs)}  {size} clips a class, turn {draw}"
-            with bar.done():
-                state = figures_of(place) if finished(place) else f"failed: {failure}"
-                on_message(f"{line}  {state}")
-    if failures:
-        raise FailedRunsError(counted(len(planned_runs), "training"), failures)
-    return _publish(manifest, whole, wanted, folder, more)
+    seed = chosen.train.seed
+
+    def make_splits(manifest: Manifest) -> dict[str, Split]:
+        splits = fold_splits(manifest, folds=draws, checkpoint="last", seed=seed)
+        return {
+            f"{size}_clips/draw_{draw}": split
+            for size, split_of_draw in _splits_by_size(manifest, splits, sizes, seed).items()
+            for draw, split in enumerate(split_of_draw, start=1)
+        }
+
+    runs = open_and_split(
+        data, folder / RUNS, chosen, make_splits, progress=progress, on_message=on_message
+    )
+    silent = {
+        name: replace(context, progress=False, on_message=ignore) for name, context in runs.items()
+    }
+    finished = run_many(
+        silent, "learning curve", same_options=True, progress=progress, on_message=on_message
+    )
+    if not finished:
+        raise StoppedError(f"{folder}: interrupted; run the same command again to resume")
+    return _write_curve(list(runs.values()), folder, more)
 
 
-def subset(manifest: Manifest, train: Sequence[int], size: int, seed: int) -> tuple[int, ...]:
-    """Positions of so many training clips of each class, or of all that it has.
+def subset(manifest: Manifest, train: Iterable[int], size: int, seed: int) -> tuple[int, ...]:
+    """Indices of ``size`` training clips of each class, or of all if it has fewer.
 
-    A class is an event where the clip has one, else its category. For one seed a smaller subset is
-    part of a larger one. A class's clips come from as many recordings as possible: first one of
-    each recording, in a random order, then a second of each.
+    A class is an event if the clip has one, else its category. With one seed, a smaller subset is
+    contained in a larger one. The clips of a class come from as many recordings as possible: the
+    first of each recording, in random order, then the second of each.
     """
     classes: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for index in train:
-        classes[_class(manifest, index)].append(index)
+        classes[_class_of(manifest, index)].append(index)
     taken: list[int] = []
     for number, (_, members) in enumerate(sorted(classes.items())):
         rng = np.random.default_rng([seed, number])
-        shuffled = [members[place] for place in rng.permutation(len(members))]
+        shuffled = [members[position] for position in rng.permutation(len(members))]
         seen: Counter[str] = Counter()
         ranked = []
         for index in shuffled:
@@ -154,55 +136,57 @@ def subset(manifest: Manifest, train: Sequence[int], size: int, seed: int) -> tu
     return tuple(sorted(taken))
 
 
-def _class(manifest: Manifest, index: int) -> tuple[str, str]:
+def _class_of(manifest: Manifest, index: int) -> tuple[str, str]:
     clip = manifest.clips[index]
     return clip.category, clip.event or ""
 
 
-Wanted = list[tuple[str, list[tuple[int, Split]]]]
-"""For each size, by its name, the turns with their parts."""
+def _splits_by_size(
+    manifest: Manifest, splits: Sequence[Split], sizes: Sequence[int], seed: int
+) -> dict[str, list[Split]]:
+    """The splits of each draw by size; sizes that no class exceeds are left out, ``all`` is last.
 
-
-def _wanted(manifest: Manifest, splits: Sequence[Split], sizes: Sequence[int], seed: int) -> Wanted:
+    Args:
+        manifest: the clips.
+        splits: of the draws, with all training clips.
+        sizes: clips per class.
+        seed: of the first draw.
+    """
     largest = max(
-        max(Counter(_class(manifest, index) for index in parts.train).values()) for parts in splits
+        max(Counter(_class_of(manifest, index) for index in split.train).values())
+        for split in splits
     )
-    wanted: Wanted = []
-    for size in sorted({*sizes}):
-        if size < largest:
-            draws = [
-                (draw, replace(parts, train=subset(manifest, parts.train, size, seed + draw)))
-                for draw, parts in enumerate(splits, start=1)
-            ]
-            wanted.append((str(size), draws))
-    wanted.append(("all", list(enumerate(splits, start=1))))
-    return wanted
+    by_size = {
+        str(size): [
+            replace(split, train=subset(manifest, split.train, size, seed + draw))
+            for draw, split in enumerate(splits, start=1)
+        ]
+        for size in sorted({*sizes})
+        if size < largest
+    }
+    return {**by_size, "all": list(splits)}
 
 
-def _place(folder: Path, size: str, draw: int) -> Path:
-    return folder / "runs" / f"{size}_clips" / f"draw_{draw}"
-
-
-def _check(sizes: Sequence[int], options: dict[str, Any]) -> None:
+def _check(sizes: Sequence[int], options: Mapping[str, Any]) -> None:
     if not sizes or min(sizes) < 1:
-        raise OptionsError(f"sizes is {tuple(sizes)}; numbers of clips from 1 are wanted")
-    refuse_parts(options)
+        raise OptionsError(f"sizes is {tuple(sizes)}; give positive numbers of clips")
+    require_no_split_options(options)
     if options.get("checkpoint", "last") != "last":
         raise OptionsError("a learning curve keeps the last epoch; leave out checkpoint")
 
 
-def _publish(
-    manifest: Manifest, splits: Sequence[Split], wanted: Wanted, folder: Path, more: int
-) -> CurveResult:
-    answers: dict[float, Predictions] = {}
-    classes = len({_class(manifest, index) for index in range(len(manifest.clips))})
-    for size, draws in wanted:
-        clips = float(np.mean([len(parts.train) for _, parts in draws])) / classes
-        answers[clips] = concatenate(
-            [load_predictions(_place(folder, size, draw) / PREDICTIONS) for draw, _ in draws]
-        )
-    events = all(one.event_probability is not None for one in answers.values())
-    curve = learning_curve(answers, _counts(manifest, splits, events=events), more=more)
+def _write_curve(runs: Sequence[RunContext], folder: Path, more: int) -> CurveResult:
+    """Compute the curve from the predictions of all runs, and write it."""
+    manifest = runs[0].manifest
+    classes = len({_class_of(manifest, index) for index in range(len(manifest.clips))})
+    predictions: dict[float, Predictions] = {}
+    for _, same_size in groupby(runs, key=lambda run: run.folder.parent):
+        draws = list(same_size)
+        clips = float(np.mean([len(run.split.train) for run in draws])) / classes
+        predictions[clips] = concatenate([load_predictions(r.folder / PREDICTIONS) for r in draws])
+    events = all(each.event_probability is not None for each in predictions.values())
+    all_clips = [run.split for run in draws]
+    curve = learning_curve(predictions, _mean_counts(manifest, all_clips, events=events), more=more)
     report = render_curve(curve)
     if manifest.synthetic:
         report = f"note: {SYNTHETIC_NOTE}\n\n{report}"
@@ -212,8 +196,8 @@ def _publish(
     return CurveResult(curve, report, folder / f"{CURVE}.png")
 
 
-def _counts(manifest: Manifest, splits: Sequence[Split], *, events: bool) -> dict[str, float]:
-    """Training clips of each event, or category, the mean over turns."""
-    clips = [manifest.clips[index] for parts in splits for index in parts.train]
+def _mean_counts(manifest: Manifest, splits: Sequence[Split], *, events: bool) -> dict[str, float]:
+    """Training clips of each event, or category, averaged over the draws."""
+    clips = [manifest.clips[index] for split in splits for index in split.train]
     counts = Counter(name for clip in clips if (name := clip.event if events else clip.category))
     return {name: count / len(splits) for name, count in counts.items()}

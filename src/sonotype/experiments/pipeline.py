@@ -1,43 +1,46 @@
-"""A training as users know it: from a data source to a folder with model, scores and plots."""
+"""A run in six steps: open, split, build, fit, score, save.
+
+:func:`open_and_split` does the first two, for one run or for several on the same source;
+:func:`run` does the others.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import platform
 import textwrap
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from sonotype.config import SystemOptions, to_dict
+from sonotype.config import SystemOptions
 from sonotype.core.device import device_of
 from sonotype.core.errors import OptionsError
 from sonotype.core.types import Labels
-from sonotype.core.version import __version__
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.readers.unlabelled import unlabelled_clips
-from sonotype.data.splits.split import Split, split
+from sonotype.data.splits.split import Split
 from sonotype.data.splits.split_file import SPLIT, lock_split
-from sonotype.data.splits.subsets import chosen_on_test, without_validation
+from sonotype.data.splits.training_split import split_by_options
 from sonotype.data.validate import check_sounds
 from sonotype.evaluation.evaluate import SYNTHETIC_NOTE, predict_clips
-from sonotype.evaluation.metrics import score, scores_to_json
-from sonotype.evaluation.predictions import save_predictions
+from sonotype.evaluation.metrics import Scores, score, scores_to_json
+from sonotype.evaluation.predictions import Predictions, save_predictions
 from sonotype.evaluation.write_report import write_report
+from sonotype.experiments.context import BuiltSystem, RunContext, ignore
+from sonotype.experiments.run_card import build_card
 from sonotype.experiments.run_folder import (
     HISTORY,
     MODEL,
-    PATHS,
     PREDICTIONS,
-    located,
     lock_config,
     read_config,
-    refuse_occupied,
+    require_free,
+    with_absolute_paths,
     write_history,
 )
 from sonotype.experiments.run_options import RunOptions
@@ -55,10 +58,7 @@ from sonotype.training.distillation.teachers import Teachers, load_teacher
 from sonotype.training.history import read_history, require_tensorboard
 from sonotype.training.inputs import FitInputs
 from sonotype.training.provenance import (
-    SEEN,
-    SeenClips,
     clips_seen_by_backbone,
-    digests_of,
     note_on_backbone,
     sound_of,
     union_of,
@@ -68,21 +68,24 @@ from sonotype.training.random_state import kept_random_state
 from sonotype.training.trainer import FitResult, fit
 
 MEASURED_CLIPS = 24
-PACKAGES = ("torch", "pytorch-lightning", "numpy", "soundfile", "soxr", "scikit-learn")
+"""Clips per class up to which a frozen branch 1 was measured to be best (docs/results.md)."""
+
+MakeSplits = Callable[[Manifest], Mapping[str, Split]]
+"""The splits of a source, each by the name of its run's folder."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where a finished training left its things.
+    """The result of a run.
 
     Attributes:
-        folder: the run.
+        folder: the run folder.
         model: the model file.
-        scores: of the test part, as JSON values; empty where ctrl-C came before.
+        scores: of the test subset, as JSON values; empty if the run was interrupted.
         report: the scores as text.
         best_epoch: counted from 1.
-        best_score: macro F1 on validation; ``None`` where the last epoch was kept.
-        interrupted: by ctrl-C; the test part was not read.
+        best_score: macro F1 on validation; ``None`` if the last epoch was kept.
+        interrupted: by ctrl-C; the test subset was not read.
     """
 
     folder: Path
@@ -94,6 +97,13 @@ class TrainResult:
     interrupted: bool
 
 
+class ScoredTest(NamedTuple):
+    """Predictions for the test subset, and their scores."""
+
+    predictions: Predictions
+    scores: Scores
+
+
 @kept_random_state()
 def train(
     data: str | Path | None,
@@ -102,325 +112,286 @@ def train(
     resume: bool = False,
     transform: Transform | None = None,
     progress: bool = False,
-    on_message: OnMessage = lambda _: None,
+    verbose: bool = False,
+    on_message: OnMessage = ignore,
     **options: Any,
 ) -> TrainResult:
-    """Train a system on a source of labelled sounds, score it once on its test part.
+    """Train a system on labelled sounds and score it once on its test subset.
 
     Args:
         data: a folder of labelled folders, a CSV or Parquet table, ESC-50 or MSoS; see
             ``docs/data.md``. ``None`` when resuming.
-        out: the run folder, new or empty; with ``resume`` the run to go on with.
-        resume: take options and data from the run and go on where it stopped.
-        transform: one more augmentation of training waveforms, ``(samples, sample_rate) ->
+        out: the run folder, new or empty; with ``resume`` the run to resume.
+        resume: take options and data from the run folder and continue the training.
+        transform: an additional augmentation of training waveforms, ``(samples, sample_rate) ->
             samples``, such as a composition of audiomentations.
         progress: draw bars on standard error.
-        on_message: gets a line now and then, such as ``print``.
+        verbose: report every epoch and the size of the system.
+        on_message: is called with lines of text, such as ``print``.
         options: fields of :class:`SystemOptions`, :class:`TrainOptions`, :class:`SplitOptions`,
             :class:`SourceOptions` and :class:`ScoreOptions`.
 
     Raises:
-        SonotypeError: one of its kinds for each thing that can be wrong: options, data, weights.
+        SonotypeError: a subclass for each cause: options, data, weights.
     """
-    folder = Path(out)
+    folder, fingerprint = Path(out), None
     if resume and data is not None:
-        raise OptionsError("resuming takes the data from the run; leave them out")
+        raise OptionsError("a resumed run takes its data from the run folder; leave out data")
     if resume:
-        data, chosen, before = read_config(folder, options, transform)
+        data, chosen, fingerprint = read_config(folder, options, transform)
     elif data is None:
         raise OptionsError("there is no data to train on; name a folder or a table")
     else:
-        chosen, before = RunOptions.of(options), None
-        refuse_occupied(folder)
-    manifest = open_source(data, chosen.source)
-    parts = parts_of(manifest, chosen)  # refuses what cannot be split before sounds are decoded
-    manifest = inspect(manifest, progress=progress)
-    if manifest.copies:
-        parts = parts_of(manifest, chosen)
-    fingerprint = manifest.fingerprint()
-    if before not in (None, fingerprint):
-        raise OptionsError(f"{data} is not the data that {folder} was trained on; it has changed")
-    chosen = with_backbone(chosen, progress=progress, on_message=on_message)
-    return run_split(
-        manifest,
-        parts,
-        folder,
-        chosen,
-        data=data,
-        fingerprint=fingerprint,
-        transform=transform,
-        progress=progress,
-        on_message=on_message,
-    )
+        chosen = RunOptions.of(options)
+        require_free(folder)
+    context = open_run(
+        data, folder, chosen,
+        transform=transform, progress=progress, verbose=verbose, on_message=on_message,
+    )  # fmt: skip
+    if fingerprint not in (None, context.fingerprint):
+        raise OptionsError(f"{data} has changed since {folder} was trained on it; train a new run")
+    return run(context)
 
 
-def with_backbone(
-    options: RunOptions, *, progress: bool = False, on_message: OnMessage = lambda _: None
-) -> RunOptions:
-    """The options with a backbone that can be had in the place of ``auto``.
-
-    Raises:
-        WeightsError: there is none.
-    """
-    name = available(options.system.backbone, progress=progress, on_message=on_message)
-    return dataclasses.replace(options, system=dataclasses.replace(options.system, backbone=name))
-
-
-def parts_of(manifest: Manifest, options: RunOptions) -> Split:
-    """The split that the options ask for.
-
-    Raises:
-        DataError: a part would be empty, or lacks a class.
-        OptionsError: options of the split that will not do, or that contradict each other.
-    """
-    arguments = to_dict(options.split)
-    select_on = arguments.pop("select_on")
-    if select_on == "test" and options.train.checkpoint == "last":
-        raise OptionsError("checkpoint is last, so nothing chooses the epoch; leave out select_on")
-    parts = split(manifest, **arguments, seed=options.train.seed)
-    if parts.protocol == "all":
-        return parts
-    if options.train.checkpoint == "last":
-        return without_validation(parts)
-    return chosen_on_test(parts) if select_on == "test" else parts
-
-
-def inspect(manifest: Manifest, *, progress: bool = False) -> Manifest:
-    """Read every sound once; the manifest with their contents, and copies of a sound in one group.
-
-    Raises:
-        DataError: sounds that cannot be read, or that have two labels, all of them.
-    """
-    return check_sounds(manifest, progress=progress)
-
-
-def run_split(
-    manifest: Manifest,
-    parts: Split,
+def open_and_split(
+    data: str | Path,
     folder: Path,
     options: RunOptions,
+    make_splits: MakeSplits,
     *,
-    data: str | Path,
-    fingerprint: str,
     transform: Transform | None = None,
     progress: bool = False,
-    on_message: OnMessage = lambda _: None,
-) -> TrainResult:
-    """Train and score on one split; what :func:`train` and cross-validation share.
+    verbose: bool = False,
+    on_message: OnMessage = ignore,
+) -> dict[str, RunContext]:
+    """Steps 1 and 2: read a source, check its sounds, split it; a context for each split.
 
-    Args:
-        manifest: the source, from :func:`inspect`.
-        parts: which clips are for what.
-        folder: the run; a training in it is gone on with.
-        options: all options.
-        data: the source as the user named it, for the record.
-        fingerprint: of the data.
-        transform: as for :func:`train`.
-        progress: as for :func:`train`.
-        on_message: as for :func:`train`.
+    The source is split before its sounds are decoded, so that an impossible split is reported
+    at once, and again if copies of a sound have joined groups.
+
+    Raises:
+        DataError: every issue of the data.
+        OptionsError: an invalid split.
+        WeightsError: no weights for the backbone.
     """
-    options = located(options)
-    device_of(options.train.device)
-    require_tensorboard(options.train)
-    if transform is not None and options.train.n_augmented == 1:
-        raise OptionsError(
-            "variants is 1, every clip as recorded: the transform would never be heard; give 0 "
-            "for new versions in each epoch, or 2 and more"
+    manifest = open_source(data, options.source)
+    splits = make_splits(manifest)
+    manifest = check_sounds(manifest, progress=progress)
+    if manifest.copies:
+        splits = make_splits(manifest)
+    fingerprint = manifest.fingerprint()
+    options = resolve_paths(options, progress=progress, on_message=on_message)
+    return {
+        name: RunContext(
+            data, manifest, fingerprint, split, options, folder / name,
+            transform, progress, verbose, on_message,
         )
-    labels = manifest.labels if options.system.event_head else Labels(manifest.labels.categories)
-    torch.manual_seed(options.train.seed)
-    named, system, licences = _system(options.system, labels, progress)
+        for name, split in splits.items()
+    }  # fmt: skip
+
+
+def open_run(data: str | Path, folder: Path, options: RunOptions, **shared: Any) -> RunContext:
+    """:func:`open_and_split` for the single split that the options ask for."""
+
+    def make_splits(manifest: Manifest) -> dict[str, Split]:
+        train = options.train
+        made = split_by_options(
+            manifest, options.split, checkpoint=train.checkpoint, seed=train.seed
+        )
+        return {"": made}
+
+    return open_and_split(data, folder, options, make_splits, **shared)[""]
+
+
+def resolve_paths(
+    options: RunOptions, *, progress: bool = False, on_message: OnMessage = ignore
+) -> RunOptions:
+    """The options with absolute paths, and with an available backbone for ``auto``.
+
+    Raises:
+        WeightsError: no weights are available.
+    """
+    name = available(options.system.backbone, progress=progress, on_message=on_message)
+    system = dataclasses.replace(options.system, backbone=name)
+    return with_absolute_paths(dataclasses.replace(options, system=system))
+
+
+def run(context: RunContext) -> TrainResult:
+    """Steps 3 to 6: build, fit, score and save. A training in the folder is resumed."""
+    _check(context)
+    torch.manual_seed(context.options.train.seed)
+    built = build(context)
+    _lock(context, built)
+    _announce(context, built)
+    fitted = fit_system(context, built)
+    card = build_card(context, built, fitted)
+    tested = (
+        None if fitted.interrupted or not context.split.test else score_test(context, built, card)
+    )
+    return save(context, built, fitted, card, tested)
+
+
+def _check(context: RunContext) -> None:
+    """Raise an error for options that this machine or package set cannot satisfy."""
+    options = context.options.train
+    device_of(options.device)
+    require_tensorboard(options)
+    if context.transform is not None and options.n_augmented == 1:
+        raise OptionsError(
+            "n_augmented is 1, so every clip is used as recorded and the transform never applies; "
+            "set 0 for new copies in each epoch, or 2 or more"
+        )
+
+
+def build(context: RunContext) -> BuiltSystem:
+    """Step 3: the system with pretrained weights, its teachers, and what these were trained on."""
+    options, labels = context.options, context.labels
+    named, system, licences = _load_system(options.system, labels, context.progress)
     audio_spec = audio_spec_of(named, system.sample_rate)
-    train_clips = manifest.take(list(parts.train)).clips
-    test_clips = manifest.take(list(parts.test)).clips
-    seen = clips_seen_by_backbone(options.system.backbone, manifest.name)
-    if note := note_on_backbone(options.system.backbone, seen, test_clips):
-        parts = parts.with_note(note)
+    test_clips = context.clips("test")
+    seen = clips_seen_by_backbone(options.system.backbone, context.manifest.name)
+    note = note_on_backbone(options.system.backbone, seen, test_clips)
     teachers = None
     if options.teaching.teachers:
-        teachers = Teachers(
-            [load_teacher(path, labels) for path in options.teaching.teachers], test_clips
-        )
+        models = [load_teacher(path, labels) for path in options.teaching.teachers]
+        teachers = Teachers(models, test_clips)
         teachers.require(audio_spec)
         licences |= teachers.licences
         seen = union_of([seen, teachers.seen])
     unlabelled = unlabelled_clips(
-        options.teaching.unlabelled, manifest.clips, partial=manifest.partial, progress=progress
+        options.teaching.unlabelled,
+        context.manifest.clips,
+        partial=context.manifest.partial,
+        progress=context.progress,
     )
     seen = union_of([seen, frozenset(map(sound_of, unlabelled))])
-    lock_config(folder, data, options, fingerprint, transform)
-    lock_split(folder / SPLIT, manifest, parts)
-    write_seen_clips(folder, seen)
-    on_message(
-        f"{options.system.system} with backbone {options.system.backbone}: {len(parts.train)} "
-        f"clips to train on, {len(parts.val)} to validate, {len(parts.test)} to test"
-    )
-    if parts.note:
-        on_message(textwrap.fill(parts.note, 80))
-    if teachers is not None:
-        on_message(textwrap.fill(teachers.note(train_clips), 80))
-        train_clips += unlabelled
-    if advice := freezing_advice(options.system, len(parts.train), labels):
-        on_message(textwrap.fill(advice, 80))
-    total = summarise(system, options.system.seconds).total
-    on_message(
-        f"{total.parameters:,} parameters, {total.frozen:,} of them frozen; "
-        f"{total.multiply_adds / 1e6:,.0f} million multiply-adds a clip"
-    )
-    inputs = FitInputs(
-        system=system,
-        audio_spec=audio_spec,
-        labels=labels,
-        train=train_clips,
-        val=manifest.take(list(parts.val)).clips,
-        folder=folder / "training",
-        options=options.train,
-        transform=transform,
-        source=manifest.clips,
-        decoded=manifest.decoded,
-        from_scratch=named.backbone in (NO_BACKBONE, COMPACT),
-        teachers=teachers,
-        teaching=options.teaching,
-        category_source=options.score.category_source,
-        progress=progress,
-        on_message=on_message,
-    )
-    result = fit(inputs)
-    own = manifest.take([*parts.train, *parts.val]).clips
-    seen = union_of([seen, frozenset(map(sound_of, own))])
-    card = _card(
-        named, system, options, manifest, labels, parts, fingerprint, result, licences, seen
-    )
-    if result.interrupted or not parts.test:
-        save_model(folder / MODEL, system, card)
-        report = "" if result.interrupted else parts.note
-        return TrainResult(
-            folder, folder / MODEL, {}, report, result.best_epoch, result.best_score,
-            result.interrupted,
-        )  # fmt: skip
-    return _score_once(system, card, manifest, parts, folder, options, result, progress)
+    return BuiltSystem(
+        system, named, audio_spec, licences, teachers, unlabelled, seen,
+        "; ".join(filter(None, (context.split.note, note))),
+    )  # fmt: skip
 
 
-def _score_once(
-    system: System,
-    card: ModelCard,
-    manifest: Manifest,
-    parts: Split,
-    folder: Path,
-    options: RunOptions,
-    result: FitResult,
-    progress: bool,
-) -> TrainResult:
-    """Read the test part, for the only time, and write model, scores and plots."""
-    device = device_of(options.train.device)
-    test = manifest.take(list(parts.test))
-    classifier = Classifier(TorchEngine(system, device), card)
-    answers = predict_clips(classifier, test, partial=test.partial, progress=progress)
-    notes = notes_on(manifest, parts)
-    scores = score(
-        answers, category_source=options.score.category_source, seed=options.train.seed, notes=notes
-    )
-    values = scores_to_json(scores)
-    save_model(folder / MODEL, system, dataclasses.replace(card, scores=values))
-    save_predictions(answers, folder / PREDICTIONS)
-    history = read_history(folder / "training")
-    write_history(folder / HISTORY, history)
-    report = write_report(scores, answers, folder, history=history)
-    return TrainResult(
-        folder, folder / MODEL, values, report, result.best_epoch, result.best_score, False
-    )
-
-
-def freezing_advice(options: SystemOptions, clips: int, labels: Labels) -> str:
-    """What to say of a frozen branch 1 where there are more clips than it was measured with.
-
-    Up to :data:`MEASURED_CLIPS` clips of a class, training its last blocks was measured to be no
-    better than leaving it frozen (docs/results.md), so frozen is the default for any number.
-    """
-    each = clips / max(len(labels.events), len(labels.categories))
-    if options.backbone == NO_BACKBONE or options.unfreeze_from or each <= MEASURED_CLIPS:
-        return ""
-    return (
-        f"branch 1 stays frozen, which was measured to be best up to {MEASURED_CLIPS} clips of a "
-        f"class; with {each:.0f} it may be worth comparing with --unfreeze-from 3 "
-        "--backbone-lr-scale 0.5"
-    )
-
-
-def notes_on(manifest: Manifest, parts: Split | None = None) -> tuple[str, ...]:
-    """What has to be said beside a score on this source, split like this."""
-    notes = (SYNTHETIC_NOTE,) if manifest.synthetic else ()
-    return (*notes, parts.note) if parts is not None and parts.note else notes
-
-
-def _system(
+def _load_system(
     options: SystemOptions, labels: Labels, progress: bool
 ) -> tuple[SystemOptions, System, dict[str, str]]:
-    """The options that rebuild it, the system with its pretrained weights, and their licences."""
+    """The options that rebuild a system, the system with pretrained weights, and their licences."""
     if options.backbone in (NO_BACKBONE, COMPACT):
         return options, build_system(options, labels), {}
     if not is_model_file(options.backbone):
-        build_system(options, labels)  # refuses wrong options before anything is downloaded
+        build_system(options, labels)  # wrong options raise an error before any download
     found = load_pretrained(options.backbone, progress=progress)
     named = dataclasses.replace(options, backbone=found.name)
     return named, build_system(named, labels, found.backbone), dict(found.licences)
 
 
-def _card(
-    named: SystemOptions,
-    system: System,
-    options: RunOptions,
-    manifest: Manifest,
-    labels: Labels,
-    parts: Split,
-    fingerprint: str,
-    result: FitResult,
-    licences: dict[str, str],
-    seen: SeenClips,
-) -> ModelCard:
-    front_ends = [system.branch_1.front_end, system.front_end_2]
-    if manifest.licence:
-        licences = {**licences, f"data {manifest.name}": manifest.licence}
-    return ModelCard(
-        options=named,
-        labels=labels,
-        sample_rate=system.sample_rate,
-        front_ends=tuple(type(one).__name__ for one in front_ends if one is not None),
-        category_source=options.score.category_source,
-        tta_shifts=options.score.tta_shifts,
-        training={
-            "data": manifest.name,
-            "synthetic": manifest.synthetic,
-            "fingerprint": fingerprint,
-            SEEN: digests_of(seen),
-            "clips": {"train": len(parts.train), "val": len(parts.val), "test": len(parts.test)},
-            "protocol": parts.protocol,
-            "grouped": parts.grouped,
-            "options": to_dict(options.train),
-            "split": to_dict(options.split),
-            "source": to_dict(options.source),
-            "backbone": _short(options.system.backbone),
-            "teaching": to_dict(options.teaching)
-            | {name: [_short(one) for one in getattr(options.teaching, name)] for name in PATHS},
-            "best_epoch": result.best_epoch,
-            "val_f1": result.best_score,
-            "interrupted": result.interrupted,
-        },
-        versions=_versions(),
-        licences=licences,
+def _lock(context: RunContext, built: BuiltSystem) -> None:
+    """Record in the folder what the run is made from, or check that it is still the same."""
+    lock_config(context)
+    lock_split(context.folder / SPLIT, context.manifest, context.split)
+    write_seen_clips(context.folder, built.seen)
+
+
+def _announce(context: RunContext, built: BuiltSystem) -> None:
+    """Report clips, notes, advice and the size of the system."""
+    options, split = context.options.system, context.split
+    context.on_message(
+        f"{options.system} with backbone {options.backbone}: {len(split.train)} "
+        f"clips to train on, {len(split.val)} to validate, {len(split.test)} to test"
+    )
+    paragraphs = [built.note]
+    if built.teachers is not None:
+        paragraphs.append(built.teachers.note(context.clips("train")))
+    paragraphs.append(freezing_advice(options, len(split.train), context.labels))
+    for text in filter(None, paragraphs):
+        context.on_message(textwrap.fill(text, 80))
+    if not context.verbose:
+        return
+    total = summarise(built.system, options.seconds).total
+    context.on_message(
+        f"{total.parameters:,} parameters, {total.frozen:,} of them frozen; "
+        f"{total.multiply_adds / 1e6:,.0f} million multiply-adds a clip"
     )
 
 
-def _short(name: str) -> str:
-    """The last two parts of a path: a model file tells no folders."""
-    return "/".join(Path(name).parts[-2:])
+def freezing_advice(options: SystemOptions, clips: int, labels: Labels) -> str:
+    """Advice to unfreeze branch 1 if there are more clips than it was measured with."""
+    per_class = clips / max(len(labels.events), len(labels.categories))
+    if options.backbone == NO_BACKBONE or options.unfreeze_from or per_class <= MEASURED_CLIPS:
+        return ""
+    return (
+        f"branch 1 stays frozen, which was measured to be best up to {MEASURED_CLIPS} clips per "
+        f"class; with {per_class:.0f}, compare with --unfreeze-from 3 --backbone-lr-scale 0.5"
+    )
 
 
-def _versions() -> dict[str, str]:
-    versions = {"sonotype": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "unknown"
-    return versions
+def fit_system(context: RunContext, built: BuiltSystem) -> FitResult:
+    """Step 4: train; the system then has the weights of the chosen epoch."""
+    manifest, options = context.manifest, context.options
+    return fit(
+        FitInputs(
+            system=built.system,
+            audio_spec=built.audio_spec,
+            labels=context.labels,
+            train=context.clips("train") + built.unlabelled,
+            val=context.clips("val"),
+            folder=context.folder / "training",
+            options=options.train,
+            transform=context.transform,
+            source=manifest.clips,
+            decoded=manifest.decoded,
+            from_scratch=built.options.backbone in (NO_BACKBONE, COMPACT),
+            teachers=built.teachers,
+            teaching=options.teaching,
+            category_source=options.score.category_source,
+            progress=context.progress,
+            verbose=context.verbose,
+            on_message=context.on_message,
+        )
+    )
+
+
+def score_test(context: RunContext, built: BuiltSystem, card: ModelCard) -> ScoredTest:
+    """Step 5: score the model on the test subset, which is read here and nowhere else."""
+    manifest, options = context.manifest, context.options
+    classifier = Classifier(TorchEngine(built.system, device_of(options.train.device)), card)
+    subset = manifest.take(list(context.split.test))
+    predictions = predict_clips(
+        classifier, subset, partial=manifest.partial, progress=context.progress
+    )
+    scores = score(
+        predictions,
+        category_source=options.score.category_source,
+        seed=options.train.seed,
+        notes=score_notes(manifest, built.note),
+    )
+    return ScoredTest(predictions, scores)
+
+
+def score_notes(manifest: Manifest, note: str) -> tuple[str, ...]:
+    """The notes to show beside scores on a source."""
+    return tuple(filter(None, (SYNTHETIC_NOTE if manifest.synthetic else "", note)))
+
+
+def save(
+    context: RunContext,
+    built: BuiltSystem,
+    fitted: FitResult,
+    card: ModelCard,
+    tested: ScoredTest | None,
+) -> TrainResult:
+    """Step 6: write the model, and, if it was tested, predictions, scores and plots."""
+    folder, values = context.folder, {}
+    report = "" if fitted.interrupted else built.note
+    if tested is not None:
+        values = scores_to_json(tested.scores)
+        card = dataclasses.replace(card, scores=values)
+    save_model(folder / MODEL, built.system, card)
+    if tested is not None:
+        save_predictions(tested.predictions, folder / PREDICTIONS)
+        history = read_history(folder / "training")
+        write_history(folder / HISTORY, history)
+        report = write_report(tested.scores, tested.predictions, folder, history=history)
+    return TrainResult(
+        folder, folder / MODEL, values, report,
+        fitted.best_epoch, fitted.best_score, fitted.interrupted,
+    )  # fmt: skip

@@ -1,7 +1,7 @@
-"""The folder of a run: what lies where, and what binds a run that is gone on with.
+"""The folder of a run: its files, and the checks that a resumed run is still the same run.
 
-A run folder holds ``config.json`` (all options and the data's fingerprint), ``split.csv`` (which
-clip is in which part), checkpoints and logs under ``training/``, and at the end
+A run folder holds ``config.json`` (all options and the fingerprint of the data), ``split.csv`` (the
+subset of each clip), checkpoints and logs under ``training/``, and at the end
 ``model.safetensors``, ``scores.json``, ``scores.txt``, ``predictions.csv``, ``predictions.npz``,
 ``training.csv`` and ``plots/``.
 """
@@ -23,7 +23,8 @@ from sonotype.core.json_text import json_text
 from sonotype.core.version import __version__
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.readers.walk import sounds_below
-from sonotype.data.splits.split_file import SPLIT
+from sonotype.data.splits.split_file import SPLIT, rows_of, same_split, split_table
+from sonotype.experiments.context import RunContext
 from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.locate import find_model
 from sonotype.modelfile.pretrained import is_model_file, model_file_of
@@ -33,53 +34,128 @@ CONFIG, MODEL, SCORES = "config.json", "model.safetensors", "scores.json"
 PREDICTIONS, HISTORY = "predictions.npz", "training.csv"
 PATHS = frozenset({"teachers", "unlabelled"})
 """Options that name files and folders; the backbone may name a file as well."""
+NOT_COMPARED = frozenset({"cache_gb"})
+"""Options that change no result; a resumed run may have others."""
 
 
-def refuse_occupied(folder: Path) -> None:
-    """Raise an ``OptionsError`` where a new run cannot have this folder."""
+def require_free(folder: Path) -> None:
+    """Raise an ``OptionsError`` if a new run cannot use this folder."""
     if folder.exists() and not folder.is_dir():
-        raise OptionsError(f"{folder} is a file; a run needs a folder of its own")
+        raise OptionsError(f"{folder} is a file; name a new folder")
     if (folder / CONFIG).exists():
         raise OptionsError(
-            f"{folder} holds a run already; --resume {folder} goes on with it, or name "
-            "another --out"
+            f"{folder} already holds a run; resume it with --resume {folder}, or name another --out"
         )
     if folder.is_dir() and any(folder.iterdir()):
-        raise OptionsError(f"{folder} is not empty; a run needs a folder of its own")
+        raise OptionsError(f"{folder} is not empty; a run needs an empty folder")
 
 
-def lock_config(
-    folder: Path,
-    data: str | Path,
-    options: RunOptions,
-    fingerprint: str,
-    transform: Transform | None,
-) -> None:
-    """Note what the run is made of, for :func:`read_config`, or compare with what was noted.
+def lock_config(context: RunContext) -> None:
+    """Write ``config.json``; if it exists, first check that the files it names are unchanged.
 
     Raises:
-        OptionsError: a file that the run was begun with has another content now.
+        OptionsError: a file has changed since the run was started.
         SonotypeError: the folder cannot be written.
     """
-    files = made_from(options)
-    _refuse_changed(folder / CONFIG, options, files)
+    folder, options = context.folder, context.options
+    path, files = folder / CONFIG, made_from(options)
+    if path.exists() and (changed := changed_files(read_json(path), options, files)):
+        raise OptionsError(
+            f"{', '.join(changed)}: changed since {folder} was started; restore it, or train a "
+            "new run"
+        )
+    transform = context.transform
     try:
         folder.mkdir(parents=True, exist_ok=True)
         config = {
             "sonotype": __version__,
-            "data": str(Path(data).resolve()),
-            "fingerprint": fingerprint,
+            "data": str(Path(context.data).resolve()),
+            "fingerprint": context.fingerprint,
             "transform": None if transform is None else repr(transform),
-            "options": located(options).flat(),
+            "options": options.flat(),
             "files": files,
         }
-        write_text(folder / CONFIG, json_text(config, indent=2) + "\n")
+        write_text(path, json_text(config, indent=2) + "\n")
     except OSError as error:
         raise SonotypeError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
-def located(options: RunOptions) -> RunOptions:
-    """The options with absolute paths, so that they hold in any working directory."""
+def read_config(
+    folder: Path, options: Mapping[str, Any], transform: Transform | None
+) -> tuple[str, RunOptions, str]:
+    """Data, options and fingerprint of the run to resume.
+
+    Raises:
+        OptionsError: there is no run, it is finished, or other options were set.
+    """
+    if fixed := options.keys() - NOT_COMPARED:
+        names = ", ".join(sorted(fixed))
+        raise OptionsError(f"--resume takes all options from the run; leave out {names}")
+    if folder.exists() and not folder.is_dir():
+        raise OptionsError(f"--resume {folder}: is not a folder; name a run folder")
+    if not (folder / CONFIG).exists():
+        raise OptionsError(f"--resume {folder}: holds no run ({CONFIG} is missing)")
+    config = read_json(folder / CONFIG)
+    try:
+        data, chosen, fingerprint = config["data"], options_of(config), config["fingerprint"]
+    except (KeyError, AttributeError, TypeError) as error:
+        raise OptionsError(f"{folder / CONFIG} cannot be read ({error})") from None
+    used = config.get("transform")
+    if used and transform is None:
+        raise OptionsError(f"{folder} was trained with the transform {used}; pass it again")
+    if transform is not None and not used:
+        raise OptionsError(f"{folder} was trained without a transform; leave it out")
+    if (folder / SCORES).exists():
+        raise OptionsError(f"{folder} is finished; its scores are in {folder / SCORES}")
+    return data, RunOptions.of({**chosen.flat(), **options}), fingerprint
+
+
+def check_same_config(context: RunContext) -> None:
+    """Raise an ``OptionsError`` if the run was started with other options, data or split."""
+    path, split = context.folder / CONFIG, context.folder / SPLIT
+    if not path.exists():
+        return
+    try:
+        names = _changed_names(read_json(path), context)
+    except (KeyError, AttributeError, TypeError) as error:
+        raise OptionsError(f"{path} cannot be read ({error})") from None
+    # The same sounds with other folds or groups give another split.
+    if not names and split.exists():
+        rows = rows_of(split_table(context.manifest, context.split))
+        names += [] if same_split(split, rows) else ["folds or groups of the data"]
+    if names:
+        raise OptionsError(
+            f"{context.folder} was run with other {', '.join(names)}; remove it to run it again, "
+            "or name another --out"
+        )
+
+
+def _changed_names(config: Mapping[str, Any], context: RunContext) -> list[str]:
+    """Names of what differs from a config: options, files, ``transform`` and ``data``."""
+    before, now = (comparable(options.flat()) for options in (options_of(config), context.options))
+    names = sorted(name for name in now if before[name] != now[name])
+    names += changed_files(config, context.options, made_from(context.options))
+    if bool(config.get("transform")) != (context.transform is not None):
+        names.append("transform")
+    return names + (["data"] if config["fingerprint"] != context.fingerprint else [])
+
+
+def options_of(config: Mapping[str, Any]) -> RunOptions:
+    """The options of a ``config.json``; defaults for those that did not exist when it was written.
+
+    Raises:
+        OptionsError: invalid options.
+        KeyError: no options.
+    """
+    flat = config["options"]
+    before = {**NETWORKS["paper"]}
+    if flat.get("teachers"):
+        before["frame_weight"] = 0.0
+    return RunOptions.of({**before, **flat})
+
+
+def with_absolute_paths(options: RunOptions) -> RunOptions:
+    """The options with absolute paths, which are valid in any working directory."""
     backbone, teaching = options.system.backbone, options.teaching
     teachers, unlabelled = (
         tuple(map(absolute, names)) for names in (teaching.teachers, teaching.unlabelled)
@@ -93,20 +169,20 @@ def located(options: RunOptions) -> RunOptions:
     )
 
 
-def absolute(name: str) -> str:
-    """An absolute path; the last part stays as it is, also where it is a link."""
+def absolute(name: str | Path) -> str:
+    """An absolute path; if its last part is a link, that stays a link."""
     path = Path(name)
     return str(path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name)
 
 
 def comparable(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat options, with paths by their last two parts, wherever these lie.
+    """Flat options that change the result, with only the last two parts of paths.
 
-    What the files hold is compared by :func:`changed_files`.
+    The contents of the files are compared by :func:`changed_files`.
     """
-    values = dict(flat)
+    values = {name: value for name, value in flat.items() if name not in NOT_COMPARED}
     for name in PATHS & values.keys():
-        values[name] = [_last_parts(one) for one in values[name]]
+        values[name] = [_last_parts(path) for path in values[name]]
     if is_model_file(str(values.get("backbone", ""))):
         values["backbone"] = _last_parts(values["backbone"])
     return values
@@ -117,9 +193,9 @@ def _last_parts(name: str) -> list[str]:
 
 
 def made_from(options: RunOptions) -> dict[str, str]:
-    """Digests of all that a run is made from beside its data.
+    """Digests of the files that a run uses beside its data, by role.
 
-    These are teachers with what they have heard, unlabelled sounds, and a backbone's model file.
+    The files are teachers with their seen clips, unlabelled sounds, and a backbone's model file.
     """
     return {role: _digest(paths) for role, (_, paths) in _files_of(options).items()}
 
@@ -127,23 +203,23 @@ def made_from(options: RunOptions) -> dict[str, str]:
 def changed_files(
     config: Mapping[str, Any], options: RunOptions, now: Mapping[str, str]
 ) -> list[str]:
-    """What a run is made from that is not as its ``config.json`` says it was; as far as it says.
+    """Role and name of each file whose digest differs from the one in ``config.json``.
 
     Args:
-        config: what was noted.
+        config: as it was recorded.
         options: of the run.
-        now: from :func:`made_from`.
+        now: the digests, from :func:`made_from`.
     """
-    noted = config.get("files") or {}
+    recorded = config.get("files") or {}
     return [
         f"{role} ({name})"
         for role, (name, _) in _files_of(options).items()
-        if noted.get(role, now[role]) != now[role]
+        if recorded.get(role, now[role]) != now[role]
     ]
 
 
 def _files_of(options: RunOptions) -> dict[str, tuple[str, list[Path]]]:
-    """By its role, how each is named and which files it is."""
+    """By role: the name in the options, and the files."""
     files: dict[str, tuple[str, list[Path]]] = {}
     for number, name in enumerate(options.teaching.teachers, start=1):
         model = find_model(name)
@@ -156,76 +232,25 @@ def _files_of(options: RunOptions) -> dict[str, tuple[str, list[Path]]]:
 
 
 def _digest(paths: Sequence[Path]) -> str:
-    """Of the names and contents of those files that are there."""
+    """Digest of the names and contents of the files that exist."""
     there = [f"{path.name} {file_sha256(path)}" for path in paths if path.is_file()]
     return hashlib.sha256("\n".join(there).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _refuse_changed(path: Path, options: RunOptions, now: Mapping[str, str]) -> None:
-    """Compare what a run is made from with what was noted when it began, if it was."""
-    if path.exists() and (changed := changed_files(_config(path), options, now)):
-        raise OptionsError(
-            f"{', '.join(changed)}: changed since {path.parent} was begun; put it back to go on, "
-            "or train a new run"
-        )
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
 
-
-def _config(path: Path) -> dict[str, Any]:
+    Raises:
+        OptionsError: the file cannot be read, or holds something else.
+    """
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        return {**config}
+        return {**json.loads(path.read_text(encoding="utf-8"))}
     except (OSError, ValueError, TypeError) as error:
         raise OptionsError(f"{path} cannot be read ({error})") from None
 
 
-def options_of(config: Mapping[str, Any]) -> RunOptions:
-    """The options of a ``config.json``; one that does not name some was written before they were.
-
-    Raises:
-        OptionsError: there are none in it, or none that will do.
-        KeyError: it names no options.
-    """
-    flat = config["options"]
-    before = {**NETWORKS["paper"]}
-    if flat.get("teachers"):
-        before["frame_weight"] = 0.0
-    return RunOptions.of({**before, **flat})
-
-
-def read_config(
-    folder: Path, options: Mapping[str, Any], transform: Transform | None
-) -> tuple[str, RunOptions, str]:
-    """Data, options and fingerprint of the run that is in a folder.
-
-    Raises:
-        OptionsError: there is none, it is finished, or more was asked for than it can give.
-    """
-    if fixed := options.keys() - {"cache_gb"}:  # which changes no result
-        names = ", ".join(sorted(fixed))
-        raise OptionsError(f"--resume takes all options from the run; leave out {names}")
-    if folder.exists() and not folder.is_dir():
-        raise OptionsError(f"--resume {folder}: is no folder; name the run folder")
-    if not (folder / CONFIG).exists():
-        raise OptionsError(f"{folder} holds no run to go on with ({CONFIG} is missing)")
-    config = _config(folder / CONFIG)
-    try:
-        data, chosen, found = config["data"], options_of(config), config["fingerprint"]
-    except (KeyError, AttributeError, TypeError) as error:
-        raise OptionsError(f"{folder / CONFIG} cannot be read ({error})") from None
-    if bool(config.get("transform")) != (transform is not None):
-        wanted = config.get("transform")
-        raise OptionsError(
-            f"{folder} was trained with the transform {wanted}; give it again to go on"
-            if wanted
-            else f"{folder} was trained without a transform; leave it out to go on"
-        )
-    if (folder / SCORES).exists():
-        raise OptionsError(f"{folder} is finished; its scores are in {folder / SCORES}")
-    return data, RunOptions.of({**chosen.flat(), **options}), found
-
-
 def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """Write losses and scores as CSV, a row an epoch."""
+    """Write losses and scores as CSV, one row per epoch."""
     columns = list(dict.fromkeys(name for row in history for name in row))
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")

@@ -1,9 +1,9 @@
-"""All options of a training, from flat names to their kinds and back."""
+"""All options of a run: from flat names to their dataclasses and back."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,19 @@ from sonotype.config import (
 from sonotype.core.errors import OptionsError
 from sonotype.data.source_options import SourceOptions
 
+KINDS: dict[str, type] = {
+    "system": SystemOptions,
+    "train": TrainOptions,
+    "split": SplitOptions,
+    "source": SourceOptions,
+    "score": ScoreOptions,
+    "teaching": TeachingOptions,
+}
+
 
 @dataclass(frozen=True)
 class RunOptions:
-    """All options of a training, each kind in its own frozen dataclass."""
+    """All options of a run, each kind in its own frozen dataclass."""
 
     system: SystemOptions
     train: TrainOptions
@@ -37,48 +46,49 @@ class RunOptions:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> RunOptions:
-        """Sort flat options (``system="cbir_4", epochs=10, ...``) into their kinds; checked.
+        """Validated options from flat ones (``system="cbir_4", epochs=10, ...``).
 
         Raises:
-            OptionsError: every unknown name, or every value that will not do.
+            OptionsError: every unknown name, or every invalid value.
         """
-        kinds = {
-            "system": SystemOptions,
-            "train": TrainOptions,
-            "split": SplitOptions,
-            "source": SourceOptions,
-            "score": ScoreOptions,
-            "teaching": TeachingOptions,
-        }
         names = {
-            kind: {one.name for one in dataclasses.fields(what)} for kind, what in kinds.items()
+            kind: {field.name for field in dataclasses.fields(options)}
+            for kind, options in KINDS.items()
         }
         known = set().union(*names.values())
-        unknown = sorted(set(values) - known)
-        if unknown:
+        if unknown := sorted(set(values) - known):
             raise OptionsError(
                 f"unknown options {', '.join(unknown)}; there are {', '.join(sorted(known))}"
             )
-        given = {**_of_recipe(values), **values}
-        sorted_out: dict[str, Any] = {
-            kind: from_dict(what, {name: given[name] for name in names[kind] if name in given})
-            for kind, what in kinds.items()
+        given = {**_recipe_defaults(values), **values}
+        kinds: dict[str, Any] = {
+            kind: from_dict(cls_, {name: given[name] for name in names[kind] if name in given})
+            for kind, cls_ in KINDS.items()
         }
-        options = cls(**sorted_out)
-        resolved = resolve(options.train, options.system.system)
-        check(resolved)
-        options = dataclasses.replace(options, train=resolved, system=_learning(options.system))
-        _refuse_contradictions(options)
+        options = cls(**kinds)
+        train = resolve(options.train, options.system.system)
+        check(train)
+        options = dataclasses.replace(options, train=train, system=_unfrozen(options.system))
+        _check_contradictions(options)
         return options
 
     def flat(self) -> dict[str, Any]:
-        """All options under their names, as JSON values."""
-        parts = (self.system, self.train, self.split, self.source, self.score, self.teaching)
-        return {name: value for part in parts for name, value in to_dict(part).items()}
+        """All options by name, as JSON values."""
+        kinds = (getattr(self, kind) for kind in KINDS)
+        return {name: value for kind in kinds for name, value in to_dict(kind).items()}
 
 
-def _of_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the recipe says of the network; nothing where there is no such recipe, a fault."""
+def require_no_split_options(names: Iterable[str]) -> None:
+    """Raise an ``OptionsError`` for options of the split, which folds or draws replace."""
+    split = {field.name for field in dataclasses.fields(SplitOptions)}
+    if wrong := sorted(split & set(names)):
+        raise OptionsError(
+            f"folds and draws are split without options; leave out {', '.join(wrong)}"
+        )
+
+
+def _recipe_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe's options of the network; none for an unknown recipe, which is reported later."""
     recipe = values.get("recipe", TrainOptions().recipe)
     if recipe not in NETWORKS:
         return {}
@@ -87,21 +97,23 @@ def _of_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
     return network_defaults(recipe, system, values.get("backbone", backbone))
 
 
-def _learning(system: SystemOptions) -> SystemOptions:
-    """Of a branch 1 for which there are no weights, every block learns."""
+def _unfrozen(system: SystemOptions) -> SystemOptions:
+    """A backbone without pretrained weights is trained from its first block on."""
     if system.backbone == "compact" and not system.unfreeze_from:
         return dataclasses.replace(system, unfreeze_from=1)
     return system
 
 
-def _refuse_contradictions(options: RunOptions) -> None:
+def _check_contradictions(options: RunOptions) -> None:
     train, teaching = options.train, options.teaching
     wrong = []
     if teaching.unlabelled and not teaching.teachers:
-        wrong.append("unlabelled sounds can be learnt from teachers alone; name teachers")
+        wrong.append("unlabelled sounds are labelled by teachers only; set teachers")
     if train.between_class_mix and train.mix_same_class:
-        wrong.append("blend mixes clips of two classes, mix_same_class of one; choose one")
+        wrong.append(
+            "between_class_mix mixes clips of two classes, mix_same_class of one; set only one"
+        )
     if options.split.protocol == "all" and train.checkpoint != "last":
-        wrong.append("protocol all leaves nothing to choose the epoch on; keep the last")
+        wrong.append("protocol all leaves no clips to select the epoch on; set checkpoint to last")
     if wrong:
         raise OptionsError("; ".join(wrong))

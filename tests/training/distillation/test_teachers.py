@@ -467,5 +467,5 @@ def test_a_cross_validation_with_a_changed_teacher_is_not_resumed(
         del options[name]
     sonotype.crossval(tones, out, folds=2, **options)
     write_model(own / "model.safetensors")
-    with pytest.raises(OptionsError, match=r"holds a cross-validation with other teacher 1 \("):
+    with pytest.raises(OptionsError, match=r"was run with other teacher 1 \("):
         sonotype.crossval(tones, out, folds=2, **options)

@@ -1,0 +1,50 @@
+"""Train in another process, which is killed or interrupted at one of its messages.
+
+On Linux the process is forked from a server that has imported PyTorch once.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+INTERRUPTED = 130
+CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+if sys.platform == "linux":
+    CONTEXT.set_forkserver_preload(["sonotype.experiments.pipeline"])
+
+
+def train_until(
+    beginning: str, data: Path, run: Path, options: dict[str, Any], *,
+    sent: int = signal.SIGKILL, delay: float = 0,
+) -> int:  # fmt: skip
+    """Train; send a signal some seconds after a message that begins so. Returns the exit code."""
+    arguments = (beginning, str(data), str(run), options, sent, delay)
+    process = CONTEXT.Process(target=_train, args=arguments)
+    process.start()
+    process.join(120)
+    return int(process.exitcode)
+
+
+def _train(
+    beginning: str, data: str, run: str, options: dict[str, Any], sent: int, delay: float
+) -> None:
+    from sonotype.experiments.pipeline import train
+
+    # A shell that starts the tests in the background has them ignore ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def on_message(line: str) -> None:
+        if line.startswith(beginning):
+            if delay:
+                threading.Timer(delay, os.kill, (os.getpid(), sent)).start()
+            else:
+                os.kill(os.getpid(), sent)
+
+    result = train(data, run, on_message=on_message, **options)
+    sys.exit(INTERRUPTED if result.interrupted else 0)
