@@ -15,7 +15,6 @@ from statistics import median
 import numpy as np
 import soundfile
 import torch
-from sonotype.data.synth import synthesise
 from torch.utils.benchmark import Timer
 
 from benchmarks.baseline import ROOT, SECONDS
@@ -79,22 +78,20 @@ def command_seconds(folder: Path, repeats: int) -> dict[str, float]:
 def write_clips(folder: Path, data: Path | None) -> str:
     """Write ``clips_RATE.npy``, ``[16, samples]``, for each rate; return a description.
 
-    The clips are evenly spread over the sounds of ``data``, or synthetic.
+    The clips are evenly spread over the sounds of ``data``, or of ``examples/esc10``.
 
     Raises:
         OptionsError: ``data`` has fewer than 16 sounds.
     """
-    source = data or folder / "synthetic"
-    if data is None:
-        synthesise(source, clips_per_event=1, sample_rate=RATES[-1], seconds=SECONDS)
+    source = data or ROOT / "examples" / "esc10"
     paths = sorted(path for path in source.rglob("*") if is_sound(path))
     if len(paths) < N_CLIPS:
-        raise OptionsError(f"{data} has {len(paths)} sounds; the benchmark needs {N_CLIPS}")
+        raise OptionsError(f"{source} has {len(paths)} sounds; the benchmark needs {N_CLIPS}")
     chosen = [paths[number * len(paths) // N_CLIPS] for number in range(N_CLIPS)]
     for rate in RATES:
         spec = AudioSpec(sample_rate=rate, seconds=SECONDS)
         np.save(folder / f"clips_{rate}.npy", np.stack([load_clip(path, spec) for path in chosen]))
-    return f"{N_CLIPS} synthetic clips" if data is None else f"{N_CLIPS} recordings of {data.name}"
+    return f"{N_CLIPS} recordings of {source.name}"
 
 
 def run_script(path: Path, *, quick: bool) -> str:

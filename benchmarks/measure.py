@@ -134,7 +134,7 @@ def start(folder: Path, threads: int, starts: int, row: Row) -> Worker | None:
         worker = Worker(row.baseline, folder, threads)
         phase.starts.append(worker.start_seconds)
         started = worker
-    return started
+    return started  # noqa: RET504
 
 
 @contextlib.contextmanager

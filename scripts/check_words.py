@@ -36,7 +36,7 @@ NAMES = {
     "choose_on": "select_on",
     "least_steps": "min_steps",
     "map_store": "features.store",
-    "load_clip": "load_clip",
+    "read_clip": "load_clip",
     "refuse_other": "check_same_config",
     "run_cell": "run_or_resume",
     "shape_clip": "pad_or_trim",

@@ -13,7 +13,7 @@ import pytest
 # Two test processes on two cores: more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Each process has a cache of its own: nobody's own is filled by tests, nor helps them.
+# Each process has a cache of its own: tests neither fill nor use the cache of a user.
 os.environ["SONOTYPE_CACHE"] = tempfile.mkdtemp(prefix="sonotype-tests-")
 atexit.register(shutil.rmtree, os.environ["SONOTYPE_CACHE"], ignore_errors=True)
 

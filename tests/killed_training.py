@@ -27,7 +27,10 @@ def train_until(
     arguments = (beginning, str(data), str(run), options, sent, delay)
     process = CONTEXT.Process(target=_train, args=arguments)
     process.start()
-    process.join(120)
+    process.join(60)
+    if process.exitcode is None:
+        process.kill()
+        raise AssertionError(f"no message began with {beginning!r}")
     return int(process.exitcode)
 
 

@@ -95,7 +95,7 @@ def stand_in(address: str, **changes: object) -> WeightsEntry:
         "sha256": hashlib.sha256(CONTENT).hexdigest(),
         "sha256_prefix": None,
         "licence": "MIT",
-        "citation": "Nobody (2020).",
+        "citation": "Tester (2020).",
     }
     return WeightsEntry(**{**fields, **changes})  # type: ignore[arg-type]
 

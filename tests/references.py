@@ -1,4 +1,4 @@
-"""Slow, obvious twins of the front ends and the poolings, in NumPy alone and by loops.
+"""Slow, obvious reference implementations of front ends and poolings, in NumPy and by loops.
 
 Nothing here imports sonotype: figures are written out a second time, from the publications, so that
 a wrong constant in the package shows.

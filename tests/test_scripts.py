@@ -98,10 +98,12 @@ def test_the_committed_study_tests_each_student_on_what_nobody_of_its_own_has_he
     taught, alone = plan.row(builtin.ROW), plan.row("alone")
     assert dict(taught.options) == dict(alone.options)
     assert taught.folds == alone.folds == (1, 2, 3, 4)
-    heard = [set(plan.row(run.row).options["train_folds"]) for run in plan.teachers(builtin.ROW)]
+    train_folds = [
+        set(plan.row(run.row).options["train_folds"]) for run in plan.teachers(builtin.ROW)
+    ]
     for test in taught.folds:
         for fold in set(taught.folds) - {test}:
-            assert any(not {test, fold} & one for one in heard), (test, fold)
+            assert any(not {test, fold} & one for one in train_folds), (test, fold)
 
 
 def test_classes_that_are_left_out_are_in_no_table_of_the_known(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_curve_and_then_again(
     assert first.err == ""
     report = (out / "curve.txt").read_text()
     assert first.out.endswith(f"\n{report}\nplot: {out / 'curve.png'}\n")
-    assert [line[:10] for line in first.out.splitlines()[:2]] == ["  1/2  all", "  2/2  all"]
+    assert [line[:10] for line in first.out.splitlines()[1:3]] == ["  1/2  all", "  2/2  all"]
     assert max(map(len, report.splitlines())) <= 80
     assert report.splitlines()[1].split()[0] == "2", "half of four clips a class"
 
@@ -124,9 +124,7 @@ def test_an_interrupted_curve(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        "sonotype.experiments.learning_curve.run_planned", lambda *_, **__: "interrupted"
-    )
+    monkeypatch.setattr("sonotype.experiments.learning_curve.run_many", lambda *_, **__: False)
     assert run(["learning-curve", str(tones), "--out", str(tmp_path), "--draws", "2",
         "--backbone", "none"]) == 130  # fmt: skip
     assert f"{tmp_path}: interrupted" in capsys.readouterr().err

@@ -49,7 +49,7 @@ def coarse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sounds(tmp_path: Path) -> Path:
-    """Sounds on three levels, a file that is none, and a hidden one."""
+    """Sounds on three levels, a file of another kind, and a hidden one."""
     folder = tmp_path / "field"
     for name in ("b.wav", "a.FLAC", "night/c.wav", "night/deep/d.ogg"):
         path = folder / name

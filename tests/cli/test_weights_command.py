@@ -81,7 +81,7 @@ def test_list_as_json(capsys: pytest.CaptureFixture[str], server: Server, cached
     assert (tiny["name"], tiny["size"], tiny["where"]) == ("tiny", len(CONTENT), "cached")
     assert (other["name"], other["size"], other["where"]) == ("other", None, "missing")
     assert tiny["address"] == f"{server.base}/tiny.pt"
-    assert tiny["citation"] == "Nobody (2020)."
+    assert tiny["citation"] == "Tester (2020)."
 
 
 def test_get_and_then_path(

@@ -149,7 +149,7 @@ def test_a_server_that_hangs(
 
 def test_a_refused_connection(tmp_path: Path) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))  # bound, but without a listener
         address = f"http://127.0.0.1:{taken.getsockname()[1]}/a.bin"
         assert refusal(address, tmp_path / "a.bin") == "Connection refused"
 

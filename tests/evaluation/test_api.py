@@ -104,8 +104,8 @@ def test_files_are_written_where_asked(model: Classifier, tones: Path, tmp_path:
     written = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert written == scores_to_json(scores)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "predictions.csv",
         "plots",
+        "predictions.csv",
         "scores.json",
         "scores.txt",
     ]

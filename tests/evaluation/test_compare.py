@@ -209,7 +209,7 @@ def test_a_split_of_its_own_has_no_spread_over_folds() -> None:
 
 def test_a_row_against_itself() -> None:
     row = cells(0.6)
-    line = run([RunResults("base", row), RunResults("twin", dict(row))])["twin"]
+    line = run([RunResults("base", row), RunResults("copy", dict(row))])["copy"]
     assert len(line.metrics) == 8
     for figure in line.metrics.values():
         assert three(figure, "difference") == [0, 0, 0]

@@ -100,7 +100,7 @@ def test_pictures_grow_with_the_classes_up_to_a_bound(
     plot_confusion(head(5), few, "five")
     plot_confusion(head(50), many, "fifty")
     assert pixels(many).shape[0] > 2.5 * pixels(few).shape[0]
-    # 0.26 inches a class at 120 dots: below that the numbers could not be told apart.
+    # 0.26 inches a class at 120 dots: below that the numbers could not be distinguished.
     assert min(pixels(many).shape[:2]) > 50 * 0.26 * 120
     monkeypatch.setattr(plots, "LARGEST", 4.0)
     plot_confusion(head(50), many, "fifty")

@@ -361,21 +361,21 @@ Total wall time of all runs: 2 min.
 macro means of the categories:
 
 | row | precision | recall | F1 | event acc | clips | time |
-|---|---|---|---|---|---|---|
+| --- | --- | --- | --- | --- | --- | --- |
 | base | 0.750 | 0.750 | 0.750 | 0.750 | 40 | 2 min |
 | two, beside it | 0.950 | 0.950 | 0.950 | - | 80 | - |
 
 category, macro F1; difference to base:
 
 | row | macro F1 | 95 % | folds | seeds | diff. | 95 % |  |
-|---|---|---|---|---|---|---|---|
+| --- | --- | --- | --- | --- | --- | --- | --- |
 | base | 0.750 | .700 .800 | 0.012 | - |  |  |  |
 | two, beside it | 0.950 | .900 1.00 | 0.012 | - | +1.2 | +0.1 +4.6 | * |
 
 event, accuracy; difference to base:
 
 | row | accuracy | 95 % | folds | seeds | diff. | 95 % |  |
-|---|---|---|---|---|---|---|---|
+| --- | --- | --- | --- | --- | --- | --- | --- |
 | base | 0.750 | .700 .800 | 0.012 | - |  |  |  |
 """
 

@@ -101,8 +101,8 @@ def with_folds(tones: Path, table: Path, fold: Callable[[int], int]) -> Path:
             'ensemble = ["a"]\nseeds = [7]',
             "a row without runs has no folds, seeds or teachers",
         ),
-        ('select_on = "test"', "the folds determine the split; leave out select_on"),
-        ("test_folds = [2]", "the folds determine the split; leave out test_folds"),
+        ('select_on = "test"', "folds and draws are split without options; leave out select_on"),
+        ("test_folds = [2]", "folds and draws are split without options; leave out test_folds"),
     ],
 )
 def test_rows_with_contradictory_keys(tmp_path: Path, row: str, text: str) -> None:
@@ -113,7 +113,7 @@ def test_rows_with_contradictory_keys(tmp_path: Path, row: str, text: str) -> No
 def test_issues_of_keys_rows_and_baseline_are_reported_at_once(tmp_path: Path) -> None:
     text = "colour = 1\nbaseline = 'q'\n[rows.a]\nepochs = 0"
     assert refused(lambda: plan_of(tmp_path, text)).split(": ", 1)[1] == (
-        "unknown key colour; row 'a': epochs is 0, at least 1 is wanted; baseline 'q' is not a row"
+        "unknown key colour; row 'a': epochs must be at least 1, got 0; baseline 'q' is not a row"
     )
 
 
@@ -284,7 +284,7 @@ def test_a_curve_has_no_options_of_the_split(
 ) -> None:
     out = tmp_path / "out"
     error = refused(lambda: curves.run_learning_curve(tones, out, **OPTIONS, **option))
-    assert error == f"the folds determine the split; leave out {next(iter(option))}"
+    assert error == f"folds and draws are split without options; leave out {next(iter(option))}"
 
 
 def test_an_event_with_the_name_of_a_category() -> None:

@@ -247,7 +247,7 @@ def test_all_issues_of_the_rows_at_once(tmp_path: Path) -> None:
         seeds = []
     """
     assert error_of(tmp_path, text) == (
-        "row 'a': epochs is 0, at least 1 is wanted; "
+        "row 'a': epochs must be at least 1, got 0; "
         "row 'd': of 'a' is not a row above that has runs; "
         f"row 'e': seeds: {NUMBERS}; rows 'b c' and 'b, c' would share a folder; rename one"
     )

@@ -49,7 +49,7 @@ def test_a_student_comes_after_its_teachers_and_has_none_that_has_seen_the_test_
         config = json.loads((run / "config.json").read_text())["options"]
         wanted = [str(out / f"runs/{name}/split_seed_0") for name in ("one", "two")]
         assert config["teachers"] == wanted
-        assert "taught by 2 models, 1 of them without having heard a test clip" in " ".join(
+        assert "distillation from 2 teachers, 1 excluded: trained on test clips" in " ".join(
             (run / "log.txt").read_text().split()
         )
     assert {line.name for line in collect(plan, out).lines} == {"one", "two", "student"}

@@ -137,7 +137,7 @@ def test_a_stopped_curve_is_resumed(tones: Path, finished: Any, tmp_path: Path) 
         ({"checkpoint": "best"}, "a learning curve keeps the last epoch; leave out checkpoint"),
         ({"sizes": ()}, "sizes is (); give positive numbers of clips"),
         ({"sizes": (2, 0)}, "sizes is (2, 0); give positive numbers of clips"),
-        ({"epochs": 0}, "epochs is 0, at least 1 is wanted"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"draws": 17}, "17: has to be from 2 to 16, the number of recordings"),
     ],
 )

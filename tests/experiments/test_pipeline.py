@@ -26,7 +26,7 @@ from sonotype.core.types import Labels
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.folder import read_folder
 from sonotype.data.splits.split import Split
-from sonotype.data.splits.subsets import TEST_CHOSE_NOTE
+from sonotype.data.splits.subsets import NoteKind
 from sonotype.data.splits.training_split import split_by_options
 from sonotype.evaluation.predictions import load_predictions
 from sonotype.experiments import pipeline
@@ -318,7 +318,7 @@ def test_the_test_subset_selects_the_epoch_as_in_the_paper(tones: Path, tmp_path
     usual, split = split_of(tones, SMALL), split_of(tones, options)
     assert (split.train, split.val, split.test) == (usual.train, usual.test, usual.test)
     result = train(tones, tmp_path / "run", **options)
-    note = TEST_CHOSE_NOTE
+    note = NoteKind.SELECTED_ON_TEST
     assert result.scores["notes"] == [f"{usual.note}; {note}"]
     assert note in " ".join(result.report.split())
     assert {name: len(rows) for name, rows in subsets_of(result).items()} == {

@@ -25,7 +25,7 @@ from sonotype.core.errors import (
 )
 from sonotype.experiments import pipeline
 from sonotype.experiments.pipeline import train
-from sonotype.models.system import cbir_2
+from sonotype.models.build import cbir_2
 from sonotype.training import trainer
 from sonotype.training.module import Learner
 

@@ -10,7 +10,7 @@ from sonotype.core.errors import (
 )
 from sonotype.experiments.run_folder import options_of
 from sonotype.experiments.run_options import RunOptions
-from sonotype.training.trainer import augmentation
+from sonotype.training.sources import augmentation
 
 
 def test_unknown_and_wrong_options_are_reported_together() -> None:
@@ -19,7 +19,7 @@ def test_unknown_and_wrong_options_are_reported_together() -> None:
     with pytest.raises(OptionsError) as caught:
         RunOptions.of({"epochs": 0, "batch_size": 1, "recipe": "newer"})
     assert str(caught.value) == (
-        "recipe is 'newer', not one of paper, modern, student; epochs is 0, at least 1 is wanted; "
+        "recipe is 'newer', not one of paper, modern, student; epochs must be at least 1, got 0; "
         "batch_size is 1, at least 2 is wanted"
     )
 

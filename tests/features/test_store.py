@@ -31,7 +31,7 @@ from sonotype.core.types import Clip
 from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
 from sonotype.data.augment.waveform import Mixing
 from sonotype.data.readers.folder import read_folder
-from sonotype.features import store as map_store
+from sonotype.features import store as feature_store
 from sonotype.features.cache import FeatureCache, frozen_identity, map_kinds, shared_store
 from sonotype.features.store import FeatureStore, remove
 from sonotype.models.build import cbir_2
@@ -190,7 +190,7 @@ def test_the_second_clip_of_a_version_counts(
     here = [replace(one, path=folder / one.path.relative_to(root)) for one in clips]
     augmented = replace(HOW, n_augmented=8, **how)
 
-    def heard() -> dict[tuple[int, int], tuple[str, bytes]]:
+    def sounds_by_copy() -> dict[tuple[int, int], tuple[str, bytes]]:
         waveforms = Waveforms(here, AUDIO_SPEC, augmented, 3)
         return {
             (n, v): (waveforms.recipe(n, v), waveforms.version(n, v).tobytes())
@@ -198,9 +198,9 @@ def test_the_second_clip_of_a_version_counts(
             for v in range(8)
         }
 
-    before = heard()
+    before = sounds_by_copy()
     soundfile.write(here[2].path, tone(333.0, 99), RATE, subtype="PCM_16")
-    after = heard()
+    after = sounds_by_copy()
     others = 0
     for key, (recipe, sound) in after.items():
         assert (recipe == before[key][0]) is (sound == before[key][1])
@@ -419,8 +419,8 @@ def held(lock: Path) -> Iterator[None]:
 def test_a_common_lock_that_is_not_let_go_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(map_store, "NOTICE_AFTER", 0.1)
-    monkeypatch.setattr(map_store, "GIVE_UP_AFTER", 0.9)
+    monkeypatch.setattr(feature_store, "NOTICE_AFTER", 0.1)
+    monkeypatch.setattr(feature_store, "GIVE_UP_AFTER", 0.9)
     said: list[str] = []
     store = FeatureStore(tmp_path, PLENTY, said.append)
     with held(tmp_path / "room.lock"):
@@ -452,7 +452,7 @@ def promise(root: Path, size: int) -> Path:
 
 
 def test_a_wait_for_room_is_said_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(map_store, "STALLED", 0.5)
+    monkeypatch.setattr(feature_store, "STALLED", 0.5)
     said: list[str] = []
     store = FeatureStore(tmp_path, 1e8, said.append)
     with held(promise(tmp_path, 100_000_000)):
@@ -690,7 +690,7 @@ def test_a_disk_that_fails_while_writing(
     def full(*_: object) -> None:
         raise OSError(number, "Permission denied")
 
-    monkeypatch.setattr(map_store._Writer, "write", full)
+    monkeypatch.setattr(feature_store._Writer, "write", full)
     assert told(lambda: fill(tmp_path, PLENTY, "xy")) == (
         f"{tmp_path}: the feature maps cannot be stored ({cause}); free some space there, name "
         "another folder in SONOTYPE_CACHE, or use --no-cache"
@@ -704,7 +704,7 @@ def test_too_many_open_files_are_told(tmp_path: Path, monkeypatch: pytest.Monkey
     def refused(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(map_store, "_mapped", refused)
+    monkeypatch.setattr(feature_store, "_mapped", refused)
     assert "cannot be stored (Too many open files)" in told(lambda: fill(tmp_path, PLENTY, "x"))
 
 

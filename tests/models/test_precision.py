@@ -36,7 +36,7 @@ def older() -> dict[str, Any]:
 
 
 def state() -> dict[str, Any]:
-    """All that decides how float32 is computed, as far as this PyTorch has it."""
+    """All that decides how float32 is computed, as far as this PyTorch supports it."""
     return older() | operations()
 
 

@@ -59,7 +59,7 @@ QUICK: dict[str, Any] = SMALL | {"epochs": 1}
 
 
 def write_numbers(root: Path, clips: int = 6) -> Path:
-    """Folders category/event with files 1.wav, 2.wav, ... in each, as the README has it."""
+    """Folders category/event with files 1.wav, 2.wav, ... in each, as in the README."""
     for category, events in TONES.items():
         for event, hz in events.items():
             (root / category / event).mkdir(parents=True)
@@ -136,14 +136,14 @@ def test_a_model_file_alone_knows_what_it_has_seen(
 ) -> None:
     model = tmp_path / "alone.safetensors"
     shutil.copy(run / "model.safetensors", model)
-    seen = read_card(model).training["seen"]
+    digests = read_card(model).training["seen"]
     wanted = seen_in(run, manifest)
-    assert seen == sorted(seen)
-    assert {len(one) for one in seen} == {16}
-    assert len(seen) == 2 * sum(wanted)
+    assert digests == sorted(digests)
+    assert {len(digest) for digest in digests} == {16}
+    assert len(digests) == 2 * sum(wanted)
     for seen in (clips_seen_by(model), clips_seen_by_backbone(str(model), "whatever it is called")):
         assert [has_seen(seen, clip) for clip in manifest.clips] == wanted
-    assert clips_seen(seen, [c.content for c in manifest.clips if c.content]) == sum(wanted)
+    assert clips_seen(digests, [c.content for c in manifest.clips if c.content]) == sum(wanted)
 
 
 def test_split_csv_has_both_digests(run: Path, manifest: Manifest) -> None:
@@ -266,7 +266,7 @@ def test_every_file_is_read_and_decoded_once_before_the_first_step(
         return file_sha256(path)
 
     monkeypatch.setattr(decode_module, "verify", verified)
-    monkeypatch.setattr(clip_module, "read", decoded)
+    monkeypatch.setattr(clip_module, "load_audio", decoded)
     monkeypatch.setattr(contents_module, "file_sha256", digest)
     monkeypatch.setattr("sonotype.data.manifest.file_sha256", digest)
     files = len(list(data.rglob("*.wav")))

@@ -60,7 +60,7 @@ def _cgroups(root: Path) -> Iterator[Path]:
 
 
 def _limit(folder: Path) -> tuple[int, int]:
-    """Quota and period of a cgroup in microseconds; a quota of 0 or less is none."""
+    """Quota and period of a cgroup in microseconds; a quota of 0 or less means no limit."""
     try:
         if (folder / "cpu.max").exists():
             quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()

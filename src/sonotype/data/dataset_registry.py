@@ -78,7 +78,7 @@ def get_esc50(folder: Path, *, address: str = esc50.ADDRESS, progress: bool = Fa
     An existing archive beside the folder, ``FOLDER.zip``, is used and kept.
 
     Raises:
-        DataError: the archive is damaged, is not ESC-50, or could not be had.
+        DataError: the archive is damaged, is not ESC-50, or is not available.
         OptionsError: the folder has other things in it.
     """
     from sonotype.core.download import fetch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # a damaged file can raise almost any error
         if forbidden := re.search(r"GLOBAL (\S+)", str(error)):
             cause = f"it holds objects other than tensors ({forbidden[1]}), which could run code"
-        elif isinstance(error, OSError) and error.strerror:
+        elif isinstance(error, OSError) and error.strerror and error.errno != errno.EINVAL:
             cause = error.strerror
         else:
             cause = f"torch.save did not write it, or it is damaged ({type(error).__name__})"

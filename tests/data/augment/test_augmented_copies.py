@@ -58,8 +58,8 @@ def test_the_first_variant_is_the_recording_and_the_others_differ(clips: tuple[C
     versions = [some.version(4, version) for version in range(3)]
     assert np.array_equal(versions[0], load_clip(clips[4].path, AUDIO_SPEC))
     assert not np.array_equal(versions[1], versions[2])
-    heard = {some.version_of(epoch, 4) for epoch in range(40)}
-    assert heard == {0, 1, 2}
+    used = {some.version_of(epoch, 4) for epoch in range(40)}
+    assert used == {0, 1, 2}
     for epoch in range(5):
         assert np.array_equal(some[epoch, 4], versions[some.version_of(epoch, 4)])
 
@@ -106,8 +106,8 @@ def test_mixtures_are_among_the_versions_of_a_clip(clips: tuple[Clip, ...]) -> N
         assert len({one.tobytes() for one in changed}) == len(changed)
         mixtures += len(changed)
         for epoch in (0, 5):
-            heard = mixed[epoch, index]
-            assert np.array_equal(heard, versions[mixed.version_of(epoch, index)])
+            sample = mixed[epoch, index]
+            assert np.array_equal(sample, versions[mixed.version_of(epoch, index)])
     assert mixtures == pytest.approx(8 * len(clips) / 2, rel=0.2), "half of what is drawn"
 
 

@@ -76,7 +76,7 @@ def test_a_blend_is_what_is_heard(clips: tuple[Clip, ...]) -> None:
 
 
 def test_the_same_blend_at_another_rate(clips: tuple[Clip, ...]) -> None:
-    """A teacher that wants another rate hears the same clips with the same shares and shifts."""
+    """A teacher that wants another rate uses the same clips with the same shares and shifts."""
     how = Augmentation(time_shift=0.4, gain=6.0, between_class_mix=0.7, n_augmented=5)
     low = Waveforms(clips, AUDIO_SPEC, how, seed=3)
     high = Waveforms(clips, AudioSpec(2 * RATE, seconds=1.0), how, seed=3)

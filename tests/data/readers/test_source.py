@@ -75,7 +75,7 @@ def test_every_source_names_a_missing_file(
     gone = read(place).clips[0].path
     gone.unlink()
     issues = faults_of(lambda: read(place), tmp_path)
-    if kind == "folder":  # nobody can tell that it was there, but one clip is left of its class
+    if kind == "folder":  # its absence cannot be noticed, but one clip is left of its class
         assert issues == [
             "cat/2.wav: category 'cat' has this one clip only; training and test need at least two"
         ]

@@ -283,7 +283,7 @@ def test_each_distillation_loss_changes_the_weights(
     ("options", "fault"),
     [
         ({"unlabelled": ("x",)}, "unlabelled"),
-        ({"between_class_mix": 0.5, "mix_same_class": True}, "mix_same_class of one; choose one"),
+        ({"between_class_mix": 0.5, "mix_same_class": True}, "mix_same_class of one; set only one"),
         ({"protocol": "all"}, "protocol all leaves nothing to choose the epoch on; keep the last"),
     ],
 )
@@ -420,8 +420,7 @@ def test_a_run_with_a_changed_teacher_is_not_resumed(
         train(None, run, resume=True)
     role = "unlabelled folder" if changed == "more" else "teacher"
     assert str(raised.value) == (
-        f"{role} 1 ({name}): changed since {run} was begun; put it back to go on, or train a new "
-        "run"
+        f"{role} 1 ({name}): changed since {run} was started; restore it, or train a new run"
     )
 
 
@@ -460,7 +459,7 @@ def test_a_cross_validation_with_a_changed_teacher_is_not_resumed(
 ) -> None:
     own, out = tmp_path / "own", tmp_path / "folds"
     shutil.copytree(teacher, own)
-    split = own / "split.csv"  # as if it had heard other sounds
+    split = own / "split.csv"  # as if it was trained on other sounds
     split.write_text(split.read_text().splitlines()[0] + "\n")
     options = STUDENT | {"teachers": (str(own),), "checkpoint": "last", "epochs": 1}
     for name in ("test_fraction", "val_fraction"):
