@@ -476,7 +476,7 @@ def test_the_card_of_the_built_in_model_is_its_own() -> None:
                        str(one["support"]))
         for one in event["per_class"]
     }  # fmt: skip
-    assert card.scores["clips"] == 1600
+    assert card.scores["clips"] == 800
     assert card.training["clips"] == {"train": 1600, "val": 0, "test": 0}
     total = summarise(system, card.options.seconds).total
     assert millions(total.parameters) in page
