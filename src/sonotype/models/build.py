@@ -146,7 +146,9 @@ def _contradictions(options: SystemOptions) -> list[str]:
         names = ", ".join((*BACKBONES, NO_BACKBONE))
         issues.append(f"backbone is {options.backbone!r}, not one of {names}")
     if options.width == 0 and options.backbone == NO_BACKBONE:
-        issues.append("width is 0 with backbone none, which leaves no branch: give a positive width")
+        issues.append(
+            "width is 0 with backbone none, which leaves no branch: give a positive width"
+        )
     if options.pool_blocks != (4,) and options.system in TWO_BRANCH_SYSTEMS:
         issues.append(
             f"pool_blocks is for cbir_2 and cbir_4: {options.system} joins the last maps of both "
