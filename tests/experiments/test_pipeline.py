@@ -36,9 +36,10 @@ from sonotype.experiments.runner import Outcome, run_or_resume
 from sonotype.inference.classifier import Classifier
 from sonotype.modelfile.pretrained import Pretrained
 from sonotype.models.backbones.mobilenet import MobileNet
-from sonotype.models.system import cbir_2
+from sonotype.models.build import cbir_2
 from sonotype.training import trainer
-from sonotype.training.trainer import augmentation, read_history
+from sonotype.training.history import read_history
+from sonotype.training.sources import augmentation
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ from sonotype.experiments import pipeline
 from sonotype.experiments.pipeline import train
 from sonotype.models.build import cbir_2
 from sonotype.training import trainer
+from sonotype.training.checkpoint import load_chosen_weights
 from sonotype.training.module import Learner
 
 
@@ -160,5 +161,5 @@ def test_a_stop_before_the_first_epoch(tmp_path: Path) -> None:
     for checkpoint in ("best", "last"):
         options = resolve(TrainOptions(checkpoint=checkpoint), "cbir_2")
         with pytest.raises(StoppedError, match=text):
-            trainer._take_best(system, tmp_path, options, interrupted=True)
+            load_chosen_weights(system, tmp_path, options)
     assert StoppedError.exit_code == 130

@@ -19,8 +19,8 @@ def test_unknown_and_wrong_options_are_reported_together() -> None:
     with pytest.raises(OptionsError) as caught:
         RunOptions.of({"epochs": 0, "batch_size": 1, "recipe": "newer"})
     assert str(caught.value) == (
-        "recipe is 'newer', not one of paper, modern, student; epochs must be at least 1, got 0; "
-        "batch_size is 1, at least 2 is wanted"
+        "recipe must be one of paper, modern, student, got 'newer'; epochs must be at least 1, "
+        "got 0; batch_size must be at least 2, got 1"
     )
 
 

@@ -208,8 +208,8 @@ def test_eight_bits(folder: Path, model: Path, capsys: pytest.CaptureFixture[str
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["file", "difference", "category", "event"]
     # Six clips set the ranges, the six others tell the cost.
-    assert lines[1].endswith(" in a probability, on 6 clips")
-    assert "of them right, " in lines[3]
+    assert lines[1].endswith(" in a probability on 6 clips")
+    assert "accuracy " in lines[3]
     proto = onnx.load(out)
     front = set(front_end_nodes(proto))
     kinds = [node.op_type for node in proto.graph.node if node.name not in front]
@@ -283,4 +283,4 @@ def test_the_file_lies_beside_its_model(
     (tmp_path / "link.onnx").symlink_to("m.safetensors")
     assert run(["export", str(copy), "--out", str(tmp_path / "link.onnx"), "--force"]) == 2
     assert f"link.onnx: is an input ({copy}); name another file" in capsys.readouterr().err
-    assert "on 25 synthesised clips" in shown
+    assert "on 25 synthetic clips" in shown

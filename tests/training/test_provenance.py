@@ -378,7 +378,7 @@ def test_evaluate_counts_the_clips_that_the_model_has_seen(
         soundfile.write(folder / f"new{number}.wav", tone(500.0, 100 + number), RATE)
     more = sonotype.evaluate(run / "model.safetensors", tmp_path / "more")
     (counted,) = [one for one in more.notes if "seen" in one]
-    assert counted.startswith(f"the model has seen {seen} of 48 clips, in training or to choose")
+    assert counted.startswith(f"the model has seen {seen} of 48 clips, in training or to select")
     for path in (tmp_path / "more").rglob("x*.flac"):
         path.unlink()
     new = sonotype.evaluate(run / "model.safetensors", tmp_path / "more")
