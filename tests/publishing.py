@@ -35,7 +35,7 @@ class Server:
     asked: list[str] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
 
-    def write_report(self, name: str, *answers: Answer) -> str:
+    def publish(self, name: str, *answers: Answer) -> str:
         self.answers[f"/{name}"] = list(answers)
         return f"{self.base}/{name}"
 

@@ -15,7 +15,7 @@ from sonotype.cli.main import run
 @pytest.fixture
 def server() -> Iterator[Server]:
     with serve() as running:
-        running.write_report("tiny.pt", Answer(CONTENT))
+        running.publish("tiny.pt", Answer(CONTENT))
         yield running
 
 

@@ -53,7 +53,7 @@ def refusal(address: str, destination: Path, **expected: object) -> str:
 
 
 def test_writes_the_file_and_nothing_else(server: Server, tmp_path: Path) -> None:
-    address = server.write_report("a.bin", Answer(BODY))
+    address = server.publish("a.bin", Answer(BODY))
     destination = tmp_path / "new" / "folder" / "a.bin"
     found = fetch(address, destination, size=len(BODY), sha256=DIGEST, sha256_prefix=DIGEST[:8])
     assert found == destination
@@ -63,13 +63,13 @@ def test_writes_the_file_and_nothing_else(server: Server, tmp_path: Path) -> Non
 
 
 def test_nothing_need_be_known_of_the_file(server: Server, tmp_path: Path) -> None:
-    address = server.write_report("a.bin", Answer(b""))
+    address = server.publish("a.bin", Answer(b""))
     assert fetch(address, tmp_path / "a.bin").read_bytes() == b""
 
 
 def test_a_file_already_there_is_replaced(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"old")
-    fetch(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin")
+    fetch(server.publish("a.bin", Answer(BODY)), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == BODY
 
 
@@ -77,7 +77,7 @@ def test_a_file_already_there_is_replaced(server: Server, tmp_path: Path) -> Non
 def test_others_may_read_what_the_umask_lets_them(server: Server, tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
-        path = fetch(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin")
+        path = fetch(server.publish("a.bin", Answer(BODY)), tmp_path / "a.bin")
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o644
@@ -94,14 +94,14 @@ def test_others_may_read_what_the_umask_lets_them(server: Server, tmp_path: Path
     ids=["500", "503", "429", "truncated"],
 )
 def test_a_passing_fault_is_tried_again(server: Server, tmp_path: Path, first: Answer) -> None:
-    address = server.write_report("a.bin", first, Answer(BODY))
+    address = server.publish("a.bin", first, Answer(BODY))
     assert fetch(address, tmp_path / "a.bin", sha256=DIGEST).read_bytes() == BODY
     assert len(server.asked) == 2
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_two_at_once_do_not_disturb_each_other(server: Server, tmp_path: Path) -> None:
-    address = server.write_report("a.bin", Answer(BODY, pause=0.2))
+    address = server.publish("a.bin", Answer(BODY, pause=0.2))
     threads = [
         threading.Thread(
             target=fetch, args=(address, tmp_path / "a.bin"), kwargs={"sha256": DIGEST}
@@ -135,7 +135,7 @@ def test_not_found(server: Server, tmp_path: Path) -> None:
 def test_a_server_that_stays_broken(
     server: Server, tmp_path: Path, answer: Answer, cause: str
 ) -> None:
-    assert cause in refusal(server.write_report("a.bin", answer), tmp_path / "a.bin", sha256=DIGEST)
+    assert cause in refusal(server.publish("a.bin", answer), tmp_path / "a.bin", sha256=DIGEST)
     assert len(server.asked) == download.RETRIES + 1
 
 
@@ -143,7 +143,7 @@ def test_a_server_that_hangs(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "TIMEOUT", (2.0, 0.1))
-    address = server.write_report("a.bin", Answer(BODY, pause=60))
+    address = server.publish("a.bin", Answer(BODY, pause=60))
     assert "timed out" in refusal(address, tmp_path / "a.bin")
 
 
@@ -172,7 +172,7 @@ def test_an_invalid_address(tmp_path: Path) -> None:
 
 def test_a_wrong_checksum_is_not_tried_again(server: Server, tmp_path: Path) -> None:
     other = BODY[::-1]
-    cause = refusal(server.write_report("a.bin", Answer(other)), tmp_path / "a.bin", sha256=DIGEST)
+    cause = refusal(server.publish("a.bin", Answer(other)), tmp_path / "a.bin", sha256=DIGEST)
     assert cause == (
         f"the address gave another file, its sha256 is {hashlib.sha256(other).hexdigest()} "
         f"where {DIGEST} was expected"
@@ -181,7 +181,7 @@ def test_a_wrong_checksum_is_not_tried_again(server: Server, tmp_path: Path) -> 
 
 
 def test_a_wrong_start_of_the_checksum(server: Server, tmp_path: Path) -> None:
-    address = server.write_report("a.bin", Answer(BODY))
+    address = server.publish("a.bin", Answer(BODY))
     cause = refusal(address, tmp_path / "a.bin", sha256_prefix="10086976")
     assert DIGEST in cause
     assert "10086976" in cause
@@ -189,7 +189,7 @@ def test_a_wrong_start_of_the_checksum(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("body", [BODY[:-1], BODY + b"x"], ids=["short", "long"])
 def test_a_whole_answer_of_the_wrong_size(server: Server, tmp_path: Path, body: bytes) -> None:
-    address = server.write_report("a.bin", Answer(body))
+    address = server.publish("a.bin", Answer(body))
     assert refusal(address, tmp_path / "a.bin", size=len(BODY)) == (
         f"the address gave another file, it has {len(body):,} bytes where 256,000 were expected"
     )
@@ -198,7 +198,7 @@ def test_a_whole_answer_of_the_wrong_size(server: Server, tmp_path: Path, body: 
 
 def test_a_good_file_survives_a_failed_download(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"old")
-    address = server.write_report("a.bin", Answer(b"an error page"))
+    address = server.publish("a.bin", Answer(b"an error page"))
     with pytest.raises(WeightsError, match="the address gave another file"):
         fetch(address, tmp_path / "a.bin", sha256=DIGEST)
     assert (tmp_path / "a.bin").read_bytes() == b"old"
@@ -224,7 +224,7 @@ def test_content_fault(tmp_path: Path, known: dict[str, object], fault: str | No
 def test_a_folder_that_cannot_be_made(server: Server, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     destination = tmp_path / "taken" / "folder" / "a.bin"
-    cause = refusal(server.write_report("a.bin", Answer(BODY)), destination)
+    cause = refusal(server.publish("a.bin", Answer(BODY)), destination)
     assert cause == "Not a directory"
     assert server.asked == []
 
@@ -240,7 +240,7 @@ def test_a_full_disk(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     monkeypatch.setattr(step, _no_space)
-    cause = refusal(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin")
+    cause = refusal(server.publish("a.bin", Answer(BODY)), tmp_path / "a.bin")
     assert cause == "No space left on device"
     assert len(server.asked) <= 1
 
@@ -255,7 +255,7 @@ def test_ctrl_c_leaves_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sonotype.core.io.os.fsync", interrupt)
-    address = server.write_report("a.bin", Answer(BODY))
+    address = server.publish("a.bin", Answer(BODY))
     with pytest.raises(KeyboardInterrupt):
         fetch(address, tmp_path / "a.bin")
     assert list(tmp_path.iterdir()) == []
@@ -263,7 +263,7 @@ def test_ctrl_c_leaves_nothing(
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_after_a_kill_there_is_no_file_of_the_final_name(server: Server, tmp_path: Path) -> None:
-    address = server.write_report("a.bin", Answer(BODY, pause=60), Answer(BODY))
+    address = server.publish("a.bin", Answer(BODY, pause=60), Answer(BODY))
     code = (
         "import sys, pathlib; from sonotype.core.download import fetch; "
         "fetch(sys.argv[1], pathlib.Path(sys.argv[2]))"
@@ -306,7 +306,7 @@ def test_progress_is_drawn_for_people_only(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     monkeypatch.setenv("TERM", "xterm")
-    fetch(server.write_report("a.bin", Answer(BODY)), tmp_path / "a.bin", progress=progress)
+    fetch(server.publish("a.bin", Answer(BODY)), tmp_path / "a.bin", progress=progress)
     output = capsys.readouterr()
     assert output.out == ""
     assert ("100%" in output.err) is drawn

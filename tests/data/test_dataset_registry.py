@@ -38,7 +38,7 @@ def test_known_sets() -> None:
 
 def test_get_esc50(tmp_path: Path, server: Server) -> None:
     published = esc50_folder(tmp_path / "published")
-    address = server.write_report("master.zip", Answer(archive_of(published)))
+    address = server.publish("master.zip", Answer(archive_of(published)))
     out = tmp_path / "sets" / "esc50"
     assert get_esc50(out, address=address) == out
     assert len(read_esc50(out).clips) == len(ESC50_ROWS)
@@ -58,7 +58,7 @@ def test_an_archive_laid_beside_by_hand_is_used_and_kept(tmp_path: Path, server:
 
 def test_another_archive_is_not_taken_for_it(tmp_path: Path, server: Server) -> None:
     touch(tmp_path / "published", "audio/x.wav")
-    address = server.write_report("master.zip", Answer(archive_of(tmp_path / "published")))
+    address = server.publish("master.zip", Answer(archive_of(tmp_path / "published")))
     assert faults_of(lambda: get_esc50(tmp_path / "esc50", address=address), tmp_path) == [
         "esc50.zip: holds no meta/esc50.csv; it is not ESC-50"
     ]

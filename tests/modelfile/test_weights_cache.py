@@ -20,7 +20,7 @@ BAD_DIGEST = hashlib.sha256(CONTENT[::-1]).hexdigest()
 @pytest.fixture
 def server() -> Iterator[Server]:
     with serve() as running:
-        running.write_report("tiny.pt", Answer(CONTENT))
+        running.publish("tiny.pt", Answer(CONTENT))
         yield running
 
 
@@ -139,7 +139,7 @@ def test_only_the_start_of_the_checksum_is_known(
 
 
 def test_a_failed_download_names_both_folders(server: Server, cached: Path) -> None:
-    server.write_report("tiny.pt", Answer(status=404))
+    server.publish("tiny.pt", Answer(status=404))
     with pytest.raises(WeightsError) as caught:
         weights_path("tiny")
     for fact in (f"{server.base}/tiny.pt", "404", str(cached), "SONOTYPE_WEIGHTS"):

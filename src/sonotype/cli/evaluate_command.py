@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sonotype.cli.flags import NUMBERS, numbers, with_options
+from sonotype.cli.flags import NUMBERS, CategorySourceFlag, numbers, with_options
 from sonotype.cli.train_command import print_outputs
 from sonotype.config import Device
-from sonotype.core.hierarchy import CategorySource
 from sonotype.data.source_options import SourceOptions
 
 
@@ -34,10 +33,7 @@ def evaluate(
             "--folds", metavar=NUMBERS, parser=numbers, help="Score only these official folds"
         ),
     ] = None,
-    category_source: Annotated[
-        CategorySource | None,
-        typer.Option("--category-source", help="Source of the category [default: the model's]"),
-    ] = None,
+    category_source: CategorySourceFlag = None,
     tta_shifts: Annotated[
         int | None,
         typer.Option(

@@ -11,11 +11,16 @@ import typer
 
 from sonotype.cli.layout import HELP_ALL
 from sonotype.config import NETWORKS, RECIPES, without_none
+from sonotype.core.hierarchy import CategorySource
 
 NUMBERS = "1,2,..."
 """Placeholder of a list of whole numbers."""
 
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print more about each step")]
+CategorySourceFlag = Annotated[
+    CategorySource | None,
+    typer.Option("--category-source", help="Source of the category [default: the model's]"),
+]
 
 
 def with_options(**panels: type) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sonotype.cli.flags import CategorySourceFlag
 from sonotype.config import Device
 from sonotype.core.errors import AudioError, OptionsError, cause_of
-from sonotype.core.hierarchy import CategorySource
 
 if TYPE_CHECKING:
     from sonotype.cli.prediction_inputs import Item
@@ -44,10 +44,7 @@ def predict(
     out: Annotated[Path | None, typer.Option("--out", help="Output file")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing --out")] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Files per batch")] = 16,
-    category_source: Annotated[
-        CategorySource | None,
-        typer.Option("--category-source", help="Source of the category [default: the model's]"),
-    ] = None,
+    category_source: CategorySourceFlag = None,
     tta_shifts: Annotated[
         int | None,
         typer.Option(
@@ -98,6 +95,7 @@ def predict(
     if out is not None:
         check_output(out, [*filter(None, models), *sounds, *files_of(items)], force=force)
     from sonotype.cli.prediction_output import write
+    from sonotype.data.records import counted
     from sonotype.inference.ensemble import load_ensemble
 
     classifier = load_ensemble(
@@ -114,12 +112,12 @@ def predict(
     if counts.longer and hop is None:
         kept = {"front": "first", "centre": "middle"}[classifier.audio_spec.crop]
         seconds = f"the {kept} {classifier.audio_spec.seconds:g} s"
-        _note(f"note: used only {seconds} of {_files(counts.longer)}")
+        _note(f"note: used only {seconds} of {counted(counts.longer, 'file')}")
     if counts.truncated:
-        _note(f"{_files(counts.truncated)} truncated: used only the samples that exist")
+        _note(f"{counted(counts.truncated, 'file')} truncated: used only the samples that exist")
     if counts.failed:
         suffix = "" if hop is None else " completely"
-        _note(f"could not read {counts.failed} of {_files(len(items))}{suffix}")
+        _note(f"could not read {counts.failed} of {counted(len(items), 'file')}{suffix}")
     if counts.failed or counts.truncated:
         raise typer.Exit(AudioError.exit_code)
 
@@ -207,10 +205,6 @@ def _duration(item: Path | bytes) -> float:
         return stated_seconds(item)
     except Exception:
         return 0.0
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
 
 
 def _note(text: str) -> None:

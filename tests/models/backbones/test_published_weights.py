@@ -45,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_report(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def publish(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the registry take a file for the published one of that name."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     entries = tuple(
@@ -60,7 +60,7 @@ def test_a_file_with_the_public_names_is_loaded(
 ) -> None:
     state = public_state()
     torch.save(state, folder / FILE)
-    write_report(folder / FILE, "vggish", monkeypatch)
+    publish(folder / FILE, "vggish", monkeypatch)
     network = load_backbone("vggish")
     assert isinstance(network, VGGish)
     convs = [layer for block in network.blocks for layer in block if hasattr(layer, "weight")]
@@ -101,7 +101,7 @@ def test_a_file_of_another_network_is_refused(
         else:
             state[name] = torch.zeros(shape)
     torch.save(state, folder / FILE)
-    write_report(folder / FILE, "vggish", monkeypatch)
+    publish(folder / FILE, "vggish", monkeypatch)
     with pytest.raises(WeightsError) as caught:
         load_backbone("vggish")
     prefix = f"{folder / FILE} does not hold the weights of vggish: "
