@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,8 @@ from sonotype.cli.flags import with_options
 from sonotype.cli.layout import Command
 from sonotype.core.errors import DataError
 from sonotype.core.json_text import json_text
+from sonotype.core.text import plural
+from sonotype.core.types import LEVELS, Head
 from sonotype.data.source_options import SourceOptions
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ def _print_issues(error: DataError, as_json: bool) -> None:
 
 
 def _summary(manifest: Manifest) -> dict[str, object]:
-    from sonotype.data.validate import without_event
+    from sonotype.data.validate import without_label
 
     return {
         "name": manifest.name,
@@ -123,7 +125,7 @@ def _summary(manifest: Manifest) -> dict[str, object]:
         "licence": manifest.licence,
         "citation": manifest.citation,
         **manifest.summary(),
-        "without_event": without_event(manifest.clips),
+        "without_event": without_label(manifest.clips, LEVELS[1]),
     }
 
 
@@ -138,17 +140,16 @@ def _print_summary(manifest: Manifest) -> None:
         if manifest.grouped
         else "unknown; each clip is a group of its own",
         **_folds(manifest),
-        "categories": str(len(manifest.labels.categories)),
-        "events": _event_count(manifest),
+        **{plural(level): _count(manifest, level) for level in manifest.levels},
         "licence": manifest.licence or "not stated",
     }
     for key, value in facts.items():
         typer.echo(f"{key:<11} {value}")
     typer.echo("")
-    _print(_category_table(manifest))
-    if manifest.labels.events:
-        typer.echo("")
-        _print(_event_table(manifest))
+    for number, head in enumerate(manifest.heads):
+        if number:
+            typer.echo("")
+        _print(_count_table(manifest, head))
     if note := _partly_labelled(manifest):
         typer.echo(f"\n{_wrapped(note)}")
 
@@ -156,12 +157,12 @@ def _print_summary(manifest: Manifest) -> None:
 def _partly_labelled(manifest: Manifest) -> str:
     """A note on categories with clips without an event label, if the data has events."""
     from sonotype.core.text import printable
-    from sonotype.data.validate import without_event
+    from sonotype.data.validate import without_label
 
-    total = Counter(clip.category for clip in manifest.clips)
+    total = manifest.counts(LEVELS[0])
     counts = [
         f"{printable(name)} {count:,} of {total[name]:,}"
-        for name, count in without_event(manifest.clips).items()
+        for name, count in without_label(manifest.clips, LEVELS[1]).items()
     ]
     if not counts:
         return ""
@@ -184,47 +185,31 @@ def _folds(manifest: Manifest) -> dict[str, str]:
     return {"folds": ", ".join(map(str, manifest.folds)) or "none"}
 
 
-def _event_count(manifest: Manifest) -> str:
-    without = sum(clip.event is None for clip in manifest.clips)
-    events = len(manifest.labels.events)
-    if not events:
+def _count(manifest: Manifest, level: str) -> str:
+    counts = manifest.counts(level)
+    if not counts:
         return "none"
-    return f"{events}; {without:,} clips without event" if without else str(events)
+    without = sum(not clip.labels.get(level) for clip in manifest.clips)
+    return f"{len(counts)}; {without:,} clips without {level}" if without else str(len(counts))
 
 
-def _category_table(manifest: Manifest) -> Table:
-    labels = manifest.labels.categories
-    rows = [([name], name) for name in labels]
-    return _count_table(manifest, ["category"], rows, "category")
-
-
-def _event_table(manifest: Manifest) -> Table:
-    labels = manifest.labels
-    categories = [labels.categories[index] for index in labels.event_category]
-    pairs = sorted(zip(categories, labels.events, strict=True))
-    rows = [([event, category], event) for category, event in pairs]
-    return _count_table(manifest, ["event", "category"], rows, "event")
-
-
-def _count_table(
-    manifest: Manifest, columns: list[str], rows: list[tuple[list[str], str]], kind: str
-) -> Table:
-    """A table of clips and, if they are known, recordings per label.
-
-    Args:
-        manifest: the data set.
-        columns: headings of the first columns.
-        rows: cells of these columns, and the label to count.
-        kind: of the labels, ``category`` or ``event``.
-    """
-    clips = Counter(getattr(clip, kind) for clip in manifest.clips)
+def _count_table(manifest: Manifest, head: Head) -> Table:
+    """A table of clips and, if they are known, recordings of each label."""
+    clips = manifest.counts(head.name)
     groups: defaultdict[str | None, set[str]] = defaultdict(set)
     for clip in manifest.clips:
-        groups[getattr(clip, kind)].add(clip.group)
-    table = _table(*columns, "clips", *(["recordings"] if manifest.grouped else []))
-    for cells, label in rows:
-        recordings = [f"{len(groups[label]):,}"] if manifest.grouped else []
-        table.add_row(*cells, f"{clips[label]:,}", *recordings)
+        groups[clip.label(head.name)].add(clip.group)
+    rows: list[tuple[str, ...]] = [(label,) for label in head.classes]
+    above = []
+    if head.parent is not None:
+        above = [head.parent]
+        parents = next(h for h in manifest.heads if h.name == head.parent).classes
+        pairs = zip(head.classes, head.parent_index, strict=True)
+        rows = sorted(((label, parents[i]) for label, i in pairs), key=lambda row: row[::-1])
+    table = _table(head.name, *above, "clips", *(["recordings"] if manifest.grouped else []))
+    for row in rows:
+        recordings = [f"{len(groups[row[0]]):,}"] if manifest.grouped else []
+        table.add_row(*row, f"{clips[row[0]]:,}", *recordings)
     return table
 
 

@@ -82,9 +82,7 @@ def _lines(report: Exported) -> list[str]:
         f"file:        {report.path} ({report.path.stat().st_size / 1e6:.1f} MB)",
         f"difference:  at most {report.difference:.1g} in a probability on {report.clips} {kind}",
     ]
-    if report.before is not None and report.after is not None:
-        for name in ("category", "event"):
-            before, after = getattr(report.before, name), getattr(report.after, name)
-            if before is not None:
-                lines.append(f"{f'{name}:':<12} accuracy {after:.3f}, original model {before:.3f}")
+    for name, before in report.before.items():
+        after = report.after[name]
+        lines.append(f"{f'{name}:':<12} accuracy {after:.3f}, original model {before:.3f}")
     return lines

@@ -64,14 +64,17 @@ def _open(model: Path | None) -> tuple[ModelCard, str]:
 
 
 def _facts(card: ModelCard) -> list[tuple[str, str]]:
-    options, labels, training = card.options, card.labels, card.training
+    from sonotype.core.text import plural
+
+    options, training = card.options, card.training
     facts = [
         ("system", f"{options.system}, backbone {options.backbone}, width {options.width:g}"),
         ("input", f"{options.seconds:g} s at {card.sample_rate} Hz"),
-        (f"{len(labels.categories)} categories", ", ".join(labels.categories)),
+        *(
+            (f"{len(head.classes)} {plural(head.name)}", ", ".join(head.classes))
+            for head in card.heads
+        ),
     ]
-    if labels.events:
-        facts.append((f"{len(labels.events)} events", ", ".join(labels.events)))
     if training:
         clips = training["clips"]
         counts = f"{clips['train']} training, {clips['val']} validation, {clips['test']} test clips"
@@ -92,7 +95,7 @@ def _scores(card: ModelCard, *, classes: bool) -> str:
     from sonotype.evaluation.metrics import scores_from_json
     from sonotype.evaluation.report import render
 
-    shown = max(len(card.labels.events), len(card.labels.categories)) if classes else 0
+    shown = max(len(head.classes) for head in card.heads) if classes else 0
     return render(scores_from_json(card.scores), classes=shown, confusions=0)
 
 

@@ -91,11 +91,11 @@ def _open(
 
 def _file_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
     results = list(results)
-    events = any(isinstance(result, Prediction) and result.event for result in results)
+    deep = any(isinstance(result, Prediction) and len(result.heads) > 1 for result in results)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("file", overflow="fold", max_width=FILE_WIDTH)
     table.add_column("category", overflow="fold")
-    table.add_column(f"most probable {'events' if events else 'categories'}", overflow="fold")
+    table.add_column(f"most probable {'events' if deep else 'categories'}", overflow="fold")
     names = _without_common_folder([result.source for result in results])
     for name, result in zip(names, results, strict=True):
         if isinstance(result, Failure):
@@ -104,7 +104,7 @@ def _file_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
         labels = _labels(result, top)
         if result.truncated:
             labels += f"; error: {result.truncated}"
-        category = f"{result.category} {result.category_probabilities[result.category]:.2f}"
+        category = "{} {:.2f}".format(*_coarse(result))
         table.add_row(_text(name), _text(category), _text(labels))
     _console(stream).print(table)
 
@@ -119,11 +119,14 @@ def _window_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
         if isinstance(result, Failure):
             console.print(_text(f"  error: {result.cause}"), soft_wrap=True)
             continue
-        categories = result.category_probabilities
+        category, probability = _coarse(result)
         row = Table.grid(
             Column(width=10, justify="right"),
             Column(width=10, justify="right"),
-            Column(width=max(width(printable(name)) for name in categories), overflow="fold"),
+            Column(
+                width=max(width(printable(name)) for name in result.heads[0].classes),
+                overflow="fold",
+            ),
             Column(width=4),
             Column(overflow="fold"),
             padding=(0, 2, 0, 0),
@@ -131,11 +134,18 @@ def _window_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
         row.add_row(
             f"{result.start:.2f}",
             f"{result.end:.2f}",
-            _text(result.category),
-            f"{categories[result.category]:.2f}",
+            _text(category),
+            f"{probability:.2f}",
             _text(_labels(result, top)),
         )
         console.print(row)
+
+
+def _coarse(result: Prediction) -> tuple[str, float]:
+    """The most probable class of the coarsest level, and its probability."""
+    name = result.heads[0].name
+    label = result.labels[name]
+    return label, result.probabilities[name][label]
 
 
 def _console(stream: TextIO) -> Console:

@@ -1,10 +1,11 @@
-"""The category of a network with a category head and an event head."""
+"""Probabilities of a coarse level of labels, from its own head, from the finer head, or both."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, get_args
 
-from sonotype.core.types import Labels
+from sonotype.core.types import Head, Heads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,20 +15,49 @@ CategorySource = Literal["head", "events", "both"]
 CATEGORY_SOURCES: tuple[CategorySource, ...] = get_args(CategorySource)
 
 
-def read_category(
-    category: npt.NDArray[np.floating],
-    event: npt.NDArray[np.floating] | None,
-    labels: Labels,
-    source: CategorySource = "head",
-) -> npt.NDArray[np.floating]:
-    """Probabilities of the categories, from the category head, the event head, or both.
+def read_hierarchy(
+    proba: Mapping[str, npt.NDArray[np.floating]], heads: Heads, source: CategorySource = "head"
+) -> dict[str, npt.NDArray[np.floating]]:
+    """Probabilities of all heads, where a head with a finer head is read from both of them.
+
+    Of three levels, the second is read from the third, then the first from the second.
 
     Args:
-        category: ``[..., categories]`` softmax of the category head.
-        event: ``[..., events]`` softmax of the event head; ``None`` without one, which stands
-            for ``source="head"``.
-        labels: the category of each event, and for each category the share of its clips without
-            an event label.
+        proba: by name of a head its probabilities ``[..., classes]``.
+        heads: from coarse to fine.
+        source: how to read a head that is the parent of another, see :func:`read_parent`.
+
+    Shape:
+        unchanged
+    """
+    found = dict(proba)
+    if source == "head":
+        return found
+    by_name = {head.name: head for head in heads}
+    for child in reversed(heads):
+        if child.parent is not None:
+            parent = by_name[child.parent]
+            found[parent.name] = read_parent(
+                found[parent.name], found[child.name], parent, child, source
+            )
+    return found
+
+
+def read_parent(
+    own: npt.NDArray[np.floating],
+    finer: npt.NDArray[np.floating],
+    parent: Head,
+    child: Head,
+    source: CategorySource,
+) -> npt.NDArray[np.floating]:
+    """Probabilities of a coarse level; below, its classes are categories, and the finer are events.
+
+    Args:
+        own: ``[..., categories]`` softmax of the category head.
+        finer: ``[..., events]`` softmax of the event head.
+        parent: the category head.
+        child: the event head, with the category of each event, and for each category the share of
+            its clips without an event label.
         source: ``"head"`` the category head; ``"events"`` the sum over each category's events,
             combined with the category head for clips without an event label (see below);
             ``"both"`` the mean of the two.
@@ -53,31 +83,28 @@ def read_category(
     category without events. Where both are, they are at the same category, since ``p`` equals
     ``h`` for all categories without events.
     """
-    if event is None or source == "head":
-        return category
+    if source == "head":
+        return own
     import numpy as np  # late: the command line imports this file only for the names above
 
-    membership = np.zeros((len(labels.events), len(labels.categories)), dtype=event.dtype)
-    membership[np.arange(len(labels.events)), list(labels.event_category)] = 1
-    summed = event @ membership
-    from_events = _with_event_less(category, summed, labels)
-    if source == "events":
-        return from_events
-    return (category + from_events) / 2
+    membership = np.zeros((len(child.classes), len(parent.classes)), dtype=finer.dtype)
+    membership[np.arange(len(child.classes)), list(child.parent_index)] = 1
+    from_events = _with_unlabelled(own, finer @ membership, child)
+    return from_events if source == "events" else (own + from_events) / 2
 
 
-def _with_event_less(
-    head: npt.NDArray[np.floating], summed: npt.NDArray[np.floating], labels: Labels
+def _with_unlabelled(
+    own: npt.NDArray[np.floating], summed: npt.NDArray[np.floating], child: Head
 ) -> npt.NDArray[np.floating]:
-    """``p`` of :func:`read_category` from ``h`` (head) and ``S`` (summed)."""
+    """``p`` of :func:`read_parent` from ``h`` (own) and ``S`` (summed)."""
     import numpy as np
 
-    share = np.asarray(labels.event_less_shares, dtype=summed.dtype)
+    share = np.asarray(child.unlabelled_shares(own.shape[-1]), dtype=summed.dtype)
     if not share.any():
         return summed
-    mass = (head * (1 - share)).sum(-1, keepdims=True)
-    mixed = head * share + mass * summed
-    known = np.zeros(len(labels.categories), dtype=bool)
-    known[list(labels.event_category)] = True
-    disagree = known[head.argmax(-1)] != known[mixed.argmax(-1)]
-    return np.where(disagree[..., None], head, mixed)
+    known = np.zeros(own.shape[-1], dtype=bool)
+    known[list(child.parent_index)] = True
+    mass = (own * (1 - share)).sum(-1, keepdims=True)
+    mixed = own * share + mass * summed
+    disagree = known[own.argmax(-1)] != known[mixed.argmax(-1)]
+    return np.where(disagree[..., None], own, mixed)

@@ -1,15 +1,26 @@
-"""Frozen dataclasses that cross rooms: labelled clips, the labels of a model."""
+"""Frozen dataclasses that cross packages: labelled clips, the heads of a model."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal, get_args
+
+Problem = Literal["single", "multi"]
 
 IGNORE_INDEX = -1
-"""Index that stands for "this clip has no event label"; the event loss and scores pass over it."""
+"""Target of a clip without a label of a head; losses and scores ignore it."""
+
+LEVELS = ("category", "event")
+"""Names of the two coarsest levels of labels, as in the paper."""
+
+
+def level_name(depth: int) -> str:
+    """Name of a level of labels: ``category``, ``event``, ``level_3``, ``level_4``, ..."""
+    return LEVELS[depth] if depth < len(LEVELS) else f"level_{depth + 1}"
 
 
 @dataclass(frozen=True)
@@ -41,100 +52,157 @@ class Clip:
 
     Attributes:
         path: the sound file.
-        category: its class on the coarse level.
-        event: its class on the fine level, or ``None`` where it is not known.
-        group: clips of one group come from one recording and never part in a split.
+        labels: by name of a head the labels of the clip, from coarse to fine. A head that is
+            missing is not known; an empty tuple means that no class of the head is present.
+        group: clips of one group come from one recording and are never split.
         fold: the official fold, or ``None`` where the source has none.
         content: the digests of its sound; ``None`` where they were not computed.
-
     """
 
     path: Path
-    category: str
-    event: str | None
+    labels: Mapping[str, tuple[str, ...]] = field(hash=False)
     group: str
     fold: int | None
     content: Content | None = field(default=None, compare=False)
 
+    def label(self, head: str) -> str | None:
+        """The (first) label of a head; ``None`` if there is none."""
+        return next(iter(self.labels.get(head, ())), None)
+
 
 @dataclass(frozen=True)
-class Labels:
-    """The class names of a model, in the order of its logits.
+class Head:
+    """One output of a model: a set of classes, in the order of its logits.
+
+    Heads that differ in ``unlabelled``, ``temperature`` or ``thresholds`` alone are equal.
 
     Attributes:
-        categories: names of the coarse classes.
-        events: names of the fine classes; empty for a model without an event head.
-        event_category: for each event the index of its category.
-        event_less: for each category the share of its clips that have no event label. Empty where
-            this is not known. Labels that differ in this field alone are equal.
+        name: of the level of labels, such as ``category``.
+        classes: names of the classes.
+        problem: ``"single"``: exactly one class is present (softmax); ``"multi"``: any number of
+            classes (sigmoid).
+        parent: name of the head of the coarser level, if every class belongs to one of its classes.
+        parent_index: for each class the index of its class in the parent.
+        unlabelled: for each class of the parent the share of its clips without a label of this
+            head. Empty where this is not known.
+        temperature: divides the logits, to calibrate the probabilities.
+        thresholds: for each class the probability from which it counts as present; may be empty.
 
     Raises:
-        ValueError: ``event_less`` is not one share, between 0 and 1, for each category.
-
+        ValueError: entries that do not fit each other.
     """
 
-    categories: tuple[str, ...]
-    events: tuple[str, ...] = ()
-    event_category: tuple[int, ...] = ()
-    event_less: tuple[float, ...] = field(default=(), compare=False)
+    name: str
+    classes: tuple[str, ...]
+    problem: Problem = "single"
+    parent: str | None = None
+    parent_index: tuple[int, ...] = ()
+    unlabelled: tuple[float, ...] = field(default=(), compare=False)
+    temperature: float = field(default=1.0, compare=False)
+    thresholds: tuple[float, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        if self.event_less and len(self.event_less) != len(self.categories):
+        classes = len(self.classes)
+        if not classes:
+            raise ValueError(f"head {self.name!r} has no classes")
+        if len(set(self.classes)) < classes:
+            twice = Counter(self.classes).most_common(1)[0][0]
+            raise ValueError(f"head {self.name!r} has the class {twice!r} twice")
+        if self.problem not in get_args(Problem):
+            raise ValueError(f"problem of head {self.name!r} is {self.problem!r}, not single/multi")
+        if len(self.parent_index) != (classes if self.parent is not None else 0):
             raise ValueError(
-                f"event_less has {len(self.event_less)} shares for {len(self.categories)} "
-                "categories"
+                f"parent_index of head {self.name!r} has {len(self.parent_index)} entries for "
+                f"{classes} classes"
             )
-        for share in self.event_less:
-            if not 0 <= share <= 1:
-                raise ValueError(f"event_less holds {share}, which is not between 0 and 1")
-
-    @classmethod
-    def of(cls, clips: Iterable[Clip]) -> Labels:
-        """Collect the sorted labels of some clips; an event belongs to one category."""
-        clips = tuple(clips)
-        categories = tuple(sorted({clip.category for clip in clips}))
-        home = {clip.event: clip.category for clip in clips if clip.event is not None}
-        events = tuple(sorted(home))
-        total = Counter(clip.category for clip in clips)
-        without = Counter(clip.category for clip in clips if clip.event is None)
-        return cls(
-            categories,
-            events,
-            tuple(categories.index(home[name]) for name in events),
-            tuple(without[name] / total[name] for name in categories),
-        )
+        if not all(0 <= share <= 1 for share in self.unlabelled):
+            raise ValueError(f"unlabelled of head {self.name!r} has a share outside 0 to 1")
+        if not self.temperature > 0:
+            raise ValueError(
+                f"temperature of head {self.name!r} is {self.temperature}, not above 0"
+            )
+        if self.thresholds and len(self.thresholds) != classes:
+            raise ValueError(f"thresholds of head {self.name!r} are not one for each class")
 
     @cached_property
-    def event_less_shares(self) -> tuple[float, ...]:
-        """``event_less``; where it is empty, 1 for a category without events and 0 otherwise."""
-        if self.event_less:
-            return self.event_less
-        homes = set(self.event_category)
-        return tuple(float(index not in homes) for index in range(len(self.categories)))
+    def index(self) -> dict[str, int]:
+        """The index of each class."""
+        return {name: index for index, name in enumerate(self.classes)}
 
-    @cached_property
-    def _category_index(self) -> dict[str, int]:
-        return {name: index for index, name in enumerate(self.categories)}
+    def unlabelled_shares(self, parents: int) -> tuple[float, ...]:
+        """``unlabelled``; where it is empty, 1 for a class of the parent without classes, else 0.
 
-    @cached_property
-    def _event_index(self) -> dict[str, int]:
-        return {name: index for index, name in enumerate(self.events)}
+        Args:
+            parents: number of classes of the parent.
+        """
+        homes = set(self.parent_index)
+        return self.unlabelled or tuple(float(index not in homes) for index in range(parents))
 
-    def category_index(self, clip: Clip) -> int:
-        """Index of the clip's category; a ``KeyError`` where the labels lack it."""
-        return self._category_index[clip.category]
+    def target(self, clip: Clip) -> int:
+        """Class index of a clip with one label; ``IGNORE_INDEX`` if it is not labelled.
 
-    def event_index(self, clip: Clip) -> int:
-        """Index of the clip's event, ``IGNORE_INDEX`` where it, or the model, has none."""
-        return (
-            IGNORE_INDEX if clip.event is None or not self.events else self._event_index[clip.event]
-        )
+        Raises:
+            KeyError: the head has no such class.
+        """
+        label = clip.label(self.name)
+        return IGNORE_INDEX if label is None else self.index[label]
 
 
-def labels_of_all(models: Sequence[Labels]) -> Labels:
-    """The labels of models that answer together: equal labels, and the mean of ``event_less``."""
-    shares = [one.event_less_shares for one in models]
-    if all(one == shares[0] for one in shares):
-        return models[0]
-    mean = tuple(sum(column) / len(models) for column in zip(*shares, strict=True))
-    return replace(models[0], event_less=mean)
+Heads = tuple[Head, ...]
+"""The heads of a model, from coarse to fine."""
+
+
+def heads_of(clips: Iterable[Clip]) -> Heads:
+    """The heads that the labels of some clips need, with sorted classes.
+
+    A level of labels becomes a head; its parent is the level above. A level where a clip has
+    several labels, or none of the classes, becomes a ``"multi"`` head without a parent.
+    """
+    clips = tuple(clips)
+    names = dict.fromkeys(name for clip in clips for name in clip.labels)
+    heads: list[Head] = []
+    for name in sorted(names, key=_level):
+        known = [clip for clip in clips if name in clip.labels]
+        classes = tuple(sorted({label for clip in known for label in clip.labels[name]}))
+        if any(len(clip.labels[name]) != 1 for clip in known):
+            heads.append(Head(name, classes, "multi"))
+        elif heads and heads[-1].problem == "single":
+            heads.append(_child(name, classes, heads[-1], clips))
+        else:
+            heads.append(Head(name, classes))
+    return tuple(heads)
+
+
+def _level(name: str) -> int:
+    """The depth of a level; other names follow in their order."""
+    if name in LEVELS:
+        return LEVELS.index(name)
+    number = name.removeprefix("level_")
+    return int(number) - 1 if number.isdecimal() else 1000
+
+
+def _child(name: str, classes: tuple[str, ...], parent: Head, clips: Sequence[Clip]) -> Head:
+    homes = {clip.label(name): clip.label(parent.name) for clip in clips}
+    total = Counter(clip.label(parent.name) for clip in clips)
+    without = Counter(clip.label(parent.name) for clip in clips if name not in clip.labels)
+    return Head(
+        name,
+        classes,
+        parent=parent.name,
+        parent_index=tuple(parent.index[homes[label] or ""] for label in classes),
+        unlabelled=tuple(without[label] / total[label] for label in parent.classes),
+    )
+
+
+def merged_heads(models: Sequence[Heads]) -> Heads:
+    """The heads of models that predict together: equal heads, with the mean of ``unlabelled``."""
+    sizes = {head.name: len(head.classes) for head in models[0]}
+    merged = []
+    for heads in zip(*models, strict=True):
+        first = heads[0]
+        shares = [head.unlabelled_shares(sizes.get(first.parent or "", 0)) for head in heads]
+        if any(share != shares[0] for share in shares):
+            mean = tuple(sum(column) / len(models) for column in zip(*shares, strict=True))
+            first = replace(first, unlabelled=mean)
+        merged.append(first)
+    return tuple(merged)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import file_sha256
-from sonotype.core.types import Clip, Content, Labels
+from sonotype.core.text import plural
+from sonotype.core.types import LEVELS, Clip, Content, Heads, heads_of
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import united
 
@@ -48,9 +49,9 @@ class Manifest:
     decoded: Decoded | None = field(default=None, compare=False, repr=False)
 
     @cached_property
-    def labels(self) -> Labels:
-        """The category and event names that occur."""
-        return Labels.of(self.clips)
+    def heads(self) -> Heads:
+        """The heads for the labels that occur, see :func:`sonotype.core.types.heads_of`."""
+        return heads_of(self.clips)
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -116,6 +117,11 @@ class Manifest:
             )
         return self.take([index for index, clip in enumerate(self.clips) if clip.fold in folds])
 
+    @cached_property
+    def levels(self) -> tuple[str, ...]:
+        """Names of the levels of labels: category, event, and finer ones."""
+        return tuple(dict.fromkeys((*LEVELS, *(head.name for head in self.heads))))
+
     def fingerprint(self) -> str:
         """SHA-256 over labels and contents, independent of paths and of the order of the clips.
 
@@ -125,8 +131,7 @@ class Manifest:
             json.dumps(
                 [
                     clip.content.file if clip.content else file_sha256(clip.path),
-                    clip.category,
-                    clip.event,
+                    *(clip.label(level) for level in self.levels),
                 ]
             )
             for clip in self.clips
@@ -134,15 +139,17 @@ class Manifest:
         return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
 
     def summary(self) -> dict[str, object]:
-        """Number of clips, copies, groups; folds; clips of each category and event."""
+        """Number of clips, copies, groups; folds; clips of each label."""
         return {
             "clips": len(self.clips),
             "copies": self.copies,
             "groups": len({clip.group for clip in self.clips}) if self.grouped else None,
             "folds": list(self.folds),
             **({"subsets": self.subsets} if self.folds_are_subsets else {}),
-            "categories": dict(sorted(Counter(clip.category for clip in self.clips).items())),
-            "events": dict(
-                sorted(Counter(clip.event for clip in self.clips if clip.event).items())
-            ),
+            **{plural(level): self.counts(level) for level in self.levels},
         }
+
+    def counts(self, level: str) -> dict[str, int]:
+        """Clips of each label of a level, by name."""
+        counts = Counter(label for clip in self.clips for label in clip.labels.get(level, ()))
+        return dict(sorted(counts.items()))

@@ -30,8 +30,7 @@ class ClipRecord:
 
     Attributes:
         path: the sound file.
-        category: coarse label; empty if the source has none, which is an issue.
-        event: fine label; empty if not known.
+        labels: from coarse to fine; an empty text if not known. The first label is required.
         group: the recording it comes from; empty if not known.
         fold: the official fold as text; empty if the source has none.
         file: the table that lists the clip; empty for folders of classes.
@@ -40,13 +39,16 @@ class ClipRecord:
     """
 
     path: Path
-    category: str
-    event: str = ""
+    labels: tuple[str, ...]
     group: str = ""
     fold: str = ""
     file: str = ""
     line: int = 0
     text: str = ""
+
+    def label(self, depth: int) -> str:
+        """The label on a level, counted from 0; empty if not known."""
+        return self.labels[depth] if depth < len(self.labels) else ""
 
     def issue(self, cause: str) -> DataIssue:
         """An issue of this clip, at its line in the table."""

@@ -11,11 +11,12 @@ from typing import Literal
 
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import DataError, DataIssue, OptionsError
-from sonotype.core.types import Clip, Content
+from sonotype.core.text import plural
+from sonotype.core.types import LEVELS, Clip, Content, level_name
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import contents_of, united
 from sonotype.data.manifest import Manifest
-from sonotype.data.records import ClipRecord, Listing, listed, normalise_label
+from sonotype.data.records import ClipRecord, Listing, normalise_label
 from sonotype.data.splits.groups import stand_alone
 
 Purpose = Literal["training", "evaluation"]
@@ -30,9 +31,10 @@ class Rules:
 
     Attributes:
         purpose: ``"evaluation"`` accepts classes with one clip, and a single category or event.
-        rare_events: ``"error"`` reports events with a single clip; ``"unlabel"`` removes their
-            event label and keeps the clip for its category.
-        qualify_events: rename events that are in several categories to ``category/event``.
+        rare_events: ``"error"`` reports events (and labels of finer levels) with a single clip;
+            ``"unlabel"`` removes such a label and keeps the clip for its category.
+        qualify_events: rename events that are in several categories to ``category/event``; finer
+            levels alike.
         partial: use truncated files.
     """
 
@@ -72,8 +74,9 @@ def validate(
     clips = [
         Clip(
             path=record.path,
-            category=record.category,
-            event=record.event or None,
+            labels={
+                level_name(depth): (label,) for depth, label in enumerate(record.labels) if label
+            },
             group=record.group or stand_alone(record.path, root),
             fold=parse_fold(record.fold),
         )
@@ -100,30 +103,40 @@ def raise_issues(source: str | Path, issues: Iterable[DataIssue]) -> None:
 
 
 def apply_rules(records: Sequence[ClipRecord], rules: Rules) -> tuple[ClipRecord, ...]:
-    """The records with normalised labels, and events renamed or removed as the rules say."""
+    """The records with normalised labels, renamed or removed as the rules say."""
     records = [
-        replace(
-            record,
-            category=normalise_label(record.category),
-            event=normalise_label(record.event),
-        )
-        for record in records
+        replace(record, labels=tuple(map(normalise_label, record.labels))) for record in records
     ]
-    if rules.qualify_events:
-        categories = _categories_by_event(records)
-        shared = {event for event, found in categories.items() if len(found) > 1}
-        records = [
-            replace(record, event=f"{record.category}/{record.event}")
-            if record.event in shared
-            else record
-            for record in records
-        ]
-    if rules.rare_events == "unlabel":
-        clips = Counter(record.event for record in records)
-        records = [
-            replace(record, event="") if clips[record.event] == 1 else record for record in records
-        ]
+    for depth in range(1, _levels(records)):
+        if rules.qualify_events:
+            shared = {name for name, found in _parents(records, depth).items() if len(found) > 1}
+            records = [
+                _relabelled(record, depth, f"{record.label(depth - 1)}/{record.label(depth)}")
+                if record.label(depth) in shared
+                else record
+                for record in records
+            ]
+        if rules.rare_events == "unlabel":
+            clips = Counter(record.label(depth) for record in records)
+            records = [
+                replace(record, labels=record.labels[:depth])
+                if clips[record.label(depth)] == 1
+                else record
+                for record in records
+            ]
     return tuple(records)
+
+
+def _levels(records: Iterable[ClipRecord]) -> int:
+    """Number of levels on which a record has a label."""
+    return max(
+        (depth + 1 for record in records for depth, label in enumerate(record.labels) if label),
+        default=1,
+    )
+
+
+def _relabelled(record: ClipRecord, depth: int, label: str) -> ClipRecord:
+    return replace(record, labels=(*record.labels[:depth], label, *record.labels[depth + 1 :]))
 
 
 def check_listing(listing: Listing, rules: Rules = TRAINING) -> list[DataIssue]:
@@ -140,11 +153,10 @@ def check_listing(listing: Listing, rules: Rules = TRAINING) -> list[DataIssue]:
         ]
     if listing.labelled:
         issues += _labels(listing.records)
-        issues += _events_under_two_categories(listing.records)
+        issues += _labels_under_two_parents(listing.records)
         if rules.purpose == "training":
             issues += _one_clip_classes(listing.records)
-            issues += _single_category(listing)
-            issues += _single_event(listing)
+            issues += _single_labels(listing)
     if not listing.records and not issues:
         issues.append(DataIssue(str(listing.source), 0, "no clips"))
     return issues
@@ -181,7 +193,10 @@ def check_sounds(manifest: Manifest, *, progress: bool = False) -> Manifest:
         partial=manifest.partial,
         progress=progress,
     )
-    records = [ClipRecord(clip.path, clip.category, clip.event or "") for clip in manifest.clips]
+    records = [
+        ClipRecord(clip.path, tuple(clip.label(level) or "" for level in manifest.levels))
+        for clip in manifest.clips
+    ]
     raise_issues(manifest.name, [*issues, *label_conflicts(records, contents)])
     return manifest.with_contents(contents, decoded)
 
@@ -189,37 +204,42 @@ def check_sounds(manifest: Manifest, *, progress: bool = False) -> Manifest:
 def label_conflicts(
     records: Sequence[ClipRecord], contents: Mapping[Path, Content]
 ) -> Iterator[DataIssue]:
-    """Issues of records with the sound of an earlier record but another category or event.
+    """Issues of records with the sound of an earlier record but another label.
 
-    A missing event does not conflict.
+    A missing label of a finer level does not conflict.
     """
-    known = [record for record in records if record.path in contents and record.category]
-    earlier: defaultdict[int, dict[tuple[str, str], ClipRecord]] = defaultdict(dict)
+    known = [record for record in records if record.path in contents and record.label(0)]
+    earlier: defaultdict[int, dict[tuple[str, ...], ClipRecord]] = defaultdict(dict)
     for sound, record in zip(
         united([contents[record.path].digests for record in known]), known, strict=True
     ):
         for other in earlier[sound].values():
-            kind, theirs, ours = "category", other.category, record.category
-            if theirs == ours and other.event and record.event:
-                kind, theirs, ours = "event", other.event, record.event
-            if theirs != ours and not _same_file(other.path.resolve(), record.path.resolve()):
+            different = [
+                (level_name(depth), theirs, ours)
+                for depth, (theirs, ours) in enumerate(
+                    zip(other.labels, record.labels, strict=False)
+                )
+                if theirs != ours and theirs and ours
+            ]
+            if different and not _same_file(other.path.resolve(), record.path.resolve()):
+                level, theirs, ours = different[0]
                 yield record.issue(
-                    f"the same sound as {other.path}, which has the {kind} {theirs!r}, not "
+                    f"the same sound as {other.path}, which has the {level} {theirs!r}, not "
                     f"{ours!r}; correct one label, or remove one file"
                 )
                 break
-        earlier[sound].setdefault((record.category, record.event), record)
+        earlier[sound].setdefault(record.labels, record)
 
 
-def without_event(clips: Iterable[Clip]) -> dict[str, int]:
-    """Clips without an event label, counted by category; empty if no clip has an event label.
+def without_label(clips: Iterable[Clip], level: str) -> dict[str, int]:
+    """Clips without a label of a level, counted by category; empty if no clip has such a label.
 
     This is not an issue: a model predicts such a category from its category head.
     """
     clips = tuple(clips)
-    if all(clip.event is None for clip in clips):
+    if not any(clip.labels.get(level) for clip in clips):
         return {}
-    counts = Counter(clip.category for clip in clips if clip.event is None)
+    counts = Counter(clip.label(LEVELS[0]) or "" for clip in clips if not clip.labels.get(level))
     return dict(sorted(counts.items()))
 
 
@@ -276,67 +296,68 @@ def _folds(records: Sequence[ClipRecord]) -> Iterator[DataIssue]:
 
 def _labels(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
     for record in records:
-        if not record.category:
-            yield record.issue("empty category")
-        for label in (record.category, record.event):
+        depth = max((d + 1 for d, label in enumerate(record.labels) if label), default=1)
+        for missing in (level_name(d) for d in range(depth) if not record.label(d)):
+            yield record.issue(f"empty {missing}")
+        for label in record.labels:
             # File names that are not UTF-8 become text that cannot be encoded.
             if label.encode("utf-8", "replace").decode() != label:
                 yield record.issue(f"the label {label!a} is not valid text; rename it")
 
 
-def _categories_by_event(records: Iterable[ClipRecord]) -> dict[str, dict[str, ClipRecord]]:
-    """For each event its categories, each with its first record."""
+def _parents(records: Iterable[ClipRecord], depth: int) -> dict[str, dict[str, ClipRecord]]:
+    """For each label of a level the labels of the level above, each with its first record."""
     found: defaultdict[str, dict[str, ClipRecord]] = defaultdict(dict)
     for record in records:
-        if record.event and record.category:
-            found[record.event].setdefault(record.category, record)
+        if record.label(depth) and record.label(depth - 1):
+            found[record.label(depth)].setdefault(record.label(depth - 1), record)
     return found
 
 
-def _events_under_two_categories(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
-    for event, found in _categories_by_event(records).items():
-        if len(found) > 1:
-            second = list(found.values())[1]
-            places = "; ".join(f"{name} ({_place(record)})" for name, record in found.items())
-            yield second.issue(
-                f"event {event!r} stands under {len(found)} categories: {places}; rename it, or "
-                "pass --qualify-events to call them "
-                f"{' and '.join(f'{name}/{event}' for name in found)}"
-            )
+def _labels_under_two_parents(records: Sequence[ClipRecord]) -> Iterator[DataIssue]:
+    for depth in range(1, _levels(records)):
+        level, above = level_name(depth), plural(level_name(depth - 1))
+        for label, found in _parents(records, depth).items():
+            if len(found) > 1:
+                second = list(found.values())[1]
+                places = "; ".join(f"{name} ({_place(record)})" for name, record in found.items())
+                yield second.issue(
+                    f"{level} {label!r} stands under {len(found)} {above}: {places}; rename it, or "
+                    "pass --qualify-events to call them "
+                    f"{' and '.join(f'{name}/{label}' for name in found)}"
+                )
 
 
 def _place(record: ClipRecord) -> str:
     return f"line {record.line}" if record.line else record.path.name
 
 
-def _one_clip_classes(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
-    categories: defaultdict[str, list[ClipRecord]] = defaultdict(list)
-    events: defaultdict[str, list[ClipRecord]] = defaultdict(list)
-    for record in records:
-        categories[record.category].append(record)
-        events[record.event].append(record)
-    for name, members in categories.items():
-        if name and len(members) == 1:
-            yield members[0].issue(
-                f"category {name!r} has this one clip only; training and test need at least two"
+def _one_clip_classes(records: Sequence[ClipRecord]) -> Iterator[DataIssue]:
+    above: Counter[str] = Counter()
+    for depth in range(_levels(records)):
+        level = level_name(depth)
+        clips = Counter(record.label(depth) for record in records)
+        for record in records:
+            label = record.label(depth)
+            if not label or clips[label] > 1 or (depth and above[record.label(depth - 1)] < 2):
+                continue  # a single clip of the level above is reported there
+            remedy = " (--rare-events unlabel keeps such clips for their category)" if depth else ""
+            yield record.issue(
+                f"{level} {label!r} has this one clip only; training and test need at least two"
+                f"{remedy}"
             )
-    for name, members in events.items():
-        if name and len(members) == 1 and len(categories[members[0].category]) > 1:
-            yield members[0].issue(
-                f"event {name!r} has this one clip only; training and test need at least two "
-                "(--rare-events unlabel keeps such clips for their category)"
+        above = clips
+
+
+def _single_labels(listing: Listing) -> Iterator[DataIssue]:
+    """Levels with a single label."""
+    for depth in range(_levels(listing.records)):
+        level = level_name(depth)
+        names = {record.label(depth) for record in listing.records if record.label(depth)}
+        if len(names) == 1:
+            need = (
+                f"give two or more, or leave the {level} out"
+                if depth
+                else ("a classifier needs at least two")
             )
-
-
-def _single_category(listing: Listing) -> Iterator[DataIssue]:
-    names = sorted({record.category for record in listing.records if record.category})
-    if len(names) == 1:
-        cause = f"only one category, {listed(map(repr, names))}; a classifier needs at least two"
-        yield DataIssue(str(listing.source), 0, cause)
-
-
-def _single_event(listing: Listing) -> Iterator[DataIssue]:
-    names = sorted({record.event for record in listing.records if record.event})
-    if len(names) == 1:
-        cause = f"only one event, {names[0]!r}; give two or more, or leave the event out"
-        yield DataIssue(str(listing.source), 0, cause)
+            yield DataIssue(str(listing.source), 0, f"only one {level}, {names.pop()!r}; {need}")

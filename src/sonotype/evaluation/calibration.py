@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.optimize import minimize_scalar
-
-from sonotype.models.system import System
 
 LOW, HIGH = 0.05, 20.0
 BINS = 15
@@ -60,20 +57,6 @@ def calibration_error(probability: Array, true: Indices) -> float:
             gap = abs(float(confidence[inside].mean()) - float(correct[inside].mean()))
             total += inside.sum() * gap
     return total / len(true)
-
-
-@torch.no_grad()
-def divide_logits(system: System, *, category: float = 1.0, event: float = 1.0) -> System:
-    """Divide the logits of each head by its temperature; the most probable class stays."""
-    heads = [(system.category, category)]
-    if system.event is not None:
-        heads.append((system.event, event))
-    for head, temperature in heads:
-        if temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
-        head.weight.div_(temperature)
-        head.bias.div_(temperature)
-    return system
 
 
 def _log_loss(probability: Array, true: Indices) -> float:

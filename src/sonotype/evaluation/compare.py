@@ -18,13 +18,13 @@ import numpy as np
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.hierarchy import CategorySource
-from sonotype.core.types import labels_of_all
+from sonotype.core.types import merged_heads
 from sonotype.evaluation.bootstrap import METRICS, FloatArray, compute_metrics, resample
 from sonotype.evaluation.folds import Spread, spread
 from sonotype.evaluation.metrics import Interval, intervals
-from sonotype.evaluation.predictions import IntArray, Level, Predictions
+from sonotype.evaluation.predictions import IntArray, Predictions
+from sonotype.inference.postprocess import mean_proba
 
-LEVELS: tuple[Level, ...] = ("category", "event")
 RESAMPLES = 2000
 
 Key = tuple[int | None, int]
@@ -58,7 +58,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of a comparison: its metrics by level and name, such as ``("event", "f1")``."""
+    """A row of a comparison: its metrics by head and name, such as ``("event", "f1")``."""
 
     name: str
     clips: int
@@ -102,16 +102,14 @@ def average(members: Sequence[Predictions]) -> Predictions:
     """
     first = members[0]
     for other in members[1:]:
-        if _names(other) != _names(first) or other.labels != first.labels:
+        if _names(other) != _names(first) or other.heads != first.heads:
             raise OptionsError(
                 "predictions can be averaged only on the same clips with the same labels"
             )
-    events = [one.event_probability for one in members if one.event_probability is not None]
     return replace(
         first,
-        labels=labels_of_all([member.labels for member in members]),
-        category_probability=np.mean([member.category_probability for member in members], axis=0),
-        event_probability=np.mean(events, axis=0) if len(events) == len(members) else None,
+        heads=merged_heads([member.heads for member in members]),
+        proba=mean_proba([member.proba for member in members]),
     )
 
 
@@ -131,7 +129,7 @@ def _table_row(row: RunResults, base: RunResults, resamples: int, seed: int) -> 
         for key in shared
     )
     metrics: dict[tuple[str, str], Metric] = {}
-    for level in LEVELS:
+    for level in _heads_of(row):
         if not _scorable(row, runs, level):
             continue
         seeds = _by_seed(row, runs, level)
@@ -171,12 +169,18 @@ def _names(predictions: Predictions) -> list[tuple[str, str]]:
     return list(zip(paths, predictions.groups, strict=True))
 
 
-def _scorable(row: RunResults, keys: Collection[Key], level: Level) -> bool:
+def _heads_of(row: RunResults) -> list[str]:
+    first = next(iter(row.predictions.values()))
+    return [head.name for head in first.heads]
+
+
+def _scorable(row: RunResults, keys: Collection[Key], level: str) -> bool:
     """Whether each of the runs has a clip that can be scored."""
-    return all(len(row.predictions[key].decisions(level).indices) for key in keys)
+    runs = [row.predictions[key] for key in keys]
+    return all(level in run.true and len(run.decisions(level).indices) for run in runs)
 
 
-def _pool(row: RunResults, keys: Sequence[Key], level: Level) -> _Pooled:
+def _pool(row: RunResults, keys: Sequence[Key], level: str) -> _Pooled:
     """Decisions of some runs, sorted by clip: the same order for all rows."""
     clips: list[tuple[str, str, int, int]] = []
     for key in keys:
@@ -194,7 +198,7 @@ def _pool(row: RunResults, keys: Sequence[Key], level: Level) -> _Pooled:
     return _Pooled(np.array(true), np.array(predicted), list(groups))
 
 
-def _by_seed(row: RunResults, keys: Sequence[Key], level: Level) -> list[_Pooled]:
+def _by_seed(row: RunResults, keys: Sequence[Key], level: str) -> list[_Pooled]:
     """For each seed the decisions of all its folds."""
     seeds = sorted({seed for _, seed in keys})
     return [_pool(row, [key for key in keys if key[1] == seed], level) for seed in seeds]

@@ -11,7 +11,7 @@ import numpy as np
 from sonotype.config import from_dict
 from sonotype.core.errors import DataError, DataIssue
 from sonotype.core.hierarchy import CategorySource
-from sonotype.core.types import IGNORE_INDEX, Clip, Labels
+from sonotype.core.types import Clip, Heads
 from sonotype.data.digest import clips_seen, contents_of
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
@@ -156,8 +156,8 @@ def predict_clips(
         DataError: lists all labels that the model does not know, or all files that cannot be read
             or are truncated.
     """
-    refuse_unknown_labels(manifest, classifier.labels)
-    # Answers hold what each head said; how the category is read is up to the score.
+    refuse_unknown_labels(manifest, classifier.heads)
+    # Predictions hold the output of each head; coarse levels are read by the score.
     heads = classifier.with_options(category_source="head")
     files = [clip.path for clip in manifest.clips]
     found = list(heads.predict_files(files, batch_size=batch_size, progress=progress))
@@ -168,42 +168,37 @@ def predict_clips(
     ]
     if issues:
         raise DataError(manifest.name, issues)
-    return _collect(manifest.clips, classifier.labels, found)
+    return _collect(manifest.clips, classifier.heads, found)
 
 
-def refuse_unknown_labels(manifest: Manifest, labels: Labels) -> None:
+def refuse_unknown_labels(manifest: Manifest, heads: Heads) -> None:
     """Raise a ``DataError`` that lists the labels of the data that the model does not have."""
-    categories = {clip.category for clip in manifest.clips} - set(labels.categories)
-    events = {clip.event for clip in manifest.clips if clip.event} - set(labels.events)
-    issues = [
-        DataIssue(
-            str(manifest.name), 0, f"the model has no {kind} {name!r}; it has {listed(known, 12)}"
-        )
-        for kind, names, known in (
-            ("category", categories, labels.categories),
-            ("event", events if labels.events else set(), labels.events),
-        )
-        for name in sorted(names)
-    ]
+    issues = []
+    for head in heads:
+        found = {label for clip in manifest.clips for label in clip.labels.get(head.name, ())}
+        issues += [
+            DataIssue(
+                str(manifest.name),
+                0,
+                f"the model has no {head.name} {name!r}; it has {listed(head.classes, 12)}",
+            )
+            for name in sorted(found - set(head.classes))
+        ]
     if issues:
         raise DataError(manifest.name, issues)
 
 
 def _collect(
-    clips: Sequence[Clip], labels: Labels, found: Sequence[Prediction | Failure]
+    clips: Sequence[Clip], heads: Heads, found: Sequence[Prediction | Failure]
 ) -> Predictions:
     predictions = [x for x in found if isinstance(x, Prediction)]
-    events = bool(labels.events)
     return Predictions(
         paths=tuple(str(clip.path) for clip in clips),
         groups=tuple(clip.group for clip in clips),
-        category_true=np.array([labels.category_index(clip) for clip in clips]),
-        event_true=np.array(
-            [labels.event_index(clip) if events else IGNORE_INDEX for clip in clips]
-        ),
-        category_probability=np.array([one.category_proba for one in predictions], np.float64),
-        event_probability=np.array([one.event_proba for one in predictions], np.float64)
-        if events
-        else None,
-        labels=labels,
+        true={head.name: np.array([head.target(clip) for clip in clips]) for head in heads},
+        proba={
+            head.name: np.array([one.proba[head.name] for one in predictions], np.float64)
+            for head in heads
+        },
+        heads=heads,
     )

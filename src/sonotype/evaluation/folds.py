@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class HeadSpread:
-    """Metrics of one level of labels over the folds; macro means except for the accuracy."""
+    """Metrics of one head over the folds; macro means except for the accuracy."""
 
     accuracy: Spread
     precision: Spread
@@ -47,16 +47,14 @@ class FoldSummary:
     Attributes:
         names: of the folds.
         clips: number of clips of each fold.
-        category: the coarse level.
-        event: the fine level; ``None`` unless every fold has scores for it.
-        category_source: how the category was read.
+        heads: by name, of the heads for which every fold has scores.
+        category_source: how coarse levels were read.
         notes: all notes of the folds, without duplicates.
     """
 
     names: tuple[str, ...]
     clips: tuple[int, ...]
-    category: HeadSpread
-    event: HeadSpread | None
+    heads: Mapping[str, HeadSpread]
     category_source: str
     notes: tuple[str, ...]
 
@@ -84,12 +82,11 @@ def summarise_folds(folds: Sequence[Scores], names: Sequence[str] = ()) -> FoldS
             f"the folds have different category sources ({', '.join(sources)}): score all of them "
             "with the same category_source"
         )
-    events = [fold.event for fold in folds if fold.event is not None]
+    names_of_heads = [name for name in folds[0].heads if all(name in fold.heads for fold in folds)]
     return FoldSummary(
         names=names,
         clips=tuple(fold.clips for fold in folds),
-        category=_spread_head([fold.category for fold in folds]),
-        event=_spread_head(events) if len(events) == len(folds) else None,
+        heads={name: _spread_head([fold.heads[name] for fold in folds]) for name in names_of_heads},
         category_source=folds[0].category_source,
         notes=tuple(dict.fromkeys(note for fold in folds for note in fold.notes)),
     )

@@ -54,11 +54,11 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class HeadScores:
-    """Scores of one level of labels.
+    """Scores of one head.
 
     Attributes:
         labels: class names, in the order of the confusion matrix.
-        n: clips with a label on this level.
+        n: clips with a label of this head.
         groups: recordings of these clips.
         accuracy: share of correct predictions.
         precision: macro mean over the classes with a true clip, like ``recall`` and ``f1``.
@@ -84,21 +84,24 @@ class Scores:
     """Scores of a model on a set of clips.
 
     Attributes:
-        category: scores of the coarse level.
-        event: scores of the fine level; ``None`` without an event head or a clip with an event.
-        category_source: how the category was read, see :mod:`sonotype.core.hierarchy`; ``"head"``
-            for a model without an event head.
+        heads: by name, from coarse to fine, of the heads for which some clips have a label.
+        category_source: how coarse levels were read, see :mod:`sonotype.core.hierarchy`; ``"head"``
+            for a model with one head.
         clips: number of clips.
         groups: number of their recordings.
         notes: sentences that must be shown with the scores.
     """
 
-    category: HeadScores
-    event: HeadScores | None
+    heads: Mapping[str, HeadScores]
     category_source: str
     clips: int
     groups: int
     notes: tuple[str, ...] = ()
+
+    @property
+    def finest(self) -> HeadScores:
+        """Scores of the finest level."""
+        return list(self.heads.values())[-1]
 
 
 def score(
@@ -112,8 +115,8 @@ def score(
     """Score predictions.
 
     Args:
-        predictions: events are scored on the clips that have an event label.
-        category_source: how to read the category.
+        predictions: each head is scored on the clips that have a label of it.
+        category_source: how to read coarse levels.
         resamples: draws of the bootstrap (see :mod:`sonotype.evaluation.bootstrap`). There are no
             intervals with 0 draws, or if all clips are of one recording.
         seed: the same seed gives the same intervals.
@@ -126,19 +129,21 @@ def score(
     if resamples < 0:
         raise OptionsError(f"resamples is {resamples}: give 0 for no intervals, or about 1000")
     predictions.require_finite()
-    labels, notes = predictions.labels, tuple(notes)
-    category = predictions.decisions("category", category_source)
-    event = predictions.decisions("event")
-    has_event_head = predictions.event_probability is not None
-    if has_event_head and not len(event.true):
-        notes = (*notes, "none of these clips has an event label: events are not scored")
+    heads, unscored = {}, []
+    for head in predictions.heads:
+        decisions = predictions.decisions(head.name, category_source)
+        if len(decisions.true):
+            heads[head.name] = _score_head(head.classes, decisions, resamples, seed)
+        else:
+            unscored.append(
+                f"none of these clips has a label of the level {head.name}: it is not scored"
+            )
     return Scores(
-        category=_score_head(labels.categories, category, resamples, seed),
-        event=_score_head(labels.events, event, resamples, seed) if len(event.true) else None,
-        category_source=category_source if has_event_head else "head",
+        heads=heads,
+        category_source=category_source if len(predictions.heads) > 1 else "head",
         clips=len(predictions),
         groups=len(set(predictions.groups)),
-        notes=notes,
+        notes=(*notes, *unscored),
     )
 
 
@@ -192,8 +197,7 @@ def scores_from_json(value: Mapping[str, Any]) -> Scores:
     """
     try:
         return Scores(
-            category=_head_from_json(value["category"]),
-            event=None if value["event"] is None else _head_from_json(value["event"]),
+            heads={name: _head_from_json(head) for name, head in value["heads"].items()},
             category_source=value["category_source"],
             clips=value["clips"],
             groups=value["groups"],

@@ -23,7 +23,7 @@ from sonotype.core.errors import OptionsError
 from sonotype.core.text import pad, shorten
 from sonotype.evaluation.bootstrap import METRICS, compute_metrics, resample
 from sonotype.evaluation.metrics import Interval, intervals
-from sonotype.evaluation.predictions import FloatArray, Level, Predictions
+from sonotype.evaluation.predictions import FloatArray, Predictions
 
 RESAMPLES = 400
 MIN_SIZES = 3
@@ -61,7 +61,7 @@ class Curve:
     """A learning curve.
 
     Attributes:
-        level: ``"event"`` or ``"category"``.
+        level: name of the finest head.
         points: the measured sizes, smallest first.
         forecast: at two and four times the largest size; empty with too few sizes.
         band: the fitted law on a fine grid of sizes, for plots; empty with too few sizes.
@@ -100,9 +100,8 @@ def learning_curve(
     if not predictions:
         raise OptionsError("a learning curve needs at least one size")
     sizes = sorted(predictions)
-    has_events = predictions[sizes[0]].event_probability is not None
-    level: Level = "event" if has_events else "category"
-    scored = [predictions[size].decisions(level)[1:] for size in sizes]
+    head = predictions[sizes[0]].heads[-1]
+    scored = [predictions[size].decisions(head.name)[1:] for size in sizes]
     column = METRICS.index("accuracy")
     measured = np.array([compute_metrics(*decisions[:2])[column] for decisions in scored])
     draws = np.stack(
@@ -111,20 +110,18 @@ def learning_curve(
     )  # [resamples, sizes]
     points = _points(sizes, measured, draws)
     if len(sizes) < MIN_SIZES:
-        return Curve(level, points, (), (), more, ())
+        return Curve(head.name, points, (), (), more, ())
     laws = np.array([_fit(sizes, 1 - row) for row in draws])
     law = _fit(sizes, 1 - measured)
     ahead = [2 * sizes[-1], 4 * sizes[-1]]
     grid = list(np.geomspace(sizes[0], ahead[-1], 60))
-    labels = predictions[sizes[-1]].labels
-    names = labels.events if level == "event" else labels.categories
     return Curve(
-        level,
+        head.name,
         points,
         _points(ahead, _accuracy(law, ahead)[0], _accuracy(laws, ahead)),
         _points(grid, _accuracy(law, grid)[0], _accuracy(laws, grid)),
         more,
-        _advice(names, counts, *scored[-1][:2], rate=float(law[2]), more=more),
+        _advice(head.classes, counts, *scored[-1][:2], rate=float(law[2]), more=more),
     )
 
 

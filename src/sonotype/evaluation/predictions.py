@@ -6,30 +6,32 @@ import csv
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sonotype.core.errors import DataError, DataIssue, OptionsError, SonotypeError
-from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource, read_category
+from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource, read_hierarchy
 from sonotype.core.io import replacing
 from sonotype.core.json_text import json_text
-from sonotype.core.types import IGNORE_INDEX, Labels, labels_of_all
+from sonotype.core.types import IGNORE_INDEX, Head, Heads, merged_heads
 
 IntArray = npt.NDArray[np.integer]
 FloatArray = npt.NDArray[np.floating]
-Level = Literal["category", "event"]
+
+TRUE, PROBA = "true.", "proba."
+"""Prefixes of the arrays of a head in a file."""
 
 NPZ_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 """Errors of reading a damaged or foreign ``.npz``."""
 
 
 class Decisions(NamedTuple):
-    """The most probable class of the clips that have a label on one level.
+    """The most probable class of the clips that have a label of one head.
 
     Attributes:
         indices: ``[n]`` of the clips among the predictions.
@@ -51,11 +53,9 @@ class Predictions:
     Attributes:
         paths: the sound files, as shown to the user.
         groups: the recording of each clip; confidence intervals resample recordings.
-        category_true: ``[n]`` indices into ``labels.categories``.
-        event_true: ``[n]`` indices into ``labels.events``; ``IGNORE_INDEX`` for no event label.
-        category_probability: ``[n, categories]`` softmax of the category head.
-        event_probability: ``[n, events]`` softmax of the event head; ``None`` without that head.
-        labels: names of the indices.
+        true: by name of a head ``[n]`` class indices; ``IGNORE_INDEX`` for no label.
+        proba: by name of a head ``[n, classes]`` probabilities.
+        heads: names of the classes, from coarse to fine.
 
     Raises:
         ValueError: shapes or indices do not fit together.
@@ -63,33 +63,34 @@ class Predictions:
 
     paths: tuple[str, ...]
     groups: tuple[str, ...]
-    category_true: IntArray
-    event_true: IntArray
-    category_probability: FloatArray
-    event_probability: FloatArray | None
-    labels: Labels
+    true: Mapping[str, IntArray]
+    proba: Mapping[str, FloatArray]
+    heads: Heads
 
     def __post_init__(self) -> None:
-        n, categories, events = len(self), len(self.labels.categories), len(self.labels.events)
-        shapes: dict[str, tuple[int, ...]] = {
-            "groups": (n,),
-            "category_true": (n,),
-            "event_true": (n,),
-            "category_probability": (n, categories),
-            "event_probability": (n, events),
-        }
-        for name, shape in shapes.items():
-            value = getattr(self, name)
-            if value is not None and (found := np.shape(value)) != shape:
-                raise ValueError(f"{name} of the predictions has shape {found}, not {shape}")
-        _check_indices("category_true", self.category_true, 0, categories)
-        _check_indices("event_true", self.event_true, IGNORE_INDEX, events)
+        n = len(self)
+        if len(self.groups) != n:
+            raise ValueError(f"{len(self.groups)} groups for {n} clips")
+        for head in self.heads:
+            classes = len(head.classes)
+            true, proba = self.true[head.name], self.proba[head.name]
+            if np.shape(true) != (n,) or not np.issubdtype(true.dtype, np.integer):
+                raise ValueError(
+                    f"{head.name}: true has shape {np.shape(true)} of {true.dtype}, not {n} "
+                    "integers"
+                )
+            if n and not (true.min() >= IGNORE_INDEX and true.max() < classes):
+                raise ValueError(f"{head.name}: true is outside {IGNORE_INDEX} to {classes - 1}")
+            if np.shape(proba) != (n, classes):
+                raise ValueError(
+                    f"{head.name}: proba has shape {np.shape(proba)}, not {(n, classes)}"
+                )
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def category(self, category_source: CategorySource = "head") -> FloatArray:
-        """``[n, categories]`` probabilities, see :func:`sonotype.core.hierarchy.read_category`.
+    def read(self, category_source: CategorySource = "head") -> dict[str, FloatArray]:
+        """Probabilities of all heads, see :func:`sonotype.core.hierarchy.read_hierarchy`.
 
         Raises:
             OptionsError: ``category_source`` is unknown.
@@ -99,34 +100,24 @@ class Predictions:
                 f"unknown category_source {category_source!r}: "
                 f"choose from {', '.join(CATEGORY_SOURCES)}"
             )
-        return read_category(
-            self.category_probability, self.event_probability, self.labels, category_source
-        )
+        return read_hierarchy(self.proba, self.heads, category_source)
 
-    def decisions(self, level: Level, category_source: CategorySource = "head") -> Decisions:
-        """True and most probable class of the clips that can be scored on a level."""
-        if level == "category":
-            true, probability = self.category_true, self.category(category_source)
-        elif self.event_probability is None:
-            true, probability = np.full(len(self), IGNORE_INDEX), np.zeros((len(self), 1))
-        else:
-            true, probability = self.event_true, self.event_probability
+    def decisions(self, head: str, category_source: CategorySource = "head") -> Decisions:
+        """True and most probable class of the clips that have a label of a head."""
+        true, proba = self.true[head], self.read(category_source)[head]
         indices = np.flatnonzero(true != IGNORE_INDEX)
-        predicted = probability[indices].argmax(axis=1)
+        predicted = proba[indices].argmax(axis=1)
         return Decisions(indices, true[indices], predicted, [self.groups[i] for i in indices])
 
     def take(self, which: npt.NDArray[np.bool_] | IntArray) -> Predictions:
         """The predictions of some clips, selected by ``[n]`` booleans or by indices."""
         kept = np.arange(len(self))[which]
-        event = self.event_probability
         return Predictions(
             tuple(self.paths[index] for index in kept),
             tuple(self.groups[index] for index in kept),
-            self.category_true[kept],
-            self.event_true[kept],
-            self.category_probability[kept],
-            None if event is None else event[kept],
-            self.labels,
+            {name: true[kept] for name, true in self.true.items()},
+            {name: proba[kept] for name, proba in self.proba.items()},
+            self.heads,
         )
 
     def require_finite(self) -> None:
@@ -138,22 +129,13 @@ class Predictions:
         """
         if not len(self):
             raise OptionsError("there are no clips to score: choose a split or a fold with clips")
-        finite = np.isfinite(self.category_probability).all(axis=1)
-        if self.event_probability is not None:
-            finite &= np.isfinite(self.event_probability).all(axis=1)
+        finite = np.all([np.isfinite(proba).all(axis=1) for proba in self.proba.values()], axis=0)
         if not finite.all():
             raise SonotypeError(
                 f"{self.paths[int(np.argmin(finite))]}: the predicted probability is not finite "
                 f"({int((~finite).sum())} of {len(self)} clips), training has diverged: train with "
                 "a lower learning rate"
             )
-
-
-def _check_indices(name: str, values: IntArray, low: int, high: int) -> None:
-    if not np.issubdtype(values.dtype, np.integer):
-        raise ValueError(f"{name} of the predictions is {values.dtype}, not integers")
-    if values.size and not (low <= values.min() and values.max() < high):
-        raise ValueError(f"{name} of the predictions is outside {low} to {high - 1}")
 
 
 def concatenate(folds: Sequence[Predictions]) -> Predictions:
@@ -166,31 +148,27 @@ def concatenate(folds: Sequence[Predictions]) -> Predictions:
         raise OptionsError("there are no folds to pool: give at least one")
     first = folds[0]
     for number, fold in enumerate(folds[1:], start=2):
-        if fold.labels != first.labels:
-            cause = f"{_label_difference(first, fold)}: train every fold with all labels"
-        elif (fold.event_probability is None) != (first.event_probability is None):
-            cause = "only one of them has an event head: train every fold with the same system"
-        else:
-            continue
-        raise OptionsError(f"fold {number} cannot be pooled with fold 1, {cause}")
-    events = [fold.event_probability for fold in folds if fold.event_probability is not None]
+        if fold.heads != first.heads:
+            raise OptionsError(
+                f"fold {number} cannot be pooled with fold 1, {_difference(first, fold)}: train "
+                "every fold with the same labels and the same system"
+            )
     return Predictions(
         tuple(path for fold in folds for path in fold.paths),
         tuple(group for fold in folds for group in fold.groups),
-        np.concatenate([fold.category_true for fold in folds]),
-        np.concatenate([fold.event_true for fold in folds]),
-        np.concatenate([fold.category_probability for fold in folds]),
-        np.concatenate(events) if events else None,
-        labels_of_all([fold.labels for fold in folds]),
+        {name: np.concatenate([fold.true[name] for fold in folds]) for name in first.true},
+        {name: np.concatenate([fold.proba[name] for fold in folds]) for name in first.proba},
+        merged_heads([fold.heads for fold in folds]),
     )
 
 
-def _label_difference(first: Predictions, other: Predictions) -> str:
-    a = {*first.labels.categories, *first.labels.events}
-    b = {*other.labels.categories, *other.labels.events}
-    if a == b:
-        return "their labels are in another order"
-    return f"only one of them has the label {min(a ^ b)!r}"
+def _difference(first: Predictions, other: Predictions) -> str:
+    """How the heads of two folds differ."""
+    names, others = ({head.name for head in fold.heads} for fold in (first, other))
+    if names != others:
+        return f"only one of them has the head {min(names ^ others)!r}"
+    a, b = ({label for head in fold.heads for label in head.classes} for fold in (first, other))
+    return f"only one of them has the label {min(a ^ b)!r}" if a != b else "their labels differ"
 
 
 def save_predictions(predictions: Predictions, path: Path) -> None:
@@ -199,23 +177,16 @@ def save_predictions(predictions: Predictions, path: Path) -> None:
     Raises:
         OptionsError: the file cannot be written.
     """
-    labels = predictions.labels
     names = {
         "paths": predictions.paths,
         "groups": predictions.groups,
-        "categories": labels.categories,
-        "events": labels.events,
-        "event_category": labels.event_category,
-        "event_less": labels.event_less,
+        "heads": [asdict(head) for head in predictions.heads],
     }
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "names": np.frombuffer(json_text(names).encode("ascii"), dtype=np.uint8),
-        "category_true": predictions.category_true,
-        "event_true": predictions.event_true,
-        "category_probability": predictions.category_probability,
+        **{f"{TRUE}{name}": true for name, true in predictions.true.items()},
+        **{f"{PROBA}{name}": proba for name, proba in predictions.proba.items()},
     }
-    if predictions.event_probability is not None:
-        arrays["event_probability"] = predictions.event_probability
     with replacing(path) as part, part.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
@@ -229,25 +200,24 @@ def load_predictions(path: Path) -> Predictions:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             names = json.loads(file["names"].tobytes())
+            heads = tuple(_head_of(entry) for entry in names["heads"])
             return Predictions(
                 tuple(names["paths"]),
                 tuple(names["groups"]),
-                file["category_true"],
-                file["event_true"],
-                file["category_probability"],
-                file.get("event_probability"),
-                Labels(
-                    tuple(names["categories"]),
-                    tuple(names["events"]),
-                    tuple(names["event_category"]),
-                    tuple(names.get("event_less", ())),  # not in files of older versions
-                ),
+                {head.name: file[f"{TRUE}{head.name}"] for head in heads},
+                {head.name: file[f"{PROBA}{head.name}"] for head in heads},
+                heads,
             )
     except FileNotFoundError as error:
         raise DataError(path, [DataIssue(str(path), 0, "there is no such file")]) from error
     except NPZ_ERRORS as error:
         cause = f"no predictions file, or damaged: evaluate again ({error})"
         raise DataError(path, [DataIssue(str(path), 0, cause)]) from error
+
+
+def _head_of(entry: Mapping[str, Any]) -> Head:
+    lists = {name: tuple(value) for name, value in entry.items() if isinstance(value, list)}
+    return Head(**{**entry, **lists})
 
 
 def write_csv(
@@ -260,20 +230,20 @@ def write_csv(
     """Write a line for each clip: path, group, true label, and the ``top`` most probable labels.
 
     The columns are ``path, group, category, category_1, category_1_probability, category_2, ...``
-    and the same for ``event`` with an event head; ``category_1`` is the predicted category.
+    and the same for each other head; ``category_1`` is the predicted category.
 
     Raises:
         OptionsError: the file cannot be written, or ``top`` is less than 1.
     """
     if top < 1:
         raise OptionsError(f"top must be at least 1, got {top}")
-    labels, events = predictions.labels, predictions.event_probability
-    category = predictions.category(category_source)
-    header, rows = _columns("category", labels.categories, predictions.category_true, category, top)
-    if events is not None:
-        more = _columns("event", labels.events, predictions.event_true, events, top)
-        header += more[0]
-        rows = [row + other for row, other in zip(rows, more[1], strict=True)]
+    header: list[str] = []
+    rows: list[list[str]] = [[] for _ in predictions.paths]
+    proba = predictions.read(category_source)
+    for head in predictions.heads:
+        names, cells = _columns(head, predictions.true[head.name], proba[head.name], top)
+        header += names
+        rows = [row + more for row, more in zip(rows, cells, strict=True)]
     # File names that are not UTF-8 are decoded with surrogates and encoded back to their bytes.
     with (
         replacing(path) as part,
@@ -286,18 +256,19 @@ def write_csv(
 
 
 def _columns(
-    name: str, labels: Sequence[str], true: IntArray, probability: FloatArray, top: int
+    head: Head, true: IntArray, proba: FloatArray, top: int
 ) -> tuple[list[str], list[list[str]]]:
     """Header and rows of one head."""
+    name, labels = head.name, head.classes
     top = min(top, len(labels))
     header = [name]
     for rank in range(1, top + 1):
         header += [f"{name}_{rank}", f"{name}_{rank}_probability"]
-    order = np.argsort(-probability, axis=1, kind="stable")[:, :top]
+    order = np.argsort(-proba, axis=1, kind="stable")[:, :top]
     rows = []
     for index, best in enumerate(order):
         row = ["" if true[index] == IGNORE_INDEX else labels[true[index]]]
         for label in best:
-            row += [labels[label], f"{probability[index, label]:.6f}"]
+            row += [labels[label], f"{proba[index, label]:.6f}"]
         rows.append(row)
     return header, rows

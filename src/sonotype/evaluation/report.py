@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TypeVar
 
 from rich.console import Console
 from rich.text import Text
 
-from sonotype.core.text import align, printable
+from sonotype.core.text import align, plural, printable
 from sonotype.data.records import counted
 from sonotype.evaluation.folds import FoldSummary, Spread
 from sonotype.evaluation.metrics import HeadScores, Interval, Scores
+
+T = TypeVar("T")
 
 WIDTH = 80
 CLASSES = 10
@@ -46,9 +50,9 @@ def render(scores: Scores, *, classes: int = CLASSES, confusions: int = CONFUSIO
         confusions: largest number of pairs of each level.
     """
     blocks = [list(_notes(scores.notes)), list(_metrics(scores))]
-    for name, head in _heads(scores):
-        blocks.append(list(_classes(name, head, classes)))
-        blocks.append(list(_confusions(name, head, confusions)))
+    for name, head in scores.heads.items():
+        blocks.append(list(_classes(plural(name), head, classes)))
+        blocks.append(list(_confusions(plural(name), head, confusions)))
     return _join(blocks)
 
 
@@ -71,12 +75,6 @@ def _join(blocks: Sequence[Sequence[str]]) -> str:
     return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks if block)
 
 
-def _heads(scores: Scores) -> Iterator[tuple[str, HeadScores]]:
-    yield "categories", scores.category
-    if scores.event is not None:
-        yield "events", scores.event
-
-
 def _notes(notes: Sequence[str]) -> Iterator[str]:
     for note in notes:
         yield from _wrap(f"note: {note}", indent="      ")
@@ -89,22 +87,23 @@ def _wrap(text: str, indent: str = "") -> list[str]:
 
 
 def _metrics(scores: Scores) -> Iterator[str]:
-    heads = list(_heads(scores))
-    columns = METRIC_COLUMNS[: 1 + len(heads)]
     yield from _wrap(
         f"{counted(scores.clips, 'clip')} in {counted(scores.groups, 'group')}; "
         f"category read from {SOURCES.get(scores.category_source, scores.category_source)}; "
         "brackets: 95 % interval by group"
     )
-    yield ""
-    present = [sum(entry.support > 0 for entry in head.per_class) for _, head in heads]
-    titles = [f"{count} {name}" for count, (name, _) in zip(present, heads, strict=True)]
-    yield align(["", *titles], *columns)
-    for name, title in TITLES.items():
-        yield align([title, *(_interval(getattr(head, name)) for _, head in heads)], *columns)
-    for name, head in heads:
-        if name == "events" and head.n < scores.clips:
-            yield f"events are scored on the {counted(head.n, 'clip')} with an event label"
+    for heads in _pairs(scores.heads):
+        columns = METRIC_COLUMNS[: 1 + len(heads)]
+        present = [sum(entry.support > 0 for entry in head.per_class) for _, head in heads]
+        titles = [f"{n} {plural(name)}" for n, (name, _) in zip(present, heads, strict=True)]
+        yield ""
+        yield align(["", *titles], *columns)
+        for metric, title in TITLES.items():
+            yield align([title, *(_interval(getattr(head, metric)) for _, head in heads)], *columns)
+    for level, head in scores.heads.items():
+        name = plural(level)
+        if head.n < scores.clips:
+            yield f"{name} are scored on the {counted(head.n, 'clip')} with such a label"
         if head.accuracy.low is None and head.groups == 1:
             yield f"{name}: all clips are of one group, so there is no interval"
         elif head.accuracy.low == 1:
@@ -114,6 +113,13 @@ def _metrics(scores: Scores) -> Iterator[str]:
                 f"{name}: without an error the interval is a point; an error rate of "
                 f"{bound:g} % is not ruled out by {head.groups} groups (3 / {head.groups})"
             )
+
+
+def _pairs(heads: Mapping[str, T]) -> Iterator[list[tuple[str, T]]]:
+    """Two heads at a time, the most that 80 columns hold."""
+    remaining = iter(heads.items())
+    while pair := list(islice(remaining, 2)):
+        yield pair
 
 
 def _round_down(value: float, digits: int = 3) -> float:
@@ -167,17 +173,23 @@ def _confusions(name: str, head: HeadScores, limit: int) -> Iterator[str]:
 
 
 def _folds(summary: FoldSummary) -> Iterator[str]:
-    heads = [head for head in (summary.category, summary.event) if head is not None]
     yield from _wrap(
         f"{counted(len(summary.names), 'fold')}, {counted(sum(summary.clips), 'clip')}; category "
         f"read from {SOURCES.get(summary.category_source, summary.category_source)}"
     )
-    yield ""
-    above = ["", "  categories (macro)", "  events (macro)"][: 1 + len(heads)]
-    yield align(above, *FOLD_HEADS[: len(above)])
-    columns = FOLD_COLUMNS[: 2 + len(TITLES) * len(heads)]
-    spreads: list[Spread] = [getattr(head, name) for head in heads for name in TITLES]
-    yield align(["fold", "clips", *["prec", "recall", "F1", "acc"] * len(heads)], *columns)
+    for heads in _pairs(summary.heads):
+        yield ""
+        titles = ["", *(f"  {plural(name)} (macro)" for name, _ in heads)]
+        yield align(titles, *FOLD_HEADS[: len(titles)])
+        yield from _fold_table(
+            summary, [getattr(head, name) for _, head in heads for name in TITLES]
+        )
+
+
+def _fold_table(summary: FoldSummary, spreads: Sequence[Spread]) -> Iterator[str]:
+    columns = FOLD_COLUMNS[: 2 + len(spreads)]
+    short = ["prec", "recall", "F1", "acc"] * (len(spreads) // len(TITLES))
+    yield align(["fold", "clips", *short], *columns)
     for index, (name, clips) in enumerate(zip(summary.names, summary.clips, strict=True)):
         values = [f"{metric.values[index]:.3f}" for metric in spreads]
         yield align([name, str(clips), *values], *columns)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
+from sonotype.core.types import LEVELS
 from sonotype.evaluation.metrics import Scores, scores_to_json
 from sonotype.evaluation.plots import plot_confusion, plot_history, plot_per_class
 from sonotype.evaluation.predictions import Predictions, write_csv
@@ -15,10 +16,9 @@ from sonotype.evaluation.report import render
 
 OUTPUTS = (
     *("scores.json", "scores.txt", "predictions.csv"),
-    *("plots/category_confusion.png", "plots/category_f1.png"),
-    *("plots/event_confusion.png", "plots/event_f1.png"),
+    *(f"plots/{level}_{kind}.png" for level in LEVELS for kind in ("confusion", "f1")),
 )
-"""Files of :func:`write_report`, without the training curves."""
+"""Files of :func:`write_report` for two levels of labels, without the training curves."""
 
 
 def write_report(
@@ -43,10 +43,9 @@ def write_report(
     write_text(folder / "scores.txt", report)
     write_csv(predictions, folder / "predictions.csv", category_source=scores.category_source)  # type: ignore[arg-type]
     plots = folder / "plots"
-    for name, head in (("category", scores.category), ("event", scores.event)):
-        if head is not None:
-            plot_confusion(head, plots / f"{name}_confusion.png", _title(name, scores))
-            plot_per_class(head, plots / f"{name}_f1.png", _title(name, scores))
+    for name, head in scores.heads.items():
+        plot_confusion(head, plots / f"{name}_confusion.png", _title(name, scores))
+        plot_per_class(head, plots / f"{name}_f1.png", _title(name, scores))
     if history:
         plot_history(history, plots / "training.png", title=_title("training", scores))
     # Written last: this file marks a complete evaluation.

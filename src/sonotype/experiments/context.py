@@ -8,7 +8,7 @@ from typing import Literal
 
 from sonotype.audio.clip import AudioSpec
 from sonotype.config import SystemOptions
-from sonotype.core.types import Clip, Labels
+from sonotype.core.types import Clip, Heads
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split
@@ -52,10 +52,10 @@ class RunContext:
     on_message: OnMessage = ignore
 
     @property
-    def labels(self) -> Labels:
-        """The classes to learn; without an event head, only the categories."""
-        labels = self.manifest.labels
-        return labels if self.options.system.event_head else Labels(labels.categories)
+    def heads(self) -> Heads:
+        """The heads to learn; without an event head, only the first one."""
+        heads = self.manifest.heads
+        return heads if self.options.system.event_head else heads[:1]
 
     def clips(self, *subsets: Literal["train", "val", "test"]) -> tuple[Clip, ...]:
         """The clips of one or more subsets, one subset after the other."""

@@ -114,11 +114,11 @@ def run_learning_curve(
 def subset(manifest: Manifest, train: Iterable[int], size: int, seed: int) -> tuple[int, ...]:
     """Indices of ``size`` training clips of each class, or of all if it has fewer.
 
-    A class is an event if the clip has one, else its category. With one seed, a smaller subset is
-    contained in a larger one. The clips of a class come from as many recordings as possible: the
-    first of each recording, in random order, then the second of each.
+    A class is a label of the finest level on which the clip has one. With one seed, a smaller
+    subset is contained in a larger one. The clips of a class come from as many recordings as
+    possible: the first of each recording, in random order, then the second of each.
     """
-    classes: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    classes: defaultdict[tuple[tuple[str, ...], ...], list[int]] = defaultdict(list)
     for index in train:
         classes[_class_of(manifest, index)].append(index)
     taken: list[int] = []
@@ -136,9 +136,8 @@ def subset(manifest: Manifest, train: Iterable[int], size: int, seed: int) -> tu
     return tuple(sorted(taken))
 
 
-def _class_of(manifest: Manifest, index: int) -> tuple[str, str]:
-    clip = manifest.clips[index]
-    return clip.category, clip.event or ""
+def _class_of(manifest: Manifest, index: int) -> tuple[tuple[str, ...], ...]:
+    return tuple(manifest.clips[index].labels.values())
 
 
 def _splits_by_size(
@@ -184,9 +183,9 @@ def _write_curve(runs: Sequence[RunContext], folder: Path, more: int) -> CurveRe
         draws = list(same_size)
         clips = float(np.mean([len(run.split.train) for run in draws])) / classes
         predictions[clips] = concatenate([load_predictions(r.folder / PREDICTIONS) for r in draws])
-    events = all(each.event_probability is not None for each in predictions.values())
-    all_clips = [run.split for run in draws]
-    curve = learning_curve(predictions, _mean_counts(manifest, all_clips, events=events), more=more)
+    level = predictions[clips].heads[-1].name
+    counts = _mean_counts(manifest, [run.split for run in draws], level)
+    curve = learning_curve(predictions, counts, more=more)
     report = render_curve(curve)
     if manifest.synthetic:
         report = f"note: {SYNTHETIC_NOTE}\n\n{report}"
@@ -196,8 +195,8 @@ def _write_curve(runs: Sequence[RunContext], folder: Path, more: int) -> CurveRe
     return CurveResult(curve, report, folder / f"{CURVE}.png")
 
 
-def _mean_counts(manifest: Manifest, splits: Sequence[Split], *, events: bool) -> dict[str, float]:
-    """Training clips of each event, or category, averaged over the draws."""
+def _mean_counts(manifest: Manifest, splits: Sequence[Split], level: str) -> dict[str, float]:
+    """Training clips of each label of a level, averaged over the draws."""
     clips = [manifest.clips[index] for split in splits for index in split.train]
-    counts = Counter(name for clip in clips if (name := clip.event if events else clip.category))
+    counts = Counter(name for clip in clips for name in clip.labels.get(level, ()))
     return {name: count / len(splits) for name, count in counts.items()}

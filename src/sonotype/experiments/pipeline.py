@@ -18,7 +18,7 @@ import torch
 from sonotype.config import SystemOptions
 from sonotype.core.device import device_of
 from sonotype.core.errors import OptionsError
-from sonotype.core.types import Labels
+from sonotype.core.types import Heads
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
@@ -245,15 +245,15 @@ def _check(context: RunContext) -> None:
 
 def build(context: RunContext) -> BuiltSystem:
     """Step 3: the system with pretrained weights, its teachers, and what these were trained on."""
-    options, labels = context.options, context.labels
-    named, system, licences = _load_system(options.system, labels, context.progress)
+    options, heads = context.options, context.heads
+    named, system, licences = _load_system(options.system, heads, context.progress)
     audio_spec = audio_spec_of(named, system.sample_rate)
     test_clips = context.clips("test")
     seen = clips_seen_by_backbone(options.system.backbone, context.manifest.name)
     note = note_on_backbone(options.system.backbone, seen, test_clips)
     teachers = None
     if options.teaching.teachers:
-        models = [load_teacher(path, labels) for path in options.teaching.teachers]
+        models = [load_teacher(path, heads) for path in options.teaching.teachers]
         teachers = Teachers(models, test_clips)
         teachers.require(audio_spec)
         licences |= teachers.licences
@@ -272,16 +272,16 @@ def build(context: RunContext) -> BuiltSystem:
 
 
 def _load_system(
-    options: SystemOptions, labels: Labels, progress: bool
+    options: SystemOptions, heads: Heads, progress: bool
 ) -> tuple[SystemOptions, System, dict[str, str]]:
     """The options that rebuild a system, the system with pretrained weights, and their licences."""
     if options.backbone in (NO_BACKBONE, COMPACT):
-        return options, build_system(options, labels), {}
+        return options, build_system(options, heads), {}
     if not is_model_file(options.backbone):
-        build_system(options, labels)  # wrong options raise an error before any download
+        build_system(options, heads)  # wrong options raise an error before any download
     found = load_pretrained(options.backbone, progress=progress)
     named = dataclasses.replace(options, backbone=found.name)
-    return named, build_system(named, labels, found.backbone), dict(found.licences)
+    return named, build_system(named, heads, found.backbone), dict(found.licences)
 
 
 def _lock(context: RunContext, built: BuiltSystem) -> None:
@@ -301,7 +301,7 @@ def _announce(context: RunContext, built: BuiltSystem) -> None:
     paragraphs = [built.note]
     if built.teachers is not None:
         paragraphs.append(built.teachers.note(context.clips("train")))
-    paragraphs.append(freezing_advice(options, len(split.train), context.labels))
+    paragraphs.append(freezing_advice(options, len(split.train), context.heads))
     for text in filter(None, paragraphs):
         context.on_message(textwrap.fill(text, 80))
     if not context.verbose:
@@ -313,9 +313,9 @@ def _announce(context: RunContext, built: BuiltSystem) -> None:
     )
 
 
-def freezing_advice(options: SystemOptions, clips: int, labels: Labels) -> str:
+def freezing_advice(options: SystemOptions, clips: int, heads: Heads) -> str:
     """Advice to unfreeze branch 1 if there are more clips than it was measured with."""
-    per_class = clips / max(len(labels.events), len(labels.categories))
+    per_class = clips / max(len(head.classes) for head in heads)
     if options.backbone == NO_BACKBONE or options.unfreeze_from or per_class <= MEASURED_CLIPS:
         return ""
     return (
@@ -331,7 +331,7 @@ def fit_system(context: RunContext, built: BuiltSystem) -> FitResult:
         FitInputs(
             system=built.system,
             audio_spec=built.audio_spec,
-            labels=context.labels,
+            heads=context.heads,
             train=context.clips("train") + built.unlabelled,
             val=context.clips("val"),
             folder=context.folder / "training",
@@ -353,7 +353,9 @@ def fit_system(context: RunContext, built: BuiltSystem) -> FitResult:
 def score_test(context: RunContext, built: BuiltSystem, card: ModelCard) -> ScoredTest:
     """Step 5: score the model on the test subset, which is read here and nowhere else."""
     manifest, options = context.manifest, context.options
-    classifier = Classifier(TorchEngine(built.system, device_of(options.train.device)), card)
+    classifier = Classifier(
+        TorchEngine(built.system, context.heads, device_of(options.train.device)), card
+    )
     subset = manifest.take(list(context.split.test))
     predictions = predict_clips(
         classifier, subset, partial=manifest.partial, progress=context.progress

@@ -29,7 +29,7 @@ def build_card(context: RunContext, built: BuiltSystem, fitted: FitResult) -> Mo
     teaching = to_dict(options.teaching)
     return ModelCard(
         options=built.options,
-        labels=context.labels,
+        heads=context.heads,
         sample_rate=system.sample_rate,
         front_ends=tuple(type(each).__name__ for each in front_ends if each is not None),
         category_source=options.score.category_source,

@@ -337,11 +337,11 @@ def seconds_of(folder: Path) -> float:
 
 
 def headline(folder: Path) -> str:
-    """The two main scores of a finished run, for a line of progress."""
+    """The main score of each head of a finished run, for a line of progress."""
     if not (folder / SCORES).exists():  # nothing was tested
         return "finished"
     scores: dict[str, Any] = json.loads((folder / SCORES).read_text(encoding="utf-8"))
-    text = f"category F1 {scores['category']['f1']['value']:.3f}"
-    if scores["event"] is not None:
-        text += f"  event accuracy {scores['event']['accuracy']['value']:.3f}"
-    return text
+    coarse, *finer = scores["heads"].items()
+    texts = [f"{coarse[0]} F1 {coarse[1]['f1']['value']:.3f}"]
+    texts += [f"{name} accuracy {head['accuracy']['value']:.3f}" for name, head in finer]
+    return "  ".join(texts)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from sonotype.core.errors import MissingExtraError
+from sonotype.core.types import Heads
 from sonotype.frontends.matmul_dft import matmul_frontend
-from sonotype.inference.onnx_engine import CATEGORY, EMBEDDING, EVENT, WAVEFORM
-from sonotype.inference.postprocess import softmax
+from sonotype.inference.onnx_engine import EMBEDDING, WAVEFORM
+from sonotype.inference.postprocess import probabilities
 from sonotype.modelfile.card import KEY, ModelCard, document_of
 from sonotype.models.fold_batch_norm import fuse_batch_norm
 from sonotype.models.shared_copy import shared_copy
@@ -29,12 +30,12 @@ class OnnxModel(nn.Module):
     The attention maps are left out: they would take longer than the probabilities.
 
     Shape:
-        ``[batch, samples] -> [batch, categories]``, ``[batch, events]`` where there is an event
-        head, ``[batch, 128]``
+        ``[batch, samples] ->`` for each head ``[batch, classes]``, then ``[batch, 128]``
     """
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, heads: Heads) -> None:
         super().__init__()
+        self.heads = heads
         front_ends = (system.branch_1.front_end, system.front_end_2)
         replaced: dict[nn.Module, nn.Module] = {
             front_end: matmul_frontend(front_end) for front_end in front_ends if front_end
@@ -42,10 +43,9 @@ class OnnxModel(nn.Module):
         self.system = shared_copy(system, replaced)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
-        """Softmax of the heads, and the embedding."""
+        """Probabilities of the heads, and the embedding."""
         output: Output = self.system(waveform)
-        heads = [head for head in (output.category, output.event) if head is not None]
-        return (*map(softmax, heads), output.embedding)
+        return (*probabilities(output.logits, self.heads).values(), output.embedding)
 
 
 def onnx_graph(system: System, card: ModelCard) -> bytes:
@@ -59,8 +59,8 @@ def onnx_graph(system: System, card: ModelCard) -> bytes:
     """
     require_onnx()
     rate = system.sample_rate
-    model = OnnxModel(fuse_batch_norm(system).cpu())
-    outputs = [CATEGORY, *([EVENT] if system.event is not None else []), EMBEDDING]
+    model = OnnxModel(fuse_batch_norm(system).cpu(), card.heads)
+    outputs = [*(head.name for head in card.heads), EMBEDDING]
     any_size = {0: torch.export.Dim("batch"), 1: torch.export.Dim("samples", min=rate)}
     with _quiet():
         program = torch.onnx.export(

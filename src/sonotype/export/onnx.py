@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.hierarchy import CategorySource
 from sonotype.core.io import replacing
 from sonotype.core.progress import steps
-from sonotype.core.types import IGNORE_INDEX
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.source_options import SourceOptions
@@ -27,7 +26,7 @@ from sonotype.export.quantise import quantised
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.load import ONNX_SUFFIX, load
 from sonotype.inference.onnx_engine import onnx_engine
-from sonotype.inference.prediction import Array
+from sonotype.inference.prediction import Array, Probabilities
 from sonotype.inference.torch_engine import TorchEngine
 
 MAX_DIFFERENCE = 1e-3
@@ -41,14 +40,6 @@ CALIBRATION = 64
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """Accuracies of both heads; ``event`` is ``None`` without an event head."""
-
-    category: float
-    event: float | None
-
-
-@dataclass(frozen=True)
 class Exported:
     """An exported file and its comparison with the model.
 
@@ -57,7 +48,7 @@ class Exported:
         clips: number of clips of the comparison.
         synthetic: whether these were synthesised, as no data were given.
         difference: largest difference between two probabilities.
-        before: accuracy of the model; ``None`` without labels.
+        before: accuracy of the model by head, of clips with a label; empty without data.
         after: accuracy of the file.
     """
 
@@ -65,8 +56,8 @@ class Exported:
     clips: int
     synthetic: bool
     difference: float
-    before: Accuracy | None = None
-    after: Accuracy | None = None
+    before: Mapping[str, float] = field(default_factory=dict)
+    after: Mapping[str, float] = field(default_factory=dict)
 
 
 def export_onnx(
@@ -148,37 +139,31 @@ def _compare(
     if manifest is None:
         clips = _synthesised(model)
         ours, theirs = model.predict_proba(clips), exported.predict_proba(clips)
-        difference = _difference((ours.category, ours.event), (theirs.category, theirs.event))
+        difference = _difference(ours.proba, theirs.proba)
         return Exported(out, len(clips), True, difference)
     before, after = (
         predict_clips(classifier, manifest, partial=manifest.partial)
         for classifier in (model, exported)
     )
-    difference = _difference(
-        (before.category_probability, before.event_probability),
-        (after.category_probability, after.event_probability),
-    )
+    difference = _difference(before.proba, after.proba)
     accuracies = [_accuracy(found, model.category_source) for found in (before, after)]
     return Exported(out, len(manifest.clips), manifest.synthetic, difference, *accuracies)
 
 
-def _difference(ours: Sequence[Array | None], theirs: Sequence[Array | None]) -> float:
+def _difference(ours: Mapping[str, Probabilities], theirs: Mapping[str, Probabilities]) -> float:
     """Largest difference between two probabilities."""
-    return max(
-        float(np.abs(a - b).max())
-        for a, b in zip(ours, theirs, strict=True)
-        if a is not None and b is not None
-    )
+    return max(float(np.abs(ours[name] - theirs[name]).max()) for name in ours)
 
 
-def _accuracy(predictions: Predictions, category_source: CategorySource) -> Accuracy:
-    category = predictions.category(category_source).argmax(1) == predictions.category_true
-    known = predictions.event_true != IGNORE_INDEX
-    event = None
-    if predictions.event_probability is not None and known.any():
-        correct = predictions.event_probability.argmax(1) == predictions.event_true
-        event = float(correct[known].mean())
-    return Accuracy(float(category.mean()), event)
+def _accuracy(predictions: Predictions, category_source: CategorySource) -> dict[str, float]:
+    decisions = {
+        head.name: predictions.decisions(head.name, category_source) for head in predictions.heads
+    }
+    return {
+        name: float((found.predicted == found.true).mean())
+        for name, found in decisions.items()
+        if len(found.true)
+    }
 
 
 def _synthesised(model: Classifier) -> Array:

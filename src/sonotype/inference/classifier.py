@@ -15,7 +15,7 @@ from sonotype.audio.clip import crop_for_clip, load_for_clip, pad_or_trim
 from sonotype.audio.decode import Audio, from_array
 from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import AudioError, OptionsError, cause_of
-from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource, read_category
+from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource, read_hierarchy
 from sonotype.core.prefetch import prefetch
 from sonotype.core.progress import track
 from sonotype.inference.engine import BATCH_SIZE, Engine, EngineOutput
@@ -63,7 +63,7 @@ class Classifier:
     ) -> None:
         self.engine = engine
         self.card = card
-        self.labels = card.labels
+        self.heads = card.heads
         self.audio_spec = card.audio_spec
         self.tta_shifts = card.tta_shifts if tta_shifts is None else tta_shifts
         self.category_source = category_source or card.category_source
@@ -241,7 +241,7 @@ class Classifier:
     ) -> Iterator[Prediction]:
         rate = self.audio_spec.sample_rate
         for first, output in outputs:
-            indices = first + np.arange(len(output.category))
+            indices = first + np.arange(len(output.embedding))
             starts = window_start(indices, hop * rate) / rate
             sounds = [
                 SoundInfo(recording.source, recording.seconds, start) for start in starts.tolist()
@@ -256,14 +256,13 @@ class Classifier:
         self, output: EngineOutput, sounds: Sequence[SoundInfo]
     ) -> list[Prediction | Failure]:
         """Predictions from the arrays of an output, one for each row."""
-        category = read_category(output.category, output.event, self.labels, self.category_source)
+        proba = read_hierarchy(output.proba, self.heads, self.category_source)
         finite = finite_rows(output)
         return [
             Prediction(
                 source=sound.source,
-                labels=self.labels,
-                category_proba=category[row],
-                event_proba=None if output.event is None else output.event[row],
+                heads=self.heads,
+                proba={name: values[row] for name, values in proba.items()},
                 embedding=output.embedding[row],
                 attention=tuple(weights[row] for weights in output.attention),
                 file_seconds=sound.file_seconds,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,16 +17,14 @@ class EngineOutput:
     """Output of a network for a batch of clips.
 
     Attributes:
-        category: ``[batch, categories]`` probabilities of the category head.
-        event: ``[batch, events]`` probabilities of the event head; ``None`` without an event head.
-        embedding: ``[batch, 128]``, the input of both heads.
+        proba: by name of a head the probabilities ``[batch, classes]``.
+        embedding: ``[batch, 128]``, the input of all heads.
         attention: ``[batch, time, frequency]`` for each pooled map; empty where the engine does
             not return attention.
         tta_shifts: number of shifted copies that the probabilities are averaged over.
     """
 
-    category: Array
-    event: Array | None
+    proba: Mapping[str, Array]
     embedding: Array
     attention: tuple[Array, ...] = ()
     tta_shifts: int = 1

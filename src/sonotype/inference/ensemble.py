@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.hierarchy import CategorySource
-from sonotype.core.types import labels_of_all
+from sonotype.core.types import merged_heads
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.engine import BATCH_SIZE
 from sonotype.inference.load import load
@@ -37,22 +37,22 @@ class Ensemble:
             raise OptionsError("an ensemble needs at least one model")
         first = members[0]
         for number, member in enumerate(members[1:], start=2):
-            if member.labels != first.labels:
+            if member.heads != first.heads:
                 raise OptionsError(
                     f"the labels of model {number} differ from those of the first model; an "
                     "ensemble needs models with the same labels"
                 )
         self.members = tuple(members)
         self.audio_spec = first.audio_spec
-        self.labels = labels_of_all([member.labels for member in members])
+        self.heads = merged_heads([member.heads for member in members])
         self.category_source = first.category_source
-        self._heads = tuple(member.with_options(category_source="head") for member in members)
+        self._members = tuple(member.with_options(category_source="head") for member in members)
 
     def predict(
         self, source: str | Path | bytes | npt.ArrayLike, sample_rate: int | None = None
     ) -> Prediction:
         """Classify one sound, as :meth:`Classifier.predict` does."""
-        return self._mean([member.predict(source, sample_rate) for member in self._heads])
+        return self._mean([member.predict(source, sample_rate) for member in self._members])
 
     def predict_files(
         self, paths: Iterable[str | Path], *, batch_size: int = BATCH_SIZE, progress: bool = False
@@ -64,7 +64,7 @@ class Ensemble:
         paths = list(paths)
         members = [
             member.predict_files(paths, batch_size=batch_size, progress=progress and not number)
-            for number, member in enumerate(self._heads)
+            for number, member in enumerate(self._members)
         ]
         for results in zip(*members, strict=True):
             failure = next((result for result in results if isinstance(result, Failure)), None)
@@ -92,13 +92,13 @@ class Ensemble:
             member.predict_windows(
                 source, hop, sample_rate=sample_rate, exact=exact, progress=progress and not number
             )
-            for number, member in enumerate(self._heads)
+            for number, member in enumerate(self._members)
         ]
         # At another rate a recording may be longer by part of a sample, and so by a window.
         return (self._mean(predictions) for predictions in zip(*members, strict=False))
 
     def _mean(self, predictions: Sequence[Prediction]) -> Prediction:
-        return average_models(predictions, self.labels, self.category_source)
+        return average_models(predictions, self.heads, self.category_source)
 
 
 def load_ensemble(

@@ -50,5 +50,8 @@ def load(
     chosen = device_of(device)
     system, card = load_model(builtin_path() if path is None else path)
     return Classifier(
-        TorchEngine(system, chosen), card, category_source=category_source, tta_shifts=tta_shifts
+        TorchEngine(system, card.heads, chosen),
+        card,
+        category_source=category_source,
+        tta_shifts=tta_shifts,
     )

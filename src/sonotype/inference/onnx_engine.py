@@ -13,8 +13,8 @@ from sonotype.inference.prediction import Array
 from sonotype.modelfile.card import KEY, ModelCard, card_of
 
 WAVEFORM = "waveform"
-CATEGORY, EVENT, EMBEDDING = "category", "event", "embedding"
-"""Names of the input and the outputs of the graph."""
+EMBEDDING = "embedding"
+"""Names of the input and of the last output of the graph; each head is an output of its name."""
 
 
 class OnnxEngine:
@@ -44,7 +44,8 @@ class OnnxEngine:
         """Output for clips ``[batch, samples]`` at the sample rate of the network."""
         values = self.session.run(self.outputs, {WAVEFORM: waveforms})
         found = dict(zip(self.outputs, values, strict=True))
-        return EngineOutput(found[CATEGORY], found.get(EVENT), found[EMBEDDING])
+        embedding = found.pop(EMBEDDING)
+        return EngineOutput(found, embedding)
 
     def windows(self, pieces: Iterable[Array], samples: int, hop: float) -> None:
         """Return ``None``: windows of an ONNX graph share no feature maps."""
@@ -109,10 +110,7 @@ def _difference(session: Any, card: ModelCard) -> str:
     if inputs != [WAVEFORM]:
         return f"its inputs are {inputs}, not {[WAVEFORM]}"
     sizes = {tensor.name: tensor.shape[-1] for tensor in session.get_outputs()}
-    labels = card.labels
-    counts = {CATEGORY: len(labels.categories)}
-    if labels.events:
-        counts[EVENT] = len(labels.events)
+    counts = {head.name: len(head.classes) for head in card.heads}
     if set(sizes) != {*counts, EMBEDDING}:
         return f"its outputs are {sorted(sizes)}, not {sorted({*counts, EMBEDDING})}"
     for name, count in counts.items():

@@ -2,11 +2,12 @@
 
 Each step is one function, in this order:
 
-1. :func:`softmax`: probabilities of each head. The network does this step in its own runtime
-   (torch, or the graph of an ONNX file), so engines return probabilities.
+1. :func:`probabilities`: softmax (or sigmoid) of the logits of each head, divided by its
+   temperature. The network does this step in its own runtime (torch, or the graph of an ONNX file),
+   so engines return probabilities.
 2. :func:`average_shifts`: mean over circularly shifted copies of a clip (test-time augmentation).
 3. :func:`average_models`: mean over the models of an ensemble.
-4. :func:`sonotype.core.hierarchy.read_category`: the category from one head or from both.
+4. :func:`sonotype.core.hierarchy.read_hierarchy`: coarse levels from one head or from two.
 
 A threshold below which a prediction becomes "unknown" would follow step 4, in
 ``Classifier`` and in :func:`average_models`.
@@ -14,15 +15,15 @@ A threshold below which a prediction becomes "unknown" would follow step 4, in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.core.hierarchy import CategorySource, read_category
-from sonotype.core.types import Labels
+from sonotype.core.hierarchy import CategorySource, read_hierarchy
+from sonotype.core.types import Heads
 from sonotype.inference.engine import Engine, EngineOutput
 from sonotype.inference.prediction import Array, Prediction
 
@@ -36,13 +37,19 @@ NOT_FINITE = (
 """Cause of a failure where the sound can be read."""
 
 
-def softmax(logits: Tensor) -> Tensor:
-    """Probabilities ``[batch, classes]`` of a head, in single precision.
+def probabilities(logits: Mapping[str, Tensor], heads: Heads) -> dict[str, Tensor]:
+    """Probabilities of each head, in single precision.
 
-    The temperature is 1: calibration divides the weights of the heads instead
-    (:func:`sonotype.evaluation.calibration.divide_logits`).
+    Shape:
+        by name of a head ``[batch, classes] -> [batch, classes]``
     """
-    return logits.float().softmax(1)
+    found = {}
+    for head in heads:
+        value = logits[head.name].float()
+        if head.temperature != 1:
+            value = value / head.temperature
+        found[head.name] = value.softmax(1) if head.problem == "single" else value.sigmoid()
+    return found
 
 
 def average_shifts(engine: Engine, waveforms: Array, tta_shifts: int) -> EngineOutput:
@@ -62,44 +69,40 @@ def average_shifts(engine: Engine, waveforms: Array, tta_shifts: int) -> EngineO
     rolled = [
         engine(np.roll(waveforms, round(number * step), axis=1)) for number in range(1, tta_shifts)
     ]
-    outputs = [output, *rolled]
-    events = [shifted.event for shifted in outputs if shifted.event is not None]
-    return replace(
-        output,
-        category=np.mean([shifted.category for shifted in outputs], axis=0),
-        event=np.mean(events, axis=0) if events else None,
-        tta_shifts=tta_shifts,
-    )
+    proba = mean_proba([shifted.proba for shifted in (output, *rolled)])
+    return replace(output, proba=proba, tta_shifts=tta_shifts)
+
+
+def mean_proba(
+    members: Sequence[Mapping[str, npt.NDArray[np.floating]]],
+    dtype: type[np.floating] | None = None,
+) -> dict[str, npt.NDArray[np.floating]]:
+    """The mean of the probabilities of each head."""
+    return {
+        name: np.asarray(np.mean([member[name] for member in members], axis=0, dtype=dtype))
+        for name in members[0]
+    }
 
 
 def average_models(
-    predictions: Sequence[Prediction], labels: Labels, category_source: CategorySource
+    predictions: Sequence[Prediction], heads: Heads, category_source: CategorySource
 ) -> Prediction:
     """Mean of several models' predictions for one sound, in double precision.
 
     Embedding and attention are those of the first model.
 
     Args:
-        predictions: their categories are read from the category heads.
-        labels: of all models.
-        category_source: how to read the category from the means.
+        predictions: each level is read from its own head.
+        heads: of all models.
+        category_source: how to read coarse levels from the means.
     """
-    category = np.asarray(
-        np.mean([one.category_proba for one in predictions], axis=0, dtype=np.float64)
-    )
-    events = [one.event_proba for one in predictions if one.event_proba is not None]
-    event = np.asarray(np.mean(events, axis=0, dtype=np.float64)) if events else None
-    return replace(
-        predictions[0],
-        category_proba=read_category(category, event, labels, category_source),
-        event_proba=event,
-    )
+    proba = mean_proba([prediction.proba for prediction in predictions], np.float64)
+    return replace(predictions[0], heads=heads, proba=read_hierarchy(proba, heads, category_source))
 
 
 def finite_rows(output: EngineOutput) -> npt.NDArray[np.bool_]:
     """``[batch]``: whether all values of a clip are finite."""
-    finite = np.ones(len(output.category), dtype=bool)
-    for values in (output.category, output.event, output.embedding, *output.attention):
-        if values is not None:
-            finite &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    finite = np.ones(len(output.embedding), dtype=bool)
+    for values in (*output.proba.values(), output.embedding, *output.attention):
+        finite &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     return finite

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.core.types import Labels
+from sonotype.core.types import LEVELS, Heads
 
 Array = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.floating]
+
+
+def head_keys(names: Iterable[str]) -> list[str]:
+    """Names of the JSON values of some heads: ``category``, ``category_probability``, ..."""
+    return [key for name in names for key in (name, f"{name}_probability")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,11 +26,9 @@ class Prediction:
 
     Attributes:
         source: path of the file, or ``<bytes>`` or ``<array>``.
-        labels: names of the classes.
-        category_proba: ``[categories]``, in the order of ``labels.categories``; sums to 1.
-        event_proba: ``[events]``, in the order of ``labels.events``; ``None`` without an event
-            head.
-        embedding: ``[128]``, the input of both heads.
+        heads: names of the classes.
+        proba: by name of a head ``[classes]``, in the order of its classes.
+        embedding: ``[128]``, the input of all heads.
         attention: ``[time, frequency]`` weights for each pooled map, summing to 1.
         file_seconds: length of the whole recording.
         clip_seconds: length of the clip that the network gets; sound beyond it is not used.
@@ -36,9 +40,8 @@ class Prediction:
     """
 
     source: str
-    labels: Labels
-    category_proba: Probabilities
-    event_proba: Probabilities | None
+    heads: Heads
+    proba: Mapping[str, Probabilities]
     embedding: Array
     attention: tuple[Array, ...]
     file_seconds: float
@@ -48,28 +51,22 @@ class Prediction:
     tta_shifts: int = 1
 
     @property
-    def category(self) -> str:
-        """The most probable category."""
-        return self.labels.categories[int(self.category_proba.argmax())]
+    def label(self) -> str:
+        """The most probable class of the finest level."""
+        return self.top(1)[0][0]
 
     @property
-    def event(self) -> str | None:
-        """The most probable event; ``None`` without an event head."""
-        if self.event_proba is None:
-            return None
-        return self.labels.events[int(self.event_proba.argmax())]
+    def labels(self) -> dict[str, str]:
+        """The most probable class of each head, from coarse to fine."""
+        return {head.name: head.classes[int(self.proba[head.name].argmax())] for head in self.heads}
 
     @property
-    def category_probabilities(self) -> dict[str, float]:
-        """Probability of each category by name, in the model's order."""
-        return dict(zip(self.labels.categories, self.category_proba.tolist(), strict=True))
-
-    @property
-    def event_probabilities(self) -> dict[str, float]:
-        """Probability of each event by name, in the model's order; empty without an event head."""
-        if self.event_proba is None:
-            return {}
-        return dict(zip(self.labels.events, self.event_proba.tolist(), strict=True))
+    def probabilities(self) -> dict[str, dict[str, float]]:
+        """By name of a head the probability of each class by name, in the model's order."""
+        return {
+            head.name: dict(zip(head.classes, self.proba[head.name].tolist(), strict=True))
+            for head in self.heads
+        }
 
     @property
     def end(self) -> float:
@@ -82,19 +79,19 @@ class Prediction:
         return self.file_seconds > self.clip_seconds + 0.05
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
-        """The ``k`` most probable events; categories for a model without an event head."""
-        ranked = self.event_probabilities or self.category_probabilities
-        return sorted(ranked.items(), key=lambda entry: -entry[1])[:k]
+        """The ``k`` most probable classes of the finest level."""
+        head = self.heads[-1]
+        named = zip(head.classes, self.proba[head.name].tolist(), strict=True)
+        return sorted(named, key=lambda entry: -entry[1])[:k]
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
         """JSON values, without embedding and attention."""
-        event = self.event
+        best: dict[str, Any] = dict.fromkeys(head_keys(LEVELS))
+        for name, label in self.labels.items():
+            best |= zip(head_keys([name]), (label, self.probabilities[name][label]), strict=True)
         return {
             "file": self.source,
-            "category": self.category,
-            "category_probability": self.category_probabilities[self.category],
-            "event": event,
-            "event_probability": self.event_probabilities[event] if event else None,
+            **best,
             "top": [{"label": label, "probability": value} for label, value in self.top(k)],
             "file_seconds": round(self.file_seconds, 3),
             "clip_seconds": self.clip_seconds,
@@ -111,10 +108,9 @@ class Failure:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values with the keys of :meth:`Prediction.to_dict`."""
-        keys = ("category", "category_probability", "event", "event_probability")
         return {
             "file": self.source,
-            **dict.fromkeys(keys),
+            **dict.fromkeys(head_keys(LEVELS)),
             "top": [],
             "file_seconds": None,
             "clip_seconds": None,

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from sonotype.core.types import Heads
 from sonotype.inference.engine import EngineOutput
-from sonotype.inference.postprocess import softmax
+from sonotype.inference.postprocess import probabilities
 from sonotype.inference.prediction import Array
 from sonotype.models.fold_batch_norm import fuse_batch_norm
 from sonotype.models.system import Output, System
@@ -21,13 +22,15 @@ class TorchEngine:
     Args:
         system: the network; it is moved to the device. The engine runs a copy whose batch norm is
             folded into the convolutions, so later changes to the system have no effect.
+        heads: how to turn its logits into probabilities.
         device: to run on.
     """
 
     side_by_side = False  # torch uses all processors for each layer
 
-    def __init__(self, system: System, device: str | torch.device = "cpu") -> None:
+    def __init__(self, system: System, heads: Heads, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
+        self.heads = heads
         self.system = system.eval().to(self.device).channels_last()
         self.fused = fuse_batch_norm(self.system).channels_last()
         self._shared: dict[int, SharedWindows] = {}
@@ -40,7 +43,7 @@ class TorchEngine:
         """Output for clips ``[batch, samples]`` at the sample rate of the system."""
         with torch.inference_mode():
             output = self.fused(torch.from_numpy(waveforms).to(self.device))
-            return _engine_output(output, tuple(_array(weights) for weights in output.attention))
+            return self._output(output, tuple(_array(weights) for weights in output.attention))
 
     def windows(
         self, pieces: Iterable[Array], samples: int, hop: float
@@ -49,19 +52,18 @@ class TorchEngine:
         if (shared := self._shared.get(samples)) is None:
             shared = self._shared[samples] = SharedWindows(self.fused, samples)
         for output in shared.outputs(pieces, hop):
-            yield output.first, _engine_output(output)
+            yield output.first, self._output(output)
 
-
-@torch.inference_mode()
-def _engine_output(
-    output: Output | WindowOutputs, attention: tuple[Array, ...] = ()
-) -> EngineOutput:
-    return EngineOutput(
-        category=_array(softmax(output.category)),
-        event=None if output.event is None else _array(softmax(output.event)),
-        embedding=_array(output.embedding),
-        attention=attention,
-    )
+    @torch.inference_mode()
+    def _output(
+        self, output: Output | WindowOutputs, attention: tuple[Array, ...] = ()
+    ) -> EngineOutput:
+        proba = probabilities(output.logits, self.heads)
+        return EngineOutput(
+            proba={name: _array(value) for name, value in proba.items()},
+            embedding=_array(output.embedding),
+            attention=attention,
+        )
 
 
 def _array(x: torch.Tensor) -> Array:

@@ -16,10 +16,10 @@ from sonotype.config import ScoreOptions, SystemOptions, from_dict, to_dict
 from sonotype.core.errors import ModelFileError, OptionsError
 from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource
 from sonotype.core.json_text import json_text
-from sonotype.core.types import Labels
+from sonotype.core.types import Head, Heads
 from sonotype.modelfile.older_formats import upgrade
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 KEY = "sonotype"
 """Key of the document in the metadata of a file."""
 RATE_STEP, HIGHEST_RATE = 16_000, 192_000
@@ -32,11 +32,12 @@ class ModelCard:
 
     Attributes:
         options: rebuild the network.
-        labels: names of the outputs.
+        heads: the outputs: names of the classes, hierarchy, temperatures, thresholds.
         sample_rate: of the network's input, in Hz.
         front_ends: names of the log-mel front ends, in the order of the branches.
-        category_source: how to read the category by default.
+        category_source: how to read coarse levels by default.
         tta_shifts: number of circular shifts of a clip to average over by default.
+        unknown_threshold: score from which a sound counts as unknown; ``None`` if not known.
         training: recipe and options, split, data source and its fingerprint, best epoch.
         scores: of the test split, from :func:`sonotype.evaluation.metrics.scores_to_json`.
         versions: of Python and the packages at training time.
@@ -44,11 +45,12 @@ class ModelCard:
     """
 
     options: SystemOptions
-    labels: Labels
+    heads: Heads
     sample_rate: int
     front_ends: tuple[str, ...]
     category_source: CategorySource = "head"
     tta_shifts: int = 1
+    unknown_threshold: float | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -104,12 +106,12 @@ def card_of(document: str, path: str | Path) -> ModelCard:
         )
     try:
         values = upgrade(values, version)
-        labels = _labels_of(values.pop("labels"))
+        heads = _heads_of(values.pop("heads"))
         # Refuses other types and values below 1.
         from_dict(ScoreOptions, {"tta_shifts": values.get("tta_shifts", 1)})
         card = ModelCard(
             options=from_dict(SystemOptions, _object("options", values.pop("options"))),
-            labels=labels,
+            heads=heads,
             front_ends=_strings("front_ends", values.pop("front_ends")),
             **values,
         )
@@ -124,28 +126,40 @@ def card_of(document: str, path: str | Path) -> ModelCard:
     return card
 
 
-def _labels_of(values: Any) -> Labels:
-    """The labels; a ``TypeError`` or ``ValueError`` if their entries do not fit each other."""
-    lists = {name: _list(name, entries) for name, entries in _object("labels", values).items()}
-    for name in ("categories", "events"):
-        entries = _strings(name, lists.get(name, []))
-        if twice := sorted({label for label in entries if entries.count(label) > 1}):
-            raise ValueError(f"{name} has {_shown(twice[0])} twice")
-    labels = Labels(**{name: tuple(entries) for name, entries in lists.items()})
-    if not labels.categories:
-        raise ValueError("categories is empty")
-    if len(labels.event_category) != len(labels.events):
-        raise ValueError(
-            f"event_category has {len(labels.event_category)} entries for {len(labels.events)} "
-            "events"
-        )
-    last = len(labels.categories) - 1
-    for index in labels.event_category:
-        if type(index) is not int or not 0 <= index <= last:
+def _heads_of(values: Any) -> Heads:
+    """The heads; a ``TypeError`` or ``ValueError`` if their entries do not fit each other."""
+    heads: list[Head] = []
+    for entry in _list("heads", values):
+        entries = _object("heads", entry)
+        for name in ("parent_index", "unlabelled", "thresholds"):
+            entries[name] = tuple(_numbers(name, entries.get(name, [])))
+        classes = _strings("classes", entries.pop("classes"))
+        head = Head(**_with_text("name", entries), classes=classes)
+        parent = next((other for other in heads if other.name == head.parent), None)
+        if head.parent is not None and parent is None:
             raise ValueError(
-                f"event_category has {_shown(index)}, must be an index from 0 to {last}"
+                f"parent of head {head.name!r} is {_shown(head.parent)}, no head above"
             )
-    return labels
+        _check_parent_index(head, len(parent.classes) if parent else 0)
+        heads.append(head)
+    names = [head.name for head in heads]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"heads are {_shown(names)}, must be different names")
+    return tuple(heads)
+
+
+def _check_parent_index(head: Head, parents: int) -> None:
+    for index in head.parent_index:
+        if type(index) is not int or not 0 <= index < parents:
+            raise ValueError(
+                f"parent_index of head {head.name!r} has {_shown(index)}, must be an index from 0 "
+                f"to {parents - 1}"
+            )
+    if head.unlabelled and len(head.unlabelled) != parents:
+        raise ValueError(
+            f"unlabelled of head {head.name!r} has {len(head.unlabelled)} shares for {parents} "
+            "classes of its parent"
+        )
 
 
 def _check_rest(card: ModelCard) -> None:
@@ -173,6 +187,19 @@ def _list(name: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError(f"{name} is {_shown(value)}, must be a list")
     return value
+
+
+def _numbers(name: str, value: Any) -> list[Any]:
+    for entry in _list(name, value):
+        if type(entry) not in (int, float):
+            raise TypeError(f"{name} has {_shown(entry)}, which is not a number")
+    return list(value)
+
+
+def _with_text(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(values.get(name), str):
+        raise TypeError(f"{name} is {_shown(values.get(name))}, must be a string")
+    return values
 
 
 def _strings(name: str, value: Any) -> tuple[str, ...]:

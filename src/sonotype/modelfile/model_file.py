@@ -20,6 +20,7 @@ from torch import Tensor
 from sonotype.core.errors import ModelFileError, OptionsError
 from sonotype.core.io import atomic
 from sonotype.modelfile.card import KEY, ModelCard, card_of, document_of
+from sonotype.modelfile.older_formats import renamed_weights
 from sonotype.models.build import build_system
 from sonotype.models.system import System
 
@@ -98,7 +99,7 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
             "again with a lower learning rate"
         )
     try:
-        system = build_system(card.options, card.labels)
+        system = build_system(card.options, card.heads)
     except (OptionsError, ValueError) as error:
         raise ModelFileError(f"{path}: the header does not describe a model ({error})") from None
     if system.sample_rate != card.sample_rate:
@@ -107,7 +108,7 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
             f"but the network takes {system.sample_rate} Hz)"
         )
     try:
-        system.load_state_dict(tensors)
+        system.load_state_dict(renamed_weights(tensors))
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{path}: the weights do not fit the header ({detail})") from None

@@ -16,12 +16,13 @@ blocks of branch 1, and a width of 0 leaves branch 2 out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from sonotype.config import TWO_BRANCH_SYSTEMS, SystemName, SystemOptions, check
 from sonotype.core.errors import OptionsError
-from sonotype.core.types import Labels
+from sonotype.core.types import LEVELS, Heads
 from sonotype.models.backbones.names import BACKBONES, NO_BACKBONE, Backbone, build_backbone
 from sonotype.models.branch import TrainedBranch
 from sonotype.models.fusion import Fusion, JoinedPooling, SeparatePooling
@@ -29,20 +30,18 @@ from sonotype.models.pooling import GlobalMaxPooling, build_pooling
 from sonotype.models.system import FULLY_FROZEN, System
 
 
-def build_system(
-    options: SystemOptions, labels: Labels, backbone: Backbone | None = None
-) -> System:
-    """The system that the options describe, with a head for each kind of label.
+def build_system(options: SystemOptions, heads: Heads, backbone: Backbone | None = None) -> System:
+    """The system that the options describe.
 
     Args:
         options: which system, and its arguments.
-        labels: set the number of classes of each head.
+        heads: set names and numbers of classes.
         backbone: a (pretrained) branch 1; ``None`` builds one with random weights.
 
     Raises:
         OptionsError: names every invalid option.
     """
-    return _build(options, len(labels.categories), len(labels.events), backbone)
+    return _build(options, {head.name: len(head.classes) for head in heads}, backbone)
 
 
 def cbir_1(
@@ -98,12 +97,11 @@ def _named(
     branch_1 = None if isinstance(backbone, str) else backbone
     unfreeze_from = options.pop("unfreeze_from", None) or 0
     chosen = SystemOptions(system=system, backbone=name, unfreeze_from=unfreeze_from, **options)
-    return _build(chosen, categories, events, branch_1)
+    counts = zip(LEVELS, (categories, events), strict=True)
+    return _build(chosen, {head: count for head, count in counts if count}, branch_1)
 
 
-def _build(
-    options: SystemOptions, categories: int, events: int, branch_1: Backbone | None
-) -> System:
+def _build(options: SystemOptions, classes: Mapping[str, int], branch_1: Backbone | None) -> System:
     check(options)
     if issues := _contradictions(options):
         raise OptionsError("; ".join(issues))
@@ -130,8 +128,7 @@ def _build(
         branch_1=branch_1,
         branch_2=branch_2,
         pooling=pooling,
-        categories=categories,
-        events=events,
+        classes=classes,
         adapters=adapters,
         pool_blocks=options.pool_blocks,
         unfreeze_from=unfreeze_from or FULLY_FROZEN,

@@ -10,7 +10,7 @@ for each clip and cached. The others are trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -38,9 +38,8 @@ class Output(NamedTuple):
     """The result of a forward pass.
 
     Attributes:
-        category: logits ``[batch, categories]``.
-        event: logits ``[batch, events]``; ``None`` without an event head.
-        embedding: ``[batch, 128]``, the input of both heads.
+        logits: by name of a head ``[batch, classes]``.
+        embedding: ``[batch, 128]``, the input of all heads.
         attention: attention maps ``[batch, time, frequency]``, each summing to 1. ``cbir_2`` and
             ``cbir_4`` have one for each pooled block of branch 1, then ``cbir_2`` that of branch 2;
             the others have one.
@@ -48,19 +47,19 @@ class Output(NamedTuple):
 
     """
 
-    category: Tensor
-    event: Tensor | None
+    logits: dict[str, Tensor]
     embedding: Tensor
     attention: tuple[Tensor, ...]
     frames: Tensor
 
 
 class System(nn.Module):
-    """Front ends, branch 1, perhaps branch 2, pooling and two heads.
+    """Front ends, branch 1, perhaps branch 2, pooling and heads.
 
     ``trained_part(frozen_part(waveform))`` is ``forward(waveform)``. The blocks of branch 1 before
     ``unfreeze_from`` take no gradient and stay in evaluation mode whatever the mode of the system,
-    so that their batch-norm statistics never change.
+    so that their batch-norm statistics never change. ``classes`` are the numbers of classes of the
+    heads, by name.
 
     Shape:
         waveforms ``[batch, samples]`` at :attr:`sample_rate`, the higher rate of both branches.
@@ -72,8 +71,7 @@ class System(nn.Module):
         branch_1: Backbone,
         branch_2: TrainedBranch | None,
         pooling: Fusion,
-        categories: int,
-        events: int,
+        classes: Mapping[str, int],
         adapters: Sequence[int],
         pool_blocks: Sequence[int],
         unfreeze_from: int,
@@ -95,14 +93,20 @@ class System(nn.Module):
             nn.ReLU(),
             nn.Dropout(dropout),
         )
-        self.category = nn.Linear(EMBEDDING, categories)
-        self.event = nn.Linear(EMBEDDING, events) if events else None
+        self.classifiers = nn.ModuleDict(
+            {name: nn.Linear(EMBEDDING, count) for name, count in classes.items()}
+        )
         self._last_block = max((*self.pool_blocks, *self.adapters))
         self._fused = FusedBlocks()
         branch_1.requires_grad_(False)
         for block in list(branch_1.blocks)[unfreeze_from - 1 :]:
             block.requires_grad_(True)
         self.train()
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the heads."""
+        return next(self.embedding.parameters()).device
 
     def frozen_blocks(self) -> list[nn.Module]:
         """Blocks of branch 1 that never change."""
@@ -208,11 +212,11 @@ class System(nn.Module):
             for block in self.adapters
         }
 
-    def heads(self, pooled: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Logits of categories and events, and the embedding, of pooled vectors."""
+    def heads(self, pooled: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Logits by name of a head, and the embedding, of pooled vectors."""
         embedding = self.embedding(pooled)
-        event = self.event(embedding) if self.event is not None else None
-        return self.category(embedding), event, embedding
+        logits = {name: classify(embedding) for name, classify in self.classifiers.items()}
+        return logits, embedding
 
     def frames_frozen(self) -> bool:
         """Whether :attr:`Output.frames` depend on frozen weights only."""

@@ -81,7 +81,7 @@ class ChunkMaps:
     def _measure(self, blocks: list[nn.Module], squeeze: Squeeze) -> None:
         """Measure the maps of a silent clip, and replace the layers that read a whole clip."""
         system = self.system
-        silence = torch.zeros(1, self.samples, device=system.category.weight.device)
+        silence = torch.zeros(1, self.samples, device=system.device)
         log_mels = system.log_mels(silence)
         self._frames = [x.shape[2] for x in log_mels]
         self.frames = min(self._frames)

@@ -58,14 +58,12 @@ class WindowOutputs(NamedTuple):
 
     Attributes:
         first: number of the first window.
-        category: logits ``[windows, categories]``.
-        event: logits ``[windows, events]``; ``None`` without an event head.
+        logits: by name of a head ``[windows, classes]``.
         embedding: ``[windows, 128]``.
     """
 
     first: int
-    category: Tensor
-    event: Tensor | None
+    logits: dict[str, Tensor]
     embedding: Tensor
 
 
@@ -158,7 +156,7 @@ class SharedWindows:
     @torch.inference_mode()
     def _add(self, rows: _Rows, chunk: _Chunk, waveform: Samples) -> None:
         """Compute a chunk, drop its context, and keep its rows' contributions to each pooling."""
-        device = self.maps.system.category.weight.device
+        device = self.maps.system.device
         chunk_maps = self.maps(torch.from_numpy(waveform).to(device)[None], chunk.grown)
         cores = []
         for x, stride in zip(chunk_maps, self.maps.strides, strict=True):
@@ -172,7 +170,7 @@ class SharedWindows:
     @torch.inference_mode()
     def _read(self, rows: _Rows, windows: Indices, hop: float) -> WindowOutputs:
         """Pool windows and compute their outputs."""
-        device = self.maps.system.category.weight.device
+        device = self.maps.system.device
         firsts = self._first_rows(window_start(windows, hop))
         starts = [torch.from_numpy(first).to(device) for first in firsts]
         counts, bands = self.maps.counts, self.maps.bands

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sonotype.core.errors import AudioError
 from sonotype.core.prefetch import prefetch
-from sonotype.core.types import IGNORE_INDEX, Clip, Labels
+from sonotype.core.types import IGNORE_INDEX, Clip, Head, Heads
 from sonotype.data.augment.augmented_copies import Key, Waveforms
 from sonotype.features.cache import FeatureCache, threads_for
 from sonotype.training.distillation.targets import TeacherTargets
@@ -22,16 +22,26 @@ Batch = dict[str, Any]
 _ORDER = 3  # number of a stream of the seed; the waveforms have others
 
 
-def targets(clips: Sequence[Clip], labels: Labels) -> tuple[Tensor, Tensor]:
-    """Category and event index of every clip; ``IGNORE_INDEX`` for a missing label.
+def targets(clips: Sequence[Clip], heads: Heads) -> dict[str, Tensor]:
+    """By name of a head the targets of clips; ``IGNORE_INDEX`` masks what is not known.
 
-    Clips of unlabelled folders, which have teacher targets alone, have an empty category.
+    Shape:
+        ``[clips]`` class indices of a ``"single"`` head; ``[clips, classes]`` of a ``"multi"``
+        head, with 1 for a class that is present and 0 for one that is not
     """
-    category = torch.tensor(
-        [labels.category_index(clip) if clip.category else IGNORE_INDEX for clip in clips]
-    )
-    event = torch.tensor([labels.event_index(clip) for clip in clips])
-    return category, event
+    return {
+        head.name: torch.tensor([head.target(clip) for clip in clips])
+        if head.problem == "single"
+        else torch.tensor([_present(head, clip) for clip in clips])
+        for head in heads
+    }
+
+
+def _present(head: Head, clip: Clip) -> list[float]:
+    """Which classes of a head are present in a clip."""
+    if head.name not in clip.labels:
+        return [float(IGNORE_INDEX)] * len(head.classes)
+    return [float(name in clip.labels[head.name]) for name in head.classes]
 
 
 class _LabelledClips(Dataset[Batch]):
@@ -40,7 +50,7 @@ class _LabelledClips(Dataset[Batch]):
     Args:
         waveforms: of the clips, and perhaps of others.
         clips: the labelled clips, in the order of their indices.
-        labels: order of the classes.
+        heads: order of the classes.
         teacher_targets: for the same augmented copies of the same clips.
     """
 
@@ -48,37 +58,37 @@ class _LabelledClips(Dataset[Batch]):
         self,
         waveforms: Waveforms,
         clips: Sequence[Clip],
-        labels: Labels,
+        heads: Heads,
         teacher_targets: TeacherTargets | None = None,
     ) -> None:
         self.waveforms = waveforms
         self.teacher_targets = teacher_targets
         self.indices = indices_of(clips, waveforms)
-        self.category, self.event = targets(clips, labels)
-        self.partner_category, self.partner_event = targets(waveforms.clips, labels)
+        self.targets = targets(clips, heads)
+        self.partner_targets = targets(waveforms.clips, heads)
         self.files = [str(clip.path) for clip in clips]
 
     def __len__(self) -> int:
-        return len(self.category)
+        return len(self.files)
 
     def _waveform_keys(self, keys: Sequence[Key]) -> list[Key]:
         """The same keys ``(epoch, index)``, with the indices of the waveforms."""
         return [(epoch, self.indices[index]) for epoch, index in keys]
 
     def _labels(self, keys: Sequence[Key]) -> Batch:
-        """Targets and files; of mixed clips also ``share``, ``partner_category``, ``..._event``."""
+        """Targets and files; of mixed clips also ``share`` and ``partner_targets``."""
         rows = [index for _, index in keys]
         batch: Batch = {
-            "category": self.category[rows],
-            "event": self.event[rows],
+            "targets": {name: target[rows] for name, target in self.targets.items()},
             "files": [self.files[row] for row in rows],
         }
         if self.waveforms.augmentation.between_class_mix:
             mixes = [self.waveforms.blend_in(key) for key in self._waveform_keys(keys)]
             partners = [mix.partner for mix in mixes]
             batch |= {
-                "partner_category": self.partner_category[partners],
-                "partner_event": self.partner_event[partners],
+                "partner_targets": {
+                    name: target[partners] for name, target in self.partner_targets.items()
+                },
                 "share": torch.tensor([mix.share for mix in mixes]),
             }
         return batch
@@ -90,7 +100,7 @@ class LabelledMaps(_LabelledClips):
     Args:
         cache: filled for these clips.
         clips: the labelled clips, in the order of their indices.
-        labels: order of the classes.
+        heads: order of the classes.
         teacher_targets: cached for the same clips.
     """
 
@@ -98,10 +108,10 @@ class LabelledMaps(_LabelledClips):
         self,
         cache: FeatureCache,
         clips: Sequence[Clip],
-        labels: Labels,
+        heads: Heads,
         teacher_targets: TeacherTargets | None = None,
     ) -> None:
-        super().__init__(cache.waveforms, clips, labels, teacher_targets)
+        super().__init__(cache.waveforms, clips, heads, teacher_targets)
         self.cache = cache
 
     def __getitem__(self, keys: list[Key]) -> Batch:

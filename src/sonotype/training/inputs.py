@@ -9,7 +9,7 @@ from pathlib import Path
 from sonotype.audio.clip import AudioSpec
 from sonotype.config import TeachingOptions, TrainOptions
 from sonotype.core.hierarchy import CategorySource
-from sonotype.core.types import Clip, Labels
+from sonotype.core.types import Clip, Heads
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.decoded import Decoded
 from sonotype.models.system import System
@@ -24,7 +24,7 @@ class FitInputs:
     Attributes:
         system: with its pretrained weights, if any.
         audio_spec: sample rate, length and padding of the clips.
-        labels: order of the classes.
+        heads: to train, with the order of the classes.
         train: clips to train on; only these are augmented.
         val: clips that choose the epoch; empty if the last epoch is kept.
         folder: gets checkpoints and logs.
@@ -44,7 +44,7 @@ class FitInputs:
 
     system: System
     audio_spec: AudioSpec
-    labels: Labels
+    heads: Heads
     train: Sequence[Clip]
     val: Sequence[Clip]
     folder: Path

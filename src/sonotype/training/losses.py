@@ -1,113 +1,134 @@
-"""Losses of the labels: cross-entropy of both heads, for single clips and for mixed clips."""
+"""Losses of the labels: cross-entropy of all heads, for single clips and for mixed clips."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonotype.core.types import IGNORE_INDEX
+from sonotype.core.types import IGNORE_INDEX, Head, Heads
 from sonotype.models.system import Output
 
-ClassWeights = tuple[Tensor | None, Tensor | None]
-"""``[categories]`` and ``[events]`` weights of the classes; ``None`` weighs all classes equally."""
+ClassWeights = Mapping[str, Tensor]
+"""By name of a head ``[classes]`` weights of its classes; a missing head weighs them equally."""
+
+Targets = Mapping[str, Tensor]
+"""By name of a head, see :func:`sonotype.training.dataset.targets`."""
 
 
 class LabelLoss(nn.Module):
-    """Cross-entropy of the categories plus, weighted, that of the events.
+    """The sum over the heads of their cross-entropy, weighted.
 
-    Clips without a label, and clips of classes with weight 0, do not count; a batch of only such
-    clips has the loss 0.
+    Labels that are not known, and clips of classes with weight 0, do not count; a batch of only
+    such clips has the loss 0.
 
     Args:
-        class_weights: of both heads.
-        event_weight: factor of the event loss.
+        heads: from coarse to fine; ``"multi"`` heads have binary cross-entropies.
+        class_weights: of ``"single"`` heads.
+        event_weight: factor of the loss of each head except the first.
         label_smoothing: share of the target that is spread over all classes.
     """
 
-    category_weights: Tensor | None
-    event_weights: Tensor | None
-
     def __init__(
         self,
-        class_weights: ClassWeights = (None, None),
+        heads: Heads,
+        class_weights: ClassWeights | None = None,
         *,
         event_weight: float = 1.0,
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        self.register_buffer("category_weights", class_weights[0], persistent=False)
-        self.register_buffer("event_weights", class_weights[1], persistent=False)
+        self.heads = heads
+        for name, weights in (class_weights or {}).items():
+            self.register_buffer(f"weights_{name}", weights, persistent=False)
         self.event_weight = event_weight
         self.label_smoothing = label_smoothing
 
-    def forward(self, output: Output, category: Tensor, event: Tensor) -> Tensor:
-        """Mean loss of a batch of clips, each with its own labels.
-
-        Shape:
-            targets ``[batch], [batch] -> []``
-        """
-        loss = output.category.new_zeros(())
-        if bool(weights_of(category, self.category_weights).any()):
-            loss = self._cross_entropy(output.category, category, self.category_weights)
-        if output.event is not None and bool(weights_of(event, self.event_weights).any()):
-            loss = loss + self.event_weight * self._cross_entropy(
-                output.event, event, self.event_weights
-            )
+    def forward(self, output: Output, targets: Targets) -> Tensor:
+        """Mean loss of a batch of clips, each with its own labels."""
+        loss = output.embedding.new_zeros(())
+        for factor, head in self._factors():
+            target = targets[head.name]
+            mass = self._mass(head, target)
+            if not bool(mass.any()):
+                continue
+            if head.problem == "single":
+                losses = self._losses(head, output, target, "mean")
+            else:
+                losses = self._losses(head, output, target, "none").sum() / mass.sum()
+            loss = loss + factor * losses
         return loss
 
-    def mixed(self, output: Output, batch: Mapping[str, Tensor]) -> Tensor:
+    def mixed(self, output: Output, batch: Mapping[str, Any]) -> Tensor:
         """Loss of a batch; of clips mixed with a partner, each label counts by its clip's share.
 
         Args:
             output: of the network.
-            batch: ``category`` and ``event``; for mixed clips also ``share`` of the first clip,
-                ``partner_category`` and ``partner_event``.
+            batch: ``targets``; for mixed clips also ``share`` of the first clip, and
+                ``partner_targets``.
         """
         if "share" not in batch:
-            loss: Tensor = self(output, batch["category"], batch["event"])
+            loss: Tensor = self(output, batch["targets"])
             return loss
-        loss = output.category.new_zeros(())
-        shares = (batch["share"], 1 - batch["share"])
-        for head, logits, weights, factor in (
-            ("category", output.category, self.category_weights, 1.0),
-            ("event", output.event, self.event_weights, self.event_weight),
-        ):
-            if logits is not None:
-                targets = (batch[head], batch[f"partner_{head}"])
-                loss = loss + factor * sum(
-                    self._shared_loss(logits, target, weights, share)
-                    for target, share in zip(targets, shares, strict=True)
-                )
+        loss = output.embedding.new_zeros(())
+        shared = (
+            (batch["targets"], batch["share"]),
+            (batch["partner_targets"], 1 - batch["share"]),
+        )
+        for factor, head in self._factors():
+            loss = loss + factor * sum(
+                self._shared_loss(head, output, targets[head.name], share)
+                for targets, share in shared
+            )
         return loss
 
-    def _shared_loss(
-        self, logits: Tensor, target: Tensor, weights: Tensor | None, share: Tensor
-    ) -> Tensor:
+    def _factors(self) -> list[tuple[float, Head]]:
+        return [
+            (self.event_weight if index else 1.0, head) for index, head in enumerate(self.heads)
+        ]
+
+    def _shared_loss(self, head: Head, output: Output, target: Tensor, share: Tensor) -> Tensor:
         """Cross-entropy of the clips that have a label, multiplied by the share of each clip.
 
         It is divided by the sum of the targets' weights, as ``F.cross_entropy`` does, and equals
         that at a share of 1. If all clips have the same share, the sum over both targets is the
         loss of mixup.
         """
-        mass = weights_of(target, weights).sum()
+        mass = self._mass(head, target).sum()
         if not bool(mass > 0):
-            return logits.new_zeros(())
-        losses = self._cross_entropy(logits, target, weights, reduction="none")
+            return share.new_zeros(())
+        losses = self._losses(head, output, target, "none")
         return (losses * share).sum() / mass
 
-    def _cross_entropy(
-        self, logits: Tensor, target: Tensor, weights: Tensor | None, reduction: str = "mean"
-    ) -> Tensor:
-        return F.cross_entropy(
-            logits,
-            target,
-            weights,
-            ignore_index=IGNORE_INDEX,
-            reduction=reduction,
-            label_smoothing=self.label_smoothing,
+    def _mass(self, head: Head, target: Tensor) -> Tensor:
+        """``[batch]`` weights of the clips in the mean of a head's loss."""
+        if head.problem == "single":
+            return weights_of(target, self._weights(head))
+        return (target != IGNORE_INDEX).float().mean(1)
+
+    def _weights(self, head: Head) -> Tensor | None:
+        weights: Tensor | None = getattr(self, f"weights_{head.name}", None)
+        return weights
+
+    def _losses(self, head: Head, output: Output, target: Tensor, reduction: str) -> Tensor:
+        """Loss of a head: its mean, or ``[batch]``."""
+        logits = output.logits[head.name]
+        if head.problem == "single":
+            return F.cross_entropy(
+                logits,
+                target,
+                self._weights(head),
+                ignore_index=IGNORE_INDEX,
+                reduction=reduction,
+                label_smoothing=self.label_smoothing,
+            )
+        known = (target != IGNORE_INDEX).float()
+        smooth = target.clamp(min=0) * (1 - self.label_smoothing) + self.label_smoothing / 2
+        return (F.binary_cross_entropy_with_logits(logits, smooth, reduction="none") * known).mean(
+            1
         )
 
 

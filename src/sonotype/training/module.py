@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ from torch import Tensor
 from sonotype.config import TrainOptions
 from sonotype.core.errors import SonotypeError
 from sonotype.core.hierarchy import CategorySource
-from sonotype.core.types import Labels
+from sonotype.core.types import Heads
 from sonotype.evaluation.metrics import score
 from sonotype.evaluation.predictions import Predictions, concatenate
+from sonotype.inference.postprocess import probabilities
 from sonotype.models.system import FeatureMaps, Output, System
 from sonotype.training.augment_maps import draw_mixup, mask, mix, roll_and_shift
 from sonotype.training.distillation.teacher_loss import DistillationLoss
@@ -26,8 +26,7 @@ BRANCH_1, BRANCH_2 = "branch_1.0", "branch_2.0"
 """Names of the log-mels of both branches among the feature maps."""
 
 SCORE = "val_f1"
-"""Metric that chooses the epoch: macro F1 on validation, the mean of categories and events where
-the clips have both labels."""
+"""Metric that chooses the epoch: macro F1 on validation, the mean over the heads."""
 
 MAX_NAMED_FILES = 3
 """Number of files of a batch that an error names."""
@@ -36,29 +35,28 @@ MAX_NAMED_FILES = 3
 class Learner(pl.LightningModule):
     """A system, its losses and its optimiser.
 
-    A batch is a dict with ``category`` and ``event`` (indices, ``IGNORE_INDEX`` for no label) and
-    either ``waveform`` or the maps of :meth:`System.frozen_part` as ``feature_maps``; ``files``
+    A batch is a dict with ``targets`` (see :func:`sonotype.training.dataset.targets`) and either ``waveform`` or the maps of :meth:`System.frozen_part` as ``feature_maps``; ``files``
     are the names of its clips, for errors.
 
     Args:
         system: the network to train.
         options: resolved, without ``None``.
-        labels: order of the classes.
+        heads: to train, with the order of the classes.
         steps: in one epoch.
-        class_weights: of the losses of both heads.
+        class_weights: of the losses of the heads.
         from_scratch: branch 1 also starts from random weights; its log-mel is augmented then.
         distillation: the losses of the teacher targets, if there are teachers.
-        category_source: how the model reads the category; the validation score reads it alike.
+        category_source: how the model reads coarse levels; the validation score reads it alike.
     """
 
     def __init__(
         self,
         system: System,
         options: TrainOptions,
-        labels: Labels,
+        heads: Heads,
         *,
         steps: int,
-        class_weights: ClassWeights = (None, None),
+        class_weights: ClassWeights | None = None,
         from_scratch: bool = False,
         distillation: DistillationLoss | None = None,
         category_source: CategorySource = "head",
@@ -66,9 +64,10 @@ class Learner(pl.LightningModule):
         super().__init__()
         self.system = system
         self.options = options
-        self.labels = labels
+        self.heads = heads
         self.steps = steps
         self.label_loss = LabelLoss(
+            heads,
             class_weights,
             event_weight=options.event_weight,
             label_smoothing=options.label_smoothing or 0.0,
@@ -90,7 +89,7 @@ class Learner(pl.LightningModule):
             batch = batch | {"teacher_targets": self.distillation.targets_of(batch)}
         feature_maps, rolled = self._augment(feature_maps)
         batch = batch | rolled
-        partner, share = draw_mixup(len(batch["category"]), self.options.mixup or 0.0, self.device)
+        partner, share = draw_mixup(len(batch["files"]), self.options.mixup or 0.0, self.device)
         if partner is not None:
             feature_maps = mix(feature_maps, partner, share)
         output = self.system.trained_part(_channels_last(feature_maps))
@@ -101,42 +100,39 @@ class Learner(pl.LightningModule):
         self._require_finite("training", loss, output, batch)
         self.log(
             "train_loss", loss, on_step=False, on_epoch=True, prog_bar=True,
-            batch_size=len(output.category),
+            batch_size=len(output.embedding),
         )  # fmt: skip
         return loss
 
     def validation_step(self, batch: dict[str, Any], _: int) -> None:
         """Log the loss of one validation batch and collect its predictions."""
         output = self.system.trained_part(_channels_last(self._feature_maps(batch)))
-        loss = self.label_loss(output, batch["category"], batch["event"])
+        loss = self.label_loss(output, batch["targets"])
         self._require_finite("validation", loss, output, batch)
-        files = tuple(batch.get("files", ("",) * len(output.category)))
+        files = tuple(batch.get("files", ("",) * len(output.embedding)))
         self._predictions.append(
             Predictions(
                 paths=files,
                 groups=files,
-                category_true=_array(batch["category"]),
-                event_true=_array(batch["event"]),
-                category_probability=_array(output.category.float().softmax(1)),
-                event_probability=(
-                    None if output.event is None else _array(output.event.float().softmax(1))
-                ),
-                labels=self.labels,
+                true={name: _array(target) for name, target in batch["targets"].items()},
+                proba={
+                    name: _array(proba)
+                    for name, proba in probabilities(output.logits, self.heads).items()
+                },
+                heads=self.heads,
             )
         )
-        self.log("val_loss", loss, on_epoch=True, batch_size=len(output.category))
+        self.log("val_loss", loss, on_epoch=True, batch_size=len(output.embedding))
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation scores, as defined by :mod:`sonotype.evaluation.metrics`."""
-        predictions = replace(concatenate(self._predictions), labels=self.labels)
+        predictions = concatenate(self._predictions)
         self._predictions = []
         found = score(predictions, category_source=self.category_source, resamples=0)
-        scores = {"val_category_f1": found.category.f1.value}
-        if found.event is not None:
-            scores["val_event_f1"] = found.event.f1.value
+        scores = {f"val_{name}_f1": head.f1.value for name, head in found.heads.items()}
         mean = sum(scores.values()) / len(scores)
-        if found.event is not None:
-            scores["val_event_accuracy"] = found.event.accuracy.value
+        for name in list(found.heads)[1:]:
+            scores[f"val_{name}_accuracy"] = found.heads[name].accuracy.value
         for name, value in scores.items():
             self.log(name, torch.tensor(value))
         self.log(SCORE, torch.tensor(mean), prog_bar=True)
@@ -240,10 +236,8 @@ class Learner(pl.LightningModule):
         if bool(torch.isfinite(loss)):
             return
         files = list(batch.get("files", ()))
-        wrong = ~torch.isfinite(output.category).all(1)
-        if output.event is not None:
-            wrong |= ~torch.isfinite(output.event).all(1)
-        rows = wrong.nonzero().flatten().tolist()
+        finite = [torch.isfinite(logits).all(1) for logits in output.logits.values()]
+        rows = (~torch.stack(finite).all(0)).nonzero().flatten().tolist()
         # If no row stands out, any file of the batch can be the cause.
         suspects = [files[row] for row in rows] if files and rows else files
         shown = ", ".join(suspects[:MAX_NAMED_FILES])

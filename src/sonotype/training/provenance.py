@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import replacing
-from sonotype.core.types import Clip
+from sonotype.core.types import LEVELS, Clip
 from sonotype.data.digest import PREFIX, Contents, prefixes
 from sonotype.data.splits.split_file import DIGESTS, SPLIT, file_name, read_split, rows_of
 from sonotype.modelfile.model_file import read_card
@@ -62,9 +62,10 @@ NOTHING: SeenClips = frozenset()
 def sound_of(clip: Clip) -> SeenClip:
     """The identity of a clip, independent of its folder."""
     name = file_name(str(clip.path))
+    category = clip.label(LEVELS[0]) or ""
     if clip.content is None:
-        return SeenClip(name, clip.category)
-    return SeenClip(name, clip.category, clip.content.file, clip.content.sound)
+        return SeenClip(name, category)
+    return SeenClip(name, category, clip.content.file, clip.content.sound)
 
 
 def has_seen(seen: SeenClips, clip: Clip) -> bool:
@@ -77,7 +78,7 @@ def has_seen(seen: SeenClips, clip: Clip) -> bool:
         return True
     digests, names = _identities(seen)
     name = file_name(str(clip.path))
-    if (name, clip.category) in names or (name, "") in names:
+    if (name, clip.label(LEVELS[0]) or "") in names or (name, "") in names:
         return True
     if not digests:
         return False
@@ -131,7 +132,7 @@ def clips_seen_by(model: Path) -> SeenClips:
         return frozenset(SeenClip(file=digest) for digest in seen)
     selected_on_test = training.get("split", {}).get("select_on") == "test"
     subsets = (*SEEN_SUBSETS, "test") if selected_on_test else SEEN_SUBSETS
-    own = frozenset(_clip_in(row) for row in read_split(split) if row["part"] in subsets)
+    own = frozenset(_clip_in(row) for row in read_split(split) if row["subset"] in subsets)
     return union_of([own, _read(earlier)]) if earlier.is_file() else own
 
 

@@ -69,13 +69,13 @@ def _source(
 ) -> Source:
     """Batches of some clips: cached maps if epochs repeat them, else waveforms."""
     if not inputs.options.cache or waveforms.augmentation.fresh:
-        return LabelledWaveforms(waveforms, clips, inputs.labels, targets)
+        return LabelledWaveforms(waveforms, clips, inputs.heads, targets)
     device = next(inputs.system.parameters()).device
     if targets is not None:
         targets.fill(clips, device, progress=inputs.progress)
     cache = FeatureCache(waveforms, store)
     cache.fill(inputs.system, device, indices_of(clips, waveforms), progress=inputs.progress)
-    return LabelledMaps(cache, clips, inputs.labels, targets)
+    return LabelledMaps(cache, clips, inputs.heads, targets)
 
 
 def augmentation(options: TrainOptions, transform: Transform | None = None) -> Augmentation:

@@ -123,7 +123,7 @@ def _learner(
     return Learner(
         inputs.system,
         options,
-        inputs.labels,
+        inputs.heads,
         steps=steps,
         class_weights=_class_weights(inputs),
         from_scratch=inputs.from_scratch,
@@ -133,15 +133,15 @@ def _learner(
 
 
 def _class_weights(inputs: FitInputs) -> ClassWeights:
-    """The weights of both heads by the counts of their classes, if the options ask for them."""
+    """The weights of each head by the counts of its classes, if the options ask for them."""
     if not inputs.options.class_weights:
-        return None, None
-    labels = inputs.labels
-    category, event = targets(inputs.train, labels)
-    return (
-        inverse_weights(category, len(labels.categories)),
-        inverse_weights(event, len(labels.events)) if labels.events else None,
-    )
+        return {}
+    found = targets(inputs.train, inputs.heads)
+    return {
+        head.name: inverse_weights(found[head.name], len(head.classes))
+        for head in inputs.heads
+        if head.problem == "single"
+    }
 
 
 def _trainer(inputs: FitInputs, options: TrainOptions) -> pl.Trainer:

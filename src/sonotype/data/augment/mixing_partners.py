@@ -13,7 +13,7 @@ import numpy as np
 
 from sonotype.core.types import Clip
 
-Class = tuple[str, bool, str]
+Class = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class Partners:
@@ -41,7 +41,7 @@ class Partners:
         """A clip of another class; of a clip without labels any other clip; ``None`` if none is."""
         place = self._place[index]
         start, stop = place, place + 1
-        if self._clips[index].category:
+        if self._clips[index].labels:
             start, stop = self._runs[_class_of(self._clips[index])]
         others = len(self._order) - (stop - start)
         if not others:
@@ -59,5 +59,5 @@ class Partners:
 
 
 def _class_of(clip: Clip) -> Class:
-    """The event within its category; clips of a category without an event are a class too."""
-    return clip.category, clip.event is not None, clip.event or ""
+    """The labels of all levels; clips of a category without an event are a class too."""
+    return tuple(clip.labels.items())

@@ -160,8 +160,7 @@ def _row(record: TableRow, table: Path, folder: SoundFolder, names: str) -> tupl
     category, event = labels_of(known, names) if known else (name, "")
     row = ClipRecord(
         path=folder.find(cells["filename"]),
-        category=category,
-        event=event,
+        labels=(category, event),
         group=cells["src_file"],
         fold=cells["fold"],
         file=str(table),

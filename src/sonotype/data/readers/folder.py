@@ -1,4 +1,4 @@
-"""Class folders: ``category/*.wav``, or ``category/event/*.wav``.
+"""Class folders: ``category/*.wav``, ``category/event/*.wav``, or more levels.
 
 Folders named train, val or test are subsets, not classes. They are above the class folders
 (``train/category/*.wav``) or below them (``category/train/*.wav``), and become folds.
@@ -6,8 +6,8 @@ Folders named train, val or test are subsets, not classes. They are above the cl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sonotype.core.errors import DataIssue
@@ -19,7 +19,6 @@ from sonotype.data.splits.groups import assign_groups
 from sonotype.data.validate import TRAINING, Rules, validate
 
 NO_SOUND = "no sound inside (wav, flac, ogg, mp3, m4a and others)"
-
 
 ROLES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -36,21 +35,14 @@ DEV = ("dev", "development")
 NUMBERS = {name: str(number) for number, name in SUBSETS.items()}
 """The fold of a subset."""
 
-
-@dataclass(frozen=True)
-class _Category:
-    """A category folder: its own sounds, its event folders with their sounds, and its subset."""
-
-    folder: Path
-    sounds: tuple[Path, ...]
-    events: tuple[tuple[Path, tuple[Path, ...]], ...]
-    subset: str = ""
+Homes = Mapping[Path, str]
+"""The folders of the class folders, each with its subset: the root, or the subset folders in it."""
 
 
 def read_folder(
     root: str | Path, *, group_pattern: str | None = None, rules: Rules = TRAINING
 ) -> Manifest:
-    """Read class folders; two levels of folders are categories and events.
+    """Read class folders; each level of folders is a level of labels.
 
     Hidden files and folders, system folders and files that are not sounds are skipped; links to
     folders are followed. Folders named train, val or test are subsets, see ``ROLES``. An optional
@@ -76,22 +68,23 @@ def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listin
     info, issues = read_dataset_info(root)
     found = walk(root)
     homes, wrong = _homes(root, found)
-    categories = [
-        _category(folder, found, part) for home, part in homes for folder in found.folders[home]
-    ]
-    parts, more = _inner_subsets(categories)
+    subsets, more = _inner_subsets(homes, found)
     wrong = wrong + more
-    rows, unmatched = assign_groups(
-        [row for category in categories for row in _rows(category, parts)], group_pattern
-    )
-    layout = wrong or _layout_faults(root, [home for home, _ in homes], categories, found)
+    folders = _sound_folders(homes, found)
+    records = [
+        record
+        for folder, labels in folders.items()
+        for record in _records(found.files[folder], labels, subsets.get(folder, ""), homes)
+    ]
+    assigned, unmatched = assign_groups(records, group_pattern)
+    layout = wrong or _layout_issues(root, homes, found, in_subsets=bool(subsets))
     if not found.sounds() and any((root / name).is_file() for name in OF_A_RUN):
         layout = [DataIssue(str(root), 0, A_RUN)]
     closed = {str(path) for path, _ in found.broken}
     return Listing(
         source=root,
         name=info.name or root.resolve().name,
-        records=() if wrong else rows,
+        records=() if wrong else assigned,
         issues=(
             *issues,
             *unmatched,
@@ -103,11 +96,38 @@ def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listin
             ),
         ),
         grouped=group_pattern is not None,
-        folds_are_subsets=bool(parts) or any(part for _, part in homes),
+        folds_are_subsets=bool(subsets) or any(homes.values()),
         synthetic=info.synthetic,
         licence=info.licence,
         citation=info.citation,
     )
+
+
+def _records(
+    sounds: Iterable[Path], labels: tuple[str, ...], subset: str, homes: Homes
+) -> list[ClipRecord]:
+    """The clips of one folder."""
+    if subset:
+        return [ClipRecord(path, labels[:-1], fold=NUMBERS[subset]) for path in sounds]
+    return [
+        ClipRecord(path, labels, fold=NUMBERS.get(homes.get(home, ""), ""))
+        for path in sounds
+        for home in [_home_of(path, homes)]
+    ]
+
+
+def _home_of(path: Path, homes: Homes) -> Path:
+    return next(home for home in homes if path.is_relative_to(home))
+
+
+def _sound_folders(homes: Homes, found: Walk) -> dict[Path, tuple[str, ...]]:
+    """The folders below the homes that have sounds themselves, with their labels."""
+    return {
+        folder: folder.relative_to(home).parts
+        for home in homes
+        for folder in sorted(found.files)
+        if found.files[folder] and folder != home and folder.is_relative_to(home)
+    }
 
 
 # Subsets
@@ -122,27 +142,24 @@ def _roles(folders: Iterable[Path]) -> dict[Path, str]:
     return roles
 
 
-def _homes(root: Path, found: Walk) -> tuple[list[tuple[Path, str]], list[DataIssue]]:
-    """The folders of the category folders, each with its subset, and their issues.
-
-    That is the root itself, without a subset, or the subset folders in it.
-    """
+def _homes(root: Path, found: Walk) -> tuple[dict[Path, str], list[DataIssue]]:
+    """The homes, and their issues."""
     tops = [folder for folder in found.folders[root] if found.holds_sounds(folder)]
     roles = _roles(tops)
     others = [folder for folder in tops if folder not in roles]
     flat = [folder for folder in roles if not any(map(found.holds_sounds, found.folders[folder]))]
     a_class = others and len(roles) == 1 and flat and flat[0].name.casefold() == "train"
     if not roles or a_class:  # a train is also a sound class
-        return [(root, "")], []
+        return {root: ""}, []
     if others:
-        parts, classes = (listed(folder.name for folder in some) for some in (roles, others))
+        subsets, classes = (listed(folder.name for folder in some) for some in (roles, others))
         cause = (
-            f"folders named as parts ({parts}) beside others ({classes}): move all class folders "
-            f"into the parts, as in {next(iter(roles)).name}/{others[0].name}, or rename a part "
-            "that is a class"
+            f"folders named as subsets ({subsets}) beside others ({classes}): move all class "
+            f"folders into the subsets, as in {next(iter(roles)).name}/{others[0].name}, or rename "
+            "a subset that is a class"
         )
-        return [], [DataIssue(str(root), 0, cause)]
-    homes = [(folder, part) for folder, part in roles.items() if folder not in flat]
+        return {}, [DataIssue(str(root), 0, cause)]
+    homes = {folder: subset for folder, subset in roles.items() if folder not in flat}
     empty = _roles(folder for folder in found.folders[root] if folder not in tops)
     return homes, [
         *(DataIssue(str(folder), 0, _no_classes(folder)) for folder in flat),
@@ -150,63 +167,47 @@ def _homes(root: Path, found: Walk) -> tuple[list[tuple[Path, str]], list[DataIs
     ]
 
 
-def _no_classes(part: Path) -> str:
+def _no_classes(subset: Path) -> str:
     return (
-        f"a part, and its sounds have no class: put them into class folders, as in "
-        f"{part.name}/dog/1.wav, or list them in a table with a category for each"
+        f"a subset, and its sounds have no class: put them into class folders, as in "
+        f"{subset.name}/dog/1.wav, or list them in a table with a category for each"
     )
 
 
-def _inner_subsets(categories: Sequence[_Category]) -> tuple[dict[Path, str], list[DataIssue]]:
+def _inner_subsets(homes: Homes, found: Walk) -> tuple[dict[Path, str], list[DataIssue]]:
     """The subsets of ``category/train/*.wav``, by folder, and their issues."""
-    if any(category.subset for category in categories):
+    if any(homes.values()):
         return {}, []
-    held = [category for category in categories if category.sounds or _event_folders(category)]
-    roles = _roles(folder for category in held for folder in _event_folders(category))
+    inner: dict[Path, list[Path]] = defaultdict(list)
+    for folder, labels in _sound_folders(homes, found).items():
+        if len(labels) > 1:
+            inner[folder.parent].append(folder)
+        else:
+            inner[folder]  # sounds right in a class folder
+    roles = _roles(folder for folders in inner.values() for folder in folders)
     mixed = [
-        category
-        for category in held
-        if category.sounds or any(event not in roles for event in _event_folders(category))
+        parent
+        for parent, folders in inner.items()
+        if found.files[parent] or any(folder not in roles for folder in folders)
     ]
     if roles and not mixed:
         return roles, []
-    return {}, [
-        DataIssue(
-            str(category.folder),
-            0,
-            f"parts ({listed(names)}) beside other sounds or folders: move all sounds into the "
-            "parts, or rename a part that is a class",
-        )
-        for category in mixed
-        if len({roles[event] for event in _event_folders(category) if event in roles}) > 1
-        and (names := [event.name for event in _event_folders(category) if event in roles])
-    ]
+    issues = []
+    for parent in mixed:
+        named = [folder for folder in inner[parent] if folder in roles]
+        if len({roles[folder] for folder in named}) > 1:
+            cause = (
+                f"subsets ({listed(folder.name for folder in named)}) beside other sounds or "
+                "folders: move all sounds into the subsets, or rename a subset that is a class"
+            )
+            issues.append(DataIssue(str(parent), 0, cause))
+    return {}, issues
 
 
-# Categories and events
+# Layout
 
 
-def _event_folders(category: _Category) -> list[Path]:
-    return [folder for folder, sounds in category.events if sounds]
-
-
-def _category(folder: Path, found: Walk, part: str) -> _Category:
-    events = tuple((inner, tuple(found.files[inner])) for inner in found.folders[folder])
-    return _Category(folder, tuple(found.files[folder]), events, part)
-
-
-def _rows(category: _Category, parts: Mapping[Path, str]) -> list[ClipRecord]:
-    name, fold = category.folder.name, NUMBERS.get(category.subset, "")
-    rows = [ClipRecord(path, name, fold=fold) for path in category.sounds]
-    for folder, sounds in category.events:
-        event, part = (folder.name, fold) if folder not in parts else ("", NUMBERS[parts[folder]])
-        rows += [ClipRecord(path, name, event, fold=part) for path in sounds]
-    return rows
-
-
-def _layout_faults(
-    root: Path, homes: Sequence[Path], categories: list[_Category], found: Walk
-) -> list[DataIssue]:
+def _layout_issues(root: Path, homes: Homes, found: Walk, *, in_subsets: bool) -> list[DataIssue]:
     issues = [
         DataIssue(
             str(path), 0, "lies beside the category folders; move it into the one it belongs to"
@@ -214,57 +215,36 @@ def _layout_faults(
         for home in dict.fromkeys((root, *homes))
         for path in found.files[home]
     ]
-    if not categories:
+    if not any(found.folders[home] for home in homes):
         issues.append(DataIssue(str(root), 0, "no category folders (category/*.wav) inside"))
-    two_levels = any(sounds for category in categories for _, sounds in category.events)
-    for category in categories:
-        issues += _empty_folders(category, found)
-        issues += _too_deep(category, found)
-    if two_levels:
-        issues += _mixed_levels(categories)
-    return issues
-
-
-def _empty_folders(category: _Category, found: Walk) -> list[DataIssue]:
-    deep = _deep(category, found)
-    if not category.sounds and not any(sounds for _, sounds in category.events):
-        return [] if deep else [DataIssue(str(category.folder), 0, NO_SOUND)]
-    return [
-        DataIssue(str(event), 0, NO_SOUND)
-        for event, sounds in category.events
-        if not sounds and not any(path.is_relative_to(event) for path in deep)
+    issues += [
+        DataIssue(str(folder), 0, NO_SOUND)
+        for home in homes
+        for folder in found.folders
+        if folder != home and folder.is_relative_to(home) and not found.holds_sounds(folder)
+        if folder.parent == home or found.holds_sounds(folder.parent)
     ]
+    return issues if in_subsets else issues + _mixed_levels(homes, found)
 
 
-def _deep(category: _Category, found: Walk) -> list[Path]:
-    """Folders below the event level that hold sounds."""
-    return [
-        folder
-        for event, _ in category.events
-        for folder in found.folders[event]
-        if found.holds_sounds(folder)
-    ]
-
-
-def _too_deep(category: _Category, found: Walk) -> list[DataIssue]:
+def _mixed_levels(homes: Homes, found: Walk) -> list[DataIssue]:
+    """Folders with sounds on another level than most sounds."""
+    folders = _sound_folders(homes, found)
+    sounds: Counter[int] = Counter()
+    for folder, labels in folders.items():
+        sounds[len(labels)] += len(found.files[folder])
+    if len(sounds) < 2:
+        return []
+    layout = max(sounds, key=lambda depth: (sounds[depth], depth))
+    example = "/".join(next(labels for labels in folders.values() if len(labels) == layout))
     return [
         DataIssue(
-            str(folder), 0, "sounds on a third level of folders; there are two, category/event"
-        )
-        for folder in _deep(category, found)
-    ]
-
-
-def _mixed_levels(categories: list[_Category]) -> list[DataIssue]:
-    """Sounds right in a category folder while others lie in event folders."""
-    deep = dict.fromkeys(category.folder.name for category in categories if category.events)
-    return [
-        DataIssue(
-            str(category.folder),
+            str(folder),
             0,
-            f"mixed levels: {counted(len(category.sounds), 'sound')} right in the category folder, "
-            f"while there are event folders in {listed(deep)}; use one layout throughout",
+            f"mixed levels: {counted(len(found.files[folder]), 'sound')} on level {len(labels)} of "
+            f"the folders, while most sounds are on level {layout}, as in {example}; use one "
+            "layout throughout",
         )
-        for category in categories
-        if category.sounds
+        for folder, labels in folders.items()
+        if len(labels) != layout
     ]

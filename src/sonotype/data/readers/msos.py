@@ -163,8 +163,7 @@ def _row(
 ) -> ClipRecord:
     return ClipRecord(
         path=folder.find(file),
-        category=category,
-        event=event,
+        labels=(category, event),
         file=str(table),
         line=record.line,
         text=file,

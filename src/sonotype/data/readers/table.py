@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import DataIssue, MissingExtraError, OptionsError
+from sonotype.core.types import level_name
 from sonotype.data.dataset_info import read_dataset_info
 from sonotype.data.manifest import Manifest
 from sonotype.data.names import Names
@@ -19,10 +20,13 @@ from sonotype.data.validate import TRAINING, Rules, validate
 METADATA = ("metadata.csv", "metadata.parquet")
 """Names of the table in a folder of AudioFolder."""
 
+TABLE_LEVELS = tuple(level_name(depth) for depth in range(6))
+"""Columns of labels, from coarse to fine."""
+
 ALIASES: dict[str, tuple[str, ...]] = {
     "path": ("path", "file_name", "filename", "file", "audio"),
     "category": ("category", "label", "class"),
-    "event": ("event",),
+    **{level: (level,) for level in TABLE_LEVELS[1:]},
     "group": ("group",),
     "fold": ("fold",),
 }
@@ -42,7 +46,8 @@ def read_table(
     """Read a manifest from a table with one clip a row.
 
     Columns: ``path`` (relative to the table's folder, or absolute), ``category``, and if wanted
-    ``event``, ``group`` and ``fold``; see ``ALIASES`` for other names that are understood.
+    ``event``, finer levels (``level_3`` to ``level_6``), ``group`` and ``fold``; see ``ALIASES``
+    for other names that are understood.
 
     Args:
         path: a ``.csv`` or ``.parquet`` file, or a folder with ``metadata.csv`` in it.
@@ -165,8 +170,7 @@ def _row(record: TableRow, names: Mapping[str, str], table: Path, found: Names) 
         path = found.find(table.parent / text.replace("\\", "/"))
     return ClipRecord(
         path=path,
-        category=cells.get("category", ""),
-        event=cells.get("event", ""),
+        labels=tuple(cells.get(level, "") for level in TABLE_LEVELS),
         group=cells.get("group", ""),
         fold=cells.get("fold", ""),
         file=str(table),

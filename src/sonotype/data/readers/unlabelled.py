@@ -20,7 +20,7 @@ def unlabelled_clips(
     partial: bool = False,
     progress: bool = False,
 ) -> tuple[Clip, ...]:
-    """All sounds below some folders, sorted, as clips with an empty category.
+    """All sounds below some folders, sorted, as clips without labels.
 
     A file with the sound of a labelled clip is left out, since that clip may be a test clip or one
     that a teacher has seen. Each sound is taken once. With ``partial``, truncated files are used.
@@ -47,7 +47,7 @@ def unlabelled_clips(
         new = []
         for path in paths:
             if known.isdisjoint(contents[path].digests):
-                new.append(Clip(path, "", None, str(path), None, contents[path]))
+                new.append(Clip(path, {}, str(path), None, contents[path]))
                 known.update(contents[path].digests)
         if not new:
             raise OptionsError(f"{folder}: all its sounds are among the labelled clips")

@@ -15,10 +15,9 @@ Subsets = tuple[list[int], list[int], list[int]]
 
 
 def classes_of(manifest: Manifest, index: int) -> tuple[tuple[str, str], ...]:
-    """The classes of a clip: its category, and its event if it has one."""
-    clip = manifest.clips[index]
-    category = ("category", clip.category)
-    return (category,) if clip.event is None else (category, ("event", clip.event))
+    """The classes of a clip: level and name of each label."""
+    labels = manifest.clips[index].labels
+    return tuple((level, name) for level, names in labels.items() for name in names)
 
 
 def missing_classes(manifest: Manifest, indices: Iterable[int]) -> list[str]:

@@ -10,27 +10,31 @@ from pathlib import Path
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import replacing
-from sonotype.core.types import Content
+from sonotype.core.types import LEVELS, Content
 from sonotype.data.manifest import Manifest
 from sonotype.data.records import normalise_label
 from sonotype.data.splits.split import Split
 
 SPLIT = "split.csv"
-LABELS = ("category", "event", "group")
 DIGESTS = ("file_digest", "sound_digest")
 """Columns with the digests of a clip's content; tables of earlier versions have none."""
+FIXED = ("subset", "path", "group", *DIGESTS)
+"""All columns except those of the labels, which are named after their levels."""
 
 
-def lock_split(path: Path, manifest: Manifest, parts: Split) -> None:
-    """Note which clip is in which part, or compare with what was noted when the run began.
+def lock_split(path: Path, manifest: Manifest, split: Split) -> None:
+    """Record which clip is in which subset, or compare with the record of an earlier start.
 
-    The same sounds under other names or in other groups can be dealt otherwise; going on would
-    then test on clips that were trained on.
+    The same sounds under other names or in other groups can be split differently; a resumed run
+    would then test on clips that it was trained on.
+
+    Raises:
+        OptionsError: the split has changed.
     """
-    text = split_table(manifest, parts)
+    text = split_table(manifest, split)
     if path.exists() and not same_split(path, rows_of(text)):
         raise OptionsError(
-            f"the clips would be parted otherwise than in {path}: names, groups or folds of the "
+            f"the clips would be split differently than in {path}: names, groups or folds of the "
             "data have changed; train a new run"
         )
     with replacing(path) as part:
@@ -41,11 +45,11 @@ def read_split(path: Path) -> list[dict[str, str]]:
     """The rows of a run's ``split.csv``.
 
     Raises:
-        OptionsError: it is not one.
+        OptionsError: it is another table.
     """
     rows = rows_of(path.read_bytes().decode("utf-8", "surrogateescape"))
-    if any({"part", "path", *LABELS} - row.keys() for row in rows):
-        raise OptionsError(f"{path} is no split of a run: it lacks columns that every split has")
+    if any({"subset", "path", "group", LEVELS[0]} - row.keys() for row in rows):
+        raise OptionsError(f"{path} is not the split of a run: columns are missing")
     return rows
 
 
@@ -55,45 +59,43 @@ def rows_of(table: str) -> list[dict[str, str]]:
 
 
 def same_split(path: Path, now: Sequence[Mapping[str, str]]) -> bool:
-    """Whether a noted split has the same clips in the same parts, wherever the data lie.
+    """Whether a recorded split has the same clips in the same subsets, in any folder.
 
     Clips are compared by the digests of their sounds; in a table without digests, from an earlier
     version, by their file names.
 
     Raises:
-        OptionsError: the table is no split, or the names in it leave open which clip is meant.
+        OptionsError: the table is no split, or its file names are ambiguous.
     """
     before = read_split(path)
-    if _have_digests([*before, *now]):
+    if all(row.get(DIGESTS[-1]) for row in [*before, *now]):
         return canonical_rows(before) == canonical_rows(now)
     by_name = [
         _canonical_rows(rows, by=lambda row: file_name(row["path"])) for rows in (before, now)
     ]
-    parts: dict[tuple[str, ...], str] = {}
-    for part, *clip in by_name[0]:
-        if parts.setdefault(tuple(clip), part) != part:
+    subsets: dict[tuple[str, ...], str] = {}
+    for subset, *clip in by_name[0]:
+        if subsets.setdefault(tuple(clip), subset) != subset:
             raise OptionsError(
-                f"{path} has no digests of the sounds, as an earlier version wrote it, and several "
-                f"clips are called {clip[0]!r}: whether the clips are in the same parts cannot be "
-                "compared; train a new run"
+                f"{path} has no digests of the sounds, and several clips are called {clip[0]!r}, "
+                "so the subsets of the clips cannot be compared; train a new run"
             )
     return by_name[0] == by_name[1]
 
 
 def canonical_rows(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]]:
-    """Part, digest of the sound, labels and recording of each clip, wherever the data lie."""
+    """Subset, digest of the sound, recording and labels of each clip, in any folder."""
     return _canonical_rows(rows, by=lambda row: row[DIGESTS[-1]])
-
-
-def _have_digests(rows: Sequence[Mapping[str, str]]) -> bool:
-    return all(row.get(DIGESTS[-1]) for row in rows)
 
 
 def _canonical_rows(
     rows: Sequence[Mapping[str, str]], by: Callable[[Mapping[str, str]], str]
 ) -> list[tuple[str, ...]]:
-    """Part, identity, labels and recording of each clip."""
-    return sorted((row["part"], by(row), *(row[name] for name in LABELS)) for row in rows)
+    """Subset, identity, recording and labels of each clip."""
+    return sorted(
+        (row["subset"], by(row), row["group"], *(row[name] for name in row if name not in FIXED))
+        for row in rows
+    )
 
 
 def file_name(path: str) -> str:
@@ -101,16 +103,17 @@ def file_name(path: str) -> str:
     return normalise_label(re.split(r"[/\\]", path)[-1])
 
 
-def split_table(manifest: Manifest, parts: Split) -> str:
-    """The clips of a split as CSV: part, path, category, event, group, and digests if known."""
-    named = (("train", parts.train), ("val", parts.val), ("test", parts.test))
-    part_of = {index: name for name, indices in named for index in indices}
+def split_table(manifest: Manifest, split: Split) -> str:
+    """The clips of a split as CSV: subset, path, labels, group, and digests if known."""
+    named = (("train", split.train), ("val", split.val), ("test", split.test))
+    subset_of = {index: name for name, indices in named for index in indices}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["part", "path", *LABELS, *DIGESTS])
+    writer.writerow(["subset", "path", *manifest.levels, "group", *DIGESTS])
     for index, clip in enumerate(manifest.clips):
-        if index in part_of:
-            row = [part_of[index], clip.path, clip.category, clip.event or "", clip.group]
+        if index in subset_of:
+            labels = [clip.label(level) or "" for level in manifest.levels]
             content = clip.content or Content("")
-            writer.writerow([*row, content.file, content.sound])
+            row = [subset_of[index], clip.path, *labels, clip.group, content.file, content.sound]
+            writer.writerow(row)
     return text.getvalue()

@@ -108,18 +108,18 @@ def _ratio(fraction: float, groups: int) -> tuple[int, int]:
 
 
 def _strata(manifest: Manifest, indices: list[int], n_folds: int) -> npt.NDArray[np.intp]:
-    """The label to balance: events, else categories, else none.
+    """The label to balance: of the finest level on which every clip has one, else none.
 
     scikit-learn refuses labels if none of them has as many clips as there are folds.
     """
     import numpy as np
 
     clips = [manifest.clips[index] for index in indices]
-    levels = [[clip.category for clip in clips]]
-    if all(clip.event is not None for clip in manifest.clips):
-        levels.insert(0, [clip.event or "" for clip in clips])
-    for level in levels:
-        _, inverse, counts = np.unique(level, return_inverse=True, return_counts=True)
+    for level in reversed(manifest.levels):
+        if any(clip.label(level) is None for clip in manifest.clips):
+            continue
+        names = [clip.label(level) or "" for clip in clips]
+        _, inverse, counts = np.unique(names, return_inverse=True, return_counts=True)
         if counts.max() >= n_folds:
             return np.asarray(inverse, dtype=np.intp)
     return np.zeros(len(clips), dtype=np.intp)

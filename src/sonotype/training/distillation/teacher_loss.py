@@ -57,7 +57,7 @@ class DistillationLoss(nn.Module):
 
     def targets_of(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """The teacher targets of a batch, on the student's device and without gradients."""
-        device = batch["category"].device
+        device = next(iter(batch["targets"].values())).device
         found = self.targets.resolve(batch["teacher_targets"])
         return {name: value.detach().to(device) for name, value in found.items()}
 
@@ -83,13 +83,19 @@ class DistillationLoss(nn.Module):
 def distillation_loss(
     output: Output, targets: Mapping[str, Tensor], temperature: float, event_weight: float
 ) -> Tensor:
-    """Divergence of both heads from the teachers' mean probabilities."""
-    weight = targets["weight"]
-    category = mean_probabilities(targets["category"], weight, temperature)
-    loss = divergence(output.category.float(), category, temperature)
-    if output.event is not None:
-        event = mean_probabilities(targets["event"], weight, temperature)
-        loss = loss + event_weight * divergence(output.event.float(), event, temperature)
+    """Divergence of all heads from the teachers' mean probabilities.
+
+    Args:
+        output: of the student.
+        targets: of the teachers.
+        temperature: of both.
+        event_weight: factor of each head except the first.
+    """
+    loss = output.embedding.new_zeros(())
+    for index, (name, logits) in enumerate(output.logits.items()):
+        teachers = mean_probabilities(targets[name], targets["weight"], temperature)
+        part = divergence(logits.float(), teachers, temperature)
+        loss = loss + (event_weight * part if index else part)
     return loss
 
 

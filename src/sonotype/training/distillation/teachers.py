@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -25,7 +26,7 @@ from torch.nn import functional as F
 
 from sonotype.audio.clip import AudioSpec
 from sonotype.core.errors import OptionsError
-from sonotype.core.types import Clip, Labels
+from sonotype.core.types import Clip, Heads
 from sonotype.data.records import counted
 from sonotype.features.cache import frozen_identity
 from sonotype.inference.locate import find_model
@@ -34,7 +35,8 @@ from sonotype.models.precision import full_precision
 from sonotype.models.system import System
 from sonotype.training.provenance import SeenClips, clips_seen_by, has_seen, union_of
 
-OUTPUTS = ("category", "event", "embedding")
+EMBEDDING = "embedding"
+"""Name of the embedding among the outputs; logits have the names of their heads."""
 FRAMES = "frames"
 """Prefix of the names of frame outputs."""
 
@@ -46,7 +48,7 @@ class Teacher:
     Attributes:
         name: its file, for messages.
         system: in evaluation mode.
-        labels: order of its classes.
+        heads: order of its classes.
         audio_spec: sample rate, length and padding of its input.
         seen: clips that it, or a model that it was made from, was trained on.
         licences: of everything that it was made from.
@@ -54,7 +56,7 @@ class Teacher:
 
     name: str
     system: System
-    labels: Labels
+    heads: Heads
     audio_spec: AudioSpec
     seen: SeenClips
     licences: Mapping[str, str]
@@ -69,12 +71,12 @@ def frames_name(kind: int) -> str:
     return f"{FRAMES}_{kind}"
 
 
-def load_teacher(path: str | Path, labels: Labels) -> Teacher:
+def load_teacher(path: str | Path, heads: Heads) -> Teacher:
     """A teacher from a model file or from its run folder.
 
     Args:
         path: the file, or the folder.
-        labels: of the student.
+        heads: of the student.
 
     Raises:
         ModelFileError: the file is invalid.
@@ -82,12 +84,12 @@ def load_teacher(path: str | Path, labels: Labels) -> Teacher:
     """
     file = find_model(path)
     system, card = load_model(file)
-    if card.labels.categories != labels.categories or (labels.events and card.labels != labels):
+    if not set(heads) <= set(card.heads):
         raise OptionsError(
             f"{file} has other labels than the data; a teacher needs the same classes"
         )
     return Teacher(
-        str(file), system, card.labels, card.audio_spec, clips_seen_by(file), card.licences
+        str(file), system, card.heads, card.audio_spec, clips_seen_by(file), card.licences
     )
 
 
@@ -187,11 +189,11 @@ class Teachers:
         """The outputs of all teachers; a frozen part that several teachers share runs once.
 
         Shape:
-            ``[batch, samples] ->`` by name ``[batch, teachers, classes]`` logits of ``category``
-            and ``event``, ``[batch, teachers, 128]`` of ``embedding``, and of each kind of frames
+            ``[batch, samples] ->`` by name ``[batch, teachers, classes]`` logits of each head,
+            ``[batch, teachers, 128]`` of ``embedding``, and of each kind of frames
             ``[batch, channels, time]``
         """
-        outputs: dict[str, list[Tensor]] = {name: [] for name in OUTPUTS}
+        outputs: defaultdict[str, list[Tensor]] = defaultdict(list)
         frames: dict[str, Tensor] = {}
         feature_maps: dict[str, Any] = {}
         # Full precision, independent of the student's step, so that cached outputs are the same.
@@ -203,10 +205,8 @@ class Teachers:
                     feature_maps[frozen_part] = teacher.system.frozen_part(waveform)
                 output = teacher.system.trained_part(feature_maps[frozen_part])
                 frames[frames_name(kind)] = output.frames
-                for name in OUTPUTS:
-                    value = getattr(output, name)
-                    if value is not None:
-                        outputs[name].append(value)
+                for name, value in (*output.logits.items(), (EMBEDDING, output.embedding)):
+                    outputs[name].append(value)
         shapes = {name: {value.shape for value in values} for name, values in outputs.items()}
         # The teachers of a student without an event head may have different events.
         return frames | {
