@@ -6,33 +6,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from heads import two_heads
 from training_data import RATE, SMALL, TONES
 
 from sonotype.config import SystemOptions
-from sonotype.core.types import Labels
+from sonotype.core.types import Heads
 from sonotype.modelfile.card import ModelCard
 from sonotype.modelfile.model_file import save_model
 from sonotype.models.build import build_system
 
 EVENTS = tuple(sorted(event for events in TONES.values() for event in events))
-LABELS = Labels(("high", "low"), EVENTS, tuple(int(event in TONES["low"]) for event in EVENTS))
-CATEGORIES = Labels(("high", "low"))
+HEADS = two_heads(("high", "low"), EVENTS, tuple(int(event in TONES["low"]) for event in EVENTS))
+CATEGORIES = two_heads(("high", "low"))
 OPTIONS = {"system": "cbir_2", "backbone": "none", "width": 0.05, "seconds": 1.0}
 
 
 def write_model(
-    path: Path, labels: Labels = LABELS, *, seed: int = 1, card: dict[str, Any] | None = None,
+    path: Path, heads: Heads = HEADS, *, seed: int = 1, card: dict[str, Any] | None = None,
     **options: Any,
 ) -> Path:  # fmt: skip
     """A model file whose answers differ from sound to sound, though they mean nothing."""
     torch.manual_seed(seed)
     chosen = SystemOptions(**OPTIONS | options)
-    system = build_system(chosen, labels)
+    system = build_system(chosen, heads)
     with torch.no_grad():
-        for head in (system.category, system.event):
-            if head is not None:
-                head.weight.mul_(10)  # random answers are all alike otherwise
-    written = ModelCard(chosen, labels, RATE, ("VGGishLogMel",), **card or {})
+        for classifier in system.classifiers.values():
+            classifier.weight.mul_(10)  # random predictions are all alike otherwise
+    written = ModelCard(chosen, heads, RATE, ("VGGishLogMel",), **card or {})
     return save_model(path, system, written)
 
 

@@ -9,9 +9,9 @@ from zlib import crc32
 import numpy as np
 import pytest
 import soundfile
+from heads import labelled
 
 from sonotype.core.errors import DataError
-from sonotype.core.types import Clip
 from sonotype.data.manifest import Manifest
 
 
@@ -77,7 +77,7 @@ def manifest_of(
 ) -> Manifest:
     """A manifest from category, event, group and fold of each clip; there are no files."""
     clips = tuple(
-        Clip(Path(f"{number:05}.wav"), category, event, group, fold)
+        labelled(Path(f"{number:05}.wav"), category, event, group, fold)
         for number, (category, event, group, fold) in enumerate(rows)
     )
     return Manifest("made", clips, grouped=grouped)

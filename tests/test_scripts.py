@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from script_modules import load_script
-from small_models import LABELS, write_model
+from small_models import HEADS, write_model
 from soundsets import touch
 from training_data import RATE
 
@@ -39,7 +39,7 @@ def sure_answers(fold: int, count: int = 1500) -> Predictions:
     true = {name: drawn(tempered(asked[name], TEMPERATURE[name]), rng) for name in asked}
     names = tuple(f"{fold}_{index}.wav" for index in range(count))
     return Predictions(
-        names, names, true["category"], true["event"], asked["category"], asked["event"], LABELS
+        names, names, true["category"], true["event"], asked["category"], asked["event"], HEADS
     )
 
 

@@ -3,7 +3,7 @@
 >>> import sonotype
 >>> sonotype.train("recordings", "runs/first")            # doctest: +SKIP
 >>> model = sonotype.load("runs/first/model.safetensors")  # doctest: +SKIP
->>> model.predict("dog.wav").event                         # doctest: +SKIP
+>>> model.predict("dog.wav").label                         # doctest: +SKIP
 'dog'
 """
 

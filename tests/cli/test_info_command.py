@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from heads import two_heads
 from small_models import CATEGORIES, EVENTS, write_model
 from training_data import SMALL, write_tones
 
 import sonotype
 from sonotype.cli.main import run
-from sonotype.core.types import Labels
 from sonotype.modelfile.model_file import load_model
 from sonotype.models.summary import summarise
 
@@ -95,7 +95,7 @@ def test_a_bare_model_without_events(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_many_labels_are_wrapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = tuple(f"a class of number {number:02}" for number in range(20))
-    lines = shown(write_model(tmp_path / "m.safetensors", Labels(names)), capsys)
+    lines = shown(write_model(tmp_path / "m.safetensors", two_heads(names)), capsys)
     start = lines.index(next(line for line in lines if line.startswith("20 categories")))
     end = lines.index("")
     text = " ".join(line[15:].strip() for line in lines[start:end])

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from heads import two_heads
 from small_models import CATEGORIES, EVENTS, write_model
 from training_data import RATE, tone, write_tones
 
 import sonotype
 from sonotype.cli.main import run
 from sonotype.cli.prediction_output import write
-from sonotype.core.types import Labels
 from sonotype.data.readers.walk import BROKEN_LINK
 from sonotype.data.records import SOUND_SUFFIXES
 from sonotype.inference.prediction import Failure, Prediction
@@ -385,7 +385,7 @@ def test_results_are_written_one_by_one(tmp_path: Path) -> None:
 
 def test_a_long_table_row_is_folded_not_cut(tmp_path: Path) -> None:
     name = "a_very_long_name_" * 5 + ".wav"
-    labels = Labels(("cat",), tuple(f"a label of some length {n}" for n in range(10)), (0,) * 10)
+    labels = two_heads(("cat",), tuple(f"a label of some length {n}" for n in range(10)), (0,) * 10)
     answer = Prediction(
         name, labels, np.ones(1), np.full(10, 0.1), np.zeros(128, np.float32), (), 1.0, 1.0
     )

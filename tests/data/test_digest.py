@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from heads import labelled
 
 from sonotype.audio.clip import AudioSpec, crop_for_clip, load_clip, pad_or_trim
 from sonotype.audio.decode import Samples, load_audio, verify
 from sonotype.core.errors import AudioError, SonotypeError
-from sonotype.core.types import Clip, Content
+from sonotype.core.types import Content
 from sonotype.data import decoded as decoded_module
 from sonotype.data.decoded import Decoded, Recent
 from sonotype.data.digest import (
@@ -104,7 +105,7 @@ def test_what_a_model_has_seen_is_found_by_either_digest() -> None:
 
 def test_known_contents_are_taken_over_and_others_are_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", 0)
-    clip = Clip(path, "x", None, "a", None, Content("f", "s", None))
+    clip = labelled(path, "x", None, "a", None, Content("f", "s", None))
     assert Contents([clip])[path].sound == "s"
     assert Contents([replace(clip, content=Content("f"))])[path].sound == verify(path)
     with pytest.raises(AudioError, match="does not exist"):
@@ -114,7 +115,7 @@ def test_known_contents_are_taken_over_and_others_are_read(tmp_path: Path) -> No
 def test_a_file_that_changed_since_it_was_checked_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", 0)
     contents, _ = contents_of([path])
-    clips = [Clip(path, "x", None, "a", None, contents[path])]
+    clips = [labelled(path, "x", None, "a", None, contents[path])]
     known = Contents(clips)
     assert known[path] is contents[path]
     known.require_unchanged()

@@ -112,8 +112,8 @@ def test_event_under_two_categories(tmp_path: Path) -> None:
 
 def test_qualified_events(tmp_path: Path) -> None:
     manifest = validate(shared_event(tmp_path), Rules(qualify_events=True))
-    assert manifest.labels.events == ("a/x", "b/x", "y")
-    assert manifest.labels.event_category == (0, 1, 1)
+    assert manifest.heads.events == ("a/x", "b/x", "y")
+    assert manifest.heads.event_category == (0, 1, 1)
 
 
 def test_one_file_in_two_places(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_names_that_differ_in_case_are_two_files_where_they_are(tmp_path: Path) 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
     made = listing(tmp_path, ("1.wav", "a\udce4", ""), ("2.wav", "a\udce4", ""))
     made = Listing(
-        tmp_path, "made", (*made.records, ClipRecord(Path("a\0.wav"), "b"), made.records[0])
+        tmp_path, "made", (*made.records, ClipRecord(Path("a\0.wav"), ("b",)), made.records[0])
     )
     issues = faults_of(lambda: validate(made), tmp_path)
     assert "1.wav: the label 'a\\udce4' is not valid text; rename it" in issues
@@ -147,7 +147,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_message_names_everything_at_once(tmp_path: Path) -> None:
-    rows = tuple(ClipRecord(tmp_path / f"{n:02}.wav", "ab"[n % 2]) for n in range(30))
+    rows = tuple(ClipRecord(tmp_path / f"{n:02}.wav", ("ab",)[n % 2]) for n in range(30))
     with pytest.raises(DataError) as caught:
         validate(Listing(tmp_path, "made", rows))
     lines = str(caught.value).splitlines()

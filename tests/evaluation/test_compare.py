@@ -7,16 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from heads import two_heads
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.types import IGNORE_INDEX, Labels
+from sonotype.core.types import IGNORE_INDEX
 from sonotype.evaluation.bootstrap import METRICS, draws
 from sonotype.evaluation.compare import Key, Metric, RunResults, TableRow, average, compare
 from sonotype.evaluation.predictions import Predictions
 
-LABELS = Labels(("x", "y", "z"), ("a", "b", "c", "d", "e"), (0, 0, 1, 1, 2))
-HOME = np.array(LABELS.event_category)
+HEADS = two_heads(("x", "y", "z"), ("a", "b", "c", "d", "e"), (0, 0, 1, 1, 2))
+HOME = np.array(HEADS.event_category)
 DRAWS = 25
 SEED = 3
 
@@ -39,7 +40,7 @@ def answers(name: str, seed: int, right: float, clips: int = 24) -> Predictions:
         event_true=np.where(world.random(clips) < 0.15, IGNORE_INDEX, event),
         category_probability=head / head.sum(axis=1, keepdims=True),
         event_probability=probability / 2,
-        labels=LABELS,
+        labels=HEADS,
     )
 
 
@@ -282,7 +283,7 @@ def test_errors() -> None:
     with pytest.raises(OptionsError) as caught:
         compare([RunResults("a", {(1, 0): one})], "b")
     assert str(caught.value) == "there is no row 'b' to compare with"
-    renamed = Labels(LABELS.categories, ("a", "b", "c", "d", "f"), LABELS.event_category)
+    renamed = two_heads(HEADS.categories, ("a", "b", "c", "d", "f"), HEADS.event_category)
     for other in (answers("fold2", 0, 0.5), replace(one, labels=renamed)):
         with pytest.raises(OptionsError) as caught:
             average([one, other])

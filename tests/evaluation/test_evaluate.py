@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_models import CATEGORIES, LABELS, write_model
+from heads import labelled, two_heads
+from small_models import CATEGORIES, HEADS, write_model
 from training_data import TONES, write_tones
 
 from sonotype.core.errors import DataError
-from sonotype.core.types import IGNORE_INDEX, Clip, Labels
+from sonotype.core.types import IGNORE_INDEX
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.evaluation.evaluate import predict_clips, refuse_unknown_labels
@@ -40,15 +41,15 @@ def test_answers_are_those_of_single_predictions(
     manifest = open_source(tones, purpose="evaluation")
     model = models["two levels"]
     answers = predict_clips(model, manifest, batch_size=batch_size)
-    assert answers.labels == LABELS
+    assert answers.labels == HEADS
     assert len(answers) == 12
     heads = Classifier(model.engine, model.card, category_source="head")
     for row, clip in enumerate(manifest.clips):
         one = heads.predict(clip.path)
         assert answers.paths[row] == str(clip.path)
         assert answers.groups[row] == clip.group
-        assert LABELS.categories[answers.category_true[row]] == clip.path.parent.parent.name
-        assert LABELS.events[answers.event_true[row]] == clip.path.parent.name
+        assert HEADS.categories[answers.category_true[row]] == clip.path.parent.parent.name
+        assert HEADS.events[answers.event_true[row]] == clip.path.parent.name
         # What is kept is the head's own answer, though this model reads its category elsewhere.
         for name, shares in (
             ("category_probability", one.category_probabilities),
@@ -131,8 +132,8 @@ def test_labels_that_the_model_does_not_know_are_all_named(
 
 
 def test_a_long_list_of_known_labels_is_cut() -> None:
-    labels = Labels(tuple(f"class {number:02}" for number in range(20)))
-    manifest = Manifest("some", (Clip(Path("a.wav"), "other", None, "a", None),))
+    labels = two_heads(tuple(f"class {number:02}" for number in range(20)))
+    manifest = Manifest("some", (labelled(Path("a.wav"), "other", None, "a", None),))
     with pytest.raises(DataError) as caught:
         refuse_unknown_labels(manifest, labels)
     listed = ", ".join(f"class {number:02}" for number in range(12))

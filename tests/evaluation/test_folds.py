@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from heads import two_heads
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.types import Labels
 from sonotype.evaluation.folds import Spread, folds_to_json, summarise_folds
 from sonotype.evaluation.metrics import Scores, score
 from sonotype.evaluation.predictions import Predictions
@@ -27,7 +27,7 @@ def fold(right: int, wrong: int, note: str = "") -> Scores:
             np.zeros(n, dtype=int),
             probability,
             probability,
-            Labels(("x", "y"), ("x1", "y1"), (0, 1)),
+            two_heads(("x", "y"), ("x1", "y1"), (0, 1)),
         ),
         resamples=10,
         notes=[note, "all folds"],

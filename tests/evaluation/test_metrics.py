@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from heads import two_heads
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -15,7 +16,7 @@ from sklearn.metrics import (
 )
 
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.types import IGNORE_INDEX, Labels
+from sonotype.core.types import IGNORE_INDEX
 from sonotype.evaluation.bootstrap import interval, resample
 from sonotype.evaluation.metrics import (
     ClassScore,
@@ -44,7 +45,7 @@ def answers(
         event_true=np.array(event_true or [IGNORE_INDEX] * n),
         category_probability=np.eye(classes)[predicted] * 0.6 + 0.4 / classes,
         event_probability=np.tile([0.3, 0.7], (n, 1)),
-        labels=Labels(tuple(f"c{index}" for index in range(classes)), ("a", "b"), (0, 1)),
+        labels=two_heads(tuple(f"c{index}" for index in range(classes)), ("a", "b"), (0, 1)),
     )
 
 

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from heads import two_heads
 from matplotlib.image import imread
 from scipy.optimize import lsq_linear, minimize_scalar
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.types import IGNORE_INDEX, Labels
+from sonotype.core.types import IGNORE_INDEX
 from sonotype.evaluation.bootstrap import draws
 from sonotype.evaluation.metrics import Interval
 from sonotype.evaluation.plots import plot_curve
 from sonotype.evaluation.power_law import Advice, Curve, Point, learning_curve, render_curve
 from sonotype.evaluation.predictions import Predictions
 
-LABELS = Labels(("x", "y"), ("a", "b", "c", "d"), (0, 0, 1, 1))
+HEADS = two_heads(("x", "y"), ("a", "b", "c", "d"), (0, 0, 1, 1))
 CLIPS, RECORDINGS = 400, 100
 
 
@@ -40,7 +41,7 @@ def answers(error: float, seed: int = 0) -> Predictions:
         event_true=true,
         category_probability=np.eye(2)[predicted // 2],
         event_probability=np.eye(4)[predicted],
-        labels=LABELS,
+        labels=HEADS,
     )
 
 
@@ -156,7 +157,7 @@ def errors_of(wrong: dict[str, int], true: np.ndarray) -> Predictions:
     base = answers(0.0)
     predicted = true.copy()
     for name, number in wrong.items():
-        index = LABELS.events.index(name)
+        index = HEADS.events.index(name)
         predicted[np.flatnonzero(true == index)[:number]] = (index + 1) % 4
     return replace(base, event_true=true, event_probability=np.eye(4)[predicted])
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from heads import two_heads
 
 from sonotype.core.errors import DataError, OptionsError, SonotypeError
-from sonotype.core.types import IGNORE_INDEX, Labels
+from sonotype.core.types import IGNORE_INDEX
 from sonotype.evaluation.compare import average
 from sonotype.evaluation.predictions import (
     Predictions,
@@ -20,7 +21,7 @@ from sonotype.evaluation.predictions import (
     write_csv,
 )
 
-LABELS = Labels(("animal", "street"), ("cat", "dog", "siren"), (0, 0, 1))
+HEADS = two_heads(("animal", "street"), ("cat", "dog", "siren"), (0, 0, 1))
 
 
 def answers(prefix: str = "") -> Predictions:
@@ -33,7 +34,7 @@ def answers(prefix: str = "") -> Predictions:
         event_probability=np.array(
             [[0.2, 0.7, 0.1], [0.1, 0.1, 0.8], [0.5, 0.25, 0.25]], dtype=np.float32
         ),
-        labels=LABELS,
+        labels=HEADS,
     )
 
 
@@ -42,7 +43,7 @@ def without_events() -> Predictions:
         answers(),
         event_probability=None,
         event_true=np.full(3, IGNORE_INDEX),
-        labels=Labels(("animal", "street")),
+        labels=two_heads(("animal", "street")),
     )
 
 
@@ -69,7 +70,7 @@ def test_saved_answers_come_back_bit_for_bit(tmp_path: Path, original: Predictio
 
 def test_the_share_of_clips_without_an_event_is_saved(tmp_path: Path) -> None:
     """Equality of labels passes over it; what is read from the events does not."""
-    labels = replace(LABELS, event_less=(0.25, 1 / 3))
+    labels = replace(HEADS, event_less=(0.25, 1 / 3))
     original = replace(answers(), labels=labels)
     save_predictions(original, tmp_path / "predictions.npz")
     found = load_predictions(tmp_path / "predictions.npz")
@@ -93,7 +94,7 @@ def test_answers_of_an_older_version_do_not_know_the_share(tmp_path: Path) -> No
 
 def test_folds_and_models_together_have_the_mean_share() -> None:
     members = [
-        replace(answers(), labels=replace(LABELS, event_less=shares))
+        replace(answers(), labels=replace(HEADS, event_less=shares))
         for shares in ((0.2, 0.0), (0.4, 1.0))
     ]
     for together in (concatenate(members), average(members)):
@@ -203,7 +204,7 @@ def test_no_folds_cannot_be_joined() -> None:
     [
         (
             replace(
-                answers(), labels=Labels(("animal", "street"), ("cat", "dog", "horn"), (0, 0, 1))
+                answers(), labels=two_heads(("animal", "street"), ("cat", "dog", "horn"), (0, 0, 1))
             ),
             (
                 "fold 2 cannot be pooled with fold 1, only one of them has the label 'horn': "
@@ -212,7 +213,8 @@ def test_no_folds_cannot_be_joined() -> None:
         ),
         (
             replace(
-                answers(), labels=Labels(("street", "animal"), ("cat", "dog", "siren"), (1, 1, 0))
+                answers(),
+                labels=two_heads(("street", "animal"), ("cat", "dog", "siren"), (1, 1, 0)),
             ),
             "fold 2 cannot be pooled with fold 1, their labels are in another order: train",
         ),

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from heads import two_heads
 from rich.cells import cell_len
 
-from sonotype.core.types import IGNORE_INDEX, Labels
+from sonotype.core.types import IGNORE_INDEX
 from sonotype.evaluation.folds import summarise_folds
 from sonotype.evaluation.metrics import score
 from sonotype.evaluation.predictions import Predictions, concatenate
@@ -38,7 +39,7 @@ def answers(
         event,
         output(category, len(categories)),
         output(event, len(events)),
-        Labels(tuple(categories), tuple(events), home),
+        two_heads(tuple(categories), tuple(events), home),
     )
 
 
@@ -52,7 +53,7 @@ def small(groups: str = "abcdefgh") -> Predictions:
         np.full(8, IGNORE_INDEX),
         np.eye(3)[predicted],
         None,
-        Labels(("dog", "cat", "cow")),
+        two_heads(("dog", "cat", "cow")),
     )
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from heads import two_heads
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import write_text
-from sonotype.core.types import Labels
 from sonotype.evaluation.evaluate import SYNTHETIC_NOTE
 from sonotype.evaluation.metrics import Scores, score, scores_from_json
 from sonotype.evaluation.predictions import Predictions
@@ -21,7 +21,9 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def answers(*, events: bool = True) -> Predictions:
     rng = np.random.default_rng(0)
-    labels = Labels(("cat", "dog"), ("howl", "purr"), (1, 0)) if events else Labels(("cat", "dog"))
+    labels = (
+        two_heads(("cat", "dog"), ("howl", "purr"), (1, 0)) if events else two_heads(("cat", "dog"))
+    )
     return Predictions(
         paths=tuple(f"{number}.wav" for number in range(8)),
         groups=tuple(f"g{number // 2}" for number in range(8)),

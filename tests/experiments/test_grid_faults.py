@@ -50,9 +50,9 @@ def refused(call: Callable[[], Any]) -> str:
 
 def pretend(context: RunContext) -> Outcome:
     """Write the files of a finished run, with every prediction correct."""
-    labels, clips, folder = context.labels, context.clips("test"), context.folder
-    category = np.array([labels.category_index(clip) for clip in clips])
-    event = np.array([labels.event_index(clip) for clip in clips])
+    labels, clips, folder = context.heads, context.clips("test"), context.folder
+    category = np.array([labels[0].target(clip) for clip in clips])
+    event = np.array([labels[1].target(clip) for clip in clips])
     lock_config(context)
     (folder / "split.csv").write_text(split_table(context.manifest, context.split))
     save_predictions(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from heads import two_heads
 from sklearn.metrics import f1_score
 from training_data import FOLDED, RATE, SMALL, write_tones
 
@@ -22,7 +23,6 @@ from sonotype.config import SystemOptions, TrainOptions, resolve
 from sonotype.core.errors import (
     SonotypeError,
 )
-from sonotype.core.types import Labels
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.folder import read_folder
 from sonotype.data.splits.split import Split
@@ -230,10 +230,10 @@ def test_a_category_without_events_is_predicted(partly_labelled: Path, tmp_path:
     result = train(partly_labelled, tmp_path / "run", **options)
     model = sonotype.load(result.model)
     assert model.category_source == "events"
-    assert model.labels.event_less == (1.0, pytest.approx(2 / 12))
+    assert model.heads.event_less == (1.0, pytest.approx(2 / 12))
     assert (
         load_predictions(result.folder / "predictions.npz").labels.event_less
-        == model.labels.event_less
+        == model.heads.event_less
     )
     head = sonotype.load(result.model, category_source="head")
     paths = [row["path"] for rows in subsets_of(result).values() for row in rows]
@@ -272,7 +272,7 @@ def test_the_random_state_of_the_caller_is_kept(
 def test_a_training_without_event_head(tones: Path, tmp_path: Path) -> None:
     result = train(tones, tmp_path / "run", **SMALL | {"event_head": False, "class_weights": True})
     model = sonotype.load(result.model)
-    assert model.labels == Labels(("high", "low"))
+    assert model.heads == two_heads(("high", "low"))
     assert model.engine.system.event is None
     assert result.scores["event"] is None
     category = result.scores["category"]
@@ -385,8 +385,8 @@ def test_class_weights_reach_the_head_they_are_for(
     rows = subsets_of(result)["train"]
     card = sonotype.load(result.model).card
     for kind, names, weight in (
-        ("category", card.labels.categories, made[0].label_loss.category_weights),
-        ("event", card.labels.events, made[0].label_loss.event_weights),
+        ("category", card.heads.categories, made[0].label_loss.category_weights),
+        ("event", card.heads.events, made[0].label_loss.event_weights),
     ):
         counts = [sum(row[kind] == name for row in rows) for name in names]
         wanted = [len(rows) / (len(names) * count) for count in counts]

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_models import CATEGORIES, LABELS
+from small_models import CATEGORIES, HEADS
 from torch import nn
 
 from sonotype.config import SystemOptions
 from sonotype.core.errors import AudioError, MissingExtraError
-from sonotype.core.types import Labels
+from sonotype.core.types import Heads
 from sonotype.export.graph import onnx_graph
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.engine import EngineOutput
@@ -41,7 +41,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def made(labels: Labels = LABELS, **options: Any) -> tuple[System, ModelCard]:
+def made(labels: Heads = HEADS, **options: Any) -> tuple[System, ModelCard]:
     torch.manual_seed(2)
     chosen = SystemOptions(seconds=1.0, **options)
     system = build_system(chosen, labels).eval()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from small_models import LABELS, write_model
+from small_models import HEADS, write_model
 from training_data import write_tones
 
 import sonotype
@@ -219,7 +219,7 @@ def test_eight_bits(folder: Path, model: Path, capsys: pytest.CaptureFixture[str
     assert "QuantizeLinear" not in inside
     path = min((folder / "tönes").rglob("*.wav"))
     answer = sonotype.load(out).predict(path)
-    assert tuple(answer.event_probabilities) == LABELS.events
+    assert tuple(answer.event_probabilities) == HEADS.events
 
 
 def test_eight_bits_need_data(model: Path, folder: Path) -> None:

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from small_models import CATEGORIES, EVENTS, LABELS, write_model
+from small_models import CATEGORIES, EVENTS, HEADS, write_model
 from training_data import RATE, tone, write_tones
 
 import sonotype
 from sonotype.core.errors import AudioError, ModelFileError, OptionsError
-from sonotype.core.hierarchy import read_category
+from sonotype.core.hierarchy import read_parent
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.engine import Engine, EngineOutput
 from sonotype.inference.load import load
@@ -69,12 +69,12 @@ def test_predictions_of_the_small_model_differ_between_sounds(
 def test_a_prediction_has_every_part(model: Classifier, tones: list[Path]) -> None:
     prediction = model.predict(tones[0])
     assert prediction.source == str(tones[0])
-    assert tuple(prediction.category_probabilities) == LABELS.categories
+    assert tuple(prediction.category_probabilities) == HEADS.categories
     assert tuple(prediction.event_probabilities) == EVENTS
     assert sum(prediction.category_probabilities.values()) == pytest.approx(1, abs=1e-6)
     assert sum(prediction.event_probabilities.values()) == pytest.approx(1, abs=1e-6)
     assert prediction.category == max(
-        LABELS.categories, key=prediction.category_probabilities.__getitem__
+        HEADS.categories, key=prediction.category_probabilities.__getitem__
     )
     assert prediction.event == max(EVENTS, key=prediction.event_probabilities.__getitem__)
     assert prediction.embedding.shape == (128,)
@@ -311,9 +311,9 @@ def test_category_sources(tmp_path: Path, tones: list[Path], source: str) -> Non
     }[source]
     found = list(prediction.category_probabilities.values())
     np.testing.assert_allclose(found, wanted, atol=1e-6)
-    by_hand = read_category(np.array(own), np.array(list(shares.values())), LABELS, source)  # type: ignore[arg-type]
+    by_hand = read_parent(np.array(own), np.array(list(shares.values())), HEADS, source)  # type: ignore[arg-type]
     np.testing.assert_allclose(found, by_hand, atol=1e-6)
-    assert prediction.category == LABELS.categories[int(np.argmax(wanted))]
+    assert prediction.category == HEADS.categories[int(np.argmax(wanted))]
     assert prediction.event_probabilities == shares
     assert sum(found) == pytest.approx(1, abs=1e-6)
 
@@ -408,7 +408,7 @@ def test_probabilities_are_the_mean_over_circular_shifts(
     np.testing.assert_allclose(found, category, atol=1e-6)
     np.testing.assert_allclose(list(prediction.event_probabilities.values()), event, atol=1e-6)
     assert np.abs(event - list(once.event_probabilities.values())).max() > 1e-3
-    assert prediction.category == LABELS.categories[int(category.argmax())]
+    assert prediction.category == HEADS.categories[int(category.argmax())]
     assert prediction.event == EVENTS[int(event.argmax())]
     np.testing.assert_array_equal(prediction.embedding, once.embedding)
     for where, wanted in zip(prediction.attention, once.attention, strict=True):

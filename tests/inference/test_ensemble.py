@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from small_models import CATEGORIES, LABELS, write_model
+from small_models import CATEGORIES, HEADS, write_model
 from training_data import RATE, tone, write_tones
 
 import sonotype
 from sonotype.cli.main import run
 from sonotype.core.errors import OptionsError
-from sonotype.core.hierarchy import read_category
+from sonotype.core.hierarchy import read_parent
 from sonotype.inference.ensemble import Ensemble
 from sonotype.inference.prediction import Failure, Prediction
 
@@ -52,7 +52,7 @@ def test_the_category_is_read_from_the_mean_of_each_head(tmp_path: Path, source:
     paths = [
         write_model(
             tmp_path / f"{seed}.safetensors",
-            replace(LABELS, event_less=shares[seed]),
+            replace(HEADS, event_less=shares[seed]),
             seed=seed,
             card={"category_source": source},
         )
@@ -64,13 +64,13 @@ def test_the_category_is_read_from_the_mean_of_each_head(tmp_path: Path, source:
         np.mean([list(getattr(one, field).values()) for one in heads], axis=0)
         for field in ("category_probabilities", "event_probabilities")
     )
-    labels = replace(LABELS, event_less=(0.3, 0.5))
-    wanted = read_category(head, event, labels, source)  # type: ignore[arg-type]
+    labels = replace(HEADS, event_less=(0.3, 0.5))
+    wanted = read_parent(head, event, labels, source)  # type: ignore[arg-type]
     together = sonotype.load_ensemble(paths)
     assert together.labels.event_less == pytest.approx((0.3, 0.5))
     found = together.predict(samples, RATE)
     np.testing.assert_allclose(list(found.category_probabilities.values()), wanted, atol=1e-9)
-    assert found.category == LABELS.categories[int(wanted.argmax())]
+    assert found.category == HEADS.categories[int(wanted.argmax())]
     [window] = together.predict_windows(samples, 0.5, sample_rate=RATE)
     np.testing.assert_allclose(list(window.category_probabilities.values()), wanted, atol=1e-6)
 

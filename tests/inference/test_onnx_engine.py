@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from heads import two_heads
 from training_data import RATE, tone
 
 from sonotype.config import SystemOptions
-from sonotype.core.types import Labels
 from sonotype.inference.load import load
 from sonotype.inference.onnx_engine import onnx_engine
 from sonotype.modelfile.card import KEY, ModelCard, document_of
@@ -36,7 +36,7 @@ def write_onnx(path: Path) -> Path:
     graph = helper.make_graph(nodes, "mean", inputs, outputs)
     opsets = [helper.make_opsetid("", 17)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    card = ModelCard(SystemOptions(seconds=1.0), Labels(("a", "b")), RATE, ())
+    card = ModelCard(SystemOptions(seconds=1.0), two_heads(("a", "b")), RATE, ())
     helper.set_model_props(model, {KEY: document_of(card)})
     path.write_bytes(model.SerializeToString())
     return path

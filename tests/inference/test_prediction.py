@@ -4,17 +4,17 @@ import json
 
 import numpy as np
 import pytest
+from heads import two_heads
 
-from sonotype.core.types import Labels
 from sonotype.inference.prediction import Failure, Prediction
 
-LABELS = Labels(("cat", "dog"), ("bark", "howl", "miaow"), (1, 1, 0))
+HEADS = two_heads(("cat", "dog"), ("bark", "howl", "miaow"), (1, 1, 0))
 
 
 def prediction(*, events: bool = True, file_seconds: float = 5.0) -> Prediction:
     return Prediction(
         source="a.wav",
-        labels=LABELS if events else Labels(LABELS.categories),
+        labels=HEADS if events else two_heads(HEADS.categories),
         category_proba=np.array([0.25, 0.75]),
         event_proba=np.array([0.5, 0.25, 0.25]) if events else None,
         embedding=np.zeros(128, np.float32),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from small_models import CATEGORIES, LABELS, write_model
+from small_models import CATEGORIES, HEADS, write_model
 from training_data import RATE, tone
 
 from sonotype.core.errors import AudioError, OptionsError
@@ -220,7 +220,7 @@ def test_the_category_is_read_as_for_clips(tmp_path: Path, category_source: str)
         summed = [
             sum(
                 share
-                for share, owner in zip(events, LABELS.event_category, strict=True)
+                for share, owner in zip(events, HEADS.event_category, strict=True)
                 if owner == n
             )
             for n in range(2)
@@ -229,7 +229,7 @@ def test_the_category_is_read_as_for_clips(tmp_path: Path, category_source: str)
             shares = list(prediction.category_probabilities.values())
             np.testing.assert_allclose(shares, summed, atol=1e-6)
         assert prediction.category == max(
-            LABELS.categories, key=prediction.category_probabilities.get
+            HEADS.categories, key=prediction.category_probabilities.get
         )
 
 

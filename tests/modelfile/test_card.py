@@ -13,11 +13,10 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from small_models import LABELS, write_model
+from small_models import HEADS, write_model
 
 from sonotype.config import SystemOptions
 from sonotype.core.errors import ModelFileError
-from sonotype.core.types import Labels
 from sonotype.inference.load import load
 from sonotype.modelfile.card import FORMAT_VERSION, card_of
 from sonotype.modelfile.model_file import load_model, read_card
@@ -90,7 +89,7 @@ def accepted(model: Path) -> dict[tuple[SystemOptions, Labels, int], str]:
                 assert str(error).startswith("m: ")
                 assert len(str(error)) < 1_000
             else:
-                found.setdefault((card.options, card.labels, card.sample_rate), document)
+                found.setdefault((card.options, card.heads, card.sample_rate), document)
     return found
 
 
@@ -224,4 +223,4 @@ def test_a_document_that_is_no_object(document: str) -> None:
 
 
 def test_the_labels_that_were_written_are_read(model: Path) -> None:
-    assert read_card(model).labels == LABELS
+    assert read_card(model).labels == HEADS

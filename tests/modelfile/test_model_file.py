@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 import torch
+from heads import two_heads
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from sonotype.config import SystemOptions, to_dict
 from sonotype.core.errors import ModelFileError
-from sonotype.core.types import Labels
 from sonotype.modelfile.card import ModelCard
 from sonotype.modelfile.model_file import load_model, read_card, save_model
 from sonotype.models.build import build_system
@@ -28,7 +28,7 @@ from sonotype.models.system import System
 
 CARD = ModelCard(
     options=SystemOptions(backbone="mn01", width=0.125, adapters=(2, 4), seconds=1.0),
-    labels=Labels(("Ünder", "水", "c"), ("d", "e", "f", "g"), (0, 1, 1, 2), (0.25, 0.0, 0.125)),
+    labels=two_heads(("Ünder", "水", "c"), ("d", "e", "f", "g"), (0, 1, 1, 2), (0.25, 0.0, 0.125)),
     sample_rate=32_000,
     front_ends=("EfficientATLogMel", "VGGishLogMel"),
     category_source="both",
@@ -42,7 +42,7 @@ CARD = ModelCard(
 
 def small_system(card: ModelCard = CARD) -> System:
     torch.manual_seed(0)
-    system = build_system(card.options, card.labels)
+    system = build_system(card.options, card.heads)
     for name, tensor in system.state_dict().items():  # as training leaves them
         if "running_" in name:
             tensor.add_(torch.rand_like(tensor))
@@ -96,7 +96,7 @@ def test_weights_and_card_come_back_bit_by_bit(tmp_path: Path, system: System) -
     assert save_model(path, system, CARD) == path
     loaded, card = load_model(str(path))
     assert card == CARD == read_card(path)
-    assert card.labels.event_less == (0.25, 0.0, 0.125)  # which equality passes over
+    assert card.heads.event_less == (0.25, 0.0, 0.125)  # which equality passes over
     state = loaded.state_dict()
     assert list(state) == list(system.state_dict())
     for name, tensor in system.state_dict().items():
@@ -127,7 +127,7 @@ def test_a_set_of_any_name(tmp_path: Path, system: System, name: str) -> None:
 def test_each_system_is_rebuilt(tmp_path: Path, name: str, backbone: str) -> None:
     options = SystemOptions(system=name, backbone=backbone, width=0.125, unfreeze_from=4)
     rate = 32_000 if backbone == "mn01" else 16_000
-    card = ModelCard(options, Labels(("a", "b")), rate, ("VGGishLogMel",))
+    card = ModelCard(options, two_heads(("a", "b")), rate, ("VGGishLogMel",))
     original = small_system(card)
     loaded, read = load_model(save_model(tmp_path / "m.safetensors", original, card))
     assert read == card

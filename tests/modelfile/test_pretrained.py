@@ -79,7 +79,7 @@ def test_what_comes_with_the_package() -> None:
     assert path.stat().st_size <= 3_000_000
     system, card = load_model(path)
     assert isinstance(system.branch_1, Compact)
-    assert (len(card.labels.categories), len(card.labels.events)) == (5, 50)
+    assert (len(card.heads.categories), len(card.heads.events)) == (5, 50)
     assert card.sample_rate == 16_000
     assert card.licences["data esc50"].startswith("CC BY-NC")
     assert card.scores["notes"], "whose scores these are"

@@ -4,18 +4,18 @@ from typing import get_args
 
 import pytest
 import torch
+from heads import two_heads
 
 from sonotype.audio.clip import AudioSpec
 from sonotype.config import Recipe, SystemName, SystemOptions, network_defaults
 from sonotype.core.errors import OptionsError
-from sonotype.core.types import Labels
 from sonotype.modelfile.card import audio_spec_of
 from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.build import build_system
 from sonotype.models.fusion import JoinedPooling, SeparatePooling
 from sonotype.models.pooling import GlobalMaxPooling, MaxPooling, MeanPooling
 
-LABELS = Labels(("a", "b", "c"), ("d", "e"), (0, 1))
+HEADS = two_heads(("a", "b", "c"), ("d", "e"), (0, 1))
 
 
 def options(**changes: object) -> SystemOptions:
@@ -32,7 +32,7 @@ def options(**changes: object) -> SystemOptions:
     ],
 )
 def test_each_name_gives_its_system(name: str, fusion: type) -> None:
-    system = build_system(options(system=name), LABELS)
+    system = build_system(options(system=name), HEADS)
     assert type(system.pooling) is fusion
     assert (system.category.out_features, system.event.out_features) == (3, 2)
     assert (system.branch_2 is None) == (name == "cbir_4")
@@ -41,7 +41,7 @@ def test_each_name_gives_its_system(name: str, fusion: type) -> None:
 
 
 def test_without_events_there_is_no_event_head() -> None:
-    assert build_system(options(), Labels(("a", "b"))).event is None
+    assert build_system(options(), two_heads(("a", "b"))).event is None
 
 
 def test_options_reach_the_network() -> None:
@@ -54,26 +54,26 @@ def test_options_reach_the_network() -> None:
             unfreeze_from=2,
             dropout=0.5,
         ),
-        LABELS,
+        HEADS,
     )
     assert system.branch_2.channels == 128
     assert system.adapters == (1, 3)
     assert [attention.softmax_over for attention in system.pooling.attentions] == ["positions"] * 2
     assert system.unfreeze_from == 2
     assert (system.embedding[3].p, system.pooling.attentions[0].finish[2].p) == (0.5, 0.5)
-    only = build_system(options(system="cbir_4", unfreeze_from=3, dropout=0.4), LABELS)
+    only = build_system(options(system="cbir_4", unfreeze_from=3, dropout=0.4), HEADS)
     assert (only.unfreeze_from, only.embedding[3].p) == (3, 0.4)
-    scratch = build_system(options(system="cbir_4", backbone="none", width=0.25), LABELS)
+    scratch = build_system(options(system="cbir_4", backbone="none", width=0.25), HEADS)
     assert scratch.branch_1.channels == (16, 32, 64, 128)
 
 
 @pytest.mark.parametrize("adapters", [(), (0,)])
 def test_adapter_0_means_none(adapters: tuple[int, ...]) -> None:
-    assert build_system(options(adapters=adapters), LABELS).adapters == ()
+    assert build_system(options(adapters=adapters), HEADS).adapters == ()
 
 
 def test_unfreeze_from_0_keeps_branch_1_frozen() -> None:
-    system = build_system(options(unfreeze_from=0), LABELS)
+    system = build_system(options(unfreeze_from=0), HEADS)
     assert not any(parameter.requires_grad for parameter in system.branch_1.parameters())
 
 
@@ -81,24 +81,24 @@ def test_a_given_backbone_becomes_branch_1() -> None:
     backbone = MobileNet(width=0.1)
     weights = [parameter.clone() for parameter in backbone.parameters()]
     for name in ("cbir_1", "cbir_4"):
-        system = build_system(options(system=name), LABELS, backbone)
+        system = build_system(options(system=name), HEADS, backbone)
         assert system.branch_1 is backbone
     assert all(map(torch.equal, weights, backbone.parameters()))
 
 
 def test_an_unknown_backbone() -> None:
     with pytest.raises(OptionsError, match=r"backbone is 'mn03', not one of vggish, mn01, .* none"):
-        build_system(options(backbone="mn03"), LABELS)
+        build_system(options(backbone="mn03"), HEADS)
 
 
 def test_poolings_and_pooled_blocks_reach_the_network() -> None:
-    system = build_system(options(width=0, pooling="mean", pool_blocks=(4, 2)), LABELS)
+    system = build_system(options(width=0, pooling="mean", pool_blocks=(4, 2)), HEADS)
     assert [type(one) for one in system.pooling.attentions] == [MeanPooling] * 2
     assert [one.value.in_features for one in system.pooling.attentions] == [8, 96]
     assert (system.pool_blocks, system.branch_2) == ((2, 4), None)
-    joined = build_system(options(system="cbir_3", pooling="max"), LABELS)
+    joined = build_system(options(system="cbir_3", pooling="max"), HEADS)
     assert type(joined.pooling.attention) is MaxPooling
-    alone = build_system(options(system="cbir_4", pool_blocks=(3, 4)), LABELS)
+    alone = build_system(options(system="cbir_4", pool_blocks=(3, 4)), HEADS)
     assert (alone.pool_blocks, alone.embedding[0].in_features) == ((3, 4), 16 + 96)
 
 
@@ -133,7 +133,7 @@ MAXIMUM = "pooling is for cbir_1 to cbir_3"
 )
 def test_all_contradictions_are_reported(changes: dict[str, object], facts: list[str]) -> None:
     with pytest.raises(OptionsError) as caught:
-        build_system(options(**changes), LABELS)
+        build_system(options(**changes), HEADS)
     issues = str(caught.value).split("; ")
     assert len(issues) == len(facts)
     assert all(issue.startswith(fact) for issue, fact in zip(issues, facts, strict=True))
@@ -150,14 +150,14 @@ def test_the_defaults_of_a_recipe_never_contradict_each_other(
     defaults.pop("backbone", None)
     if defaults["width"]:
         defaults["width"] = 0.05  # as quickly built as it can be
-    system = build_system(SystemOptions(system=name, backbone=backbone, **defaults), LABELS)
+    system = build_system(SystemOptions(system=name, backbone=backbone, **defaults), HEADS)
     assert system.pool_blocks == defaults["pool_blocks"]
     assert (system.branch_2 is None) == (name == "cbir_4" or defaults["width"] == 0)
 
 
 def test_the_audio_spec() -> None:
     chosen = options(seconds=2.5, pad="repeat", crop="centre", trim=True)
-    audio_spec = audio_spec_of(chosen, build_system(chosen, LABELS).sample_rate)
+    audio_spec = audio_spec_of(chosen, build_system(chosen, HEADS).sample_rate)
     assert audio_spec == AudioSpec(32_000, 2.5, "repeat", "centre", True)
     usual = options(backbone="vggish")
-    assert audio_spec_of(usual, build_system(usual, LABELS).sample_rate) == AudioSpec(16_000)
+    assert audio_spec_of(usual, build_system(usual, HEADS).sample_rate) == AudioSpec(16_000)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_models import LABELS
+from small_models import HEADS
 
 from sonotype.models import precision
 from sonotype.models.build import cbir_2
@@ -236,7 +236,7 @@ def test_teachers_answer_in_full_precision() -> None:
     products_in_tf32()
     before, one = state(), system()
     audio_spec: Any = None
-    teachers = Teachers([Teacher("a", one, LABELS, audio_spec, frozenset(), {})])
+    teachers = Teachers([Teacher("a", one, HEADS, audio_spec, frozenset(), {})])
     seen = watched([one.branch_1.front_end, one.branch_2, one.category])
     teachers.outputs(0.1 * torch.randn(1, 32_000))
     assert seen == [True] * 3

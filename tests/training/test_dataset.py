@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from heads import labelled, two_heads
 from training_data import RATE, write_tones
 
 from sonotype.audio.clip import AudioSpec
-from sonotype.core.types import IGNORE_INDEX, Clip, Labels
+from sonotype.core.types import IGNORE_INDEX, Clip, heads_of
 from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
 from sonotype.data.readers.folder import read_folder
 from sonotype.features.cache import FeatureCache
@@ -77,8 +78,8 @@ def test_a_last_batch_of_one_is_left_out_in_training(
 
 
 def test_targets_follow_the_labels() -> None:
-    labels = Labels(("a", "b"), ("x",), (1,))
-    some = [Clip(Path("1"), "b", "x", "1", None), Clip(Path("2"), "a", None, "2", None)]
+    labels = two_heads(("a", "b"), ("x",), (1,))
+    some = [labelled(Path("1"), "b", "x", "1", None), labelled(Path("2"), "a", None, "2", None)]
     category, event = targets(some, labels)
     assert category.tolist() == [1, 0]
     assert event.tolist() == [0, IGNORE_INDEX]
@@ -89,7 +90,7 @@ def test_cached_maps_equal_maps_computed_in_the_step(
     clips: tuple[Clip, ...], tmp_path: Path, unfreeze_from: int | None
 ) -> None:
     one = system(adapters=(2, 4), unfreeze_from=unfreeze_from)
-    labels = Labels.of(clips)
+    labels = heads_of(clips)
     waveforms = Waveforms(
         clips,
         AudioSpec(32_000, seconds=1.0),
@@ -119,7 +120,7 @@ def test_maps_of_some_clips_from_a_cache_of_more(clips: tuple[Clip, ...], tmp_pa
     )
     cache = FeatureCache(waveforms, store(tmp_path))
     cache.fill(system(), torch.device("cpu"))
-    labels = Labels.of(clips)
+    labels = heads_of(clips)
     places = [10, 2, 5]
     some, whole = (
         LabelledMaps(cache, part, labels) for part in ([clips[n] for n in places], clips)
@@ -137,15 +138,15 @@ def test_maps_of_some_clips_from_a_cache_of_more(clips: tuple[Clip, ...], tmp_pa
 def test_an_error_keeps_its_type_across_a_loading_process(
     clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
-    gone = Clip(tmp_path / "gone.wav", "low", "hum", "g", None)
-    source = LabelledWaveforms(Waveforms([gone], AudioSpec(RATE, 0.5)), [gone], Labels.of(clips))
+    gone = labelled(tmp_path / "gone.wav", "low", "hum", "g", None)
+    source = LabelledWaveforms(Waveforms([gone], AudioSpec(RATE, 0.5)), [gone], heads_of(clips))
     batch = next(iter(loader(source, 1, shuffle=False, workers=1)))
     assert str(batch["error"]) == f"{tmp_path / 'gone.wav'}: does not exist"
 
 
 def test_cached_maps_are_copied_to_no_process(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     cache = FeatureCache(Waveforms(clips, AudioSpec(32_000, 1.0)), store(tmp_path))
-    source = LabelledMaps(cache, clips, Labels.of(clips))
+    source = LabelledMaps(cache, clips, heads_of(clips))
     assert loader(source, 4, shuffle=True, workers=2).num_workers == 0
 
 
@@ -156,7 +157,7 @@ def test_loading_processes_give_the_same_batches(clips: tuple[Clip, ...]) -> Non
         Augmentation(time_shift=0.2, gain=6, n_augmented=0),
         seed=3,
     )
-    source = LabelledWaveforms(waveforms, clips, Labels.of(clips))
+    source = LabelledWaveforms(waveforms, clips, heads_of(clips))
     here = list(loader(source, 5, shuffle=True, seed=1))
     there = list(loader(source, 5, shuffle=True, seed=1, workers=2))
     assert len(here) == len(there) == 3

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from heads import two_heads
 from torch.nn import functional as F
 
 from sonotype.config import TrainOptions, resolve
 from sonotype.core.errors import SonotypeError
-from sonotype.core.types import IGNORE_INDEX, Labels
+from sonotype.core.types import IGNORE_INDEX, Heads
 from sonotype.evaluation.metrics import score
 from sonotype.evaluation.predictions import Predictions, concatenate
 from sonotype.models.backbones.compact import Compact
@@ -23,13 +24,13 @@ from sonotype.models.build import cbir_1, cbir_2, cbir_4
 from sonotype.models.system import Output, System
 from sonotype.training.module import Learner
 
-LABELS = Labels(("a", "b"), ("x", "y", "z"), (0, 0, 1))
+HEADS = two_heads(("a", "b"), ("x", "y", "z"), (0, 0, 1))
 
 
 def module_of(**options: object) -> Learner:
     system = cbir_2(categories=2, events=3, backbone="none", width=0.01)
     resolved = resolve(TrainOptions(**{"recipe": "paper"} | options), "cbir_2")
-    return Learner(system, resolved, LABELS, steps=5)
+    return Learner(system, resolved, HEADS, steps=5)
 
 
 def validate(
@@ -60,10 +61,10 @@ def output_of(classes: list[int], events: list[int] | None = None) -> Output:
     )
 
 
-THREE = Labels(("a", "b", "c"), ("w", "x", "y", "z"), (0, 1, 1, 2))
+THREE = two_heads(("a", "b", "c"), ("w", "x", "y", "z"), (0, 1, 1, 2))
 
 
-def validating(category_source: str = "head", labels: Labels = THREE) -> Learner:
+def validating(category_source: str = "head", labels: Heads = THREE) -> Learner:
     system = cbir_2(categories=3, events=4, backbone="none", width=0.01)
     resolved = resolve(TrainOptions(recipe="paper"), "cbir_2")
     return Learner(system, resolved, labels, steps=5, category_source=category_source)  # type: ignore[arg-type]
@@ -74,7 +75,7 @@ def test_a_class_that_validation_lacks_does_not_count_in_the_score() -> None:
         (output_of([0, 2]), [0, 0], [IGNORE_INDEX] * 2),
         (output_of([1]), [1], [IGNORE_INDEX]),
     ]
-    found = validate(validating(labels=Labels(("a", "b", "c"))), batches)
+    found = validate(validating(labels=two_heads(("a", "b", "c"))), batches)
     # F1 of a is 2/3, of b 1; F1 of c, which is predicted but not a label, would be 0.
     assert found["val_category_f1"] == found["val_f1"] == pytest.approx(5 / 6)
 
@@ -93,7 +94,7 @@ def test_validation_reads_the_category_like_the_model(how: str, wanted: float) -
 def test_validation_scores_equal_those_of_all_predictions() -> None:
     rng = np.random.default_rng(0)
     batches, predictions = [], []
-    labels = Labels(THREE.categories, THREE.events, THREE.event_category, (0.5, 0.1, 0.0))
+    labels = two_heads(THREE.categories, THREE.events, THREE.event_category, (0.5, 0.1, 0.0))
     for size in (5, 5, 2):
         output = Output(
             torch.from_numpy(rng.standard_normal((size, 3), dtype=np.float32)),
@@ -190,7 +191,7 @@ def with_branch_1(unfreeze_from: int | None, **options: object) -> Learner:
         categories=2, events=3, backbone="mn01", width=0.01, unfreeze_from=unfreeze_from
     )
     resolved = resolve(TrainOptions(**{"recipe": "paper"} | options), "cbir_2")
-    return Learner(system, resolved, LABELS, steps=5)
+    return Learner(system, resolved, HEADS, steps=5)
 
 
 def test_branch_1_has_a_scaled_learning_rate() -> None:
@@ -293,7 +294,7 @@ def test_a_step_with_any_first_blocks_frozen(
     torch.manual_seed(0)
     system = build(categories=2, events=3, backbone=made(), unfreeze_from=first, **more)
     options = resolve(TrainOptions(recipe="student", mixup=0.3), "cbir_2")
-    module = Learner(system, options, LABELS, steps=5, from_scratch=from_scratch)
+    module = Learner(system, options, HEADS, steps=5, from_scratch=from_scratch)
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
     waveform = 0.1 * torch.randn(2, system.sample_rate)
     batch = {"waveform": waveform, "category": torch.tensor([0, 1]), "event": torch.tensor([0, 2])}
@@ -310,7 +311,7 @@ def test_a_step_with_any_first_blocks_frozen(
 def test_only_branches_with_random_weights_are_masked(from_scratch: bool) -> None:
     system = cbir_2(categories=2, events=3, backbone="none", width=0.01)
     options = resolve(TrainOptions(time_mask=0.5, frequency_mask=0.5, mixup=0.0), "cbir_2")
-    module = Learner(system, options, LABELS, steps=5, from_scratch=from_scratch)
+    module = Learner(system, options, HEADS, steps=5, from_scratch=from_scratch)
     seen: dict[str, torch.Tensor] = {}
 
     def trained_part(feature_maps: dict[str, torch.Tensor]) -> Output:

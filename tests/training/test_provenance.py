@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from small_models import LABELS, write_model
+from heads import labelled
+from small_models import HEADS, write_model
 from training_data import FOLDED, RATE, SMALL, TONES, tone, write_table, write_tones
 
 import sonotype
 from sonotype.audio import clip as clip_module
 from sonotype.audio import decode as decode_module
 from sonotype.core.errors import DataError, OptionsError
-from sonotype.core.types import Clip, Content
+from sonotype.core.types import Content
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import clips_seen, prefixes
 from sonotype.data.manifest import Manifest
@@ -126,7 +127,7 @@ def test_a_renamed_copy_is_recognised(run: Path, manifest: Manifest, tmp_path: P
         path = tmp_path / f"other_{number}.flac"
         samples, rate = soundfile.read(clip.path, dtype="int16")
         soundfile.write(path, samples, rate)
-        copies.append(Clip(path, "elsewhere", None, "g", None))
+        copies.append(labelled(path, "elsewhere", None, "g", None))
     seen = clips_seen_by(run / "model.safetensors")
     assert [has_seen(seen, clip) for clip in copies] == wanted, "digests are computed where needed"
 
@@ -189,7 +190,7 @@ def test_what_a_teacher_had_seen_goes_from_run_to_run(manifest: Manifest, tmp_pa
     digests = digests_of(union_of([seen, frozenset({second})]))
     assert digests == sorted({"0" * 16, first.file[:16], first.sound[:16],
                               second.file[:16], second.sound[:16]})  # fmt: skip
-    assert load_teacher(tmp_path, LABELS).has_seen(manifest.clips[0])
+    assert load_teacher(tmp_path, HEADS).has_seen(manifest.clips[0])
 
 
 # Resuming
@@ -401,7 +402,7 @@ def test_folds_that_a_model_has_not_seen_have_no_note(tmp_path: Path) -> None:
 
 
 def test_content_is_no_part_of_what_makes_clips_equal() -> None:
-    clip = Clip(Path("a"), "x", None, "g", None)
+    clip = labelled(Path("a"), "x", None, "g", None)
     assert replace(clip, content=Content("f", "s")) == clip
     assert Content("f", "s", (1, 2, 3)) == Content("f", "s")
     assert np.unique([hash(clip), hash(replace(clip, content=Content("f")))]).size == 1

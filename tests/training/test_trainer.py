@@ -14,7 +14,7 @@ from training_data import write_tones
 
 from sonotype.audio.clip import AudioSpec
 from sonotype.config import TrainOptions, resolve
-from sonotype.core.types import Clip, Labels
+from sonotype.core.types import Clip, heads_of
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.folder import read_folder
 from sonotype.models.build import cbir_2
@@ -56,7 +56,7 @@ def inputs_of(
 ) -> FitInputs:
     options = more.pop("options", None) or options_of()
     return FitInputs(
-        system=more.pop("system", None) or system(), audio_spec=AUDIO_SPEC, labels=Labels.of(clips),
+        system=more.pop("system", None) or system(), audio_spec=AUDIO_SPEC, labels=heads_of(clips),
         train=train, val=val, folder=folder, options=options, **more,
     )  # fmt: skip
 
@@ -156,10 +156,10 @@ def test_augmented_copies_do_not_depend_on_the_subset(
             wanted = {
                 "feature_maps": reference.frozen_part(samples),
                 "category": train.category.new_tensor(
-                    [Labels.of(clips).category_index(clips[place]) for _, place in keys]
+                    [heads_of(clips)[0].target(clips[place]) for _, place in keys]
                 ),
                 "event": train.event.new_tensor(
-                    [Labels.of(clips).event_index(clips[place]) for _, place in keys]
+                    [heads_of(clips)[1].target(clips[place]) for _, place in keys]
                 ),
             }
             same(source[KEYS], wanted)

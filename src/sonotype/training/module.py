@@ -35,8 +35,9 @@ MAX_NAMED_FILES = 3
 class Learner(pl.LightningModule):
     """A system, its losses and its optimiser.
 
-    A batch is a dict with ``targets`` (see :func:`sonotype.training.dataset.targets`) and either ``waveform`` or the maps of :meth:`System.frozen_part` as ``feature_maps``; ``files``
-    are the names of its clips, for errors.
+    A batch is a dict with ``targets`` (see :func:`sonotype.training.dataset.targets`) and either
+    ``waveform`` or the maps of :meth:`System.frozen_part` as ``feature_maps``; ``files`` are the
+    names of its clips, for errors.
 
     Args:
         system: the network to train.

@@ -12,6 +12,7 @@ import audiomentations
 import numpy as np
 import pytest
 import soundfile
+from heads import labelled
 from training_data import RATE, write_tones
 
 from sonotype.audio.clip import AudioSpec, load_clip
@@ -224,7 +225,7 @@ def test_a_new_file_leaves_the_augmented_copies_of_the_others(
 ) -> None:
     new = tmp_path / "aaa.wav"
     soundfile.write(new, np.random.default_rng(0).uniform(-0.1, 0.1, RATE), RATE)
-    more = [Clip(new, "high", "beep", "new", None), *reversed(clips)]
+    more = [labelled(new, "high", "beep", "new", None), *reversed(clips)]
     how = Augmentation(time_shift=0.3, gain=6.0, n_augmented=n_augmented)
     one, other = Waveforms(clips, AUDIO_SPEC, how, seed=1), Waveforms(more, AUDIO_SPEC, how, seed=1)
     for index in range(len(clips)):
@@ -272,7 +273,7 @@ def test_one_sound_under_two_labels_has_partners_of_either_class(
     clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     copy = shutil.copy(clips[0].path, tmp_path / "copy.wav")
-    both = [*clips, Clip(Path(copy), "low", "hum", "copy", None)]
+    both = [*clips, labelled(Path(copy), "low", "hum", "copy", None)]
     assert clips[0].category == "high"
     some = Waveforms(
         both, AUDIO_SPEC, Augmentation(time_shift=0.2, between_class_mix=1.0, n_augmented=40)
@@ -309,7 +310,7 @@ def test_random_cuts_and_delays_agree_at_two_rates(tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     ramp = np.linspace(-0.5, 0.5, 5 * RATE).astype(np.float32)
     soundfile.write(path, ramp, RATE, subtype="FLOAT")
-    clip = Clip(path, "x", None, "a", None)
+    clip = labelled(path, "x", None, "a", None)
     how = Augmentation(random_crop=True, time_shift=0.2, n_augmented=0)
     for epoch in range(20):
         low, high = (

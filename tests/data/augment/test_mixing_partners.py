@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from heads import labelled
 
 from sonotype.core.types import Clip
 from sonotype.data.augment.mixing_partners import Partners
@@ -20,7 +21,7 @@ def clips_of(counts: list[int], classes: list[tuple[str, str | None]] = CLASSES)
     named = [one for one, count in zip(classes, counts, strict=True) for _ in range(count)]
     order = np.random.default_rng(0).permutation(len(named))
     return [
-        Clip(Path(f"{number}.wav"), *named[place], str(number), None)
+        labelled(Path(f"{number}.wav"), *named[place], str(number), None)
         for number, place in enumerate(order)
     ]
 
@@ -112,7 +113,7 @@ def test_partners_do_not_depend_on_the_order_of_the_clips() -> None:
 
 def test_a_draw_among_a_hundred_thousand_clips_takes_microseconds() -> None:
     classes = [(f"{n % 10}", f"{n}") for n in range(50)]
-    clips = [Clip(Path("a"), *classes[n % 50], "a", None) for n in range(100_000)]
+    clips = [labelled(Path("a"), *classes[n % 50], "a", None) for n in range(100_000)]
     partners = of(clips)
     start = time.perf_counter()
     rng = np.random.default_rng(0)

@@ -35,8 +35,8 @@ def test_the_named_file_comes_before_its_twin(tmp_path: Path) -> None:
 
 def test_msos_names(tmp_path: Path) -> None:
     manifest = read_esc50(esc50_folder(tmp_path), names="msos")
-    assert manifest.labels.categories == ("Music", "Nature")
-    assert manifest.labels.events == ("Church bells", "Dog")
+    assert manifest.heads.categories == ("Music", "Nature")
+    assert manifest.heads.events == ("Church bells", "Dog")
 
 
 def test_unknown_names(tmp_path: Path) -> None:

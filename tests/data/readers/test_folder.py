@@ -41,7 +41,7 @@ def test_two_levels_give_categories_and_events(tmp_path: Path) -> None:
         ("urban", "car"),
         ("urban", "car"),
     ]
-    assert manifest.labels.event_category == (1, 0, 0)
+    assert manifest.heads.event_category == (1, 0, 0)
 
 
 def test_other_files_are_passed_over(tmp_path: Path) -> None:

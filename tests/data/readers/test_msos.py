@@ -138,5 +138,5 @@ def test_the_published_labels(assets: Path, tmp_path: Path) -> None:
     assert Counter(clip.category for clip in manifest.clips) == dict.fromkeys(
         ("Effects", "Human", "Music", "Nature", "Urban"), 300
     )
-    assert len(manifest.labels.events) == 77
+    assert len(manifest.heads.events) == 77
     assert sum(clip.event is not None for clip in manifest.clips) == 592

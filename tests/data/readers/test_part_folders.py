@@ -46,8 +46,8 @@ def test_parts_are_folds_and_classes_lie_below(
     tmp_path: Path, names: tuple[str, ...], folds: dict[str, int]
 ) -> None:
     manifest = open_source(sets(tmp_path, *names))
-    assert manifest.labels.categories == ("dog", "rain")
-    assert manifest.labels.events == ()
+    assert manifest.heads.categories == ("dog", "rain")
+    assert manifest.heads.events == ()
     for clip in manifest.clips:
         assert clip.fold == folds[clip.path.relative_to(tmp_path).parts[0]]
     assert sum(manifest.subsets.values()) == len(manifest.clips) == 8 * len(names)
@@ -131,8 +131,8 @@ def test_two_levels_below_the_parts(tmp_path: Path) -> None:
         sets(tmp_path / part, "nature", classes=("rain", "wind"))
         sets(tmp_path / part, "urban", classes=("car", "train"))
     manifest = open_source(tmp_path)
-    assert manifest.labels.categories == ("nature", "urban")
-    assert manifest.labels.events == ("car", "rain", "train", "wind")
+    assert manifest.heads.categories == ("nature", "urban")
+    assert manifest.heads.events == ("car", "rain", "train", "wind")
     assert manifest.subsets == {"train": 16, "test": 16}
 
 
@@ -142,7 +142,7 @@ def test_parts_below_the_classes(tmp_path: Path) -> None:
             tmp_path, *(f"{name}/{part}/{part}{n}.wav" for part in ("train", "test") for n in "123")
         )
     manifest = open_source(tmp_path)
-    assert (manifest.labels.categories, manifest.labels.events) == (("dog", "rain"), ())
+    assert (manifest.heads.categories, manifest.heads.events) == (("dog", "rain"), ())
     assert manifest.subsets == {"train": 6, "test": 6}
     touch(tmp_path, "dog/loose.wav")
     assert faults_of(lambda: open_source(tmp_path), tmp_path) == [
@@ -194,7 +194,7 @@ def test_a_loose_sound_in_a_part_and_an_empty_part(tmp_path: Path) -> None:
 def test_a_train_can_be_heard(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{name}/{n}.wav" for name in ("car", "plane", "train") for n in "12"))
     manifest = open_source(tmp_path)
-    assert manifest.labels.categories == ("car", "plane", "train")
+    assert manifest.heads.categories == ("car", "plane", "train")
     assert manifest.subsets == {}
     touch(tmp_path / "deep", *(f"urban/{name}/{n}.wav" for name in ("car", "train") for n in "12"))
     touch(tmp_path / "deep", *(f"nature/{name}/{n}.wav" for name in ("rain", "wind") for n in "12"))

@@ -96,7 +96,7 @@ def test_columns_by_name(tmp_path: Path) -> None:
         "path,species,site\na.wav,owl,1\nb.wav,owl,1\nc.wav,tit,2\nd.wav,tit,3",
     )
     manifest = read_table(table, columns={"category": "species", "group": "site"})
-    assert manifest.labels.categories == ("owl", "tit")
+    assert manifest.heads.categories == ("owl", "tit")
     assert [clip.group for clip in manifest.clips] == ["1", "1", "2", "3"]
 
 

@@ -33,15 +33,15 @@ def test_bad_pattern() -> None:
 
 
 def test_only_the_file_name_is_looked_at() -> None:
-    rows = [ClipRecord(Path("rec9/rec1.wav"), "dog")]
+    rows = [ClipRecord(Path("rec9/rec1.wav"), ("dog",))]
     assigned, issues = assign_groups(rows, r"rec\d")
     assert ([row.group for row in assigned], issues) == (["rec1"], ())
 
 
 def test_faults_stand_where_the_source_lists_the_clip() -> None:
     rows = [
-        ClipRecord(Path("x.wav"), "dog"),
-        ClipRecord(Path("y.wav"), "dog", file="t.csv", line=3, text="y.wav"),
+        ClipRecord(Path("x.wav"), ("dog",)),
+        ClipRecord(Path("y.wav"), ("dog",), file="t.csv", line=3, text="y.wav"),
     ]
     _, issues = assign_groups(rows, "rec")
     assert [str(issue) for issue in issues] == [

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from heads import two_heads
 
 from sonotype.config import TeachingOptions, TrainOptions, resolve
-from sonotype.core.types import Labels
 from sonotype.models.build import cbir_2
 from sonotype.models.system import Output
 from sonotype.training.distillation.teacher_loss import (
@@ -25,7 +25,7 @@ from sonotype.training.distillation.teacher_loss import (
 )
 from sonotype.training.module import Learner, reordered
 
-LABELS = Labels(("a", "b"), ("x", "y", "z"), (0, 0, 1))
+HEADS = two_heads(("a", "b"), ("x", "y", "z"), (0, 0, 1))
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -172,7 +172,7 @@ def test_mixup_mixes_the_teacher_targets_too() -> None:
     teaching = TeachingOptions(teacher_weight=0.8, feature_weight=0.0)
     loss = DistillationLoss(targets, teaching, system, event_weight=1.0, seed=0)
     options = resolve(TrainOptions(recipe="paper"), "cbir_2")
-    module = Learner(system, options, LABELS, steps=5, distillation=loss)
+    module = Learner(system, options, HEADS, steps=5, distillation=loss)
     output = Output(numbers(3, 2), numbers(3, 3, seed=1), torch.zeros(3, 128), (), FRAMES)
     labels = {"category": torch.tensor([0, 1, 1]), "event": torch.tensor([0, 2, 2])}
     outputs = {"category": numbers(3, 2, 2), "event": numbers(3, 2, 3), "weight": WEIGHT}

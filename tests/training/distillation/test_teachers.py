@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import soundfile
 import torch
-from small_models import LABELS, write_model
+from heads import two_heads
+from small_models import HEADS, write_model
 from training_data import RATE, SMALL, tone, write_tones
 
 import sonotype
 from sonotype.audio.clip import AudioSpec
 from sonotype.core.errors import OptionsError
-from sonotype.core.types import Clip, Labels
+from sonotype.core.types import Clip
 from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
 from sonotype.data.readers.folder import read_folder
 from sonotype.data.splits.split_file import read_split
@@ -92,7 +93,7 @@ def two(tmp_path: Path, clips: tuple[Clip, ...]) -> list[Teacher]:
         write_teacher(tmp_path / f"teacher_{step}", clips, set(range(0, len(clips), step)), step)
         for step in (2, 3)
     ]
-    return [load_teacher(folder, LABELS) for folder in folders]
+    return [load_teacher(folder, HEADS) for folder in folders]
 
 
 def test_each_clip_has_targets_of_the_teachers_that_have_not_seen_it(
@@ -126,7 +127,7 @@ def test_a_teacher_that_has_seen_a_test_clip_is_excluded(
 def test_a_model_without_its_split_may_have_seen_any_clip(
     tmp_path: Path, clips: tuple[Clip, ...]
 ) -> None:
-    teacher = load_teacher(write_model(tmp_path / "model.safetensors"), LABELS)
+    teacher = load_teacher(write_model(tmp_path / "model.safetensors"), HEADS)
     assert teacher.seen is None
     assert Teachers([teacher]).weights_of(clips[0]) == (1.0,)
     with pytest.raises(OptionsError, match="no file beside them says which clips they have seen"):
@@ -136,13 +137,13 @@ def test_a_model_without_its_split_may_have_seen_any_clip(
 def test_unsuitable_teachers(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.safetensors")
     with pytest.raises(OptionsError, match="has other labels than the data"):
-        load_teacher(path, Labels(("high", "low"), ("hum",), (1,)))
+        load_teacher(path, two_heads(("high", "low"), ("hum",), (1,)))
     with pytest.raises(OptionsError, match="has other labels than the data"):
-        load_teacher(path, Labels(("low",)))
-    assert load_teacher(path, Labels(("high", "low"))).labels == LABELS  # its events go unused
-    longer = load_teacher(write_model(tmp_path / "longer.safetensors", seconds=2.0), LABELS)
+        load_teacher(path, two_heads(("low",)))
+    assert load_teacher(path, two_heads(("high", "low"))).labels == HEADS  # its events go unused
+    longer = load_teacher(write_model(tmp_path / "longer.safetensors", seconds=2.0), HEADS)
     with pytest.raises(OptionsError, match="need different sample rates or clip lengths"):
-        Teachers([load_teacher(path, LABELS), longer])
+        Teachers([load_teacher(path, HEADS), longer])
 
 
 @pytest.mark.parametrize("n_augmented", [1, 3])
@@ -195,12 +196,12 @@ def test_teachers_on_one_frozen_part_have_one_kind_of_frames(
 ) -> None:
     frozen = {"backbone": "compact", "width": 0}
     models = [
-        load_teacher(write_model(tmp_path / f"{seed}.safetensors", seed=seed, **frozen), LABELS)
+        load_teacher(write_model(tmp_path / f"{seed}.safetensors", seed=seed, **frozen), HEADS)
         for seed in (1, 2, 3)
     ]
     models[2].system.branch_1.load_state_dict(models[0].system.branch_1.state_dict())
     trained = write_model(tmp_path / "4.safetensors", seed=1, **frozen | {"unfreeze_from": 4})
-    teachers = Teachers([*models, load_teacher(trained, LABELS)]).to(CPU)
+    teachers = Teachers([*models, load_teacher(trained, HEADS)]).to(CPU)
     assert teachers.frame_layouts == [(128, 16)] * 3
     waveform = torch.randn(3, RATE, generator=torch.Generator().manual_seed(0))
     weight = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 1.0]])
@@ -314,19 +315,19 @@ def test_clips_seen_by_the_models_that_a_model_was_made_from(
     two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     folder = tmp_path / "teacher_2"
-    assert not load_teacher(folder, LABELS).has_seen(clips[1])
+    assert not load_teacher(folder, HEADS).has_seen(clips[1])
     for seen, wanted in (
         ((clips[1].path.name, clips[1].category), [True, True, True, False]),
         ((clips[3].path.name, ""), [True, False, True, True]),  # without a label
     ):
         write_seen_clips(folder, frozenset({seen}))
-        found = [load_teacher(folder, LABELS).has_seen(clip) for clip in clips[:4]]
+        found = [load_teacher(folder, HEADS).has_seen(clip) for clip in clips[:4]]
         assert found == wanted
     write_seen_clips(folder, None)
     assert clips_seen_by(folder / "model.safetensors") is None
     (folder / "seen_clips.csv").write_text("a,b\n1,2\n")
     with pytest.raises(OptionsError, match=r"seen_clips.csv lacks the columns path and category"):
-        load_teacher(folder, LABELS)
+        load_teacher(folder, HEADS)
 
 
 def test_a_teacher_whose_backbone_has_seen_test_clips_is_excluded(
@@ -350,10 +351,10 @@ def test_a_teacher_has_seen_the_test_clips_that_chose_its_epoch(
     clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
     folder = write_teacher(tmp_path / "run", clips, {1}, 2)
-    assert not load_teacher(folder, LABELS).has_seen(clips[0])
+    assert not load_teacher(folder, HEADS).has_seen(clips[0])
     card = {"training": {"split": {"select_on": "test"}}}
     write_model(folder / "model.safetensors", card=card)
-    assert load_teacher(folder, LABELS).has_seen(clips[0])
+    assert load_teacher(folder, HEADS).has_seen(clips[0])
 
 
 def test_a_student_needs_the_input_of_its_teachers(two: list[Teacher]) -> None:
@@ -367,7 +368,7 @@ def test_an_invalid_split(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     folder = write_teacher(tmp_path / "run", clips, {1}, 2)
     (folder / "split.csv").write_text("a,b\n1,2\n")
     with pytest.raises(OptionsError, match="is no split of a run: it lacks columns"):
-        load_teacher(folder, LABELS)
+        load_teacher(folder, HEADS)
 
 
 def test_a_filled_cache_does_not_change_the_initial_weights(
