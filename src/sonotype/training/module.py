@@ -90,7 +90,7 @@ class Learner(pl.LightningModule):
             batch = batch | {"teacher_targets": self.distillation.targets_of(batch)}
         feature_maps, rolled = self._augment(feature_maps)
         batch = batch | rolled
-        partner, share = draw_mixup(len(batch["files"]), self.options.mixup or 0.0, self.device)
+        partner, share = draw_mixup(_clips(batch), self.options.mixup or 0.0, self.device)
         if partner is not None:
             feature_maps = mix(feature_maps, partner, share)
         output = self.system.trained_part(_channels_last(feature_maps))
@@ -110,7 +110,7 @@ class Learner(pl.LightningModule):
         output = self.system.trained_part(_channels_last(self._feature_maps(batch)))
         loss = self.label_loss(output, batch["targets"])
         self._require_finite("validation", loss, output, batch)
-        files = tuple(batch.get("files", ("",) * len(output.embedding)))
+        files = tuple(batch.get("files", ("",) * _clips(batch)))
         self._predictions.append(
             Predictions(
                 paths=files,
@@ -257,6 +257,11 @@ def reordered(batch: dict[str, Any], rows: Tensor) -> dict[str, Any]:
         for name, value in batch.items()
         if name not in ("feature_maps", "waveform", "files")
     }
+
+
+def _clips(batch: dict[str, Any]) -> int:
+    """Number of clips in a batch."""
+    return len(next(iter(batch["targets"].values())))
 
 
 def _array(x: Tensor) -> Any:
