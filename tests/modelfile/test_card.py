@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from small_models import HEADS, write_model
 
 from sonotype.config import SystemOptions
 from sonotype.core.errors import ModelFileError
+from sonotype.core.types import Head, Heads
 from sonotype.inference.load import load
 from sonotype.modelfile.card import FORMAT_VERSION, card_of
 from sonotype.modelfile.model_file import load_model, read_card
@@ -25,9 +27,10 @@ GONE = object()
 WRONG: list[Any] = [
     GONE, None, True, False, -1, 0, 1, 3, 1.5, 10**400, float("nan"), float("inf"), "", "x", "head",
     [], {}, ["x"], ["x", "x"], [1], [True], [1.5], [None], [[0]], [0, 0, 1, 2], [0, 0, 1, -1],
-    [0, 0, 1, True], [0, 0, 1, 1, 1], {"x": 1}, {"x": "y"}, [{}],
+    [0, 0, 1, True], [0, 0, 1, 1, 1], {"x": 1}, {"x": "y"}, [{}], "type", "category", "multi",
 ]  # fmt: skip
-NESTED = ("options", "labels", "training")
+Place = tuple[str | int, ...]
+NESTED: tuple[Place, ...] = (("options",), ("heads", 0), ("heads", 1), ("training",))
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +45,16 @@ def document_in(model: Path) -> dict[str, Any]:
     return values
 
 
-def changed(values: dict[str, Any], place: tuple[str, ...], value: Any) -> dict[str, Any]:
-    values = copy.deepcopy(values)
-    inner = values
-    for name in place[:-1]:
+def inside(values: dict[str, Any], place: Place) -> Any:
+    inner: Any = values
+    for name in place:
         inner = inner[name]
+    return inner
+
+
+def changed(values: dict[str, Any], place: Place, value: Any) -> dict[str, Any]:
+    values = copy.deepcopy(values)
+    inner = inside(values, place[:-1])
     if value is GONE:
         inner.pop(place[-1], None)
     else:
@@ -54,13 +62,9 @@ def changed(values: dict[str, Any], place: tuple[str, ...], value: Any) -> dict[
     return values
 
 
-def places(values: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    for name, value in values.items():
-        yield (name,)
-        if name in NESTED:
-            yield from ((name, inner) for inner in value)
-    yield ("colour",)
-    yield from ((name, "colour") for name in NESTED)
+def places(values: dict[str, Any]) -> Iterator[Place]:
+    for parent in ((), *NESTED):
+        yield from ((*parent, name) for name in (*inside(values, parent), "colour"))
 
 
 def rewritten(model: Path, document: str, path: Path) -> Path:
@@ -76,9 +80,9 @@ def rewritten(model: Path, document: str, path: Path) -> Path:
     return path
 
 
-def accepted(model: Path) -> dict[tuple[SystemOptions, Labels, int], str]:
+def accepted(model: Path) -> dict[tuple[SystemOptions, Heads, int], str]:
     """Wrong documents that are no error by themselves, by what the network is built from."""
-    found: dict[tuple[SystemOptions, Labels, int], str] = {}
+    found: dict[tuple[SystemOptions, Heads, int], str] = {}
     values = document_in(model)
     for place in places(values):
         for value in WRONG:
@@ -96,56 +100,90 @@ def accepted(model: Path) -> dict[tuple[SystemOptions, Labels, int], str]:
 def test_a_changed_header_is_refused_or_the_model_works(model: Path, tmp_path: Path) -> None:
     """A model whose card is accepted either predicts or is refused."""
     path, worked, refused = tmp_path / "m.safetensors", 0, 0
-    for (options, labels, _), document in accepted(model).items():
+    for (options, heads, _), document in accepted(model).items():
         if options.width >= 1 or options.seconds > 2:
             continue  # as any other, but slow
         rewritten(model, document, path)
-        assert read_card(path).labels == labels
+        assert read_card(path).heads == heads
         try:
-            answer = load(path).predict(torch.zeros(16_000).numpy(), 16_000)
+            prediction = load(path).predict(torch.zeros(16_000).numpy(), 16_000)
         except ModelFileError as error:
             assert str(error).startswith(f"{path}: ")
             refused += 1
         else:
-            assert abs(sum(answer.category_probabilities.values()) - 1) < 1e-5
+            for head in heads:
+                total = sum(prediction.probabilities[head.name].values())
+                assert head.problem == "multi" or abs(total - 1) < 1e-5
             worked += 1
     assert worked > 5
     assert refused > 2
 
 
+ONE = {"name": "a", "classes": ["x"]}
+
+
+def place_of(text: str) -> Place:
+    return tuple(int(name) if name.isdecimal() else name for name in text.split("."))
+
+
 @pytest.mark.parametrize(
     ("place", "value", "reason"),
     [
-        ("labels", 5, "labels is 5, must be an object"),
-        ("labels.categories", "ab", 'categories is "ab", must be a list'),
-        ("labels.categories", [], "categories is empty"),
-        ("labels.categories", ["a", 1], "categories has 1, which is not a string"),
-        ("labels.categories", ["a", "a"], 'categories has "a" twice'),
-        ("labels.categories", GONE, "categories"),
-        ("labels.events", ["hum"] * 4, 'events has "hum" twice'),
-        ("labels.events", ["a", "b"], "event_category has 4 entries for 2 events"),
-        ("labels.event_category", [0, 1], "event_category has 2 entries for 4 events"),
-        ("labels.event_category", GONE, "event_category has 0 entries for 4 events"),
+        ("heads", 5, "heads is 5, must be a list"),
+        ("heads", [], "heads is [], must name at least one head"),
+        ("heads", [5], "heads is 5, must be an object"),
+        ("heads", [ONE, ONE], "heads has 'a' twice"),
         (
-            "labels.event_category",
-            [0, 0, 1, 2],
-            "event_category has 2, must be an index from 0 to 1",
+            "heads.1",
+            ONE | {"parent": "b", "parent_index": [0]},
+            "head 'a' is \"b\", must be a head",
         ),
+        ("heads.0.name", GONE, "name has null, which is not a string"),
+        ("heads.0.name", 3, "name has 3, which is not a string"),
+        ("heads.0.name", "", "name of a head is '', must be letters, digits and underscores"),
+        ("heads.0.name", "a.b", "name of a head is 'a.b', must be letters, digits"),
+        ("heads.0.name", "embedding", "name of a head is 'embedding', must be letters, digits"),
+        ("heads.0.name", "event", "heads has 'event' twice"),
+        ("heads.0.classes", "ab", 'classes is "ab", must be a list'),
+        ("heads.0.classes", [], "head 'category' has no classes"),
+        ("heads.0.classes", ["a", 1], "classes has 1, which is not a string"),
+        ("heads.0.classes", ["a", "a"], "head 'category' has the class 'a' twice"),
+        ("heads.0.classes", GONE, "classes is null, must be a list"),
+        ("heads.0.colour", "red", "colour"),
+        ("heads.0.problem", "both", "problem of head 'category' is 'both', not single/multi"),
+        ("heads.0.problem", 1, "problem of head 'category' is 1, not single/multi"),
+        ("heads.0.temperature", 0, "temperature of head 'category' is 0, must be above 0"),
+        ("heads.0.temperature", 10**400, "must be above 0 and at most 1000"),
+        ("heads.0.temperature", float("nan"), "temperature has NaN, which is not a finite number"),
+        ("heads.0.temperature", True, "temperature has true, which is not a finite number"),
+        ("heads.0.temperature", "1", 'temperature has "1", which is not a finite number'),
+        ("heads.0.thresholds", [0.5], "thresholds of head 'category' has 1 entries for 2 classes"),
+        ("heads.0.thresholds", [0.5, 2], "thresholds of head 'category' has a value outside 0 to"),
+        ("heads.0.thresholds", [0.5, float("nan")], "thresholds has NaN, which is not a finite"),
+        ("heads.0.thresholds", 0.5, "thresholds is 0.5, must be a list"),
+        ("heads.0.parent", "event", "parent_index of head 'category' has 0 entries for 2 classes"),
+        ("heads.0.parent_index", [0, 1], "has 2 entries for a head without a parent"),
+        ("heads.0.unlabelled", [0.5], "unlabelled of head 'category' has 1 shares for 0 classes"),
+        ("heads.1.classes", ["hum"] * 4, "head 'event' has the class 'hum' twice"),
+        ("heads.1.classes", ["a", "b"], "parent_index of head 'event' has 4 entries for 2 classes"),
+        ("heads.1.parent", "event", "parent of head 'event' is \"event\", must be a head above it"),
+        ("heads.1.parent", 3, "parent has 3, which is not a string"),
+        ("heads.1.parent", GONE, "has 4 entries for a head without a parent"),
         (
-            "labels.event_category",
-            [0, 0, 1, -1],
-            "event_category has -1, must be an index from 0 to 1",
+            "heads.1.parent_index",
+            [0, 1],
+            "parent_index of head 'event' has 2 entries for 4 classes",
         ),
-        (
-            "labels.event_category",
-            [0, 0, 1, True],
-            "event_category has true, must be an index from 0",
-        ),
-        (
-            "labels.event_category",
-            [0, 0, 1, 1.0],
-            "event_category has 1.0, must be an index from 0",
-        ),
+        ("heads.1.parent_index", GONE, "parent_index of head 'event' has 0 entries for 4 classes"),
+        ("heads.1.parent_index", [0, 0, 1, 2], "has 2, must be an index from 0 to 1"),
+        ("heads.1.parent_index", [0, 0, 1, -1], "has -1, must be an index from 0 to 1"),
+        ("heads.1.parent_index", [0, 0, 1, True], "has true, which is not a finite number"),
+        ("heads.1.parent_index", [0, 0, 1, 1.0], "has 1.0, must be an index from 0"),
+        ("heads.1.unlabelled", [0.5], "unlabelled of head 'event' has 1 shares for 2 classes"),
+        ("heads.1.unlabelled", [0.5, 2], "unlabelled of head 'event' has a share outside 0 to 1"),
+        ("heads.1.unlabelled", [0.5, float("inf")], "unlabelled has Infinity, which is not a"),
+        ("unknown_threshold", "x", 'unknown_threshold has "x", which is not a finite number'),
+        ("unknown_threshold", float("nan"), "unknown_threshold has NaN, which is not a finite"),
         ("sample_rate", 44_100, "sample_rate is 44100, must be a multiple of 16000 up to 192000"),
         ("sample_rate", "16000", 'sample_rate is "16000", must be a multiple of 16000'),
         ("sample_rate", 16_000.0, "sample_rate is 16000.0, must be a multiple of 16000"),
@@ -180,7 +218,7 @@ def test_a_changed_header_is_refused_or_the_model_works(model: Path, tmp_path: P
 def test_a_wrong_entry_is_named(
     model: Path, tmp_path: Path, place: str, value: Any, reason: str
 ) -> None:
-    document = json.dumps(changed(document_in(model), tuple(place.split(".")), value))
+    document = json.dumps(changed(document_in(model), place_of(place), value))
     path = rewritten(model, document, tmp_path / "m.safetensors")
     for reader in (read_card, load_model, load):
         with pytest.raises(ModelFileError) as caught:
@@ -193,7 +231,8 @@ def test_a_wrong_entry_is_named(
 @pytest.mark.parametrize(
     ("place", "value", "reason"),
     [
-        ("labels.categories", ["a", "b", "c"], "the weights do not fit the header ("),
+        ("heads.0.classes", ["a", "b", "c"], "the weights do not fit the header ("),
+        ("heads", [ONE | {"name": "type"}], "the header does not describe a model (a head cannot"),
         ("options.backbone", "mn03", "the header does not describe a model (backbone is 'mn03'"),
         ("options.pool_blocks", [4, 4], "the header does not describe a model (pool_blocks is"),
         (
@@ -209,7 +248,7 @@ def test_a_wrong_entry_is_named(
 def test_a_header_that_does_not_fit_the_network(
     model: Path, tmp_path: Path, place: str, value: Any, reason: str
 ) -> None:
-    document = json.dumps(changed(document_in(model), tuple(place.split(".")), value))
+    document = json.dumps(changed(document_in(model), place_of(place), value))
     path = rewritten(model, document, tmp_path / "m.safetensors")
     with pytest.raises(ModelFileError) as caught:
         load(path)
@@ -223,4 +262,19 @@ def test_a_document_that_is_no_object(document: str) -> None:
 
 
 def test_the_labels_that_were_written_are_read(model: Path) -> None:
-    assert read_card(model).labels == HEADS
+    assert read_card(model).heads == HEADS
+
+
+def test_all_fields_of_a_head_are_read_as_they_were_written(tmp_path: Path) -> None:
+    """Equality of heads ignores some of their fields."""
+    category, event = HEADS
+    heads = (
+        replace(category, temperature=1.75, thresholds=(0.25, 0.5)),
+        replace(event, unlabelled=(0.0, 0.125), temperature=0.5),
+        Head("tags", ("loud", "near", "wet"), "multi", thresholds=(0.1, 0.0, 1.0)),
+        Head("level_3", ("x", "y"), parent="event", parent_index=(3, 0), temperature=1000),
+    )
+    card = {"unknown_threshold": 0.375}
+    read = read_card(write_model(tmp_path / "model.safetensors", heads, card=card))
+    assert [asdict(head) for head in read.heads] == [asdict(head) for head in heads]
+    assert read.unknown_threshold == 0.375

@@ -21,14 +21,14 @@ from safetensors.torch import save_file
 
 from sonotype.config import SystemOptions, to_dict
 from sonotype.core.errors import ModelFileError
-from sonotype.modelfile.card import ModelCard
+from sonotype.modelfile.card import FORMAT_VERSION, ModelCard
 from sonotype.modelfile.model_file import load_model, read_card, save_model
 from sonotype.models.build import build_system
 from sonotype.models.system import System
 
 CARD = ModelCard(
     options=SystemOptions(backbone="mn01", width=0.125, adapters=(2, 4), seconds=1.0),
-    labels=two_heads(("Ünder", "水", "c"), ("d", "e", "f", "g"), (0, 1, 1, 2), (0.25, 0.0, 0.125)),
+    heads=two_heads(("Ünder", "水", "c"), ("d", "e", "f", "g"), (0, 1, 1, 2), (0.25, 0.0, 0.125)),
     sample_rate=32_000,
     front_ends=("EfficientATLogMel", "VGGishLogMel"),
     category_source="both",
@@ -96,7 +96,7 @@ def test_weights_and_card_come_back_bit_by_bit(tmp_path: Path, system: System) -
     assert save_model(path, system, CARD) == path
     loaded, card = load_model(str(path))
     assert card == CARD == read_card(path)
-    assert card.heads.event_less == (0.25, 0.0, 0.125)  # which equality passes over
+    assert card.heads[1].unlabelled == (0.25, 0.0, 0.125)  # which equality ignores
     state = loaded.state_dict()
     assert list(state) == list(system.state_dict())
     for name, tensor in system.state_dict().items():
@@ -105,9 +105,7 @@ def test_weights_and_card_come_back_bit_by_bit(tmp_path: Path, system: System) -
     assert not any(layer.training for layer in loaded.modules())
     with torch.no_grad():
         waveform = 0.1 * torch.randn(2, 32_000)
-        for one, other in zip(loaded(waveform), system(waveform), strict=True):
-            if isinstance(one, torch.Tensor):
-                assert torch.equal(one, other)
+        torch.testing.assert_close(tuple(loaded(waveform)), tuple(system(waveform)), rtol=0, atol=0)
     assert [entry.name for entry in path.parent.iterdir()] == ["model.safetensors"]
     assert path.stat().st_mode & 0o777 == 0o644
 
@@ -137,6 +135,31 @@ def test_each_system_is_rebuilt(tmp_path: Path, name: str, backbone: str) -> Non
     assert [parameter.requires_grad for parameter in loaded.parameters()] == learns
 
 
+def test_half_precision_is_half_the_size_and_nearly_the_same(
+    tmp_path: Path, system: System, written: bytes
+) -> None:
+    half = save_model(tmp_path / "half.safetensors", system, CARD, half=True)
+    sizes = [len(parts(content)[1]) for content in (half.read_bytes(), written)]
+    assert sizes[0] < 0.51 * sizes[1]
+    found, card = load_model(half)
+    assert card == CARD
+    state = system.state_dict()
+    for name, tensor in found.state_dict().items():
+        assert tensor.dtype == state[name].dtype, name
+        whole = state[name]
+        assert torch.equal(tensor, whole.half().float() if whole.is_floating_point() else whole)
+    waveform = torch.randn(2, 32_000, generator=torch.manual_seed(0))
+    with torch.inference_mode():
+        for pooled in (torch.zeros(2, system.pooling.features), None):
+            first, second = (
+                one(waveform).logits if pooled is None else one.heads(pooled)[0]
+                for one in (system, found)
+            )
+            torch.testing.assert_close(
+                first, second, rtol=0, atol=1e-2 if pooled is not None else 0.2
+            )
+
+
 def test_the_memory_layout_does_not_show(tmp_path: Path, system: System, written: bytes) -> None:
     turned = copy.deepcopy(system).to(memory_format=torch.channels_last)
     again = save_model(tmp_path / "m.safetensors", turned, CARD).read_bytes()
@@ -153,15 +176,29 @@ def test_the_file_says_everything_in_its_header(tmp_path: Path, written: bytes) 
     assert set(metadata) == {"sonotype", "sha256"}
     assert len(bytes.fromhex(metadata["sha256"])) == 32
     document = json.loads(metadata["sonotype"])
+    defaults = {"problem": "single", "temperature": 1.0, "thresholds": []}
     assert document == {
-        "format_version": 4,
+        "format_version": 5,
         "options": to_dict(CARD.options),
-        "labels": {
-            "categories": ["Ünder", "水", "c"],
-            "events": ["d", "e", "f", "g"],
-            "event_category": [0, 1, 1, 2],
-            "event_less": [0.25, 0.0, 0.125],
-        },
+        "heads": [
+            {
+                "name": "category",
+                "classes": ["Ünder", "水", "c"],
+                "parent": None,
+                "parent_index": [],
+                "unlabelled": [],
+                **defaults,
+            },
+            {
+                "name": "event",
+                "classes": ["d", "e", "f", "g"],
+                "parent": "category",
+                "parent_index": [0, 1, 1, 2],
+                "unlabelled": [0.25, 0.0, 0.125],
+                **defaults,
+            },
+        ],
+        "unknown_threshold": None,
         "sample_rate": 32_000,
         "front_ends": ["EfficientATLogMel", "VGGishLogMel"],
         "category_source": "both",
@@ -214,7 +251,7 @@ from sonotype.modelfile.model_file import load_model
 system, card = load_model(sys.argv[1])
 with torch.no_grad():
     output = system(torch.sin(torch.arange(32000) / 7)[None])
-print(*output.event[0].tolist())
+print(*output.logits["event"][0].tolist())
 """
 
 
@@ -237,7 +274,7 @@ def test_a_fresh_process_needs_the_file_alone(
         check=True,
     )
     with torch.no_grad():
-        expected = system(torch.sin(torch.arange(32_000) / 7)[None]).event[0]
+        expected = system(torch.sin(torch.arange(32_000) / 7)[None]).logits["event"][0]
     actual = torch.tensor([float(number) for number in done.stdout.split()])
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)
     assert not (tmp_path / "cache").exists()
@@ -357,6 +394,9 @@ def test_a_document_that_describes_nothing(tmp_path: Path, document: str) -> Non
     assert same_refusal(path) == "the header is no readable description of a model"
 
 
+EVENT = {"categories": ["a"], "events": ["b"], "event_category": [0]}
+
+
 def document(**changes: object) -> str:
     values = {
         "format_version": 2,
@@ -372,7 +412,7 @@ def document(**changes: object) -> str:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"labels": None}, "the header does not describe a model ('labels')"),
+        ({"labels": None}, "the header does not describe a model ('labels' is missing)"),
         (
             {"options": {"width": 99}},
             "the header does not describe a model (width must be at most 4, got 99)",
@@ -387,17 +427,22 @@ def document(**changes: object) -> str:
             "the header does not describe a model (tta_shifts must be of type int, got 'x')",
         ),
         ({"labels": []}, "the header does not describe a model ("),
+        ({"labels": {}}, "the header does not describe a model ('categories' is missing)"),
         (
-            {"labels": {"categories": ["a"], "event_less": [0.5, 0.5]}},
-            "the header does not describe a model (event_less has 2 shares for 1 categories)",
+            {"labels": {"categories": ["a"], "events": ["b"]}},
+            "the header does not describe a model ('event_category' is missing)",
         ),
         (
-            {"labels": {"categories": ["a"], "event_less": [2]}},
-            "the header does not describe a model (event_less holds 2, which is not between 0",
+            {"labels": EVENT | {"event_less": [0.5, 0.5]}},
+            "the header does not describe a model (unlabelled of head 'event' has 2 shares for 1",
         ),
         (
-            {"labels": {"categories": ["a"], "event_less": ["x"]}},
-            "the header does not describe a model (",
+            {"labels": EVENT | {"event_less": [2]}},
+            "the header does not describe a model (unlabelled of head 'event' has a share outside",
+        ),
+        (
+            {"labels": EVENT | {"event_less": ["x"]}},
+            'the header does not describe a model (unlabelled has "x", which is not a finite',
         ),
         ({"options": {"depth": 1}}, "the header does not describe a model (unknown options depth;"),
         ({"colour": "red"}, "the header does not describe a model ("),
@@ -416,15 +461,16 @@ def test_a_document_that_describes_no_model(
 def test_a_newer_format(tmp_path: Path, system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "m.safetensors"
     with monkeypatch.context() as later:
-        later.setattr("sonotype.modelfile.card.FORMAT_VERSION", 5)
+        later.setattr("sonotype.modelfile.card.FORMAT_VERSION", FORMAT_VERSION + 1)
         save_model(path, system, CARD)
     assert same_refusal(path) == (
-        "was written by a newer sonotype (format 5, this one reads up to 4); upgrade sonotype"
+        f"was written by a newer sonotype (format {FORMAT_VERSION + 1}, this one reads up to "
+        f"{FORMAT_VERSION}); upgrade sonotype"
     )
 
 
 def test_weights_of_another_system(tmp_path: Path, system: System) -> None:
-    card = ModelCard(SystemOptions(system="cbir_4", backbone="mn01"), CARD.labels, 32_000, ())
+    card = ModelCard(SystemOptions(system="cbir_4", backbone="mn01"), CARD.heads, 32_000, ())
     path = save_model(tmp_path / "m.safetensors", system, card)
     text = refusal(path)
     start = "the weights do not fit the header (Error(s) in loading state_dict for System: "

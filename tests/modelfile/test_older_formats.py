@@ -9,7 +9,7 @@ import pytest
 
 import sonotype
 from sonotype.modelfile.model_file import read_card
-from sonotype.modelfile.older_formats import upgrade
+from sonotype.modelfile.older_formats import renamed_weights, upgrade
 
 OLDER = Path(__file__).parent / "older"
 RATE = 32_000
@@ -39,6 +39,7 @@ PROBABILITIES = {
         "fan": 0.0810767,
     },
 }
+PROBABILITIES[4] = PROBABILITIES[3]  # the same weights
 """Probabilities of :func:`rising_tone` from the version that wrote each file."""
 
 
@@ -50,8 +51,9 @@ def rising_tone() -> np.ndarray:
 @pytest.mark.parametrize("version", PROBABILITIES)
 def test_probabilities_of_older_formats_are_unchanged(version: int) -> None:
     model = sonotype.load(OLDER / f"format_{version}.safetensors")
-    answer = model.predict(rising_tone(), RATE)
-    found = answer.category_probabilities | answer.event_probabilities
+    probabilities = model.predict(rising_tone(), RATE).probabilities
+    assert list(probabilities) == ["category", "event"]
+    found = probabilities["category"] | probabilities["event"]
     assert found == pytest.approx(PROBABILITIES[version], abs=1e-5)
 
 
@@ -68,15 +70,46 @@ def test_format_1_has_defaults_for_newer_options() -> None:
     assert (options.pooling, options.pool_blocks, options.event_head) == ("attention", (4,), True)
 
 
-@pytest.mark.parametrize(("version", "known"), [(1, ()), (2, ()), (3, (0.25, 0.0))])
+@pytest.mark.parametrize(
+    ("version", "known"), [(1, ()), (2, ()), (3, (0.25, 0.0)), (4, (0.25, 0.0))]
+)
 def test_formats_1_and_2_lack_the_share_of_clips_without_an_event(
     version: int, known: tuple[float, ...]
 ) -> None:
-    labels = read_card(OLDER / f"format_{version}.safetensors").labels
-    assert labels.event_less == known
-    assert labels.event_less_shares == (known or (0.0, 0.0))
+    category, event = read_card(OLDER / f"format_{version}.safetensors").heads
+    assert (category.name, category.classes) == ("category", ("animal", "machine"))
+    assert (event.name, event.classes) == ("event", ("bird", "dog", "drill", "fan"))
+    assert (event.parent, event.parent_index) == ("category", (0, 0, 1, 1))
+    assert {(head.problem, head.temperature, head.thresholds) for head in (category, event)} == {
+        ("single", 1.0, ())
+    }
+    assert event.unlabelled == known
+    assert event.unlabelled_shares(2) == (known or (0.0, 0.0))
 
 
-def test_a_document_of_format_4_is_unchanged() -> None:
-    values = {"crop": "front", "cut": 1, "training": {"options": {"keep": "last"}}}
-    assert upgrade(values, 4) == values
+def test_labels_without_events_become_one_head() -> None:
+    labels = {"categories": ["a", "b"], "events": [], "event_category": [], "event_less": []}
+    assert upgrade({"labels": labels}, 4) == {
+        "heads": [{"name": "category", "classes": ["a", "b"]}]
+    }
+
+
+def test_scores_of_older_formats_are_by_head() -> None:
+    scores = {"category": {"n": 3}, "event": None, "clips": 3}
+    upgraded = upgrade({"labels": {"categories": ["a"]}, "scores": scores}, 4)
+    assert upgraded["scores"] == {"heads": {"category": {"n": 3}}, "clips": 3}
+
+
+def test_the_weights_of_the_heads_have_new_names() -> None:
+    names = ("category.weight", "event.bias", "embedding.0.weight", "classifiers.level_3.bias")
+    assert list(renamed_weights(dict.fromkeys(names))) == [
+        "classifiers.category.weight",
+        "classifiers.event.bias",
+        "embedding.0.weight",
+        "classifiers.level_3.bias",
+    ]
+
+
+def test_a_document_of_the_present_format_is_unchanged() -> None:
+    values = {"crop": "front", "cut": 1, "training": {"options": {"keep": "last"}}, "labels": 1}
+    assert upgrade(values, 5) == values

@@ -9,6 +9,7 @@ from heads import two_heads
 from sonotype.audio.clip import AudioSpec
 from sonotype.config import Recipe, SystemName, SystemOptions, network_defaults
 from sonotype.core.errors import OptionsError
+from sonotype.core.types import Head
 from sonotype.modelfile.card import audio_spec_of
 from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.build import build_system
@@ -34,14 +35,23 @@ def options(**changes: object) -> SystemOptions:
 def test_each_name_gives_its_system(name: str, fusion: type) -> None:
     system = build_system(options(system=name), HEADS)
     assert type(system.pooling) is fusion
-    assert (system.category.out_features, system.event.out_features) == (3, 2)
+    assert (
+        system.classifiers["category"].out_features,
+        system.classifiers["event"].out_features,
+    ) == (3, 2)
     assert (system.branch_2 is None) == (name == "cbir_4")
     if name == "cbir_4":
         assert [type(pooling) for pooling in system.pooling.attentions] == [GlobalMaxPooling]
 
 
 def test_without_events_there_is_no_event_head() -> None:
-    assert build_system(options(), two_heads(("a", "b"))).event is None
+    assert set(build_system(options(), two_heads(("a", "b"))).classifiers) == {"category"}
+
+
+@pytest.mark.parametrize("name", ["type", "keys", "training"])
+def test_a_head_cannot_have_the_name_of_an_attribute(name: str) -> None:
+    with pytest.raises(OptionsError, match=f"a head cannot be named '{name}'"):
+        build_system(options(), (Head(name, ("a", "b")),))
 
 
 def test_options_reach_the_network() -> None:

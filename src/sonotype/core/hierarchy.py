@@ -20,7 +20,8 @@ def read_hierarchy(
 ) -> dict[str, npt.NDArray[np.floating]]:
     """Probabilities of all heads, where a head with a finer head is read from both of them.
 
-    Of three levels, the second is read from the third, then the first from the second.
+    Of three levels, the second is read from the third, then the first from the second. The
+    probabilities of a ``"multi"`` head do not sum to 1, so it is read from its own alone.
 
     Args:
         proba: by name of a head its probabilities ``[..., classes]``.
@@ -35,8 +36,8 @@ def read_hierarchy(
         return found
     by_name = {head.name: head for head in heads}
     for child in reversed(heads):
-        if child.parent is not None:
-            parent = by_name[child.parent]
+        parent = by_name.get(child.parent or "")
+        if parent is not None and child.problem == parent.problem == "single":
             found[parent.name] = read_parent(
                 found[parent.name], found[child.name], parent, child, source
             )

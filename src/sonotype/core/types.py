@@ -14,6 +14,11 @@ Problem = Literal["single", "multi"]
 IGNORE_INDEX = -1
 """Target of a clip without a label of a head; losses and scores ignore it."""
 
+RESERVED = ("embedding", "waveform", "weight")
+"""Names of other values that are passed beside the outputs of the heads."""
+
+MAX_TEMPERATURE = 1000
+
 LEVELS = ("category", "event")
 """Names of the two coarsest levels of labels, as in the paper."""
 
@@ -85,7 +90,7 @@ class Head:
         parent_index: for each class the index of its class in the parent.
         unlabelled: for each class of the parent the share of its clips without a label of this
             head. Empty where this is not known.
-        temperature: divides the logits, to calibrate the probabilities.
+        temperature: divides the logits, to calibrate the probabilities; at most 1000.
         thresholds: for each class the probability from which it counts as present; may be empty.
 
     Raises:
@@ -103,6 +108,11 @@ class Head:
 
     def __post_init__(self) -> None:
         classes = len(self.classes)
+        if not self.name.isidentifier() or self.name in RESERVED:
+            raise ValueError(
+                f"name of a head is {self.name!r}, must be letters, digits and underscores, and "
+                f"not {' or '.join(RESERVED)}"
+            )
         if not classes:
             raise ValueError(f"head {self.name!r} has no classes")
         if len(set(self.classes)) < classes:
@@ -111,18 +121,25 @@ class Head:
         if self.problem not in get_args(Problem):
             raise ValueError(f"problem of head {self.name!r} is {self.problem!r}, not single/multi")
         if len(self.parent_index) != (classes if self.parent is not None else 0):
+            wanted = f"{classes} classes" if self.parent is not None else "a head without a parent"
             raise ValueError(
                 f"parent_index of head {self.name!r} has {len(self.parent_index)} entries for "
-                f"{classes} classes"
+                f"{wanted}"
             )
         if not all(0 <= share <= 1 for share in self.unlabelled):
             raise ValueError(f"unlabelled of head {self.name!r} has a share outside 0 to 1")
-        if not self.temperature > 0:
+        if not 0 < self.temperature <= MAX_TEMPERATURE:
             raise ValueError(
-                f"temperature of head {self.name!r} is {self.temperature}, not above 0"
+                f"temperature of head {self.name!r} is {self.temperature}, must be above 0 and at "
+                f"most {MAX_TEMPERATURE}"
             )
         if self.thresholds and len(self.thresholds) != classes:
-            raise ValueError(f"thresholds of head {self.name!r} are not one for each class")
+            raise ValueError(
+                f"thresholds of head {self.name!r} has {len(self.thresholds)} entries for "
+                f"{classes} classes"
+            )
+        if not all(0 <= threshold <= 1 for threshold in self.thresholds):
+            raise ValueError(f"thresholds of head {self.name!r} has a value outside 0 to 1")
 
     @cached_property
     def index(self) -> dict[str, int]:

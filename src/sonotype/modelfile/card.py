@@ -6,6 +6,7 @@ This file does not import torch: ONNX files carry the same document.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -117,7 +118,8 @@ def card_of(document: str, path: str | Path) -> ModelCard:
         )
         _check_rest(card)
     except (OptionsError, TypeError, KeyError, AttributeError, ValueError) as error:
-        raise ModelFileError(f"{path}: the header does not describe a model ({error})") from None
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise ModelFileError(f"{path}: the header does not describe a model ({reason})") from None
     if card.category_source not in CATEGORY_SOURCES:
         raise ModelFileError(
             f"{path}: category_source is {card.category_source!r}, must be one of "
@@ -128,24 +130,35 @@ def card_of(document: str, path: str | Path) -> ModelCard:
 
 def _heads_of(values: Any) -> Heads:
     """The heads; a ``TypeError`` or ``ValueError`` if their entries do not fit each other."""
-    heads: list[Head] = []
+    heads: dict[str, Head] = {}
     for entry in _list("heads", values):
-        entries = _object("heads", entry)
-        for name in ("parent_index", "unlabelled", "thresholds"):
-            entries[name] = tuple(_numbers(name, entries.get(name, [])))
-        classes = _strings("classes", entries.pop("classes"))
-        head = Head(**_with_text("name", entries), classes=classes)
-        parent = next((other for other in heads if other.name == head.parent), None)
-        if head.parent is not None and parent is None:
+        head = _head_of(_object("heads", entry))
+        if head.name in heads:
+            raise ValueError(f"heads has {head.name!r} twice")
+        if head.parent is not None and head.parent not in heads:
             raise ValueError(
-                f"parent of head {head.name!r} is {_shown(head.parent)}, no head above"
+                f"parent of head {head.name!r} is {_shown(head.parent)}, must be a head above it"
             )
-        _check_parent_index(head, len(parent.classes) if parent else 0)
-        heads.append(head)
-    names = [head.name for head in heads]
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"heads are {_shown(names)}, must be different names")
-    return tuple(heads)
+        _check_parent_index(head, len(heads[head.parent].classes) if head.parent else 0)
+        heads[head.name] = head
+    if not heads:
+        raise ValueError("heads is [], must name at least one head")
+    return tuple(heads.values())
+
+
+def _head_of(entries: Mapping[str, Any]) -> Head:
+    numbers = ("parent_index", "unlabelled", "thresholds")
+    _numbers("temperature", [entries.get("temperature", 1.0)])
+    _strings("name", [entries.get("name")])
+    if entries.get("parent") is not None:
+        _strings("parent", [entries["parent"]])
+    return Head(
+        **{
+            **entries,
+            "classes": _strings("classes", entries.get("classes")),
+            **{name: tuple(_numbers(name, entries.get(name, []))) for name in numbers},
+        }
+    )
 
 
 def _check_parent_index(head: Head, parents: int) -> None:
@@ -169,6 +182,8 @@ def _check_rest(card: ModelCard) -> None:
         raise ValueError(
             f"sample_rate is {_shown(rate)}, must be a multiple of {RATE_STEP} up to {HIGHEST_RATE}"
         )
+    if card.unknown_threshold is not None:
+        _numbers("unknown_threshold", [card.unknown_threshold])
     for name in ("training", "scores", "versions", "licences"):
         _object(name, getattr(card, name))
     for name in ("clips", "split", "teaching"):
@@ -191,15 +206,9 @@ def _list(name: str, value: Any) -> list[Any]:
 
 def _numbers(name: str, value: Any) -> list[Any]:
     for entry in _list(name, value):
-        if type(entry) not in (int, float):
-            raise TypeError(f"{name} has {_shown(entry)}, which is not a number")
+        if type(entry) not in (int, float) or not -math.inf < entry < math.inf:
+            raise TypeError(f"{name} has {_shown(entry)}, which is not a finite number")
     return list(value)
-
-
-def _with_text(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(values.get(name), str):
-        raise TypeError(f"{name} is {_shown(values.get(name))}, must be a string")
-    return values
 
 
 def _strings(name: str, value: Any) -> tuple[str, ...]:

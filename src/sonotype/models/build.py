@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from torch.nn import ModuleDict
+
 from sonotype.config import TWO_BRANCH_SYSTEMS, SystemName, SystemOptions, check
 from sonotype.core.errors import OptionsError
 from sonotype.core.types import LEVELS, Heads
@@ -103,7 +105,12 @@ def _named(
 
 def _build(options: SystemOptions, classes: Mapping[str, int], branch_1: Backbone | None) -> System:
     check(options)
-    if issues := _contradictions(options):
+    issues = _contradictions(options)
+    # A layer cannot have the name of an attribute of the module that holds it.
+    issues += [
+        f"a head cannot be named {name!r}" for name in classes if hasattr(ModuleDict(), name)
+    ]
+    if issues:
         raise OptionsError("; ".join(issues))
     if branch_1 is None:
         branch_1 = build_backbone(options.backbone, width=options.width)
