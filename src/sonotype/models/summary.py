@@ -60,9 +60,12 @@ def summarise(system: System, seconds: float = 5.0) -> Summary:
     system.train(was_training)
     parts = []
     counts = counter.get_flop_counts()
-    for name, module in system.named_children():
+    modules = dict(system.named_children())
+    del modules["classifiers"]
+    modules |= {f"classifiers.{name}": head for name, head in system.classifiers.items()}
+    for name, module in modules.items():
         flops = sum(counts.get(f"{type(system).__name__}.{name}", {}).values())
-        parts.append(Part(name, *_parameters(module), flops // 2))
+        parts.append(Part(name.removeprefix("classifiers."), *_parameters(module), flops // 2))
     # Blocks of branch 1 are called one by one, outside its forward, so the multiply-adds that no
     # child accounts for are theirs.
     missing = sum(counts["Global"].values()) // 2 - sum(part.multiply_adds for part in parts)
