@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from heads import labelled, two_heads
 from training_data import RATE, write_tones
 
 from sonotype.audio.clip import AudioSpec
-from sonotype.core.types import IGNORE_INDEX, Clip, heads_of
+from sonotype.core.types import IGNORE_INDEX, Clip, Head, heads_of
 from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
 from sonotype.data.readers.folder import read_folder
 from sonotype.features.cache import FeatureCache
@@ -78,11 +79,15 @@ def test_a_last_batch_of_one_is_left_out_in_training(
 
 
 def test_targets_follow_the_labels() -> None:
-    labels = two_heads(("a", "b"), ("x",), (1,))
-    some = [labelled(Path("1"), "b", "x", "1", None), labelled(Path("2"), "a", None, "2", None)]
-    category, event = targets(some, labels)
-    assert category.tolist() == [1, 0]
-    assert event.tolist() == [0, IGNORE_INDEX]
+    heads = (*two_heads(("a", "b"), ("x",), (1,)), Head("tags", ("t", "u"), "multi"))
+    some = [labelled("1", "b", "x", "1"), labelled("2", "a", None, "2"), labelled("3", "a")]
+    tagged = [replace(some[0], labels={**some[0].labels, "tags": ("u",)}), some[1]]
+    tagged.append(replace(some[2], labels={**some[2].labels, "tags": ()}))
+    assert {name: target.tolist() for name, target in targets(tagged, heads).items()} == {
+        "category": [1, 0, 0],
+        "event": [0, IGNORE_INDEX, IGNORE_INDEX],
+        "tags": [[0, 1], [IGNORE_INDEX, IGNORE_INDEX], [0, 0]],
+    }
 
 
 @pytest.mark.parametrize("unfreeze_from", [None, 3, 1])
@@ -109,8 +114,8 @@ def test_cached_maps_equal_maps_computed_in_the_step(
         assert cached["feature_maps"].keys() == feature_maps.keys()
         for name, x in feature_maps.items():
             assert torch.allclose(cached["feature_maps"][name], x, atol=1e-4), name
-        assert torch.equal(cached["category"], computed["category"])
-        assert torch.equal(cached["event"], computed["event"])
+        for name, target in computed["targets"].items():
+            assert torch.equal(cached["targets"][name], target)
     assert versions == {0, 1, 2}
 
 
@@ -131,8 +136,8 @@ def test_maps_of_some_clips_from_a_cache_of_more(clips: tuple[Clip, ...], tmp_pa
         wanted = whole[[(epoch, place) for place in (5, 10, 2)]]
         for name, x in wanted["feature_maps"].items():
             assert torch.equal(found["feature_maps"][name], x), name
-        for name in ("category", "event"):
-            assert torch.equal(found[name], wanted[name])
+        for name, target in wanted["targets"].items():
+            assert torch.equal(found["targets"][name], target)
 
 
 def test_an_error_keeps_its_type_across_a_loading_process(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,32 +43,32 @@ def validate(
     outputs = iter([output for output, _, _ in batches])
     module.system.trained_part = lambda _: next(outputs)  # type: ignore[method-assign, assignment, misc]
     for number, (_, category, event) in enumerate(batches):
-        batch = {
-            "feature_maps": {}, "category": torch.tensor(category), "event": torch.tensor(event)
-        }  # fmt: skip
-        module.validation_step(batch, number)
+        targets = {"category": torch.tensor(category), "event": torch.tensor(event)}
+        module.validation_step({"feature_maps": {}, "targets": targets}, number)
     module.on_validation_epoch_end()
     return logged
 
 
 def output_of(classes: list[int], events: list[int] | None = None) -> Output:
     """An output with these most probable categories (of three) and events (of four)."""
-    return Output(
-        8.0 * F.one_hot(torch.tensor(classes), 3),
-        None if events is None else 8.0 * F.one_hot(torch.tensor(events), 4),
-        torch.zeros(len(classes), 128),
-        (),
-        torch.zeros(len(classes), 1, 1),
-    )
+    logits = {"category": 8.0 * F.one_hot(torch.tensor(classes), 3)}
+    if events is not None:
+        logits["event"] = 8.0 * F.one_hot(torch.tensor(events), 4)
+    return with_logits(logits)
+
+
+def with_logits(logits: dict[str, torch.Tensor]) -> Output:
+    size = len(logits["category"])
+    return Output(logits, torch.zeros(size, 128), (), torch.zeros(size, 1, 1))
 
 
 THREE = two_heads(("a", "b", "c"), ("w", "x", "y", "z"), (0, 1, 1, 2))
 
 
-def validating(category_source: str = "head", labels: Heads = THREE) -> Learner:
+def validating(category_source: str = "head", heads: Heads = THREE) -> Learner:
     system = cbir_2(categories=3, events=4, backbone="none", width=0.01)
     resolved = resolve(TrainOptions(recipe="paper"), "cbir_2")
-    return Learner(system, resolved, labels, steps=5, category_source=category_source)  # type: ignore[arg-type]
+    return Learner(system, resolved, heads, steps=5, category_source=category_source)  # type: ignore[arg-type]
 
 
 def test_a_class_that_validation_lacks_does_not_count_in_the_score() -> None:
@@ -75,7 +76,7 @@ def test_a_class_that_validation_lacks_does_not_count_in_the_score() -> None:
         (output_of([0, 2]), [0, 0], [IGNORE_INDEX] * 2),
         (output_of([1]), [1], [IGNORE_INDEX]),
     ]
-    found = validate(validating(labels=two_heads(("a", "b", "c"))), batches)
+    found = validate(validating(heads=two_heads(("a", "b", "c"))), batches)
     # F1 of a is 2/3, of b 1; F1 of c, which is predicted but not a label, would be 0.
     assert found["val_category_f1"] == found["val_f1"] == pytest.approx(5 / 6)
 
@@ -94,26 +95,25 @@ def test_validation_reads_the_category_like_the_model(how: str, wanted: float) -
 def test_validation_scores_equal_those_of_all_predictions() -> None:
     rng = np.random.default_rng(0)
     batches, predictions = [], []
-    labels = two_heads(THREE.categories, THREE.events, THREE.event_category, (0.5, 0.1, 0.0))
+    category_head, event_head = THREE
+    heads = (category_head, replace(event_head, unlabelled=(0.5, 0.1, 0.0)))
     for size in (5, 5, 2):
-        output = Output(
-            torch.from_numpy(rng.standard_normal((size, 3), dtype=np.float32)),
-            torch.from_numpy(rng.standard_normal((size, 4), dtype=np.float32)),
-            torch.zeros(size, 128), (), torch.zeros(size, 1, 1),
-        )  # fmt: skip
-        category, event = rng.integers(0, 3, size), rng.integers(-1, 4, size)
-        batches.append((output, category.tolist(), event.tolist()))
-        assert output.event is not None
-        probabilities = output.category.softmax(1).numpy(), output.event.softmax(1).numpy()
-        predictions.append(
-            Predictions(("",) * size, ("",) * size, category, event, *probabilities, labels)
-        )
-    found = validate(validating("events", labels), batches)
+        logits = {
+            head.name: torch.from_numpy(
+                rng.standard_normal((size, len(head.classes)), dtype=np.float32)
+            )
+            for head in heads
+        }
+        true = {"category": rng.integers(0, 3, size), "event": rng.integers(-1, 4, size)}
+        batches.append((with_logits(logits), true["category"].tolist(), true["event"].tolist()))
+        proba = {name: values.softmax(1).numpy() for name, values in logits.items()}
+        predictions.append(Predictions(("",) * size, ("",) * size, true, proba, heads))
+    found = validate(validating("events", heads), batches)
     whole = score(concatenate(predictions), category_source="events", resamples=0)
-    assert whole.event is not None
-    assert found["val_category_f1"] == pytest.approx(whole.category.f1.value, abs=1e-6)
-    assert found["val_event_f1"] == pytest.approx(whole.event.f1.value, abs=1e-6)
-    assert found["val_event_accuracy"] == pytest.approx(whole.event.accuracy.value, abs=1e-6)
+    category, event = whole.heads["category"], whole.heads["event"]
+    assert found["val_category_f1"] == pytest.approx(category.f1.value, abs=1e-6)
+    assert found["val_event_f1"] == pytest.approx(event.f1.value, abs=1e-6)
+    assert found["val_event_accuracy"] == pytest.approx(event.accuracy.value, abs=1e-6)
 
 
 def test_validation_without_event_labels_is_scored_by_the_category() -> None:
@@ -133,23 +133,21 @@ def test_each_validation_is_scored_by_itself() -> None:
 @pytest.mark.parametrize("part", ["training", "validation"])
 def test_a_loss_that_is_not_finite_stops_the_training(part: str, value: float) -> None:
     module = module_of(mixup=0.0)
-    wrong = Output(
-        torch.randn(4, 2), torch.randn(4, 3), torch.zeros(4, 128), (), torch.zeros(4, 1, 1)
-    )
-    wrong.category[2] = value
+    wrong = with_logits({"category": torch.randn(4, 2), "event": torch.randn(4, 3)})
+    wrong.logits["category"][2] = value
     module.system.trained_part = lambda _: wrong  # type: ignore[method-assign, assignment, misc]
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
     batch = {
         "feature_maps": {},
-        "category": torch.tensor([0, 1, 1, 0]), "event": torch.tensor([0, 2, 2, 1]),
+        "targets": {"category": torch.tensor([0, 1, 1, 0]), "event": torch.tensor([0, 2, 2, 1])},
         "files": ["a.wav", "b.wav", "c.wav", "d.wav"],
-    }  # fmt: skip
+    }
     step = module.training_step if part == "training" else module.validation_step
     with pytest.raises(SonotypeError) as caught:
         step(batch, 0)
     for fact in (part, "nan", "epoch 1 on c.wav:", "--learning-rate"):
         assert fact in str(caught.value)
-    wrong.category[:] = value  # any file may be the cause
+    wrong.logits["category"][:] = value  # any file may be the cause
     with pytest.raises(SonotypeError, match=r"a.wav, b.wav, c.wav and 1 more:"):
         step(batch, 0)
 
@@ -165,14 +163,17 @@ def test_a_mixed_step_is_the_mean_of_the_losses_on_mixed_maps(
     )
     waveform = 0.1 * torch.randn(4, 16_000)
     category, event = torch.tensor([0, 1, 1, 0]), torch.tensor([0, 2, 2, 1])
-    batch = {"waveform": waveform, "category": category, "event": event}
+    batch = {"waveform": waveform, "targets": {"category": category, "event": event}}
     found = module.training_step(batch, 0)
     feature_maps = module.system.frozen_part(waveform)
     mixed = {name: 0.7 * x + 0.3 * x.roll(-1, 0) for name, x in feature_maps.items()}
     output = module.system.trained_part(mixed)
-    assert output.event is not None
     wanted = sum(
-        share * (F.cross_entropy(output.category, c) + F.cross_entropy(output.event, e))
+        share
+        * (
+            F.cross_entropy(output.logits["category"], c)
+            + F.cross_entropy(output.logits["event"], e)
+        )
         for share, c, e in ((0.7, category, event), (0.3, category.roll(-1), event.roll(-1)))
     )
     assert torch.allclose(found, torch.as_tensor(wanted), atol=1e-5)
@@ -297,7 +298,8 @@ def test_a_step_with_any_first_blocks_frozen(
     module = Learner(system, options, HEADS, steps=5, from_scratch=from_scratch)
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
     waveform = 0.1 * torch.randn(2, system.sample_rate)
-    batch = {"waveform": waveform, "category": torch.tensor([0, 1]), "event": torch.tensor([0, 2])}
+    targets = {"category": torch.tensor([0, 1]), "event": torch.tensor([0, 2])}
+    batch = {"waveform": waveform, "targets": targets}
     loss = module.training_step(batch, 0)
     assert 0 < float(loss.detach()) < 100
     loss.backward()
@@ -316,19 +318,14 @@ def test_only_branches_with_random_weights_are_masked(from_scratch: bool) -> Non
 
     def trained_part(feature_maps: dict[str, torch.Tensor]) -> Output:
         seen.update(feature_maps)
-        return Output(
-            torch.zeros(4, 2, requires_grad=True),
-            None,
-            torch.zeros(4, 128),
-            (),
-            torch.zeros(4, 1, 1),
-        )
+        logits = {"category": torch.zeros(4, 2, requires_grad=True), "event": torch.zeros(4, 3)}
+        return with_logits(logits)
 
     module.system.trained_part = trained_part  # type: ignore[method-assign]
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
     feature_maps = {name: torch.randn(4, 1, 96, 64) for name in ("branch_1.0", "branch_2.0")}
-    module.training_step({"feature_maps": feature_maps, "category": torch.tensor([0, 1, 1, 0]),
-                       "event": torch.tensor([0, 1, 2, 0])}, 0)  # fmt: skip
+    targets = {"category": torch.tensor([0, 1, 1, 0]), "event": torch.tensor([0, 1, 2, 0])}
+    module.training_step({"feature_maps": feature_maps, "targets": targets}, 0)
     assert not torch.equal(seen["branch_2.0"], feature_maps["branch_2.0"])
     assert torch.equal(seen["branch_1.0"], feature_maps["branch_1.0"]) != from_scratch
 
@@ -339,7 +336,7 @@ def test_frozen_parameters_have_no_gradients() -> None:
     system = cbir_2(categories=3, events=7, backbone="mn01", width=0.125)
     feature_maps = system.frozen_part(0.1 * torch.randn(2, system.sample_rate))
     assert not any(x.requires_grad for x in feature_maps.values())
-    system.train().trained_part(feature_maps).category.sum().backward()
+    system.train().trained_part(feature_maps).logits["category"].sum().backward()
     assert all(x.grad is None for x in (*feature_maps.values(), *system.branch_1.parameters()))
     assert system.branch_2 is not None
     assert system.branch_2.adapters["4"].conv.weight.grad is not None

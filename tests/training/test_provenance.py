@@ -89,8 +89,8 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def seen_in(run: Path, manifest: Manifest) -> list[bool]:
     """Which clips of a manifest a run has learnt from or chosen its epoch on, by their paths."""
-    parts = {row["path"]: row["part"] for row in read_split(run / "split.csv")}
-    return [parts[str(clip.path)] != "test" for clip in manifest.clips]
+    subsets = {row["path"]: row["subset"] for row in read_split(run / "split.csv")}
+    return [subsets[str(clip.path)] != "test" for clip in manifest.clips]
 
 
 def test_clips_of_equal_names_are_told_apart(run: Path, data: Path, manifest: Manifest) -> None:
@@ -99,14 +99,14 @@ def test_clips_of_equal_names_are_told_apart(run: Path, data: Path, manifest: Ma
         has_seen(clips_seen_by(run / "model.safetensors"), clip) for clip in manifest.clips
     ] == wanted
     assert 0 < sum(wanted) < len(wanted)
-    # A teacher with the same test part teaches.
+    # A teacher with the same test clips is used.
     student = QUICK | {
         "teachers": (str(run),), "recipe": "student", "backbone": "compact", "width": 0,
         "pooling": "mean", "ema_decay": 0.0,
     }  # fmt: skip
     said: list[str] = []
     train(data, run.parent / "student", on_message=said.append, **student)
-    learnt = sum(row["part"] == "train" for row in read_split(run / "split.csv"))
+    learnt = sum(row["subset"] == "train" for row in read_split(run / "split.csv"))
     assert f"from 1 teacher; {learnt} of {learnt} training clips" in " ".join(
         " ".join(said).split()
     )
@@ -168,7 +168,7 @@ def test_files_of_earlier_versions_know_names_or_nothing(
     seen = clips_seen_by(model)
     assert seen == {SeenClip("1.wav", "high")}
     assert [has_seen(seen, clip) for clip in manifest.clips] == [
-        clip.path.name == "1.wav" and clip.category == "high" for clip in manifest.clips
+        clip.path.name == "1.wav" and clip.label("category") == "high" for clip in manifest.clips
     ]
     assert digests_of(seen) is None, "a model file cannot tell what it has seen"
     assert digests_of(None) is None
@@ -184,7 +184,7 @@ def test_what_a_teacher_had_seen_goes_from_run_to_run(manifest: Manifest, tmp_pa
     header, *rows = (tmp_path / "seen_clips.csv").read_text().splitlines()
     assert header == "path,category,file_digest,sound_digest"
     assert len(rows) == 2
-    (tmp_path / "split.csv").write_text("part,path,category,event,group\n")
+    (tmp_path / "split.csv").write_text("subset,path,category,event,group\n")
     seen = clips_seen_by(write_model(tmp_path / "model.safetensors"))
     assert seen == {first, alone}
     digests = digests_of(union_of([seen, frozenset({second})]))
@@ -206,14 +206,14 @@ def test_a_split_is_compared_by_content(manifest: Manifest, tmp_path: Path) -> N
     lock_split(path, moved, parts)
     one, other = parts.train[0], next(
         index for index in parts.test
-        if manifest.clips[index].event == manifest.clips[parts.train[0]].event
+        if manifest.clips[index].label("event") == manifest.clips[parts.train[0]].label("event")
     )  # fmt: skip
     clips = list(manifest.clips)
     clips[one], clips[other] = (
         replace(clips[one], content=clips[other].content),
         replace(clips[other], content=clips[one].content),
     )
-    with pytest.raises(OptionsError, match="the clips would be parted otherwise than in"):
+    with pytest.raises(OptionsError, match="the clips would be split differently than in"):
         lock_split(path, replace(manifest, clips=tuple(clips)), parts)
 
 
@@ -229,11 +229,11 @@ def test_a_split_of_an_earlier_version_is_compared_by_names(
             names = ["part", "path", "category", "event", "group"]
             writer = csv.DictWriter(stream, names, extrasaction="ignore")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(row | {"part": row["subset"]} for row in rows)
 
     write(now)
     assert same_split(path, now)
-    write([row | {"part": "test"} if n == 0 else row for n, row in enumerate(now)])
+    write([row | {"subset": "test"} if n == 0 else row for n, row in enumerate(now)])
     assert not same_split(path, now)
     write([row | {"group": "g", "event": ""} for row in now])
     with pytest.raises(OptionsError, match=r"has no digests of the sounds.*several clips are call"):
@@ -303,7 +303,7 @@ def test_every_file_is_read_and_decoded_once_before_the_first_step(
     with pytest.raises(StopError):
         train(data, tmp_path / "again", **options)
     rows = read_split(tmp_path / "again/split.csv")
-    assert counted() == [files, files, files + sum(row["part"] != "test" for row in rows)]
+    assert counted() == [files, files, files + sum(row["subset"] != "test" for row in rows)]
 
 
 def test_contradictory_labels_are_refused_in_training(data: Path, tmp_path: Path) -> None:
@@ -371,8 +371,7 @@ def test_evaluate_counts_the_clips_that_the_model_has_seen(
     assert whole.notes[1].startswith(note)
     # Copies under other names, in another format, among new clips.
     for number, clip in enumerate(manifest.clips):
-        assert clip.event is not None
-        folder = tmp_path / "more" / clip.category / clip.event
+        folder = tmp_path / "more" / clip.label("category") / clip.label("event")
         folder.mkdir(parents=True, exist_ok=True)
         samples, rate = soundfile.read(clip.path, dtype="int16")
         soundfile.write(folder / f"x{number}.flac", samples, rate)

@@ -52,14 +52,10 @@ class LabelLoss(nn.Module):
         loss = output.embedding.new_zeros(())
         for factor, head in self._factors():
             target = targets[head.name]
-            mass = self._mass(head, target)
-            if not bool(mass.any()):
-                continue
-            if head.problem == "single":
-                losses = self._losses(head, output, target, "mean")
-            else:
-                losses = self._losses(head, output, target, "none").sum() / mass.sum()
-            loss = loss + factor * losses
+            if head.problem == "multi":
+                loss = loss + factor * self._shared_loss(head, output, target, torch.ones(()))
+            elif bool(self._mass(head, target).any()):
+                loss = loss + factor * self._losses(head, output, target, "mean")
         return loss
 
     def mixed(self, output: Output, batch: Mapping[str, Any]) -> Tensor:
@@ -99,9 +95,8 @@ class LabelLoss(nn.Module):
         """
         mass = self._mass(head, target).sum()
         if not bool(mass > 0):
-            return share.new_zeros(())
-        losses = self._losses(head, output, target, "none")
-        return (losses * share).sum() / mass
+            return output.embedding.new_zeros(())
+        return (self._losses(head, output, target, "none") * share).sum() / mass
 
     def _mass(self, head: Head, target: Tensor) -> Tensor:
         """``[batch]`` weights of the clips in the mean of a head's loss."""
@@ -114,7 +109,7 @@ class LabelLoss(nn.Module):
         return weights
 
     def _losses(self, head: Head, output: Output, target: Tensor, reduction: str) -> Tensor:
-        """Loss of a head: its mean, or ``[batch]``."""
+        """Loss of a head: the mean of a ``"single"`` head, or ``[batch]``."""
         logits = output.logits[head.name]
         if head.problem == "single":
             return F.cross_entropy(
@@ -127,9 +122,8 @@ class LabelLoss(nn.Module):
             )
         known = (target != IGNORE_INDEX).float()
         smooth = target.clamp(min=0) * (1 - self.label_smoothing) + self.label_smoothing / 2
-        return (F.binary_cross_entropy_with_logits(logits, smooth, reduction="none") * known).mean(
-            1
-        )
+        losses = F.binary_cross_entropy_with_logits(logits, smooth, known, reduction="none")
+        return losses.mean(1)
 
 
 def weights_of(target: Tensor, class_weights: Tensor | None) -> Tensor:

@@ -117,6 +117,7 @@ def _learner(
             teacher_targets,
             inputs.teaching,
             inputs.system,
+            heads=inputs.heads,
             event_weight=options.event_weight,
             seed=options.seed,
         )

@@ -11,6 +11,7 @@ import torch
 from heads import two_heads
 
 from sonotype.config import TeachingOptions, TrainOptions, resolve
+from sonotype.core.types import Head
 from sonotype.models.build import cbir_2
 from sonotype.models.system import Output
 from sonotype.training.distillation.teacher_loss import (
@@ -32,8 +33,12 @@ def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-FRAMES = torch.zeros(0, 1, 1)
 WEIGHT = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+
+
+def output_of() -> Output:
+    logits = {"category": numbers(3, 2), "event": numbers(3, 3, seed=1)}
+    return Output(logits, torch.zeros(3, 128), (), torch.zeros(0, 1, 1))
 
 
 def test_mean_probabilities_are_weighted_by_teacher() -> None:
@@ -75,18 +80,37 @@ def test_hints_are_cosines_by_the_weights_of_the_teachers() -> None:
 
 
 def test_both_heads_have_teacher_targets() -> None:
-    output = Output(numbers(3, 2), numbers(3, 3, seed=1), torch.zeros(3, 128), (), FRAMES)
+    output = output_of()
     target = {"category": numbers(3, 2, 2, seed=5), "event": numbers(3, 2, 3, seed=6)}
     category, event = (
         mean_probabilities(target[name], WEIGHT, 2.0) for name in ("category", "event")
     )
-    assert output.event is not None
-    wanted = divergence(output.category, category, 2.0)
-    wanted = wanted + 0.5 * divergence(output.event, event, 2.0)
-    assert torch.allclose(distillation_loss(output, target | {"weight": WEIGHT}, 2.0, 0.5), wanted)
-    alone = output._replace(event=None)
-    found = distillation_loss(alone, target | {"weight": WEIGHT}, 2.0, 0.5)
-    assert torch.allclose(found, divergence(output.category, category, 2.0))
+    wanted = divergence(output.logits["category"], category, 2.0)
+    wanted = wanted + 0.5 * divergence(output.logits["event"], event, 2.0)
+    target["weight"] = WEIGHT
+    assert torch.allclose(distillation_loss(output, target, HEADS, 2.0, 0.5), wanted)
+    found = distillation_loss(output, target, HEADS[:1], 2.0, 0.5)
+    assert torch.allclose(found, divergence(output.logits["category"], category, 2.0))
+
+
+def test_a_multi_head_learns_the_probability_of_each_class() -> None:
+    """The mean over the entries of the divergence of present and absent, times T squared."""
+    output = output_of()
+    target = {"event": numbers(3, 2, 3, seed=6), "weight": WEIGHT}
+    wanted = 0.0
+    for row in range(3):
+        for index in range(3):
+            student = 1 / (1 + math.exp(-float(output.logits["event"][row, index]) / 2))
+            share = sum(
+                float(WEIGHT[row, teacher])
+                / (1 + math.exp(-float(target["event"][row, teacher, index]) / 2))
+                for teacher in range(2)
+            )
+            wanted += share * math.log(share / student)
+            wanted += (1 - share) * math.log((1 - share) / (1 - student))
+    tags = (Head("event", ("x", "y", "z"), "multi"),)
+    found = distillation_loss(output, target, tags, 2.0, 0.5)
+    assert float(found) == pytest.approx(4 * wanted / 9, rel=1e-4)
 
 
 def test_frames_of_a_rolled_clip_are_unrolled() -> None:
@@ -170,16 +194,17 @@ def test_mixup_mixes_the_teacher_targets_too() -> None:
     system = cbir_2(categories=2, events=3, backbone="none", width=0.01)
     targets: Any = SimpleNamespace(frames=False)
     teaching = TeachingOptions(teacher_weight=0.8, feature_weight=0.0)
-    loss = DistillationLoss(targets, teaching, system, event_weight=1.0, seed=0)
+    loss = DistillationLoss(targets, teaching, system, heads=HEADS, event_weight=1.0, seed=0)
     options = resolve(TrainOptions(recipe="paper"), "cbir_2")
     module = Learner(system, options, HEADS, steps=5, distillation=loss)
-    output = Output(numbers(3, 2), numbers(3, 3, seed=1), torch.zeros(3, 128), (), FRAMES)
+    output = output_of()
     labels = {"category": torch.tensor([0, 1, 1]), "event": torch.tensor([0, 2, 2])}
     outputs = {"category": numbers(3, 2, 2), "event": numbers(3, 2, 3), "weight": WEIGHT}
     order = torch.tensor([2, 0, 1])
-    batch = {**labels, "teacher_targets": outputs, "feature_maps": {}}
-    wanted = {name: value[order] for name, value in labels.items()} | {
-        "teacher_targets": {name: value[order] for name, value in outputs.items()}
+    batch = {"targets": labels, "teacher_targets": outputs, "feature_maps": {}}
+    wanted = {
+        "targets": {name: value[order] for name, value in labels.items()},
+        "teacher_targets": {name: value[order] for name, value in outputs.items()},
     }
     found = module._loss(output, reordered(batch, order))
     assert torch.equal(found, module._loss(output, wanted))

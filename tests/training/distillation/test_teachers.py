@@ -7,6 +7,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from training_data import RATE, SMALL, tone, write_tones
 import sonotype
 from sonotype.audio.clip import AudioSpec
 from sonotype.core.errors import OptionsError
-from sonotype.core.types import Clip
+from sonotype.core.types import LEVELS, Clip
 from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
 from sonotype.data.readers.folder import read_folder
 from sonotype.data.splits.split_file import read_split
@@ -47,10 +48,14 @@ STUDENT: dict[str, Any] = SMALL | {
     "recipe": "student",
     "backbone": "compact",
     "width": 0,
+    "epochs": 1,
     "pooling": "mean",
     "ema_decay": 0.0,
     "between_class_mix": 0.5,
 }
+
+SIMPLE = STUDENT | {"backbone": "none", "width": 0.01}
+"""A student whose training takes a second."""
 
 
 def store(folder: Path) -> FeatureStore:
@@ -77,11 +82,11 @@ def write_teacher(folder: Path, clips: tuple[Clip, ...], seen: set[int], seed: i
     folder.mkdir(parents=True)
     with (folder / "split.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["part", "path", "category", "event", "group"])
+        writer.writerow(["subset", "path", "category", "event", "group"])
         for index, clip in enumerate(clips):
-            part = ("train", "val")[index % 2] if index in seen else "test"
-            row = [part, f"/elsewhere/{clip.path.name}", clip.category, clip.event, clip.group]
-            writer.writerow(row)
+            subset = ("train", "val")[index % 2] if index in seen else "test"
+            labels = [clip.label(level) for level in LEVELS]
+            writer.writerow([subset, f"/elsewhere/{clip.path.name}", *labels, clip.group])
     write_model(folder / "model.safetensors", seed=seed)
     return folder
 
@@ -140,7 +145,7 @@ def test_unsuitable_teachers(tmp_path: Path) -> None:
         load_teacher(path, two_heads(("high", "low"), ("hum",), (1,)))
     with pytest.raises(OptionsError, match="has other labels than the data"):
         load_teacher(path, two_heads(("low",)))
-    assert load_teacher(path, two_heads(("high", "low"))).labels == HEADS  # its events go unused
+    assert load_teacher(path, two_heads(("high", "low"))).heads == HEADS  # its events go unused
     longer = load_teacher(write_model(tmp_path / "longer.safetensors", seconds=2.0), HEADS)
     with pytest.raises(OptionsError, match="need different sample rates or clip lengths"):
         Teachers([load_teacher(path, HEADS), longer])
@@ -165,12 +170,11 @@ def test_targets_are_the_outputs_of_each_model_for_each_clip(
         for place, teacher in enumerate(two):
             with torch.inference_mode():
                 output = teacher.system(waveform[None])
-            for name in ("category", "event", "embedding"):
-                slow = getattr(output, name)[0]
+            for name, slow in (output.logits | {"embedding": output.embedding}).items():
                 for found in (cached, same, computed):
-                    assert torch.allclose(found[name][row, place], slow, atol=1e-4), name
+                    assert torch.allclose(found[name][row, place], slow[0], atol=1e-4), name
             for found, error in ((cached, 1e-3), (same, 1e-3), (computed, 1e-5)):  # cached: half
-                frames = found[f"frames_{place}"][row]
+                frames = found[f"frames.{place}"][row]
                 torch.testing.assert_close(frames, output.frames[0], rtol=error, atol=1e-4)
         wanted = torch.tensor(teachers.weights_of(clips[index]))
         assert torch.equal(cached["weight"][row], wanted)
@@ -214,6 +218,20 @@ def test_teachers_on_one_frozen_part_have_one_kind_of_frames(
             torch.testing.assert_close(kind, slow)
 
 
+def test_the_logits_of_a_teacher_are_divided_by_its_temperature(tmp_path: Path) -> None:
+    calibrated = (replace(HEADS[0], temperature=2.0), HEADS[1])
+    plain, divided = (
+        Teachers([load_teacher(write_model(tmp_path / f"{number}.safetensors", heads), HEADS)])
+        for number, heads in enumerate((HEADS, calibrated))
+    )
+    waveform = torch.randn(2, RATE, generator=torch.Generator().manual_seed(0))
+    wanted, found = plain.outputs(waveform), divided.outputs(waveform)
+    assert torch.equal(found.pop("category"), wanted.pop("category") / 2)
+    for name, value in wanted.items():
+        assert torch.equal(found[name], value)
+    assert plain.identity != divided.identity
+
+
 def test_outputs_of_changed_teachers_are_computed_again(
     two: list[Teacher], clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
@@ -222,7 +240,7 @@ def test_outputs_of_changed_teachers_are_computed_again(
         TeacherTargets(Teachers(two), sounds, store(tmp_path)).fill(some, CPU, progress=False)
         assert cached_outputs(tmp_path) == 5  # category, event, embedding, frames of two kinds
     with torch.no_grad():
-        two[0].system.category.bias.add_(1.0)
+        two[0].system.classifiers["category"].bias.add_(1.0)
     TeacherTargets(Teachers(two), sounds, store(tmp_path)).fill(clips[:1], CPU, progress=False)
     assert cached_outputs(tmp_path) == 10
 
@@ -230,7 +248,7 @@ def test_outputs_of_changed_teachers_are_computed_again(
 @pytest.fixture(scope="module")
 def teacher(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("teacher") / "run"
-    train(tones, folder, **SMALL | {"category_source": "head"})
+    train(tones, folder, **SMALL | {"category_source": "head", "epochs": 1})
     return folder
 
 
@@ -255,7 +273,7 @@ def test_trainings_of_a_student_repeat_with_and_without_cache(
     teacher: Path, tones: Path, tmp_path: Path
 ) -> None:
     for name, extra in (("kept", {}), ("fresh", {"n_augmented": 0}), ("asked", {"cache": False})):
-        options = STUDENT | {"teachers": (str(teacher),), "checkpoint": "last"} | extra
+        options = STUDENT | {"teachers": (str(teacher),), "checkpoint": "last", "epochs": 2} | extra
         whole = train(tones, tmp_path / name, **options)
         again = train(tones, tmp_path / f"{name}_again", **options)
         one, other = (
@@ -269,7 +287,7 @@ def test_each_distillation_loss_changes_the_weights(
     teacher: Path, tones: Path, tmp_path: Path
 ) -> None:
     weights = dict.fromkeys(("teacher_weight", "feature_weight", "frame_weight"), 0.0)
-    options = STUDENT | {"checkpoint": "last", "epochs": 2, "teachers": (str(teacher),)} | weights
+    options = STUDENT | {"checkpoint": "last", "teachers": (str(teacher),)} | weights
     found = {}
     for name in ("nothing", *weights):
         extra = {} if name == "nothing" else {name: 1.0}
@@ -317,7 +335,7 @@ def test_clips_seen_by_the_models_that_a_model_was_made_from(
     folder = tmp_path / "teacher_2"
     assert not load_teacher(folder, HEADS).has_seen(clips[1])
     for seen, wanted in (
-        ((clips[1].path.name, clips[1].category), [True, True, True, False]),
+        ((clips[1].path.name, clips[1].label("category")), [True, True, True, False]),
         ((clips[3].path.name, ""), [True, False, True, True]),  # without a label
     ):
         write_seen_clips(folder, frozenset({seen}))
@@ -344,7 +362,9 @@ def test_a_teacher_whose_backbone_has_seen_test_clips_is_excluded(
         train(tones, tmp_path / "third", **STUDENT | {"teachers": (str(second),)})
     taught = train(tones, tmp_path / "taught", **STUDENT | {"teachers": (str(teacher),)}).folder
     lines = (taught / "seen_clips.csv").read_text().splitlines()
-    assert len(lines) == 1 + sum(row["part"] != "test" for row in read_split(teacher / "split.csv"))
+    assert len(lines) == 1 + sum(
+        row["subset"] != "test" for row in read_split(teacher / "split.csv")
+    )
 
 
 def test_a_teacher_has_seen_the_test_clips_that_chose_its_epoch(
@@ -367,7 +387,7 @@ def test_a_student_needs_the_input_of_its_teachers(two: list[Teacher]) -> None:
 def test_an_invalid_split(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     folder = write_teacher(tmp_path / "run", clips, {1}, 2)
     (folder / "split.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(OptionsError, match="is no split of a run: it lacks columns"):
+    with pytest.raises(OptionsError, match="is not the split of a run: columns are missing"):
         load_teacher(folder, HEADS)
 
 
@@ -375,7 +395,7 @@ def test_a_filled_cache_does_not_change_the_initial_weights(
     teacher: Path, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SONOTYPE_CACHE", str(tmp_path / "cache"))  # the first one fills it
-    options = STUDENT | {"teachers": (str(teacher),), "checkpoint": "last", "epochs": 2}
+    options = STUDENT | {"teachers": (str(teacher),), "checkpoint": "last"}
     train(tones, tmp_path / "whole", **options)
     killed = tmp_path / "killed"
     train(tones, killed, **options)
@@ -391,38 +411,34 @@ def test_a_filled_cache_does_not_change_the_initial_weights(
         assert torch.equal(tensor, other[key]), key
 
 
-@pytest.mark.parametrize("changed", ["model.safetensors", "split.csv", "more"])
 def test_a_run_with_a_changed_teacher_is_not_resumed(
-    teacher: Path, tones: Path, tmp_path: Path, changed: str
+    teacher: Path, tones: Path, tmp_path: Path
 ) -> None:
     own, more = tmp_path / "teacher", tmp_path / "more"
     shutil.copytree(teacher, own)
     more.mkdir()
     soundfile.write(more / "new.wav", tone(900.0, 77), RATE)
     run = tmp_path / "run"
-    options = {
-        "teachers": (str(own),),
-        "unlabelled": (str(more),),
-        "checkpoint": "last",
-        "epochs": 1,
-    }
-    train(tones, run, **STUDENT | options)
+    inputs = {"teachers": (str(own),), "unlabelled": (str(more),), "checkpoint": "last"}
+    train(tones, run, **SIMPLE | inputs)
     (run / "scores.json").unlink()  # as if it had been killed before
-    if changed == "more":
-        name = more
-        soundfile.write(more / "another.wav", tone(901.0, 78), RATE)
-    else:
-        name = own
-        if changed == "split.csv":
-            (own / changed).write_bytes((own / changed).read_bytes() + b"\n")
+    for role, file in (
+        ("teacher", own / "model.safetensors"),
+        ("teacher", own / "split.csv"),
+        ("unlabelled folder", more / "new.wav"),
+    ):
+        before = file.read_bytes()
+        if file.suffix == ".safetensors":
+            write_model(file)
         else:
-            write_model(own / changed)
-    with pytest.raises(OptionsError) as raised:
-        train(None, run, resume=True)
-    role = "unlabelled folder" if changed == "more" else "teacher"
-    assert str(raised.value) == (
-        f"{role} 1 ({name}): changed since {run} was started; restore it, or train a new run"
-    )
+            file.write_bytes(before + b"\n\n")
+        with pytest.raises(OptionsError) as raised:
+            train(None, run, resume=True)
+        assert str(raised.value) == (
+            f"{role} 1 ({file.parent}): changed since {run} was started; restore it, or train a "
+            "new run"
+        )
+        file.write_bytes(before)
 
 
 def test_files_are_compared_by_what_they_are_for(
@@ -462,7 +478,7 @@ def test_a_cross_validation_with_a_changed_teacher_is_not_resumed(
     shutil.copytree(teacher, own)
     split = own / "split.csv"  # as if it was trained on other sounds
     split.write_text(split.read_text().splitlines()[0] + "\n")
-    options = STUDENT | {"teachers": (str(own),), "checkpoint": "last", "epochs": 1}
+    options = SIMPLE | {"teachers": (str(own),), "checkpoint": "last"}
     for name in ("test_fraction", "val_fraction"):
         del options[name]
     sonotype.crossval(tones, out, folds=2, **options)

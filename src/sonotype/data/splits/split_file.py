@@ -54,8 +54,9 @@ def read_split(path: Path) -> list[dict[str, str]]:
 
 
 def rows_of(table: str) -> list[dict[str, str]]:
-    """The rows of a table as :func:`split_table` writes it."""
-    return list(csv.DictReader(io.StringIO(table, newline="")))
+    """The rows of a table as :func:`split_table` writes it; earlier versions wrote ``part``."""
+    rows = csv.DictReader(io.StringIO(table, newline=""))
+    return [{"subset" if name == "part" else name: row[name] for name in row} for row in rows]
 
 
 def same_split(path: Path, now: Sequence[Mapping[str, str]]) -> bool:

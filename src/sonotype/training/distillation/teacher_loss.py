@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sonotype.config import TeachingOptions
+from sonotype.core.types import Heads, Problem
 from sonotype.models.system import EMBEDDING, Output, System
 from sonotype.training.distillation.targets import TeacherTargets
 
@@ -29,7 +30,8 @@ class DistillationLoss(nn.Module):
         targets: outputs of the teachers.
         options: weights of the losses, and the temperature.
         student: the network that is trained.
-        event_weight: factor of the event loss.
+        heads: of the student.
+        event_weight: factor of the loss of each head except the first.
         seed: of the hints' linear layers.
     """
 
@@ -39,12 +41,14 @@ class DistillationLoss(nn.Module):
         options: TeachingOptions,
         student: System,
         *,
+        heads: Heads,
         event_weight: float,
         seed: int,
     ) -> None:
         super().__init__()
         self.targets = targets
         self.options = options
+        self.heads = heads
         self.event_weight = event_weight
         self.hints: FeatureHints | None = None
         self.frame_hints: FrameHints | None = None
@@ -66,7 +70,7 @@ class DistillationLoss(nn.Module):
         targets, options = batch["teacher_targets"], self.options
         share = options.teacher_weight
         loss = (1 - share) * label_loss + share * distillation_loss(
-            output, targets, options.temperature, self.event_weight
+            output, targets, self.heads, options.temperature, self.event_weight
         )
         if self.hints is not None:
             hints = self.hints(output.embedding, targets["embedding"], targets["weight"])
@@ -81,42 +85,61 @@ class DistillationLoss(nn.Module):
 
 
 def distillation_loss(
-    output: Output, targets: Mapping[str, Tensor], temperature: float, event_weight: float
+    output: Output,
+    targets: Mapping[str, Tensor],
+    heads: Heads,
+    temperature: float,
+    event_weight: float,
 ) -> Tensor:
     """Divergence of all heads from the teachers' mean probabilities.
 
     Args:
         output: of the student.
         targets: of the teachers.
+        heads: of the student.
         temperature: of both.
         event_weight: factor of each head except the first.
     """
     loss = output.embedding.new_zeros(())
-    for index, (name, logits) in enumerate(output.logits.items()):
-        teachers = mean_probabilities(targets[name], targets["weight"], temperature)
-        part = divergence(logits.float(), teachers, temperature)
+    for index, head in enumerate(heads):
+        name, problem = head.name, head.problem
+        teachers = mean_probabilities(targets[name], targets["weight"], temperature, problem)
+        part = divergence(output.logits[name].float(), teachers, temperature, problem)
         loss = loss + (event_weight * part if index else part)
     return loss
 
 
-def mean_probabilities(logits: Tensor, weight: Tensor, temperature: float) -> Tensor:
+def mean_probabilities(
+    logits: Tensor, weight: Tensor, temperature: float, problem: Problem = "single"
+) -> Tensor:
     """The weighted mean of several teachers' probabilities at a temperature.
 
     Shape:
         ``[batch, teachers, classes], [batch, teachers] -> [batch, classes]``
     """
-    probabilities = (logits / temperature).softmax(2)
+    logits = logits / temperature
+    probabilities = logits.softmax(2) if problem == "single" else logits.sigmoid()
     return (probabilities * weight.unsqueeze(2)).sum(1)
 
 
-def divergence(logits: Tensor, target: Tensor, temperature: float) -> Tensor:
+def divergence(
+    logits: Tensor, target: Tensor, temperature: float, problem: Problem = "single"
+) -> Tensor:
     """Kullback-Leibler divergence of a student's probabilities from the target, at a temperature.
+
+    Of a ``"multi"`` head the mean over the classes, each of which is present or not.
 
     Shape:
         logits ``[batch, classes]``, probabilities ``[batch, classes] -> []``
     """
-    log_probabilities = (logits / temperature).log_softmax(1)
-    return F.kl_div(log_probabilities, target, reduction="batchmean") * temperature**2
+    logits = logits / temperature
+    if problem == "single":
+        loss = F.kl_div(logits.log_softmax(1), target, reduction="batchmean")
+    else:
+        target = target.clamp(max=1)  # a weighted mean can be above 1 by rounding
+        entropy = -(torch.xlogy(target, target) + torch.xlogy(1 - target, 1 - target)).mean()
+        loss = F.binary_cross_entropy_with_logits(logits, target) - entropy
+    return loss * temperature**2
 
 
 class FeatureHints(nn.Module):

@@ -1,8 +1,8 @@
 """Teachers of a student: trained models, the clips that each of them has seen, and their outputs.
 
-A teacher is too confident on clips that it was trained on, and says most about other clips. If the
-teachers were trained on different subsets (one for each fold of a cross-validation), each clip gets
-its targets from the teachers that have not seen it.
+A teacher is too confident on clips that it was trained on; its targets are best on other clips.
+Where the teachers were trained on different subsets (one for each fold of a cross-validation), each
+clip gets its targets from the teachers that have not seen it.
 
 A teacher reads the same waveform as the student, augmented and mixed alike. Hinton, Vinyals, Dean,
 "Distilling the knowledge in a neural network" (2015); Beyer et al., "Knowledge distillation: a good
@@ -37,8 +37,8 @@ from sonotype.training.provenance import SeenClips, clips_seen_by, has_seen, uni
 
 EMBEDDING = "embedding"
 """Name of the embedding among the outputs; logits have the names of their heads."""
-FRAMES = "frames"
-"""Prefix of the names of frame outputs."""
+FRAMES = "frames."
+"""Prefix of the names of frame outputs; no head has a name with a dot."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Teacher:
 
 def frames_name(kind: int) -> str:
     """Name of the frames of a kind among the outputs."""
-    return f"{FRAMES}_{kind}"
+    return f"{FRAMES}{kind}"
 
 
 def load_teacher(path: str | Path, heads: Heads) -> Teacher:
@@ -190,8 +190,8 @@ class Teachers:
 
         Shape:
             ``[batch, samples] ->`` by name ``[batch, teachers, classes]`` logits of each head,
-            ``[batch, teachers, 128]`` of ``embedding``, and of each kind of frames
-            ``[batch, channels, time]``
+            divided by its temperature, ``[batch, teachers, 128]`` of ``embedding``, and of each
+            kind of frames ``[batch, channels, time]``
         """
         outputs: defaultdict[str, list[Tensor]] = defaultdict(list)
         frames: dict[str, Tensor] = {}
@@ -205,8 +205,9 @@ class Teachers:
                     feature_maps[frozen_part] = teacher.system.frozen_part(waveform)
                 output = teacher.system.trained_part(feature_maps[frozen_part])
                 frames[frames_name(kind)] = output.frames
-                for name, value in (*output.logits.items(), (EMBEDDING, output.embedding)):
-                    outputs[name].append(value)
+                outputs[EMBEDDING].append(output.embedding)
+                for head in teacher.heads:
+                    outputs[head.name].append(output.logits[head.name] / head.temperature)
         shapes = {name: {value.shape for value in values} for name, values in outputs.items()}
         # The teachers of a student without an event head may have different events.
         return frames | {
@@ -260,6 +261,7 @@ class Teachers:
         for teacher in self.teachers:
             system = teacher.system
             facts = [repr(system), system.pool_blocks, system.adapters, system.unfreeze_from]
+            facts.append([head.temperature for head in teacher.heads])
             digest.update(json.dumps(facts).encode())
             for name, tensor in sorted(system.state_dict().items()):
                 digest.update(name.encode())
