@@ -75,7 +75,6 @@ class SharedWindows:
         samples: length of a window.
         squeeze: replaces a squeeze over the whole clip.
         chunk: frames of a chunk without its context; ``None`` to set it by the size of the maps.
-        context: frames on both sides of a chunk; ``None`` for as many as its rows depend on.
     """
 
     def __init__(
@@ -85,12 +84,10 @@ class SharedWindows:
         *,
         squeeze: Squeeze = SlidingSqueeze,
         chunk: int | None = None,
-        context: int | None = None,
     ) -> None:
         self.maps = ChunkMaps(system, samples, squeeze=squeeze)
         self.reductions = self.maps.system.pooling.reductions()
-        if context is None:
-            context = self.maps.reach + (SQUEEZE_CONTEXT if self.maps.squeezes else 0)
+        context = self.maps.reach + (SQUEEZE_CONTEXT if self.maps.squeezes else 0)
         if chunk is None:
             chunk = LARGEST_MAP // self.maps.largest
             chunk = min(max(chunk, SHORTEST_CHUNK), LONGEST_CHUNK)
