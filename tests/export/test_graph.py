@@ -1,52 +1,88 @@
-"""One graph from waveform to answer: the same answers as torch gives, of any batch and length."""
+"""One graph from waveform to probabilities: the same values as torch, of any batch and length."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
-from small_models import CATEGORIES, HEADS
+from heads import two_heads
 from torch import nn
 
 from sonotype.config import SystemOptions
 from sonotype.core.errors import AudioError, MissingExtraError
-from sonotype.core.types import Heads
+from sonotype.core.types import Head, Heads
 from sonotype.export.graph import onnx_graph
 from sonotype.inference.classifier import Classifier
-from sonotype.inference.engine import EngineOutput
 from sonotype.inference.onnx_engine import onnx_engine
 from sonotype.inference.torch_engine import TorchEngine
 from sonotype.modelfile.card import ModelCard
+from sonotype.models.backbones.vggish import VGGish
 from sonotype.models.build import build_system
 from sonotype.models.system import System
 
-SYSTEMS: dict[str, dict[str, Any]] = {
-    "two branches": {"system": "cbir_2", "backbone": "mn01", "width": 0.05, "adapters": (2, 4)},
-    "joined, softmax over positions": {
-        "system": "cbir_1", "backbone": "mn01", "width": 0.05, "softmax_over": "positions",
-    },
-    "joined, maximum": {"system": "cbir_1", "backbone": "none", "width": 0.05, "pooling": "max"},
-    "two blocks pooled": {
-        "system": "cbir_2", "backbone": "mn01", "width": 0.0, "pooling": "attention_mean",
-        "pool_blocks": (3, 4),
-    },
-    "maximum alone": {"system": "cbir_4", "backbone": "mn01"},
-    "small network": {"system": "cbir_2", "backbone": "compact", "width": 0.0, "pooling": "mean"},
-    "small network, two branches": {
-        "system": "cbir_2", "backbone": "compact", "width": 0.05, "adapters": (1, 4),
-    },
-    "small network, joined": {"system": "cbir_1", "backbone": "compact", "width": 0.05},
+CATEGORIES = two_heads(("high", "low"))
+HEADS = two_heads(("high", "low"), ("beep", "buzz", "hum"), (0, 1, 1))
+MANY: Heads = (
+    Head("category", ("high", "low"), temperature=2.5),
+    Head("event", ("beep", "buzz", "hum"), parent="category", parent_index=(0, 1, 1)),
+    Head(
+        "level_3", ("a", "b", "c", "d"), parent="event", parent_index=(0, 0, 1, 2), temperature=0.5
+    ),
+    Head("tags", ("loud", "near"), "multi", temperature=0.75),
+)
+SYSTEMS: dict[str, tuple[Heads, dict[str, Any]]] = {
+    "many heads, two blocks and two branches of other rates and strides": (
+        MANY,
+        {
+            "system": "cbir_2", "backbone": "mn01", "width": 0.05, "pooling": "attention_mean",
+            "pool_blocks": (3, 4), "adapters": (2, 4),
+        },
+    ),
+    "joined, softmax over positions": (
+        HEADS,
+        {
+            "system": "cbir_1", "backbone": "compact", "width": 0.05, "adapters": (1, 4),
+            "softmax_over": "positions",
+        },
+    ),
+    "one branch, maximum": (
+        CATEGORIES,
+        {"system": "cbir_2", "backbone": "vggish", "width": 0.0, "pooling": "max"},
+    ),
 }  # fmt: skip
+SIMPLE = "one branch, maximum"
 
 
-def made(labels: Heads = HEADS, **options: Any) -> tuple[System, ModelCard]:
+@dataclass(frozen=True)
+class Made:
+    """A system with its graph, and its weights before the export."""
+
+    system: System
+    card: ModelCard
+    content: bytes = field(repr=False)
+    before: dict[str, torch.Tensor] = field(repr=False)
+
+
+def system_of(name: str) -> tuple[System, ModelCard]:
     torch.manual_seed(2)
+    heads, options = SYSTEMS[name]
     chosen = SystemOptions(seconds=1.0, **options)
-    system = build_system(chosen, labels).eval()
+    backbone = VGGish(width=0.1) if chosen.backbone == "vggish" else None
+    system = build_system(chosen, heads, backbone).eval()
     _settle(system)
-    return system, ModelCard(chosen, labels, system.sample_rate, ("VGGishLogMel",))
+    return system, ModelCard(chosen, heads, system.sample_rate, ("VGGishLogMel",))
+
+
+@cache
+def made(name: str) -> Made:
+    system, card = system_of(name)
+    before = {key: tensor.clone() for key, tensor in system.state_dict().items()}
+    return Made(system, card, onnx_graph(system, card), before)
 
 
 @torch.no_grad()
@@ -70,58 +106,66 @@ def _settle(system: System) -> None:
     system.eval()
 
 
-def compared(ours: EngineOutput, theirs: EngineOutput, tolerance: float) -> None:
-    np.testing.assert_allclose(theirs.category, ours.category, rtol=0, atol=tolerance)
-    scale = float(np.abs(ours.embedding).max())
-    np.testing.assert_allclose(theirs.embedding, ours.embedding, rtol=0, atol=2e-4 * scale)
-    if ours.event is None:
-        assert theirs.event is None
-    else:
-        assert theirs.event is not None
-        np.testing.assert_allclose(theirs.event, ours.event, rtol=0, atol=tolerance)
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_the_graph_has_the_output_of_torch(name: str) -> None:
+    graph = made(name)
+    heads = graph.card.heads
+    engine, torch_engine = onnx_engine(graph.content), TorchEngine(graph.system, heads)
+    assert engine.outputs == [*(head.name for head in heads), "embedding"]
+    rng = np.random.default_rng(0)
+    outputs = []
+    for batch, seconds in ((1, 1.0), (3, 1.0), (2, 2.37)):
+        samples = round(seconds * graph.card.sample_rate)
+        waveforms = 0.1 * rng.standard_normal((batch, samples)).astype(np.float32)
+        waveforms *= 10.0 ** -np.arange(batch)[:, None]
+        wanted, found = torch_engine(waveforms), engine(waveforms)
+        assert set(found.proba) == set(wanted.proba)
+        for head, proba in wanted.proba.items():
+            np.testing.assert_allclose(found.proba[head], proba, rtol=0, atol=1e-4)
+        scale = float(np.abs(wanted.embedding).max())
+        np.testing.assert_allclose(found.embedding, wanted.embedding, rtol=0, atol=2e-4 * scale)
+        outputs.append(np.concatenate(list(found.proba.values()), axis=1))
+    assert np.ptp(np.concatenate(outputs), axis=0).max() > 1e-2, "the outputs differ"
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_the_graph_answers_as_torch_does(name: str) -> None:
-    system, card = made(**SYSTEMS[name])
-    engine, ours = onnx_engine(onnx_graph(system, card)), TorchEngine(system)
-    rng = np.random.default_rng(0)
-    answers = []
-    for batch, seconds in ((1, 1.0), (3, 1.0), (2, 2.37)):
-        samples = round(seconds * card.sample_rate)
-        waveforms = 0.1 * rng.standard_normal((batch, samples)).astype(np.float32)
-        waveforms *= 10.0 ** -np.arange(batch)[:, None]
-        compared(ours(waveforms), engine(waveforms), 1e-4)
-        answers.append(engine(waveforms))
-    spread = np.concatenate([np.concatenate([one.category, one.event], 1) for one in answers])
-    assert np.ptp(spread, axis=0).max() > 1e-2, "the comparison says something"
+def test_the_export_does_not_change_the_system(name: str) -> None:
+    graph = made(name)
+    after = graph.system.state_dict()
+    assert list(after) == list(graph.before)
+    assert all(torch.equal(after[key], tensor) for key, tensor in graph.before.items())
 
 
-def test_a_system_without_an_event_head_which_is_left_as_it_was() -> None:
-    system, card = made(CATEGORIES, **SYSTEMS["small network"])
-    before = {name: tensor.clone() for name, tensor in system.state_dict().items()}
-    engine = onnx_engine(onnx_graph(system, card))
-    after = system.state_dict()
-    assert list(after) == list(before)
-    assert all(torch.equal(after[name], before[name]) for name in before)
-    waveforms = np.full((1, card.sample_rate), 0.1, dtype=np.float32)
-    compared(TorchEngine(system)(waveforms), engine(waveforms), 1e-4)
-    assert engine.outputs == ["category", "embedding"]
+def test_the_graph_divides_the_logits_by_the_temperature() -> None:
+    graph = made(next(iter(SYSTEMS)))
+    rng = np.random.default_rng(1)
+    waveform = 0.1 * rng.standard_normal((1, graph.card.sample_rate)).astype(np.float32)
+    with torch.inference_mode():
+        logits = graph.system(torch.from_numpy(waveform)).logits
+    found = onnx_engine(graph.content)(waveform).proba
+    for head in MANY:
+        scaled = logits[head.name] / head.temperature
+        wanted = scaled.softmax(1) if head.problem == "single" else scaled.sigmoid()
+        np.testing.assert_allclose(found[head.name], wanted.numpy(), rtol=0, atol=1e-4)
 
 
-def test_a_graph_of_broken_weights_gives_no_answer() -> None:
-    system, card = made(CATEGORIES, **SYSTEMS["small network"])
-    system.category.bias.data[0] = float("nan")
-    wrong = Classifier(onnx_engine(onnx_graph(system, card)), card)
+def test_a_graph_of_broken_weights_gives_no_prediction() -> None:
+    graph = made(SIMPLE)
+    proto = onnx.load_from_string(graph.content)
+    [bias] = [x for x in proto.graph.initializer if x.name.endswith("classifiers.category.bias")]
+    broken = np.full(2, np.nan, dtype=np.float32)
+    bias.CopyFrom(onnx.numpy_helper.from_array(broken, bias.name))
+    wrong = Classifier(onnx_engine(proto.SerializeToString()), graph.card)
     with pytest.raises(AudioError, match=r"<array>: .* is not finite"):
-        wrong.predict(np.full(card.sample_rate, 0.1, dtype=np.float32), card.sample_rate)
+        rate = graph.card.sample_rate
+        wrong.predict(np.full(rate, 0.1, dtype=np.float32), rate)
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxscript", "onnxruntime"])
 def test_the_extra_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    system, card = system_of(SIMPLE)
     monkeypatch.setitem(__import__("sys").modules, missing, None)
-    with pytest.raises(MissingExtraError) as caught:
-        onnx_graph(*made(**SYSTEMS["maximum alone"]))
-    assert str(caught.value) == (
-        "export to ONNX needs an optional part: pip install 'sonotype[onnx]'"
-    )
+    with pytest.raises(
+        MissingExtraError, match=r"export to ONNX .* pip install 'sonotype\[onnx\]'"
+    ):
+        onnx_graph(system, card)

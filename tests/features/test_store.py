@@ -252,7 +252,7 @@ def front_end(one: System) -> None:
 
 def head(one: System) -> None:
     with torch.no_grad():
-        one.category.weight.add_(1.0)
+        one.classifiers["category"].weight.add_(1.0)
 
 
 @pytest.mark.parametrize(

@@ -33,16 +33,13 @@ def test_a_prediction_is_the_mean_of_the_members(models: list[Path]) -> None:
     samples = tone(700.0, 1)
     together = sonotype.load_ensemble(models).predict(samples, RATE)
     alone = [sonotype.load(path).predict(samples, RATE) for path in models]
-    for field in ("category_probabilities", "event_probabilities"):
-        shown = getattr(together, field)
+    for head, shown in together.probabilities.items():
         for name, value in shown.items():
-            by_hand = np.mean([getattr(one, field)[name] for one in alone])
+            by_hand = np.mean([prediction.probabilities[head][name] for prediction in alone])
             assert value == pytest.approx(by_hand, abs=1e-12)
         assert sum(shown.values()) == pytest.approx(1, abs=1e-6)
-    assert together.event == together.top(1)[0][0]
-    assert together.category_probabilities[together.category] == max(
-        together.category_probabilities.values()
-    )
+        assert shown[together.labels[head]] == max(shown.values())
+    assert together.labels["event"] == together.label
     assert np.array_equal(together.embedding, alone[0].embedding)
 
 
@@ -52,7 +49,7 @@ def test_the_category_is_read_from_the_mean_of_each_head(tmp_path: Path, source:
     paths = [
         write_model(
             tmp_path / f"{seed}.safetensors",
-            replace(HEADS, event_less=shares[seed]),
+            (HEADS[0], replace(HEADS[1], unlabelled=shares[seed])),
             seed=seed,
             card={"category_source": source},
         )
@@ -60,19 +57,19 @@ def test_the_category_is_read_from_the_mean_of_each_head(tmp_path: Path, source:
     ]
     samples = tone(700.0, 1)
     heads = [sonotype.load(path, category_source="head").predict(samples, RATE) for path in paths]
-    head, event = (
-        np.mean([list(getattr(one, field).values()) for one in heads], axis=0)
-        for field in ("category_probabilities", "event_probabilities")
+    category, event = (
+        np.mean([prediction.proba[head.name] for prediction in heads], axis=0, dtype=np.float64)
+        for head in HEADS
     )
-    labels = replace(HEADS, event_less=(0.3, 0.5))
-    wanted = read_parent(head, event, labels, source)  # type: ignore[arg-type]
+    child = replace(HEADS[1], unlabelled=(0.3, 0.5))
+    wanted = read_parent(category, event, HEADS[0], child, source)  # type: ignore[arg-type]
     together = sonotype.load_ensemble(paths)
-    assert together.labels.event_less == pytest.approx((0.3, 0.5))
+    assert together.heads[1].unlabelled == pytest.approx((0.3, 0.5))
     found = together.predict(samples, RATE)
-    np.testing.assert_allclose(list(found.category_probabilities.values()), wanted, atol=1e-9)
-    assert found.category == HEADS.categories[int(wanted.argmax())]
+    np.testing.assert_allclose(found.proba["category"], wanted, atol=1e-9)
+    assert found.labels["category"] == HEADS[0].classes[int(wanted.argmax())]
     [window] = together.predict_windows(samples, 0.5, sample_rate=RATE)
-    np.testing.assert_allclose(list(window.category_probabilities.values()), wanted, atol=1e-6)
+    np.testing.assert_allclose(window.proba["category"], wanted, atol=1e-6)
 
 
 def test_files_have_the_predictions_of_arrays_and_keep_failures(
@@ -88,9 +85,8 @@ def test_files_have_the_predictions_of_arrays_and_keep_failures(
     assert isinstance(failure, Failure)
     assert failure.source == str(bad)
     alone = ensemble.predict(good)
-    for name, value in alone.event_probabilities.items():
-        assert first.event_probabilities[name] == pytest.approx(value, abs=1e-6)
-        assert again.event_probabilities[name] == pytest.approx(value, abs=1e-6)
+    for prediction in (first, again):
+        np.testing.assert_allclose(prediction.proba["event"], alone.proba["event"], atol=1e-6)
 
 
 def test_other_labels_are_refused(models: list[Path], tmp_path: Path) -> None:
@@ -109,13 +105,9 @@ def test_the_commands_take_more_models(
     assert run(["predict", str(models[0]), str(data), *more, "--format", "csv"]) == 0
     rows = capsys.readouterr().out.splitlines()[1:]
     ensemble = sonotype.load_ensemble(models)
-    assert [row.split(",")[3] for row in rows] == [
-        ensemble.predict(path).event for path in sorted(data.rglob("*.wav"))
-    ]
-    scores = sonotype.evaluate(models[0], data, also=models[1:])
-    truth = [path.parent.name for path in sorted(data.rglob("*.wav"))]
-    predicted = [ensemble.predict(path).event for path in sorted(data.rglob("*.wav"))]
-    assert scores.event is not None
-    assert scores.event.accuracy.value == np.mean(
-        [a == b for a, b in zip(truth, predicted, strict=True)]
-    )
+    paths = sorted(data.rglob("*.wav"))
+    predicted = [ensemble.predict(path).label for path in paths]
+    assert [row.split(",")[3] for row in rows] == predicted
+    accuracy = sonotype.evaluate(models[0], data, also=models[1:]).heads["event"].accuracy.value
+    truth = [path.parent.name for path in paths]
+    assert accuracy == np.mean([a == b for a, b in zip(truth, predicted, strict=True)])

@@ -53,8 +53,8 @@ def test_a_loaded_classifier_can_be_pickled(
     copied = pickle.loads(content)
     assert (copied.card, copied.engine.side_by_side) == (model.card, True)
     one, other = model.predict(sound, RATE), copied.predict(sound, RATE)
-    np.testing.assert_array_equal(one.category_proba, other.category_proba)
-    assert one.category_proba[0] > 0.6
+    np.testing.assert_array_equal(one.proba["category"], other.proba["category"])
+    assert one.proba["category"][0] > 0.6
 
 
 def test_an_engine_without_a_file_cannot_be_pickled(tmp_path: Path) -> None:

@@ -6,17 +6,22 @@ import numpy as np
 import pytest
 from heads import two_heads
 
+from sonotype.core.types import Head, Heads
 from sonotype.inference.prediction import Failure, Prediction
 
 HEADS = two_heads(("cat", "dog"), ("bark", "howl", "miaow"), (1, 1, 0))
 
 
-def prediction(*, events: bool = True, file_seconds: float = 5.0) -> Prediction:
+def prediction(heads: Heads = HEADS, file_seconds: float = 5.0) -> Prediction:
+    proba = {
+        "category": np.array([0.25, 0.75]),
+        "event": np.array([0.5, 0.25, 0.25]),
+        "level_3": np.array([0.375, 0.625]),
+    }
     return Prediction(
         source="a.wav",
-        labels=HEADS if events else two_heads(HEADS.categories),
-        category_proba=np.array([0.25, 0.75]),
-        event_proba=np.array([0.5, 0.25, 0.25]) if events else None,
+        heads=heads,
+        proba={head.name: proba[head.name] for head in heads},
         embedding=np.zeros(128, np.float32),
         attention=(),
         file_seconds=file_seconds,
@@ -25,12 +30,13 @@ def prediction(*, events: bool = True, file_seconds: float = 5.0) -> Prediction:
 
 
 def test_names_and_probabilities() -> None:
-    with_events, without = prediction(), prediction(events=False)
-    assert (with_events.category, with_events.event) == ("dog", "bark")
-    assert (without.category, without.event) == ("dog", None)
-    assert with_events.category_probabilities == {"cat": 0.25, "dog": 0.75}
-    assert with_events.event_probabilities == {"bark": 0.5, "howl": 0.25, "miaow": 0.25}
-    assert without.event_probabilities == {}
+    with_events, without = prediction(), prediction(HEADS[:1])
+    assert (with_events.labels, with_events.label) == ({"category": "dog", "event": "bark"}, "bark")
+    assert (without.labels, without.label) == ({"category": "dog"}, "dog")
+    category = {"cat": 0.25, "dog": 0.75}
+    event = {"bark": 0.5, "howl": 0.25, "miaow": 0.25}
+    assert with_events.probabilities == {"category": category, "event": event}
+    assert without.probabilities == {"category": category}
 
 
 def test_as_json_values() -> None:
@@ -48,12 +54,25 @@ def test_as_json_values() -> None:
 
 
 def test_as_json_values_without_events() -> None:
-    values = prediction(events=False).to_dict()
+    values = prediction(HEADS[:1]).to_dict()
     assert (values["event"], values["event_probability"]) == (None, None)
     assert values["top"] == [
         {"label": "dog", "probability": 0.75},
         {"label": "cat", "probability": 0.25},
     ]
+
+
+def test_as_json_values_of_three_levels() -> None:
+    third = Head("level_3", ("near", "far"), parent="event", parent_index=(0, 0))
+    values = prediction((*HEADS, third)).to_dict()
+    assert list(values)[:7] == [
+        "file",
+        "category", "category_probability",
+        "event", "event_probability",
+        "level_3", "level_3_probability",
+    ]  # fmt: skip
+    assert (values["level_3"], values["level_3_probability"]) == ("far", 0.625)
+    assert values["top"][0] == {"label": "far", "probability": 0.625}
 
 
 def test_a_failure_has_the_same_keys_in_the_same_order() -> None:

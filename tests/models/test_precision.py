@@ -237,7 +237,7 @@ def test_teachers_answer_in_full_precision() -> None:
     before, one = state(), system()
     audio_spec: Any = None
     teachers = Teachers([Teacher("a", one, HEADS, audio_spec, frozenset(), {})])
-    seen = watched([one.branch_1.front_end, one.branch_2, one.category])
+    seen = watched([one.branch_1.front_end, one.branch_2, one.classifiers["category"]])
     teachers.outputs(0.1 * torch.randn(1, 32_000))
     assert seen == [True] * 3
     assert state() == before
