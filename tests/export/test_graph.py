@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from sonotype.inference.classifier import Classifier
 from sonotype.inference.onnx_engine import onnx_engine
 from sonotype.inference.torch_engine import TorchEngine
 from sonotype.modelfile.card import ModelCard
+from sonotype.models.backbones.compact import Compact
+from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.backbones.vggish import VGGish
 from sonotype.models.build import build_system
 from sonotype.models.system import System
@@ -72,10 +74,20 @@ def system_of(name: str) -> tuple[System, ModelCard]:
     torch.manual_seed(2)
     heads, options = SYSTEMS[name]
     chosen = SystemOptions(seconds=1.0, **options)
-    backbone = VGGish(width=0.1) if chosen.backbone == "vggish" else None
-    system = build_system(chosen, heads, backbone).eval()
+    small = {"vggish": partial(VGGish, width=0.1), "mn01": shallow_mobilenet, "compact": Compact}
+    system = build_system(chosen, heads, small[chosen.backbone]()).eval()
     _settle(system)
     return system, ModelCard(chosen, heads, system.sample_rate, ("VGGishLogMel",))
+
+
+def shallow_mobilenet() -> MobileNet:
+    """All kinds of layers; each block has the first of its layers with a residual connection."""
+    network = MobileNet(width=0.1)
+    for number, block in enumerate(network.blocks):
+        residual = [layer for layer in block if getattr(layer, "residual", False)]
+        kept = [layer for layer in block if layer not in residual[1:]]
+        network.blocks[number] = nn.Sequential(*kept)
+    return network
 
 
 @cache

@@ -272,8 +272,12 @@ def test_a_student_is_a_model_like_any_other(teacher: Path, tones: Path, tmp_pat
 def test_trainings_of_a_student_repeat_with_and_without_cache(
     teacher: Path, tones: Path, tmp_path: Path
 ) -> None:
-    for name, extra in (("kept", {}), ("fresh", {"n_augmented": 0}), ("asked", {"cache": False})):
-        options = STUDENT | {"teachers": (str(teacher),), "checkpoint": "last", "epochs": 2} | extra
+    common = {"teachers": (str(teacher),), "checkpoint": "last", "epochs": 2}
+    for name, options in (
+        ("kept", STUDENT | common),
+        ("fresh", SIMPLE | common | {"n_augmented": 0}),
+        ("asked", SIMPLE | common | {"cache": False}),
+    ):
         whole = train(tones, tmp_path / name, **options)
         again = train(tones, tmp_path / f"{name}_again", **options)
         one, other = (
@@ -287,13 +291,13 @@ def test_each_distillation_loss_changes_the_weights(
     teacher: Path, tones: Path, tmp_path: Path
 ) -> None:
     weights = dict.fromkeys(("teacher_weight", "feature_weight", "frame_weight"), 0.0)
-    options = STUDENT | {"checkpoint": "last", "teachers": (str(teacher),)} | weights
+    options = SIMPLE | {"checkpoint": "last", "teachers": (str(teacher),)} | weights
     found = {}
     for name in ("nothing", *weights):
         extra = {} if name == "nothing" else {name: 1.0}
         result = train(tones, tmp_path / name, **options | extra)
         # All three losses change the features.
-        found[name] = sonotype.load(result.model).engine.system.branch_1.blocks[0][0].weight
+        found[name] = sonotype.load(result.model).engine.system.branch_2.blocks[0][0].weight
     for name in weights:
         assert not torch.equal(found[name], found["nothing"]), name
 
@@ -395,7 +399,7 @@ def test_a_filled_cache_does_not_change_the_initial_weights(
     teacher: Path, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SONOTYPE_CACHE", str(tmp_path / "cache"))  # the first one fills it
-    options = STUDENT | {"teachers": (str(teacher),), "checkpoint": "last"}
+    options = SIMPLE | {"teachers": (str(teacher),), "checkpoint": "last"}
     train(tones, tmp_path / "whole", **options)
     killed = tmp_path / "killed"
     train(tones, killed, **options)
