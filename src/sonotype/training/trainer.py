@@ -161,7 +161,7 @@ def _trainer(inputs: FitInputs, options: TrainOptions) -> pl.Trainer:
         ],
         logger=new_loggers(inputs.folder, options),
         plugins=[AtomicCheckpoints()],
-        enable_progress_bar=bar,
+        enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
