@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import RichProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sonotype.training.module import SCORE
 
@@ -19,17 +20,50 @@ LINE_INTERVAL = 10
 """In longer trainings, epochs that are multiples of this print a line in any case."""
 
 
-class TrainingBar(RichProgressBar):
-    """Lightning's bar on standard error, with loss and validation scores."""
+class TrainingBar(pl.Callback):
+    """One bar on standard error for all epochs, with the time left and the validation score."""
 
     def __init__(self) -> None:
-        super().__init__(console_kwargs={"stderr": True})
+        self._bar: Progress | None = None
 
-    def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
-        """The metrics without the version of the log."""
-        metrics: dict[str, Any] = super().get_metrics(trainer, module)
-        metrics.pop("v_num", None)
-        return metrics
+    def on_train_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        """Draw the bar, from the first epoch or from that of a resumed run."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[score]}"),
+        )
+        self._bar = Progress(*columns, console=Console(stderr=True))
+        total = int(trainer.num_training_batches) * (trainer.max_epochs or 0)
+        self._bar.add_task("training", total=total, completed=trainer.global_step, score="")
+        self._bar.start()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Advance the bar."""
+        self._update(completed=trainer.global_step)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        """Show the epoch and its score."""
+        score = trainer.callback_metrics.get(SCORE)
+        self._update(
+            description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
+            score="" if score is None else f"val F1 {float(score):.3f}",
+        )
+
+    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Leave the bar as it is, also after an error."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, _: Any) -> None:
+        """Leave the bar as it is."""
+        self.teardown(trainer, module, "fit")
+
+    def _update(self, **fields: Any) -> None:
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], **fields)
 
 
 class EpochLines(pl.Callback):

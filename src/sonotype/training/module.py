@@ -12,14 +12,13 @@ from torch import Tensor
 from sonotype.config import TrainOptions
 from sonotype.core.errors import SonotypeError
 from sonotype.core.hierarchy import CategorySource
-from sonotype.core.types import Heads
 from sonotype.evaluation.metrics import score
 from sonotype.evaluation.predictions import Predictions, concatenate
 from sonotype.inference.postprocess import probabilities
 from sonotype.models.system import FeatureMaps, Output, System
 from sonotype.training.augment_maps import draw_mixup, mask, mix, roll_and_shift
 from sonotype.training.distillation.teacher_loss import DistillationLoss
-from sonotype.training.losses import ClassWeights, LabelLoss
+from sonotype.training.losses import LabelLoss
 from sonotype.training.schedule import cosine_schedule
 
 BRANCH_1, BRANCH_2 = "branch_1.0", "branch_2.0"
@@ -42,9 +41,8 @@ class Learner(pl.LightningModule):
     Args:
         system: the network to train.
         options: resolved, without ``None``.
-        heads: to train, with the order of the classes.
+        label_loss: of the heads to train.
         steps: in one epoch.
-        class_weights: of the losses of the heads.
         from_scratch: branch 1 also starts from random weights; its log-mel is augmented then.
         distillation: the losses of the teacher targets, if there are teachers.
         category_source: how the model reads coarse levels; the validation score reads it alike.
@@ -54,10 +52,9 @@ class Learner(pl.LightningModule):
         self,
         system: System,
         options: TrainOptions,
-        heads: Heads,
+        label_loss: LabelLoss,
         *,
         steps: int,
-        class_weights: ClassWeights | None = None,
         from_scratch: bool = False,
         distillation: DistillationLoss | None = None,
         category_source: CategorySource = "head",
@@ -65,14 +62,9 @@ class Learner(pl.LightningModule):
         super().__init__()
         self.system = system
         self.options = options
-        self.heads = heads
+        self.label_loss = label_loss
+        self.heads = label_loss.heads
         self.steps = steps
-        self.label_loss = LabelLoss(
-            heads,
-            class_weights,
-            event_weight=options.event_weight,
-            label_smoothing=options.label_smoothing or 0.0,
-        )
         self.from_scratch = from_scratch
         self.distillation = distillation
         self.category_source = category_source

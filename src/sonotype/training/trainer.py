@@ -31,7 +31,7 @@ from sonotype.training.distillation.targets import TeacherTargets
 from sonotype.training.distillation.teacher_loss import DistillationLoss
 from sonotype.training.history import new_loggers
 from sonotype.training.inputs import FitInputs
-from sonotype.training.losses import ClassWeights, inverse_weights
+from sonotype.training.losses import ClassWeights, LabelLoss, inverse_weights
 from sonotype.training.module import Learner
 from sonotype.training.random_state import kept_settings
 from sonotype.training.schedule import extend_epochs
@@ -124,9 +124,13 @@ def _learner(
     return Learner(
         inputs.system,
         options,
-        inputs.heads,
+        LabelLoss(
+            inputs.heads,
+            _class_weights(inputs),
+            event_weight=options.event_weight,
+            label_smoothing=options.label_smoothing or 0.0,
+        ),
         steps=steps,
-        class_weights=_class_weights(inputs),
         from_scratch=inputs.from_scratch,
         distillation=distillation,
         category_source=inputs.category_source,
@@ -162,7 +166,7 @@ def _trainer(inputs: FitInputs, options: TrainOptions) -> pl.Trainer:
         ],
         logger=new_loggers(inputs.folder, options),
         plugins=[AtomicCheckpoints()],
-        enable_progress_bar=bar,
+        enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
