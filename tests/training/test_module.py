@@ -23,6 +23,7 @@ from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.backbones.vggish import VGGish
 from sonotype.models.build import cbir_1, cbir_2, cbir_4
 from sonotype.models.system import Output, System
+from sonotype.training.losses import label_loss
 from sonotype.training.module import Learner
 
 HEADS = two_heads(("a", "b"), ("x", "y", "z"), (0, 0, 1))
@@ -31,7 +32,7 @@ HEADS = two_heads(("a", "b"), ("x", "y", "z"), (0, 0, 1))
 def module_of(**options: object) -> Learner:
     system = cbir_2(categories=2, events=3, backbone="none", width=0.01)
     resolved = resolve(TrainOptions(**{"recipe": "paper"} | options), "cbir_2")
-    return Learner(system, resolved, HEADS, steps=5)
+    return Learner(system, resolved, label_loss(HEADS, resolved), steps=5)
 
 
 def validate(
@@ -68,7 +69,9 @@ THREE = two_heads(("a", "b", "c"), ("w", "x", "y", "z"), (0, 1, 1, 2))
 def validating(category_source: str = "head", heads: Heads = THREE) -> Learner:
     system = cbir_2(categories=3, events=4, backbone="none", width=0.01)
     resolved = resolve(TrainOptions(recipe="paper"), "cbir_2")
-    return Learner(system, resolved, heads, steps=5, category_source=category_source)  # type: ignore[arg-type]
+    return Learner(
+        system, resolved, label_loss(heads, resolved), steps=5, category_source=category_source
+    )  # type: ignore[arg-type]
 
 
 def test_a_class_that_validation_lacks_does_not_count_in_the_score() -> None:
@@ -192,7 +195,7 @@ def with_branch_1(unfreeze_from: int | None, **options: object) -> Learner:
         categories=2, events=3, backbone="mn01", width=0.01, unfreeze_from=unfreeze_from
     )
     resolved = resolve(TrainOptions(**{"recipe": "paper"} | options), "cbir_2")
-    return Learner(system, resolved, HEADS, steps=5)
+    return Learner(system, resolved, label_loss(HEADS, resolved), steps=5)
 
 
 def test_branch_1_has_a_scaled_learning_rate() -> None:
@@ -295,7 +298,9 @@ def test_a_step_with_any_first_blocks_frozen(
     torch.manual_seed(0)
     system = build(categories=2, events=3, backbone=made(), unfreeze_from=first, **more)
     options = resolve(TrainOptions(recipe="student", mixup=0.3), "cbir_2")
-    module = Learner(system, options, HEADS, steps=5, from_scratch=from_scratch)
+    module = Learner(
+        system, options, label_loss(HEADS, options), steps=5, from_scratch=from_scratch
+    )
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
     waveform = 0.1 * torch.randn(2, system.sample_rate)
     targets = {"category": torch.tensor([0, 1]), "event": torch.tensor([0, 2])}
@@ -313,7 +318,9 @@ def test_a_step_with_any_first_blocks_frozen(
 def test_only_branches_with_random_weights_are_masked(from_scratch: bool) -> None:
     system = cbir_2(categories=2, events=3, backbone="none", width=0.01)
     options = resolve(TrainOptions(time_mask=0.5, frequency_mask=0.5, mixup=0.0), "cbir_2")
-    module = Learner(system, options, HEADS, steps=5, from_scratch=from_scratch)
+    module = Learner(
+        system, options, label_loss(HEADS, options), steps=5, from_scratch=from_scratch
+    )
     seen: dict[str, torch.Tensor] = {}
 
     def trained_part(feature_maps: dict[str, torch.Tensor]) -> Output:

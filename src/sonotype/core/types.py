@@ -199,14 +199,18 @@ def _level(name: str) -> int:
 
 
 def _child(name: str, classes: tuple[str, ...], parent: Head, clips: Sequence[Clip]) -> Head:
-    homes = {clip.label(name): clip.label(parent.name) for clip in clips}
+    homes = {
+        clip.label(name): clip.label(parent.name) for clip in clips if parent.name in clip.labels
+    }
+    if not set(classes) <= set(homes):  # a label without one on the level above
+        return Head(name, classes)
     total = Counter(clip.label(parent.name) for clip in clips)
     without = Counter(clip.label(parent.name) for clip in clips if name not in clip.labels)
     return Head(
         name,
         classes,
         parent=parent.name,
-        parent_index=tuple(parent.index[homes[label] or ""] for label in classes),
+        parent_index=tuple(parent.index[homes[label]] for label in classes),
         unlabelled=tuple(without[label] / total[label] for label in parent.classes),
     )
 

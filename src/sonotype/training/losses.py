@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sonotype.config import TrainOptions
 from sonotype.core.types import IGNORE_INDEX, Head, Heads
 from sonotype.models.system import Output
 
@@ -124,6 +125,18 @@ class LabelLoss(nn.Module):
         smooth = target.clamp(min=0) * (1 - self.label_smoothing) + self.label_smoothing / 2
         losses = F.binary_cross_entropy_with_logits(logits, smooth, known, reduction="none")
         return losses.mean(1)
+
+
+def label_loss(
+    heads: Heads, options: TrainOptions, class_weights: ClassWeights | None = None
+) -> LabelLoss:
+    """The loss that the resolved options describe."""
+    return LabelLoss(
+        heads,
+        class_weights,
+        event_weight=options.event_weight,
+        label_smoothing=options.label_smoothing or 0.0,
+    )
 
 
 def weights_of(target: Tensor, class_weights: Tensor | None) -> Tensor:

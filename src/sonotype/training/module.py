@@ -124,8 +124,9 @@ class Learner(pl.LightningModule):
         found = score(predictions, category_source=self.category_source, resamples=0)
         scores = {f"val_{name}_f1": head.f1.value for name, head in found.heads.items()}
         mean = sum(scores.values()) / len(scores)
-        for name in list(found.heads)[1:]:
-            scores[f"val_{name}_accuracy"] = found.heads[name].accuracy.value
+        for head in self.heads[1:]:
+            if head.name in found.heads:
+                scores[f"val_{head.name}_accuracy"] = found.heads[head.name].accuracy.value
         for name, value in scores.items():
             self.log(name, torch.tensor(value))
         self.log(SCORE, torch.tensor(mean), prog_bar=True)

@@ -31,7 +31,7 @@ from sonotype.training.distillation.targets import TeacherTargets
 from sonotype.training.distillation.teacher_loss import DistillationLoss
 from sonotype.training.history import new_loggers
 from sonotype.training.inputs import FitInputs
-from sonotype.training.losses import ClassWeights, LabelLoss, inverse_weights
+from sonotype.training.losses import ClassWeights, inverse_weights, label_loss
 from sonotype.training.module import Learner
 from sonotype.training.random_state import kept_settings
 from sonotype.training.schedule import extend_epochs
@@ -124,12 +124,7 @@ def _learner(
     return Learner(
         inputs.system,
         options,
-        LabelLoss(
-            inputs.heads,
-            _class_weights(inputs),
-            event_weight=options.event_weight,
-            label_smoothing=options.label_smoothing or 0.0,
-        ),
+        label_loss(inputs.heads, options, _class_weights(inputs)),
         steps=steps,
         from_scratch=inputs.from_scratch,
         distillation=distillation,

@@ -24,6 +24,7 @@ from sonotype.training.distillation.teacher_loss import (
     mean_probabilities,
     unroll,
 )
+from sonotype.training.losses import label_loss
 from sonotype.training.module import Learner, reordered
 
 HEADS = two_heads(("a", "b"), ("x", "y", "z"), (0, 0, 1))
@@ -196,7 +197,7 @@ def test_mixup_mixes_the_teacher_targets_too() -> None:
     teaching = TeachingOptions(teacher_weight=0.8, feature_weight=0.0)
     loss = DistillationLoss(targets, teaching, system, heads=HEADS, event_weight=1.0, seed=0)
     options = resolve(TrainOptions(recipe="paper"), "cbir_2")
-    module = Learner(system, options, HEADS, steps=5, distillation=loss)
+    module = Learner(system, options, label_loss(HEADS, options), steps=5, distillation=loss)
     output = output_of()
     labels = {"category": torch.tensor([0, 1, 1]), "event": torch.tensor([0, 2, 2])}
     outputs = {"category": numbers(3, 2, 2), "event": numbers(3, 2, 3), "weight": WEIGHT}
