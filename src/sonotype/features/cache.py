@@ -80,10 +80,11 @@ class CachedRows:
         contents, threads = self.waveforms.contents, torch.get_num_threads()
         contents.learn((self.waveforms.clips[index].path for index in indices), threads)
 
-        def computed(missing: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
+        def computed(missing: Sequence[int]) -> Iterator[dict[str, np.ndarray]]:
             batches = prefetched_batches(self.waveforms, [copies[number] for number in missing])
             for batch in track(batches, title, -(-len(missing) // BATCH), show=progress):
-                yield compute(batch)
+                rows = compute(batch)
+                yield {name: x.detach().cpu().contiguous().numpy() for name, x in rows.items()}
             contents.require_unchanged()
 
         keys = [self.waveforms.recipe(*copy) for copy in copies]
