@@ -49,8 +49,8 @@ def test_silence_has_no_share() -> None:
 
 
 def test_a_partner_is_of_another_class_and_of_the_same_pool(clips: tuple[Clip, ...]) -> None:
-    pools = [index % 2 for index in range(len(clips))]
-    some = Waveforms(clips, AUDIO_SPEC, ALWAYS, pools=pools)
+    groups = [index % 2 for index in range(len(clips))]
+    some = Waveforms(clips, AUDIO_SPEC, ALWAYS, groups=groups)
     partners = set()
     for index, clip in enumerate(clips):
         assert some.blend_of(index, 0) == Blend(index), "the first version is the recording"
@@ -58,7 +58,7 @@ def test_a_partner_is_of_another_class_and_of_the_same_pool(clips: tuple[Clip, .
             what = some.blend_of(index, version)
             assert LEAST_SHARE <= what.share < 1
             assert clips[what.partner].event != clip.event
-            assert pools[what.partner] == pools[index]
+            assert groups[what.partner] == groups[index]
             partners.add(what.partner)
     assert partners == set(range(len(clips)))
 
