@@ -45,9 +45,7 @@ def test_the_builtin_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert found.name == "builtin"
 
 
-def test_auto_is_mn04_or_the_builtin_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_is_mn04_or_the_builtin_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     messages: list[str] = []
     assert available("mn10", on_message=messages.append) == "mn10"
     monkeypatch.setattr(pretrained, "weights_path", lambda *_, **__: tmp_path / "mn04.pt")

@@ -222,7 +222,13 @@ class Waveforms(Dataset[Samples]):
         if how.gain:
             samples = gain(samples, how.gain, wave)
         if how.transform is not None:
-            samples = _transformed(samples.copy(), rate, how.transform)
+            changed = np.asarray(how.transform(samples.copy(), rate), dtype=np.float32)
+            if changed.shape != samples.shape:
+                raise ValueError(
+                    f"the transform changed the shape {samples.shape} to {changed.shape}; it must "
+                    "keep it"
+                )
+            return changed
         return samples
 
     def _mixed_with(self, index: int, draw: Draw) -> int | None:
@@ -277,12 +283,3 @@ class Waveforms(Dataset[Samples]):
         """A generator seeded by the seed, the draw and the clip's content."""
         words = np.frombuffer(bytes.fromhex(self._digest(index)), "<u4")
         return np.random.default_rng([self.seed, stream, *draw, *map(int, words)])
-
-
-def _transformed(samples: Samples, rate: int, transform: Transform) -> Samples:
-    out = np.asarray(transform(samples, rate), dtype=np.float32)
-    if out.shape != samples.shape:
-        raise ValueError(
-            f"the transform changed the shape {samples.shape} to {out.shape}; it must keep it"
-        )
-    return out
