@@ -28,7 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from numpy.lib import format as npy
 
 from sonotype.core.errors import SonotypeError
@@ -220,7 +220,7 @@ class FeatureStore:
         The time of a reservation is that of the last write. What killed runs left is removed.
         """
         for part in self.root.glob(f"*{PART}"):
-            with suppress(Timeout), FileLock(part / LOCK, timeout=0):
+            with suppress(OSError), FileLock(part / LOCK, timeout=0):  # if held, or just removed
                 shutil.rmtree(part, ignore_errors=True)
         others = list(_stats(self.root.glob(f"*{PART}/{RESERVED}")).values())
         return others if sum(stat.st_size for stat in others) + size > self.limit else []
