@@ -100,13 +100,7 @@ def status(name: str) -> Status:
 
 
 class _Found(NamedTuple):
-    """A file of weights.
-
-    Attributes:
-        path: of the file.
-        given: whether it is in ``SONOTYPE_WEIGHTS``.
-        issue: how it differs from the published file; ``None`` if it does not.
-    """
+    """Path, whether it is in ``SONOTYPE_WEIGHTS``, how it differs from the published file."""
 
     path: Path
     given: bool

@@ -33,6 +33,19 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, ...]:
     return read_folder(write_tones(tmp_path_factory.mktemp("tones"), clips=3)).clips
 
 
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files in the order in which they are decoded."""
+    paths: list[Path] = []
+
+    def load(path: Path, *arguments: object, **options: object) -> np.ndarray:
+        paths.append(path)
+        return load_clip(path, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "load_clip", load)
+    return paths
+
+
 def test_without_augmentation_every_epoch_has_the_same_samples(clips: tuple[Clip, ...]) -> None:
     plain = Waveforms(clips, AUDIO_SPEC)
     for epoch in range(3):
@@ -42,10 +55,7 @@ def test_without_augmentation_every_epoch_has_the_same_samples(clips: tuple[Clip
 
 def test_a_draw_depends_on_seed_epoch_and_index_alone(clips: tuple[Clip, ...]) -> None:
     how = Augmentation(time_shift=0.3, gain=6.0, mixing=Mixing(), n_augmented=0)
-    one, other = (
-        Waveforms(clips, AUDIO_SPEC, how, seed=2),
-        Waveforms(clips, AUDIO_SPEC, how, seed=2),
-    )
+    one, other = (Waveforms(clips, AUDIO_SPEC, how, seed=2) for _ in range(2))
     wanted = {key: one[key] for key in [(0, 0), (0, 5), (3, 0), (3, 5)]}
     for key in reversed(wanted):
         assert np.array_equal(other[key], wanted[key])
@@ -65,15 +75,8 @@ def test_copy_0_is_unaugmented_and_the_others_differ(clips: tuple[Clip, ...]) ->
 
 
 def test_mixing_takes_another_clip_of_the_same_event(
-    clips: tuple[Clip, ...], monkeypatch: pytest.MonkeyPatch
+    clips: tuple[Clip, ...], read: list[Path]
 ) -> None:
-    read: list[Path] = []
-
-    def noted(path: Path, *arguments: object, **more: object) -> np.ndarray:
-        read.append(path)
-        return load_clip(path, *arguments, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(module, "load_clip", noted)
     mixed = Waveforms(clips, AUDIO_SPEC, Augmentation(mixing=Mixing(), n_augmented=0))
     event_of = {clip.path: clip.event for clip in clips}
     pairs = 0
@@ -287,16 +290,7 @@ def test_one_sound_under_two_labels_has_partners_of_either_class(
     assert 40 < len(recipes) <= 78, "the second clip counts"
 
 
-def test_each_clip_is_decoded_once(
-    clips: tuple[Clip, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[Path] = []
-
-    def noted(path: Path, *arguments: object, **more: object) -> np.ndarray:
-        read.append(path)
-        return load_clip(path, *arguments, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(module, "load_clip", noted)
+def test_each_clip_is_decoded_once(clips: tuple[Clip, ...], read: list[Path]) -> None:
     some = Waveforms(
         clips, AUDIO_SPEC, Augmentation(time_shift=0.3, between_class_mix=0.5, n_augmented=6)
     )
