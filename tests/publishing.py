@@ -93,7 +93,6 @@ def stand_in(address: str, **changes: object) -> WeightsEntry:
         "size": len(CONTENT),
         "parameters": 1_200_000,
         "sha256": hashlib.sha256(CONTENT).hexdigest(),
-        "sha256_prefix": None,
         "licence": "MIT",
         "citation": "Tester (2020).",
     }

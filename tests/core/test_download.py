@@ -16,7 +16,7 @@ import pytest
 from publishing import Answer, Server, make_hasty, serve
 
 from sonotype.core import download
-from sonotype.core.download import content_fault, fetch
+from sonotype.core.download import content_issue, fetch
 from sonotype.core.errors import OptionsError, WeightsError
 
 BODY = bytes(range(256)) * 1000  # more than one chunk
@@ -49,32 +49,32 @@ def refusal(address: str, destination: Path, **expected: object) -> str:
     return text.removeprefix(start).removesuffix(end)
 
 
-# What works
+# Success
 
 
 def test_writes_the_file_and_nothing_else(server: Server, tmp_path: Path) -> None:
     address = server.publish("a.bin", Answer(BODY))
     destination = tmp_path / "new" / "folder" / "a.bin"
-    found = fetch(address, destination, size=len(BODY), sha256=DIGEST, sha256_prefix=DIGEST[:8])
+    found = fetch(address, destination, size=len(BODY), sha256=DIGEST)
     assert found == destination
     assert destination.read_bytes() == BODY
     assert list(destination.parent.iterdir()) == [destination]
     assert server.asked == ["/a.bin"]
 
 
-def test_nothing_need_be_known_of_the_file(server: Server, tmp_path: Path) -> None:
+def test_size_and_digest_are_optional(server: Server, tmp_path: Path) -> None:
     address = server.publish("a.bin", Answer(b""))
     assert fetch(address, tmp_path / "a.bin").read_bytes() == b""
 
 
-def test_a_file_already_there_is_replaced(server: Server, tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"old")
     fetch(server.publish("a.bin", Answer(BODY)), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == BODY
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
-def test_others_may_read_what_the_umask_lets_them(server: Server, tmp_path: Path) -> None:
+def test_the_mode_follows_the_umask(server: Server, tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         path = fetch(server.publish("a.bin", Answer(BODY)), tmp_path / "a.bin")
@@ -93,14 +93,14 @@ def test_others_may_read_what_the_umask_lets_them(server: Server, tmp_path: Path
     ],
     ids=["500", "503", "429", "truncated"],
 )
-def test_a_passing_fault_is_tried_again(server: Server, tmp_path: Path, first: Answer) -> None:
+def test_a_temporary_error_is_retried(server: Server, tmp_path: Path, first: Answer) -> None:
     address = server.publish("a.bin", first, Answer(BODY))
     assert fetch(address, tmp_path / "a.bin", sha256=DIGEST).read_bytes() == BODY
     assert len(server.asked) == 2
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_two_at_once_do_not_disturb_each_other(server: Server, tmp_path: Path) -> None:
+def test_two_downloads_at_the_same_time(server: Server, tmp_path: Path) -> None:
     address = server.publish("a.bin", Answer(BODY, pause=0.2))
     threads = [
         threading.Thread(
@@ -117,7 +117,7 @@ def test_two_at_once_do_not_disturb_each_other(server: Server, tmp_path: Path) -
     assert (tmp_path / "a.bin").read_bytes() == BODY
 
 
-# What fails on the way
+# Network errors
 
 
 def test_not_found(server: Server, tmp_path: Path) -> None:
@@ -132,9 +132,7 @@ def test_not_found(server: Server, tmp_path: Path) -> None:
     ],
     ids=["500", "truncated"],
 )
-def test_a_server_that_stays_broken(
-    server: Server, tmp_path: Path, answer: Answer, cause: str
-) -> None:
+def test_a_permanent_error(server: Server, tmp_path: Path, answer: Answer, cause: str) -> None:
     assert cause in refusal(server.publish("a.bin", answer), tmp_path / "a.bin", sha256=DIGEST)
     assert len(server.asked) == download.RETRIES + 1
 
@@ -167,32 +165,25 @@ def test_an_invalid_address(tmp_path: Path) -> None:
     assert "somewhere/a.bin" in refusal("somewhere/a.bin", tmp_path / "a.bin")
 
 
-# The wrong file
+# Wrong files
 
 
-def test_a_wrong_checksum_is_not_tried_again(server: Server, tmp_path: Path) -> None:
-    other = BODY[::-1]
-    cause = refusal(server.publish("a.bin", Answer(other)), tmp_path / "a.bin", sha256=DIGEST)
-    assert cause == (
-        f"the address gave another file, its sha256 is {hashlib.sha256(other).hexdigest()} "
-        f"where {DIGEST} was expected"
-    )
-    assert len(server.asked) == 1
-
-
-def test_a_wrong_start_of_the_checksum(server: Server, tmp_path: Path) -> None:
-    address = server.publish("a.bin", Answer(BODY))
-    cause = refusal(address, tmp_path / "a.bin", sha256_prefix="10086976")
-    assert DIGEST in cause
-    assert "10086976" in cause
-
-
-@pytest.mark.parametrize("body", [BODY[:-1], BODY + b"x"], ids=["short", "long"])
-def test_a_whole_answer_of_the_wrong_size(server: Server, tmp_path: Path, body: bytes) -> None:
-    address = server.publish("a.bin", Answer(body))
-    assert refusal(address, tmp_path / "a.bin", size=len(BODY)) == (
-        f"the address gave another file, it has {len(body):,} bytes where 256,000 were expected"
-    )
+@pytest.mark.parametrize(
+    ("body", "expected", "facts"),
+    [
+        (BODY[::-1], {"sha256": DIGEST}, (hashlib.sha256(BODY[::-1]).hexdigest(), DIGEST)),
+        (BODY, {"sha256": "10086976"}, (DIGEST, "10086976")),
+        (BODY[:-1], {"size": len(BODY)}, ("255,999 bytes", "256,000")),
+        (BODY + b"x", {"size": len(BODY)}, ("256,001 bytes", "256,000")),
+    ],
+    ids=["digest", "start of the digest", "short", "long"],
+)
+def test_a_wrong_file_is_not_downloaded_again(
+    server: Server, tmp_path: Path, body: bytes, expected: dict[str, object], facts: tuple[str, ...]
+) -> None:
+    cause = refusal(server.publish("a.bin", Answer(body)), tmp_path / "a.bin", **expected)
+    for fact in ("the address gave another file", *facts):
+        assert fact in cause
     assert len(server.asked) == 1
 
 
@@ -205,17 +196,10 @@ def test_a_good_file_survives_a_failed_download(server: Server, tmp_path: Path) 
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize(
-    ("known", "fault"),
-    [
-        ({}, None),
-        ({"size": 3, "sha256_prefix": "ba7816bf"}, None),
-        ({"size": 1_000_000}, "it has 3 bytes where 1,000,000 were expected"),
-    ],
-)
-def test_content_fault(tmp_path: Path, known: dict[str, object], fault: str | None) -> None:
+def test_the_content_is_as_published(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
-    assert content_fault(tmp_path / "a", **known) == fault  # type: ignore[arg-type]
+    assert content_issue(tmp_path / "a", None, None) is None
+    assert content_issue(tmp_path / "a", 3, "ba7816bf") is None
 
 
 # The disk
@@ -278,24 +262,21 @@ def test_after_a_kill_there_is_no_file_of_the_final_name(server: Server, tmp_pat
     assert destination.read_bytes() == BODY
 
 
-# What the caller may shape
+# Options
 
 
 def test_advice_and_error_class(server: Server, tmp_path: Path) -> None:
     address = f"{server.base}/none.bin"
     with pytest.raises(OptionsError) as caught:
         fetch(address, tmp_path / "a.bin", advice=", or ask a friend", error=OptionsError)
-    assert str(caught.value) == (
-        f"{address} could not be downloaded: HTTP 404 (Not Found); to do it by hand, "
-        f"save the file as {tmp_path / 'a.bin'}, or ask a friend"
-    )
+    assert str(caught.value).endswith(f"{tmp_path / 'a.bin'}, or ask a friend")
 
 
 @pytest.mark.parametrize(
     ("progress", "terminal", "drawn"),
     [(True, True, True), (True, False, False), (False, True, False)],
 )
-def test_progress_is_drawn_for_people_only(
+def test_progress_is_drawn_on_a_terminal_only(
     server: Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -95,7 +95,7 @@ def test_only_files_of_one_length_can_have_equal_bytes(tmp_path: Path) -> None:
     assert [path.name for path in equally_long(sorted(tmp_path.iterdir()))] == ["a", "b", "c", "f"]
 
 
-def test_what_a_model_has_seen_is_found_by_either_digest() -> None:
+def test_seen_clips_match_by_either_digest() -> None:
     one, other, third = (Content(n * 64, n.upper() * 64) for n in "abc")
     assert prefixes(one) == {"a" * 16, "A" * 16}
     seen = {"a" * 16, "B" * 16}
@@ -103,7 +103,7 @@ def test_what_a_model_has_seen_is_found_by_either_digest() -> None:
     assert clips_seen(set(), [one]) == 0
 
 
-def test_known_contents_are_taken_over_and_others_are_read(tmp_path: Path) -> None:
+def test_known_contents_are_used_and_others_are_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", 0)
     clip = labelled(path, "x", None, "a", None, Content("f", "s", None))
     assert Contents([clip])[path].sound == "s"
@@ -112,7 +112,7 @@ def test_known_contents_are_taken_over_and_others_are_read(tmp_path: Path) -> No
         Contents()[tmp_path / "gone.wav"]
 
 
-def test_a_file_that_changed_since_it_was_checked_is_told(tmp_path: Path) -> None:
+def test_a_file_that_changed_since_validation_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", 0)
     contents, _ = contents_of([path])
     clips = [labelled(path, "x", None, "a", None, contents[path])]

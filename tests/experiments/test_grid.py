@@ -34,6 +34,7 @@ from sonotype.experiments.grid_table import Result, collect, legend, render, wri
 from sonotype.experiments.pipeline import TrainResult
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import headline, seconds_of
+from sonotype.features.store import read_shard
 
 OPTIONS = FOLDED | {"epochs": 3}
 RUNS = [f"{row}/fold_{fold}_seed_0" for fold in (1, 2) for row in ("plain", "mean")]
@@ -88,7 +89,7 @@ def finished(
 
     def on_message(line: str) -> None:
         messages.append(line)
-        keys = [key for file in cache.rglob("keys.json") for key in json.loads(file.read_text())]
+        keys = [key for file in cache.rglob("*.npy") for key in read_shard(file)]
         assert max(Counter(keys).values(), default=0) <= 2, "a clip has two kinds of maps"
         maps.append(len(keys))
 

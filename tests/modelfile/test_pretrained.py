@@ -45,9 +45,7 @@ def test_the_builtin_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert found.name == "builtin"
 
 
-def test_auto_is_mn04_or_what_comes_with_the_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_is_mn04_or_the_builtin_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     messages: list[str] = []
     assert available("mn10", on_message=messages.append) == "mn10"
     monkeypatch.setattr(pretrained, "weights_path", lambda *_, **__: tmp_path / "mn04.pt")
@@ -74,7 +72,7 @@ def test_a_package_without_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyP
         builtin_path()
 
 
-def test_what_comes_with_the_package() -> None:
+def test_the_model_in_the_package() -> None:
     path = builtin_path()
     assert path.stat().st_size <= 3_000_000
     system, card = load_model(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from sonotype.config import TrainOptions, resolve
 from sonotype.core.types import Clip, heads_of
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.folder import read_folder
+from sonotype.features.store import read_shard
 from sonotype.models.backbones.vggish import VGGish
 from sonotype.models.build import cbir_2
 from sonotype.models.system import System
@@ -110,11 +110,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def rows(cache: Path) -> int:
     """How many versions of clips have maps there, of each kind as many."""
-    counts = {
-        kind: sum(len(json.loads(keys.read_text())) for keys in kind.glob("*/keys.json"))
-        for kind in cache.iterdir()
-        if kind.is_dir()
-    }
+    counts: dict[str, int] = {}
+    for shard in cache.glob("*.npy"):
+        kind = shard.name.partition("-")[0]
+        counts[kind] = counts.get(kind, 0) + len(read_shard(shard))
     assert len(set(counts.values())) <= 1
     return max(counts.values(), default=0)
 

@@ -1,37 +1,40 @@
-"""How many processors there are to work on."""
+"""The number of processors that this process may use."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import suppress
+from math import ceil, inf
+from pathlib import Path, PurePosixPath
 
 
 def available_cpus() -> int:
     """Processors that this process may use: those of its affinity, within its cgroup's quota."""
-    return max(1, int(min(_affinity(), _quota(Path("/")))))
-
-
-def _affinity() -> int:
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    return max(1, int(min(allowed, _quota(Path("/")))))
 
 
 def _quota(root: Path) -> float:
     """Processors that the cgroups of this process allow, rounded up; infinity without a limit.
 
     A limit of any ancestor holds as well. Version 2 has one file in each folder, ``cpu.max``, with
-    quota and period in microseconds; version 1 has two.
+    quota and period in microseconds; version 1 has two. No limit is a quota of -1 or ``max``.
 
     Args:
         root: of the file system.
     """
-    allowed = float("inf")
+    allowed = inf
     for folder in _cgroups(root):
-        quota, period = _limit(folder)
-        if quota > 0 and period > 0:
-            allowed = min(allowed, -(-quota // period))
+        for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+            with suppress(OSError, ValueError):  # no such file, or the word max
+                texts = [(folder / name).read_text(encoding="utf-8") for name in names]
+                quota, period = map(int, " ".join(texts).split())
+                if quota > 0 and period > 0:
+                    allowed = min(allowed, ceil(quota / period))
     return allowed
 
 
@@ -50,23 +53,6 @@ def _cgroups(root: Path) -> Iterator[Path]:
             mounted = [mounts / "cpu", mounts / controllers]
         else:
             continue
-        for mount in mounted:
-            # Inside a container the path may be one of the host, of which the mount is the end.
-            own = mount / path.strip("/")
-            while own != mount:
-                yield own
-                own = own.parent
-            yield mount
-
-
-def _limit(folder: Path) -> tuple[int, int]:
-    """Quota and period of a cgroup in microseconds; a quota of 0 or less means no limit."""
-    try:
-        if (folder / "cpu.max").exists():
-            quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
-        else:
-            quota = (folder / "cpu.cfs_quota_us").read_text(encoding="utf-8")
-            period = (folder / "cpu.cfs_period_us").read_text(encoding="utf-8")
-        return int(quota), int(period)
-    except (OSError, ValueError):  # the word max, no such files, or files of another kind
-        return 0, 0
+        # Inside a container the path may be one of the host, whose end is the mount.
+        own = PurePosixPath(path.lstrip("/"))
+        yield from (mount / folder for mount in mounted for folder in (own, *own.parents))

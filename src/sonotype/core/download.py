@@ -27,7 +27,6 @@ def fetch(
     *,
     size: int | None = None,
     sha256: str | None = None,
-    sha256_prefix: str | None = None,
     progress: bool = False,
     advice: str = "",
     error: Callable[[str], SonotypeError] = WeightsError,
@@ -40,8 +39,7 @@ def fetch(
         address: URL, HTTP or HTTPS.
         destination: the file to write; missing folders are made.
         size: expected size in bytes, if known.
-        sha256: expected hex digest, if known.
-        sha256_prefix: expected first hex digits of the digest, if only these are known.
+        sha256: expected hex digest, or its first digits, if known.
         progress: draw a bar on standard error if it is a terminal.
         advice: text to append to an error.
         error: makes the exception from its text.
@@ -56,9 +54,8 @@ def fetch(
             TemporaryDirectory(prefix=".download-", dir=destination.parent) as folder,
         ):
             downloaded = _retrieve(address, Path(folder, destination.name), progress)
-            fault = content_fault(downloaded, size=size, sha256=sha256, sha256_prefix=sha256_prefix)
-            if fault is not None:
-                raise ValueError(f"the address gave another file, {fault}")
+            if issue := content_issue(downloaded, size, sha256):
+                raise ValueError(f"the address gave another file, {issue}")
             downloaded.replace(part)
     except (OSError, ValueError) as failure:  # the errors of requests are OSErrors
         raise error(
@@ -68,16 +65,8 @@ def fetch(
     return destination
 
 
-def content_fault(
-    path: Path,
-    *,
-    size: int | None = None,
-    sha256: str | None = None,
-    sha256_prefix: str | None = None,
-) -> str | None:
+def content_issue(path: Path, size: int | None, sha256: str | None) -> str | None:
     """How a file differs from the published one; ``None`` if nothing known differs.
-
-    The whole file is read if a digest is known.
 
     Raises:
         OSError: the file cannot be read.
@@ -85,25 +74,15 @@ def content_fault(
     found = path.stat().st_size
     if size is not None and found != size:
         return f"it has {found:,} bytes where {size:,} were expected"
-    if sha256 is None and sha256_prefix is None:
-        return None
-    digest = file_sha256(path)
-    if sha256 is not None and digest != sha256:
+    if sha256 is not None and not (digest := file_sha256(path)).startswith(sha256):
         return f"its sha256 is {digest} where {sha256} was expected"
-    if sha256_prefix is not None and not digest.startswith(sha256_prefix):
-        return f"its sha256 is {digest}; the expected one begins with {sha256_prefix}"
     return None
 
 
 def _retrieve(address: str, path: Path, progress: bool) -> Path:
     pooch.get_logger().setLevel("ERROR")  # retries are not reported
-    cache = pooch.create(
-        path.parent,
-        base_url="",
-        registry={path.name: None},
-        urls={path.name: address},
-        retry_if_failed=RETRIES,
-    )
+    names = {"registry": {path.name: None}, "urls": {path.name: address}}
+    cache = pooch.create(path.parent, base_url="", retry_if_failed=RETRIES, **names)
     with ExitStack() as responses:
 
         def close_later(response: Any, *_: object, **__: object) -> None:

@@ -80,16 +80,8 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def parts_of(path: Path) -> Iterator[Path]:
-    """The temporary files of :func:`atomic` for one path: of running writers and of killed ones."""
-    start = f".{path.name[:NAME_CHARACTERS]}."
-    for file in path.parent.iterdir():
-        if file.name.startswith(start) and file.suffix == PART:
-            yield file
-
-
 def rename_synced(part: Path, path: Path) -> None:
-    """Write a file, or a folder and its files, to the disk and give it its final name.
+    """Write a file to the disk and give it its final name.
 
     Without the sync a power cut could leave the name without the content.
     """
@@ -99,16 +91,7 @@ def rename_synced(part: Path, path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Write a file, or a folder and its files, to the disk."""
-    if path.is_dir():
-        for file in path.iterdir():
-            _sync_file(file)
-        _sync_folder(path)
-    else:
-        _sync_file(path)
-
-
-def _sync_file(path: Path) -> None:
+    """Write a file to the disk."""
     with path.open("rb+") as stream:
         os.fsync(stream.fileno())
 

@@ -12,6 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+BATCH_SIZE = 16
+"""Clips that a network processes at once, except in training."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -57,10 +57,9 @@ class Steps:
     @contextmanager
     def done(self) -> Iterator[None]:
         """Advance the bar by one step; lines printed in the block appear above the bar."""
-        if self._bar is None:
-            yield
-            return
-        self._bar.stop()
+        if self._bar:
+            self._bar.stop()
         yield
-        self._bar.advance(self._bar.task_ids[0])
-        self._bar.start()
+        if self._bar:
+            self._bar.advance(self._bar.task_ids[0])
+            self._bar.start()

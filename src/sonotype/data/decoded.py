@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -54,10 +54,6 @@ class Decoded:
     def __reduce__(self) -> tuple[type[Decoded], tuple[int]]:
         return Decoded, (0,)
 
-    def collector(self) -> Blocks:
-        """A collector of the blocks of one file."""
-        return Blocks()
-
     def keep(self, path: Path, blocks: Blocks) -> None:
         """Keep the sound in a file, if it is short and memory is left."""
         import numpy as np
@@ -93,11 +89,10 @@ class Recent:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._size = 0
         self._kept: OrderedDict[Hashable, Future[Samples]] = OrderedDict()
         self._lock = Lock()
 
-    def __reduce__(self) -> tuple[type[Recent], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[type[Recent], tuple[int]]:
         return Recent, (self._limit,)
 
     def get(self, key: Hashable, compute: Callable[[], Samples]) -> Samples:
@@ -105,34 +100,29 @@ class Recent:
         from concurrent.futures import Future
 
         with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
-                self._kept.move_to_end(key)
-            else:
-                ours = self._kept[key] = Future()
-        if found is not None:
-            return found.result()
+            known = key in self._kept
+            future = self._kept.setdefault(key, Future())
+            self._kept.move_to_end(key)
+        if known:
+            return future.result()
         try:
-            samples = compute()
+            future.set_result(compute())
         except BaseException as error:
-            ours.set_exception(error)
             with self._lock:
-                if self._kept.get(key) is ours:
-                    del self._kept[key]
+                self._kept.pop(key, None)
+            future.set_exception(error)
             raise
-        ours.set_result(samples)
         with self._lock:
-            if self._kept.get(key) is not ours:  # forgotten meanwhile
-                return samples
-            self._size += samples.nbytes
-            for old in [kept for kept, future in self._kept.items() if future.done()][:-1]:
-                if self._size <= self._limit:
+            kept = {old: other.result() for old, other in self._kept.items() if other.done()}
+            size = sum(samples.nbytes for samples in kept.values())
+            for old in list(kept)[:-1]:
+                if size <= self._limit:
                     break
-                self._size -= self._kept.pop(old).result().nbytes
-        return samples
+                size -= kept[old].nbytes
+                del self._kept[old]
+        return future.result()
 
     def clear(self) -> None:
         """Forget all arrays."""
         with self._lock:
             self._kept.clear()
-            self._size = 0

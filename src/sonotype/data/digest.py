@@ -14,7 +14,7 @@ from sonotype.core.errors import AudioError, DataIssue, SonotypeError, cause_of
 from sonotype.core.io import file_sha256
 from sonotype.core.progress import track
 from sonotype.core.types import Clip, Content
-from sonotype.data.decoded import Decoded
+from sonotype.data.decoded import Blocks, Decoded
 
 PREFIX = 16
 """Hexadecimal digits of each digest in a model file's list of seen clips."""
@@ -37,7 +37,7 @@ def read_content(path: Path, decoded: Decoded | None = None, *, partial: bool = 
         stamp = _stamp(path)  # first: a change while the bytes are read is a change
     except (OSError, ValueError):
         stamp = None  # verify says what is wrong
-    blocks = None if decoded is None else decoded.collector()
+    blocks = None if decoded is None else Blocks()
     sound = verify(path, blocks, partial=partial)
     try:
         content = Content(file_sha256(path), sound, stamp)

@@ -18,15 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from sonotype.core.cache_folder import cache_root
-from sonotype.core.prefetch import prefetch
+from sonotype.core.prefetch import BATCH_SIZE, prefetch
 from sonotype.core.progress import track
 from sonotype.core.version import __version__
 from sonotype.data.augment.augmented_copies import Key, Waveforms
 from sonotype.features.code_identity import code_identity
 from sonotype.features.store import GIGABYTE, FeatureStore
 from sonotype.models.system import FeatureMaps, System
-
-BATCH = 16
 
 
 def shared_store(gigabytes: float, on_message: Callable[[str], None] | None = None) -> FeatureStore:
@@ -80,10 +78,16 @@ class CachedRows:
         contents, threads = self.waveforms.contents, torch.get_num_threads()
         contents.learn((self.waveforms.clips[index].path for index in indices), threads)
 
-        def computed(missing: Sequence[int]) -> Iterator[Mapping[str, Tensor]]:
-            batches = prefetched_batches(self.waveforms, [copies[number] for number in missing])
-            for batch in track(batches, title, -(-len(missing) // BATCH), show=progress):
-                yield compute(batch)
+        def computed(missing: Sequence[int]) -> Iterator[dict[str, np.ndarray]]:
+            sounds = prefetch(
+                lambda number: self.waveforms.version(*copies[number]),
+                missing,
+                threads=threads_for(self.waveforms),
+                buffer_size=BATCH_SIZE,
+            )
+            for _ in track(range(0, len(missing), BATCH_SIZE), title, show=progress):
+                rows = compute(torch.from_numpy(np.stack(list(islice(sounds, BATCH_SIZE)))))
+                yield {name: x.detach().cpu().contiguous().numpy() for name, x in rows.items()}
             contents.require_unchanged()
 
         keys = [self.waveforms.recipe(*copy) for copy in copies]
@@ -101,18 +105,6 @@ class CachedRows:
             name: torch.from_numpy(np.stack([rows[number] for number in numbers]))
             for name, rows in self._rows.items()
         }
-
-
-def prefetched_batches(waveforms: Waveforms, copies: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
-    """Batches ``[batch, samples]`` of augmented copies, decoded in advance by threads."""
-    sounds = prefetch(
-        lambda copy: waveforms.version(*copy),
-        copies,
-        threads=threads_for(waveforms),
-        buffer_size=BATCH,
-    )
-    while batch := list(islice(sounds, BATCH)):
-        yield torch.from_numpy(np.stack(batch))
 
 
 def threads_for(waveforms: Waveforms) -> int:

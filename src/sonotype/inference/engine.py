@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from sonotype.core.prefetch import BATCH_SIZE as BATCH_SIZE
 from sonotype.inference.prediction import Array
-
-BATCH_SIZE = 16
-"""Clips that a network gets at once."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,10 +46,19 @@ def load_pretrained(name: str, *, progress: bool = False) -> Pretrained:
         OptionsError: the model was trained with backbone ``none``, which no name can rebuild.
         WeightsError: unknown weights, or a file that is not available or does not fit the network.
     """
-    if file := model_file_of(name):
-        return _of_model(file, BUILTIN if name == BUILTIN else "")
-    backbone = load_backbone(name, progress=progress)
-    return Pretrained(backbone, name, {name: backbone.licence})
+    file = model_file_of(name)
+    if file is None:
+        backbone = load_backbone(name, progress=progress)
+        return Pretrained(backbone, name, {name: backbone.licence})
+    system, card = load_model(file)
+    shape = card.options.backbone
+    if shape == NO_BACKBONE:
+        raise OptionsError(
+            f"{file} was trained with backbone {NO_BACKBONE}, which has a width of its own; name a "
+            "model with another backbone"
+        )
+    shape = BUILTIN if name == BUILTIN or shape == COMPACT else shape
+    return Pretrained(system.branch_1, shape, dict(card.licences))
 
 
 def model_file_of(name: str) -> Path | None:
@@ -138,26 +147,8 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         else:
             cause = f"torch.save did not write it, or it is damaged ({type(error).__name__})"
     else:
-        if (
-            isinstance(content, dict)
-            and content
-            and all(
-                isinstance(key, str) and isinstance(value, torch.Tensor)
-                for key, value in content.items()
-            )
-        ):
-            return dict(content)
+        items = content.items() if isinstance(content, dict) else ()
+        if items and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in items):
+            return dict(items)
         cause = "it is not a flat dict of tensors"
     raise WeightsError(f"{path} cannot be read as weights: {cause}; replace it by a good copy")
-
-
-def _of_model(path: Path, name: str) -> Pretrained:
-    system, card = load_model(path)
-    shape = card.options.backbone
-    if shape == NO_BACKBONE:
-        raise OptionsError(
-            f"{path} was trained with backbone {NO_BACKBONE}, which has a width of its own; name a "
-            "model with another backbone"
-        )
-    licences = dict(card.licences)
-    return Pretrained(system.branch_1, name or (BUILTIN if shape == COMPACT else shape), licences)

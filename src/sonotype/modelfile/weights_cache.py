@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from sonotype.core.cache_folder import cache_root
-from sonotype.core.download import content_fault, fetch
+from sonotype.core.download import content_issue, fetch
 from sonotype.core.errors import WeightsError
 from sonotype.modelfile.weights_registry import WeightsEntry, entry
 
@@ -43,7 +43,7 @@ def given_folder() -> Path | None:
 def find(name: str) -> Path | None:
     """Find and verify the file of these weights; ``None`` if it is not on this machine.
 
-    Every call verifies the file by its size and sha256, as far as they are known.
+    Every call verifies the file by its size and sha256, if they are known.
 
     Raises:
         WeightsError: an unknown name, a file that differs from the published one, or a value of
@@ -80,10 +80,8 @@ def weights_path(name: str, *, progress: bool = False) -> Path:
         cache_folder() / wanted.file,
         size=wanted.size,
         sha256=wanted.sha256,
-        sha256_prefix=wanted.sha256_prefix,
         progress=progress,
         advice=f", or set {FOLDER_VARIABLE} to a folder that holds {wanted.file}",
-        error=WeightsError,
     )
 
 
@@ -102,13 +100,7 @@ def status(name: str) -> Status:
 
 
 class _Found(NamedTuple):
-    """A file of weights.
-
-    Attributes:
-        path: of the file.
-        given: whether it is in ``SONOTYPE_WEIGHTS``.
-        issue: how it differs from the published file; ``None`` if it does not.
-    """
+    """Path, whether it is in ``SONOTYPE_WEIGHTS``, how it differs from the published file."""
 
     path: Path
     given: bool
@@ -119,27 +111,17 @@ def _find(wanted: WeightsEntry) -> _Found | None:
     given = given_folder()
     for folder in (given, cache_folder()):
         if folder is not None and (path := folder / wanted.file).is_file():
-            return _Found(path, folder is given, _issue(wanted, path))
+            try:
+                issue = content_issue(path, wanted.size, wanted.sha256)
+            except OSError as error:
+                issue = f"it cannot be read ({error.strerror or error})"
+            return _Found(path, folder is given, issue)
     return None
 
 
-def _issue(wanted: WeightsEntry, path: Path) -> str | None:
-    try:
-        return content_fault(
-            path, size=wanted.size, sha256=wanted.sha256, sha256_prefix=wanted.sha256_prefix
-        )
-    except OSError as error:
-        return f"it cannot be read ({error.strerror or error})"
-
-
 def _damaged(wanted: WeightsEntry, found: _Found) -> WeightsError:
+    where, remedy = "", f"`sonotype weights get {wanted.name}` replaces it"
     if found.given:
+        where = f", in the folder {FOLDER_VARIABLE},"
         remedy = f"replace it by the file from {wanted.address}, or remove it"
-        return WeightsError(
-            f"{found.path}, in the folder {FOLDER_VARIABLE}, is not the published file: "
-            f"{found.issue}; {remedy}"
-        )
-    return WeightsError(
-        f"{found.path} is not the published file: {found.issue}; "
-        f"`sonotype weights get {wanted.name}` replaces it"
-    )
+    return WeightsError(f"{found.path}{where} is not the published file: {found.issue}; {remedy}")

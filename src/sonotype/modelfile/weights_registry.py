@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sonotype.core.errors import WeightsError
 
@@ -15,23 +15,21 @@ class WeightsEntry:
         name: of the backbone.
         file: name of the file, as published.
         address: URL of the file.
-        size: its exact size in bytes; ``None`` if unknown.
         parameters: trainable parameters of the network, without batch-norm statistics.
-        sha256: hex digest of the file; ``None`` if unknown.
-        sha256_prefix: the first hex digits, if only these are published.
         licence: SPDX identifier of the licence of the weights.
         citation: the paper to cite.
+        size: its exact size in bytes; ``None`` if unknown.
+        sha256: hex digest of the file, or its first digits if only these are published.
     """
 
     name: str
     file: str
     address: str
-    size: int | None
     parameters: int
-    sha256: str | None
-    sha256_prefix: str | None
     licence: str
     citation: str
+    size: int | None = None
+    sha256: str | None = None
 
     @property
     def approximate_size(self) -> int:
@@ -52,18 +50,11 @@ _SCHMID = (
 )
 
 
-def _mn(
-    name: str,
-    mean_average_precision: int,
-    parameters: int,
-    size: int | None = None,
-    sha256: str | None = None,
-) -> WeightsEntry:
+def _mn(name: str, mean_average_precision: int, parameters: int) -> WeightsEntry:
     """A MobileNet of EfficientAT; the file name holds its AudioSet mAP in thousandths."""
     file = f"{name}_as_mAP_{mean_average_precision}.pt"
-    address = f"{_EFFICIENTAT_RELEASE}/{file}"
     return WeightsEntry(
-        name, file, address, size, parameters, sha256, None, licence="MIT", citation=_SCHMID
+        name, file, f"{_EFFICIENTAT_RELEASE}/{file}", parameters, licence="MIT", citation=_SCHMID
     )
 
 
@@ -72,19 +63,15 @@ WEIGHTS: tuple[WeightsEntry, ...] = (
         name="vggish",
         file="vggish-10086976.pth",
         address=f"{_VGGISH_RELEASE}/vggish-10086976.pth",
-        size=None,
         parameters=72_141_184,
-        sha256=None,
-        sha256_prefix="10086976",
         licence="Apache-2.0",
         citation=_HERSHEY,
+        sha256="10086976",
     ),
     _mn("mn01", 298, 123_783),
     _mn("mn02", 378, 324_695),
-    _mn(
-        "mn04",
-        432,
-        983_599,
+    replace(
+        _mn("mn04", 432, 983_599),
         size=4_066_513,
         sha256="899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
     ),

@@ -34,7 +34,20 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, ...]:
     return read_folder(write_tones(tmp_path_factory.mktemp("tones"), clips=3)).clips
 
 
-def test_without_augmentation_every_epoch_hears_the_recording(clips: tuple[Clip, ...]) -> None:
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files in the order in which they are decoded."""
+    paths: list[Path] = []
+
+    def load(path: Path, *arguments: object, **options: object) -> np.ndarray:
+        paths.append(path)
+        return load_clip(path, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "load_clip", load)
+    return paths
+
+
+def test_without_augmentation_every_epoch_has_the_same_samples(clips: tuple[Clip, ...]) -> None:
     plain = Waveforms(clips, AUDIO_SPEC)
     for epoch in range(3):
         for index, clip in enumerate(clips):
@@ -43,10 +56,7 @@ def test_without_augmentation_every_epoch_hears_the_recording(clips: tuple[Clip,
 
 def test_a_draw_depends_on_seed_epoch_and_index_alone(clips: tuple[Clip, ...]) -> None:
     how = Augmentation(time_shift=0.3, gain=6.0, mixing=Mixing(), n_augmented=0)
-    one, other = (
-        Waveforms(clips, AUDIO_SPEC, how, seed=2),
-        Waveforms(clips, AUDIO_SPEC, how, seed=2),
-    )
+    one, other = (Waveforms(clips, AUDIO_SPEC, how, seed=2) for _ in range(2))
     wanted = {key: one[key] for key in [(0, 0), (0, 5), (3, 0), (3, 5)]}
     for key in reversed(wanted):
         assert np.array_equal(other[key], wanted[key])
@@ -54,7 +64,7 @@ def test_a_draw_depends_on_seed_epoch_and_index_alone(clips: tuple[Clip, ...]) -
     assert not np.array_equal(Waveforms(clips, AUDIO_SPEC, how, seed=3)[0, 0], wanted[0, 0])
 
 
-def test_the_first_variant_is_the_recording_and_the_others_differ(clips: tuple[Clip, ...]) -> None:
+def test_copy_0_is_unaugmented_and_the_others_differ(clips: tuple[Clip, ...]) -> None:
     some = Waveforms(clips, AUDIO_SPEC, Augmentation(time_shift=0.3, gain=6.0, n_augmented=3))
     versions = [some.version(4, version) for version in range(3)]
     assert np.array_equal(versions[0], load_clip(clips[4].path, AUDIO_SPEC))
@@ -66,15 +76,8 @@ def test_the_first_variant_is_the_recording_and_the_others_differ(clips: tuple[C
 
 
 def test_mixing_takes_another_clip_of_the_same_event(
-    clips: tuple[Clip, ...], monkeypatch: pytest.MonkeyPatch
+    clips: tuple[Clip, ...], read: list[Path]
 ) -> None:
-    read: list[Path] = []
-
-    def noted(path: Path, *arguments: object, **more: object) -> np.ndarray:
-        read.append(path)
-        return load_clip(path, *arguments, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(module, "load_clip", noted)
     mixed = Waveforms(clips, AUDIO_SPEC, Augmentation(mixing=Mixing(), n_augmented=0))
     event_of = {clip.path: clip.event for clip in clips}
     pairs = 0
@@ -96,7 +99,7 @@ def test_an_only_clip_of_its_class_is_mixed_with_itself(clips: tuple[Clip, ...])
     assert all(len(alone[epoch, 0]) == RATE for epoch in range(6))
 
 
-def test_mixtures_are_among_the_versions_of_a_clip(clips: tuple[Clip, ...]) -> None:
+def test_half_of_the_copies_are_mixtures(clips: tuple[Clip, ...]) -> None:
     mixed = Waveforms(clips, AUDIO_SPEC, Augmentation(mixing=Mixing(), n_augmented=9), seed=4)
     recorded = [load_clip(clip.path, AUDIO_SPEC) for clip in clips]
     mixtures = 0
@@ -123,7 +126,7 @@ def test_mixtures_are_among_the_versions_of_a_clip(clips: tuple[Clip, ...]) -> N
         ({"random_crop": True, "n_augmented": 4}, True),
     ],
 )
-def test_what_each_epoch_hears_anew(options: dict[str, object], fresh: bool) -> None:
+def test_which_options_draw_copies_in_each_epoch(options: dict[str, object], fresh: bool) -> None:
     assert Augmentation(**options).fresh is fresh  # type: ignore[arg-type]
 
 
@@ -205,7 +208,7 @@ def slow_version(
     "extra", [{}, {"between_class_mix": 0.6}, {"mixing": Mixing(0.4, 6.0, 10.0)}]
 )
 @pytest.mark.parametrize("kept", [False, True])
-def test_versions_are_those_of_a_decode_of_their_own(
+def test_copies_equal_the_reference(
     clips: tuple[Clip, ...], extra: dict[str, Any], kept: bool
 ) -> None:
     how = Augmentation(time_shift=0.3, gain=6.0, n_augmented=4, **extra)
@@ -288,16 +291,7 @@ def test_one_sound_under_two_labels_has_partners_of_either_class(
     assert 40 < len(recipes) <= 78, "the second clip counts"
 
 
-def test_versions_of_a_clip_and_partners_come_from_one_decode(
-    clips: tuple[Clip, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[Path] = []
-
-    def noted(path: Path, *arguments: object, **more: object) -> np.ndarray:
-        read.append(path)
-        return load_clip(path, *arguments, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(module, "load_clip", noted)
+def test_each_clip_is_decoded_once(clips: tuple[Clip, ...], read: list[Path]) -> None:
     some = Waveforms(
         clips, AUDIO_SPEC, Augmentation(time_shift=0.3, between_class_mix=0.5, n_augmented=6)
     )

@@ -27,7 +27,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, ...]:
 
 
 @pytest.mark.parametrize("share", [0.5, 0.7, 0.95])
-def test_both_clips_are_brought_to_the_level_of_the_first(share: float) -> None:
+def test_both_clips_get_the_level_of_the_first(share: float) -> None:
     rng = np.random.default_rng(0)
     first, second = (rng.standard_normal(RATE).astype(np.float32) for _ in range(2))
     second[RATE // 2 :] = 0  # silence does not count: the loudest tenth of a second does
@@ -49,8 +49,8 @@ def test_silence_has_no_share() -> None:
 
 
 def test_a_partner_is_of_another_class_and_of_the_same_pool(clips: tuple[Clip, ...]) -> None:
-    pools = [index % 2 for index in range(len(clips))]
-    some = Waveforms(clips, AUDIO_SPEC, ALWAYS, pools=pools)
+    groups = [index % 2 for index in range(len(clips))]
+    some = Waveforms(clips, AUDIO_SPEC, ALWAYS, groups=groups)
     partners = set()
     for index, clip in enumerate(clips):
         assert some.blend_of(index, 0) == Blend(index), "the first version is the recording"
@@ -58,12 +58,12 @@ def test_a_partner_is_of_another_class_and_of_the_same_pool(clips: tuple[Clip, .
             what = some.blend_of(index, version)
             assert LEAST_SHARE <= what.share < 1
             assert clips[what.partner].event != clip.event
-            assert pools[what.partner] == pools[index]
+            assert groups[what.partner] == groups[index]
             partners.add(what.partner)
     assert partners == set(range(len(clips)))
 
 
-def test_a_blend_is_what_is_heard(clips: tuple[Clip, ...]) -> None:
+def test_samples_equal_the_mixture(clips: tuple[Clip, ...]) -> None:
     some = Waveforms(clips, AUDIO_SPEC, ALWAYS)
     what = some.blend_of(2, 3)
     first, second = (load_clip(clips[index].path, AUDIO_SPEC) for index in (2, what.partner))
@@ -86,13 +86,13 @@ def test_the_same_blend_at_another_rate(clips: tuple[Clip, ...]) -> None:
         assert np.corrcoef(one, other)[0, 1] > 0.9  # shifts may differ by a sample
 
 
-def test_a_share_of_what_is_drawn_is_blended(clips: tuple[Clip, ...]) -> None:
+def test_the_share_of_mixtures(clips: tuple[Clip, ...]) -> None:
     some = Waveforms(clips, AUDIO_SPEC, Augmentation(between_class_mix=0.3, n_augmented=201))
     blended = [some.blend_of(5, version).share < 1 for version in range(1, 201)]
     assert 0.2 < np.mean(blended) < 0.4
 
 
-def test_a_single_class_blends_with_nothing(clips: tuple[Clip, ...]) -> None:
+def test_a_single_class_is_not_mixed(clips: tuple[Clip, ...]) -> None:
     alone = [clip for clip in clips if clip.event == clips[0].event]
     some = Waveforms(alone, AUDIO_SPEC, ALWAYS)
     assert some.blend_of(0, 1) == Blend(0)

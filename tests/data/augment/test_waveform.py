@@ -19,7 +19,7 @@ def noise(seed: int = 9, length: int = RATE) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(length).astype(np.float32)
 
 
-def test_a_shift_turns_the_clip_by_no_more_than_asked() -> None:
+def test_a_shift_is_circular_and_bounded() -> None:
     samples = np.arange(1000, dtype=np.float32)
     firsts = {int(time_shift(samples, 1000, 0.05, rng(seed))[0]) for seed in range(300)}
     assert all(first <= 50 or first >= 950 for first in firsts)
@@ -101,9 +101,9 @@ def test_times_are_drawn_in_seconds_and_agree_at_every_rate() -> None:
 def test_times_are_uniform_within_their_bounds() -> None:
     samples = np.arange(100.0)
     firsts = [int(time_shift(samples, 100, 0.3, rng(seed))[0]) for seed in range(3000)]
-    turns = [(-first + 50) % 100 - 50 for first in firsts]
-    assert (min(turns), max(turns)) == (-30, 30)
-    assert np.std(turns) == pytest.approx(60 / np.sqrt(12), rel=0.05)
+    shifts = [(-first + 50) % 100 - 50 for first in firsts]
+    assert (min(shifts), max(shifts)) == (-30, 30)
+    assert np.std(shifts) == pytest.approx(60 / np.sqrt(12), rel=0.05)
     ones = np.ones(100)
     late = [100 - int(delay(ones, 100, 5.0, rng(seed)).sum()) for seed in range(3000)]
     assert (min(late), max(late)) == (0, 99)  # one sample remains

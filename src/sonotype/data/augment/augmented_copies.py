@@ -52,6 +52,7 @@ Draw = tuple[int, int]
 """Kind of a draw (augmented copy or epoch), and its number."""
 
 _VERSION, _EPOCH = range(2)
+_UNAUGMENTED = (_VERSION, ORIGINAL)
 # Separate streams of one seed; 3 is the order of batches.
 _CHOICE, _WAVE, _CUT, _BLEND, _BLENDED, _MIX, _MIXED, _SECOND_CUT = 0, 1, 2, 4, 5, 6, 7, 8
 
@@ -106,7 +107,7 @@ class Waveforms(Dataset[Samples]):
         audio_spec: rate, length, padding.
         augmentation: ``None`` always gives the unaugmented clips.
         seed: of every draw.
-        pools: mixing group of each clip; only clips of one group are mixed with those of another
+        groups: mixing group of each clip; only clips of one group are mixed with those of another
             class. ``None`` is one group of all clips.
         decoded: short sounds that are decoded already.
     """
@@ -117,7 +118,7 @@ class Waveforms(Dataset[Samples]):
         audio_spec: AudioSpec,
         augmentation: Augmentation | None = None,
         seed: int = 0,
-        pools: Sequence[Hashable] | None = None,
+        groups: Sequence[Hashable] | None = None,
         decoded: Decoded | None = None,
     ) -> None:
         self.clips = tuple(clips)
@@ -125,7 +126,7 @@ class Waveforms(Dataset[Samples]):
         self.augmentation = augmentation or Augmentation()
         self.seed = seed
         self.contents = Contents(self.clips)
-        self.pools = tuple(pools or [None] * len(self.clips))
+        self._group_of = tuple(groups or [None] * len(self.clips))
         self.recorded = Recent(CLIP_BYTES)
         self._decoded = decoded or Decoded(0)
 
@@ -138,10 +139,7 @@ class Waveforms(Dataset[Samples]):
         Raises:
             AudioError: the file cannot be read.
         """
-        epoch, index = key
-        if self.augmentation.fresh:
-            return self._drawn(index, (_EPOCH, epoch))
-        return self.version(index, self.version_of(epoch, index))
+        return self._samples(key[1], self._draw(key))
 
     def version_of(self, epoch: int, index: int) -> int:
         """The number of the augmented copy of a clip in an epoch."""
@@ -152,21 +150,14 @@ class Waveforms(Dataset[Samples]):
 
     def version(self, index: int, version: int) -> Samples:
         """``[samples]`` of one augmented copy of a clip; copy 0 is the unaugmented clip."""
-        if version == ORIGINAL:
-            return self._read(self.clips[index].path, None).copy()
-        return self._drawn(index, (_VERSION, version))
+        return self._samples(index, (_VERSION, version))
 
     def blend_in(self, key: Key) -> Blend:
         """The mixture of the clip ``(epoch, index)``."""
-        epoch, index = key
-        if self.augmentation.fresh:
-            return self._blend(index, (_EPOCH, epoch))
-        return self.blend_of(index, self.version_of(epoch, index))
+        return self._blend(key[1], self._draw(key))
 
     def blend_of(self, index: int, version: int) -> Blend:
         """The mixture of one augmented copy of a clip."""
-        if version == ORIGINAL:
-            return Blend(index)
         return self._blend(index, (_VERSION, version))
 
     def recipe(self, index: int, version: int) -> str:
@@ -180,28 +171,36 @@ class Waveforms(Dataset[Samples]):
         """
         facts: list[object] = [repr(self.audio_spec), self._digest(index)]
         if version != ORIGINAL:
-            how, what = self.augmentation, self.blend_of(index, version)
+            how, mix = self.augmentation, self.blend_of(index, version)
             second = self._mixed_with(index, (_VERSION, version))
             facts += [
                 [self.seed, version],
                 [how.time_shift, how.gain, repr(how.transform)],
                 [repr(how.mixing), None if second is None else self._digest(second)],
-                [self._digest(what.partner), what.share],
+                [self._digest(mix.partner), mix.share],
             ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
+    def _draw(self, key: Key) -> Draw:
+        epoch, index = key
+        if self.augmentation.fresh:
+            return _EPOCH, epoch
+        return _VERSION, self.version_of(epoch, index)
+
     def _blend(self, index: int, draw: Draw) -> Blend:
         """A partner of another class from the clip's own mixing group, and the clip's share."""
-        if not self.augmentation.between_class_mix:
+        if draw == _UNAUGMENTED or not self.augmentation.between_class_mix:
             return Blend(index)
         rng = self._rng(_BLEND, draw, index)
         if rng.uniform() >= self.augmentation.between_class_mix:
             return Blend(index)
         share = float(rng.uniform(LEAST_SHARE, 1))
-        partner = self._pools[self.pools[index]].of_another_class(index, rng)
+        partner = self._groups[self._group_of[index]].of_another_class(index, rng)
         return Blend(index) if partner is None else Blend(partner, share)
 
-    def _drawn(self, index: int, draw: Draw) -> Samples:
+    def _samples(self, index: int, draw: Draw) -> Samples:
+        if draw == _UNAUGMENTED:
+            return self._read(self.clips[index].path, None).copy()
         how, rate = self.augmentation, self.audio_spec.sample_rate
         wave = self._rng(_WAVE, draw, index)
         cut = self._rng(_CUT, draw, index) if how.random_crop else None
@@ -214,16 +213,22 @@ class Waveforms(Dataset[Samples]):
             samples = mix_same_class(samples, second, rate, how.mixing, rng)
         if how.time_shift:
             samples = time_shift(samples, rate, how.time_shift, wave)
-        what = self._blend(index, draw)
-        if what.share < 1:
-            second = self._read(self.clips[what.partner].path, cut)
+        mix = self._blend(index, draw)
+        if mix.share < 1:
+            second = self._read(self.clips[mix.partner].path, cut)
             if how.time_shift:
                 second = time_shift(second, rate, how.time_shift, self._rng(_BLENDED, draw, index))
-            samples = between_class_mix(samples, second, rate, what.share)
+            samples = between_class_mix(samples, second, rate, mix.share)
         if how.gain:
             samples = gain(samples, how.gain, wave)
         if how.transform is not None:
-            samples = _transformed(samples.copy(), rate, how.transform)
+            changed = np.asarray(how.transform(samples.copy(), rate), dtype=np.float32)
+            if changed.shape != samples.shape:
+                raise ValueError(
+                    f"the transform changed the shape {samples.shape} to {changed.shape}; it must "
+                    "keep it"
+                )
+            return changed
         return samples
 
     def _mixed_with(self, index: int, draw: Draw) -> int | None:
@@ -236,11 +241,11 @@ class Waveforms(Dataset[Samples]):
         return self._everything.of_the_same_class(index, rng)
 
     @cached_property
-    def _pools(self) -> dict[Hashable, Partners]:
+    def _groups(self) -> dict[Hashable, Partners]:
         members: dict[Hashable, list[int]] = {}
-        for index, pool in enumerate(self.pools):
-            members.setdefault(pool, []).append(index)
-        return {pool: self._partners(some) for pool, some in members.items()}
+        for index, group in enumerate(self._group_of):
+            members.setdefault(group, []).append(index)
+        return {group: self._partners(some) for group, some in members.items()}
 
     @cached_property
     def _everything(self) -> Partners:
@@ -278,12 +283,3 @@ class Waveforms(Dataset[Samples]):
         """A generator seeded by the seed, the draw and the clip's content."""
         words = np.frombuffer(bytes.fromhex(self._digest(index)), "<u4")
         return np.random.default_rng([self.seed, stream, *draw, *map(int, words)])
-
-
-def _transformed(samples: Samples, rate: int, transform: Transform) -> Samples:
-    out = np.asarray(transform(samples, rate), dtype=np.float32)
-    if out.shape != samples.shape:
-        raise ValueError(
-            f"the transform changed the shape {samples.shape} to {out.shape}; it must keep it"
-        )
-    return out
