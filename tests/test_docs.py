@@ -270,7 +270,7 @@ def test_the_documented_reader_reads_a_model_file(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.safetensors")
     document, tensors = read_model_as_documented()(path)
     system, card = load_model(path)
-    assert document["labels"]["categories"] == list(card.heads.categories)
+    assert document["labels"]["categories"] == list(card.heads[0].classes)
     assert document["options"]["width"] == card.options.width
     [keys] = tables(DOCS / "model_file.md", "key", "value")
     assert sorted(row[0] for row in keys) == sorted(document)
@@ -337,7 +337,7 @@ def test_the_demo_trains_with_options_that_exist() -> None:
 def test_the_clips_of_the_demo_are_readable_and_attributed() -> None:
     folder = ROOT / "examples" / "esc10"
     manifest = open_source(folder)
-    assert (len(manifest.clips), len(manifest.heads.categories)) == (80, 10)
+    assert (len(manifest.clips), len(manifest.heads[0].classes)) == (80, 10)
     attribution = text_of(folder / "ATTRIBUTION.md")
     for clip in manifest.clips:
         assert clip.path.relative_to(folder).as_posix() in attribution

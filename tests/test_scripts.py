@@ -113,23 +113,26 @@ def test_classes_that_are_left_out_are_in_no_table_of_the_known(tmp_path: Path) 
     left_out = transfer.choose(source.clips)
     assert left_out == transfer.choose(reversed(source.clips))
     categories = sorted(
-        clip.category for clip in {clip.event: clip for clip in source.clips}.values()
-        if clip.event in left_out
+        clip.label("category") for clip in {clip.label("event"): clip for clip in source.clips}.values()
+        if clip.label("event") in left_out
     )  # fmt: skip
-    assert categories == sorted(2 * source.labels.categories)
+    assert categories == sorted(2 * source.heads[0].classes)
     known, new = (
         open_source(transfer.write_table(tmp_path / f"{name}.csv", clips))
         for name, clips in (
-            ("known", [clip for clip in source.clips if clip.event not in left_out]),
-            ("new", [clip for clip in source.clips if clip.event in left_out]),
+            ("known", [clip for clip in source.clips if clip.label("event") not in left_out]),
+            ("new", [clip for clip in source.clips if clip.label("event") in left_out]),
         )
     )
-    assert set(new.labels.events) == left_out
-    assert not set(known.labels.events) & left_out
+    assert set(new.heads[1].classes) == left_out
+    assert not set(known.heads[1].classes) & left_out
     assert len(known.clips) + len(new.clips) == len(source.clips)
     for part in (known, new):
         assert same_facts(part) <= same_facts(source)
 
 
 def same_facts(source: Manifest) -> set[tuple[str, str, str | None, str]]:
-    return {(clip.path.name, clip.category, clip.event, clip.group) for clip in source.clips}
+    return {
+        (clip.path.name, clip.label("category"), clip.label("event"), clip.group)
+        for clip in source.clips
+    }

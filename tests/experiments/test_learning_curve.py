@@ -165,9 +165,9 @@ def test_a_curve_with_other_options_or_data_is_refused(
 def pretend(context: RunContext) -> Outcome:
     """Replaces a training: the more clips of an event it had, the more are correct."""
     labels, folder, test = context.heads, context.folder, context.clips("test")
-    had = Counter(clip.event for clip in context.clips("train"))
+    had = Counter(clip.label("event") for clip in context.clips("train"))
     event = np.array([labels[1].target(clip) for clip in test])
-    wrong = [n % 8 < 6 - had[clip.event] for n, clip in enumerate(test)]
+    wrong = [n % 8 < 6 - had[clip.label("event")] for n, clip in enumerate(test)]
     predicted = np.where(wrong, (event + 1) % len(labels.events), event)
     category = np.array([labels[0].target(clip) for clip in test])
     folder.mkdir(parents=True, exist_ok=True)
@@ -280,10 +280,10 @@ def test_subsets_are_nested_and_from_many_recordings(seed: int) -> None:
         smaller = {*found}
         for event in ("a", "b", "c", None):
             there = Counter(
-                manifest.clips[i].group for i in train if manifest.clips[i].event == event
+                manifest.clips[i].group for i in train if manifest.clips[i].label("event") == event
             )
             taken = Counter(
-                manifest.clips[i].group for i in found if manifest.clips[i].event == event
+                manifest.clips[i].group for i in found if manifest.clips[i].label("event") == event
             )
             assert taken.total() == min(size, there.total())
             # No recording gives one more clip while another has given fewer and has some left.

@@ -230,10 +230,10 @@ def test_a_category_without_events_is_predicted(partly_labelled: Path, tmp_path:
     result = train(partly_labelled, tmp_path / "run", **options)
     model = sonotype.load(result.model)
     assert model.category_source == "events"
-    assert model.heads.event_less == (1.0, pytest.approx(2 / 12))
+    assert model.heads[1].unlabelled == (1.0, pytest.approx(2 / 12))
     assert (
-        load_predictions(result.folder / "predictions.npz").labels.event_less
-        == model.heads.event_less
+        load_predictions(result.folder / "predictions.npz").heads[1].unlabelled
+        == model.heads[1].unlabelled
     )
     head = sonotype.load(result.model, category_source="head")
     paths = [row["path"] for rows in subsets_of(result).values() for row in rows]
@@ -385,8 +385,8 @@ def test_class_weights_reach_the_head_they_are_for(
     rows = subsets_of(result)["train"]
     card = sonotype.load(result.model).card
     for kind, names, weight in (
-        ("category", card.heads.categories, made[0].label_loss.category_weights),
-        ("event", card.heads.events, made[0].label_loss.event_weights),
+        ("category", card.heads[0].classes, made[0].label_loss.category_weights),
+        ("event", card.heads[1].classes, made[0].label_loss.event_weights),
     ):
         counts = [sum(row[kind] == name for row in rows) for name in names]
         wanted = [len(rows) / (len(names) * count) for count in counts]

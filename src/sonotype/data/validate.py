@@ -32,9 +32,9 @@ class Rules:
     Attributes:
         purpose: ``"evaluation"`` accepts classes with one clip, and a single category or event.
         rare_events: ``"error"`` reports events (and labels of finer levels) with a single clip;
-            ``"unlabel"`` removes such a label and keeps the clip for its category.
-        qualify_events: rename events that are in several categories to ``category/event``; finer
-            levels alike.
+            ``"unlabel"`` removes such a label and keeps the clip for the level above.
+        qualify_events: rename events that are in several categories to ``category/event``, and
+            labels of finer levels in the same way.
         partial: use truncated files.
     """
 
@@ -120,7 +120,7 @@ def apply_rules(records: Sequence[ClipRecord], rules: Rules) -> tuple[ClipRecord
             clips = Counter(record.label(depth) for record in records)
             records = [
                 replace(record, labels=record.labels[:depth])
-                if clips[record.label(depth)] == 1
+                if record.label(depth) and clips[record.label(depth)] == 1
                 else record
                 for record in records
             ]
@@ -341,7 +341,10 @@ def _one_clip_classes(records: Sequence[ClipRecord]) -> Iterator[DataIssue]:
             label = record.label(depth)
             if not label or clips[label] > 1 or (depth and above[record.label(depth - 1)] < 2):
                 continue  # a single clip of the level above is reported there
-            remedy = " (--rare-events unlabel keeps such clips for their category)" if depth else ""
+            remedy = ""
+            if depth:
+                kept = level_name(depth - 1)
+                remedy = f" (--rare-events unlabel keeps such clips for their {kept})"
             yield record.issue(
                 f"{level} {label!r} has this one clip only; training and test need at least two"
                 f"{remedy}"
@@ -355,9 +358,7 @@ def _single_labels(listing: Listing) -> Iterator[DataIssue]:
         level = level_name(depth)
         names = {record.label(depth) for record in listing.records if record.label(depth)}
         if len(names) == 1:
-            need = (
-                f"give two or more, or leave the {level} out"
-                if depth
-                else ("a classifier needs at least two")
-            )
+            need = "a classifier needs at least two"
+            if depth:
+                need = f"give two or more, or leave the {level} out"
             yield DataIssue(str(listing.source), 0, f"only one {level}, {names.pop()!r}; {need}")

@@ -26,7 +26,10 @@ FloatArray = npt.NDArray[np.floating]
 TRUE, PROBA = "true.", "proba."
 """Prefixes of the arrays of a head in a file."""
 
-NPZ_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
+NPZ_ERRORS = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 """Errors of reading a damaged or foreign ``.npz``."""
 
 

@@ -59,8 +59,9 @@ def slow_of_another_class(clips: list[Clip], members: list[int], index: int) -> 
     return [
         other
         for other in members
-        if (own.category, own.event) != (clips[other].category, clips[other].event)
-        or (not own.category and other != index)
+        if (own.label("category"), own.label("event"))
+        != (clips[other].label("category"), clips[other].label("event"))
+        or (not own.label("category") and other != index)
     ]
 
 
@@ -69,7 +70,8 @@ def slow_of_the_same_class(clips: list[Clip], members: list[int], index: int) ->
     return [
         other
         for other in members
-        if (own.category, own.event) == (clips[other].category, clips[other].event)
+        if (own.label("category"), own.label("event"))
+        == (clips[other].label("category"), clips[other].label("event"))
         and other != index
     ] or [index]
 

@@ -72,7 +72,9 @@ def untaught(manifest: Manifest, made: Split) -> set[str]:
 
     def classes(indices: Sequence[int]) -> set[str]:
         clips = [manifest.clips[index] for index in indices]
-        return {clip.category for clip in clips} | {clip.event for clip in clips if clip.event}
+        return {clip.label("category") for clip in clips} | {
+            clip.label("event") for clip in clips if clip.label("event")
+        }
 
     return classes(range(len(manifest.clips))) - classes(made.train)
 
@@ -93,7 +95,7 @@ def test_grouped_split_of_random_sets(seed: int) -> None:
     assert made.note.startswith(NoteKind.GROUPED if manifest.grouped else NoteKind.UNGROUPED)
     # A recording is never cut, and classes are given back: that is how far a share can be off.
     largest = max(Counter(clip.group for clip in manifest.clips).values())
-    classes = len({(clip.category, clip.event) for clip in manifest.clips})
+    classes = len({(clip.label("category"), clip.label("event")) for clip in manifest.clips})
     share = 0.2 * len(manifest.clips)
     assert abs(len(made.test) - share) <= max(largest + classes, 0.25 * share)
 
@@ -115,10 +117,10 @@ def test_cross_validation_of_random_sets(seed: int) -> None:
         assert shared_by_brute_force(manifest, turn) == set()
         assert untaught(manifest, turn) == set()
     untested = [manifest.clips[i] for i in range(len(manifest.clips)) if not tested[i]]
-    groups = Counter((c.category, c.event, c.group) for c in manifest.clips)
+    groups = Counter((c.label("category"), c.label("event"), c.group) for c in manifest.clips)
     recordings = Counter((category, event) for category, event, _ in groups)
     for clip in untested:  # only what training could not spare
-        assert recordings[clip.category, clip.event] <= 3
+        assert recordings[clip.label("category"), clip.label("event")] <= 3
 
 
 @pytest.mark.parametrize(
@@ -148,14 +150,14 @@ def test_classes_are_balanced_and_sizes_kept() -> None:
     made = split(manifest, protocol="grouped")
     assert (len(made.train), len(made.val), len(made.test)) == pytest.approx((163, 29, 48), abs=6)
     for part, share in zip(parts_of(made), (0.68, 0.12, 0.2), strict=True):
-        counts = Counter(manifest.clips[index].event for index in part)
+        counts = Counter(manifest.clips[index].label("event") for index in part)
         assert all(abs(counts[f"e{c:02}"] - share * 40) <= 4 for c in range(6))
 
 
 def test_clips_that_stand_alone_are_balanced_exactly() -> None:
     manifest = balanced(classes=4, recordings=50, clips=1, grouped=False)
     made = split(manifest)
-    counts = [Counter(manifest.clips[i].event for i in part) for part in parts_of(made)]
+    counts = [Counter(manifest.clips[i].label("event") for i in part) for part in parts_of(made)]
     assert set(counts[2].values()) == {10}
     assert set(counts[1].values()) <= {5, 6}
     assert made.note == NoteKind.UNGROUPED
@@ -202,8 +204,8 @@ def test_two_clips_a_class() -> None:
     assert untaught(manifest, made) == set()
     assert len(made.test) == 4
     assert len(made.val) in (2, 3)
-    unseen = {clip.event for clip in manifest.clips} - {
-        manifest.clips[index].event for index in made.test
+    unseen = {clip.label("event") for clip in manifest.clips} - {
+        manifest.clips[index].label("event") for index in made.test
     }
     assert f"no clip in the test subset of: {', '.join(sorted(unseen))}" in made.note
 
@@ -462,7 +464,7 @@ def test_real_recordings_do_not_leak(assets: Path) -> None:
         (1088, 192, 320), abs=25
     )
     for part, share in zip(parts_of(made), (0.68, 0.12, 0.2), strict=True):
-        counts = Counter(manifest.clips[index].event for index in part)
+        counts = Counter(manifest.clips[index].label("event") for index in part)
         assert all(abs(count - share * 32) <= 6 for count in counts.values())
         assert len(counts) == 50
 

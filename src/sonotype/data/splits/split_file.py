@@ -48,6 +48,9 @@ def read_split(path: Path) -> list[dict[str, str]]:
         OptionsError: it is another table.
     """
     rows = rows_of(path.read_bytes().decode("utf-8", "surrogateescape"))
+    for row in rows:
+        if "part" in row:  # written by an earlier version
+            row["subset"] = row.pop("part")
     if any({"subset", "path", "group", LEVELS[0]} - row.keys() for row in rows):
         raise OptionsError(f"{path} is not the split of a run: columns are missing")
     return rows
