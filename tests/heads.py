@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from sonotype.core.types import LEVELS, Clip, Content, Head, Heads, level_name
+from sonotype.evaluation.predictions import Predictions
 
 
 def two_heads(
@@ -55,3 +61,39 @@ def deep_heads() -> Heads:
         Head("event", events, "single", "category", (0, 0, 1), (0.0, 0.5)),
         Head("level_3", details, "single", "event", (0, 0, 1, 1, 1), (0.2, 0.0, 1.0)),
     )
+
+
+def predicted(
+    heads: Heads,
+    true: Sequence[Any],
+    proba: Sequence[Any],
+    paths: Sequence[str] = (),
+    groups: Sequence[str] = (),
+) -> Predictions:
+    """Predictions, with the class indices and the probabilities of each head in their order."""
+    numbers = range(len(true[0]))
+    names = [head.name for head in heads]
+    return Predictions(
+        tuple(paths or (f"{number}.wav" for number in numbers)),
+        tuple(groups or map(str, numbers)),
+        dict(zip(names, map(np.asarray, true), strict=True)),
+        dict(zip(names, map(np.asarray, proba), strict=True)),
+        heads,
+    )
+
+
+def with_true(predictions: Predictions, **true: Any) -> Predictions:
+    """The predictions with other class indices of some heads."""
+    return replace(predictions, true={**predictions.true, **true})
+
+
+def with_proba(predictions: Predictions, **proba: Any) -> Predictions:
+    """The predictions with other probabilities of some heads."""
+    return replace(predictions, proba={**predictions.proba, **proba})
+
+
+def coarse(predictions: Predictions) -> Predictions:
+    """The predictions of a model with the first head only."""
+    name = predictions.heads[0].name
+    true, proba = predictions.true[name], predictions.proba[name]
+    return replace(predictions, heads=predictions.heads[:1], true={name: true}, proba={name: proba})

@@ -74,6 +74,9 @@ class Predictions:
         n = len(self)
         if len(self.groups) != n:
             raise ValueError(f"{len(self.groups)} groups for {n} clips")
+        names = [head.name for head in self.heads]
+        if not set(names) == self.true.keys() == self.proba.keys():
+            raise ValueError(f"heads {names}, true of {[*self.true]}, proba of {[*self.proba]}")
         for head in self.heads:
             classes = len(head.classes)
             true, proba = self.true[head.name], self.proba[head.name]

@@ -4,7 +4,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from heads import classes_of, labels_of
+from heads import labels_of
 from soundsets import faults_of, touch
 
 from sonotype.core.errors import OptionsError
@@ -141,7 +141,7 @@ def test_other_levels_than_most_sounds(tmp_path: Path) -> None:
     tree(tmp_path, *DEEP, "a/l", "g/h/i/m", "g/n/o/p/q")
     touch(tmp_path, "g/h/notes/x.txt", "g/h/i/notes/x.txt")
     layout = {"most": 3, "example": "a/b/c"}
-    assert [issue for issue in faults_of(lambda: read_folder(tmp_path), tmp_path)] == [
+    assert faults_of(lambda: read_folder(tmp_path), tmp_path) == [
         f"{tmp_path}: only one level_5, 'q'; give two or more, or leave the level_5 out",
         mixed("a/l", 2, level=2, **layout),
         mixed("g/h/i/m", 2, level=4, **layout),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -54,7 +55,7 @@ def test_three_levels(tmp_path: Path) -> None:
     assert (third.parent_index, third.unlabelled) == ((0, 1), (0, 0, 1))
     write_table(tmp_path, f"path,label,event,LEVEL_3{lines}\ng.wav,y,,i\nh.wav,,r,i", table.name)
     for rules in (Rules("evaluation"), Rules("evaluation", "unlabel")):
-        assert faults_of(lambda: read_table(table, rules=rules), tmp_path) == [
+        assert faults_of(partial(read_table, table, rules=rules), tmp_path) == [
             "labels.csv:8: g.wav: empty event",
             "labels.csv:9: h.wav: empty category",
             (
