@@ -81,8 +81,9 @@ def test_a_table_of_a_folder(model: Path, sounds: Path, capsys: pytest.CaptureFi
     loaded = sonotype.load(model)
     for row in rows:
         answer = loaded.predict(sounds / row[0])
-        share = answer.category_probabilities[answer.category]
-        assert row[1:3] == [answer.category, f"{share:.2f}"]
+        category = answer.labels["category"]
+        share = answer.probabilities["category"][category]
+        assert row[1:3] == [category, f"{share:.2f}"]
         wanted = ", ".join(f"{label} {value:.2f}" for label, value in answer.top(3))
         assert " ".join(row[3:]) == wanted
 
@@ -131,10 +132,10 @@ def test_csv(model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]) -> N
     for row in rows:
         answer = loaded.predict(row[0])
         (first, share), (second, next_share) = answer.top(2)
-        assert (row[1], row[3], row[5], row[7]) == (answer.category, first, first, second)
+        category = answer.labels["category"]
+        assert (row[1], row[3], row[5], row[7]) == (category, first, first, second)
         found = [float(row[place]) for place in (2, 4, 6, 8, 9, 10)]
-        category = answer.category_probabilities[answer.category]
-        wanted = [category, share, share, next_share, 1, 1]
+        wanted = [answer.probabilities["category"][category], share, share, next_share, 1, 1]
         assert found == pytest.approx(wanted, abs=1e-5)
         assert row[11] == ""
 
@@ -166,8 +167,8 @@ def test_json_lines(model: Path, sounds: Path, capsys: pytest.CaptureFixture[str
     assert [list(row) for row in rows] == [KEYS] * 5
     for row in rows[:4]:
         answer = sonotype.load(model).predict(row["file"])
-        assert row["category"] == answer.category
-        assert row["event"] == answer.event == row["top"][0]["label"]
+        assert row["category"] == answer.labels["category"]
+        assert row["event"] == answer.label == row["top"][0]["label"]
         assert row["event_probability"] == row["top"][0]["probability"]
         assert row["event_probability"] == pytest.approx(answer.top(1)[0][1], abs=1e-5)
         assert len(row["top"]) == 1
@@ -322,7 +323,7 @@ def test_sources_of_the_category(
         assert run([*argv, "--category-source", how]) == 0
         row = json.loads(capsys.readouterr().out)
         answer = sonotype.load(model, category_source=how).predict(sounds / "b.wav")  # type: ignore[arg-type]
-        wanted = answer.category_probabilities[answer.category]
+        wanted = answer.probabilities["category"][answer.labels["category"]]
         assert row["category_probability"] == pytest.approx(wanted, abs=1e-5)
 
 

@@ -182,7 +182,7 @@ def test_three_levels_in_eighty_columns(way: str) -> None:
     summary = summarise_folds(folds)
     assert list(summary.heads) == ["category", "event", "level_3"]
     text, of_folds = render(folds[0]), render_folds(summary, folds[0])
-    assert all(len(line) <= WIDTH for line in (text + of_folds).splitlines())
+    assert all(len(line) <= WIDTH for line in f"{text}\n{of_folds}".splitlines())
     third = folds[0].heads["level_3"]
     assert third.n < 3000
     lines = text.splitlines()

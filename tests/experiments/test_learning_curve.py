@@ -56,7 +56,7 @@ def subsets_of(run: Path) -> dict[str, set[str]]:
     with (run / "split.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     return {
-        name: {r["path"] for r in rows if r["part"] == name} for name in ("train", "val", "test")
+        name: {r["path"] for r in rows if r["subset"] == name} for name in ("train", "val", "test")
     }
 
 
@@ -103,8 +103,7 @@ def test_the_curve_is_that_of_the_predictions(finished: Any) -> None:
         right: list[bool] = []
         for draw in (1, 2):
             found = load_predictions(out / f"runs/{size}_clips/draw_{draw}/predictions.npz")
-            assert found.event_probability is not None
-            right += (found.event_probability.argmax(axis=1) == found.event_true).tolist()
+            right += (found.proba["event"].argmax(axis=1) == found.true["event"]).tolist()
         assert len(right) == 16
         assert point.accuracy.value == np.mean(right)
     assert result.report == render_curve(result.curve)
@@ -181,7 +180,7 @@ def pretend(context: RunContext) -> Outcome:
         labels,
     )
     save_predictions(predictions, folder / "predictions.npz")
-    scores = {"category": {"f1": {"value": 1.0}}, "event": None}
+    scores = {"heads": {"category": {"f1": {"value": 1.0}}}}
     (folder / "scores.json").write_text(json.dumps(scores))
     return Outcome()
 
