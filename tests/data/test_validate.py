@@ -106,7 +106,7 @@ def shared_event(root: Path) -> Listing:
 def test_event_under_two_categories(tmp_path: Path) -> None:
     assert faults_of(lambda: validate(shared_event(tmp_path)), tmp_path) == [
         (
-            "3.wav: event 'x' stands under 2 categories: a (1.wav); b (3.wav); rename it, or pass "
+            "3.wav: event 'x' is under 2 categories: a (1.wav); b (3.wav); rename it, or pass "
             "--qualify-events to call them a/x and b/x"
         )
     ]

@@ -123,7 +123,6 @@ def test_events_are_scored_on_the_clips_that_have_one() -> None:
     )
     scores = score(one)
     event = scores.heads["event"]
-    assert scores.finest == event
     assert (scores.clips, scores.groups, event.n, event.groups) == (4, 3, 3, 2)
     assert event.confusion == ((0, 1), (0, 2))
     assert event.accuracy.value == pytest.approx(2 / 3)

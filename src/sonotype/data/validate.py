@@ -128,7 +128,7 @@ def apply_rules(records: Sequence[ClipRecord], rules: Rules) -> tuple[ClipRecord
 
 
 def _levels(records: Iterable[ClipRecord]) -> int:
-    """Number of levels on which a record has a label."""
+    """Number of levels down to the finest label of all records; at least 1."""
     return max(
         (depth + 1 for record in records for depth, label in enumerate(record.labels) if label),
         default=1,
@@ -296,9 +296,9 @@ def _folds(records: Sequence[ClipRecord]) -> Iterator[DataIssue]:
 
 def _labels(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
     for record in records:
-        depth = max((d + 1 for d, label in enumerate(record.labels) if label), default=1)
-        for missing in (level_name(d) for d in range(depth) if not record.label(d)):
-            yield record.issue(f"empty {missing}")
+        for depth in range(_levels([record])):
+            if not record.label(depth):
+                yield record.issue(f"empty {level_name(depth)}")
         for label in record.labels:
             # File names that are not UTF-8 become text that cannot be encoded.
             if label.encode("utf-8", "replace").decode() != label:
@@ -322,7 +322,7 @@ def _labels_under_two_parents(records: Sequence[ClipRecord]) -> Iterator[DataIss
                 second = list(found.values())[1]
                 places = "; ".join(f"{name} ({_place(record)})" for name, record in found.items())
                 yield second.issue(
-                    f"{level} {label!r} stands under {len(found)} {above}: {places}; rename it, or "
+                    f"{level} {label!r} is under {len(found)} {above}: {places}; rename it, or "
                     "pass --qualify-events to call them "
                     f"{' and '.join(f'{name}/{label}' for name in found)}"
                 )

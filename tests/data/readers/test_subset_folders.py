@@ -160,7 +160,7 @@ def test_subsets_below_deep_class_folders(tmp_path: Path) -> None:
         below = "/any" if name.count("/") == 1 else ""
         for subset in ("train", "test"):
             touch(tmp_path, *(f"{name}{below}/{subset}/{subset}{n}.wav" for n in "123"))
-    with pytest.raises(DataError, match="level_3 'any' stands under 2 events: rain "):
+    with pytest.raises(DataError, match="level_3 'any' is under 2 events: rain "):
         open_source(tmp_path)
     (tmp_path / "nature/wind/any").rename(tmp_path / "nature/wind/other")
     manifest = open_source(tmp_path)

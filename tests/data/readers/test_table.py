@@ -59,7 +59,7 @@ def test_three_levels(tmp_path: Path) -> None:
             "labels.csv:8: g.wav: empty event",
             "labels.csv:9: h.wav: empty category",
             (
-                "labels.csv:9: h.wav: level_3 'i' stands under 2 events: p (line 2); r (line 9); "
+                "labels.csv:9: h.wav: level_3 'i' is under 2 events: p (line 2); r (line 9); "
                 "rename it, or pass --qualify-events to call them p/i and r/i"
             ),
         ]
@@ -118,8 +118,8 @@ def test_audiofolder(tmp_path: Path) -> None:
     assert (manifest.name, len(manifest.clips)) == ("birds", 4)
     assert faults_of(lambda: read_table(root), root) == [
         (
-            "metadata.csv:1: unknown column 'transcription'; pass over it with --ignore-columns, "
-            "or say what it is, as in --column group=transcription"
+            "metadata.csv:1: unknown column 'transcription'; ignore it with --ignore-columns, "
+            "or assign it, as in --column group=transcription"
         )
     ]
 
@@ -148,8 +148,8 @@ def test_header_faults_come_with_those_of_the_rows(tmp_path: Path) -> None:
             "file, species; name it with --column category=NAME"
         ),
         (
-            "t.csv:1: unknown column 'species'; pass over it with --ignore-columns, or say "
-            "what it is, as in --column group=species"
+            "t.csv:1: unknown column 'species'; ignore it with --ignore-columns, or assign it, "
+            "as in --column group=species"
         ),
     ]
     write_table(tmp_path, "path,label2\nx.wav,owl\n", "t.csv")
@@ -192,7 +192,7 @@ def test_all_faults_of_the_rows_with_their_lines(tmp_path: Path) -> None:
         "t.csv:8: c.wav: the fold has to be a whole number, not 'one'",
         "t.csv:8: c.wav: no group, while other clips have one",
         (
-            "t.csv:8: c.wav: event 'rain' stands under 2 categories: nature (line 2); "
+            "t.csv:8: c.wav: event 'rain' is under 2 categories: nature (line 2); "
             "urban (line 8); rename it, or pass --qualify-events to call them "
             "nature/rain and urban/rain"
         ),
