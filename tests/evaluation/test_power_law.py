@@ -140,9 +140,9 @@ def test_the_forecast_holds_what_the_law_says(curve: Curve) -> None:
     assert (second.value, first.value) == (pytest.approx(0.875), pytest.approx(0.85))
 
 
-def test_the_same_seed_gives_the_same_curve(curve: Curve) -> None:
-    assert learning_curve(INVERSE, COUNTS, resamples=60) == curve
-    other = learning_curve(INVERSE, COUNTS, resamples=60, seed=1)
+def test_the_same_seed_gives_the_same_curve() -> None:
+    curve, same, other = (learning_curve(INVERSE, COUNTS, resamples=9, seed=n) for n in (0, 0, 1))
+    assert curve == same
     assert [one.accuracy.value for one in other.points] == [
         one.accuracy.value for one in curve.points
     ]
@@ -287,12 +287,6 @@ def test_the_picture(tmp_path: Path) -> None:
     colours = {tuple(pixel) for pixel in np.round(image.reshape(-1, image.shape[2])[:, :3], 1)}
     assert any(red > 0.8 and blue < 0.3 for red, _, blue in colours)
     assert any(blue > 0.6 and red < 0.3 for red, _, blue in colours)
-
-
-def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OptionsError, match=r"curve\.png cannot be written \(.+\): choose another"):
-        plot_curve(SHOWN, tmp_path / "file" / "curve.png", "")
 
 
 def test_three_sizes_are_enough_for_a_law() -> None:
