@@ -163,21 +163,21 @@ def test_a_curve_with_other_options_or_data_is_refused(
 
 def pretend(context: RunContext) -> Outcome:
     """Replaces a training: the more clips of an event it had, the more are correct."""
-    labels, folder, test = context.heads, context.folder, context.clips("test")
+    heads, folder, test = context.heads, context.folder, context.clips("test")
     had = Counter(clip.label("event") for clip in context.clips("train"))
-    event = np.array([labels[1].target(clip) for clip in test])
+    true = {head.name: np.array([head.target(clip) for clip in test]) for head in heads}
     wrong = [n % 8 < 6 - had[clip.label("event")] for n, clip in enumerate(test)]
-    predicted = np.where(wrong, (event + 1) % len(labels.events), event)
-    category = np.array([labels[0].target(clip) for clip in test])
+    predicted = {
+        **true,
+        "event": np.where(wrong, (true["event"] + 1) % len(heads[1].classes), true["event"]),
+    }
     folder.mkdir(parents=True, exist_ok=True)
     predictions = Predictions(
         tuple(str(clip.path) for clip in test),
         tuple(clip.group for clip in test),
-        category,
-        event,
-        np.eye(len(labels.categories))[category],
-        np.eye(len(labels.events))[predicted],
-        labels,
+        true,
+        {head.name: np.eye(len(head.classes))[predicted[head.name]] for head in heads},
+        heads,
     )
     save_predictions(predictions, folder / "predictions.npz")
     scores = {"heads": {"category": {"f1": {"value": 1.0}}}}
