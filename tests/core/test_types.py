@@ -104,7 +104,7 @@ def test_classes_without_one_parent_each(clips: list[Clip]) -> None:
         ({"classes": ("a", "b", "a")}, "'a' twice"),
         ({"problem": "both"}, "'both'"),
         ({"parent": "category", "parent_index": (0,)}, "parent_index of head 'event' has 1"),
-        ({"parent_index": (0, 1)}, "2 entries for 2 classes"),
+        ({"parent_index": (0, 1)}, "parent_index of head 'event' has 2"),
         ({"unlabelled": (0.0, -0.1)}, "unlabelled"),
         ({"unlabelled": (1.5,)}, "unlabelled"),
         ({"unlabelled": (0, math.nan)}, "unlabelled"),

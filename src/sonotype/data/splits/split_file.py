@@ -48,17 +48,15 @@ def read_split(path: Path) -> list[dict[str, str]]:
         OptionsError: it is another table.
     """
     rows = rows_of(path.read_bytes().decode("utf-8", "surrogateescape"))
-    for row in rows:
-        if "part" in row:  # written by an earlier version
-            row["subset"] = row.pop("part")
     if any({"subset", "path", "group", LEVELS[0]} - row.keys() for row in rows):
         raise OptionsError(f"{path} is not the split of a run: columns are missing")
     return rows
 
 
 def rows_of(table: str) -> list[dict[str, str]]:
-    """The rows of a table as :func:`split_table` writes it."""
-    return list(csv.DictReader(io.StringIO(table, newline="")))
+    """The rows of a table as :func:`split_table` writes it; earlier versions wrote ``part``."""
+    rows = csv.DictReader(io.StringIO(table, newline=""))
+    return [{"subset" if name == "part" else name: row[name] for name in row} for row in rows]
 
 
 def same_split(path: Path, now: Sequence[Mapping[str, str]]) -> bool:
