@@ -2,8 +2,8 @@
 
 The script runs the study of teachers and students, and trains one more student on every clip, with
 the teachers that have not seen the clip. The temperatures are fitted on the predictions of the
-study's students for the folds that they have not seen. The model is saved in half precision as a
-file of the package. The same command resumes a stopped run.
+study's students for the folds that they have not seen, and stored in the heads of the model. The
+model is saved in half precision as a file of the package. The same command resumes a stopped run.
 """
 # ruff: noqa: T201 - a script prints
 
@@ -18,12 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from sonotype.core.errors import SonotypeError
-from sonotype.evaluation.calibration import (
-    calibration_error,
-    divide_logits,
-    fit_temperature,
-    tempered,
-)
+from sonotype.core.types import LEVELS
+from sonotype.evaluation.calibration import calibration_error, fit_temperature, tempered
 from sonotype.evaluation.metrics import score, scores_to_json
 from sonotype.evaluation.predictions import Predictions, concatenate, load_predictions
 from sonotype.evaluation.report import render
@@ -38,7 +34,6 @@ ROOT = Path(__file__).resolve().parent.parent
 STUDY, ROW = ROOT / "studies" / "builtin.toml", "taught"
 ASSET = ROOT / "src" / "sonotype" / "assets" / "builtin.safetensors"
 LARGEST = 3_000_000
-LEVELS = ("category", "event")
 SCORES_OF = (
     "of the recipe: the predictions for each of folds 1 to 4 are from a student that was trained, "
     "like its teachers, without that fold; the model itself was trained on all four"
@@ -83,22 +78,19 @@ def pack(plan: Plan, study: Path, model: Path) -> None:
     predictions = concatenate(folds)
     temperature = {level: temperature_of(folds, level) for level in LEVELS}
     system, card = load_model(model)
-    divide_logits(system, **temperature)
-    calibrated = dataclasses.replace(
-        predictions,
-        **{
-            f"{level}_probability": tempered(probability(predictions, level), value).astype(
-                np.float32
-            )
-            for level, value in temperature.items()
-        },
+    heads = tuple(
+        dataclasses.replace(head, temperature=temperature[head.name]) for head in card.heads
     )
+    proba = {
+        level: tempered(predictions.proba[level], value).astype(np.float32)
+        for level, value in temperature.items()
+    }
+    calibrated = dataclasses.replace(predictions, heads=heads, proba=proba)
     scores = score(calibrated, category_source=card.category_source, notes=(SCORES_OF, NOT_FOR))
-    training = {**card.training, "temperature": temperature}
-    card = dataclasses.replace(card, scores=scores_to_json(scores), training=training)
+    card = dataclasses.replace(card, heads=heads, scores=scores_to_json(scores))
     save_model(ASSET, system, card, half=True)
     size = ASSET.stat().st_size
-    classes = len(card.labels.events)
+    classes = len(heads[-1].classes)
     print(f"\n{render(scores, classes=classes)}\n\n{summarise(system)}\n")
     print(f"{ASSET}: {size:,} bytes")
     if size > LARGEST:
@@ -110,8 +102,8 @@ def temperature_of(folds: Sequence[Predictions], level: str) -> float:
 
     Prints the calibration error, measured on each fold with the temperature of the others.
     """
-    before = [probability(fold, level) for fold in folds]
-    true = [getattr(fold, f"{level}_true") for fold in folds]
+    before = [np.asarray(fold.proba[level]) for fold in folds]
+    true = [np.asarray(fold.true[level]) for fold in folds]
 
     def fitted(left_out: int | None) -> float:
         kept = [index for index in range(len(folds)) if index != left_out]
@@ -128,11 +120,6 @@ def temperature_of(folds: Sequence[Predictions], level: str) -> float:
         f"{errors[1]:.3f} on each fold with the temperature of the others"
     )
     return temperature
-
-
-def probability(predictions: Predictions, level: str) -> np.ndarray:
-    """The probabilities of a head, ``[clips, classes]``."""
-    return np.asarray(getattr(predictions, f"{level}_probability"))
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ For your own sounds, make a folder with one folder of recordings for each class:
 def test_clips() -> list[dict[str, str]]:
     """The rows of the run's split table that are test clips."""
     with (RUN / "split.csv").open(newline="", encoding="utf-8") as table:
-        return [row for row in csv.DictReader(table) if row["part"] == "test"]
+        return [row for row in csv.DictReader(table) if row["subset"] == "test"]
 
 
 def top(prediction: Prediction) -> str:

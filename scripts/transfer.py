@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from sonotype.core.errors import SonotypeError
-from sonotype.core.types import Clip
+from sonotype.core.types import LEVELS, Clip
 from sonotype.data.readers.source import open_source
 from sonotype.evaluation.metrics import Interval
 from sonotype.experiments.learning_curve import run_learning_curve
@@ -63,8 +63,10 @@ def main() -> int:
     clips = open_source(arguments.data).clips
     left_out = choose(clips)
     print(f"left out: {', '.join(sorted(left_out))}")
-    known = write_table(out / "known.csv", (clip for clip in clips if clip.event not in left_out))
-    new = write_table(out / "new.csv", (clip for clip in clips if clip.event in left_out))
+    known = write_table(
+        out / "known.csv", (clip for clip in clips if clip.label("event") not in left_out)
+    )
+    new = write_table(out / "new.csv", (clip for clip in clips if clip.label("event") in left_out))
     teachers = [
         train(known, out / "teachers" / name, backbone="mn04", train_folds=ours, test_folds=theirs,
               checkpoint="last")
@@ -92,8 +94,9 @@ def choose(clips: Iterable[Clip]) -> set[str]:
     """Two random classes of each category, always the same."""
     events: dict[str, set[str]] = {}
     for clip in clips:
-        if clip.event:
-            events.setdefault(clip.category, set()).add(clip.event)
+        category, event = (clip.label(level) for level in LEVELS)
+        if category and event:
+            events.setdefault(category, set()).add(event)
     rng = np.random.default_rng(0)
     return {
         str(event)
@@ -107,10 +110,10 @@ def write_table(path: Path, clips: Iterable[Clip]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["path", "category", "event", "group", "fold"])
+        writer.writerow(["path", *LEVELS, "group", "fold"])
         for clip in clips:
-            row = [clip.path.resolve(), clip.category, clip.event, clip.group, clip.fold]
-            writer.writerow(row)
+            labels = [clip.label(level) for level in LEVELS]
+            writer.writerow([clip.path.resolve(), *labels, clip.group, clip.fold])
     return path
 
 

@@ -24,6 +24,7 @@ import sonotype
 from sonotype.cli.main import app
 from sonotype.config import NETWORKS, RECIPES, ScoreOptions, SystemOptions, to_dict
 from sonotype.core import errors
+from sonotype.core.types import Head
 from sonotype.data.readers.source import open_source
 from sonotype.experiments.run_options import RunOptions
 from sonotype.modelfile.model_file import load_model
@@ -270,7 +271,9 @@ def test_the_documented_reader_reads_a_model_file(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.safetensors")
     document, tensors = read_model_as_documented()(path)
     system, card = load_model(path)
-    assert document["labels"]["categories"] == list(card.heads.categories)
+    assert [head["classes"] for head in document["heads"]] == [
+        list(head.classes) for head in card.heads
+    ]
     assert document["options"]["width"] == card.options.width
     [keys] = tables(DOCS / "model_file.md", "key", "value")
     assert sorted(row[0] for row in keys) == sorted(document)
@@ -278,6 +281,8 @@ def test_the_documented_reader_reads_a_model_file(tmp_path: Path) -> None:
     assert [row[0] for row in options] == [
         field.name for field in dataclasses.fields(SystemOptions)
     ]
+    [entries] = tables(DOCS / "model_file.md", "key", "content")
+    assert [row[0] for row in entries] == [field.name for field in dataclasses.fields(Head)]
     state = system.state_dict()
     assert set(tensors) == set(state)
     for name, (kind, shape, content) in tensors.items():
@@ -298,18 +303,21 @@ def test_the_documented_reader_notices_a_change(tmp_path: Path) -> None:
 def test_the_page_of_the_built_in_model_agrees_with_its_file() -> None:
     page = text_of(DOCS / "builtin.md")
     system, card = load_model(builtin_path())
-    for head in ("event", "category"):
-        for figure in (card.scores[head]["accuracy"], card.scores[head]["f1"]):
+    for head in card.heads:
+        scores = card.scores["heads"][head.name]
+        for figure in (scores["accuracy"], scores["f1"]):
             value, low, high = (f"{figure[name]:.3f}" for name in ("value", "low", "high"))
             assert f"{value} [{low}, {high}]" in page
-        assert f"{head}: {card.training['temperature'][head]:.2f}" in page
+        # Files of earlier formats have weights that are divided by the temperature.
+        temperature = card.training.get("temperature", {}).get(head.name, head.temperature)
+        assert f"{head.name}: {temperature:.2f}" in page
     total = summarise(system, card.options.seconds).total
     assert f"{total.parameters / 1e6:.2f} M parameters" in page
     assert f"{total.multiply_adds / 1e6:.0f} million multiply-adds" in page
     assert f"{builtin_path().stat().st_size / 1e6:.1f} MB" in page
     [rows] = tables(DOCS / "builtin.md", "class", "precision")
     assert [row[0] for row in rows] == [
-        entry["label"] for entry in card.scores["event"]["per_class"]
+        entry["label"] for entry in card.scores["heads"]["event"]["per_class"]
     ]
 
 
@@ -337,7 +345,7 @@ def test_the_demo_trains_with_options_that_exist() -> None:
 def test_the_clips_of_the_demo_are_readable_and_attributed() -> None:
     folder = ROOT / "examples" / "esc10"
     manifest = open_source(folder)
-    assert (len(manifest.clips), len(manifest.heads.categories)) == (80, 10)
+    assert (len(manifest.clips), len(manifest.heads[0].classes)) == (80, 10)
     attribution = text_of(folder / "ATTRIBUTION.md")
     for clip in manifest.clips:
         assert clip.path.relative_to(folder).as_posix() in attribution

@@ -184,3 +184,36 @@ def test_nothing_heavy_is_imported_for_the_help() -> None:
     code = f"import sys, sonotype.cli.data_command; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_check_of_three_levels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = ("animals/dog/bark", "animals/dog/growl", "animals/cat/purr", "urban/car/horn")
+    touch(tmp_path, *(f"{folder}/{n}.wav" for folder in folders for n in "12"))
+    touch(tmp_path, "animals/cat/once/1.wav")
+    assert run(["data", "check", str(tmp_path), "--rare-events", "unlabel"]) == 0
+    lines = lines_of(capsys.readouterr().out)
+    assert lines[5:] == [
+        "categories         2",
+        "events             3",
+        "labels of level_3  4; 1 clips without level_3",
+        "licence            not stated",
+        "",
+        "category  clips",
+        "animals       7",
+        "urban         2",
+        "",
+        "event  category  clips",
+        "cat    animals       3",
+        "dog    animals       4",
+        "car    urban         2",
+        "",
+        "level_3  event  clips",
+        "horn     car        2",
+        "purr     cat        2",
+        "bark     dog        2",
+        "growl    dog        2",
+    ]
+    assert run(["data", "check", str(tmp_path), "--rare-events", "unlabel", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["level_3"] == {"bark": 2, "growl": 2, "horn": 2, "purr": 2}
+    assert found["events"] == {"car": 2, "cat": 3, "dog": 4}

@@ -93,7 +93,7 @@ def test_the_built_in_model_is_the_default(
     ours = json.loads(capsys.readouterr().out)
     assert run(["predict", str(model), str(sound), "--format", "jsonl"]) == 0
     assert json.loads(capsys.readouterr().out) == ours
-    assert sonotype.load().predict(sound).event == ours["event"]
+    assert sonotype.load().predict(sound).label == ours["event"]
     assert run(["info"]) == 0
     assert capsys.readouterr().out.startswith("system         cbir_2, backbone none")
     assert run(["predict", str(model)]) == 2

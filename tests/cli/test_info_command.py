@@ -123,7 +123,7 @@ def test_json_is_the_whole_header(tmp_path: Path, capsys: pytest.CaptureFixture[
     header = json.loads(capsys.readouterr().out)
     assert header["training"] == TRAINING
     assert header["versions"] == {"torch": "2"}
-    assert header["labels"]["events"] == list(EVENTS)
+    assert header["heads"][1]["classes"] == list(EVENTS)
     assert header["options"]["system"] == "cbir_2"
     assert header["sample_rate"] == 16_000
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from heads import two_heads
+from heads import deep_heads, two_heads
 from small_models import CATEGORIES, EVENTS, write_model
 from training_data import RATE, tone, write_tones
 
@@ -81,8 +81,9 @@ def test_a_table_of_a_folder(model: Path, sounds: Path, capsys: pytest.CaptureFi
     loaded = sonotype.load(model)
     for row in rows:
         answer = loaded.predict(sounds / row[0])
-        share = answer.category_probabilities[answer.category]
-        assert row[1:3] == [answer.category, f"{share:.2f}"]
+        category = answer.labels["category"]
+        share = answer.probabilities["category"][category]
+        assert row[1:3] == [category, f"{share:.2f}"]
         wanted = ", ".join(f"{label} {value:.2f}" for label, value in answer.top(3))
         assert " ".join(row[3:]) == wanted
 
@@ -131,10 +132,10 @@ def test_csv(model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]) -> N
     for row in rows:
         answer = loaded.predict(row[0])
         (first, share), (second, next_share) = answer.top(2)
-        assert (row[1], row[3], row[5], row[7]) == (answer.category, first, first, second)
+        category = answer.labels["category"]
+        assert (row[1], row[3], row[5], row[7]) == (category, first, first, second)
         found = [float(row[place]) for place in (2, 4, 6, 8, 9, 10)]
-        category = answer.category_probabilities[answer.category]
-        wanted = [category, share, share, next_share, 1, 1]
+        wanted = [answer.probabilities["category"][category], share, share, next_share, 1, 1]
         assert found == pytest.approx(wanted, abs=1e-5)
         assert row[11] == ""
 
@@ -166,8 +167,8 @@ def test_json_lines(model: Path, sounds: Path, capsys: pytest.CaptureFixture[str
     assert [list(row) for row in rows] == [KEYS] * 5
     for row in rows[:4]:
         answer = sonotype.load(model).predict(row["file"])
-        assert row["category"] == answer.category
-        assert row["event"] == answer.event == row["top"][0]["label"]
+        assert row["category"] == answer.labels["category"]
+        assert row["event"] == answer.label == row["top"][0]["label"]
         assert row["event_probability"] == row["top"][0]["probability"]
         assert row["event_probability"] == pytest.approx(answer.top(1)[0][1], abs=1e-5)
         assert len(row["top"]) == 1
@@ -322,7 +323,7 @@ def test_sources_of_the_category(
         assert run([*argv, "--category-source", how]) == 0
         row = json.loads(capsys.readouterr().out)
         answer = sonotype.load(model, category_source=how).predict(sounds / "b.wav")  # type: ignore[arg-type]
-        wanted = answer.category_probabilities[answer.category]
+        wanted = answer.probabilities["category"][answer.labels["category"]]
         assert row["category_probability"] == pytest.approx(wanted, abs=1e-5)
 
 
@@ -385,10 +386,9 @@ def test_results_are_written_one_by_one(tmp_path: Path) -> None:
 
 def test_a_long_table_row_is_folded_not_cut(tmp_path: Path) -> None:
     name = "a_very_long_name_" * 5 + ".wav"
-    labels = two_heads(("cat",), tuple(f"a label of some length {n}" for n in range(10)), (0,) * 10)
-    answer = Prediction(
-        name, labels, np.ones(1), np.full(10, 0.1), np.zeros(128, np.float32), (), 1.0, 1.0
-    )
+    heads = two_heads(("cat",), tuple(f"a label of some length {n}" for n in range(10)), (0,) * 10)
+    proba = {"category": np.ones(1), "event": np.full(10, 0.1)}
+    answer = Prediction(name, heads, proba, np.zeros(128, np.float32), (), 1.0, 1.0)
     out = tmp_path / "predictions"
     write([answer], "table", 10, out)
     lines = out.read_text().splitlines()
@@ -397,6 +397,26 @@ def test_a_long_table_row_is_folded_not_cut(tmp_path: Path) -> None:
     words = " ".join(" ".join(line[34:].split()) for line in lines[1:])
     assert all(f"length {number} 0.10" in words for number in range(10))
     assert "…" not in out.read_text()
+
+
+def test_three_levels(tmp_path: Path) -> None:
+    proba = {
+        "category": np.array([0.75, 0.25]),
+        "event": np.array([0.125, 0.5, 0.375]),
+        "level_3": np.array([0.125, 0.125, 0.0625, 0.625, 0.0625]),
+    }
+    found = Prediction("a.wav", deep_heads(), proba, np.zeros(128, np.float32), (), 1.0, 1.0)
+    for form in ("table", "csv", "jsonl"):
+        write([found], form, 2, tmp_path / form)
+    header, row = table_rows((tmp_path / "table").read_text())
+    assert header == ["file", "category", "most", "probable", "labels", "of", "level_3"]
+    assert row == ["a.wav", "x", "0.75", "b2", "0.62,", "a1", "0.12"]
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "csv").read_text()))
+    assert (row["category"], row["event"], row["event_probability"]) == ("x", "b", "0.5")
+    assert (row["label_1"], row["probability_1"], row["label_2"]) == ("b2", "0.625", "a1")
+    values = json.loads((tmp_path / "jsonl").read_text())
+    assert list(values) == [*KEYS[:5], "level_3", "level_3_probability", *KEYS[5:]]
+    assert (values["level_3"], values["level_3_probability"]) == ("b2", 0.625)
 
 
 @pytest.mark.parametrize("form", ["table", "csv"])

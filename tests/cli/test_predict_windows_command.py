@@ -69,7 +69,7 @@ def test_a_row_for_each_window(
         (f"{start}", f"{start + 1}") for start in np.arange(6) / 2
     ]
     answers = list(sonotype.load(model).predict_windows(night, 0.5, exact=True))
-    assert [row["event"] for row in exact] == [answer.event for answer in answers]
+    assert [row["event"] for row in exact] == [answer.label for answer in answers]
     assert run(argv) == 0
     shared = rows_of(capsys.readouterr().out)
     assert [row["start"] for row in shared] == [row["start"] for row in exact]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from sonotype.core.io import atomic
+from sonotype.core.errors import OptionsError
+from sonotype.core.io import atomic, replacing
 
 
 def names(folder: Path) -> list[str]:
@@ -146,6 +148,23 @@ def test_long_and_odd_names(tmp_path: Path, name: str) -> None:
     with atomic(tmp_path / name) as part:
         part.write_text("new")
     assert names(tmp_path) == [name]
+
+
+def test_missing_folders_are_created_for_outputs(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.txt"
+    with replacing(path) as part:
+        part.write_text("new")
+    assert (path.read_text(), names(path.parent)) == ("new", ["a.txt"])
+
+
+@pytest.mark.parametrize("name", ["file/a.txt", "folder"])
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    cause = re.escape(str(tmp_path / name)) + r" cannot be written \(.+\): choose another place"
+    with pytest.raises(OptionsError, match=cause), replacing(tmp_path / name) as part:
+        part.write_text("never")
+    assert names(tmp_path) == ["file", "folder"]
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

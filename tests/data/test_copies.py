@@ -34,7 +34,7 @@ def with_copies(seed: int, *, grouped: bool, folds: bool = False) -> Manifest:
     contents: dict[Path, Content] = {}
     known: dict[str, list[Content]] = {}
     for number, clip in enumerate(manifest.clips):
-        earlier = known.setdefault(clip.category, [])
+        earlier = known.setdefault(clip.label("category"), [])
         content = Content(f"f{number}", f"s{number}")
         if earlier and rng.random() < 0.3:
             other = rng.choice(earlier)

@@ -64,7 +64,10 @@ def test_another_archive_is_not_taken_for_it(tmp_path: Path, server: Server) -> 
     ]
 
 
-def test_failed_download_leaves_nothing(tmp_path: Path, server: Server) -> None:
+def test_failed_download_leaves_nothing(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
     address = f"{server.base}/master.zip"
     (issue,) = faults_of(lambda: get_esc50(tmp_path / "esc50", address=address), tmp_path)
     assert issue.startswith(f"download: {address} could not be downloaded: ")

@@ -75,13 +75,12 @@ def test_scores_are_counted_one_by_one(model: Classifier, tones: Path) -> None:
     scores = sonotype.evaluate(model, tones)
     manifest = open_source(tones, purpose="evaluation")
     answers = [model.predict(clip.path) for clip in manifest.clips]
-    right = [
-        one.category == clip.category for one, clip in zip(answers, manifest.clips, strict=True)
-    ]
-    assert scores.category.accuracy.value == pytest.approx(np.mean(right))
-    right = [one.event == clip.event for one, clip in zip(answers, manifest.clips, strict=True)]
-    assert scores.event is not None
-    assert scores.event.accuracy.value == pytest.approx(np.mean(right))
+    for level in ("category", "event"):
+        right = [
+            one.labels[level] == clip.label(level)
+            for one, clip in zip(answers, manifest.clips, strict=True)
+        ]
+        assert scores.heads[level].accuracy.value == pytest.approx(np.mean(right))
     assert (scores.clips, scores.groups, scores.notes) == (16, 16, ())
 
 
@@ -116,7 +115,7 @@ def test_evaluating_the_test_part_again_gives_the_scores_of_the_training(
 ) -> None:
     trained = sonotype.train(tones, tmp_path / "run", **SMALL | {"category_source": "both"})
     with (tmp_path / "run" / "split.csv").open(newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["part"] == "test"]
+        rows = [row for row in csv.DictReader(stream) if row["subset"] == "test"]
     for row in rows:
         folder = tmp_path / "tested" / row["category"] / row["event"]
         folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +125,7 @@ def test_evaluating_the_test_part_again_gives_the_scores_of_the_training(
     assert scores["category_source"] == "both"
     for level in ("category", "event"):
         for figure in ("accuracy", "precision", "recall", "f1", "per_class", "confusion", "n"):
-            found, wanted = scores[level][figure], trained.scores[level][figure]
+            found, wanted = (x["heads"][level][figure] for x in (scores, trained.scores))
             if figure in ("accuracy", "precision", "recall", "f1"):
                 found, wanted = found["value"], wanted["value"]
             assert found == wanted, (level, figure)
@@ -194,14 +193,15 @@ def test_files_are_not_read_again_for_a_model_that_says_nothing_of_its_data(
 def test_two_levels_of_labels_and_one(model: Classifier, tones: Path, tmp_path: Path) -> None:
     coarse = sonotype.load(write_model(tmp_path / "coarse.safetensors", CATEGORIES))
     scores = sonotype.evaluate(coarse, tones, category_source="events")
-    assert (scores.event, scores.category_source, scores.notes) == (None, "head", ())
+    assert (list(scores.heads), scores.category_source) == (["category"], "head")
+    assert scores.notes == ()
     for path in tones.rglob("*_0.wav"):
         (tmp_path / "flat" / path.parent.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, tmp_path / "flat" / path.parent.parent.name)
     scores = sonotype.evaluate(model, tmp_path / "flat")
-    assert scores.event is None
+    assert list(scores.heads) == ["category"]
     assert scores.clips == 4
-    assert scores.notes == ("none of these clips has an event label: events are not scored",)
+    assert scores.notes == ("none of these clips has a label of the level event: it is not scored",)
 
 
 def test_options_of_the_source(model: Classifier, tones: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from heads import two_heads
+from heads import coarse, predicted, two_heads, with_true
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from sonotype.core.errors import OptionsError
@@ -17,7 +17,7 @@ from sonotype.evaluation.compare import Key, Metric, RunResults, TableRow, avera
 from sonotype.evaluation.predictions import Predictions
 
 HEADS = two_heads(("x", "y", "z"), ("a", "b", "c", "d", "e"), (0, 0, 1, 1, 2))
-HOME = np.array(HEADS.event_category)
+HOME = np.array(HEADS[1].parent_index)
 DRAWS = 25
 SEED = 3
 
@@ -33,14 +33,12 @@ def answers(name: str, seed: int, right: float, clips: int = 24) -> Predictions:
     chosen = np.where(rng.random(clips) < right, event, rng.integers(0, 5, clips))
     probability = rng.dirichlet(np.full(5, 0.4), clips) + np.eye(5)[chosen]
     head = rng.dirichlet(np.ones(3), clips) + np.eye(3)[HOME[chosen]] * rng.random((clips, 1))
-    return Predictions(
-        paths=tuple(f"{name}/{number}.wav" for number in range(clips)),
-        groups=groups,
-        category_true=HOME[event],
-        event_true=np.where(world.random(clips) < 0.15, IGNORE_INDEX, event),
-        category_probability=head / head.sum(axis=1, keepdims=True),
-        event_probability=probability / 2,
-        labels=HEADS,
+    return predicted(
+        HEADS,
+        [HOME[event], np.where(world.random(clips) < 0.15, IGNORE_INDEX, event)],
+        [head / head.sum(axis=1, keepdims=True), probability / 2],
+        [f"{name}/{number}.wav" for number in range(clips)],
+        groups,
     )
 
 
@@ -57,13 +55,11 @@ def judged(one: Predictions, level: str, how: str) -> list[tuple[int, int, str]]
     """Truth, answer and recording of each clip that can be scored."""
     rows = []
     for clip in range(len(one)):
-        events = one.event_probability[clip]  # type: ignore[index]
+        events = one.proba["event"][clip]
         summed = [sum(events[category == HOME]) for category in range(3)]
-        head = one.category_probability[clip]
+        head = one.proba["category"][clip]
         category = {"head": head, "events": summed, "both": head + np.array(summed)}[how]
-        true, found = one.category_true[clip], category
-        if level == "event":
-            true, found = one.event_true[clip], events
+        true, found = one.true[level][clip], events if level == "event" else category
         if true != IGNORE_INDEX:
             rows.append((int(true), int(np.argmax(found)), one.groups[clip]))
     return rows
@@ -178,10 +174,8 @@ def test_one_source_named_in_two_ways_is_compared_clip_by_clip() -> None:
     assert here == there
     assert all(figure.paired for figure in there.metrics.values())
     mean = average([base[1, 0], moved[1, 0]])
-    np.testing.assert_array_equal(
-        mean.category_probability,
-        (base[1, 0].category_probability + other[1, 0].category_probability) / 2,
-    )
+    ours, theirs = (row[1, 0].proba["category"] for row in (base, other))
+    np.testing.assert_array_equal(mean.proba["category"], (ours + theirs) / 2)
 
 
 def test_spreads_over_folds_and_over_seeds() -> None:
@@ -220,9 +214,9 @@ def test_a_row_against_itself() -> None:
 def test_a_difference_that_leaves_out_zero() -> None:
     wrong, right = cells(0.0), cells(1.0)
     for one in wrong.values():
-        one.category_probability[:] = np.eye(3)[(one.category_true + 1) % 3]
+        one.proba["category"][:] = np.eye(3)[(one.true["category"] + 1) % 3]
     for one in right.values():
-        one.category_probability[:] = np.eye(3)[one.category_true]
+        one.proba["category"][:] = np.eye(3)[one.true["category"]]
     entries = [RunResults("wrong", wrong), RunResults("right", right)]
     better = run(entries, "wrong")["right"].metrics["category", "accuracy"]
     worse = run(entries, "right")["wrong"].metrics["category", "accuracy"]
@@ -251,9 +245,9 @@ def test_differences_are_taken_on_the_cells_that_both_have() -> None:
 
 def test_a_row_without_events_has_no_figures_of_events() -> None:
     row = cells(0.6)
-    headless = {key: replace(one, event_probability=None) for key, one in row.items()}
+    headless = {key: coarse(one) for key, one in row.items()}
     unknown = {
-        key: replace(one, event_true=np.full(len(one), IGNORE_INDEX)) for key, one in row.items()
+        key: with_true(one, event=np.full(len(one), IGNORE_INDEX)) for key, one in row.items()
     }
     levels = {("category", metric) for metric in METRICS}
     for bare in (headless, unknown):
@@ -269,13 +263,11 @@ def test_the_mean_of_answers() -> None:
     members = [answers("fold1", seed, 0.5) for seed in range(3)]
     found = average(members)
     for clip in range(len(found)):
-        for name in ("category_probability", "event_probability"):
-            wanted = sum(getattr(one, name)[clip] for one in members) / 3
-            np.testing.assert_allclose(getattr(found, name)[clip], wanted, atol=1e-15)
+        for name in ("category", "event"):
+            wanted = sum(one.proba[name][clip] for one in members) / 3
+            np.testing.assert_allclose(found.proba[name][clip], wanted, atol=1e-15)
     assert (found.paths, found.groups) == (members[0].paths, members[0].groups)
-    np.testing.assert_array_equal(found.event_true, members[0].event_true)
-    headless = replace(members[1], event_probability=None)
-    assert average([members[0], headless]).event_probability is None
+    np.testing.assert_array_equal(found.true["event"], members[0].true["event"])
 
 
 def test_errors() -> None:
@@ -283,8 +275,8 @@ def test_errors() -> None:
     with pytest.raises(OptionsError) as caught:
         compare([RunResults("a", {(1, 0): one})], "b")
     assert str(caught.value) == "there is no row 'b' to compare with"
-    renamed = two_heads(HEADS.categories, ("a", "b", "c", "d", "f"), HEADS.event_category)
-    for other in (answers("fold2", 0, 0.5), replace(one, labels=renamed)):
+    renamed = two_heads(HEADS[0].classes, ("a", "b", "c", "d", "f"), HEADS[1].parent_index)
+    for other in (answers("fold2", 0, 0.5), replace(one, heads=renamed), coarse(one)):
         with pytest.raises(OptionsError) as caught:
             average([one, other])
         assert str(caught.value) == (

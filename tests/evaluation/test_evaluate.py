@@ -41,27 +41,24 @@ def test_answers_are_those_of_single_predictions(
     manifest = open_source(tones, purpose="evaluation")
     model = models["two levels"]
     answers = predict_clips(model, manifest, batch_size=batch_size)
-    assert answers.labels == HEADS
+    assert answers.heads == HEADS
     assert len(answers) == 12
     heads = Classifier(model.engine, model.card, category_source="head")
     for row, clip in enumerate(manifest.clips):
         one = heads.predict(clip.path)
         assert answers.paths[row] == str(clip.path)
         assert answers.groups[row] == clip.group
-        assert HEADS.categories[answers.category_true[row]] == clip.path.parent.parent.name
-        assert HEADS.events[answers.event_true[row]] == clip.path.parent.name
-        # What is kept is the head's own answer, though this model reads its category elsewhere.
-        for name, shares in (
-            ("category_probability", one.category_probabilities),
-            ("event_probability", one.event_probabilities),
-        ):
-            found = getattr(answers, name)[row]
-            np.testing.assert_allclose(found, list(shares.values()), atol=1e-5)
+        true = [head.classes[answers.true[head.name][row]] for head in HEADS]
+        assert true == [clip.path.parent.parent.name, clip.path.parent.name]
+        # The output of each head is kept, though this model reads its category from the events.
+        for name, proba in one.proba.items():
+            np.testing.assert_allclose(answers.proba[name][row], proba, atol=1e-5)
     for how in ("events", "both"):
         read = Classifier(model.engine, model.card, category_source=how)  # type: ignore[arg-type]
         for row, clip in enumerate(manifest.clips):
-            wanted = list(read.predict(clip.path).category_probabilities.values())
-            np.testing.assert_allclose(answers.category(how)[row], wanted, atol=1e-5)  # type: ignore[arg-type]
+            wanted = read.predict(clip.path).proba["category"]
+            found = answers.read(how)["category"][row]  # type: ignore[arg-type]
+            np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_answers_are_averaged_over_shifts_as_the_classifier_does(
@@ -77,20 +74,15 @@ def test_answers_are_averaged_over_shifts_as_the_classifier_does(
         answers = predict_clips(shifted, manifest, batch_size=5)
         for row, clip in enumerate(manifest.clips):
             one = single.predict(clip.path)
-            for name, shares in (
-                ("category_probability", one.category_probabilities),
-                ("event_probability", one.event_probabilities),
-            ):
-                found = getattr(answers, name)[row]
-                np.testing.assert_allclose(found, list(shares.values()), atol=1e-5)
-        assert np.abs(answers.event_probability - plain.event_probability).max() > 1e-3
+            for name, proba in one.proba.items():
+                np.testing.assert_allclose(answers.proba[name][row], proba, atol=1e-5)
+        assert np.abs(answers.proba["event"] - plain.proba["event"]).max() > 1e-3
 
 
 def test_a_model_without_events_on_two_levels(models: dict[str, Classifier], tones: Path) -> None:
     answers = predict_clips(models["one level"], open_source(tones, purpose="evaluation"))
-    assert answers.event_probability is None
-    assert answers.event_true.tolist() == [IGNORE_INDEX] * 12
-    assert answers.category_true.tolist() == [0] * 6 + [1] * 6
+    assert answers.proba.keys() == {"category"}
+    assert answers.true["category"].tolist() == [0] * 6 + [1] * 6
 
 
 def test_a_model_with_events_on_one_level(
@@ -102,9 +94,8 @@ def test_a_model_with_events_on_one_level(
             source = tones / category / event / f"{event}_0.wav"
             (tmp_path / category / source.name).write_bytes(source.read_bytes())
     answers = predict_clips(models["two levels"], open_source(tmp_path, purpose="evaluation"))
-    assert answers.event_true.tolist() == [IGNORE_INDEX] * 4
-    assert answers.event_probability is not None
-    assert answers.event_probability.shape == (4, 4)
+    assert answers.true["event"].tolist() == [IGNORE_INDEX] * 4
+    assert answers.proba["event"].shape == (4, 4)
 
 
 def test_labels_that_the_model_does_not_know_are_all_named(

@@ -7,46 +7,36 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from heads import two_heads
+from heads import predicted, two_heads
 
 from sonotype.core.errors import OptionsError
 from sonotype.evaluation.folds import Spread, folds_to_json, summarise_folds
 from sonotype.evaluation.metrics import Scores, score
-from sonotype.evaluation.predictions import Predictions
 
 
 def fold(right: int, wrong: int, note: str = "") -> Scores:
-    """Scores of a fold with so many right and wrong answers, all of one class."""
+    """Scores of a fold with these numbers of right and wrong predictions, all of one class."""
     n = right + wrong
     probability = np.array([[1.0, 0.0]] * right + [[0.0, 1.0]] * wrong)
-    return score(
-        Predictions(
-            tuple(map(str, range(n))),
-            tuple(map(str, range(n))),
-            np.zeros(n, dtype=int),
-            np.zeros(n, dtype=int),
-            probability,
-            probability,
-            two_heads(("x", "y"), ("x1", "y1"), (0, 1)),
-        ),
-        resamples=10,
-        notes=[note, "all folds"],
-    )
+    heads = two_heads(("x", "y"), ("x1", "y1"), (0, 1))
+    made = predicted(heads, [np.zeros(n, dtype=int)] * 2, [probability] * 2)
+    return score(made, resamples=10, notes=[note, "all folds"])
 
 
 def test_mean_and_spread_over_folds() -> None:
     summary = summarise_folds([fold(1, 1), fold(4, 1), fold(8, 2)])
-    accuracy = summary.category.accuracy
+    accuracy = summary.heads["category"].accuracy
     assert accuracy.values == (0.5, 0.8, 0.8)
     assert accuracy.mean == pytest.approx(0.7)
     assert accuracy.deviation == pytest.approx(math.sqrt((0.2**2 + 0.1**2 + 0.1**2) / 2))
-    assert summary.category.f1.values == pytest.approx((2 / 3, 8 / 9, 8 / 9))
-    assert summary.event == summary.category
+    assert summary.heads["category"].f1.values == pytest.approx((2 / 3, 8 / 9, 8 / 9))
+    assert summary.heads["event"] == summary.heads["category"]
     assert (summary.names, summary.clips) == (("1", "2", "3"), (2, 5, 10))
 
 
 def test_one_fold_has_no_spread() -> None:
-    assert summarise_folds([fold(3, 1)], ["4"]).category.recall == Spread(0.75, None, (0.75,))
+    recall = summarise_folds([fold(3, 1)], ["4"]).heads["category"].recall
+    assert recall == Spread(0.75, None, (0.75,))
 
 
 def test_every_note_is_kept_once() -> None:
@@ -54,8 +44,11 @@ def test_every_note_is_kept_once() -> None:
     assert summary.notes == ("a", "all folds", "b")
 
 
-def test_events_are_summarised_only_where_all_folds_have_them() -> None:
-    assert summarise_folds([fold(1, 0), replace(fold(1, 0), event=None)]).event is None
+def test_heads_are_summarised_if_all_folds_have_scores_for_them() -> None:
+    whole = fold(1, 0)
+    one_head = replace(whole, heads={"category": whole.heads["category"]})
+    for folds in ([whole, one_head], [one_head, whole]):
+        assert list(summarise_folds(folds).heads) == ["category"]
 
 
 @pytest.mark.parametrize(
@@ -87,5 +80,6 @@ def test_folds_that_do_not_fit_are_refused(
 def test_the_summary_is_plain_json() -> None:
     plain = folds_to_json(summarise_folds([fold(1, 1), fold(2, 0)]))
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
-    assert plain["category"]["accuracy"]["values"] == [0.5, 1.0]
+    assert plain["heads"]["category"]["accuracy"]["values"] == [0.5, 1.0]
+    assert plain["heads"]["event"] == plain["heads"]["category"]
     assert plain["names"] == ["1", "2"]

@@ -103,15 +103,15 @@ def test_pictures_grow_with_the_classes_up_to_a_bound(
     # 0.26 inches a class at 120 dots: below that the numbers could not be distinguished.
     assert min(pixels(many).shape[:2]) > 50 * 0.26 * 120
     monkeypatch.setattr(plots, "LARGEST", 4.0)
-    plot_confusion(head(50), many, "fifty")
-    plot_per_class(head(50), few, "fifty")
+    plot_confusion(head(20), many, "twenty")
+    plot_per_class(head(40), few, "forty")
     assert max(pixels(many).shape) < 8 * 120
     assert pixels(few).shape[0] < 7 * 120
 
 
 def test_classes_without_a_clip_get_no_bar(tmp_path: Path) -> None:
-    plot_per_class(head(30), tmp_path / "all.png", "")
-    plot_per_class(head(30, absent=20), tmp_path / "some.png", "")
+    plot_per_class(head(20), tmp_path / "all.png", "")
+    plot_per_class(head(20, absent=10), tmp_path / "some.png", "")
     plot_per_class(head(10), tmp_path / "ten.png", "")
     tall, short, ten = (
         pixels(tmp_path / f"{name}.png").shape[0] for name in ("all", "some", "ten")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from heads import two_heads
+from heads import coarse, predicted, two_heads, with_proba, with_true
 from matplotlib.image import imread
 from scipy.optimize import lsq_linear, minimize_scalar
 
@@ -33,15 +33,12 @@ def answers(error: float, seed: int = 0) -> Predictions:
     """
     true = np.arange(CLIPS) % 4
     wrong = np.random.default_rng(seed).permutation(CLIPS) < round(error * CLIPS)
-    predicted = np.where(wrong, (true + 1) % 4, true)
-    return Predictions(
-        paths=tuple(f"{number}.wav" for number in range(CLIPS)),
-        groups=tuple(f"r{number // 4}" for number in range(CLIPS)),
-        category_true=true // 2,
-        event_true=true,
-        category_probability=np.eye(2)[predicted // 2],
-        event_probability=np.eye(4)[predicted],
-        labels=HEADS,
+    found = np.where(wrong, (true + 1) % 4, true)
+    return predicted(
+        HEADS,
+        [true // 2, true],
+        [np.eye(2)[found // 2], np.eye(4)[found]],
+        groups=[f"r{number // 4}" for number in range(CLIPS)],
     )
 
 
@@ -57,7 +54,7 @@ NAMES = sorted({*INVERSE[1].groups})
 
 
 def right(one: Predictions) -> np.ndarray:
-    return one.event_probability.argmax(axis=1) == one.event_true  # type: ignore[union-attr]
+    return np.asarray(one.proba["event"].argmax(axis=1) == one.true["event"])
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +140,9 @@ def test_the_forecast_holds_what_the_law_says(curve: Curve) -> None:
     assert (second.value, first.value) == (pytest.approx(0.875), pytest.approx(0.85))
 
 
-def test_the_same_seed_gives_the_same_curve(curve: Curve) -> None:
-    assert learning_curve(INVERSE, COUNTS, resamples=60) == curve
-    other = learning_curve(INVERSE, COUNTS, resamples=60, seed=1)
+def test_the_same_seed_gives_the_same_curve() -> None:
+    curve, same, other = (learning_curve(INVERSE, COUNTS, resamples=9, seed=n) for n in (0, 0, 1))
+    assert curve == same
     assert [one.accuracy.value for one in other.points] == [
         one.accuracy.value for one in curve.points
     ]
@@ -155,11 +152,11 @@ def test_the_same_seed_gives_the_same_curve(curve: Curve) -> None:
 def errors_of(wrong: dict[str, int], true: np.ndarray) -> Predictions:
     """So many wrong clips of each event, told to be of the next one."""
     base = answers(0.0)
-    predicted = true.copy()
+    found = true.copy()
     for name, number in wrong.items():
-        index = HEADS.events.index(name)
-        predicted[np.flatnonzero(true == index)[:number]] = (index + 1) % 4
-    return replace(base, event_true=true, event_probability=np.eye(4)[predicted])
+        index = HEADS[1].index[name]
+        found[np.flatnonzero(true == index)[:number]] = (index + 1) % 4
+    return with_true(with_proba(base, event=np.eye(4)[found]), event=true)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +188,7 @@ def test_advice(wrong: dict[str, int], counts: Mapping[str, float], order: str) 
 def test_a_class_without_test_clips_gets_no_advice() -> None:
     few = np.minimum(np.arange(CLIPS) % 4, 2)
     found = learning_curve(
-        {size: replace(one, event_true=few) for size, one in INVERSE.items()}, COUNTS, resamples=3
+        {size: with_true(one, event=few) for size, one in INVERSE.items()}, COUNTS, resamples=3
     )
     assert {entry.label for entry in found.advice} == {"a", "b", "c"}
 
@@ -215,12 +212,12 @@ def test_no_sizes() -> None:
 
 
 def test_categories_where_there_is_no_event_head() -> None:
-    bare = {size: replace(one, event_probability=None) for size, one in INVERSE.items()}
+    bare = {size: coarse(one) for size, one in INVERSE.items()}
     found = learning_curve(bare, {"x": 16.0, "y": 16.0}, resamples=3)
     assert found.level == "category"
     for point in found.points:
         one = INVERSE[point.clips_per_class]
-        hits = one.category_probability.argmax(axis=1) == one.category_true
+        hits = one.proba["category"].argmax(axis=1) == one.true["category"]
         assert point.accuracy.value == pytest.approx(hits.mean())
     assert {entry.label for entry in found.advice} == {"x", "y"}
 
@@ -228,7 +225,7 @@ def test_categories_where_there_is_no_event_head() -> None:
 def test_clips_without_an_event_are_passed_over() -> None:
     known = np.arange(CLIPS) % 3 > 0
     some = {
-        size: replace(one, event_true=np.where(known, one.event_true, IGNORE_INDEX))
+        size: with_true(one, event=np.where(known, one.true["event"], IGNORE_INDEX))
         for size, one in INVERSE.items()
     }
     whole = {size: one.take(known) for size, one in INVERSE.items()}
@@ -290,12 +287,6 @@ def test_the_picture(tmp_path: Path) -> None:
     colours = {tuple(pixel) for pixel in np.round(image.reshape(-1, image.shape[2])[:, :3], 1)}
     assert any(red > 0.8 and blue < 0.3 for red, _, blue in colours)
     assert any(blue > 0.6 and red < 0.3 for red, _, blue in colours)
-
-
-def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OptionsError, match=r"curve\.png cannot be written \(.+\): choose another"):
-        plot_curve(SHOWN, tmp_path / "file" / "curve.png", "")
 
 
 def test_three_sizes_are_enough_for_a_law() -> None:

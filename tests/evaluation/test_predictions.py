@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 import csv
-import json
-import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from heads import two_heads
+from heads import coarse, deep_heads, predicted, two_heads, with_proba, with_true
 
 from sonotype.core.errors import DataError, OptionsError, SonotypeError
-from sonotype.core.types import IGNORE_INDEX
+from sonotype.core.hierarchy import CATEGORY_SOURCES
+from sonotype.core.types import IGNORE_INDEX, Heads
 from sonotype.evaluation.compare import average
 from sonotype.evaluation.predictions import (
     Predictions,
@@ -21,87 +21,82 @@ from sonotype.evaluation.predictions import (
     write_csv,
 )
 
-HEADS = two_heads(("animal", "street"), ("cat", "dog", "siren"), (0, 0, 1))
+HOME = (0, 0, 1)
+HEADS = two_heads(("animal", "street"), ("cat", "dog", "siren"), HOME)
 
 
 def answers(prefix: str = "") -> Predictions:
-    return Predictions(
-        paths=(f"{prefix}a.wav", f"{prefix}b.wav", f"{prefix}c.wav"),
-        groups=(f"{prefix}one", f"{prefix}one", f"{prefix}two"),
-        category_true=np.array([0, 1, 1]),
-        event_true=np.array([1, 2, IGNORE_INDEX]),
-        category_probability=np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], dtype=np.float32),
-        event_probability=np.array(
-            [[0.2, 0.7, 0.1], [0.1, 0.1, 0.8], [0.5, 0.25, 0.25]], dtype=np.float32
-        ),
-        labels=HEADS,
+    return predicted(
+        HEADS,
+        [[0, 1, 1], [1, 2, IGNORE_INDEX]],
+        [
+            np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], dtype=np.float32),
+            np.array([[0.2, 0.7, 0.1], [0.1, 0.1, 0.8], [0.5, 0.25, 0.25]], dtype=np.float32),
+        ],
+        [f"{prefix}{name}.wav" for name in "abc"],
+        [f"{prefix}{name}" for name in ("one", "one", "two")],
     )
 
 
-def without_events() -> Predictions:
-    return replace(
-        answers(),
-        event_probability=None,
-        event_true=np.full(3, IGNORE_INDEX),
-        labels=two_heads(("animal", "street")),
-    )
+def three_levels() -> Predictions:
+    """Random predictions of three heads, with a temperature and thresholds."""
+    rng, heads = np.random.default_rng(0), deep_heads()
+    heads = (*heads[:2], replace(heads[2], temperature=1.7, thresholds=(0.1, 0.2, 0.3, 0.4, 0.5)))
+    true = [rng.integers(-1, len(head.classes), 9) for head in heads]
+    return predicted(heads, true, [rng.dirichlet(np.ones(len(h.classes)), 9) for h in heads])
 
 
 def assert_same(one: Predictions, other: Predictions) -> None:
-    assert (one.paths, one.groups, one.labels) == (other.paths, other.groups, other.labels)
-    for name in ("category_true", "event_true", "category_probability", "event_probability"):
-        left, right = getattr(one, name), getattr(other, name)
-        if left is None:
-            assert right is None
-        else:
-            assert left.dtype == right.dtype
-            np.testing.assert_array_equal(left, right)
+    assert (one.paths, one.groups) == (other.paths, other.groups)
+    assert [asdict(head) for head in one.heads] == [asdict(head) for head in other.heads]
+    for left, right in ((one.true, other.true), (one.proba, other.proba)):
+        assert left.keys() == right.keys()
+        for name in left:
+            assert left[name].dtype == right[name].dtype
+            np.testing.assert_array_equal(left[name], right[name])
+
+
+def with_shares(*shares: float) -> Heads:
+    """The heads, with shares of clips without an event label."""
+    return (HEADS[0], replace(HEADS[1], unlabelled=shares))
 
 
 @pytest.mark.parametrize(
-    "original", [answers(), without_events(), answers().take(np.array([], int))]
+    "original",
+    [
+        answers(),
+        coarse(answers()),
+        answers().take(np.array([], int)),
+        replace(answers(), heads=with_shares(0.25, 1 / 3)),
+        three_levels(),
+    ],
 )
-def test_saved_answers_come_back_bit_for_bit(tmp_path: Path, original: Predictions) -> None:
+def test_saved_predictions_are_equal_bit_for_bit(tmp_path: Path, original: Predictions) -> None:
     path = tmp_path / "predictions.npz"
     save_predictions(original, path)
-    assert_same(load_predictions(path), original)
+    found = load_predictions(path)
+    assert_same(found, original)
+    assert_same(found.take(np.arange(len(found))), original)
+    for source in CATEGORY_SOURCES:
+        for name, proba in original.read(source).items():
+            np.testing.assert_array_equal(found.read(source)[name], proba)
     assert [entry.name for entry in tmp_path.iterdir()] == ["predictions.npz"]
 
 
-def test_the_share_of_clips_without_an_event_is_saved(tmp_path: Path) -> None:
-    """Equality of labels passes over it; what is read from the events does not."""
-    labels = replace(HEADS, event_less=(0.25, 1 / 3))
-    original = replace(answers(), labels=labels)
-    save_predictions(original, tmp_path / "predictions.npz")
-    found = load_predictions(tmp_path / "predictions.npz")
-    assert found.labels.event_less == (0.25, 1 / 3)
-    np.testing.assert_array_equal(found.category("events"), original.category("events"))
-    assert (found.category("events") != answers().category("events")).any()
-    assert found.take(np.array([1])).labels.event_less == (0.25, 1 / 3)
-
-
-def test_answers_of_an_older_version_do_not_know_the_share(tmp_path: Path) -> None:
-    path = tmp_path / "predictions.npz"
-    save_predictions(answers(), path)
-    with np.load(path) as file:
-        arrays = {**file}
-    names = json.loads(arrays["names"].tobytes())
-    del names["event_less"]
-    arrays["names"] = np.frombuffer(json.dumps(names).encode(), dtype=np.uint8)
-    np.savez_compressed(path, allow_pickle=False, **arrays)
-    assert load_predictions(path).labels.event_less == ()
+def test_the_share_of_clips_without_an_event_changes_what_is_read() -> None:
+    shares = replace(answers(), heads=with_shares(0.25, 1 / 3))
+    assert (shares.read("events")["category"] != answers().read("events")["category"]).any()
 
 
 def test_folds_and_models_together_have_the_mean_share() -> None:
     members = [
-        replace(answers(), labels=replace(HEADS, event_less=shares))
-        for shares in ((0.2, 0.0), (0.4, 1.0))
+        replace(answers(), heads=with_shares(*shares)) for shares in ((0.2, 0.0), (0.4, 1.0))
     ]
     for together in (concatenate(members), average(members)):
-        assert together.labels.event_less == pytest.approx((0.3, 0.5))
-    same = [replace(one, labels=members[0].labels) for one in (*members, members[0])]
+        assert together.heads[1].unlabelled == pytest.approx((0.3, 0.5))
+    same = [replace(one, heads=members[0].heads) for one in (*members, members[0])]
     for together in (concatenate(same), average(same)):
-        assert together.labels.event_less == (0.2, 0.0)
+        assert together.heads[1].unlabelled == (0.2, 0.0)
 
 
 def test_names_of_any_script_and_stray_bytes_come_back(tmp_path: Path) -> None:
@@ -129,7 +124,9 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
         np.savez(stream, x=np.zeros(3))
     with (tmp_path / "array.npy").open("wb") as stream:
         np.save(stream, np.zeros(3))
-    foreign = [(tmp_path / name).read_bytes() for name in ("foreign.npz", "array.npy")]
+    names = np.frombuffer(b'{"paths": [], "groups": [], "heads": ["x"]}', dtype=np.uint8)
+    np.savez(tmp_path / "names.npz", names=names)
+    foreign = [(tmp_path / name).read_bytes() for name in ("foreign.npz", "names.npz", "array.npy")]
     flipped = bytearray(whole)
     flipped[60] ^= 0xFF
     for content in (b"", b"hello", whole[:100], whole[:-30], bytes(flipped), *foreign):
@@ -139,50 +136,48 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "text"),
+    ("change", "facts"),
     [
-        ({"groups": ("one",)}, "groups of the predictions has shape (1,), not (3,)"),
-        ({"category_true": np.zeros(2, int)}, "category_true of the predictions has shape (2,)"),
-        (
-            {"category_probability": np.zeros((3, 5))},
-            "category_probability of the predictions has shape (3, 5), not (3, 2)",
-        ),
-        (
-            {"event_probability": np.zeros((3, 2))},
-            "event_probability of the predictions has shape (3, 2), not (3, 3)",
-        ),
-        (
-            {"category_true": np.array([0, 1, -1])},
-            "category_true of the predictions is outside 0 to 1",
-        ),
-        ({"event_true": np.array([0, 3, -1])}, "event_true of the predictions is outside -1 to 2"),
-        ({"event_true": np.zeros(3)}, "event_true of the predictions is float64, not integers"),
+        (lambda p: replace(p, groups=("one",)), ("1 groups", "3 clips")),
+        (lambda p: with_true(p, category=np.zeros(2, int)), ("category", "shape (2,)", "3 int")),
+        (lambda p: with_proba(p, category=np.zeros((3, 5))), ("category", "(3, 5), not (3, 2)")),
+        (lambda p: with_proba(p, event=np.zeros((3, 2))), ("event", "(3, 2), not (3, 3)")),
+        (lambda p: with_true(p, category=np.array([0, 1, -2])), ("category", "outside -1 to 1")),
+        (lambda p: with_true(p, event=np.array([0, 3, -1])), ("event", "outside -1 to 2")),
+        (lambda p: with_true(p, event=np.zeros(3)), ("event", "float64", "integers")),
+        (lambda p: with_proba(p, more=np.zeros(3)), ("'category', 'event', 'more'",)),
+        (lambda p: replace(p, true={"category": p.true["category"]}), ("true of ['category']",)),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(changes: dict[str, object], text: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(text)):
-        replace(answers(), **changes)
+def test_entries_that_do_not_fit_are_refused(
+    change: Callable[[Predictions], Predictions], facts: tuple[str, ...]
+) -> None:
+    with pytest.raises(ValueError) as caught:
+        change(answers())
+    assert all(fact in str(caught.value) for fact in facts)
 
 
 def test_the_category_is_read_from_the_head_the_events_or_both() -> None:
     one = answers()
-    np.testing.assert_allclose(one.category("head"), one.category_probability)
-    np.testing.assert_allclose(one.category("events")[:, 1], [0.1, 0.8, 0.25], atol=1e-6)
-    np.testing.assert_allclose(one.category("both")[:, 1], [0.1, 0.6, 0.525], atol=1e-6)
+    np.testing.assert_array_equal(one.read("head")["category"], one.proba["category"])
+    np.testing.assert_allclose(one.read("events")["category"][:, 1], [0.1, 0.8, 0.25], atol=1e-6)
+    np.testing.assert_allclose(one.read("both")["category"][:, 1], [0.1, 0.6, 0.525], atol=1e-6)
+    for source in CATEGORY_SOURCES:
+        np.testing.assert_array_equal(one.read(source)["event"], one.proba["event"])
 
 
 def test_an_unknown_way_to_read_the_category_is_refused() -> None:
     text = "category_source 'tail': choose from head, events, both"
     with pytest.raises(OptionsError, match=text):
-        answers().category("tail")  # type: ignore[arg-type]
+        answers().read("tail")  # type: ignore[arg-type]
 
 
 def test_take_keeps_the_chosen_clips() -> None:
     some = answers().take(np.array([True, False, True]))
     assert some.paths == ("a.wav", "c.wav")
     assert some.groups == ("one", "two")
-    np.testing.assert_array_equal(some.event_true, [1, IGNORE_INDEX])
-    np.testing.assert_array_equal(some.event_probability, answers().event_probability[[0, 2]])
+    np.testing.assert_array_equal(some.true["event"], [1, IGNORE_INDEX])
+    np.testing.assert_array_equal(some.proba["event"], answers().proba["event"][[0, 2]])
     assert_same(answers().take(np.array([2, 0])).take(np.array([1, 0])), some)
 
 
@@ -191,7 +186,7 @@ def test_folds_are_joined_in_order() -> None:
     assert pooled.paths == tuple(f"{fold}/{name}.wav" for fold in "12" for name in "abc")
     assert_same(pooled.take(np.arange(3)), answers("1/"))
     assert_same(pooled.take(np.arange(3, 6)), answers("2/"))
-    assert concatenate([without_events()] * 2).event_probability is None
+    assert concatenate([coarse(answers())] * 2).proba.keys() == {"category"}
 
 
 def test_no_folds_cannot_be_joined() -> None:
@@ -200,35 +195,22 @@ def test_no_folds_cannot_be_joined() -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "text"),
+    ("other", "cause"),
     [
         (
-            replace(
-                answers(), labels=two_heads(("animal", "street"), ("cat", "dog", "horn"), (0, 0, 1))
-            ),
-            (
-                "fold 2 cannot be pooled with fold 1, only one of them has the label 'horn': "
-                "train every fold with all labels"
-            ),
+            replace(answers(), heads=two_heads(("animal", "street"), ("cat", "dog", "horn"), HOME)),
+            "only one of them has the label 'horn'",
         ),
         (
-            replace(
-                answers(),
-                labels=two_heads(("street", "animal"), ("cat", "dog", "siren"), (1, 1, 0)),
-            ),
-            "fold 2 cannot be pooled with fold 1, their labels are in another order: train",
+            replace(answers(), heads=two_heads(("street", "animal"), HEADS[1].classes, (1, 1, 0))),
+            "their labels differ",
         ),
-        (
-            replace(answers(), event_probability=None),
-            (
-                "fold 2 cannot be pooled with fold 1, only one of them has an event head: "
-                "train every fold with the same system"
-            ),
-        ),
+        (coarse(answers()), "only one of them has the head 'event'"),
     ],
 )
-def test_folds_that_do_not_fit_are_refused(other: Predictions, text: str) -> None:
-    with pytest.raises(OptionsError, match=re.escape(text)):
+def test_folds_that_do_not_fit_are_refused(other: Predictions, cause: str) -> None:
+    text = f"fold 2 cannot be pooled with fold 1, {cause}: train every fold with the same labels"
+    with pytest.raises(OptionsError, match=text):
         concatenate([answers(), other])
 
 
@@ -256,7 +238,7 @@ def test_the_table_has_truth_and_the_likeliest_labels(tmp_path: Path) -> None:
 
 def test_the_table_shows_no_more_labels_than_there_are(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
-    write_csv(replace(without_events(), paths=("x\udcff", "b", "c")), path, top=9)
+    write_csv(replace(coarse(answers()), paths=("x\udcff", "b", "c")), path, top=9)
     lines = path.read_bytes().splitlines()
     assert lines[0].decode() == (
         "path,group,category,category_1,category_1_probability,category_2,category_2_probability"
@@ -276,12 +258,12 @@ def test_no_clips_are_refused() -> None:
         answers().take(np.array([], dtype=int)).require_finite()
 
 
-@pytest.mark.parametrize("head", ["category_probability", "event_probability"])
-def test_answers_that_are_no_numbers_are_refused(head: str) -> None:
-    broken = getattr(answers(), head).copy()
+@pytest.mark.parametrize("head", ["category", "event"])
+def test_probabilities_that_are_not_finite_are_refused(head: str) -> None:
+    broken = answers().proba[head].copy()
     broken[1, 0] = np.nan
     broken[2, 0] = np.inf
     with pytest.raises(SonotypeError) as caught:
-        replace(answers(), **{head: broken}).require_finite()
+        with_proba(answers(), **{head: broken}).require_finite()
     for fact in ("b.wav: ", "not finite", "2 of 3 clips", "lower learning rate"):
         assert fact in str(caught.value)

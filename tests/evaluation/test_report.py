@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from heads import two_heads
+from heads import deep_heads, predicted, two_heads
 from rich.cells import cell_len
 
 from sonotype.core.types import IGNORE_INDEX
@@ -32,29 +32,29 @@ def answers(
         kept = generator.random(clips) < right
         return np.eye(classes)[np.where(kept, true, generator.integers(0, classes, clips))]
 
-    return Predictions(
-        tuple(map(str, range(clips))),
-        tuple(str(clip % groups) for clip in range(clips)),
-        category,
-        event,
-        output(category, len(categories)),
-        output(event, len(events)),
+    return predicted(
         two_heads(tuple(categories), tuple(events), home),
+        [category, event],
+        [output(category, len(categories)), output(event, len(events))],
+        groups=[str(clip % groups) for clip in range(clips)],
     )
 
 
 def small(groups: str = "abcdefgh") -> Predictions:
     """Eight clips: 5 dogs, 3 of them taken for cats; 3 cats, all right; no cow."""
-    true, predicted = [0, 0, 0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 1, 1, 1]
-    return Predictions(
-        tuple(map(str, range(8))),
-        tuple(groups),
-        np.array(true),
-        np.full(8, IGNORE_INDEX),
-        np.eye(3)[predicted],
-        None,
-        two_heads(("dog", "cat", "cow")),
-    )
+    true, found = [0, 0, 0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 1, 1, 1]
+    return predicted(two_heads(("dog", "cat", "cow")), [true], [np.eye(3)[found]], groups=groups)
+
+
+def three_levels(clips: int = 60) -> Predictions:
+    """Random predictions of three heads; a third of the clips have a label of the finest."""
+    generator = np.random.default_rng(0)
+    finest = generator.integers(0, 5, clips)
+    heads = deep_heads()
+    event = np.array(heads[2].parent_index)[finest]
+    true = [np.array(heads[1].parent_index)[event], event, np.where(finest > 2, finest, -1)]
+    proba = [generator.dirichlet(np.ones(len(head.classes)), clips) for head in heads]
+    return predicted(heads, true, proba, groups=[str(clip % 20) for clip in range(clips)])
 
 
 def test_the_whole_text_of_a_small_case() -> None:
@@ -82,7 +82,7 @@ def test_the_whole_text_of_a_small_case() -> None:
 
 def test_intervals_stand_in_brackets() -> None:
     scores = score(small())
-    accuracy = scores.category.accuracy
+    accuracy = scores.heads["category"].accuracy
     line = f"accuracy          0.625  [{accuracy.low:.3f}, {accuracy.high:.3f}]"
     assert line in render(scores).splitlines()
 
@@ -119,10 +119,8 @@ def test_the_rate_that_is_not_ruled_out(groups: int, rate: str) -> None:
 
 def test_events_on_some_of_the_clips_are_said_so() -> None:
     one = answers(["dog", "cat"], ["bark", "meow"], 40)
-    one.event_true[:13] = IGNORE_INDEX
-    assert (
-        "events are scored on the 27 clips with an event label" in render(score(one)).splitlines()
-    )
+    one.true["event"][:13] = IGNORE_INDEX
+    assert "events are scored on the 27 clips with such a label" in render(score(one)).splitlines()
 
 
 def test_worst_classes_come_first_and_the_rest_is_counted() -> None:
@@ -130,17 +128,15 @@ def test_worst_classes_come_first_and_the_rest_is_counted() -> None:
     scores = score(one, resamples=10)
     lines = render(scores, classes=4, confusions=3).splitlines()
     start = next(at for at, line in enumerate(lines) if line.startswith("events, worst first"))
-    assert scores.event is not None
+    event = scores.heads["event"]
     shown = [float(line.split()[-2]) for line in lines[start + 1 : start + 5]]
-    assert shown == [
-        round(figure, 3) for figure in sorted(c.f1 for c in scores.event.per_class)[:4]
-    ]
+    assert shown == [round(figure, 3) for figure in sorted(c.f1 for c in event.per_class)[:4]]
     assert lines[start + 5] == "  ... and 21 more, none of them worse"
     start = next(at for at, line in enumerate(lines) if line.startswith("events, largest"))
     counts = sorted(
         (
             count
-            for true, row in enumerate(scores.event.confusion)
+            for true, row in enumerate(event.confusion)
             for other, count in enumerate(row)
             if count and true != other
         ),
@@ -177,6 +173,30 @@ def test_no_line_is_wider_than_eighty_columns(events: list[str], way: str) -> No
             assert line == line.rstrip()
             assert line.isprintable()
     assert "note: two lines" in texts[1].splitlines()
+
+
+@pytest.mark.parametrize("way", ["head", "events", "both"])
+def test_three_levels_in_eighty_columns(way: str) -> None:
+    parts = [three_levels(3000), three_levels(900)]
+    folds = [score(part, category_source=way, resamples=10) for part in parts]
+    summary = summarise_folds(folds)
+    assert list(summary.heads) == ["category", "event", "level_3"]
+    text, of_folds = render(folds[0]), render_folds(summary, folds[0])
+    assert all(len(line) <= WIDTH for line in f"{text}\n{of_folds}".splitlines())
+    third = folds[0].heads["level_3"]
+    assert third.n < 3000
+    lines = text.splitlines()
+    assert f"labels of level_3 are scored on the {third.n} clips with such a label" in lines
+    titles = [line.split("  ")[0] for line in lines if "worst first" in line]
+    assert titles == [f"{x}, worst first" for x in ("categories", "events", "labels of level_3")]
+    start = lines.index("                  2 labels of level_3")
+    accuracy = third.accuracy
+    ends = f"[{accuracy.low:.3f}, {accuracy.high:.3f}]"
+    assert lines[start + 4] == f"accuracy          {accuracy.value:.3f}  {ends}"
+    lines = of_folds.splitlines()
+    start = lines.index("                      labels of level_3 (macro)")
+    values = [getattr(summary.heads["level_3"], x).mean for x in ("precision", "recall", "f1")]
+    assert lines[start + 4].split()[1:-1] == [f"{value:.3f}" for value in values]
 
 
 def test_markup_in_labels_is_shown_as_it_is() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from heads import two_heads
+from heads import coarse, predicted, two_heads
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import write_text
@@ -21,18 +21,13 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def answers(*, events: bool = True) -> Predictions:
     rng = np.random.default_rng(0)
-    labels = (
-        two_heads(("cat", "dog"), ("howl", "purr"), (1, 0)) if events else two_heads(("cat", "dog"))
+    made = predicted(
+        two_heads(("cat", "dog"), ("howl", "purr"), (1, 0)),
+        [[0, 1] * 4, [1, 0] * 4],
+        [rng.dirichlet((1, 1), 8) for _ in range(2)],
+        groups=[f"g{number // 2}" for number in range(8)],
     )
-    return Predictions(
-        paths=tuple(f"{number}.wav" for number in range(8)),
-        groups=tuple(f"g{number // 2}" for number in range(8)),
-        category_true=np.array([0, 1] * 4),
-        event_true=np.array([1, 0] * 4 if events else [-1] * 8),
-        category_probability=rng.dirichlet((1, 1), 8),
-        event_probability=rng.dirichlet((1, 1), 8) if events else None,
-        labels=labels,
-    )
+    return made if events else coarse(made)
 
 
 def scored(given: Predictions, **options: object) -> Scores:
@@ -50,7 +45,7 @@ def test_everything_is_written(tmp_path: Path) -> None:
     with (out / "predictions.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["path"] for row in rows] == list(given.paths)
-    summed = given.category("events")
+    summed = given.read("events")["category"]
     assert [row["category_1"] for row in rows] == [("cat", "dog")[i] for i in summed.argmax(1)]
     pictures = sorted(path.name for path in (out / "plots").iterdir())
     assert pictures == [
@@ -68,7 +63,7 @@ def test_without_events_and_history(tmp_path: Path) -> None:
     write_report(scored(given), given, tmp_path)
     pictures = sorted(path.name for path in (tmp_path / "plots").iterdir())
     assert pictures == ["category_confusion.png", "category_f1.png"]
-    assert json.loads((tmp_path / "scores.json").read_text())["event"] is None
+    assert list(json.loads((tmp_path / "scores.json").read_text())["heads"]) == ["category"]
 
 
 @pytest.mark.parametrize(

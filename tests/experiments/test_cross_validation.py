@@ -36,14 +36,12 @@ def finished(
 
 def clips_tested(fold: Path) -> set[str]:
     with (fold / "split.csv").open(newline="") as stream:
-        return {row["path"] for row in csv.DictReader(stream) if row["part"] == "test"}
+        return {row["path"] for row in csv.DictReader(stream) if row["subset"] == "test"}
 
 
 def figures(out: Path, level: str, figure: str) -> list[float]:
-    folds = sorted(out.glob("fold_*"))
-    return [
-        json.loads((fold / "scores.json").read_text())[level][figure]["value"] for fold in folds
-    ]
+    scores = [json.loads(path.read_text()) for path in sorted(out.glob("fold_*/scores.json"))]
+    return [fold["heads"][level][figure]["value"] for fold in scores]
 
 
 def with_folds(tones: Path, table: Path, folds: int) -> Path:
@@ -117,9 +115,10 @@ def test_mean_and_spread_are_those_of_the_folds(finished: Any) -> None:
     for level in ("category", "event"):
         for figure in ("accuracy", "precision", "recall", "f1"):
             values = figures(out, level, figure)
-            assert summary[level][figure]["values"] == values
-            assert summary[level][figure]["mean"] == pytest.approx(statistics.fmean(values))
-            assert summary[level][figure]["deviation"] == pytest.approx(statistics.stdev(values))
+            found = summary["heads"][level][figure]
+            assert found["values"] == values
+            assert found["mean"] == pytest.approx(statistics.fmean(values))
+            assert found["deviation"] == pytest.approx(statistics.stdev(values))
 
 
 def test_pooled_scores_are_those_of_all_predictions(finished: Any) -> None:
@@ -130,7 +129,7 @@ def test_pooled_scores_are_those_of_all_predictions(finished: Any) -> None:
     for fold in sorted(out.glob("fold_*")):
         with (fold / "predictions.csv").open(newline="") as stream:
             right += sum(row["event"] == row["event_1"] for row in csv.DictReader(stream))
-    assert pooled["event"]["accuracy"]["value"] == pytest.approx(right / 24)
+    assert pooled["heads"]["event"]["accuracy"]["value"] == pytest.approx(right / 24)
     with (out / "predictions.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == 24
 
@@ -274,7 +273,7 @@ def test_without_validation_if_the_last_epoch_is_kept(tones: Path, tmp_path: Pat
     for number, test in enumerate(tested, start=1):
         fold = out / f"fold_{number}"
         with (fold / "split.csv").open(newline="") as stream:
-            train = {row["path"] for row in csv.DictReader(stream) if row["part"] == "train"}
+            train = {row["path"] for row in csv.DictReader(stream) if row["subset"] == "train"}
         assert train == {str(path) for path in tones.rglob("*.wav")} - test
         training = sonotype.load(fold / "model.safetensors").card.training
         assert training["clips"] == {"train": 24 - len(test), "val": 0, "test": len(test)}

@@ -114,7 +114,7 @@ def times(folder: Path) -> dict[Path, int]:
 
 def clips_tested(run: Path) -> set[str]:
     with (run / "split.csv").open(newline="") as stream:
-        return {row["path"] for row in csv.DictReader(stream) if row["part"] == "test"}
+        return {row["path"] for row in csv.DictReader(stream) if row["subset"] == "test"}
 
 
 def test_a_message_for_each_run(finished: Any) -> None:
@@ -167,20 +167,19 @@ def test_scores_are_those_of_the_predictions(plan: Plan, finished: Any) -> None:
         )
         for row in ("plain", "mean")
     )
-    assert plain.event_probability is not None
-    assert mean.event_probability is not None
-    both = (plain.event_probability + mean.event_probability) / 2
+    both = (plain.proba["event"] + mean.proba["event"]) / 2
     result = collect(plan, out)
     found = [
         [line.metrics[level, "accuracy"].value.value for level in ("category", "event")]
         for line in result.lines
     ]
-    heads = [plain.category(), plain.category("events"), mean.category()]
-    events = [plain.event_probability, plain.event_probability, mean.event_probability, both]
+    read = [plain.read("head"), plain.read("events"), mean.read("head")]
+    heads = [proba["category"] for proba in read]
+    events = [plain.proba["event"], plain.proba["event"], mean.proba["event"], both]
     for index, event in enumerate(events):
-        assert found[index][1] == np.mean(event.argmax(axis=1) == plain.event_true)
+        assert found[index][1] == np.mean(event.argmax(axis=1) == plain.true["event"])
     for index, head in enumerate(heads):
-        assert found[index][0] == np.mean(head.argmax(axis=1) == plain.category_true)
+        assert found[index][0] == np.mean(head.argmax(axis=1) == plain.true["category"])
     assert [line.clips for line in result.lines] == [16] * 4
     assert list(result.seconds) == ["plain", "plain, from events", "mean", "both"]
     whole = sum(seconds_of(out / "runs" / name) for name in RUNS)

@@ -50,24 +50,21 @@ def refused(call: Callable[[], Any]) -> str:
 
 def pretend(context: RunContext) -> Outcome:
     """Write the files of a finished run, with every prediction correct."""
-    labels, clips, folder = context.heads, context.clips("test"), context.folder
-    category = np.array([labels[0].target(clip) for clip in clips])
-    event = np.array([labels[1].target(clip) for clip in clips])
+    heads, clips, folder = context.heads, context.clips("test"), context.folder
+    true = {head.name: np.array([head.target(clip) for clip in clips]) for head in heads}
     lock_config(context)
     (folder / "split.csv").write_text(split_table(context.manifest, context.split))
     save_predictions(
         Predictions(
             tuple(str(clip.path) for clip in clips),
             tuple(clip.group for clip in clips),
-            category,
-            event,
-            np.eye(len(labels.categories))[category],
-            np.eye(len(labels.events))[event],
-            labels,
+            true,
+            {head.name: np.eye(len(head.classes))[true[head.name]] for head in heads},
+            heads,
         ),
         folder / "predictions.npz",
     )
-    scores = {"category": {"f1": {"value": 1.0}}, "event": None}
+    scores = {"heads": {"category": {"f1": {"value": 1.0}}}}
     (folder / "scores.json").write_text(json.dumps(scores))
     return Outcome()
 
@@ -143,7 +140,7 @@ def end_from_outside(context: RunContext) -> Outcome:
     if name == "b/fold_1_seed_0":
         raise UnsendableError("lost", "detail")
     context.folder.mkdir(parents=True)
-    scores = {"category": {"f1": {"value": 1.0}}, "event": None}
+    scores = {"heads": {"category": {"f1": {"value": 1.0}}}}
     (context.folder / "scores.json").write_text(json.dumps(scores))
     return Outcome()
 

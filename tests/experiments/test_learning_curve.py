@@ -56,7 +56,7 @@ def subsets_of(run: Path) -> dict[str, set[str]]:
     with (run / "split.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     return {
-        name: {r["path"] for r in rows if r["part"] == name} for name in ("train", "val", "test")
+        name: {r["path"] for r in rows if r["subset"] == name} for name in ("train", "val", "test")
     }
 
 
@@ -103,8 +103,7 @@ def test_the_curve_is_that_of_the_predictions(finished: Any) -> None:
         right: list[bool] = []
         for draw in (1, 2):
             found = load_predictions(out / f"runs/{size}_clips/draw_{draw}/predictions.npz")
-            assert found.event_probability is not None
-            right += (found.event_probability.argmax(axis=1) == found.event_true).tolist()
+            right += (found.proba["event"].argmax(axis=1) == found.true["event"]).tolist()
         assert len(right) == 16
         assert point.accuracy.value == np.mean(right)
     assert result.report == render_curve(result.curve)
@@ -164,24 +163,24 @@ def test_a_curve_with_other_options_or_data_is_refused(
 
 def pretend(context: RunContext) -> Outcome:
     """Replaces a training: the more clips of an event it had, the more are correct."""
-    labels, folder, test = context.heads, context.folder, context.clips("test")
-    had = Counter(clip.event for clip in context.clips("train"))
-    event = np.array([labels[1].target(clip) for clip in test])
-    wrong = [n % 8 < 6 - had[clip.event] for n, clip in enumerate(test)]
-    predicted = np.where(wrong, (event + 1) % len(labels.events), event)
-    category = np.array([labels[0].target(clip) for clip in test])
+    heads, folder, test = context.heads, context.folder, context.clips("test")
+    had = Counter(clip.label("event") for clip in context.clips("train"))
+    true = {head.name: np.array([head.target(clip) for clip in test]) for head in heads}
+    wrong = [n % 8 < 6 - had[clip.label("event")] for n, clip in enumerate(test)]
+    predicted = {
+        **true,
+        "event": np.where(wrong, (true["event"] + 1) % len(heads[1].classes), true["event"]),
+    }
     folder.mkdir(parents=True, exist_ok=True)
     predictions = Predictions(
         tuple(str(clip.path) for clip in test),
         tuple(clip.group for clip in test),
-        category,
-        event,
-        np.eye(len(labels.categories))[category],
-        np.eye(len(labels.events))[predicted],
-        labels,
+        true,
+        {head.name: np.eye(len(head.classes))[predicted[head.name]] for head in heads},
+        heads,
     )
     save_predictions(predictions, folder / "predictions.npz")
-    scores = {"category": {"f1": {"value": 1.0}}, "event": None}
+    scores = {"heads": {"category": {"f1": {"value": 1.0}}}}
     (folder / "scores.json").write_text(json.dumps(scores))
     return Outcome()
 
@@ -280,10 +279,10 @@ def test_subsets_are_nested_and_from_many_recordings(seed: int) -> None:
         smaller = {*found}
         for event in ("a", "b", "c", None):
             there = Counter(
-                manifest.clips[i].group for i in train if manifest.clips[i].event == event
+                manifest.clips[i].group for i in train if manifest.clips[i].label("event") == event
             )
             taken = Counter(
-                manifest.clips[i].group for i in found if manifest.clips[i].event == event
+                manifest.clips[i].group for i in found if manifest.clips[i].label("event") == event
             )
             assert taken.total() == min(size, there.total())
             # No recording gives one more clip while another has given fewer and has some left.

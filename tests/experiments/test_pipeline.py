@@ -50,7 +50,7 @@ def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
 def subsets_of(run: TrainResult) -> dict[str, list[dict[str, str]]]:
     with (run.folder / "split.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    return {name: [r for r in rows if r["part"] == name] for name in ("train", "val", "test")}
+    return {name: [r for r in rows if r["subset"] == name] for name in ("train", "val", "test")}
 
 
 def split_of(tones: Path, options: dict[str, Any]) -> Split:
@@ -100,7 +100,7 @@ def test_the_model_holds_the_best_epoch(run: TrainResult) -> None:
     val = subsets_of(run)["val"]
     found = [model.predict(row["path"]) for row in val]
     category, event = (
-        f1_score([row[level] for row in val], [getattr(p, level) for p in found], average="macro")
+        f1_score([row[level] for row in val], [p.labels[level] for p in found], average="macro")
         for level in ("category", "event")
     )
     assert (category + event) / 2 == pytest.approx(run.best_score, abs=1e-3)
@@ -108,8 +108,8 @@ def test_the_model_holds_the_best_epoch(run: TrainResult) -> None:
 
 def test_the_scores_are_those_of_the_model_on_the_test_subset(run: TrainResult) -> None:
     model = sonotype.load(run.model)
-    right = [model.predict(row["path"]).event == row["event"] for row in subsets_of(run)["test"]]
-    assert run.scores["event"]["accuracy"]["value"] == pytest.approx(np.mean(right))
+    right = [model.predict(row["path"]).label == row["event"] for row in subsets_of(run)["test"]]
+    assert run.scores["heads"]["event"]["accuracy"]["value"] == pytest.approx(np.mean(right))
     assert model.card.scores == json.loads((run.folder / "scores.json").read_text())
 
 
@@ -199,9 +199,9 @@ def test_the_other_systems_train_too(tones: Path, tmp_path: Path, system: str) -
 def test_one_level_of_labels_gives_a_category_head_alone(tones: Path, tmp_path: Path) -> None:
     result = train(tones / "low", tmp_path / "run", **SMALL | {"epochs": 1})
     prediction = sonotype.load(result.model).predict(tones / "low" / "hum" / "hum_0.wav")
-    assert prediction.event is None
-    assert set(prediction.category_probabilities) == {"hum", "buzz"}
-    assert result.scores["event"] is None
+    assert list(prediction.probabilities) == ["category"]
+    assert set(prediction.probabilities["category"]) == {"hum", "buzz"}
+    assert list(result.scores["heads"]) == ["category"]
 
 
 def test_the_split_of_the_paper_is_noted_as_not_grouped(tones: Path, tmp_path: Path) -> None:
@@ -230,17 +230,19 @@ def test_a_category_without_events_is_predicted(partly_labelled: Path, tmp_path:
     result = train(partly_labelled, tmp_path / "run", **options)
     model = sonotype.load(result.model)
     assert model.category_source == "events"
-    assert model.heads.event_less == (1.0, pytest.approx(2 / 12))
+    assert model.heads[1].unlabelled == (1.0, pytest.approx(2 / 12))
     assert (
-        load_predictions(result.folder / "predictions.npz").labels.event_less
-        == model.heads.event_less
+        load_predictions(result.folder / "predictions.npz").heads[1].unlabelled
+        == model.heads[1].unlabelled
     )
     head = sonotype.load(result.model, category_source="head")
     paths = [row["path"] for rows in subsets_of(result).values() for row in rows]
-    found = [each.predict(path).category == "high" for each in (model, head) for path in paths]
+    predicted = [each.predict(path) for each in (model, head) for path in paths]
+    found = [prediction.labels["category"] == "high" for prediction in predicted]
     assert found[: len(paths)] == found[len(paths) :]
     assert 6 <= sum(found[: len(paths)]) <= 18
-    recall = {row["label"]: row["recall"] for row in result.scores["category"]["per_class"]}
+    per_class = result.scores["heads"]["category"]["per_class"]
+    recall = {row["label"]: row["recall"] for row in per_class}
     assert recall["high"] > 0.6
 
 
@@ -273,11 +275,11 @@ def test_a_training_without_event_head(tones: Path, tmp_path: Path) -> None:
     result = train(tones, tmp_path / "run", **SMALL | {"event_head": False, "class_weights": True})
     model = sonotype.load(result.model)
     assert model.heads == two_heads(("high", "low"))
-    assert model.engine.system.event is None
-    assert result.scores["event"] is None
-    category = result.scores["category"]
+    assert list(model.engine.system.classifiers) == ["category"]
+    assert list(result.scores["heads"]) == ["category"]
+    category = result.scores["heads"]["category"]
     right = [
-        model.predict(row["path"]).category == row["category"] for row in subsets_of(result)["test"]
+        model.predict(row["path"]).label == row["category"] for row in subsets_of(result)["test"]
     ]
     assert category["accuracy"]["value"] == pytest.approx(np.mean(right))
     history = read_history(result.folder / "training")
@@ -310,8 +312,8 @@ def test_the_last_epoch_is_kept_without_validation(tones: Path, tmp_path: Path) 
     assert [sorted(row) for row in history] == [["epoch", "train_loss"]] * 3
     # The scores are those of the saved model, with its shifts.
     assert model.tta_shifts == model.card.tta_shifts == 2
-    right = [model.predict(row["path"]).event == row["event"] for row in subsets["test"]]
-    assert result.scores["event"]["accuracy"]["value"] == pytest.approx(np.mean(right))
+    right = [model.predict(row["path"]).label == row["event"] for row in subsets["test"]]
+    assert result.scores["heads"]["event"]["accuracy"]["value"] == pytest.approx(np.mean(right))
 
 
 def test_the_test_subset_selects_the_epoch_as_in_the_paper(tones: Path, tmp_path: Path) -> None:
@@ -331,7 +333,7 @@ def test_the_test_subset_selects_the_epoch_as_in_the_paper(tones: Path, tmp_path
     assert training["clips"] == {"train": 13, "val": 6, "test": 6}
     assert training["split"]["select_on"] == "test"
     # The score that selected the epoch is the reported one.
-    f1 = [result.scores[level]["f1"]["value"] for level in ("category", "event")]
+    f1 = [result.scores["heads"][level]["f1"]["value"] for level in ("category", "event")]
     assert result.best_score == pytest.approx(np.mean(f1), abs=1e-6)
 
 
@@ -364,7 +366,7 @@ def test_class_weights_and_mixed_precision_run(tones: Path, tmp_path: Path) -> N
         "epochs": 1,
     }
     result = train(tones, tmp_path / "run", **options)
-    assert result.scores["event"]["n"] == 6
+    assert result.scores["heads"]["event"]["n"] == 6
 
 
 def test_class_weights_reach_the_head_they_are_for(
@@ -385,8 +387,8 @@ def test_class_weights_reach_the_head_they_are_for(
     rows = subsets_of(result)["train"]
     card = sonotype.load(result.model).card
     for kind, names, weight in (
-        ("category", card.heads.categories, made[0].label_loss.category_weights),
-        ("event", card.heads.events, made[0].label_loss.event_weights),
+        ("category", card.heads[0].classes, made[0].label_loss.weights_category),
+        ("event", card.heads[1].classes, made[0].label_loss.weights_event),
     ):
         counts = [sum(row[kind] == name for row in rows) for name in names]
         wanted = [len(rows) / (len(names) * count) for count in counts]
@@ -482,7 +484,7 @@ def test_a_run_on_real_sounds(
     model = sonotype.load(result.model)
     assert model.audio_spec == AudioSpec(32_000)
     right = [
-        model.predict(path).category == path.parent.name
+        model.predict(path).label == path.parent.name
         for path in sorted((tmp_path / "data").rglob("*.ogg"))
     ]
     assert np.mean(right) >= 0.75

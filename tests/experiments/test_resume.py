@@ -98,14 +98,14 @@ def test_ctrl_c_leaves_a_usable_model_and_a_run_to_resume(tones: Path, tmp_path:
     assert code == INTERRUPTED
     model = sonotype.load(run / "model.safetensors")
     prediction = model.predict(tones / "low" / "hum" / "hum_0.wav")
-    assert sum(prediction.event_probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert sum(prediction.probabilities["event"].values()) == pytest.approx(1, abs=1e-5)
     assert model.card.training["interrupted"] is True
     assert model.card.scores == {}, "the test subset must not have been read"
     config = run / "config.json"
     config.write_text(config.read_text().replace('"epochs": 4000', '"epochs": 5'))
     finished = sonotype.train(None, run, resume=True)
     assert not finished.interrupted
-    assert finished.scores["category"]["n"] == 6
+    assert finished.scores["heads"]["category"]["n"] == 6
 
 
 def test_a_moved_run_is_resumed_to_the_same_weights(

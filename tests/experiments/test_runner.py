@@ -74,6 +74,6 @@ def test_options_of_runs_that_did_not_name_them_yet() -> None:
 
 def test_a_run_killed_before_its_time_was_written(tmp_path: Path) -> None:
     assert seconds_of(tmp_path) == 0.0
-    scores = {"category": {"f1": {"value": 0.5}}, "event": None}
+    scores = {"heads": {"category": {"f1": {"value": 0.5}}}}
     (tmp_path / "scores.json").write_text(json.dumps(scores))
     assert headline(tmp_path) == "category F1 0.500"

@@ -45,7 +45,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(write_tones(here / "tones", clips=4), here / "tones.csv")
     for name in ("teacher", "bb"):
         write_model(here / name / "model.safetensors", backbone="compact", width=0, pooling="mean")
-        (here / name / "split.csv").write_text("part,path,category,event,group\n")
+        (here / name / "split.csv").write_text("subset,path,category,event,group\n")
     (here / "more").mkdir()
     soundfile.write(here / "more" / "new.wav", tone(900.0, 77), RATE)
     return here
@@ -75,7 +75,7 @@ def run(context: RunContext) -> TrainResult:
     lock_config(context)
     lock_split(folder / "split.csv", context.manifest, context.split)
     write_model(folder / "model.safetensors")
-    (folder / "scores.json").write_text('{"category": {"f1": {"value": 1}}, "event": null}')
+    (folder / "scores.json").write_text('{"heads": {"category": {"f1": {"value": 1}}}}')
     return TrainResult(folder, folder / "model.safetensors", {}, "", 1, None, False)
 
 

@@ -143,8 +143,9 @@ def _print_summary(manifest: Manifest) -> None:
         **{plural(level): _count(manifest, level) for level in manifest.levels},
         "licence": manifest.licence or "not stated",
     }
+    width = max(map(len, facts))
     for key, value in facts.items():
-        typer.echo(f"{key:<11} {value}")
+        typer.echo(f"{key:<{width}}  {value}")
     typer.echo("")
     for number, head in enumerate(manifest.heads):
         if number:

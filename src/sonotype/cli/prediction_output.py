@@ -17,7 +17,8 @@ from rich.text import Text
 
 from sonotype.core.errors import SonotypeError
 from sonotype.core.json_text import json_text
-from sonotype.core.text import printable, width
+from sonotype.core.text import plural, printable, width
+from sonotype.core.types import LEVELS
 from sonotype.evaluation.outputs import growing, is_standard_output
 from sonotype.inference.prediction import Failure, Prediction
 
@@ -91,11 +92,12 @@ def _open(
 
 def _file_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
     results = list(results)
-    deep = any(isinstance(result, Prediction) and len(result.heads) > 1 for result in results)
+    found = [result.heads[-1].name for result in results if isinstance(result, Prediction)]
+    finest = plural(found[0] if found else LEVELS[0])
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("file", overflow="fold", max_width=FILE_WIDTH)
     table.add_column("category", overflow="fold")
-    table.add_column(f"most probable {'events' if deep else 'categories'}", overflow="fold")
+    table.add_column(f"most probable {finest}", overflow="fold")
     names = _without_common_folder([result.source for result in results])
     for name, result in zip(names, results, strict=True):
         if isinstance(result, Failure):

@@ -29,7 +29,7 @@ def read_hierarchy(
         source: how to read a head that is the parent of another, see :func:`read_parent`.
 
     Shape:
-        unchanged
+        that of ``proba``, unchanged
     """
     found = dict(proba)
     if source == "head":
@@ -51,7 +51,9 @@ def read_parent(
     child: Head,
     source: CategorySource,
 ) -> npt.NDArray[np.floating]:
-    """Probabilities of a coarse level; below, its classes are categories, and the finer are events.
+    """Probabilities of a coarse level.
+
+    In this text, the classes of the coarse level are categories, those of the finer one events.
 
     Args:
         own: ``[..., categories]`` softmax of the category head.

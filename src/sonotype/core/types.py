@@ -172,8 +172,9 @@ Heads = tuple[Head, ...]
 def heads_of(clips: Iterable[Clip]) -> Heads:
     """The heads that the labels of some clips need, with sorted classes.
 
-    A level of labels becomes a head; its parent is the level above. A level where a clip has
-    several labels, or none of the classes, becomes a ``"multi"`` head without a parent.
+    A level of labels becomes a head. Its parent is the level above, if every class belongs to one
+    class of that level. A level where a clip has several labels, or none of the classes, becomes a
+    ``"multi"`` head without a parent.
     """
     clips = tuple(clips)
     names = dict.fromkeys(name for clip in clips for name in clip.labels)
@@ -183,10 +184,8 @@ def heads_of(clips: Iterable[Clip]) -> Heads:
         classes = tuple(sorted({label for clip in known for label in clip.labels[name]}))
         if any(len(clip.labels[name]) != 1 for clip in known):
             heads.append(Head(name, classes, "multi"))
-        elif heads and heads[-1].problem == "single":
-            heads.append(_child(name, classes, heads[-1], clips))
         else:
-            heads.append(Head(name, classes))
+            heads.append(_single(name, classes, heads[-1] if heads else None, clips))
     return tuple(heads)
 
 
@@ -198,20 +197,26 @@ def _level(name: str) -> int:
     return int(number) - 1 if number.isdecimal() else 1000
 
 
-def _child(name: str, classes: tuple[str, ...], parent: Head, clips: Sequence[Clip]) -> Head:
-    homes = {
-        clip.label(name): clip.label(parent.name) for clip in clips if parent.name in clip.labels
-    }
-    if not set(classes) <= set(homes):  # a label without one on the level above
+def _single(name: str, classes: tuple[str, ...], above: Head | None, clips: Sequence[Clip]) -> Head:
+    """A head of clips with one label, below the head ``above`` if the classes fit into it."""
+    if above is None or above.problem == "multi":
         return Head(name, classes)
-    total = Counter(clip.label(parent.name) for clip in clips)
-    without = Counter(clip.label(parent.name) for clip in clips if name not in clip.labels)
+    pairs = {
+        (label, home)
+        for clip in clips
+        if (label := clip.label(name)) and (home := clip.label(above.name))
+    }
+    homes = dict(pairs)
+    if not len(classes) == len(homes) == len(pairs):
+        return Head(name, classes)
+    total = Counter(clip.label(above.name) for clip in clips)
+    without = Counter(clip.label(above.name) for clip in clips if name not in clip.labels)
     return Head(
         name,
         classes,
-        parent=parent.name,
-        parent_index=tuple(parent.index[homes[label]] for label in classes),
-        unlabelled=tuple(without[label] / total[label] for label in parent.classes),
+        parent=above.name,
+        parent_index=tuple(above.index[homes[label]] for label in classes),
+        unlabelled=tuple(without[label] / total[label] for label in above.classes),
     )
 
 

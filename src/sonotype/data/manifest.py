@@ -146,7 +146,10 @@ class Manifest:
             "groups": len({clip.group for clip in self.clips}) if self.grouped else None,
             "folds": list(self.folds),
             **({"subsets": self.subsets} if self.folds_are_subsets else {}),
-            **{plural(level): self.counts(level) for level in self.levels},
+            **{
+                plural(level) if level in LEVELS else level: self.counts(level)
+                for level in self.levels
+            },
         }
 
     def counts(self, level: str) -> dict[str, int]:

@@ -32,9 +32,9 @@ class Rules:
     Attributes:
         purpose: ``"evaluation"`` accepts classes with one clip, and a single category or event.
         rare_events: ``"error"`` reports events (and labels of finer levels) with a single clip;
-            ``"unlabel"`` removes such a label and keeps the clip for its category.
-        qualify_events: rename events that are in several categories to ``category/event``; finer
-            levels alike.
+            ``"unlabel"`` removes such a label and keeps the clip for the level above.
+        qualify_events: rename events that are in several categories to ``category/event``, and
+            labels of finer levels in the same way.
         partial: use truncated files.
     """
 
@@ -120,7 +120,7 @@ def apply_rules(records: Sequence[ClipRecord], rules: Rules) -> tuple[ClipRecord
             clips = Counter(record.label(depth) for record in records)
             records = [
                 replace(record, labels=record.labels[:depth])
-                if clips[record.label(depth)] == 1
+                if record.label(depth) and clips[record.label(depth)] == 1
                 else record
                 for record in records
             ]
@@ -128,7 +128,7 @@ def apply_rules(records: Sequence[ClipRecord], rules: Rules) -> tuple[ClipRecord
 
 
 def _levels(records: Iterable[ClipRecord]) -> int:
-    """Number of levels on which a record has a label."""
+    """Number of levels down to the finest label of all records; at least 1."""
     return max(
         (depth + 1 for record in records for depth, label in enumerate(record.labels) if label),
         default=1,
@@ -296,9 +296,9 @@ def _folds(records: Sequence[ClipRecord]) -> Iterator[DataIssue]:
 
 def _labels(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
     for record in records:
-        depth = max((d + 1 for d, label in enumerate(record.labels) if label), default=1)
-        for missing in (level_name(d) for d in range(depth) if not record.label(d)):
-            yield record.issue(f"empty {missing}")
+        for depth in range(_levels([record])):
+            if not record.label(depth):
+                yield record.issue(f"empty {level_name(depth)}")
         for label in record.labels:
             # File names that are not UTF-8 become text that cannot be encoded.
             if label.encode("utf-8", "replace").decode() != label:
@@ -322,7 +322,7 @@ def _labels_under_two_parents(records: Sequence[ClipRecord]) -> Iterator[DataIss
                 second = list(found.values())[1]
                 places = "; ".join(f"{name} ({_place(record)})" for name, record in found.items())
                 yield second.issue(
-                    f"{level} {label!r} stands under {len(found)} {above}: {places}; rename it, or "
+                    f"{level} {label!r} is under {len(found)} {above}: {places}; rename it, or "
                     "pass --qualify-events to call them "
                     f"{' and '.join(f'{name}/{label}' for name in found)}"
                 )
@@ -341,7 +341,10 @@ def _one_clip_classes(records: Sequence[ClipRecord]) -> Iterator[DataIssue]:
             label = record.label(depth)
             if not label or clips[label] > 1 or (depth and above[record.label(depth - 1)] < 2):
                 continue  # a single clip of the level above is reported there
-            remedy = " (--rare-events unlabel keeps such clips for their category)" if depth else ""
+            remedy = ""
+            if depth:
+                kept = level_name(depth - 1)
+                remedy = f" (--rare-events unlabel keeps such clips for their {kept})"
             yield record.issue(
                 f"{level} {label!r} has this one clip only; training and test need at least two"
                 f"{remedy}"
@@ -355,9 +358,7 @@ def _single_labels(listing: Listing) -> Iterator[DataIssue]:
         level = level_name(depth)
         names = {record.label(depth) for record in listing.records if record.label(depth)}
         if len(names) == 1:
-            need = (
-                f"give two or more, or leave the {level} out"
-                if depth
-                else ("a classifier needs at least two")
-            )
+            need = "a classifier needs at least two"
+            if depth:
+                need = f"give two or more, or leave the {level} out"
             yield DataIssue(str(listing.source), 0, f"only one {level}, {names.pop()!r}; {need}")

@@ -129,7 +129,7 @@ def _table_row(row: RunResults, base: RunResults, resamples: int, seed: int) -> 
         for key in shared
     )
     metrics: dict[tuple[str, str], Metric] = {}
-    for level in _heads_of(row):
+    for level in (head.name for head in row.predictions[runs[0]].heads):
         if not _scorable(row, runs, level):
             continue
         seeds = _by_seed(row, runs, level)
@@ -167,11 +167,6 @@ def _names(predictions: Predictions) -> list[tuple[str, str]]:
         root = os.path.commonpath(folders) or "."
         paths = [os.path.relpath(path, root) for path in paths]
     return list(zip(paths, predictions.groups, strict=True))
-
-
-def _heads_of(row: RunResults) -> list[str]:
-    first = next(iter(row.predictions.values()))
-    return [head.name for head in first.heads]
 
 
 def _scorable(row: RunResults, keys: Collection[Key], level: str) -> bool:

@@ -98,11 +98,6 @@ class Scores:
     groups: int
     notes: tuple[str, ...] = ()
 
-    @property
-    def finest(self) -> HeadScores:
-        """Scores of the finest level."""
-        return list(self.heads.values())[-1]
-
 
 def score(
     predictions: Predictions,

@@ -26,7 +26,10 @@ FloatArray = npt.NDArray[np.floating]
 TRUE, PROBA = "true.", "proba."
 """Prefixes of the arrays of a head in a file."""
 
-NPZ_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
+NPZ_ERRORS = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 """Errors of reading a damaged or foreign ``.npz``."""
 
 
@@ -71,6 +74,9 @@ class Predictions:
         n = len(self)
         if len(self.groups) != n:
             raise ValueError(f"{len(self.groups)} groups for {n} clips")
+        names = [head.name for head in self.heads]
+        if not set(names) == self.true.keys() == self.proba.keys():
+            raise ValueError(f"heads {names}, true of {[*self.true]}, proba of {[*self.proba]}")
         for head in self.heads:
             classes = len(head.classes)
             true, proba = self.true[head.name], self.proba[head.name]

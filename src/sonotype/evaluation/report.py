@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -14,8 +12,6 @@ from sonotype.core.text import align, plural, printable
 from sonotype.data.records import counted
 from sonotype.evaluation.folds import FoldSummary, Spread
 from sonotype.evaluation.metrics import HeadScores, Interval, Scores
-
-T = TypeVar("T")
 
 WIDTH = 80
 CLASSES = 10
@@ -92,14 +88,15 @@ def _metrics(scores: Scores) -> Iterator[str]:
         f"category read from {SOURCES.get(scores.category_source, scores.category_source)}; "
         "brackets: 95 % interval by group"
     )
-    for heads in _pairs(scores.heads):
-        columns = METRIC_COLUMNS[: 1 + len(heads)]
-        present = [sum(entry.support > 0 for entry in head.per_class) for _, head in heads]
-        titles = [f"{n} {plural(name)}" for n, (name, _) in zip(present, heads, strict=True)]
+    for names in _pairs(scores.heads):
+        columns = METRIC_COLUMNS[: 1 + len(names)]
+        heads = [scores.heads[name] for name in names]
+        present = [sum(entry.support > 0 for entry in head.per_class) for head in heads]
+        titles = [f"{n} {plural(name)}" for n, name in zip(present, names, strict=True)]
         yield ""
         yield align(["", *titles], *columns)
         for metric, title in TITLES.items():
-            yield align([title, *(_interval(getattr(head, metric)) for _, head in heads)], *columns)
+            yield align([title, *(_interval(getattr(head, metric)) for head in heads)], *columns)
     for level, head in scores.heads.items():
         name = plural(level)
         if head.n < scores.clips:
@@ -115,11 +112,10 @@ def _metrics(scores: Scores) -> Iterator[str]:
             )
 
 
-def _pairs(heads: Mapping[str, T]) -> Iterator[list[tuple[str, T]]]:
+def _pairs(heads: Iterable[str]) -> list[list[str]]:
     """Two heads at a time, the most that 80 columns hold."""
-    remaining = iter(heads.items())
-    while pair := list(islice(remaining, 2)):
-        yield pair
+    names = list(heads)
+    return [names[start : start + 2] for start in range(0, len(names), 2)]
 
 
 def _round_down(value: float, digits: int = 3) -> float:
@@ -177,13 +173,12 @@ def _folds(summary: FoldSummary) -> Iterator[str]:
         f"{counted(len(summary.names), 'fold')}, {counted(sum(summary.clips), 'clip')}; category "
         f"read from {SOURCES.get(summary.category_source, summary.category_source)}"
     )
-    for heads in _pairs(summary.heads):
+    for names in _pairs(summary.heads):
         yield ""
-        titles = ["", *(f"  {plural(name)} (macro)" for name, _ in heads)]
+        titles = ["", *(f"  {plural(name)} (macro)" for name in names)]
         yield align(titles, *FOLD_HEADS[: len(titles)])
-        yield from _fold_table(
-            summary, [getattr(head, name) for _, head in heads for name in TITLES]
-        )
+        heads = [summary.heads[name] for name in names]
+        yield from _fold_table(summary, [getattr(head, x) for head in heads for x in TITLES])
 
 
 def _fold_table(summary: FoldSummary, spreads: Sequence[Spread]) -> Iterator[str]:

@@ -79,7 +79,7 @@ def test_mixing_takes_another_clip_of_the_same_event(
     clips: tuple[Clip, ...], read: list[Path]
 ) -> None:
     mixed = Waveforms(clips, AUDIO_SPEC, Augmentation(mixing=Mixing(), n_augmented=0))
-    event_of = {clip.path: clip.event for clip in clips}
+    event_of = {clip.path: clip.label("event") for clip in clips}
     pairs = 0
     for epoch in range(20):
         for index in range(len(clips)):
@@ -176,15 +176,17 @@ def slow_version(
     if not version:
         return samples
     rate, wave = audio_spec.sample_rate, rng(1)
-    own = clips[index].category, clips[index].event
+    own = clips[index].label("category"), clips[index].label("event")
 
     def ordered(same: bool) -> list[int]:
         others = [
             n
             for n, clip in enumerate(clips)
-            if ((clip.category, clip.event) == own) is same and n != index
+            if ((clip.label("category"), clip.label("event")) == own) is same and n != index
         ]
-        return sorted(others, key=lambda n: (clips[n].category, clips[n].event, digests[n]))
+        return sorted(
+            others, key=lambda n: (clips[n].label("category"), clips[n].label("event"), digests[n])
+        )
 
     if how.mixing is not None:
         choice = rng(6)
@@ -277,7 +279,7 @@ def test_one_sound_under_two_labels_has_partners_of_either_class(
 ) -> None:
     copy = shutil.copy(clips[0].path, tmp_path / "copy.wav")
     both = [*clips, labelled(Path(copy), "low", "hum", "copy", None)]
-    assert clips[0].category == "high"
+    assert clips[0].label("category") == "high"
     some = Waveforms(
         both, AUDIO_SPEC, Augmentation(time_shift=0.2, between_class_mix=1.0, n_augmented=40)
     )
@@ -285,7 +287,7 @@ def test_one_sound_under_two_labels_has_partners_of_either_class(
     for version in range(1, 40):
         for index in (0, last):
             partner = some.blend_of(index, version).partner
-            assert both[partner].event != both[index].event
+            assert both[partner].label("event") != both[index].label("event")
         assert some.blend_of(0, version).share == some.blend_of(last, version).share
     recipes = {some.recipe(n, version) for n in (0, last) for version in range(1, 40)}
     assert 40 < len(recipes) <= 78, "the second clip counts"

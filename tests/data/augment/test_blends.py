@@ -57,7 +57,7 @@ def test_a_partner_is_of_another_class_and_of_the_same_pool(clips: tuple[Clip, .
         for version in range(1, 6):
             what = some.blend_of(index, version)
             assert LEAST_SHARE <= what.share < 1
-            assert clips[what.partner].event != clip.event
+            assert clips[what.partner].label("event") != clip.label("event")
             assert groups[what.partner] == groups[index]
             partners.add(what.partner)
     assert partners == set(range(len(clips)))
@@ -93,7 +93,7 @@ def test_the_share_of_mixtures(clips: tuple[Clip, ...]) -> None:
 
 
 def test_a_single_class_is_not_mixed(clips: tuple[Clip, ...]) -> None:
-    alone = [clip for clip in clips if clip.event == clips[0].event]
+    alone = [clip for clip in clips if clip.label("event") == clips[0].label("event")]
     some = Waveforms(alone, AUDIO_SPEC, ALWAYS)
     assert some.blend_of(0, 1) == Blend(0)
     assert np.array_equal(some.version(0, 1), load_clip(alone[0].path, AUDIO_SPEC))
@@ -104,7 +104,9 @@ def test_sounds_without_labels(tmp_path: Path) -> None:
     (tones / "notes.txt").write_text("no sound")
     found = unlabelled_clips([tones / "high", tones / "low"])
     assert [clip.path for clip in found] == sorted(tones.rglob("*.wav"))
-    assert {(clip.category, clip.event, clip.fold) for clip in found} == {("", None, None)}
+    assert {(clip.label("category"), clip.label("event"), clip.fold) for clip in found} == {
+        (None, None, None)
+    }
     again = unlabelled_clips([tones], labelled=found[:3])
     assert [clip.path for clip in again] == sorted(clip.path for clip in found[3:])
     with pytest.raises(OptionsError, match="all its sounds are among the labelled clips"):

@@ -59,8 +59,9 @@ def slow_of_another_class(clips: list[Clip], members: list[int], index: int) -> 
     return [
         other
         for other in members
-        if (own.category, own.event) != (clips[other].category, clips[other].event)
-        or (not own.category and other != index)
+        if (own.label("category"), own.label("event"))
+        != (clips[other].label("category"), clips[other].label("event"))
+        or (not own.label("category") and other != index)
     ]
 
 
@@ -69,7 +70,8 @@ def slow_of_the_same_class(clips: list[Clip], members: list[int], index: int) ->
     return [
         other
         for other in members
-        if (own.category, own.event) == (clips[other].category, clips[other].event)
+        if (own.label("category"), own.label("event"))
+        == (clips[other].label("category"), clips[other].label("event"))
         and other != index
     ] or [index]
 
@@ -112,13 +114,12 @@ def test_partners_do_not_depend_on_the_order_of_the_clips() -> None:
 
 
 def test_a_draw_among_a_hundred_thousand_clips_takes_microseconds() -> None:
-    classes = [(f"{n % 10}", f"{n}") for n in range(50)]
-    clips = [labelled(Path("a"), *classes[n % 50], "a", None) for n in range(100_000)]
+    clips = [labelled("a", f"{n % 10}", f"{n}", "a") for n in range(50)] * 2000
     partners = of(clips)
-    start = time.perf_counter()
+    start = time.process_time()
     rng = np.random.default_rng(0)
     for index in range(2000):
         partners.of_another_class(index, rng)
         partners.of_the_same_class(index, rng)
-    draw = (time.perf_counter() - start) / 4000
+    draw = (time.process_time() - start) / 4000
     assert draw < 1e-3, "a permutation of all clips alone takes longer"

@@ -14,7 +14,10 @@ from sonotype.data.readers.esc50 import CLASSES, TARGETS, labels_of, read_esc50
 @pytest.mark.parametrize("suffix", [".wav", ".ogg", ".FLAC"])
 def test_published_layout(tmp_path: Path, suffix: str) -> None:
     manifest = read_esc50(esc50_folder(tmp_path, suffix))
-    rows = [(c.path.name, c.category, c.event, c.group, c.fold) for c in manifest.clips]
+    rows = [
+        (c.path.name, c.label("category"), c.label("event"), c.group, c.fold)
+        for c in manifest.clips
+    ]
     assert rows == [
         ("1-100-A-0" + suffix, "animals", "dog", "100", 1),
         ("1-100-B-0" + suffix, "animals", "dog", "100", 1),
@@ -35,8 +38,8 @@ def test_the_named_file_comes_before_its_twin(tmp_path: Path) -> None:
 
 def test_msos_names(tmp_path: Path) -> None:
     manifest = read_esc50(esc50_folder(tmp_path), names="msos")
-    assert manifest.heads.categories == ("Music", "Nature")
-    assert manifest.heads.events == ("Church bells", "Dog")
+    assert manifest.heads[0].classes == ("Music", "Nature")
+    assert manifest.heads[1].classes == ("Church bells", "Dog")
 
 
 def test_unknown_names(tmp_path: Path) -> None:
@@ -84,8 +87,8 @@ def test_names_agree_with_the_published_tables(assets: Path) -> None:
 def test_real_clips(assets: Path) -> None:
     manifest = read_esc50(assets / "data/esc50")
     assert Counter(clip.fold for clip in manifest.clips) == dict.fromkeys((1, 2, 3, 4), 400)
-    assert Counter(clip.event for clip in manifest.clips) == dict.fromkeys(TARGETS, 32)
-    assert Counter(clip.category for clip in manifest.clips) == dict.fromkeys(CLASSES, 320)
+    assert Counter(clip.label("event") for clip in manifest.clips) == dict.fromkeys(TARGETS, 32)
+    assert Counter(clip.label("category") for clip in manifest.clips) == dict.fromkeys(CLASSES, 320)
     folds = {clip.group: set() for clip in manifest.clips}
     for clip in manifest.clips:
         folds[clip.group].add(clip.fold)
@@ -99,12 +102,12 @@ def test_real_clips(assets: Path) -> None:
 
 def test_real_clips_under_msos_names(assets: Path) -> None:
     manifest = read_esc50(assets / "data/esc50", names="msos")
-    assert Counter(clip.category for clip in manifest.clips) == {
+    assert Counter(clip.label("category") for clip in manifest.clips) == {
         "Effects": 64,
         "Human": 320,
         "Music": 32,
         "Nature": 608,
         "Urban": 576,
     }
-    events = Counter(clip.event for clip in manifest.clips)
+    events = Counter(clip.label("event") for clip in manifest.clips)
     assert (len(events), events["Water"], events["Dog"]) == (49, 64, 32)

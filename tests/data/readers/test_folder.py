@@ -4,18 +4,24 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from heads import labels_of
 from soundsets import faults_of, touch
 
 from sonotype.core.errors import OptionsError
 from sonotype.data.readers.folder import read_folder
+from sonotype.data.validate import Rules
 
+ALONE = (
+    "has this one clip only; training and test need at least two "
+    "(--rare-events unlabel keeps such clips"
+)
 NO_SOUND = "no sound inside (wav, flac, ogg, mp3, m4a and others)"
 
 
 def test_one_level_gives_categories(tmp_path: Path) -> None:
     touch(tmp_path / "pets", "dog/b.wav", "dog/a.FLAC", "cat/a.ogg", "cat/b.Mp3", "cat/c.opus")
     manifest = read_folder(tmp_path / "pets")
-    rows = [(clip.path.name, clip.category, clip.event, clip.fold) for clip in manifest.clips]
+    rows = [(clip.path.name, *labels_of(clip), clip.fold) for clip in manifest.clips]
     assert rows == [
         ("a.ogg", "cat", None, None),
         ("b.Mp3", "cat", None, None),
@@ -33,7 +39,7 @@ def test_two_levels_give_categories_and_events(tmp_path: Path) -> None:
         f"{folder}/{n}.wav" for folder in ("nature/rain", "nature/wind", "urban/car") for n in "12"
     ]
     manifest = read_folder(touch(tmp_path, *names))
-    assert [(clip.category, clip.event) for clip in manifest.clips] == [
+    assert [labels_of(clip) for clip in manifest.clips] == [
         ("nature", "rain"),
         ("nature", "rain"),
         ("nature", "wind"),
@@ -41,7 +47,7 @@ def test_two_levels_give_categories_and_events(tmp_path: Path) -> None:
         ("urban", "car"),
         ("urban", "car"),
     ]
-    assert manifest.heads.event_category == (1, 0, 0)
+    assert manifest.heads[1].parent_index == (1, 0, 0)
 
 
 def test_other_files_are_passed_over(tmp_path: Path) -> None:
@@ -53,7 +59,7 @@ def test_other_files_are_passed_over(tmp_path: Path) -> None:
 def test_names_in_any_script_and_in_one_form(tmp_path: Path) -> None:
     decomposed = unicodedata.normalize("NFD", "Möwe")
     touch(tmp_path, f"{decomposed}/1.wav", f"{decomposed}/2.wav", "鳥/ä 1.wav", "鳥/2.wav")
-    assert read_folder(tmp_path).labels.categories == ("Möwe", "鳥")
+    assert read_folder(tmp_path).heads[0].classes == ("Möwe", "鳥")
 
 
 def test_groups_from_file_names(tmp_path: Path) -> None:
@@ -81,22 +87,98 @@ def test_all_faults_of_the_layout_together(tmp_path: Path) -> None:
     touch(tmp_path, "cat/empty/notes.txt", "cow/notes.txt", "cat/tabby/old/1.wav")
     assert faults_of(lambda: read_folder(tmp_path), tmp_path) == [
         f"{tmp_path}: only one event, 'tabby'; give two or more, or leave the event out",
+        f"{tmp_path}: only one level_3, 'old'; give two or more, or leave the level_3 out",
         f"cat/empty: {NO_SOUND}",
-        "cat/tabby/old: sounds on a third level of folders; there are two, category/event",
+        mixed("cat/tabby/old", 1, level=3, most=2, example="cat/tabby"),
+        f"cat/tabby/old/1.wav: level_3 'old' {ALONE} for their event)",
         f"cow: {NO_SOUND}",
-        (
-            "dog: mixed levels: 2 sounds right in the category folder, while there are event "
-            "folders in cat; use one layout throughout"
-        ),
+        mixed("dog", 2, level=1, most=2, example="cat/tabby"),
         "loose.wav: lies beside the category folders; move it into the one it belongs to",
     ]
 
 
-def test_sounds_only_on_a_third_level(tmp_path: Path) -> None:
-    touch(tmp_path, "dog/1.wav", "dog/2.wav", "cat/1.wav", "cat/2.wav", "cow/a/b/1.wav")
-    assert faults_of(lambda: read_folder(tmp_path), tmp_path) == [
-        "cow/a/b: sounds on a third level of folders; there are two, category/event"
+def mixed(folder: str, sounds: int, *, level: int, most: int, example: str) -> str:
+    """The issue of a folder with sounds on another level than most sounds."""
+    clips = f"{sounds} sound{'s' if sounds > 1 else ''}"
+    return (
+        f"{folder}: mixed levels: {clips} on level {level} of the folders, while most sounds are "
+        f"on level {most}, as in {example}; use one layout throughout"
+    )
+
+
+def tree(root: Path, *folders: str) -> Path:
+    """Two sounds in each folder."""
+    return touch(root, *(f"{folder}/{n}.wav" for folder in folders for n in "12"))
+
+
+DEEP = ("a/b/c", "a/b/d", "a/e/f", "g/h/i", "g/h/k")
+
+
+def test_three_levels(tmp_path: Path) -> None:
+    manifest = read_folder(tree(tmp_path, *DEEP))
+    assert [labels_of(clip) for clip in manifest.clips[::2]] == [
+        tuple(folder.split("/")) for folder in DEEP
     ]
+    assert manifest.levels == ("category", "event", "level_3")
+    category, event, third = manifest.heads
+    assert (category.classes, category.parent) == (("a", "g"), None)
+    assert (event.classes, event.parent) == (("b", "e", "h"), "category")
+    assert (event.parent_index, event.unlabelled) == ((0, 0, 1), (0, 0))
+    assert (third.classes, third.parent) == (("c", "d", "f", "i", "k"), "event")
+    assert (third.parent_index, third.unlabelled) == ((0, 0, 1, 2, 2), (0, 0, 0))
+    assert manifest.summary()["level_3"] == dict.fromkeys(third.classes, 2)
+
+
+def test_four_levels(tmp_path: Path) -> None:
+    manifest = read_folder(tree(tmp_path, *(f"{folder}/{n}" for n, folder in enumerate(DEEP))))
+    assert manifest.levels == ("category", "event", "level_3", "level_4")
+    fourth = manifest.heads[-1]
+    assert (fourth.classes, fourth.parent) == (tuple("01234"), "level_3")
+    assert fourth.parent_index == (0, 1, 2, 3, 4)
+
+
+def test_other_levels_than_most_sounds(tmp_path: Path) -> None:
+    tree(tmp_path, *DEEP, "a/l", "g/h/i/m", "g/n/o/p/q")
+    touch(tmp_path, "g/h/notes/x.txt", "g/h/i/notes/x.txt")
+    layout = {"most": 3, "example": "a/b/c"}
+    assert faults_of(lambda: read_folder(tmp_path), tmp_path) == [
+        f"{tmp_path}: only one level_5, 'q'; give two or more, or leave the level_5 out",
+        mixed("a/l", 2, level=2, **layout),
+        mixed("g/h/i/m", 2, level=4, **layout),
+        f"g/h/i/notes: {NO_SOUND}",
+        f"g/h/notes: {NO_SOUND}",
+        mixed("g/n/o/p/q", 2, level=5, **layout),
+    ]
+
+
+def test_folders_without_sounds_below_the_levels_are_passed_over(tmp_path: Path) -> None:
+    tree(tmp_path, "a/b", "a/c", "d/e")
+    touch(tmp_path, "a/b/notes/x.txt")
+    assert len(read_folder(tmp_path).clips) == 6
+
+
+def test_a_label_below_two_labels(tmp_path: Path) -> None:
+    tree(tmp_path, "a/b/c", "a/d/c", "e/f/g")
+    (issue,) = faults_of(lambda: read_folder(tmp_path), tmp_path)
+    for fact in ("level_3 'c'", "2 events: b (1.wav); d (1.wav)", "b/c and d/c"):
+        assert fact in issue
+    manifest = read_folder(tmp_path, rules=Rules(qualify_events=True))
+    assert manifest.heads[-1].classes == ("b/c", "d/c", "g")
+
+
+def test_a_rare_label_is_removed_from_its_level_alone(tmp_path: Path) -> None:
+    touch(tree(tmp_path, *DEEP), "a/b/rare/1.wav", "a/rare/rare2/1.wav")
+    causes = faults_of(lambda: read_folder(tmp_path), tmp_path)
+    assert [cause.split(" has")[0] for cause in causes] == [
+        "a/b/rare/1.wav: level_3 'rare'",
+        "a/rare/rare2/1.wav: event 'rare'",
+    ]
+    manifest = read_folder(tmp_path, rules=Rules(rare_events="unlabel"))
+    labels = {str(clip.path.relative_to(tmp_path)): labels_of(clip) for clip in manifest.clips}
+    assert labels["a/b/rare/1.wav"] == ("a", "b")
+    assert labels["a/rare/rare2/1.wav"] == ("a", None)
+    assert manifest.heads[1].unlabelled == (1 / 8, 0)
+    assert manifest.heads[2].unlabelled == (1 / 5, 0, 0)
 
 
 def test_empty_folder(tmp_path: Path) -> None:

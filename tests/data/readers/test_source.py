@@ -59,7 +59,10 @@ def test_every_source_keeps_the_contract(
     paths = [clip.path for clip in manifest.clips]
     assert paths == sorted(paths)
     assert all(path.is_file() for path in paths)
-    assert all(clip.category and clip.group and clip.event != "" for clip in manifest.clips)
+    assert all(
+        clip.label("category") and clip.group and clip.label("event") != ""
+        for clip in manifest.clips
+    )
     assert manifest.grouped == (kind == "esc50")
     if not manifest.grouped:
         assert len({clip.group for clip in manifest.clips}) == len(paths)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import builtins
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from heads import labels_of
 from soundsets import faults_of, four_clips, touch, write_table
 
-from sonotype.core.errors import MissingExtraError, OptionsError
+from sonotype.core.errors import DataError, MissingExtraError, OptionsError
 from sonotype.data.readers.table import read_table
 from sonotype.data.validate import Rules
 
@@ -25,7 +27,7 @@ def test_all_columns(tmp_path: Path) -> None:
         x/a.wav,urban,,r3,2""",
     )
     manifest = read_table(table, rules=Rules("evaluation"))
-    rows = [(c.path, c.category, c.event, c.group, c.fold) for c in manifest.clips]
+    rows = [(c.path, *labels_of(c), c.group, c.fold) for c in manifest.clips]
     assert rows == [
         (tmp_path / "x/a.wav", "urban", None, "r3", 2),
         (tmp_path / "x/b.wav", "urban", None, "r1", 1),
@@ -35,12 +37,40 @@ def test_all_columns(tmp_path: Path) -> None:
     assert (manifest.name, manifest.grouped, manifest.folds) == ("labels", True, (1, 2))
 
 
+def test_three_levels(tmp_path: Path) -> None:
+    rows = ["a,x,p,i", "b,x,p,i", "c,x,q,j", "d,x,q,j", "e,y,r,", "f,y,r,"]
+    touch(tmp_path, *(f"{row[0]}.wav" for row in rows), "g.wav", "h.wav")
+    lines = "".join(f"\n{row[0]}.wav{row[1:]}" for row in rows)
+    table = write_table(tmp_path, f"path,category,event,breed{lines}")
+    with pytest.raises(DataError, match="unknown column 'breed'"):
+        read_table(table)
+    manifest = read_table(table, columns={"level_3": "breed"})
+    assert [labels_of(clip) for clip in manifest.clips[1::2]] == [
+        ("x", "p", "i"),
+        ("x", "q", "j"),
+        ("y", "r"),
+    ]
+    third = manifest.heads[2]
+    assert (third.name, third.classes, third.parent) == ("level_3", ("i", "j"), "event")
+    assert (third.parent_index, third.unlabelled) == ((0, 1), (0, 0, 1))
+    write_table(tmp_path, f"path,label,event,LEVEL_3{lines}\ng.wav,y,,i\nh.wav,,r,i", table.name)
+    for rules in (Rules("evaluation"), Rules("evaluation", "unlabel")):
+        assert faults_of(partial(read_table, table, rules=rules), tmp_path) == [
+            "labels.csv:8: g.wav: empty event",
+            "labels.csv:9: h.wav: empty category",
+            (
+                "labels.csv:9: h.wav: level_3 'i' is under 2 events: p (line 2); r (line 9); "
+                "rename it, or pass --qualify-events to call them p/i and r/i"
+            ),
+        ]
+
+
 @pytest.mark.parametrize("path", ["path", "file_name", "filename", "file", "audio", "Path"])
 @pytest.mark.parametrize("category", ["category", "label", "class", "LABEL"])
 def test_other_names_of_columns(tmp_path: Path, path: str, category: str) -> None:
     table = four_clips(tmp_path)
     table.write_text(table.read_text().replace("path,category", f"{path},{category}"))
-    assert read_table(table).labels.categories == ("cat", "dog")
+    assert read_table(table).heads[0].classes == ("cat", "dog")
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -50,7 +80,12 @@ def test_dialects(tmp_path: Path, separator: str, mark: str, end: str) -> None:
     table = four_clips(tmp_path)
     text = mark + table.read_text().replace(",", separator).replace("\n", end)
     table.write_bytes(text.encode())
-    assert [clip.category for clip in read_table(table).clips] == ["dog", "dog", "cat", "cat"]
+    assert [clip.label("category") for clip in read_table(table).clips] == [
+        "dog",
+        "dog",
+        "cat",
+        "cat",
+    ]
 
 
 def test_codes_stay_text(tmp_path: Path) -> None:
@@ -59,7 +94,7 @@ def test_codes_stay_text(tmp_path: Path) -> None:
         tmp_path, "path,category,group\n028.wav,NA,00E5\n00E5.wav,NA,1\n1.wav,null,2\n2.wav,null,2"
     )
     clips = read_table(table).clips
-    assert [(clip.path.name, clip.category, clip.group) for clip in clips] == [
+    assert [(clip.path.name, clip.label("category"), clip.group) for clip in clips] == [
         ("00E5.wav", "NA", "1"),
         ("028.wav", "NA", "00E5"),
         ("1.wav", "null", "2"),
@@ -83,8 +118,8 @@ def test_audiofolder(tmp_path: Path) -> None:
     assert (manifest.name, len(manifest.clips)) == ("birds", 4)
     assert faults_of(lambda: read_table(root), root) == [
         (
-            "metadata.csv:1: unknown column 'transcription'; pass over it with --ignore-columns, "
-            "or say what it is, as in --column group=transcription"
+            "metadata.csv:1: unknown column 'transcription'; ignore it with --ignore-columns, "
+            "or assign it, as in --column group=transcription"
         )
     ]
 
@@ -96,7 +131,7 @@ def test_columns_by_name(tmp_path: Path) -> None:
         "path,species,site\na.wav,owl,1\nb.wav,owl,1\nc.wav,tit,2\nd.wav,tit,3",
     )
     manifest = read_table(table, columns={"category": "species", "group": "site"})
-    assert manifest.heads.categories == ("owl", "tit")
+    assert manifest.heads[0].classes == ("owl", "tit")
     assert [clip.group for clip in manifest.clips] == ["1", "1", "2", "3"]
 
 
@@ -113,8 +148,8 @@ def test_header_faults_come_with_those_of_the_rows(tmp_path: Path) -> None:
             "file, species; name it with --column category=NAME"
         ),
         (
-            "t.csv:1: unknown column 'species'; pass over it with --ignore-columns, or say "
-            "what it is, as in --column group=species"
+            "t.csv:1: unknown column 'species'; ignore it with --ignore-columns, or assign it, "
+            "as in --column group=species"
         ),
     ]
     write_table(tmp_path, "path,label2\nx.wav,owl\n", "t.csv")
@@ -157,7 +192,7 @@ def test_all_faults_of_the_rows_with_their_lines(tmp_path: Path) -> None:
         "t.csv:8: c.wav: the fold has to be a whole number, not 'one'",
         "t.csv:8: c.wav: no group, while other clips have one",
         (
-            "t.csv:8: c.wav: event 'rain' stands under 2 categories: nature (line 2); "
+            "t.csv:8: c.wav: event 'rain' is under 2 categories: nature (line 2); "
             "urban (line 8); rename it, or pass --qualify-events to call them "
             "nature/rain and urban/rain"
         ),
@@ -239,7 +274,12 @@ def test_any_separator_may_be_named(tmp_path: Path, separator: str) -> None:
     table = four_clips(tmp_path)
     text = f"sep={separator}\n" + table.read_text().replace(",", separator)
     table.write_text(text)
-    assert [clip.category for clip in read_table(table).clips] == ["dog", "dog", "cat", "cat"]
+    assert [clip.label("category") for clip in read_table(table).clips] == [
+        "dog",
+        "dog",
+        "cat",
+        "cat",
+    ]
 
 
 @pytest.mark.parametrize("order", ["utf-16", "utf-16-le", "utf-16-be"])
@@ -248,7 +288,7 @@ def test_unicode_text_of_spreadsheets(tmp_path: Path, order: str) -> None:
     mark = "" if order == "utf-16" else "\ufeff"
     text = mark + table.read_text().replace(",", "\t").replace("dog", "Möwe").replace("\n", "\r\n")
     table.write_bytes(text.encode(order))
-    assert read_table(table).labels.categories == ("Möwe", "cat")
+    assert read_table(table).heads[0].classes == ("Möwe", "cat")
 
 
 def test_missing_table(tmp_path: Path) -> None:
@@ -274,7 +314,7 @@ def test_wrong_column_option(tmp_path: Path) -> None:
         read_table(four_clips(tmp_path), columns={"species": "category"})
     assert str(caught.value) == (
         "--column species=category: no column 'species' is known; "
-        "there are path, category, event, group, fold"
+        "there are path, category, event, level_3, level_4, level_5, level_6, group, fold"
     )
 
 
@@ -296,7 +336,7 @@ def test_parquet(tmp_path: Path) -> None:
         }
     ).to_parquet(tmp_path / "t.parquet")
     manifest = read_table(tmp_path / "t.parquet", rules=Rules("evaluation", "unlabel"))
-    rows = [(c.path.name, c.category, c.event, c.fold) for c in manifest.clips]
+    rows = [(c.path.name, *labels_of(c), c.fold) for c in manifest.clips]
     assert rows == [
         ("a.wav", "7", None, 1),
         ("b.wav", "7", None, 2),

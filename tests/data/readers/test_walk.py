@@ -140,7 +140,7 @@ def test_class_folders_are_walked_in_the_same_way(tmp_path: Path) -> None:
     assert names(data, [clip.path for clip in manifest.clips]) == [
         *("dog/1.wav", "dog/2.wav", "rain/1.wav", "rain/2.wav"),
     ]
-    assert manifest.heads.categories == ("dog", "rain")
+    assert manifest.heads[0].classes == ("dog", "rain")
 
 
 def test_class_folders_name_what_cannot_be_read(tmp_path: Path) -> None:

@@ -38,6 +38,9 @@ NUMBERS = {name: str(number) for number, name in SUBSETS.items()}
 Homes = Mapping[Path, str]
 """The folders of the class folders, each with its subset: the root, or the subset folders in it."""
 
+Folders = dict[Path, tuple[tuple[str, ...], str]]
+"""The folders below the homes that have sounds themselves, each with its labels and its subset."""
+
 
 def read_folder(
     root: str | Path, *, group_pattern: str | None = None, rules: Rules = TRAINING
@@ -68,16 +71,18 @@ def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listin
     info, issues = read_dataset_info(root)
     found = walk(root)
     homes, wrong = _homes(root, found)
-    subsets, more = _inner_subsets(homes, found)
-    wrong = wrong + more
     folders = _sound_folders(homes, found)
+    if not any(homes.values()):
+        inner, more = _inner_subsets(folders, found)
+        wrong += more
+        folders |= {folder: (folders[folder][0][:-1], subset) for folder, subset in inner.items()}
     records = [
-        record
-        for folder, labels in folders.items()
-        for record in _records(found.files[folder], labels, subsets.get(folder, ""), homes)
+        ClipRecord(path, labels, fold=NUMBERS.get(subset, ""))
+        for folder, (labels, subset) in folders.items()
+        for path in found.files[folder]
     ]
     assigned, unmatched = assign_groups(records, group_pattern)
-    layout = wrong or _layout_issues(root, homes, found, in_subsets=bool(subsets))
+    layout = wrong or _layout_issues(root, homes, folders, found)
     if not found.sounds() and any((root / name).is_file() for name in OF_A_RUN):
         layout = [DataIssue(str(root), 0, A_RUN)]
     closed = {str(path) for path, _ in found.broken}
@@ -96,35 +101,17 @@ def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listin
             ),
         ),
         grouped=group_pattern is not None,
-        folds_are_subsets=bool(subsets) or any(homes.values()),
+        folds_are_subsets=any(subset for _, subset in folders.values()),
         synthetic=info.synthetic,
         licence=info.licence,
         citation=info.citation,
     )
 
 
-def _records(
-    sounds: Iterable[Path], labels: tuple[str, ...], subset: str, homes: Homes
-) -> list[ClipRecord]:
-    """The clips of one folder."""
-    if subset:
-        return [ClipRecord(path, labels[:-1], fold=NUMBERS[subset]) for path in sounds]
-    return [
-        ClipRecord(path, labels, fold=NUMBERS.get(homes.get(home, ""), ""))
-        for path in sounds
-        for home in [_home_of(path, homes)]
-    ]
-
-
-def _home_of(path: Path, homes: Homes) -> Path:
-    return next(home for home in homes if path.is_relative_to(home))
-
-
-def _sound_folders(homes: Homes, found: Walk) -> dict[Path, tuple[str, ...]]:
-    """The folders below the homes that have sounds themselves, with their labels."""
+def _sound_folders(homes: Homes, found: Walk) -> Folders:
     return {
-        folder: folder.relative_to(home).parts
-        for home in homes
+        folder: (folder.relative_to(home).parts, subset)
+        for home, subset in homes.items()
         for folder in sorted(found.files)
         if found.files[folder] and folder != home and folder.is_relative_to(home)
     }
@@ -174,12 +161,10 @@ def _no_classes(subset: Path) -> str:
     )
 
 
-def _inner_subsets(homes: Homes, found: Walk) -> tuple[dict[Path, str], list[DataIssue]]:
+def _inner_subsets(folders: Folders, found: Walk) -> tuple[dict[Path, str], list[DataIssue]]:
     """The subsets of ``category/train/*.wav``, by folder, and their issues."""
-    if any(homes.values()):
-        return {}, []
-    inner: dict[Path, list[Path]] = defaultdict(list)
-    for folder, labels in _sound_folders(homes, found).items():
+    inner: defaultdict[Path, list[Path]] = defaultdict(list)
+    for folder, (labels, _) in folders.items():
         if len(labels) > 1:
             inner[folder.parent].append(folder)
         else:
@@ -207,7 +192,7 @@ def _inner_subsets(homes: Homes, found: Walk) -> tuple[dict[Path, str], list[Dat
 # Layout
 
 
-def _layout_issues(root: Path, homes: Homes, found: Walk, *, in_subsets: bool) -> list[DataIssue]:
+def _layout_issues(root: Path, homes: Homes, folders: Folders, found: Walk) -> list[DataIssue]:
     issues = [
         DataIssue(
             str(path), 0, "lies beside the category folders; move it into the one it belongs to"
@@ -217,26 +202,27 @@ def _layout_issues(root: Path, homes: Homes, found: Walk, *, in_subsets: bool) -
     ]
     if not any(found.folders[home] for home in homes):
         issues.append(DataIssue(str(root), 0, "no category folders (category/*.wav) inside"))
+    deepest = max((len(labels) for labels, _ in folders.values()), default=0)
     issues += [
         DataIssue(str(folder), 0, NO_SOUND)
         for home in homes
         for folder in found.folders
         if folder != home and folder.is_relative_to(home) and not found.holds_sounds(folder)
         if folder.parent == home or found.holds_sounds(folder.parent)
+        if len(folder.relative_to(home).parts) <= max(2, deepest)
     ]
-    return issues if in_subsets else issues + _mixed_levels(homes, found)
+    return issues + _mixed_levels(folders, found)
 
 
-def _mixed_levels(homes: Homes, found: Walk) -> list[DataIssue]:
+def _mixed_levels(folders: Folders, found: Walk) -> list[DataIssue]:
     """Folders with sounds on another level than most sounds."""
-    folders = _sound_folders(homes, found)
     sounds: Counter[int] = Counter()
-    for folder, labels in folders.items():
+    for folder, (labels, _) in folders.items():
         sounds[len(labels)] += len(found.files[folder])
     if len(sounds) < 2:
         return []
     layout = max(sounds, key=lambda depth: (sounds[depth], depth))
-    example = "/".join(next(labels for labels in folders.values() if len(labels) == layout))
+    example = "/".join(next(labels for labels, _ in folders.values() if len(labels) == layout))
     return [
         DataIssue(
             str(folder),
@@ -245,6 +231,6 @@ def _mixed_levels(homes: Homes, found: Walk) -> list[DataIssue]:
             f"the folders, while most sounds are on level {layout}, as in {example}; use one "
             "layout throughout",
         )
-        for folder, labels in folders.items()
+        for folder, (labels, _) in folders.items()
         if len(labels) != layout
     ]

@@ -45,9 +45,9 @@ def read_table(
 ) -> Manifest:
     """Read a manifest from a table with one clip a row.
 
-    Columns: ``path`` (relative to the table's folder, or absolute), ``category``, and if wanted
+    Columns: ``path`` (relative to the table's folder, or absolute), ``category``, and optionally
     ``event``, finer levels (``level_3`` to ``level_6``), ``group`` and ``fold``; see ``ALIASES``
-    for other names that are understood.
+    for their other names.
 
     Args:
         path: a ``.csv`` or ``.parquet`` file, or a folder with ``metadata.csv`` in it.
@@ -61,8 +61,8 @@ def read_table(
         DataError: with all issues. Lines count from the header, which is line 1; in Parquet they
             are row numbers from 1.
         MissingExtraError: a Parquet table without pyarrow.
-        OptionsError: a key of ``columns`` that is no column of ours; a bad pattern, or one beside a
-            column of groups.
+        OptionsError: an unknown key of ``columns``; an invalid pattern; a pattern for a table with
+            a column of groups.
     """
     listing = list_table(
         path, columns=columns, ignore_columns=ignore_columns, group_pattern=group_pattern
@@ -154,8 +154,8 @@ def match_columns(
             used.update(found)
     if not ignore:
         causes += [
-            f"unknown column {name!r}; pass over it with --ignore-columns, "
-            f"or say what it is, as in --column group={name}"
+            f"unknown column {name!r}; ignore it with --ignore-columns, "
+            f"or assign it, as in --column group={name}"
             for name in header
             if name not in used
         ]

@@ -1,4 +1,4 @@
-"""Folders called train, val and test are parts of the data, and no classes."""
+"""Folders named train, val and test are subsets of the data, not classes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from heads import classes_of
 from soundsets import faults_of, touch
 
 from sonotype.cli.main import run
 from sonotype.core.errors import DataError, OptionsError
 from sonotype.data import SourceOptions, open_source, split
 from sonotype.data.manifest import Manifest
+from sonotype.data.readers.folder import NO_SOUND
 from sonotype.data.splits.split import cross_validation
 
 
@@ -46,8 +48,8 @@ def test_parts_are_folds_and_classes_lie_below(
     tmp_path: Path, names: tuple[str, ...], folds: dict[str, int]
 ) -> None:
     manifest = open_source(sets(tmp_path, *names))
-    assert manifest.heads.categories == ("dog", "rain")
-    assert manifest.heads.events == ()
+    assert manifest.heads[0].classes == ("dog", "rain")
+    assert len(manifest.heads) == 1
     for clip in manifest.clips:
         assert clip.fold == folds[clip.path.relative_to(tmp_path).parts[0]]
     assert sum(manifest.subsets.values()) == len(manifest.clips) == 8 * len(names)
@@ -131,8 +133,8 @@ def test_two_levels_below_the_parts(tmp_path: Path) -> None:
         sets(tmp_path / part, "nature", classes=("rain", "wind"))
         sets(tmp_path / part, "urban", classes=("car", "train"))
     manifest = open_source(tmp_path)
-    assert manifest.heads.categories == ("nature", "urban")
-    assert manifest.heads.events == ("car", "rain", "train", "wind")
+    assert manifest.heads[0].classes == ("nature", "urban")
+    assert manifest.heads[1].classes == ("car", "rain", "train", "wind")
     assert manifest.subsets == {"train": 16, "test": 16}
 
 
@@ -142,14 +144,43 @@ def test_parts_below_the_classes(tmp_path: Path) -> None:
             tmp_path, *(f"{name}/{part}/{part}{n}.wav" for part in ("train", "test") for n in "123")
         )
     manifest = open_source(tmp_path)
-    assert (manifest.heads.categories, manifest.heads.events) == (("dog", "rain"), ())
+    assert classes_of(manifest.heads) == {"category": ("dog", "rain")}
     assert manifest.subsets == {"train": 6, "test": 6}
     touch(tmp_path, "dog/loose.wav")
     assert faults_of(lambda: open_source(tmp_path), tmp_path) == [
         (
-            "dog: parts (test, train) beside other sounds or folders: move all sounds into the "
-            "parts, or rename a part that is a class"
+            "dog: subsets (test, train) beside other sounds or folders: move all sounds into the "
+            "subsets, or rename a subset that is a class"
         )
+    ]
+
+
+def test_subsets_below_deep_class_folders(tmp_path: Path) -> None:
+    for name in ("nature/rain", "nature/wind", "urban/car/fast", "urban/car/slow"):
+        below = "/any" if name.count("/") == 1 else ""
+        for subset in ("train", "test"):
+            touch(tmp_path, *(f"{name}{below}/{subset}/{subset}{n}.wav" for n in "123"))
+    with pytest.raises(DataError, match="level_3 'any' is under 2 events: rain "):
+        open_source(tmp_path)
+    (tmp_path / "nature/wind/any").rename(tmp_path / "nature/wind/other")
+    manifest = open_source(tmp_path)
+    assert classes_of(manifest.heads) == {
+        "category": ("nature", "urban"),
+        "event": ("car", "rain", "wind"),
+        "level_3": ("any", "fast", "other", "slow"),
+    }
+    assert manifest.subsets == {"train": 12, "test": 12}
+    assert {(clip.path.parent.name, clip.fold) for clip in manifest.clips} == {
+        ("train", 1),
+        ("test", 3),
+    }
+    (tmp_path / "nature/wind/other/test").rename(tmp_path / "nature/test")
+    (tmp_path / "nature/wind/other/train").rename(tmp_path / "nature/wind/train")
+    issues = faults_of(lambda: open_source(tmp_path), tmp_path)
+    assert [issue.split(" of the folders")[0] for issue in issues] == [
+        "nature/test: mixed levels: 3 sounds on level 1",
+        f"nature/wind/other: {NO_SOUND}",
+        "nature/wind/train: mixed levels: 3 sounds on level 2",
     ]
 
 
@@ -164,8 +195,8 @@ def test_parts_beside_classes_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "wind/1.wav", "wind/2.wav")
     assert faults_of(lambda: open_source(tmp_path), tmp_path) == [
         (
-            f"{tmp_path}: folders named as parts (test, train) beside others (wind): move all "
-            "class folders into the parts, as in test/wind, or rename a part that is a class"
+            f"{tmp_path}: folders named as subsets (test, train) beside others (wind): move all "
+            "class folders into the subsets, as in test/wind, or rename a subset that is a class"
         )
     ]
 
@@ -173,9 +204,9 @@ def test_parts_beside_classes_are_refused(tmp_path: Path) -> None:
 def test_sounds_of_a_part_without_classes_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{part}/{n}.wav" for part in ("train", "Val") for n in "1234"))
     assert faults_of(lambda: open_source(tmp_path), tmp_path) == [
-        f"{part}: a part, and its sounds have no class: put them into class folders, as in "
-        f"{part}/dog/1.wav, or list them in a table with a category for each"
-        for part in ("Val", "train")
+        f"{subset}: a subset, and its sounds have no class: put them into class folders, as in "
+        f"{subset}/dog/1.wav, or list them in a table with a category for each"
+        for subset in ("Val", "train")
     ]
 
 
@@ -194,11 +225,11 @@ def test_a_loose_sound_in_a_part_and_an_empty_part(tmp_path: Path) -> None:
 def test_a_train_can_be_heard(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{name}/{n}.wav" for name in ("car", "plane", "train") for n in "12"))
     manifest = open_source(tmp_path)
-    assert manifest.heads.categories == ("car", "plane", "train")
+    assert manifest.heads[0].classes == ("car", "plane", "train")
     assert manifest.subsets == {}
     touch(tmp_path / "deep", *(f"urban/{name}/{n}.wav" for name in ("car", "train") for n in "12"))
     touch(tmp_path / "deep", *(f"nature/{name}/{n}.wav" for name in ("rain", "wind") for n in "12"))
-    assert open_source(tmp_path / "deep").labels.events == ("car", "rain", "train", "wind")
+    assert open_source(tmp_path / "deep").heads[1].classes == ("car", "rain", "train", "wind")
 
 
 @pytest.mark.parametrize("flags", [[], ["--qualify-events"]])
