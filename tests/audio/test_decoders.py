@@ -165,8 +165,8 @@ def test_an_invalid_wav_header_raises_only_audio_errors(
 def test_a_preallocated_empty_file_is_refused_quickly() -> None:
     begun = time.process_time()
     with pytest.raises(AudioError, match="is not a readable sound"):
-        load_audio(b"RIFF\0\0\0\0WAVE" + bytes(20_000_000))
-    assert time.process_time() - begun < 5
+        load_audio(b"RIFF\0\0\0\0WAVE" + bytes(4_000_000))
+    assert time.process_time() - begun < 1
 
 
 def test_joined_wav_files_are_decoded_in_order() -> None:
@@ -444,7 +444,7 @@ def test_well_formed_files_are_decoded_by_libsndfile() -> None:
             kinds[name] = type(file).__name__
     assert kinds == {
         "wav": "SoundfileDecoder",
-        "flac": "FallbackDecoder",
-        "vorbis": "FallbackDecoder",
+        "flac": "SoundfileDecoder",
+        "vorbis": "SoundfileDecoder",
         "mp3": "FFmpegDecoder",
     }

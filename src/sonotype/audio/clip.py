@@ -27,8 +27,7 @@ class AudioSpec:
         seconds: length.
         pad: how a shorter sound is padded, see :func:`sonotype.audio.pad.fit_length`.
         crop: which part of a longer sound is kept.
-        trim: whether leading and trailing silence (60 dB below the loudest frame) is removed first.
-
+        trim: whether leading and trailing silence is removed first.
     """
 
     sample_rate: int
@@ -57,7 +56,6 @@ def load_clip(
 
     Raises:
         AudioError: as for :func:`sonotype.audio.decode.load_audio`.
-
     """
     return pad_or_trim(load_for_clip(path, audio_spec, rng, partial=partial), audio_spec, rng)
 
@@ -79,7 +77,8 @@ def load_for_clip(
     """
     if audio_spec.trim:
         return _load_trimmed(path, audio_spec, rng, partial=partial)
-    start = 0.0 if audio_spec.crop == "front" else _crop_start(seconds_of(path), audio_spec, rng)
+    front = audio_spec.crop == "front"
+    start = 0.0 if front else _crop_start(seconds_of(path), audio_spec, rng)
     return load_audio(
         path,
         sample_rate=audio_spec.sample_rate,
