@@ -69,11 +69,6 @@ def test_random_cuts_need_a_generator() -> None:
         crop_offset(5, "random")
 
 
-def test_names_of_pads_and_cuts() -> None:
-    assert PADS == ("centre", "start", "repeat")
-    assert CROPS == ("front", "centre", "random")
-
-
 def bursts() -> dict[str, npt.NDArray[np.float32]]:
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(8_000).astype(np.float32)

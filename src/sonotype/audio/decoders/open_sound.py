@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from sonotype.audio.decoders.decoder import (
     END_MISSING,
@@ -70,10 +69,9 @@ def _decoder(source: str | Path | bytes, content: Bytes, name: str, stack: ExitS
         if all(decoder.frames == 0 for decoder in decoders):
             raise AudioError(name, NO_SAMPLES)
         return decoders[0] if len(decoders) == 1 else JoinedDecoder(decoders)
-    trust = _trust_in_libsndfile(content)
-    if trust.decodes_all and (file := open_soundfile(source, stack)):
+    damage = _damage_if_well_formed(content)
+    if damage is not None and (file := open_soundfile(source, stack)):
         if 0 < file.frames < _UNKNOWN_COUNT:
-            damage = "" if trust.ends else END_MISSING
             second = partial(open_ffmpeg, source, content, name, stack)
             return SoundfileDecoder(file, damage, second)
         if file.frames == 0:
@@ -90,21 +88,17 @@ def _decoder(source: str | Path | bytes, content: Bytes, name: str, stack: ExitS
         return SoundfileDecoder(file)
 
 
-class _Trust(NamedTuple):
-    """Whether libsndfile decodes all of a file correctly, and whether its end is present."""
-
-    decodes_all: bool
-    ends: bool = True
-
-
-def _trust_in_libsndfile(content: Bytes) -> _Trust:
-    magic = content[0:16]
-    if magic[:4] == b"fLaC":
-        return _Trust(flac_count_is_correct(content))
-    if magic[:4] == b"OggS":
-        pages = ogg_pages(content)
-        return _Trust(pages.one_vorbis, pages.ends)
-    return _Trust(magic.startswith(_SNDFILE_MAGIC))
+def _damage_if_well_formed(content: Bytes) -> str | None:
+    """The known damage of a file that libsndfile decodes correctly; ``None`` for other files."""
+    magic, damage = content[0:16], ""
+    if magic.startswith(b"OggS"):
+        well_formed, ends = ogg_pages(content)
+        damage = "" if ends else END_MISSING
+    elif magic.startswith(b"fLaC"):
+        well_formed = flac_count_is_correct(content)
+    else:
+        well_formed = magic.startswith(_SNDFILE_MAGIC)
+    return damage if well_formed else None
 
 
 def _wav_decoder(

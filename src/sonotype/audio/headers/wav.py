@@ -42,6 +42,7 @@ class WavInfo(NamedTuple):
         damage: how many of the declared bytes are missing; empty if none are.
         plain: whether the samples are integers, floats, A-law or mu-law, which all decoders decode
             to the same values.
+        following: offset of the next WAV file, if another one follows.
     """
 
     start: int
@@ -49,6 +50,7 @@ class WavInfo(NamedTuple):
     header: bytes
     damage: str
     plain: bool
+    following: int | None
 
 
 def find_wavs(file: Bytes) -> list[WavInfo]:
@@ -59,19 +61,17 @@ def find_wavs(file: Bytes) -> list[WavInfo]:
     the recording ended, or one that overflowed 32 bits.
     """
     found: list[WavInfo] = []
-    position: int | None = 0
-    while position is not None:
-        info, position = _wav_at(file, position)
-        if info is None:
-            break
+    info = _wav_at(file, 0)
+    while info is not None:
         found.append(info)
+        info = None if info.following is None else _wav_at(file, info.following)
     return found
 
 
-def _wav_at(file: Bytes, begin: int) -> tuple[WavInfo | None, int | None]:
-    """The WAV file that begins at ``begin``, and where the next one begins."""
+def _wav_at(file: Bytes, begin: int) -> WavInfo | None:
+    """The WAV file that begins at ``begin``."""
     if file[begin : begin + 4] not in _RIFF or file[begin + 8 : begin + 12] != b"WAVE":
-        return None, None
+        return None
     order: Order = "big" if file[begin : begin + 4] == b"RIFX" else "little"
     long_size, format_chunk = None, b""
     for name, body, size in _chunks(file, begin + 12, order):
@@ -80,16 +80,16 @@ def _wav_at(file: Bytes, begin: int) -> tuple[WavInfo | None, int | None]:
         elif name == b"fmt ":
             format_chunk = file[body - 8 : body + size + size % 2]
         elif name == b"data":
+            if len(format_chunk) < 24:
+                return None
             declared = long_size if size == 0xFFFFFFFF and long_size is not None else size
-            if len(format_chunk) >= 24:
-                return _measure(file, begin, body, declared, format_chunk, order)
-            break
-    return None, None
+            return _measure(file, begin, body, declared, format_chunk, order)
+    return None
 
 
 def _measure(
     file: Bytes, begin: int, start: int, declared: int, format_chunk: bytes, order: Order
-) -> tuple[WavInfo, int | None]:
+) -> WavInfo:
     """Find the true size of the samples at ``start`` of the WAV file that begins at ``begin``."""
 
     def number(position: int) -> int:
@@ -116,7 +116,7 @@ def _measure(
     tag = number(8)
     if tag == _EXTENSIBLE and len(format_chunk) >= 34:
         tag = number(32)
-    return WavInfo(start, size, header, damage, tag in _PLAIN), following
+    return WavInfo(start, size, header, damage, tag in _PLAIN, following)
 
 
 def _is_header_size(surplus: int, header: int) -> bool:
