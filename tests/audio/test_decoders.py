@@ -162,6 +162,13 @@ def test_an_invalid_wav_header_raises_only_audio_errors(
             assert error.cause
 
 
+@pytest.mark.parametrize("size", [30, 60, 90])
+def test_an_rf64_file_that_ends_in_its_header_is_refused(size: int) -> None:
+    content = encoded(WAV_NOISE, format="RF64", subtype="PCM_16")
+    with pytest.raises(AudioError):
+        load_audio(content[:size])
+
+
 def test_a_preallocated_empty_file_is_refused_quickly() -> None:
     begun = time.process_time()
     with pytest.raises(AudioError, match="is not a readable sound"):

@@ -92,9 +92,6 @@ class JoinedDecoder(Decoder):
     def __init__(self, decoders: Sequence[Decoder]) -> None:
         super().__init__(self._join(decoders))
         self.rate = decoders[0].rate
-        if all(decoder.rate == self.rate for decoder in decoders):
-            counts = [decoder.frames for decoder in decoders]
-            self.frames = None if None in counts else sum(count or 0 for count in counts)
         self.damage = next((decoder.damage for decoder in decoders if decoder.damage), "")
         self.stated_seconds = sum(decoder.stated_seconds for decoder in decoders)
 

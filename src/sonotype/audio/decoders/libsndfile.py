@@ -51,8 +51,7 @@ class SoundfileDecoder(Decoder):
     Args:
         file: open, with a correct count of its samples.
         damage: what is known to be missing.
-        open_second: opens the file with another decoder, from its start. That decoder continues
-            from data on that libsndfile cannot decode.
+        open_second: opens the file with another decoder, which continues where libsndfile fails.
     """
 
     def __init__(
