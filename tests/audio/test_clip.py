@@ -99,19 +99,10 @@ def test_an_array_becomes_the_clip_that_its_file_becomes(tmp_path: Path) -> None
 
 
 def test_length_in_samples() -> None:
+    assert AudioSpec(32_000) == AudioSpec(32_000, 5.0, pad="centre", crop="front", trim=False)
     assert AudioSpec(32_000).length == 160_000
     assert AudioSpec(16_000, 0.96).length == 15_360
     assert AudioSpec(44_100, 1 / 3).length == 14_700
-
-
-def test_the_usual_clip_is_five_seconds_centred_cut_at_the_front() -> None:
-    audio_spec = AudioSpec(16_000)
-    assert (audio_spec.seconds, audio_spec.pad, audio_spec.crop, audio_spec.trim) == (
-        5.0,
-        "centre",
-        "front",
-        False,
-    )
 
 
 @pytest.mark.parametrize("crop", ["front", "centre"])
@@ -125,32 +116,35 @@ def test_errors_name_the_file(tmp_path: Path, crop: str) -> None:
 
 
 @pytest.mark.parametrize("crop", ["front", "centre", "random"])
-@pytest.mark.parametrize("rate", [16_000, 44_100])
-@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+@pytest.mark.parametrize(("suffix", "rate"), [("wav", 16_000), ("wav", 44_100), ("mp3", 22_050)])
 def test_a_long_file_is_trimmed_as_a_short_one(
     tmp_path: Path, crop: str, rate: int, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    samples = np.zeros(round(9 * rate), np.float32)
-    loud = slice(round(2.3 * rate), round(7.7 * rate))
+    samples = np.zeros(5 * rate, np.float32)
+    loud = slice(round(1.3 * rate), round(3.7 * rate))
     samples[loud] = 0.1 * np.random.default_rng(0).standard_normal(loud.stop - loud.start)
     soundfile.write(tmp_path / f"a.{suffix}", samples, rate)
     audio_spec = AudioSpec(RATE, 1.0, crop=crop, trim=True)
     expected = slow_clip(tmp_path / f"a.{suffix}", audio_spec, np.random.default_rng(5))
-    monkeypatch.setattr("sonotype.audio.clip.WHOLE_SECONDS", 3)
+    monkeypatch.setattr("sonotype.audio.clip.WHOLE_SECONDS", 2)
     clip = load_clip(tmp_path / f"a.{suffix}", audio_spec, np.random.default_rng(5))
     np.testing.assert_array_equal(clip, expected)
     sound = load_for_clip(tmp_path / f"a.{suffix}", audio_spec, np.random.default_rng(5))
     assert (len(sound.samples), sound.trimmed) == (RATE, True)
-    assert sound.file_seconds == pytest.approx(9, abs=0.06)
+    assert sound.file_seconds == pytest.approx(5, abs=0.06)
 
 
-def test_trimming_a_long_file_takes_the_memory_of_a_short_one(tmp_path: Path) -> None:
+def test_trimming_a_long_file_takes_the_memory_of_a_short_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sonotype.audio.clip.WHOLE_SECONDS", 10)
+    second = 0.1 * np.random.default_rng(0).standard_normal(RATE)
     peaks = []
-    for minutes in (2, 20):
-        path = tmp_path / f"{minutes}.wav"
+    for seconds in (20, 200):
+        path = tmp_path / f"{seconds}.wav"
         with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
-            for minute in range(minutes):
-                file.write(0.1 * np.random.default_rng(minute).standard_normal(60 * RATE))
+            for _ in range(seconds):
+                file.write(second)
         tracemalloc.start()
         try:
             clip = load_clip(path, AudioSpec(RATE, trim=True))

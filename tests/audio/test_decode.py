@@ -5,7 +5,6 @@ import io
 import os
 import pickle
 import re
-import struct
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -73,6 +72,18 @@ def cause_of(action: Callable[[], object]) -> str:
     return caught.value.cause
 
 
+def causes(content: bytes | Path) -> tuple[str, str]:
+    """The errors of load_audio and of verify."""
+    return cause_of(lambda: load_audio(content)), cause_of(lambda: verify(content))
+
+
+def sound_digest(path: Path) -> str:
+    """The digest of a sound by its definition, from a whole decoding."""
+    sound = load_audio(path)
+    samples = sound.samples.astype("<f4").tobytes()
+    return hashlib.sha256(f"{sound.sample_rate}\n".encode() + samples).hexdigest()
+
+
 # Whole files
 
 
@@ -104,10 +115,14 @@ def test_each_format_gives_the_mean_of_its_channels(
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_path_text_and_bytes_give_the_same(tmp_path: Path, kind: str) -> None:
+def test_path_text_and_bytes_give_the_same(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write(tmp_path, kind, noise(channels=2))
     expected = load_audio(path, sample_rate=16_000, start=0.1)
+    monkeypatch.setattr(decode_module, "_BLOCK", 5_000)
     for source in (str(path), path.read_bytes()):
+        assert verify(source) == sound_digest(path)
         sound = load_audio(source, sample_rate=16_000, start=0.1)
         np.testing.assert_array_equal(sound.samples, expected.samples)
         assert (sound.sample_rate, sound.file_seconds) == (16_000, 1.0)
@@ -194,12 +209,10 @@ def test_an_interval_is_the_slice_of_the_whole(
 
 @pytest.mark.parametrize("kind", ["vorbis", "opus", "mp3", "flac"])
 def test_seeking_in_a_long_compressed_file_is_exact(tmp_path: Path, kind: str) -> None:
-    path = write(tmp_path, kind, noise(20 * 8_000), 8_000)
-    whole, rate = (
-        load_audio(path).samples,
-        load_audio(path).sample_rate,
-    )  # Opus is decoded at 48 kHz
-    for start in (3.21, 11.0, 18.765):
+    path = write(tmp_path, kind, noise(10 * 8_000), 8_000)
+    sound = load_audio(path)
+    whole, rate = sound.samples, sound.sample_rate  # Opus is decoded at 48 kHz
+    for start in (3.21, 6.0, 8.765):
         part = load_audio(path, start=start, duration=1.0).samples
         expected = whole[round(start * rate) :][:rate]
         np.testing.assert_allclose(part, expected, rtol=0, atol=1e-6)
@@ -223,7 +236,7 @@ def test_only_the_interval_of_a_long_file_is_decoded(
 ) -> None:
     path = tmp_path / f"long.{suffix}"
     with soundfile.SoundFile(path, "w", 8_000, 1, "PCM_16") as file:
-        for _ in range(30):
+        for _ in range(6):
             file.write(np.zeros(8_000 * 60, dtype=np.int16))
     asked = []
     decode = soundfile.SoundFile.read
@@ -234,13 +247,13 @@ def test_only_the_interval_of_a_long_file_is_decoded(
     )
     tracemalloc.start()
     try:
-        sound = load_audio(path, start=1_500.0, duration=5.0)
+        sound = load_audio(path, start=300.0, duration=5.0)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert asked == [40_000]
-    assert peak < 1_000_000  # the whole would take 57.6 MB, the part takes 0.16 MB
-    assert (len(sound.samples), sound.file_seconds) == (40_000, 1_800.0)
+    assert peak < 1_000_000  # the whole would take 11.5 MB, the part takes 0.16 MB
+    assert (len(sound.samples), sound.file_seconds) == (40_000, 360.0)
 
 
 def test_seconds_of_a_file_are_read_from_its_header(tmp_path: Path) -> None:
@@ -268,44 +281,30 @@ def test_an_infinite_duration_reaches_to_the_end() -> None:
 # Files that cannot be read
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(AudioError) as caught:
-        load_audio(tmp_path / "none.wav")
-    assert str(caught.value) == f"{tmp_path / 'none.wav'}: does not exist"
-    assert caught.value.source == str(tmp_path / "none.wav")
-    assert caught.value.cause == "does not exist"
-    assert caught.value.exit_code == 3
-
-
-def test_seconds_of_refuses_a_missing_file(tmp_path: Path) -> None:
-    assert cause_of(lambda: seconds_of(tmp_path / "none.wav")) == "does not exist"
-
-
-def test_an_empty_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "cause"),
+    [
+        ("none.wav", "does not exist"),
+        ("none.raw", "does not exist"),
+        ("empty.wav", "is empty (0 bytes)"),
+        ("", "is a folder, not a sound file"),
+        ("empty.wav/b.wav", "cannot be opened: Not a directory"),
+        ("x" * 300, "cannot be opened: File name too long"),
+        ("a\0b.wav", "cannot be opened: no file can have this name"),
+    ],
+)
+def test_paths_that_are_not_sounds(tmp_path: Path, path: str, cause: str) -> None:
     (tmp_path / "empty.wav").touch()
-    assert cause_of(lambda: load_audio(tmp_path / "empty.wav")) == "is empty (0 bytes)"
+    for action in (load_audio, seconds_of, verify):
+        with pytest.raises(AudioError) as caught:
+            action(tmp_path / path)
+        assert str(caught.value) == f"{tmp_path / path}: {cause}"
+        assert (caught.value.source, caught.value.cause) == (str(tmp_path / path), cause)
+    assert AudioError.exit_code == 3
+
+
+def test_no_bytes() -> None:
     assert cause_of(lambda: load_audio(b"")) == "is empty (0 bytes)"
-
-
-def test_a_folder(tmp_path: Path) -> None:
-    assert cause_of(lambda: load_audio(tmp_path)) == "is a folder, not a sound file"
-
-
-def test_a_file_under_a_file(tmp_path: Path) -> None:
-    (tmp_path / "a.wav").write_bytes(wav(noise(100)))
-    cause = cause_of(lambda: load_audio(tmp_path / "a.wav" / "b.wav"))
-    assert cause == "cannot be opened: Not a directory"
-
-
-def test_a_name_that_is_too_long(tmp_path: Path) -> None:
-    cause = cause_of(lambda: load_audio(tmp_path / ("x" * 300)))
-    assert cause == "cannot be opened: File name too long"
-
-
-def test_an_invalid_file_name() -> None:
-    assert (
-        cause_of(lambda: load_audio("a\0b.wav")) == "cannot be opened: no file can have this name"
-    )
 
 
 def test_a_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,7 +336,6 @@ def test_raw_samples_without_a_header(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(bytes(1_000))
     for action in (load_audio, seconds_of, verify):
         assert cause_of(lambda action=action: action(tmp_path / name)) == cause
-    assert cause_of(lambda: load_audio(tmp_path / "none.raw")) == "does not exist"
 
 
 @pytest.mark.parametrize("container", ["WAV", "AIFF", "OGG"])
@@ -387,24 +385,17 @@ MISSING_REST = r"is truncated: its end is missing, \d\.\d+ s are there"
         ("mp3", MISSING_REST),
     ],
 )
-def test_a_truncated_file(tmp_path: Path, kind: str, expected: str, rest: float) -> None:
+def test_a_truncated_file(
+    tmp_path: Path, kind: str, expected: str, rest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode_module, "_BLOCK", 5_000)
     path = write(tmp_path, kind, noise())
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * rest)])
-    cause = cause_of(lambda: load_audio(path))
-    assert re.fullmatch(expected, cause)
-    assert cause_of(lambda: load_audio(path.read_bytes())) == cause
-
-
-def test_a_truncated_wav_says_how_much_is_there() -> None:
-    cause = cause_of(lambda: load_audio(wav(noise(8_000))[:10_044]))
-    assert cause == "is truncated (10000 of 16000 bytes are there)"
-
-
-def test_a_truncated_mp3_says_where_it_ends(tmp_path: Path) -> None:
-    content = write(tmp_path, "mp3", noise()).read_bytes()
-    cause = cause_of(lambda: load_audio(content[: len(content) // 2]))
-    assert cause == "is truncated: its end is missing, 0.457 s are there"
+    whole, in_blocks = causes(path)
+    assert re.fullmatch(expected, whole)
+    assert in_blocks == whole
+    assert cause_of(lambda: load_audio(path.read_bytes())) == whole
 
 
 def test_an_mp3_without_a_whole_frame(tmp_path: Path) -> None:
@@ -428,25 +419,6 @@ def test_bytes_after_the_end_are_ignored(tmp_path: Path, kind: str) -> None:
     np.testing.assert_array_equal(load_audio(path).samples, expected)
 
 
-@pytest.mark.parametrize("size", [0xFFFFFFFF, 0xFFFFFFFE, 0x80000000, 0x7FFFFFFF, 0x7FFFF000])
-def test_a_header_that_was_never_finished_is_accepted(size: int) -> None:
-    content = wav(noise(8_000))
-    data = content.index(b"data")
-    unfinished = struct.pack("<I", size)
-    streamed = (
-        content[:4] + unfinished + content[8 : data + 4] + unfinished + content[data + 8 :]
-    )  # fmt: skip
-    np.testing.assert_array_equal(load_audio(streamed).samples, load_audio(content).samples)
-
-
-def test_a_header_that_counts_no_samples_was_never_finished() -> None:
-    content = wav(noise(8_000))
-    data = content.index(b"data")
-    streamed = content[: data + 4] + bytes(4) + content[data + 8 :]
-    np.testing.assert_array_equal(load_audio(streamed).samples, load_audio(content).samples)
-    assert cause_of(lambda: load_audio(streamed[: data + 8])) == "holds no samples"
-
-
 def test_too_few_samples_to_resample() -> None:
     cause = cause_of(lambda: load_audio(wav([0.5], 48_000), sample_rate=16_000))
     assert cause == "is too short for a sample rate of 16000 Hz"
@@ -465,33 +437,6 @@ def test_errors_can_be_pickled(tmp_path: Path) -> None:
 
 
 # Verification
-
-
-def causes(content: bytes | Path) -> tuple[str, str]:
-    """The errors of load_audio and of verify."""
-    return cause_of(lambda: load_audio(content)), cause_of(lambda: verify(content))
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("channels", [1, 2])
-def test_verify_accepts_all_formats_in_blocks(
-    tmp_path: Path, kind: str, channels: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write(tmp_path, kind, noise(channels=channels))
-    monkeypatch.setattr("sonotype.audio.decode._BLOCK", 5_000)
-    for source in (path, str(path), path.read_bytes()):
-        verify(source)
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-def test_verify_finds_the_same_truncation_as_load_audio(
-    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = write(tmp_path, kind, noise()).read_bytes()
-    monkeypatch.setattr("sonotype.audio.decode._BLOCK", 5_000)
-    for rest in (0.95, 0.5, 0.2):
-        whole, in_blocks = causes(content[: int(len(content) * rest)])
-        assert in_blocks == whole
 
 
 @pytest.mark.parametrize("place", [0, 5_500, 7_999])
@@ -515,13 +460,6 @@ def test_verify_refuses_the_same_files_as_load_audio(tmp_path: Path) -> None:
         assert in_blocks == whole
 
 
-def sound_digest(path: Path) -> str:
-    """The digest of a sound by its definition, from a whole decoding."""
-    sound = load_audio(path)
-    samples = sound.samples.astype("<f4").tobytes()
-    return hashlib.sha256(f"{sound.sample_rate}\n".encode() + samples).hexdigest()
-
-
 def test_verifying_gives_the_digest_of_the_sound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -539,7 +477,7 @@ def test_verifying_gives_the_digest_of_the_sound(
     wanted = sound_digest(tmp_path / "a.wav")
     assert {verify(path) for path in paths} == {wanted}
     assert verify((tmp_path / "a.wav").read_bytes()) == wanted
-    for block in (1, 999, 5001):
+    for block in (7, 999, 5001):
         monkeypatch.setattr(decode_module, "_BLOCK", block)
         blocks: list[tuple[int, np.ndarray]] = []
         assert verify(tmp_path / "a.wav", lambda *one: blocks.append(one)) == wanted  # noqa: B023

@@ -51,7 +51,7 @@ DATA = 2 * len(WAV_NOISE)
     "declared",
     [
         DATA + 8, DATA + 36, DATA + 44, 0, 0x7FFFF000, 0x7FFFFF00, 0x7FFFFFDB, 0x7FFFFFFF,
-        0x80000000, 0x80000024, 0xFFFFFF00, 0xFFFFFFDB, 0xFFFFFFFF,
+        0x80000000, 0x80000024, 0xFFFFFF00, 0xFFFFFFDB, 0xFFFFFFFE, 0xFFFFFFFF,
     ],
 )  # fmt: skip
 def test_a_size_with_the_header_or_a_placeholder_is_not_a_truncation(declared: int) -> None:
@@ -162,11 +162,18 @@ def test_an_invalid_wav_header_raises_only_audio_errors(
             assert error.cause
 
 
+@pytest.mark.parametrize("size", [30, 60, 90])
+def test_an_rf64_file_that_ends_in_its_header_is_refused(size: int) -> None:
+    content = encoded(WAV_NOISE, format="RF64", subtype="PCM_16")
+    with pytest.raises(AudioError):
+        load_audio(content[:size])
+
+
 def test_a_preallocated_empty_file_is_refused_quickly() -> None:
     begun = time.process_time()
     with pytest.raises(AudioError, match="is not a readable sound"):
-        load_audio(b"RIFF\0\0\0\0WAVE" + bytes(20_000_000))
-    assert time.process_time() - begun < 5
+        load_audio(b"RIFF\0\0\0\0WAVE" + bytes(4_000_000))
+    assert time.process_time() - begun < 1
 
 
 def test_joined_wav_files_are_decoded_in_order() -> None:
@@ -244,12 +251,12 @@ def test_flac_is_decoded_after_a_damaged_frame() -> None:
 @pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 32_000, 44_100, 48_000])
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
 def test_mp3_without_a_count_is_decoded_completely(rate: int, mode: str) -> None:
-    sound = np.concatenate([noise(2, rate=rate, level=0.8), tone(10, rate=rate)])
+    sound = np.concatenate([noise(2, rate=rate, level=0.8), tone(4, rate=rate)])
     content, frames = mp3_without_count(sound, rate, bitrate_mode=mode, compression_level=0.5)
     samples, damage = decoded(content)
     assert damage == ""
     assert len(samples) == frames
-    late = samples[3 * rate :][: 8 * rate]
+    late = samples[3 * rate :][: 2 * rate]
     assert np.abs(late).max() == pytest.approx(0.1, abs=0.02)
 
 
@@ -311,8 +318,8 @@ def test_truncated_mp3_gives_the_samples_that_are_present(kept: float, rate: int
 @pytest.mark.parametrize("same", [True, False])
 def test_joined_ogg_files_are_decoded_completely(form: str, same: bool) -> None:
     rate = 48_000
-    one = encoded(tone(3, rate=rate), rate, format="OGG", subtype=form)
-    other = one if same else encoded(noise(2, rate=rate), rate, format="OGG", subtype=form)
+    one = encoded(tone(1.5, rate=rate), rate, format="OGG", subtype=form)
+    other = one if same else encoded(noise(1.2, rate=rate), rate, format="OGG", subtype=form)
     samples, damage = decoded(one + other)
     alone = [decoded(part)[0] for part in (one, other)]
     assert damage == ""
@@ -358,11 +365,11 @@ def test_damaged_bytes_raise_only_audio_errors(kind: str) -> None:
 
 
 def test_bytes_after_the_boxes_of_an_m4a_are_not_a_truncation(tmp_path: Path) -> None:
-    path = tmp_path / "a.m4a"
+    path, sound = tmp_path / "a.m4a", tone(3)[None]
     with av.open(str(path), "w", format="mp4") as container:
         track = container.add_stream("aac", rate=RATE)
         for first in range(0, 2 * RATE, 1_024):
-            block = tone(3)[None, first : first + 1_024]
+            block = sound[:, first : first + 1_024]
             frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
             frame.sample_rate, frame.pts = RATE, first
             container.mux(track.encode(frame))
@@ -444,7 +451,7 @@ def test_well_formed_files_are_decoded_by_libsndfile() -> None:
             kinds[name] = type(file).__name__
     assert kinds == {
         "wav": "SoundfileDecoder",
-        "flac": "FallbackDecoder",
-        "vorbis": "FallbackDecoder",
+        "flac": "SoundfileDecoder",
+        "vorbis": "SoundfileDecoder",
         "mp3": "FFmpegDecoder",
     }

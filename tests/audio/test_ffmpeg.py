@@ -79,6 +79,12 @@ FILES = {
 }
 """By file name, the options of ffmpeg."""
 
+LOSSLESS = (
+    "u8.wav", "s16le.wav", "s24le.wav", "s32le.wav", "f32le.wav", "a.flac", "s24.flac", "a.w64",
+    "a.aiff", "a.au", "a.caf", "alac.caf", "alac.m4a", "a.tta", "flac.oga", "pcm.mkv", "a.mov",
+)  # fmt: skip
+"""Decoded to the last digit."""
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -86,6 +92,10 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ffmpeg") / "source.wav"
     stereo = np.stack([noise(2.05), tone(2.05)], axis=1)
     path.write_bytes(encoded(stereo, format="WAV", subtype="FLOAT"))
+    outputs = [word for name, how in FILES.items() for word in (*how, path.parent / name)]
+    if run("-y", "-i", path, *outputs).returncode:  # an encoder is missing: one by one
+        for name in FILES:
+            (path.parent / name).unlink(missing_ok=True)
     return path
 
 
@@ -122,7 +132,7 @@ def test_each_sample_is_that_of_ffmpeg(source: Path, name: str) -> None:
     assert (sound.sample_rate, len(sound.samples), sound.truncated) == (rate, len(expected), "")
     # Two decoders of Vorbis, and two versions of FFmpeg, differ in the last digits of floats.
     # FFmpeg 6 changed how ADPCM rounds.
-    most = 2e-3 if "ima" in name else 3e-6
+    most = 2e-3 if "ima" in name else 0 if name in LOSSLESS else 3e-6
     np.testing.assert_allclose(sound.samples, expected, rtol=0, atol=most)
     pieces = list(stream(path, block=5_003))
     np.testing.assert_allclose(np.concatenate(pieces), sound.samples, rtol=0, atol=3e-7)
@@ -132,16 +142,6 @@ def test_each_sample_is_that_of_ffmpeg(source: Path, name: str) -> None:
         part, sound.samples[first : first + round(0.5 * rate)], rtol=0, atol=3e-7
     )
     assert path.suffix in SOUND_SUFFIXES
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["u8.wav", "s16le.wav", "s24le.wav", "s32le.wav", "f32le.wav", "a.flac", "s24.flac", "a.w64",
-     "a.aiff", "a.au", "a.caf", "alac.caf", "alac.m4a", "a.tta", "flac.oga", "pcm.mkv", "a.mov"],
-)  # fmt: skip
-def test_lossless_files_are_equal_to_the_last_digit(source: Path, name: str) -> None:
-    path = written(source, name, FILES[name])
-    np.testing.assert_array_equal(load_audio(path).samples, mono_by_ffmpeg(path)[0])
 
 
 def test_a_file_from_a_pipe(source: Path) -> None:

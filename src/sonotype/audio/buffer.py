@@ -15,11 +15,7 @@ Indices = npt.NDArray[np.int64]
 
 
 class SampleBuffer:
-    """The samples of a stream that are still needed.
-
-    Args:
-        blocks: the stream, ``[samples]`` each.
-    """
+    """The samples of a stream of blocks ``[samples]`` that are still needed."""
 
     def __init__(self, blocks: Iterable[Samples]) -> None:
         self._blocks = iter(blocks)
@@ -76,11 +72,9 @@ def window_count(total: int, samples: int, hop: float) -> int:
         samples: of a window.
         hop: samples from one start to the next.
     """
-    count = 1
-    if total > samples:
-        count = max(math.ceil((total - samples) / hop) - 1, 1)
-        while window_start(count - 1, hop) + samples < total:
-            count += 1
+    count = max(math.ceil((total - samples) / hop) - 1, 1)
+    while window_start(count - 1, hop) + samples < total:
+        count += 1
     while count > 1 and window_start(count - 1, hop) >= total:
         count -= 1
     return count

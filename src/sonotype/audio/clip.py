@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from sonotype.audio.buffer import SampleBuffer
 from sonotype.audio.decode import Audio, Samples, from_array, load_audio, seconds_of
 from sonotype.audio.pad import Crop, Pad, SilenceTrimmer, crop_offset, fit_length, trim_silence
 from sonotype.audio.stream import stream
@@ -27,8 +27,7 @@ class AudioSpec:
         seconds: length.
         pad: how a shorter sound is padded, see :func:`sonotype.audio.pad.fit_length`.
         crop: which part of a longer sound is kept.
-        trim: whether leading and trailing silence (60 dB below the loudest frame) is removed first.
-
+        trim: whether leading and trailing silence is removed first.
     """
 
     sample_rate: int
@@ -57,7 +56,6 @@ def load_clip(
 
     Raises:
         AudioError: as for :func:`sonotype.audio.decode.load_audio`.
-
     """
     return pad_or_trim(load_for_clip(path, audio_spec, rng, partial=partial), audio_spec, rng)
 
@@ -79,14 +77,10 @@ def load_for_clip(
     """
     if audio_spec.trim:
         return _load_trimmed(path, audio_spec, rng, partial=partial)
-    start = 0.0 if audio_spec.crop == "front" else _crop_start(seconds_of(path), audio_spec, rng)
-    return load_audio(
-        path,
-        sample_rate=audio_spec.sample_rate,
-        start=start,
-        duration=audio_spec.seconds,
-        partial=partial,
-    )
+    front = audio_spec.crop == "front"
+    start = 0.0 if front else _crop_start(seconds_of(path), audio_spec, rng)
+    rate, seconds = audio_spec.sample_rate, audio_spec.seconds
+    return load_audio(path, sample_rate=rate, start=start, duration=seconds, partial=partial)
 
 
 def pad_or_trim(
@@ -151,17 +145,7 @@ def _load_trimmed(
     first, end = trimmer.bounds()
     first += crop_offset(max(end - first - audio_spec.length, 0), audio_spec.crop, rng)
     end = min(end, first + audio_spec.length)
-    return Audio(_slice(path, rate, first, end), rate, total / rate, damage, trimmed=True)
-
-
-def _slice(path: str | Path | bytes, rate: int, first: int, end: int) -> Samples:
-    """Samples ``first`` to ``end`` of a recording after resampling it as a whole."""
-    blocks: list[Samples] = []
-    position = 0
-    with contextlib.suppress(TruncatedError):  # reported before, and after ``end``
-        for block in stream(path, sample_rate=rate):
-            blocks.append(block[max(first - position, 0) : max(end - position, 0)])
-            position += len(block)
-            if position >= end:
-                break
-    return np.concatenate(blocks)
+    sound = SampleBuffer(stream(path, sample_rate=rate))
+    sound.forget(first)
+    sound.reaches(end)
+    return Audio(sound.part(first, end), rate, total / rate, damage, trimmed=True)

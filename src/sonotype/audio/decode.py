@@ -12,20 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from sonotype.audio.decoders.decoder import Samples, blocks_of, mono
+from sonotype.audio.decoders.decoder import Samples, mono
 from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.core.errors import AudioError, TruncatedError
 
-__all__ = [
-    "Audio",
-    "Samples",
-    "from_array",
-    "load_audio",
-    "name_of",
-    "seconds_of",
-    "value_issue",
-    "verify",
-]  # fmt: skip
+__all__ = ["Audio", "Samples", "from_array", "load_audio", "name_of", "seconds_of", "verify"]
 
 LARGEST_VALUE = 1e4
 """Times full scale. Louder samples have a wrong type, or are integers stored as floats."""
@@ -68,8 +59,8 @@ def load_audio(
 ) -> Audio:
     """Load a file, or an interval of it, as mono samples at one rate.
 
-    The decoder seeks to the interval in WAV, FLAC and Ogg files with correct headers; it decodes
-    other files from their start. Channels are averaged before resampling.
+    Channels are averaged before resampling. WAV, FLAC and Ogg files with correct headers are
+    decoded from ``start`` on, other files from their beginning.
 
     Args:
         source: a path, or the bytes of a whole file.
@@ -91,14 +82,13 @@ def load_audio(
         raise AudioError(name, f"a duration must be positive, got {duration:g} s")
     with open_sound(source, name) as file:
         rate = file.rate
-        first = round(start * rate) if 0 <= start < math.inf else 0
-        if not 0 <= start < math.inf or file.skip(first) < first:
-            raise _start_outside(name, start, file.total() / rate)
         wanted = _ALL if duration is None else round(min(duration * rate, _ALL))
-        samples = file.read(wanted)
+        inside = 0 <= start < math.inf and file.skip(round(start * rate)) == round(start * rate)
+        samples = file.read(wanted if inside else 0)
         seconds = file.total() / rate
-        if not len(samples) and not file.damage:
-            raise _start_outside(name, start, seconds)
+        if not inside or not (len(samples) or file.damage):
+            cause = f"the start is at {start:g} s, but the sound has {seconds:.3f} s"
+            raise AudioError(name, cause)
         if file.damage and len(samples) < wanted and not partial:
             raise TruncatedError(name, file.damage)
         if not len(samples):
@@ -108,7 +98,7 @@ def load_audio(
 
 
 def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = None) -> Audio:
-    """Process samples in memory like those of a file: mix to mono, resample.
+    """Mix samples in memory to mono and resample them, like those of a file.
 
     Args:
         samples: ``[samples]`` or ``[samples, channels]`` (as soundfile gives them); floats within
@@ -125,37 +115,34 @@ def from_array(samples: npt.ArrayLike, rate: int, *, sample_rate: int | None = N
         array = np.asarray(samples)
     except ValueError:
         raise AudioError(_ARRAY, "holds rows of different lengths") from None
-    if not (rate > 0 and math.isfinite(rate)):
-        raise AudioError(_ARRAY, f"sample_rate must be positive, got {rate}")
-    if array.ndim not in (1, 2):
-        raise AudioError(_ARRAY, f"has shape {array.shape}, not [samples] or [samples, channels]")
-    if array.size == 0:
-        raise AudioError(_ARRAY, "holds no samples")
-    if array.ndim == 2 and array.shape[1] > array.shape[0]:
-        cause = f"has shape {array.shape}: [samples, channels] is expected, transpose it"
+    if cause := _array_issue(array, rate):
         raise AudioError(_ARRAY, cause)
-    array = _as_float32(array)
+    if array.dtype.kind == "i":
+        array = array.astype(np.float32) / np.float32(-float(np.iinfo(array.dtype.name).min))
+    with np.errstate(over="ignore"):  # too large values become infinite: an error, see value_issue
+        array = array.astype(np.float32, copy=False)
     mixed = mono(array) if array.ndim == 2 else array
     resampled = _check_and_resample(mixed, rate, sample_rate or rate, _ARRAY)
     return Audio(resampled, sample_rate or rate, len(mixed) / rate)
 
 
-def _as_float32(array: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    """Convert to float32; integers are scaled by the range of their type."""
-    kind, dtype = array.dtype.kind, array.dtype
-    if kind == "i" and dtype.itemsize > 4:
+def _array_issue(array: npt.NDArray[np.generic], rate: float) -> str:
+    """The reason why an array is not a sound; empty if it may be one."""
+    dtype, shape = array.dtype, array.shape
+    if not 0 < rate < math.inf:
+        return f"sample_rate must be positive, got {rate}"
+    if array.ndim not in (1, 2):
+        return f"has shape {shape}, not [samples] or [samples, channels]"
+    if array.size == 0:
+        return "holds no samples"
+    if array.ndim == 2 and shape[1] > shape[0]:
+        return f"has shape {shape}: [samples, channels] is expected, transpose it"
+    if dtype.kind == "i" and dtype.itemsize > 4:
         # No recorder writes 64 bits: these are narrower samples in a default integer type.
-        raise AudioError(_ARRAY, f"has {dtype} values of unknown range; give int16 or floats")
-    if kind == "u":  # silence may be 0 or half the range
-        cause = f"has {dtype} values, unsigned integers of unknown offset; give int16 or floats"
-        raise AudioError(_ARRAY, cause)
-    if kind not in "if":
-        raise AudioError(_ARRAY, f"has values of type {dtype}, not floats or integers")
-    if kind == "i":
-        lowest = float(np.iinfo(dtype.name).min)
-        array = array.astype(np.float32) / np.float32(-lowest)
-    with np.errstate(over="ignore"):  # too large values become infinite: an error, see value_issue
-        return array.astype(np.float32, copy=False)
+        return f"has {dtype} values of unknown range; give int16 or floats"
+    if dtype.kind == "u":  # silence may be 0 or half the range
+        return f"has {dtype} values, unsigned integers of unknown offset; give int16 or floats"
+    return "" if dtype.kind in "if" else f"has values of type {dtype}, not floats or integers"
 
 
 def _check_and_resample(samples: Samples, rate: int, new_rate: int, name: str) -> Samples:
@@ -175,7 +162,7 @@ def verify(
     *,
     partial: bool = False,
 ) -> str:
-    """Decode a whole file in blocks and return the digest of its sound.
+    """Decode a whole file and return the digest of its sound.
 
     Memory does not grow with the length of the file.
 
@@ -197,7 +184,7 @@ def verify(
     issue = ""
     with open_sound(source, name) as file:
         digest = hashlib.sha256(f"{file.rate}\n".encode())
-        for samples in blocks_of(file, _BLOCK):
+        for samples in file.blocks(_BLOCK):
             issue = issue or value_issue(samples)
             if on_block is not None:
                 on_block(file.rate, samples)
@@ -233,17 +220,11 @@ def value_issue(samples: Samples) -> str:
     if not math.isfinite(peak) or not np.isfinite(samples).all():
         return "holds values that are no numbers (NaN or infinite)"
     if peak > LARGEST_VALUE:
-        return (
-            f"holds values of up to {peak:.1e} times full scale; scale the samples to lie within "
-            "-1 and 1"
-        )
+        advice = "scale the samples to lie within -1 and 1"
+        return f"holds values of up to {peak:.1e} times full scale; {advice}"
     return ""
 
 
 def too_short(name: str, sample_rate: int) -> AudioError:
     """The error for a sound that has no samples after resampling."""
     return AudioError(name, f"is too short for a sample rate of {sample_rate} Hz")
-
-
-def _start_outside(name: str, start: float, seconds: float) -> AudioError:
-    return AudioError(name, f"the start is at {start:g} s, but the sound has {seconds:.3f} s")

@@ -1,7 +1,6 @@
 """Load a recording of any length in blocks; memory does not grow with its length.
 
-The concatenated blocks equal the result of :func:`sonotype.audio.decode.load_audio` exactly. Only
-errors differ: the samples before the damage of a file come first, then the error.
+The concatenated blocks equal the result of :func:`sonotype.audio.decode.load_audio` exactly.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sonotype.audio.decode import LARGEST_VALUE, Samples, name_of, too_short, value_issue
-from sonotype.audio.decoders.decoder import blocks_of, resampled
+from sonotype.audio.decoders.decoder import resampled
 from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.core.errors import AudioError, TruncatedError
 
@@ -40,17 +39,19 @@ def stream(
     """
     name = name_of(source)
     with open_sound(source, name) as file:
-        new_rate = file.rate if sample_rate is None else sample_rate
+        new_rate = sample_rate or file.rate
         block = max(1, min(block, block * file.rate // new_rate))  # limits the resampled block too
         issue, count = "", 0
 
         def valid() -> Iterator[Samples]:
             nonlocal issue
-            for samples in blocks_of(file, block):
+            for samples in file.blocks(block):
                 issue = value_issue(samples)
-                yield np.ascontiguousarray(samples[: _count_valid(samples)] if issue else samples)
                 if issue:
+                    with np.errstate(invalid="ignore"):  # index of the first invalid sample
+                        yield samples[: int((np.abs(samples) <= LARGEST_VALUE).argmin())]
                     return
+                yield np.ascontiguousarray(samples)
 
         for samples in resampled(valid(), file.rate, new_rate):
             count += len(samples)
@@ -62,12 +63,6 @@ def stream(
             raise TruncatedError(name, file.damage)
         if not count:
             raise too_short(name, new_rate)
-
-
-def _count_valid(samples: Samples) -> int:
-    """Number of samples before the first invalid one."""
-    with np.errstate(invalid="ignore"):
-        return int((np.abs(samples) <= LARGEST_VALUE).argmin())
 
 
 def stated_seconds(source: str | Path | bytes) -> float:

@@ -1,13 +1,14 @@
-"""The interface of a decoder, and generators over its samples."""
+"""The base class of the decoders, and helpers for blocks of samples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import soxr
+
+from sonotype.core.errors import AudioError
 
 Samples = npt.NDArray[np.float32]
 """Mono samples, ``[samples]``."""
@@ -17,18 +18,24 @@ END_MISSING = "is truncated (its end is missing)"
 NO_SAMPLES = "holds no samples"
 READABLE = "wav, flac, ogg, opus, mp3, m4a and other formats of libsndfile and FFmpeg are read"
 
-
-class NotReadableError(Exception):
-    """FFmpeg's libraries cannot open the file; the text says why."""
-
-
-def not_readable(cause: object) -> str:
-    """The message for a file that no decoder can read."""
-    return f"is not a readable sound ({cause}); {READABLE}"
+_BLOCK = 1 << 16
+"""Samples that are decoded at once to skip or to join sounds."""
 
 
-class Decoder(Protocol):
+class NotReadableError(AudioError):
+    """FFmpeg's libraries cannot open the file; libsndfile may."""
+
+
+def not_readable(reason: str) -> str:
+    """The cause for a file that no decoder can read."""
+    return f"is not a readable sound ({reason}); {READABLE}"
+
+
+class Decoder:
     """A sound that is decoded from its start to its end.
+
+    Args:
+        blocks: consecutive samples.
 
     Attributes:
         rate: sample rate in Hz.
@@ -38,43 +45,60 @@ class Decoder(Protocol):
         stated_seconds: length by the header, which may be wrong; 0 if the header does not say.
     """
 
-    @property
-    def rate(self) -> int:
-        """See the class."""
-        ...
-
-    @property
-    def frames(self) -> int | None:
-        """See the class."""
-        ...
-
-    @property
-    def damage(self) -> str:
-        """See the class."""
-        ...
-
-    @property
-    def stated_seconds(self) -> float:
-        """See the class."""
-        ...
+    def __init__(self, blocks: Iterator[Samples]) -> None:
+        self.rate = 0
+        self.frames: int | None = None
+        self.damage = ""
+        self.stated_seconds = 0.0
+        self._blocks = blocks
+        self._rest: Samples = np.zeros(0, dtype=np.float32)
+        self._position = 0
 
     def read(self, count: int) -> Samples:
         """Decode the next samples, ``[at most count]``; fewer only at the end."""
-        ...
+        blocks, size = [self._rest], len(self._rest)
+        while size < count and (block := next(self._blocks, None)) is not None:
+            blocks.append(block)
+            size += len(block)
+        samples = np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+        self._rest = samples[count:]
+        self._position += min(size, count)
+        if size < count and self.frames is None:
+            self.frames = self._position
+        return samples[:count]
 
     def skip(self, count: int) -> int:
         """Skip samples; return how many there were."""
-        ...
+        skipped = 0
+        while skipped < count and len(samples := self.read(min(count - skipped, _BLOCK))):
+            skipped += len(samples)
+        return skipped
 
     def total(self) -> int:
-        """Count the samples of the file; reads the rest of it."""
-        ...
+        """Count the samples of the file; may read the rest of it."""
+        while self.frames is None:
+            self.skip(_BLOCK)
+        return self.frames
+
+    def blocks(self, count: int) -> Iterator[Samples]:
+        """Decode the file to its end in blocks of ``count`` samples; no block is empty."""
+        while len(samples := self.read(count)):
+            yield samples
 
 
-def blocks_of(decoder: Decoder, count: int) -> Iterator[Samples]:
-    """Decode a file to its end in blocks of ``count`` samples; no block is empty."""
-    while len(samples := decoder.read(count)):
-        yield samples
+class JoinedDecoder(Decoder):
+    """Several sounds one after the other, at the rate of the first: concatenated WAV files."""
+
+    def __init__(self, decoders: Sequence[Decoder]) -> None:
+        super().__init__(self._join(decoders))
+        self.rate = decoders[0].rate
+        self.damage = next((decoder.damage for decoder in decoders if decoder.damage), "")
+        self.stated_seconds = sum(decoder.stated_seconds for decoder in decoders)
+
+    def _join(self, decoders: Sequence[Decoder]) -> Iterator[Samples]:
+        for decoder in decoders:
+            yield from resampled(decoder.blocks(_BLOCK), decoder.rate, self.rate)
+            self.damage = self.damage or decoder.damage
 
 
 def resampled(blocks: Iterator[Samples], rate: int, new_rate: int) -> Iterator[Samples]:
@@ -90,44 +114,6 @@ def resampled(blocks: Iterator[Samples], rate: int, new_rate: int) -> Iterator[S
     for block in blocks:
         yield resampler.resample_chunk(np.ascontiguousarray(block))
     yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
-
-
-class BlockBuffer:
-    """Blocks of any size, read in other sizes."""
-
-    def __init__(self, blocks: Iterator[Samples]) -> None:
-        self._blocks = blocks
-        self._rest: Samples = np.zeros(0, dtype=np.float32)
-        self.position = 0
-
-    def read(self, count: int) -> Samples:
-        """Return the next samples, ``[at most count]``; fewer only at the end."""
-        blocks, size = [self._rest], len(self._rest)
-        while size < count and (block := next(self._blocks, None)) is not None:
-            blocks.append(block)
-            size += len(block)
-        samples = np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
-        self._rest = samples[count:]
-        self.position += min(size, count)
-        return samples[:count]
-
-    def skip(self, count: int) -> int:
-        """Drop samples; return how many there were."""
-        skipped = min(len(self._rest), count)
-        self._rest = self._rest[skipped:]
-        while skipped < count and (block := next(self._blocks, None)) is not None:
-            dropped = min(len(block), count - skipped)
-            self._rest = block[dropped:]
-            skipped += dropped
-        self.position += skipped
-        return skipped
-
-    def skip_all(self) -> None:
-        """Drop all samples to the end."""
-        self.position += len(self._rest)
-        self._rest = self._rest[:0]
-        for block in self._blocks:
-            self.position += len(block)
 
 
 def mono(frames: npt.NDArray[np.float32]) -> Samples:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import ExitStack
 from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import numpy as np
 from sonotype.audio.decoders.decoder import (
     END_MISSING,
     NO_SAMPLES,
-    BlockBuffer,
+    Decoder,
     NotReadableError,
     Samples,
     mono,
@@ -30,11 +29,13 @@ from sonotype.audio.headers.containers import (
 from sonotype.audio.headers.file_bytes import Bytes
 from sonotype.audio.headers.frame_length import FRAMED, frame_is_complete, mp3_is_complete
 from sonotype.audio.headers.ogg import ogg_pages
+from sonotype.audio.headers.wav import WavSlice
 from sonotype.core.errors import AudioError, TruncatedError
 
 if TYPE_CHECKING:
-    import av
     from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
 
 AV_FORMATS = (
     "3dostr,aac,ac3,ac4,adp,adx,aea,aiff,amr,amrnb,amrwb,ape,aptx,aptx_hd,asf,asf_o,ast,au,avi,"
@@ -72,47 +73,56 @@ _EXACT_COUNT_SECONDS = 60
 may be wrong by some hundredths of a second."""
 
 
-@contextmanager
 def open_ffmpeg(
-    source: str | Path | bytes, content: Bytes, name: str, damage: str = ""
-) -> Iterator[FFmpegDecoder]:
+    source: str | Path | bytes | WavSlice,
+    content: Bytes,
+    name: str,
+    stack: ExitStack,
+    damage: str = "",
+) -> FFmpegDecoder:
     """Open a file with FFmpeg's libraries.
 
     Args:
-        source: a path, or the bytes of a whole file.
+        source: a path, the bytes of a whole file, or an open file.
         content: the bytes of the file, to look at its structure.
         name: of the file in messages.
+        stack: closes the file.
         damage: what is known to be missing.
 
     Raises:
-        AudioError: it has no sound.
         NotReadableError: FFmpeg's libraries cannot open it.
+        AudioError: it has no sound that can be decoded.
     """
     import av
 
-    file = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")  # noqa: SIM115
-    with file:
-        try:
-            container = av.open(
-                file, mode="r", metadata_errors="ignore",
-                options={"format_whitelist": AV_FORMATS},
-            )  # fmt: skip
-        except (av.FFmpegError, ValueError, OSError) as error:
-            refuse_truncated(content, name)
-            unknown = isinstance(error, av.FFmpegError)
-            raise NotReadableError("Format not recognised" if unknown else str(error)) from None
-        with container:
-            if not container.streams.audio:
-                tracks = ", ".join(sorted({stream.type for stream in container.streams}))
-                raise AudioError(name, f"holds no sound{f', only {tracks}' if tracks else ''}")
-            if not any(track.codec_context for track in container.streams.audio):
-                raise AudioError(name, not_readable("its codec is not known"))
-            decoder = FFmpegDecoder(container, content, damage)
-            if decoder.is_empty:
-                refuse_truncated(content, name)
-                undecodable = not_readable("nothing of it can be decoded")
-                raise AudioError(name, undecodable if decoder.damage else NO_SAMPLES)
-            yield decoder
+    file: Any = source
+    if isinstance(source, bytes):
+        file = io.BytesIO(source)
+    elif isinstance(source, str | Path):
+        file = stack.enter_context(Path(source).open("rb"))  # noqa: SIM115
+    try:
+        container = av.open(
+            file, mode="r", metadata_errors="ignore", options={"format_whitelist": AV_FORMATS}
+        )
+    except (av.FFmpegError, ValueError, OSError) as error:
+        refuse_truncated(content, name)
+        unknown = isinstance(error, av.FFmpegError)
+        reason = "Format not recognised" if unknown else str(error)
+        raise NotReadableError(name, not_readable(reason)) from None
+    stack.enter_context(container)
+    if not container.streams.audio:
+        tracks = ", ".join(sorted({stream.type for stream in container.streams}))
+        raise AudioError(name, f"holds no sound{f', only {tracks}' if tracks else ''}")
+    known = [track for track in container.streams.audio if track.codec_context]
+    if not known:
+        raise AudioError(name, not_readable("its codec is not known"))
+    best = container.streams.best("audio")
+    decoder = FFmpegDecoder(container, best if best in known else known[0], content, damage)
+    if decoder.is_empty:
+        refuse_truncated(content, name)
+        undecodable = not_readable("nothing of it can be decoded")
+        raise AudioError(name, undecodable if decoder.damage else NO_SAMPLES)
+    return decoder
 
 
 def refuse_truncated(content: Bytes, name: str) -> None:
@@ -123,11 +133,12 @@ def refuse_truncated(content: Bytes, name: str) -> None:
         raise TruncatedError(name, "is truncated: its index (the box moov) is missing")
 
 
-class FFmpegDecoder:
+class FFmpegDecoder(Decoder):
     """A file that FFmpeg's libraries decode from its start.
 
     Args:
         container: open.
+        stream: the stream of sound that is decoded.
         content: the bytes of the file, to see whether its end is present.
         damage: what is known to be missing.
 
@@ -136,70 +147,50 @@ class FFmpegDecoder:
     """
 
     def __init__(
-        self, container: av.container.InputContainer, content: Bytes, damage: str = ""
+        self, container: InputContainer, stream: AudioStream, content: Bytes, damage: str = ""
     ) -> None:
-        self._container, self._content, self._known_damage = container, content, damage
-        known = [track for track in container.streams.audio if track.codec_context]
-        best = container.streams.best("audio")
-        self._stream = best if best in known else known[0]
-        self.frames: int | None = None
-        self.damage = ""
-        self.rate = 0
+        super().__init__(self._decode())
+        self._container, self._stream, self._content = container, stream, content
+        self._known_damage = damage
         self._packets = self._lost = 0
         self._seconds = self._decoded_seconds = 0.0
-        self._decodes_all = True
+        self._decodes_all = self._last_is_complete = True
         self._last = b""
-        self._last_is_complete = True
-        blocks = self._blocks()
-        first = next(blocks, None)  # the rate of some codecs is known only after the first frame
-        self.is_empty = first is None
-        self._buffer = BlockBuffer(chain([] if first is None else [first], blocks))
+        self._audio_packets = self._read_packets()
+        self._rest = next(self._blocks, self._rest)  # some codecs state their rate in a frame
+        self.is_empty = not len(self._rest)
+        self.stated_seconds = self._declared_seconds()  # FFmpeg corrects it by the first frame
 
-    @property
-    def stated_seconds(self) -> float:
+    def _declared_seconds(self) -> float:
         """Length by the header, or an estimate of it; 0 if there is none."""
         if self._stream.duration and self._stream.time_base:
             return max(float(self._stream.duration * self._stream.time_base), 0.0)
         return max((self._container.duration or 0) / _MICROSECONDS, 0.0)
 
-    def read(self, count: int) -> Samples:
-        """Decode the next samples, ``[at most count]``."""
-        samples = self._buffer.read(count)
-        if len(samples) < count:
-            self.frames = self._buffer.position
-        return samples
-
-    def skip(self, count: int) -> int:
-        """Decode and drop samples; return how many there were."""
-        skipped = self._buffer.skip(count)
-        if skipped < count:
-            self.frames = self._buffer.position
-        return skipped
-
     def total(self) -> int:
         """Number of samples."""
         if self.frames is None:
-            before, most = self._buffer.position, _EXACT_COUNT_SECONDS * self.rate
+            before, most = self._position, _EXACT_COUNT_SECONDS * self.rate
             if (skipped := self.skip(most)) == most:
                 self._decodes_all = False
-                for _ in self._all_packets():
+                for _ in self._audio_packets:
                     pass
                 self.frames = max(round(self._seconds * self.rate), before + skipped)
-        return self.frames or 0
+        return super().total()
 
-    def _blocks(self) -> Iterator[Samples]:
+    def _decode(self) -> Iterator[Samples]:
         """Mono samples of each frame, at the rate of the first frame."""
-        frames = chain.from_iterable(map(self._decoded, self._all_packets()))
+        frames = chain.from_iterable(map(self._frames_of, self._audio_packets))
         for rate, group in groupby(frames, key=lambda frame: int(frame.sample_rate)):
             self.rate = self.rate or rate
             yield from resampled(map(samples_of, group), rate, self.rate)
 
-    def _all_packets(self) -> Iterator[Any]:
-        """The remaining packets; after the last one, :attr:`damage` is known."""
+    def _read_packets(self) -> Iterator[Any]:
+        """All packets; after the last one, :attr:`damage` is known."""
         import av
 
         try:
-            for packet in self._audio_packets:
+            for packet in self._container.demux(self._stream):
                 if packet.size:
                     self._packets += 1
                     if packet.duration and packet.time_base:
@@ -209,13 +200,9 @@ class FFmpegDecoder:
                 yield packet
         except av.FFmpegError:
             self._last_is_complete = False
-        self.damage = self._find_damage()
+        self.damage = self._known_damage or self._find_damage()
 
-    @cached_property
-    def _audio_packets(self) -> Iterator[Any]:
-        return self._container.demux(self._stream)
-
-    def _decoded(self, packet: Any) -> list[AudioFrame]:
+    def _frames_of(self, packet: Any) -> list[AudioFrame]:
         import av
 
         try:
@@ -229,8 +216,6 @@ class FFmpegDecoder:
 
     def _find_damage(self) -> str:
         """What is missing or damaged, after all packets have been read."""
-        if self._known_damage:
-            return self._known_damage
         seconds = self._decoded_seconds if self._decodes_all else self._seconds
         if not self._is_complete(seconds):
             return f"is truncated: its end is missing, {seconds:.3f} s are there"
@@ -258,7 +243,7 @@ class FFmpegDecoder:
         if "matroska" in names:
             return segment_is_complete(self._content)
         if len(container.streams) == 1 and not set(names).isdisjoint(_DECLARE_LENGTH):
-            return self.stated_seconds <= seconds + _LENGTH_MARGIN
+            return self._declared_seconds() <= seconds + _LENGTH_MARGIN
         return True
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import io
 import os
 import re
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from sonotype.audio.decoders.decoder import DAMAGED, Samples, mono
-
-UNKNOWN_COUNT = 2**62
-"""libsndfile may report the largest integer as the length of a file whose end is missing."""
+from sonotype.audio.decoders.decoder import DAMAGED, Decoder, Samples, mono
+from sonotype.audio.headers.wav import WavSlice
+from sonotype.core.errors import AudioError
 
 # A size in the log of libsndfile: of AIFF, W64, AU, CAF, and of WAV inside others.
 _LOGGED_SIZES = re.compile(r"(?:data|SSND|riff|Data Size|Riff size) *: (\d+) \(should be (\d+)\)")
@@ -26,42 +26,46 @@ _BLOCK = 1 << 22
 _WINDOWS = os.name == "nt"
 
 
-def open_soundfile(source: str | Path | bytes, stack: ExitStack) -> soundfile.SoundFile | None:
-    """Open a file with libsndfile; ``None`` if it cannot."""
+def open_soundfile(
+    source: str | Path | bytes | WavSlice, stack: ExitStack
+) -> soundfile.SoundFile | None:
+    """Open a file with libsndfile; ``None`` if it cannot.
+
+    The path is given as bytes, since on Linux the name of a file may be invalid text; on Windows
+    names are text, and bytes would be decoded with a code page.
+    """
+    file: object = source
+    if isinstance(source, bytes):
+        file = io.BytesIO(source)
+    elif isinstance(source, str | Path):
+        file = str(source) if _WINDOWS else os.fsencode(source)
     try:
-        return stack.enter_context(soundfile.SoundFile(soundfile_source(source)))
+        return stack.enter_context(soundfile.SoundFile(file))
     except (soundfile.LibsndfileError, TypeError, OSError):  # TypeError: .raw needs a rate
         return None
 
 
-def soundfile_source(source: str | Path | bytes) -> io.BytesIO | str | bytes:
-    """A path or the bytes of a file in the form that soundfile opens.
-
-    A path becomes bytes, since on Linux the name of a file may be invalid text; on Windows names
-    are text, and bytes would be decoded with a code page.
-    """
-    if isinstance(source, bytes):
-        return io.BytesIO(source)
-    return str(source) if _WINDOWS else os.fsencode(source)
-
-
-class SoundfileDecoder:
+class SoundfileDecoder(Decoder):
     """A file that libsndfile decodes and seeks in.
 
     Args:
         file: open, with a correct count of its samples.
         damage: what is known to be missing.
-
-    Attributes:
-        failed: whether libsndfile met data that it cannot decode; then it decodes nothing more.
+        open_second: opens the file with another decoder, which continues where libsndfile fails.
     """
 
-    def __init__(self, file: soundfile.SoundFile, *, damage: str = "") -> None:
-        self._file = file
-        self._position = 0
-        self.failed = False
+    def __init__(
+        self,
+        file: soundfile.SoundFile,
+        damage: str = "",
+        open_second: Callable[[], Decoder] | None = None,
+    ) -> None:
+        super().__init__(iter(()))
+        self._file, self._open_second = file, open_second
+        self._second: Decoder | None = None
         self.rate = int(file.samplerate)
-        self.frames = int(file.frames)
+        self.frames = self._end = int(file.frames)
+        self.stated_seconds = self._end / self.rate
         self.damage = damage
         logged = _LOGGED_SIZES.search(file.extra_info)
         if logged and file.format != "WAV":
@@ -69,17 +73,11 @@ class SoundfileDecoder:
             if actual < declared < 0xFFFFFF00 and declared not in _UNFINISHED_SIZES:
                 self.damage = f"is truncated ({actual} of {declared} bytes are there)"
 
-    @property
-    def stated_seconds(self) -> float:
-        """Length by the header."""
-        return self.frames / self.rate
-
     def read(self, count: int) -> Samples:
         """Decode the next samples, ``[at most count]``."""
         blocks = [np.zeros(0, dtype=np.float32)]
-        count = min(count, self.frames - self._position)
-        while count > 0:  # in blocks, so that a wrong count allocates no memory
-            wanted = min(count, max(_BLOCK // self._file.channels, 1))
+        most = max(_BLOCK // self._file.channels, 1)  # a wrong count allocates no memory
+        while (wanted := min(count, self._end - self._position, most)) > 0:
             try:
                 samples = mono(self._file.read(wanted, dtype="float32", always_2d=True))
             except soundfile.LibsndfileError as error:
@@ -89,29 +87,39 @@ class SoundfileDecoder:
             self._position += len(samples)
             count -= len(samples)
             if len(samples) < wanted:
-                end, stated = self._position / self.rate, self.frames / self.rate
-                self.damage = f"is truncated: ends after {end:.3f} of {stated:.3f} s"
-                self.frames = self._position
-                break
+                end = self._position / self.rate
+                self.damage = f"is truncated: ends after {end:.3f} of {self.stated_seconds:.3f} s"
+                self._end = self._position
+        if self._second is not None:
+            blocks.append(self._second.read(count))
+            self.damage = self._second.damage or self.damage
         return blocks[1] if len(blocks) == 2 else np.concatenate(blocks)
 
     def skip(self, count: int) -> int:
         """Seek forward by ``count`` samples; return how many there were."""
-        count = min(count, self.frames - self._position)
-        if count > 0:
+        skipped = min(count, self._end - self._position)
+        if skipped > 0:
             try:
-                self._file.seek(self._position + count)
+                self._file.seek(self._position + skipped)
+                self._position += skipped
             except soundfile.LibsndfileError as error:
                 self._fail(error)
-                return 0
-        self._position += count
-        return count
+                skipped = 0
+        return skipped + self._second.skip(count - skipped) if self._second else skipped
 
     def total(self) -> int:
         """Number of samples, by the header or by where the file was found to end."""
-        return self.frames
+        if self._second is None:
+            return self._end
+        total = self._second.total()
+        self.damage = self._second.damage or self.damage
+        return total
 
     def _fail(self, error: soundfile.LibsndfileError) -> None:
-        self.failed = True
+        """Continue with the second decoder; without it, the sound ends here."""
         self.damage = f"{DAMAGED} ({error.error_string.rstrip('.')})"
-        self.frames = self._position
+        self._end = self._position
+        if self._open_second is not None:
+            with suppress(AudioError):
+                self._second = self._open_second()
+                self._second.skip(self._position)

@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
-
-import soundfile
 
 from sonotype.audio.decoders.decoder import (
     END_MISSING,
     NO_SAMPLES,
-    READABLE,
     Decoder,
+    JoinedDecoder,
     NotReadableError,
     not_readable,
 )
-from sonotype.audio.decoders.fallback import FallbackDecoder
 from sonotype.audio.decoders.ffmpeg import open_ffmpeg, refuse_truncated
-from sonotype.audio.decoders.joined import JoinedDecoder
-from sonotype.audio.decoders.libsndfile import (
-    UNKNOWN_COUNT,
-    SoundfileDecoder,
-    open_soundfile,
-    soundfile_source,
-)
+from sonotype.audio.decoders.libsndfile import SoundfileDecoder, open_soundfile
 from sonotype.audio.headers.file_bytes import Bytes, FileBytes
 from sonotype.audio.headers.flac import flac_count_is_correct
 from sonotype.audio.headers.ogg import ogg_pages
-from sonotype.audio.headers.wav import WavInfo, find_wavs
-from sonotype.audio.headers.wav_slice import WavSlice
+from sonotype.audio.headers.wav import WavInfo, WavSlice, find_wavs
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import AudioError
+
+_UNKNOWN_COUNT = 2**62
+"""libsndfile may report the largest integer as the length of a file whose end is missing."""
 
 _SMALL = 1 << 22
 """Files of at most so many bytes are read at once to look at their structure."""
@@ -53,89 +46,71 @@ def open_sound(source: str | Path | bytes, name: str) -> Iterator[Decoder]:
     Raises:
         AudioError: missing, empty, not a file, not a sound, or without samples.
     """
+    if source == b"":
+        raise AudioError(name, "is empty (0 bytes)")
+    if not isinstance(source, bytes):
+        refuse_unopenable(Path(source), name)
     with ExitStack() as stack:
-        content: Bytes
-        if isinstance(source, bytes):
-            if not source:
-                raise AudioError(name, "is empty (0 bytes)")
-            content = source
-        else:
-            refuse_unopenable(Path(source), name)
         try:
-            if not isinstance(source, bytes):
+            content: Bytes
+            if isinstance(source, bytes):
+                content = source
+            else:
                 file = stack.enter_context(Path(source).open("rb"))
                 content = FileBytes(file) if Path(source).stat().st_size > _SMALL else file.read()
-            yield stack.enter_context(_decoder(source, content, name))
+            yield _decoder(source, content, name, stack)
         except OSError as error:
             raise AudioError(name, f"cannot be read: {error.strerror or error}") from error
 
 
-@contextmanager
-def _decoder(source: str | Path | bytes, content: Bytes, name: str) -> Iterator[Decoder]:
-    magic = content[0:16]
-    with ExitStack() as stack:
-        if magic[8:12] == b"WAVE" and (wavs := find_wavs(content)):
-            decoders = [_wav_decoder(source, content, wav, name, stack) for wav in wavs]
-            if all(decoder.frames == 0 for decoder in decoders):
-                raise AudioError(name, NO_SAMPLES)
-            yield decoders[0] if len(decoders) == 1 else JoinedDecoder(decoders)
-            return
-        if (trust := _trust_in_libsndfile(content, magic)).decodes_all:
-            file = open_soundfile(source, stack)
-            if file is not None and 0 < file.frames < UNKNOWN_COUNT:
-                first = SoundfileDecoder(file, damage="" if trust.ends else END_MISSING)
-
-                def second() -> Decoder:
-                    return stack.enter_context(open_ffmpeg(source, content, name))
-
-                yield FallbackDecoder(first, second)
-                return
-            if file is not None and file.frames == 0:
-                refuse_truncated(content, name)
-                raise AudioError(name, NO_SAMPLES)
-        try:
-            yield stack.enter_context(open_ffmpeg(source, content, name))
-        except NotReadableError as error:
-            file = open_soundfile(source, stack)
-            if file is None:
-                raise AudioError(name, not_readable(error)) from None
-            if file.frames <= 0:
-                raise AudioError(name, NO_SAMPLES) from None
-            yield SoundfileDecoder(file)
+def _decoder(source: str | Path | bytes, content: Bytes, name: str, stack: ExitStack) -> Decoder:
+    if wavs := find_wavs(content):
+        decoders = [_wav_decoder(source, content, wav, name, stack) for wav in wavs]
+        if all(decoder.frames == 0 for decoder in decoders):
+            raise AudioError(name, NO_SAMPLES)
+        return decoders[0] if len(decoders) == 1 else JoinedDecoder(decoders)
+    damage = _damage_if_well_formed(content)
+    if damage is not None and (file := open_soundfile(source, stack)):
+        if 0 < file.frames < _UNKNOWN_COUNT:
+            second = partial(open_ffmpeg, source, content, name, stack)
+            return SoundfileDecoder(file, damage, second)
+        if file.frames == 0:
+            refuse_truncated(content, name)
+            raise AudioError(name, NO_SAMPLES)
+    try:
+        return open_ffmpeg(source, content, name, stack)
+    except NotReadableError:
+        file = open_soundfile(source, stack)
+        if file is None:
+            raise
+        if file.frames <= 0:
+            raise AudioError(name, NO_SAMPLES) from None
+        return SoundfileDecoder(file)
 
 
-class _Trust(NamedTuple):
-    """Whether libsndfile decodes all of a file correctly, and whether its end is present."""
-
-    decodes_all: bool
-    ends: bool = True
-
-
-def _trust_in_libsndfile(content: Bytes, magic: bytes) -> _Trust:
-    if magic[:4] == b"fLaC":
-        return _Trust(flac_count_is_correct(content))
-    if magic[:4] == b"OggS":
-        pages = ogg_pages(content)
-        return _Trust(pages.vorbis and pages.links == 1 and pages.from_start, pages.ends)
-    return _Trust(magic.startswith(_SNDFILE_MAGIC))
+def _damage_if_well_formed(content: Bytes) -> str | None:
+    """The known damage of a file that libsndfile decodes correctly; ``None`` for other files."""
+    magic, damage = content[0:16], ""
+    if magic.startswith(b"OggS"):
+        well_formed, ends = ogg_pages(content)
+        damage = "" if ends else END_MISSING
+    elif magic.startswith(b"fLaC"):
+        well_formed = flac_count_is_correct(content)
+    else:
+        well_formed = magic.startswith(_SNDFILE_MAGIC)
+    return damage if well_formed else None
 
 
 def _wav_decoder(
     source: str | Path | bytes, content: Bytes, wav: WavInfo, name: str, stack: ExitStack
 ) -> Decoder:
     """The decoder of one WAV file in a file."""
-    damage = f"is truncated ({wav.size} of {wav.declared} bytes are there)" if wav.missing else ""
-    if wav.plain:
-        with suppress(soundfile.LibsndfileError):
-            file = WavSlice(content, wav) if wav.header else soundfile_source(source)
-            opened = stack.enter_context(soundfile.SoundFile(file))
-            return SoundfileDecoder(opened, damage=damage)
-    whole = WavSlice(content, wav).readall() if wav.header else source
-    try:
-        whole_bytes = whole if isinstance(whole, bytes) else content
-        return stack.enter_context(open_ffmpeg(whole, whole_bytes, name, damage))
-    except NotReadableError as error:
-        raise AudioError(name, not_readable(error)) from None
+    slice_or_file = WavSlice(content, wav) if wav.header else source
+    if wav.plain and (file := open_soundfile(slice_or_file, stack)):
+        return SoundfileDecoder(file, wav.damage)
+    if isinstance(slice_or_file, WavSlice):
+        slice_or_file.seek(0)
+    return open_ffmpeg(slice_or_file, content, name, stack, wav.damage)
 
 
 def refuse_unopenable(path: Path, name: str) -> None:
@@ -155,8 +130,8 @@ def refuse_unopenable(path: Path, name: str) -> None:
             raise AudioError(name, "is empty (0 bytes)")
         path.open("rb").close()
         if path.suffix.lower() == ".raw":  # soundfile takes the format from the name, needs a rate
-            cause = "is not a readable sound (by its name it is raw samples without a header)"
-            raise AudioError(name, f"{cause}; {READABLE}")
+            reason = "by its name it is raw samples without a header"
+            raise AudioError(name, not_readable(reason))
     except FileNotFoundError:
         raise AudioError(name, "does not exist") from None
     except OSError as error:

@@ -10,13 +10,10 @@ WINDOW = 1 << 20
 
 
 class FileBytes:
-    """The bytes of a file by position, read on demand.
+    """The bytes of an open file by position, read on demand.
 
     Not a memory map: with a failing disk, or when another program truncates the file, a map would
     end the process.
-
-    Args:
-        stream: open for reading.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -34,8 +31,7 @@ class FileBytes:
     def find(self, pattern: bytes, start: int = 0) -> int:
         """First position of some bytes at or after ``start``; -1 if they do not occur."""
         while start < self._size:
-            window = self[start : start + WINDOW]
-            if (position := window.find(pattern)) >= 0:
+            if (position := self[start : start + WINDOW].find(pattern)) >= 0:
                 return start + position
             start += WINDOW - len(pattern) + 1
         return -1

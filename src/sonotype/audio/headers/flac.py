@@ -5,7 +5,7 @@ from __future__ import annotations
 from sonotype.audio.headers.file_bytes import Bytes
 
 _SYNC = b"\xff\xf8", b"\xff\xf9"
-"""First bytes of a frame; the last bit says whether frames or samples are numbered."""
+"""First bytes of a frame whose header gives the number of the frame, or of its first sample."""
 
 _TAIL = 1 << 16
 """The header of the last frame is searched in at least this many bytes at the end of a file."""
@@ -37,49 +37,34 @@ def flac_count_is_correct(file: Bytes) -> bool:
 
 def _frame_end(header: bytes, block_size: int) -> int | None:
     """The sample after the frame with this header; ``None`` if it is not a frame header."""
-    if len(header) < 6 or header[1] & 0xFE != 0xF8:
+    if len(header) < 6:
         return None
-    variable = header[1] & 1
     size_code, rate_code = header[2] >> 4, header[2] & 15
-    if size_code == 0 or rate_code == 15 or header[3] >> 4 > 10 or header[3] & 1:
+    ones = 8 - (header[4] ^ 0xFF).bit_length()  # leading one bits: length of the number, as UTF-8
+    number_end = 4 + (ones or 1)
+    size_end = number_end + (size_code - 5 if size_code in (6, 7) else 0)
+    end = size_end + min(max(rate_code - 11, 0), 2)
+    rest = header[5:number_end]
+    if (
+        size_code == 0
+        or rate_code == 15
+        or header[3] >> 4 > 10
+        or header[3] & 1
+        or ones in (1, 8)
+        or any(byte >> 6 != 2 for byte in rest)
+        or header[end : end + 1] != bytes([_crc8(header[:end])])
+    ):
         return None
-    number, used = _utf8_number(header[4:])
-    if not used:
-        return None
-    size, position = _block_size(header, 4 + used, size_code)
-    if rate_code > 11:
-        position += 1 if rate_code == 12 else 2
-    if position >= len(header) or size is None or _crc8(header[:position]) != header[position]:
-        return None
-    return number + size if variable else number * block_size + size
-
-
-def _block_size(header: bytes, position: int, code: int) -> tuple[int | None, int]:
-    """Samples of a frame by their code, and the position after the bytes that the code uses."""
-    if code == 1:
-        return 192, position
-    if 2 <= code <= 5:
-        return 576 << (code - 2), position
-    if code >= 8:
-        return 256 << (code - 8), position
-    end = position + code - 5
-    value = header[position:end]
-    return (int.from_bytes(value, "big") + 1 if len(value) == code - 5 else None), end
-
-
-def _utf8_number(content: bytes) -> tuple[int, int]:
-    """A number of up to seven bytes in the code of UTF-8, and its length; 0, 0 if invalid."""
-    first = content[0]
-    if first < 0x80:
-        return first, 1
-    length = 8 - (~first & 0xFF).bit_length()
-    rest = content[1:length]
-    if not 2 <= length <= 7 or len(rest) < length - 1 or any(byte >> 6 != 2 for byte in rest):
-        return 0, 0
-    number = first & (0x7F >> length)
+    number = header[4] & 0x7F >> ones
     for byte in rest:
         number = number << 6 | byte & 0x3F
-    return number, length
+    if size_code in (6, 7):
+        size = int.from_bytes(header[number_end:size_end], "big") + 1
+    elif size_code == 1:
+        size = 192
+    else:
+        size = 144 << size_code if size_code < 6 else 256 << size_code - 8
+    return number + size if header[1] & 1 else number * block_size + size
 
 
 def _crc8(content: bytes) -> int:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import struct
+import re
 
 from sonotype.audio.headers.file_bytes import Bytes
 
-# Versions are 3 for MPEG-1, 2 for MPEG-2, 0 for MPEG-2.5; layers are 3, 2, 1 for I, II, III.
-_MPEG_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
-_MPEG_KBITS = {
-    (3, 3): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
-    (3, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (3, 1): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (2, 3): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (2, 1): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
+FRAMED = ("mp1", "mp2", "mp3", "aac", "ac3", "eac3")
+"""Codecs whose frames declare their length; ``aac`` does in ADTS."""
 
+_LARGEST_MPEG_FRAME = 4096
 _AC3_KBITS = (
     32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640,
 )  # fmt: skip
@@ -27,12 +20,17 @@ def frame_is_complete(codec: str, frame: bytes) -> bool:
     """Whether a frame is as long as its header declares.
 
     Args:
-        codec: MPEG audio (``mp1``, ``mp2``, ``mp3``), ``aac`` in ADTS, ``ac3`` or ``eac3``.
+        codec: one of :data:`FRAMED`.
         frame: its bytes in the file. Bytes that are not a frame of the codec, such as a tag after
             the last frame, count as complete.
     """
-    length = _LENGTHS[codec](frame)
-    return length is None or len(frame) >= length
+    if codec == "aac":
+        length = _adts_length(frame)
+    elif codec in ("ac3", "eac3"):
+        length = _ac3_length(frame)
+    else:
+        length = _mpeg_length(codec, frame)
+    return len(frame) >= length
 
 
 def mp3_is_complete(file: Bytes, frames: int) -> bool:
@@ -49,52 +47,37 @@ def mp3_is_complete(file: Bytes, frames: int) -> bool:
     if file[0:3] == b"ID3":
         size = file[6:10].ljust(4, b"\0")
         begin = 10 + (size[0] << 21 | size[1] << 14 | size[2] << 7 | size[3])
-    head = file[begin : begin + 60]
-    position = max(head.find(b"Xing"), head.find(b"Info"))
-    fields = head[position + 4 : position + 16]
-    if position < 0 or len(fields) < 12 or fields[3] & 3 != 3:
+    info = re.search(rb"(?:Xing|Info)...(.)(.{4})(.{4})", file[begin : begin + 60], re.DOTALL)
+    if info is None or info[1][0] & 3 != 3:
         return True
-    declared_frames, declared_size = struct.unpack(">II", fields[4:12])
-    return bool(begin + declared_size <= len(file) or declared_frames <= frames)
+    declared_frames, declared_size = (int.from_bytes(field, "big") for field in info.groups()[1:])
+    return begin + declared_size <= len(file) or declared_frames <= frames
 
 
-def _mpeg_length(frame: bytes) -> int | None:
+def _mpeg_length(codec: str, frame: bytes) -> int:
+    """Length of a frame of MPEG audio by FFmpeg's parser; 0 if it is not a frame."""
+    import av
+
     if len(frame) < 4 or frame[0] != 0xFF or frame[1] & 0xE0 != 0xE0:
-        return None
-    version, layer, code, rate = (
-        frame[1] >> 3 & 3, frame[1] >> 1 & 3, frame[2] >> 4, frame[2] >> 2 & 3
-    )  # fmt: skip
-    if version == 1 or layer == 0 or code in (0, 15) or rate == 3:
-        return None
-    bits = 1000 * _MPEG_KBITS[3 if version == 3 else 2, layer][code - 1]
-    hertz, padding = _MPEG_RATES[version][rate], frame[2] >> 1 & 1
-    if layer == 3:
-        return (12 * bits // hertz + padding) * 4
-    return (72 if layer == 1 and version != 3 else 144) * bits // hertz + padding
+        return 0
+    parser = av.CodecContext.create(codec, "r")
+    packets = parser.parse(frame + bytes(_LARGEST_MPEG_FRAME))
+    return packets[0].size if packets else 0
 
 
-def _adts_length(frame: bytes) -> int | None:
+def _adts_length(frame: bytes) -> int:
     if len(frame) < 7 or frame[0] != 0xFF or frame[1] & 0xF6 != 0xF0:
-        return None
+        return 0
     return (frame[3] & 3) << 11 | frame[4] << 3 | frame[5] >> 5
 
 
-def _ac3_length(frame: bytes) -> int | None:
+def _ac3_length(frame: bytes) -> int:
     if len(frame) < 6 or frame[:2] != b"\x0b\x77":
-        return None
+        return 0
     if frame[5] >> 3 > 10:  # E-AC-3
         return 2 * (((frame[2] & 7) << 8 | frame[3]) + 1)
     rate, code = frame[4] >> 6, frame[4] & 63
     if rate == 3 or code >= 2 * len(_AC3_KBITS):
-        return None
+        return 0
     words = _AC3_KBITS[code // 2] * 1000 * 1536 // _AC3_RATES[rate] // 16
     return 2 * (words + (code & 1 if rate == 1 else 0))
-
-
-_LENGTHS = dict.fromkeys(("mp1", "mp2", "mp3"), _mpeg_length) | {
-    "aac": _adts_length,
-    "ac3": _ac3_length,
-    "eac3": _ac3_length,
-}
-FRAMED = tuple(_LENGTHS)
-"""Codecs whose frames declare their length."""

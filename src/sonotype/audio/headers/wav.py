@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
+import io
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 from sonotype.audio.headers.file_bytes import WINDOW, Bytes
+
+Order = Literal["big", "little"]
 
 TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 """First bytes of the tags that programs append to a file."""
 
 _RIFF = (b"RIFF", b"RF64", b"BW64", b"RIFX")
-_KNOWN_CHUNKS = tuple(
-    name.encode()
-    for name in (
-        "LIST", "id3 ", "ID3 ", "bext", "iXML", "axml", "_PMX", "cue ", "smpl", "inst", "fact",
-        "PEAK", "PAD ", "JUNK", "junk", "FLLR", "chna", "umid", "minf", "elm1", "regn", "DISP",
-        "plst", "acid", "levl", "wamd", "guan", "afsp",
-    )
+_KNOWN_CHUNKS = (
+    b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"axml", b"_PMX", b"cue ", b"smpl", b"inst",
+    b"fact", b"PEAK", b"PAD ", b"JUNK", b"junk", b"FLLR", b"chna", b"umid", b"minf", b"elm1",
+    b"regn", b"DISP", b"plst", b"acid", b"levl", b"wamd", b"guan", b"afsp",
 )  # fmt: skip
 """Chunks that may follow the samples; recognised even when the last one is truncated."""
 
@@ -32,26 +32,25 @@ _PLACEHOLDER_MARGIN = 1 << 16
 signed or unsigned, or that number minus the size of a header or of a block."""
 
 
-@dataclass(frozen=True)
-class WavInfo:
+class WavInfo(NamedTuple):
     """One WAV file inside a file, with the true size of its samples.
 
     Attributes:
         start: offset of its samples in the file, in bytes.
         size: true size of its samples, in bytes.
-        declared: size of its samples according to its header.
-        header: a header that declares the true size; empty if the file's own header does.
-        missing: whether the header declares samples that are missing.
+        header: a header that replaces the file's own; empty if that declares the true size.
+        damage: how many of the declared bytes are missing; empty if none are.
         plain: whether the samples are integers, floats, A-law or mu-law, which all decoders decode
             to the same values.
+        following: offset of the next WAV file, if another one follows.
     """
 
     start: int
     size: int
-    declared: int
     header: bytes
-    missing: bool
+    damage: str
     plain: bool
+    following: int | None
 
 
 def find_wavs(file: Bytes) -> list[WavInfo]:
@@ -62,78 +61,65 @@ def find_wavs(file: Bytes) -> list[WavInfo]:
     the recording ended, or one that overflowed 32 bits.
     """
     found: list[WavInfo] = []
-    position: int | None = 0
-    while position is not None:
-        info, position = _wav_at(file, position)
-        if info is None:
-            break
+    info = _wav_at(file, 0)
+    while info is not None:
         found.append(info)
+        info = None if info.following is None else _wav_at(file, info.following)
     return found
 
 
-def _wav_at(file: Bytes, begin: int) -> tuple[WavInfo | None, int | None]:
-    """The WAV file that begins at ``begin``, and where the next one begins."""
-    head = file[begin : begin + 12]
-    if len(head) < 12 or head[:4] not in _RIFF or head[8:12] != b"WAVE":
-        return None, None
-    order = ">" if head[:4] == b"RIFX" else "<"
-    position, long_size, format_chunk = begin + 12, None, b""
-    while position + 8 <= len(file):
-        name, size = struct.unpack(f"{order}4sI", file[position : position + 8])
-        body = position + 8
+def _wav_at(file: Bytes, begin: int) -> WavInfo | None:
+    """The WAV file that begins at ``begin``."""
+    if file[begin : begin + 4] not in _RIFF or file[begin + 8 : begin + 12] != b"WAVE":
+        return None
+    order: Order = "big" if file[begin : begin + 4] == b"RIFX" else "little"
+    long_size, format_chunk = None, b""
+    for name, body, size in _chunks(file, begin + 12, order):
         if name == b"ds64" and size >= 16:
-            long_size = struct.unpack("<Q", file[body + 8 : body + 16])[0]
+            long_size = int.from_bytes(file[body + 8 : body + 16], "little")
         elif name == b"fmt ":
-            format_chunk = file[position : body + size + size % 2]
+            format_chunk = file[body - 8 : body + size + size % 2]
         elif name == b"data":
-            declared = size
-            if size == 0xFFFFFFFF and long_size is not None:
-                declared = long_size
+            if len(format_chunk) < 24:
+                return None
+            declared = long_size if size == 0xFFFFFFFF and long_size is not None else size
             return _measure(file, begin, body, declared, format_chunk, order)
-        elif not is_chunk_name(name):
-            break
-        position = body + size + size % 2
-    return None, None
+    return None
 
 
 def _measure(
-    file: Bytes, begin: int, start: int, declared: int, format_chunk: bytes, order: str
-) -> tuple[WavInfo | None, int | None]:
+    file: Bytes, begin: int, start: int, declared: int, format_chunk: bytes, order: Order
+) -> WavInfo:
     """Find the true size of the samples at ``start`` of the WAV file that begins at ``begin``."""
-    if len(format_chunk) < 24:
-        return None, None
-    align = max(struct.unpack(f"{order}H", format_chunk[20:22])[0], 1)
-    present = len(file) - start
-    size, missing, following = declared, False, None
-    if declared > present:
-        size = present
-        missing = not (
-            _includes_header(declared - present, start - begin) or is_placeholder(declared)
-        )
+
+    def number(position: int) -> int:
+        return int.from_bytes(format_chunk[position : position + 2], order)
+
+    size, following, missing = declared, None, declared - (len(file) - start)
+    if missing > 0:
+        size -= missing
     else:
-        kind, following = _after_samples(file, start + declared, order)
-        if kind == "samples" or (declared == 0 and kind == "tag" and _may_be_sound(file, start)):
-            size = present
-    trusted = begin == 0 and following is None and size == declared and not missing
-    size -= size % align
-    header = b"" if trusted else _header(format_chunk, size, order)
-    plain = _is_plain(format_chunk, order)
-    return WavInfo(start, size, declared, header, missing, plain), following
-
-
-def _is_plain(format_chunk: bytes, order: str) -> bool:
-    tag = struct.unpack(f"{order}H", format_chunk[8:10])[0]
+        least = _MIN_UNCOUNTED if declared else 2
+        more, following = _after_samples(file, start + declared, order, least)
+        size -= missing if more else 0
+    trusted = begin == 0 and following is None and size == declared
+    size -= size % max(number(20), 1)
+    header, damage = b"", ""
+    if not trusted:
+        known = size if size < 0xFFFFFF00 else 0  # 0 in place of more: decoders read to the end
+        riff_size = 12 + len(format_chunk) + known if known else 8
+        header = b"RIFX" if order == "big" else b"RIFF"
+        header += riff_size.to_bytes(4, order) + b"WAVE" + format_chunk
+        header += b"data" + known.to_bytes(4, order)
+    if missing > 0 and not (_is_header_size(missing, start - begin) or is_placeholder(declared)):
+        damage = f"is truncated ({size} of {declared} bytes are there)"
+    tag = number(8)
     if tag == _EXTENSIBLE and len(format_chunk) >= 34:
-        tag = struct.unpack(f"{order}H", format_chunk[32:34])[0]
-    return tag in _PLAIN
+        tag = number(32)
+    return WavInfo(start, size, header, damage, tag in _PLAIN, following)
 
 
-def _may_be_sound(file: Bytes, start: int) -> bool:
-    """Whether the few bytes from ``start`` on are neither a tag nor padding."""
-    return not (file[start : start + 16].startswith(TAGS) or _all_zero(file, start))
-
-
-def _includes_header(surplus: int, header: int) -> bool:
+def _is_header_size(surplus: int, header: int) -> bool:
     """Whether a size is too large by the size of the header, an error of some programs.
 
     They write the size of the file, or the RIFF size, which is 8 less; or they add either to the
@@ -147,38 +133,38 @@ def is_placeholder(size: int) -> bool:
     return size == 0 or any(abs(size - power) <= _PLACEHOLDER_MARGIN for power in (2**31, 2**32))
 
 
-def _after_samples(file: Bytes, end: int, order: str) -> tuple[str, int | None]:
-    """The kind of data after the declared end, and where another WAV file begins there.
+def _after_samples(file: Bytes, end: int, order: Order, least: int) -> tuple[bool, int | None]:
+    """Whether more samples follow the declared end, and where another WAV file begins there.
 
     In a well-formed file chunks follow; some programs omit the byte that pads the samples. Data
-    that is not a chunk is a tag if it is short or begins like one, padding if it is all zero, and
-    otherwise samples that the header does not count.
+    that is not a chunk is a tag if it is shorter than ``least`` bytes or begins like one, padding
+    if it is all zero, and otherwise samples that the header does not count.
     """
-    padded = end + end % 2
-    for begin in dict.fromkeys((padded, end)):
-        chunks, following = _chunks_at(file, begin, order)
-        if chunks:
-            return "chunks", following
-    rest = len(file) - end
-    if rest <= 1:
-        return "nothing", None
-    if rest < _MIN_UNCOUNTED or file[end : end + 16].startswith(TAGS):
-        return "tag", None
-    return ("padding" if _all_zero(file, end) else "samples"), None
+    for begin in dict.fromkeys((end + end % 2, end)):
+        found = False
+        for name, body, size in _chunks(file, begin, order):
+            if name in _RIFF and file[body : body + 4] == b"WAVE":
+                return False, body - 8
+            if body + size > len(file) and name not in _KNOWN_CHUNKS:
+                break
+            found = True
+        if found:
+            return False, None
+    is_tag = len(file) - end < least or file[end : end + 16].startswith(TAGS)
+    windows = range(end, len(file), WINDOW)
+    return not is_tag and any(any(file[at : at + WINDOW]) for at in windows), None
 
 
-def _chunks_at(file: Bytes, position: int, order: str) -> tuple[bool, int | None]:
-    """Whether chunks begin at ``position``, and where another WAV file begins after them."""
-    found = False
+def _chunks(file: Bytes, position: int, order: Order) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and size of each chunk from ``position`` on, up to an invalid name."""
     while position + 8 <= len(file):
-        name, size = struct.unpack(f"{order}4sI", file[position : position + 8])
-        if name in _RIFF and file[position + 8 : position + 12] == b"WAVE":
-            return True, position
-        following = position + 8 + size
-        if not is_chunk_name(name) or (following > len(file) and name not in _KNOWN_CHUNKS):
-            break
-        found, position = True, following + size % 2
-    return found, None
+        head = file[position : position + 8]
+        name, size = head[:4], int.from_bytes(head[4:], order)
+        if not is_chunk_name(name):
+            return
+        position += 8
+        yield name, position, size
+        position += size + size % 2
 
 
 def is_chunk_name(name: bytes) -> bool:
@@ -186,18 +172,29 @@ def is_chunk_name(name: bytes) -> bool:
     return all(32 <= letter < 127 for letter in name) and name.strip() != b""
 
 
-def _all_zero(file: Bytes, start: int) -> bool:
-    return not any(any(file[at : at + WINDOW]) for at in range(start, len(file), WINDOW))
+class WavSlice:
+    """One WAV file inside a file, as a file object: its new header and its samples."""
 
+    def __init__(self, file: Bytes, info: WavInfo) -> None:
+        self._file, self._header, self._size = file, info.header, len(info.header) + info.size
+        self._offset = info.start - len(info.header)
+        self._position = 0
 
-def _header(format_chunk: bytes, size: int, order: str) -> bytes:
-    """A WAV header for ``size`` bytes of samples, with the file's own format chunk."""
-    if size < 0xFFFFFF00:
-        riff = b"RIFX" if order == ">" else b"RIFF"
-        pack = struct.Struct(f"{order}I").pack
-        total = pack(4 + len(format_chunk) + 8 + size)
-        return riff + total + b"WAVE" + format_chunk + b"data" + pack(size)
-    sizes = struct.pack("<QQQI", 4 + 36 + len(format_chunk) + 8 + size, size, 0, 0)
-    unknown = b"\xff\xff\xff\xff"
-    ds64 = b"ds64" + struct.pack("<I", len(sizes)) + sizes
-    return b"RF64" + unknown + b"WAVE" + ds64 + format_chunk + b"data" + unknown
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a byte; return the new position."""
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(origin + offset, 0)
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def read(self, count: int) -> bytes:
+        """Return the next bytes, at most ``count``."""
+        first, end = self._position, min(self._position + count, self._size)
+        content = self._header[first:end]
+        if (begin := max(first, len(self._header))) < end:
+            content += self._file[begin + self._offset : end + self._offset]
+        self._position += len(content)
+        return content
