@@ -193,7 +193,7 @@ def front_end(system: System) -> None:
 
 def head(system: System) -> None:
     with torch.no_grad():
-        system.category.weight.add_(1.0)
+        system.classifiers["category"].weight.add_(1.0)
 
 
 @pytest.mark.parametrize(

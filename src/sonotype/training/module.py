@@ -107,7 +107,7 @@ class Learner(pl.LightningModule):
             Predictions(
                 paths=files,
                 groups=files,
-                true={name: _array(target) for name, target in batch["targets"].items()},
+                true={head.name: _array(batch["targets"][head.name]) for head in self.heads},
                 proba={
                     name: _array(proba)
                     for name, proba in probabilities(output.logits, self.heads).items()
