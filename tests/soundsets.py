@@ -69,7 +69,7 @@ def faults_of(read: Callable[[], object], below: Path) -> list[str]:
     """The faults that reading raises, with paths written relative to a folder."""
     with pytest.raises(DataError) as caught:
         read()
-    return [str(fault).replace(f"{below}/", "") for fault in caught.value.issues]
+    return [str(issue).replace(f"{below}/", "") for issue in caught.value.issues]
 
 
 def manifest_of(

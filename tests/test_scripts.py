@@ -34,13 +34,13 @@ def sure_answers(fold: int, count: int = 1500) -> Predictions:
     logits = {
         name: 2 * rng.standard_normal((count, n)) for name, n in (("category", 2), ("event", 4))
     }
-    asked = {}
+    requested = {}
     for name, x in logits.items():
         powers = np.exp(x)
-        asked[name] = (powers / powers.sum(1, keepdims=True)).astype(np.float32)
-    true = {name: drawn(tempered(asked[name], TEMPERATURE[name]), rng) for name in asked}
+        requested[name] = (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+    true = {name: drawn(tempered(requested[name], TEMPERATURE[name]), rng) for name in requested}
     names = tuple(f"{fold}_{index}.wav" for index in range(count))
-    return Predictions(names, names, true, asked, HEADS)
+    return Predictions(names, names, true, requested, HEADS)
 
 
 def test_the_built_in_model_is_calibrated_on_answers_of_others(
@@ -98,14 +98,14 @@ def test_a_model_that_is_too_large_is_told_of(
 def test_the_committed_study_tests_each_student_on_what_nobody_of_its_own_has_heard() -> None:
     builtin = load_script("builtin")
     plan = read_plan(builtin.STUDY)
-    taught, alone = plan.row(builtin.ROW), plan.row("alone")
-    assert dict(taught.options) == dict(alone.options)
-    assert taught.folds == alone.folds == (1, 2, 3, 4)
+    distilled, alone = plan.row(builtin.ROW), plan.row("alone")
+    assert dict(distilled.options) == dict(alone.options)
+    assert distilled.folds == alone.folds == (1, 2, 3, 4)
     train_folds = [
         set(plan.row(run.row).options["train_folds"]) for run in plan.teachers(builtin.ROW)
     ]
-    for test in taught.folds:
-        for fold in set(taught.folds) - {test}:
+    for test in distilled.folds:
+        for fold in set(distilled.folds) - {test}:
             assert any(not {test, fold} & one for one in train_folds), (test, fold)
 
 

@@ -238,12 +238,14 @@ def test_only_the_interval_of_a_long_file_is_decoded(
     with soundfile.SoundFile(path, "w", 8_000, 1, "PCM_16") as file:
         for _ in range(6):
             file.write(np.zeros(8_000 * 60, dtype=np.int16))
-    asked = []
+    requested = []
     decode = soundfile.SoundFile.read
     monkeypatch.setattr(
         soundfile.SoundFile,
         "read",
-        lambda self, frames=-1, **kwargs: asked.append(frames) or decode(self, frames, **kwargs),
+        lambda self, frames=-1, **kwargs: (
+            requested.append(frames) or decode(self, frames, **kwargs)
+        ),
     )
     tracemalloc.start()
     try:
@@ -251,7 +253,7 @@ def test_only_the_interval_of_a_long_file_is_decoded(
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert asked == [40_000]
+    assert requested == [40_000]
     assert peak < 1_000_000  # the whole would take 11.5 MB, the part takes 0.16 MB
     assert (len(sound.samples), sound.file_seconds) == (40_000, 360.0)
 

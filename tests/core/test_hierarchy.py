@@ -90,8 +90,10 @@ def test_heads_without_a_parent_are_read_from_themselves() -> None:
 def test_sources_can_disagree() -> None:
     category = np.array([[0.1, 0.5, 0.4]])
     event = np.array([[0.1, 0.45, 0.1, 0.35]])
-    answers = [read_category(category, event, HEADS, source)[0] for source in CATEGORY_SOURCES]
-    np.testing.assert_allclose(answers, [[0.1, 0.5, 0.4], [0.35, 0.2, 0.45], [0.225, 0.35, 0.425]])
+    predictions = [read_category(category, event, HEADS, source)[0] for source in CATEGORY_SOURCES]
+    np.testing.assert_allclose(
+        predictions, [[0.1, 0.5, 0.4], [0.35, 0.2, 0.45], [0.225, 0.35, 0.425]]
+    )
 
 
 def by_loops(head: Array, event: Array, labels: Heads) -> Array:
@@ -101,18 +103,18 @@ def by_loops(head: Array, event: Array, labels: Heads) -> Array:
     shares = list(child.unlabelled)
     if not shares:
         shares = [0.0 if number in homes else 1.0 for number in range(count)]
-    answer = np.zeros_like(head)
+    prediction = np.zeros_like(head)
     for row in range(len(head)):
         mass = sum((1 - shares[number]) * head[row, number] for number in range(count))
         for number in range(count):
-            answer[row, number] = shares[number] * head[row, number]
+            prediction[row, number] = shares[number] * head[row, number]
             for place, home in enumerate(homes):
                 if home == number:
-                    answer[row, number] += mass * event[row, place]
-        best, known = int(answer[row].argmax()), int(head[row].argmax())
+                    prediction[row, number] += mass * event[row, place]
+        best, known = int(prediction[row].argmax()), int(head[row].argmax())
         if (best in homes) != (known in homes):
-            answer[row] = head[row]
-    return answer
+            prediction[row] = head[row]
+    return prediction
 
 
 PARTLY = (
@@ -126,9 +128,9 @@ PARTLY = (
 @pytest.mark.parametrize("labels", PARTLY)
 def test_clips_without_an_event_label_count_by_the_category_head(labels: Heads) -> None:
     head, event = softmaxes(200, 3, 0), softmaxes(200, len(labels[1].classes), 1)
-    answer = read_category(head, event, labels, "events")
-    np.testing.assert_allclose(answer, by_loops(head, event, labels), rtol=1e-12)
-    np.testing.assert_allclose(answer.sum(1), 1)
+    prediction = read_category(head, event, labels, "events")
+    np.testing.assert_allclose(prediction, by_loops(head, event, labels), rtol=1e-12)
+    np.testing.assert_allclose(prediction.sum(1), 1)
     both = read_category(head, event, labels, "both")
     np.testing.assert_allclose(both, (head + by_loops(head, event, labels)) / 2, rtol=1e-12)
 
@@ -152,8 +154,8 @@ def test_the_posterior_is_exact_where_both_heads_are() -> None:
     head = np.stack([joint[0] + joint[1], joint[2]]) / joint.sum(0)
     labelled = joint * written[:, None]
     event = labelled / labelled.sum(0)
-    answer = read_category(head.T, event.T, labels, "events")
-    np.testing.assert_allclose(answer, head.T, rtol=1e-12)
+    prediction = read_category(head.T, event.T, labels, "events")
+    np.testing.assert_allclose(prediction, head.T, rtol=1e-12)
 
 
 def test_without_unlabelled_clips_the_sum_is_unchanged() -> None:
@@ -162,22 +164,22 @@ def test_without_unlabelled_clips_the_sum_is_unchanged() -> None:
     membership = np.zeros((4, 3), dtype=np.float32)
     membership[np.arange(4), list(labels[1].parent_index)] = 1
     for one in (HEADS, labels):
-        answer = read_category(head, event, one, "events")
-        assert answer.tobytes() == (event @ membership).tobytes()
+        prediction = read_category(head, event, one, "events")
+        assert prediction.tobytes() == (event @ membership).tobytes()
 
 
 def test_a_category_without_events_is_read_from_the_head() -> None:
     labels = two_heads(("a", "b"), ("c",), (1,))
-    answer = read_category(np.array([[0.7, 0.3]]), np.array([[1.0]]), labels, "events")
-    np.testing.assert_array_equal(answer, [[0.7, 0.3]])
+    prediction = read_category(np.array([[0.7, 0.3]]), np.array([[1.0]]), labels, "events")
+    np.testing.assert_array_equal(prediction, [[0.7, 0.3]])
 
 
 @pytest.mark.parametrize("shape", [(), (2, 3), (0,)])
 def test_any_leading_axes_and_single_precision(shape: tuple[int, ...]) -> None:
     category = np.full((*shape, 3), 1 / 3, dtype=np.float32)
     event = np.full((*shape, 4), 1 / 4, dtype=np.float32)
-    answer = read_category(category, event, HEADS, "both")
-    assert answer.shape == (*shape, 3)
-    assert answer.dtype == np.float32
-    expected = np.broadcast_to(np.array([7, 10, 7]) / 24, answer.shape)
-    np.testing.assert_allclose(answer, expected, rtol=1e-6)
+    prediction = read_category(category, event, HEADS, "both")
+    assert prediction.shape == (*shape, 3)
+    assert prediction.dtype == np.float32
+    expected = np.broadcast_to(np.array([7, 10, 7]) / 24, prediction.shape)
+    np.testing.assert_allclose(prediction, expected, rtol=1e-6)

@@ -184,10 +184,10 @@ def test_files_are_not_read_again_for_a_model_that_says_nothing_of_its_data(
     model: Classifier, tones: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "fingerprint" not in model.card.training
-    asked: list[Manifest] = []
-    monkeypatch.setattr(Manifest, "fingerprint", asked.append)
+    requested: list[Manifest] = []
+    monkeypatch.setattr(Manifest, "fingerprint", requested.append)
     assert sonotype.evaluate(model, tones).notes == ()
-    assert asked == []
+    assert requested == []
 
 
 def test_two_levels_of_labels_and_one(model: Classifier, tones: Path, tmp_path: Path) -> None:

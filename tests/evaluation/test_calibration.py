@@ -1,4 +1,4 @@
-"""One temperature: found where it is known, and what it does to how sure answers are."""
+"""One temperature: found where it is known, and what it does to how sure predictions are."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_temperature_that_was_put_in_is_found(temperature: float) -> None:
     assert calibration_error(tempered(probability, found), true) < 0.015
 
 
-def test_a_temperature_changes_no_answer() -> None:
+def test_a_temperature_changes_no_prediction() -> None:
     probability, _ = world(1.0, 50)
     for temperature in (0.3, 4.0):
         cooled = tempered(probability, temperature)

@@ -52,7 +52,7 @@ def cells(right: float, seeds: tuple[int, ...] = (0, 1), name: str = "fold") -> 
 
 
 def judged(one: Predictions, level: str, how: str) -> list[tuple[int, int, str]]:
-    """Truth, answer and recording of each clip that can be scored."""
+    """Truth, prediction and recording of each clip that can be scored."""
     rows = []
     for clip in range(len(one)):
         events = one.proba["event"][clip]

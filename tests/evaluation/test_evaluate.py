@@ -40,24 +40,24 @@ def test_answers_are_those_of_single_predictions(
 ) -> None:
     manifest = open_source(tones, purpose="evaluation")
     model = models["two levels"]
-    answers = predict_clips(model, manifest, batch_size=batch_size)
-    assert answers.heads == HEADS
-    assert len(answers) == 12
+    predictions = predict_clips(model, manifest, batch_size=batch_size)
+    assert predictions.heads == HEADS
+    assert len(predictions) == 12
     heads = Classifier(model.engine, model.card, category_source="head")
     for row, clip in enumerate(manifest.clips):
         one = heads.predict(clip.path)
-        assert answers.paths[row] == str(clip.path)
-        assert answers.groups[row] == clip.group
-        true = [head.classes[answers.true[head.name][row]] for head in HEADS]
+        assert predictions.paths[row] == str(clip.path)
+        assert predictions.groups[row] == clip.group
+        true = [head.classes[predictions.true[head.name][row]] for head in HEADS]
         assert true == [clip.path.parent.parent.name, clip.path.parent.name]
         # The output of each head is kept, though this model reads its category from the events.
         for name, proba in one.proba.items():
-            np.testing.assert_allclose(answers.proba[name][row], proba, atol=1e-5)
+            np.testing.assert_allclose(predictions.proba[name][row], proba, atol=1e-5)
     for how in ("events", "both"):
         read = Classifier(model.engine, model.card, category_source=how)  # type: ignore[arg-type]
         for row, clip in enumerate(manifest.clips):
             wanted = read.predict(clip.path).proba["category"]
-            found = answers.read(how)["category"][row]  # type: ignore[arg-type]
+            found = predictions.read(how)["category"][row]  # type: ignore[arg-type]
             np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
@@ -67,22 +67,22 @@ def test_answers_are_averaged_over_shifts_as_the_classifier_does(
     manifest = open_source(tones, purpose="evaluation")
     model = models["two levels"]
     plain = predict_clips(model, manifest)
-    asked = Classifier(model.engine, model.card, tta_shifts=3)
+    requested = Classifier(model.engine, model.card, tta_shifts=3)
     told = Classifier(model.engine, replace(model.card, tta_shifts=3))
     single = Classifier(model.engine, model.card, category_source="head", tta_shifts=3)
-    for shifted in (asked, told):
-        answers = predict_clips(shifted, manifest, batch_size=5)
+    for shifted in (requested, told):
+        predictions = predict_clips(shifted, manifest, batch_size=5)
         for row, clip in enumerate(manifest.clips):
             one = single.predict(clip.path)
             for name, proba in one.proba.items():
-                np.testing.assert_allclose(answers.proba[name][row], proba, atol=1e-5)
-        assert np.abs(answers.proba["event"] - plain.proba["event"]).max() > 1e-3
+                np.testing.assert_allclose(predictions.proba[name][row], proba, atol=1e-5)
+        assert np.abs(predictions.proba["event"] - plain.proba["event"]).max() > 1e-3
 
 
 def test_a_model_without_events_on_two_levels(models: dict[str, Classifier], tones: Path) -> None:
-    answers = predict_clips(models["one level"], open_source(tones, purpose="evaluation"))
-    assert answers.proba.keys() == {"category"}
-    assert answers.true["category"].tolist() == [0] * 6 + [1] * 6
+    predictions = predict_clips(models["one level"], open_source(tones, purpose="evaluation"))
+    assert predictions.proba.keys() == {"category"}
+    assert predictions.true["category"].tolist() == [0] * 6 + [1] * 6
 
 
 def test_a_model_with_events_on_one_level(
@@ -93,9 +93,9 @@ def test_a_model_with_events_on_one_level(
         for event in events:
             source = tones / category / event / f"{event}_0.wav"
             (tmp_path / category / source.name).write_bytes(source.read_bytes())
-    answers = predict_clips(models["two levels"], open_source(tmp_path, purpose="evaluation"))
-    assert answers.true["event"].tolist() == [IGNORE_INDEX] * 4
-    assert answers.proba["event"].shape == (4, 4)
+    predictions = predict_clips(models["two levels"], open_source(tmp_path, purpose="evaluation"))
+    assert predictions.true["event"].tolist() == [IGNORE_INDEX] * 4
+    assert predictions.proba["event"].shape == (4, 4)
 
 
 def test_labels_that_the_model_does_not_know_are_all_named(
@@ -117,7 +117,7 @@ def test_labels_that_the_model_does_not_know_are_all_named(
     )
     with pytest.raises(DataError) as caught:
         predict_clips(models["one level"], manifest)
-    assert [fault.cause for fault in caught.value.issues] == [
+    assert [issue.cause for issue in caught.value.issues] == [
         "the model has no category 'deep'; it has high, low"
     ]
 

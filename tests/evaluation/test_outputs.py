@@ -1,4 +1,4 @@
-"""Outputs replace no input, no folder and no device, and no other file unless asked to."""
+"""Outputs replace no input, no folder and no device, and no other file unless requested to."""
 
 from __future__ import annotations
 

@@ -311,9 +311,9 @@ def test_contradictory_labels_are_refused_in_training(data: Path, tmp_path: Path
     shutil.copy(folder / "low/hum/1.wav", folder / "low/buzz/copy.wav")
     with pytest.raises(DataError) as caught:
         train(folder, tmp_path / "run", **QUICK)
-    (fault,) = caught.value.issues
-    assert fault.file == str(folder / "low/hum/1.wav")
-    assert fault.cause.startswith(
+    (issue,) = caught.value.issues
+    assert issue.file == str(folder / "low/hum/1.wav")
+    assert issue.cause.startswith(
         f"the same sound as {folder / 'low/buzz/copy.wav'}, which has the event 'buzz', not 'hum'"
     )
 

@@ -83,7 +83,7 @@ class _LabelledClips(Dataset[Batch]):
             "files": [self.files[row] for row in rows],
         }
         if self.waveforms.augmentation.between_class_mix:
-            mixes = [self.waveforms.blend_in(key) for key in self._waveform_keys(keys)]
+            mixes = [self.waveforms.mix_in(key) for key in self._waveform_keys(keys)]
             partners = [mix.partner for mix in mixes]
             batch |= {
                 "partner_targets": {

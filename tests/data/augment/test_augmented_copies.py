@@ -247,7 +247,7 @@ def test_shift_and_gain_stay_when_the_partners_change(clips: tuple[Clip, ...]) -
     one, other = Waveforms(clips, AUDIO_SPEC, how), Waveforms(clips[:-1], AUDIO_SPEC, how)
     alone = 0
     for version in range(1, 12):
-        mine, theirs = one.blend_of(2, version), other.blend_of(2, version)
+        mine, theirs = one.mix_of(2, version), other.mix_of(2, version)
         assert mine.share == theirs.share
         if mine.share == 1:
             alone += 1
@@ -286,9 +286,9 @@ def test_one_sound_under_two_labels_has_partners_of_either_class(
     last = len(clips)
     for version in range(1, 40):
         for index in (0, last):
-            partner = some.blend_of(index, version).partner
+            partner = some.mix_of(index, version).partner
             assert both[partner].label("event") != both[index].label("event")
-        assert some.blend_of(0, version).share == some.blend_of(last, version).share
+        assert some.mix_of(0, version).share == some.mix_of(last, version).share
     recipes = {some.recipe(n, version) for n in (0, last) for version in range(1, 40)}
     assert 40 < len(recipes) <= 78, "the second clip counts"
 

@@ -78,7 +78,9 @@ def test_folders_of_systems_are_passed_over(tmp_path: Path, name: str) -> None:
     touch(tmp_path, f"{name}/files/x.wav", "night/a.wav", f"night/{name}/x.wav", "night/._a.wav")
     (tmp_path / "night" / ".link").symlink_to(tmp_path)
     assert names(tmp_path, sounds_below(tmp_path)) == ["night/a.wav"]
-    assert names(tmp_path, sounds_below(tmp_path / name)) == [f"{name}/files/x.wav"]  # asked for
+    assert names(tmp_path, sounds_below(tmp_path / name)) == [
+        f"{name}/files/x.wav"
+    ]  # requested for
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def test_a_clip_is_heard_to_its_last_sample(seconds: float, build: object) -> No
     changed = clip.clone()
     changed[:, -1] += 1
     assert (system(changed).logits["event"] - system(clip).logits["event"]).abs().max() > 1e-6
-    # Every frame counts: silence in any tenth of a second changes the answer.
+    # Every frame counts: silence in any tenth of a second changes the prediction.
     for first in range(0, clip.shape[1], 16_000 // 2):
         silenced = clip.clone()
         silenced[:, first : first + 1_600] = 0

@@ -307,8 +307,8 @@ def test_each_distillation_loss_changes_the_weights(
         ({"protocol": "all"}, "protocol all"),
     ],
 )
-def test_contradictions(options: dict[str, Any], fault: str) -> None:
-    with pytest.raises(OptionsError, match=fault):
+def test_contradictions(options: dict[str, Any], issue: str) -> None:
+    with pytest.raises(OptionsError, match=issue):
         RunOptions.of(options)
 
 
@@ -361,8 +361,8 @@ def test_a_teacher_whose_backbone_has_seen_test_clips_is_excluded(
     assert not (teacher / "seen_clips.csv").exists()
     with pytest.raises(OptionsError, match=r"the teachers \(1 model\) have seen test clips"):
         train(tones, tmp_path / "third", **STUDENT | {"teachers": (str(second),)})
-    taught = train(tones, tmp_path / "taught", **STUDENT | {"teachers": (str(teacher),)}).folder
-    lines = (taught / "seen_clips.csv").read_text().splitlines()
+    distilled = train(tones, tmp_path / "taught", **STUDENT | {"teachers": (str(teacher),)}).folder
+    lines = (distilled / "seen_clips.csv").read_text().splitlines()
     assert len(lines) == 1 + sum(
         row["subset"] != "test" for row in read_split(teacher / "split.csv")
     )

@@ -58,7 +58,7 @@ _CHOICE, _WAVE, _CUT, _BLEND, _BLENDED, _MIX, _MIXED, _SECOND_CUT = 0, 1, 2, 4, 
 
 
 @dataclass(frozen=True)
-class Blend:
+class BetweenClassMix:
     """The clips of a between-class mixture.
 
     Attributes:
@@ -152,13 +152,13 @@ class Waveforms(Dataset[Samples]):
         """``[samples]`` of one augmented copy of a clip; copy 0 is the unaugmented clip."""
         return self._samples(index, (_VERSION, version))
 
-    def blend_in(self, key: Key) -> Blend:
+    def mix_in(self, key: Key) -> BetweenClassMix:
         """The mixture of the clip ``(epoch, index)``."""
-        return self._blend(key[1], self._draw(key))
+        return self._between_class_mix(key[1], self._draw(key))
 
-    def blend_of(self, index: int, version: int) -> Blend:
+    def mix_of(self, index: int, version: int) -> BetweenClassMix:
         """The mixture of one augmented copy of a clip."""
-        return self._blend(index, (_VERSION, version))
+        return self._between_class_mix(index, (_VERSION, version))
 
     def recipe(self, index: int, version: int) -> str:
         """Digest of everything that determines an augmented copy, independent of paths.
@@ -171,7 +171,7 @@ class Waveforms(Dataset[Samples]):
         """
         facts: list[object] = [repr(self.audio_spec), self._digest(index)]
         if version != ORIGINAL:
-            how, mix = self.augmentation, self.blend_of(index, version)
+            how, mix = self.augmentation, self.mix_of(index, version)
             second = self._mixed_with(index, (_VERSION, version))
             facts += [
                 [self.seed, version],
@@ -187,16 +187,16 @@ class Waveforms(Dataset[Samples]):
             return _EPOCH, epoch
         return _VERSION, self.version_of(epoch, index)
 
-    def _blend(self, index: int, draw: Draw) -> Blend:
+    def _between_class_mix(self, index: int, draw: Draw) -> BetweenClassMix:
         """A partner of another class from the clip's own mixing group, and the clip's share."""
         if draw == _UNAUGMENTED or not self.augmentation.between_class_mix:
-            return Blend(index)
+            return BetweenClassMix(index)
         rng = self._rng(_BLEND, draw, index)
         if rng.uniform() >= self.augmentation.between_class_mix:
-            return Blend(index)
+            return BetweenClassMix(index)
         share = float(rng.uniform(LEAST_SHARE, 1))
         partner = self._groups[self._group_of[index]].of_another_class(index, rng)
-        return Blend(index) if partner is None else Blend(partner, share)
+        return BetweenClassMix(index) if partner is None else BetweenClassMix(partner, share)
 
     def _samples(self, index: int, draw: Draw) -> Samples:
         if draw == _UNAUGMENTED:
@@ -213,7 +213,7 @@ class Waveforms(Dataset[Samples]):
             samples = mix_same_class(samples, second, rate, how.mixing, rng)
         if how.time_shift:
             samples = time_shift(samples, rate, how.time_shift, wave)
-        mix = self._blend(index, draw)
+        mix = self._between_class_mix(index, draw)
         if mix.share < 1:
             second = self._read(self.clips[mix.partner].path, cut)
             if how.time_shift:

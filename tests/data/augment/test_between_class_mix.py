@@ -12,7 +12,12 @@ from training_data import RATE, write_tones
 from sonotype.audio.clip import AudioSpec, load_clip
 from sonotype.core.errors import DataError, OptionsError
 from sonotype.core.types import Clip
-from sonotype.data.augment.augmented_copies import LEAST_SHARE, Augmentation, Blend, Waveforms
+from sonotype.data.augment.augmented_copies import (
+    LEAST_SHARE,
+    Augmentation,
+    BetweenClassMix,
+    Waveforms,
+)
 from sonotype.data.augment.waveform import between_class_mix
 from sonotype.data.readers.folder import read_folder
 from sonotype.data.readers.unlabelled import unlabelled_clips
@@ -53,9 +58,9 @@ def test_a_partner_is_of_another_class_and_of_the_same_pool(clips: tuple[Clip, .
     some = Waveforms(clips, AUDIO_SPEC, ALWAYS, groups=groups)
     partners = set()
     for index, clip in enumerate(clips):
-        assert some.blend_of(index, 0) == Blend(index), "the first version is the recording"
+        assert some.mix_of(index, 0) == BetweenClassMix(index), "the first version is the recording"
         for version in range(1, 6):
-            what = some.blend_of(index, version)
+            what = some.mix_of(index, version)
             assert LEAST_SHARE <= what.share < 1
             assert clips[what.partner].label("event") != clip.label("event")
             assert groups[what.partner] == groups[index]
@@ -65,14 +70,14 @@ def test_a_partner_is_of_another_class_and_of_the_same_pool(clips: tuple[Clip, .
 
 def test_samples_equal_the_mixture(clips: tuple[Clip, ...]) -> None:
     some = Waveforms(clips, AUDIO_SPEC, ALWAYS)
-    what = some.blend_of(2, 3)
+    what = some.mix_of(2, 3)
     first, second = (load_clip(clips[index].path, AUDIO_SPEC) for index in (2, what.partner))
     assert np.array_equal(some.version(2, 3), between_class_mix(first, second, RATE, what.share))
     fresh = Waveforms(clips, AUDIO_SPEC, Augmentation(between_class_mix=1.0, n_augmented=0))
-    what = fresh.blend_in((4, 2))
+    what = fresh.mix_in((4, 2))
     second = load_clip(clips[what.partner].path, AUDIO_SPEC)
     assert np.array_equal(fresh[4, 2], between_class_mix(first, second, RATE, what.share))
-    assert fresh.blend_in((5, 2)) != what
+    assert fresh.mix_in((5, 2)) != what
 
 
 def test_the_same_blend_at_another_rate(clips: tuple[Clip, ...]) -> None:
@@ -81,21 +86,21 @@ def test_the_same_blend_at_another_rate(clips: tuple[Clip, ...]) -> None:
     low = Waveforms(clips, AUDIO_SPEC, how, seed=3)
     high = Waveforms(clips, AudioSpec(2 * RATE, seconds=1.0), how, seed=3)
     for version in range(5):
-        assert low.blend_of(1, version) == high.blend_of(1, version)
+        assert low.mix_of(1, version) == high.mix_of(1, version)
         one, other = low.version(1, version), high.version(1, version)[::2]
         assert np.corrcoef(one, other)[0, 1] > 0.9  # shifts may differ by a sample
 
 
 def test_the_share_of_mixtures(clips: tuple[Clip, ...]) -> None:
     some = Waveforms(clips, AUDIO_SPEC, Augmentation(between_class_mix=0.3, n_augmented=201))
-    blended = [some.blend_of(5, version).share < 1 for version in range(1, 201)]
-    assert 0.2 < np.mean(blended) < 0.4
+    mixed = [some.mix_of(5, version).share < 1 for version in range(1, 201)]
+    assert 0.2 < np.mean(mixed) < 0.4
 
 
 def test_a_single_class_is_not_mixed(clips: tuple[Clip, ...]) -> None:
     alone = [clip for clip in clips if clip.label("event") == clips[0].label("event")]
     some = Waveforms(alone, AUDIO_SPEC, ALWAYS)
-    assert some.blend_of(0, 1) == Blend(0)
+    assert some.mix_of(0, 1) == BetweenClassMix(0)
     assert np.array_equal(some.version(0, 1), load_clip(alone[0].path, AUDIO_SPEC))
 
 
@@ -112,7 +117,7 @@ def test_sounds_without_labels(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="all its sounds are among the labelled clips"):
         unlabelled_clips([tones], labelled=found)
     some = Waveforms(found, AUDIO_SPEC, ALWAYS)
-    assert all(some.blend_of(index, 1).partner != index for index in range(len(found)))
+    assert all(some.mix_of(index, 1).partner != index for index in range(len(found)))
 
 
 def test_faults_of_sounds_without_labels(tmp_path: Path) -> None:
