@@ -7,14 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sonotype.cli.flags import Verbose, only_if_true, with_options
+from sonotype.cli.flags import LabelledData, Verbose, only_if_true, with_options
 from sonotype.cli.train_command import print_outputs
 from sonotype.config import ScoreOptions, SystemOptions, TrainOptions
 from sonotype.data.source_options import SourceOptions
-
-LabelledData = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Labelled sounds, as for sonotype train")
-]
 
 
 @with_options(Network=SystemOptions, Training=TrainOptions, Data=SourceOptions, Scores=ScoreOptions)

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -28,8 +28,8 @@ from sonotype.data.splits.split_file import SPLIT, lock_split
 from sonotype.data.splits.training_split import split_by_options
 from sonotype.data.validate import check_sounds
 from sonotype.evaluation.evaluate import SYNTHETIC_NOTE, predict_clips
-from sonotype.evaluation.metrics import Scores, score, scores_to_json
-from sonotype.evaluation.predictions import Predictions, save_predictions
+from sonotype.evaluation.metrics import score, scores_to_json
+from sonotype.evaluation.predictions import save_predictions
 from sonotype.evaluation.write_report import write_report
 from sonotype.experiments.context import BuiltSystem, RunContext, ignore
 from sonotype.experiments.run_card import build_card
@@ -37,6 +37,7 @@ from sonotype.experiments.run_folder import (
     HISTORY,
     MODEL,
     PREDICTIONS,
+    check_same_config,
     lock_config,
     read_config,
     require_free,
@@ -46,7 +47,7 @@ from sonotype.experiments.run_folder import (
 from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.torch_engine import TorchEngine
-from sonotype.modelfile.card import ModelCard, audio_spec_of
+from sonotype.modelfile.card import audio_spec_of
 from sonotype.modelfile.model_file import save_model
 from sonotype.modelfile.pretrained import available, is_model_file, load_pretrained
 from sonotype.models.backbones.names import COMPACT, NO_BACKBONE
@@ -97,13 +98,6 @@ class TrainResult:
     interrupted: bool
 
 
-class ScoredTest(NamedTuple):
-    """Predictions for the test subset, and their scores."""
-
-    predictions: Predictions
-    scores: Scores
-
-
 @kept_random_state()
 def train(
     data: str | Path | None,
@@ -134,11 +128,11 @@ def train(
     Raises:
         SonotypeError: a subclass for each cause: options, data, weights.
     """
-    folder, fingerprint = Path(out), None
+    folder = Path(out)
     if resume and data is not None:
         raise OptionsError("a resumed run takes its data from the run folder; leave out data")
     if resume:
-        data, chosen, fingerprint = read_config(folder, options, transform)
+        data, chosen = read_config(folder, options)
     elif data is None:
         raise OptionsError("there is no data to train on; name a folder or a table")
     else:
@@ -148,26 +142,24 @@ def train(
         data, folder, chosen,
         transform=transform, progress=progress, verbose=verbose, on_message=on_message,
     )  # fmt: skip
-    if fingerprint not in (None, context.fingerprint):
-        raise OptionsError(f"{data} has changed since {folder} was trained on it; train a new run")
+    check_same_config(context)
     return run(context)
 
 
 def open_and_split(
-    data: str | Path,
-    folder: Path,
-    options: RunOptions,
-    make_splits: MakeSplits,
-    *,
-    transform: Transform | None = None,
-    progress: bool = False,
-    verbose: bool = False,
-    on_message: OnMessage = ignore,
+    data: str | Path, folder: Path, options: RunOptions, make_splits: MakeSplits, **shared: Any
 ) -> dict[str, RunContext]:
     """Steps 1 and 2: read a source, check its sounds, split it; a context for each split.
 
     The source is split before its sounds are decoded, so that an impossible split is reported
     at once, and again if copies of a sound have joined groups.
+
+    Args:
+        data: the source.
+        folder: of the runs, each in a folder with the name of its split.
+        options: of all runs.
+        make_splits: from the manifest.
+        shared: ``transform``, ``progress``, ``verbose`` and ``on_message`` of all contexts.
 
     Raises:
         DataError: every issue of the data.
@@ -176,29 +168,25 @@ def open_and_split(
     """
     manifest = open_source(data, options.source)
     splits = make_splits(manifest)
+    progress = shared.get("progress", False)
     manifest = check_sounds(manifest, progress=progress)
     if manifest.copies:
         splits = make_splits(manifest)
     fingerprint = manifest.fingerprint()
+    on_message = shared.get("on_message", ignore)
     options = resolve_paths(options, progress=progress, on_message=on_message)
     return {
-        name: RunContext(
-            data, manifest, fingerprint, split, options, folder / name,
-            transform, progress, verbose, on_message,
-        )
+        name: RunContext(data, manifest, fingerprint, split, options, folder / name, **shared)
         for name, split in splits.items()
-    }  # fmt: skip
+    }
 
 
 def open_run(data: str | Path, folder: Path, options: RunOptions, **shared: Any) -> RunContext:
-    """:func:`open_and_split` for the single split that the options ask for."""
+    """:func:`open_and_split` for the single split that the options define."""
 
     def make_splits(manifest: Manifest) -> dict[str, Split]:
-        train = options.train
-        made = split_by_options(
-            manifest, options.split, checkpoint=train.checkpoint, seed=train.seed
-        )
-        return {"": made}
+        checkpoint, seed = options.train.checkpoint, options.train.seed
+        return {"": split_by_options(manifest, options.split, checkpoint=checkpoint, seed=seed)}
 
     return open_and_split(data, folder, options, make_splits, **shared)[""]
 
@@ -221,14 +209,11 @@ def run(context: RunContext) -> TrainResult:
     _check(context)
     torch.manual_seed(context.options.train.seed)
     built = build(context)
-    _lock(context, built)
+    lock_config(context)
+    lock_split(context.folder / SPLIT, context.manifest, context.split)
+    write_seen_clips(context.folder, built.seen)
     _announce(context, built)
-    fitted = fit_system(context, built)
-    card = build_card(context, built, fitted)
-    tested = (
-        None if fitted.interrupted or not context.split.test else score_test(context, built, card)
-    )
-    return save(context, built, fitted, card, tested)
+    return score_and_save(context, built, fit_system(context, built))
 
 
 def _check(context: RunContext) -> None:
@@ -282,13 +267,6 @@ def _load_system(
     found = load_pretrained(options.backbone, progress=progress)
     named = dataclasses.replace(options, backbone=found.name)
     return named, build_system(named, labels, found.backbone), dict(found.licences)
-
-
-def _lock(context: RunContext, built: BuiltSystem) -> None:
-    """Record in the folder what the run is made from, or check that it is still the same."""
-    lock_config(context)
-    lock_split(context.folder / SPLIT, context.manifest, context.split)
-    write_seen_clips(context.folder, built.seen)
 
 
 def _announce(context: RunContext, built: BuiltSystem) -> None:
@@ -350,48 +328,41 @@ def fit_system(context: RunContext, built: BuiltSystem) -> FitResult:
     )
 
 
-def score_test(context: RunContext, built: BuiltSystem, card: ModelCard) -> ScoredTest:
-    """Step 5: score the model on the test subset, which is read here and nowhere else."""
-    manifest, options = context.manifest, context.options
-    classifier = Classifier(TorchEngine(built.system, device_of(options.train.device)), card)
-    subset = manifest.take(list(context.split.test))
-    predictions = predict_clips(
-        classifier, subset, partial=manifest.partial, progress=context.progress
-    )
-    scores = score(
-        predictions,
-        category_source=options.score.category_source,
-        seed=options.train.seed,
-        notes=score_notes(manifest, built.note),
-    )
-    return ScoredTest(predictions, scores)
+def score_and_save(context: RunContext, built: BuiltSystem, fitted: FitResult) -> TrainResult:
+    """Steps 5 and 6: score the model on the test subset, and write model, scores and plots.
+
+    The test subset is read here and nowhere else. After an interruption only the model is written.
+    """
+    folder, manifest, options = context.folder, context.manifest, context.options
+    card = build_card(context, built, fitted)
+    if fitted.interrupted or not context.split.test:
+        values, report = {}, "" if fitted.interrupted else built.note
+        save_model(folder / MODEL, built.system, card)
+    else:
+        predictions = predict_clips(
+            Classifier(TorchEngine(built.system, device_of(options.train.device)), card),
+            manifest.take(list(context.split.test)),
+            partial=manifest.partial,
+            progress=context.progress,
+        )
+        scores = score(
+            predictions,
+            category_source=options.score.category_source,
+            seed=options.train.seed,
+            notes=score_notes(manifest, built.note),
+        )
+        values = scores_to_json(scores)
+        save_model(folder / MODEL, built.system, dataclasses.replace(card, scores=values))
+        save_predictions(predictions, folder / PREDICTIONS)
+        history = read_history(folder / "training")
+        write_history(folder / HISTORY, history)
+        report = write_report(scores, predictions, folder, history=history)
+    return TrainResult(
+        folder, folder / MODEL, values, report,
+        fitted.best_epoch, fitted.best_score, fitted.interrupted,
+    )  # fmt: skip
 
 
 def score_notes(manifest: Manifest, note: str) -> tuple[str, ...]:
     """The notes to show beside scores on a source."""
     return tuple(filter(None, (SYNTHETIC_NOTE if manifest.synthetic else "", note)))
-
-
-def save(
-    context: RunContext,
-    built: BuiltSystem,
-    fitted: FitResult,
-    card: ModelCard,
-    tested: ScoredTest | None,
-) -> TrainResult:
-    """Step 6: write the model, and, if it was tested, predictions, scores and plots."""
-    folder, values = context.folder, {}
-    report = "" if fitted.interrupted else built.note
-    if tested is not None:
-        values = scores_to_json(tested.scores)
-        card = dataclasses.replace(card, scores=values)
-    save_model(folder / MODEL, built.system, card)
-    if tested is not None:
-        save_predictions(tested.predictions, folder / PREDICTIONS)
-        history = read_history(folder / "training")
-        write_history(folder / HISTORY, history)
-        report = write_report(tested.scores, tested.predictions, folder, history=history)
-    return TrainResult(
-        folder, folder / MODEL, values, report,
-        fitted.best_epoch, fitted.best_score, fitted.interrupted,
-    )  # fmt: skip
