@@ -5,7 +5,6 @@ On Linux the process is forked from a server that has imported PyTorch once.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -13,10 +12,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from sonotype.experiments.runner import PROCESSES
+
 INTERRUPTED = 130
-CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-if sys.platform == "linux":
-    CONTEXT.set_forkserver_preload(["sonotype.experiments.pipeline"])
 
 
 def train_until(
@@ -25,7 +23,7 @@ def train_until(
 ) -> int:  # fmt: skip
     """Train; send a signal some seconds after a message that begins so. Returns the exit code."""
     arguments = (beginning, str(data), str(run), options, sent, delay)
-    process = CONTEXT.Process(target=_train, args=arguments)
+    process = PROCESSES.Process(target=_train, args=arguments)
     process.start()
     process.join(60)
     if process.exitcode is None:

@@ -389,8 +389,8 @@ def _broken_rule(value: Any, hint: Any, limits: Mapping[str, Any]) -> str:
         return f"of type {hint.__name__}"
     if isinstance(value, float) and not math.isfinite(value):
         return "finite"
-    if value < limits.get("low", value):
+    if "low" in limits and value < limits["low"]:
         return f"at least {limits['low']}"
-    if value > limits.get("high", value):
+    if "high" in limits and value > limits["high"]:
         return f"at most {limits['high']}"
     return ""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished_runs import pretend
 from small_models import flags
 from training_data import write_tones
 
@@ -34,8 +35,12 @@ def called(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_all_folds_and_then_again(
-    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tones: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("sonotype.experiments.runner.run_or_resume", pretend)
     out = tmp_path / "out"
     argv = ["crossval", str(tones), "--out", str(out), "--folds", "2", *FLAGS]
     assert run(argv) == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished_runs import pretend
 from training_data import SMALL, write_tones
 
 from sonotype.cli.main import run
@@ -47,6 +48,7 @@ def test_a_study_and_its_table_again(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("sonotype.experiments.runner.run_or_resume", pretend)
     plan, out = write_plan(tmp_path), tmp_path / "out"
     argv = ["study", str(plan), str(tones), "--out", str(out)]
     assert run(argv) == 0

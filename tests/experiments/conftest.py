@@ -1,4 +1,4 @@
-"""Shared by the tests of experiments: tones, and plots that are not drawn."""
+"""Shared by the tests of experiments: tones, a finished run, and plots that are not drawn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_data import write_table, write_tones
+from training_data import SMALL, write_table, write_tones
+
+from sonotype.experiments.pipeline import TrainResult, train
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,3 +37,10 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def table(tones: Path) -> Path:
     """Four tones of each event in two folds; not to be changed by a test."""
     return write_table(tones, tones.parent / "tones.csv")
+
+
+@pytest.fixture(scope="session")
+def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """A finished run of four epochs; not to be changed by a test."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return train(tones, folder, **SMALL | {"epochs": 4, "patience": 4})

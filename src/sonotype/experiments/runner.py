@@ -10,6 +10,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import sys
 import threading
 import time
 import traceback
@@ -49,6 +50,10 @@ KILLED = (
 )
 COMMON_ERRORS = (OptionsError, WeightsError, MissingExtraError)
 """Errors that all runs with the same options share."""
+
+PROCESSES: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+if sys.platform == "linux":  # each process is forked from a server that has imported this module
+    PROCESSES.set_forkserver_preload([__name__])
 
 Runs = Mapping[str, RunContext]
 """Runs by name; teachers come before their students."""
@@ -222,7 +227,7 @@ def _ready(waiting: dict[str, RunContext], running: Runs, failed: set[str]) -> l
 
 def _new_process(threads: int) -> ProcessPoolExecutor:
     """A process for one run at a time; it starts with its first run."""
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin_process, (threads,))
+    return ProcessPoolExecutor(1, PROCESSES, _begin_process, (threads,))
 
 
 def _submit(pool: ProcessPoolExecutor | None, context: RunContext) -> Future[Result]:
