@@ -149,5 +149,5 @@ def test_resuming_takes_the_run_and_no_options(
     monkeypatch.setattr("sonotype.experiments.pipeline.train", train)
     assert run(["train", "--resume", str(tmp_path)]) == 2
     assert capsys.readouterr().err == "error: stopped here\n"
-    assert set(found) == {"data", "out", "resume", "progress", "on_message"}
+    assert set(found) == {"data", "out", "resume", "progress", "verbose", "on_message"}
     assert (found["data"], found["out"], found["resume"]) == (None, tmp_path, True)

@@ -137,7 +137,7 @@ def test_runs_from_another_working_directory(
     assert recorded(begun / "out" / name) == absolutes(begun)
     assert (begun / "out" / name / "scores.json").exists()
     (begun / "more" / "new.wav").write_bytes((begun / "tones/low/hum/hum_0.wav").read_bytes())
-    with pytest.raises(OptionsError, match="with other unlabelled folder 1;"):
+    with pytest.raises(OptionsError, match="with other unlabelled folder 1 "):
         call("../tones", "../out", inside(OPTIONS))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sonotype.cli.flags import LabelledData, Verbose, only_if_true, with_options
+from sonotype.cli.flags import LabelledData, Verbose, with_options
 from sonotype.cli.train_command import print_outputs
 from sonotype.config import ScoreOptions, SystemOptions, TrainOptions
 from sonotype.data.source_options import SourceOptions
@@ -31,8 +31,8 @@ def crossval(
     """
     from sonotype.experiments.cross_validation import crossval as run
 
-    options |= only_if_true(verbose=verbose)
-    result = run(data, out, folds=folds, progress=True, on_message=typer.echo, **options)
+    shared = {"progress": True, "verbose": verbose, "on_message": typer.echo}
+    result = run(data, out, folds=folds, **shared, **options)
     if result.interrupted:
         typer.echo("interrupted; run the same command again to continue")
         raise typer.Exit(130)

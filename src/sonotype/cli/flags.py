@@ -82,14 +82,14 @@ def with_options(**panels: type) -> Callable[[Callable[..., None]], Callable[...
         ]
 
         def run(**arguments: Any) -> None:
-            values = {flag.name: arguments.pop(flag.name) for flag in flags}
+            values = {flag.name: arguments[flag.name] for flag in flags}
             options = {
                 name: tuple(value) if isinstance(value, list) else value
                 for name, value in values.items()
                 if value not in (None, [])
             }
             from_flat(panels.values(), options)
-            command(**arguments, **options)
+            command(**{item.name: arguments[item.name] for item in own}, **options)
 
         signature = [*own, *flags, HELP_ALL]
         run.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
@@ -98,11 +98,6 @@ def with_options(**panels: type) -> Callable[[Callable[..., None]], Callable[...
         return run
 
     return decorate
-
-
-def only_if_true(**flags: bool) -> dict[str, Any]:
-    """The flags that are true, as keyword arguments."""
-    return {name: True for name, value in flags.items() if value}
 
 
 def _flag(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:

@@ -50,13 +50,12 @@ def predict(
 ) -> None:
     """Classify sound files, and all sounds in folders.
 
-    Without a model, the built-in model classifies the 50 sounds of ESC-50.
+    Without a model, the built-in model classifies the 50 sounds of ESC-50. Of a long
+    recording, only one clip of the model's length is classified; with --hop, every window
+    has a row with its start and end in seconds.
 
-    Of a long recording, only one clip of the model's length is classified. With --hop,
-    every window has a row with its start and end in seconds.
-
-    The row of an unreadable file shows the error. The row of a truncated file shows the
-    error and a prediction from its readable part. The exit code is then 3.
+    The row of an unreadable file shows the error; the row of a truncated file also shows
+    a prediction from its readable part. The exit code is then 3.
 
     The --out file has the suffix .part until it is complete. An existing file is replaced
     only with --force; a sound or a model is never replaced.

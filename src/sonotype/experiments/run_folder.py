@@ -57,7 +57,7 @@ def config_of(context: RunContext) -> dict[str, Any]:
         "fingerprint": context.fingerprint,
         "transform": None if context.transform is None else repr(context.transform),
         "options": context.options.flat(),
-        "files": files_of(context.options),
+        "files": {role: _digest(paths) for role, (_, paths) in files_of(context.options).items()},
     }
 
 
@@ -106,7 +106,12 @@ def check_same_config(context: RunContext) -> None:
     except (KeyError, TypeError) as error:
         raise OptionsError(f"{path} cannot be read ({error})") from None
     now = _compared(config_of(context))
-    names = [name for name in {**now, **before} if before.get(name) != now.get(name)]
+    files = files_of(context.options)
+    names = [
+        f"{name} ({files[name][0]})" if name in files else name
+        for name in {**now, **before}
+        if before.get(name) != now.get(name)
+    ]
     # The same sounds with other folds or groups give another split.
     if not names and split.exists():
         rows = rows_of(split_table(context.manifest, context.split))
@@ -143,20 +148,20 @@ def absolute(name: str | Path) -> str:
     return os.path.abspath(name)  # noqa: PTH100 - resolve() would replace links
 
 
-def files_of(options: RunOptions) -> dict[str, str]:
-    """Digests of the files that a run uses in addition to its data, by role.
+def files_of(options: RunOptions) -> dict[str, tuple[str, list[Path]]]:
+    """The files that a run uses in addition to its data: by role the name, and the files.
 
-    The files are teachers with their seen clips, unlabelled sounds, and a backbone's model file.
+    They are teachers with their seen clips, unlabelled sounds, and a backbone's model file.
     """
-    files: dict[str, Sequence[Path]] = {}
+    files: dict[str, tuple[str, list[Path]]] = {}
     for number, name in enumerate(options.teaching.teachers, start=1):
         model = find_model(name)
-        files[f"teacher {number}"] = [model, model.parent / SPLIT, model.parent / SEEN_CLIPS]
+        files[f"teacher {number}"] = name, [model, model.parent / SPLIT, model.parent / SEEN_CLIPS]
     for number, name in enumerate(options.teaching.unlabelled, start=1):
-        files[f"unlabelled folder {number}"] = sounds_below(Path(name))
+        files[f"unlabelled folder {number}"] = name, sounds_below(Path(name))
     if file := model_file_of(options.system.backbone):
-        files["backbone"] = [file]
-    return {role: _digest(paths) for role, paths in files.items()}
+        files["backbone"] = options.system.backbone, [file]
+    return files
 
 
 def _digest(paths: Sequence[Path]) -> str:
