@@ -49,3 +49,18 @@ def _train(
 
     result = train(data, run, on_message=on_message, **options)
     sys.exit(INTERRUPTED if result.interrupted else 0)
+
+
+def study_of_two_jobs(plan: Path, data: Path, out: Path) -> None:
+    """Run a study with two processes."""
+    from sonotype.experiments.grid import run_study
+    from sonotype.experiments.grid_plan import read_plan
+
+    run_study(read_plan(plan), data, out, jobs=2)
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes that a process started, and theirs; known on Linux only."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    children = [int(child) for child in path.read_text().split()] if path.exists() else []
+    return children + [each for child in children for each in descendants(child)]

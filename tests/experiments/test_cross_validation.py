@@ -258,7 +258,7 @@ def test_an_impossible_number_of_folds(tones: Path, tmp_path: Path, folds: int) 
 
 
 def test_an_issue_in_the_data_leaves_no_folder(tmp_path: Path) -> None:
-    tones = write_tones(tmp_path / "tones", clips=2)
+    tones = write_tones(tmp_path / "tones", clips=4)
     (tones / "low" / "hum" / "hum_0.wav").write_text("no sound")
     with pytest.raises(DataError, match=r"hum_0\.wav"):
         sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS)

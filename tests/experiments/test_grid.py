@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -19,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from finished_runs import result_of
+from killed_training import descendants, study_of_two_jobs
 from soundsets import manifest_of
 from training_data import FOLDED, write_table
 
@@ -34,7 +31,7 @@ from sonotype.experiments.grid_plan import Plan, read_plan
 from sonotype.experiments.grid_table import Result, collect, legend, render, write_report
 from sonotype.experiments.pipeline import TrainResult
 from sonotype.experiments.run_options import RunOptions
-from sonotype.experiments.runner import headline, seconds_of
+from sonotype.experiments.runner import PROCESSES, headline, seconds_of
 
 OPTIONS = FOLDED | {"epochs": 3}
 RUNS = [f"{row}/fold_{fold}_seed_0" for fold in (1, 2) for row in ("plain", "mean")]
@@ -52,13 +49,6 @@ FILES = {
     "predictions.csv", "predictions.npz", "config.json", "log.txt", "model.safetensors", "plots",
     "scores.json", "scores.txt", "split.csv", "time.json", "training", "training.csv",
 }  # fmt: skip
-SCRIPT = """
-import sys
-from sonotype.experiments.grid_plan import read_plan
-from sonotype.experiments.grid import run_study
-plan, data, out = sys.argv[1:]
-run_study(read_plan(plan), data, out, jobs=2, on_message=print)
-"""
 
 
 def write_plan(path: Path, rows: str = ROWS, times: str = "folds = [1, 2]", **changed: Any) -> Path:
@@ -201,18 +191,18 @@ def test_a_killed_study_is_resumed_to_the_same_figures(
 ) -> None:
     """Two processes at a time until the kill, one after it."""
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(plan_file), str(table), str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    process = PROCESSES.Process(target=study_of_two_jobs, args=(plan_file, table, out))
+    process.start()
     while not list(out.glob("runs/*/*/time.json")):
-        assert process.poll() is None, process.communicate()[1]
+        assert process.is_alive()
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=120)  # ends only when no process of the study is left
+    others = descendants(process.pid)
+    process.kill()
+    process.join()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in others):
+        assert time.monotonic() < deadline, "processes of the study are left"
+        time.sleep(0.01)
     done = [name for name in RUNS if (out / "runs" / name / "scores.json").exists()]
     assert 1 <= len(done) < 4
     before, messages = {name: times(out / "runs" / name) for name in done}, list[str]()
