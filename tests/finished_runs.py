@@ -1,12 +1,14 @@
-"""The files of a finished run, written without a training."""
+"""The files of a finished run, written without a training, and trainings without plots."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from sonotype.data.splits.split_file import lock_split
 from sonotype.evaluation.metrics import score, scores_to_json
@@ -54,3 +56,18 @@ def pretend(context: RunContext) -> Result:
     """Replaces :func:`runner.run_or_resume`."""
     write_run(context)
     return None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_plots() -> Iterator[None]:
+    """Drawing takes longer than a tiny training; the files of the plots are empty."""
+
+    def touch(*arguments: Any, **_: Any) -> None:
+        path = next(value for value in arguments if isinstance(value, Path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("plot_confusion", "plot_per_class", "plot_history"):
+            patched.setattr(f"sonotype.evaluation.write_report.{name}", touch)
+        yield

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from finished_runs import no_plots  # noqa: F401 - used by every test
 from training_data import SMALL, write_table, write_tones
 
 from sonotype.experiments.pipeline import TrainResult, train
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_plots() -> Iterator[None]:
-    """Drawing takes longer than a tiny training; the files of the plots are empty."""
-
-    def touch(*arguments: Any, **_: Any) -> None:
-        path = next(value for value in arguments if isinstance(value, Path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-    with pytest.MonkeyPatch.context() as patched:
-        for name in ("plot_confusion", "plot_per_class", "plot_history"):
-            patched.setattr(f"sonotype.evaluation.write_report.{name}", touch)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -31,8 +31,8 @@ def crossval(
     """
     from sonotype.experiments.cross_validation import crossval as run
 
-    shared = {"progress": True, "verbose": verbose, "on_message": typer.echo}
-    result = run(data, out, folds=folds, **shared, **options)
+    options |= {"folds": folds, "verbose": verbose}
+    result = run(data, out, progress=True, on_message=typer.echo, **options)
     if result.interrupted:
         typer.echo("interrupted; run the same command again to continue")
         raise typer.Exit(130)
