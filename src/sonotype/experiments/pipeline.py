@@ -276,19 +276,16 @@ def _announce(context: RunContext, built: BuiltSystem) -> None:
         f"{options.system} with backbone {options.backbone}: {len(split.train)} "
         f"clips to train on, {len(split.val)} to validate, {len(split.test)} to test"
     )
-    paragraphs = [built.note]
-    if built.teachers is not None:
-        paragraphs.append(built.teachers.note(context.clips("train")))
-    paragraphs.append(freezing_advice(options, len(split.train), context.labels))
-    for text in filter(None, paragraphs):
+    teachers = built.teachers.note(context.clips("train")) if built.teachers else ""
+    advice = freezing_advice(options, len(split.train), context.labels)
+    for text in filter(None, (built.note, teachers, advice)):
         context.on_message(textwrap.fill(text, 80))
-    if not context.verbose:
-        return
-    total = summarise(built.system, options.seconds).total
-    context.on_message(
-        f"{total.parameters:,} parameters, {total.frozen:,} of them frozen; "
-        f"{total.multiply_adds / 1e6:,.0f} million multiply-adds a clip"
-    )
+    if context.verbose:
+        total = summarise(built.system, options.seconds).total
+        context.on_message(
+            f"{total.parameters:,} parameters, {total.frozen:,} of them frozen; "
+            f"{total.multiply_adds / 1e6:,.0f} million multiply-adds a clip"
+        )
 
 
 def freezing_advice(options: SystemOptions, clips: int, labels: Labels) -> str:
