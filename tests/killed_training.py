@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from sonotype.experiments.runner import PROCESSES
+from sonotype.experiments.runner import processes
 
 INTERRUPTED = 130
 
@@ -23,7 +23,7 @@ def train_until(
 ) -> int:  # fmt: skip
     """Train; send a signal some seconds after a message that begins so. Returns the exit code."""
     arguments = (beginning, str(data), str(run), options, sent, delay)
-    process = PROCESSES.Process(target=_train, args=arguments)
+    process = processes().Process(target=_train, args=arguments)
     process.start()
     process.join(60)
     if process.exitcode is None:

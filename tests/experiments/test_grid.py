@@ -31,7 +31,7 @@ from sonotype.experiments.grid_plan import Plan, read_plan
 from sonotype.experiments.grid_table import Result, collect, legend, render, write_report
 from sonotype.experiments.pipeline import TrainResult
 from sonotype.experiments.run_options import RunOptions
-from sonotype.experiments.runner import PROCESSES, headline, seconds_of
+from sonotype.experiments.runner import headline, processes, seconds_of
 
 OPTIONS = FOLDED | {"epochs": 3}
 RUNS = [f"{row}/fold_{fold}_seed_0" for fold in (1, 2) for row in ("plain", "mean")]
@@ -191,7 +191,7 @@ def test_a_killed_study_is_resumed_to_the_same_figures(
 ) -> None:
     """Two processes at a time until the kill, one after it."""
     out = tmp_path / "out"
-    process = PROCESSES.Process(target=study_of_two_jobs, args=(plan_file, table, out))
+    process = processes().Process(target=study_of_two_jobs, args=(plan_file, table, out))
     process.start()
     while not list(out.glob("runs/*/*/time.json")):
         assert process.is_alive()

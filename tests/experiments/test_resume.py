@@ -84,8 +84,8 @@ def test_a_moved_run_on_a_relative_path_is_resumed_to_the_same_weights(
 
 
 def test_ctrl_c_leaves_a_usable_model_and_a_run_to_resume(tones: Path, tmp_path: Path) -> None:
-    run, options = tmp_path / "run", OPTIONS | {"epochs": 4000, "patience": 4000}
-    code = train_until("epoch   1/", tones, run, options, sent=signal.SIGINT, delay=0.2)
+    run, options = tmp_path / "run", OPTIONS | {"epochs": 4000, "patience": 4000, "verbose": True}
+    code = train_until("epoch   2/", tones, run, options, sent=signal.SIGINT, delay=0.1)
     assert code == INTERRUPTED
     model = sonotype.load(run / "model.safetensors")
     prediction = model.predict(tones / "low" / "hum" / "hum_0.wav")
@@ -93,7 +93,7 @@ def test_ctrl_c_leaves_a_usable_model_and_a_run_to_resume(tones: Path, tmp_path:
     assert model.card.training["interrupted"] is True
     assert model.card.scores == {}, "the test subset must not have been read"
     config = run / "config.json"
-    config.write_text(config.read_text().replace('"epochs": 4000', '"epochs": 5'))
+    config.write_text(config.read_text().replace('"epochs": 4000', '"epochs": 12'))
     finished = sonotype.train(None, run, resume=True)
     assert not finished.interrupted
     assert finished.scores["category"]["n"] == 6

@@ -51,10 +51,6 @@ KILLED = (
 COMMON_ERRORS = (OptionsError, WeightsError, MissingExtraError)
 """Errors that all runs with the same options share."""
 
-PROCESSES: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-if sys.platform == "linux":  # each process is forked from a server that has imported this module
-    PROCESSES.set_forkserver_preload([__name__])
-
 Runs = Mapping[str, RunContext]
 """Runs by name; teachers come before their students."""
 
@@ -225,9 +221,17 @@ def _ready(waiting: dict[str, RunContext], running: Runs, failed: set[str]) -> l
     return ready if ready or running else list(waiting)[:1]
 
 
+def processes() -> Any:
+    """The context of new processes; on Linux they fork from a server that imports torch once."""
+    context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+    if sys.platform == "linux":
+        context.set_forkserver_preload([__name__])
+    return context
+
+
 def _new_process(threads: int) -> ProcessPoolExecutor:
     """A process for one run at a time; it starts with its first run."""
-    return ProcessPoolExecutor(1, PROCESSES, _begin_process, (threads,))
+    return ProcessPoolExecutor(1, processes(), _begin_process, (threads,))
 
 
 def _submit(pool: ProcessPoolExecutor | None, context: RunContext) -> Future[Result]:
