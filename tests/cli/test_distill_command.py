@@ -7,17 +7,11 @@ from pathlib import Path
 
 import pytest
 from small_models import write_model
-from training_data import write_tones
 
 import sonotype
 from sonotype.cli.main import run
 
 FEW = ["--seconds", "1", "--epochs", "1", "--min-steps", "0", "--n-augmented", "2"]
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=4)
 
 
 @pytest.fixture(scope="module")

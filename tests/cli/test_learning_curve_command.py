@@ -7,18 +7,12 @@ from typing import Any
 import pytest
 from finished_runs import pretend
 from small_models import flags
-from training_data import write_tones
 
 from sonotype.cli.main import run
 from sonotype.evaluation.power_law import Curve
 from sonotype.experiments.learning_curve import CurveResult
 
 FLAGS = flags(epochs=1, val_fraction=None, test_fraction=None)
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=4)
 
 
 @pytest.fixture

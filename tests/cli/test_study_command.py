@@ -8,17 +8,12 @@ from typing import Any
 
 import pytest
 from finished_runs import pretend
-from training_data import SMALL, write_tones
+from training_data import SMALL
 
 from sonotype.cli.main import run
 from sonotype.experiments.grid_plan import Plan
 
 OPTIONS = SMALL | {"epochs": 1, "category_source": "head"}
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=4)
 
 
 def write_plan(folder: Path, top: str = "") -> Path:

@@ -9,18 +9,13 @@ import pytest
 from finished_runs import result_of
 from safetensors import safe_open
 from small_models import flags
-from training_data import SMALL, write_tones
+from training_data import SMALL
 
 import sonotype
 from sonotype.cli.main import run
 from sonotype.core.errors import OptionsError
 
 BOTH = "--out FOLDER for a new run or --resume FOLDER"
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=4)
 
 
 def header_and_weights(path: Path) -> tuple[dict[str, str], dict[str, bytes]]:
