@@ -260,14 +260,7 @@ def _have_runs(names: Sequence[str], above: Mapping[str, Row]) -> bool:
 def _without_runs(
     row: Row, keys: Mapping[str, Any], given: Mapping[str, Any], above: Mapping[str, Row]
 ) -> Row:
-    """A row of predictions of other rows.
-
-    Args:
-        row: with ``of`` or ``ensemble``.
-        keys: of the row in the file.
-        given: its options in the file.
-        above: the rows above it.
-    """
+    """A row of predictions of other rows, from its keys and options in the file."""
     if row.of is not None and row.ensemble is not None:
         raise OptionsError("has both of and ensemble; leave out one")
     if {"folds", "seeds", "teachers"} & keys.keys():
