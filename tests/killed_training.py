@@ -5,7 +5,6 @@ On Linux the process is forked from a server that has imported PyTorch once.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -13,10 +12,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from sonotype.experiments.runner import processes
+
 INTERRUPTED = 130
-CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-if sys.platform == "linux":
-    CONTEXT.set_forkserver_preload(["sonotype.experiments.pipeline"])
 
 
 def train_until(
@@ -25,7 +23,7 @@ def train_until(
 ) -> int:  # fmt: skip
     """Train; send a signal some seconds after a message that begins so. Returns the exit code."""
     arguments = (beginning, str(data), str(run), options, sent, delay)
-    process = CONTEXT.Process(target=_train, args=arguments)
+    process = processes().Process(target=_train, args=arguments)
     process.start()
     process.join(60)
     if process.exitcode is None:
@@ -51,3 +49,18 @@ def _train(
 
     result = train(data, run, on_message=on_message, **options)
     sys.exit(INTERRUPTED if result.interrupted else 0)
+
+
+def study_of_two_jobs(plan: Path, data: Path, out: Path) -> None:
+    """Run a study with two processes."""
+    from sonotype.experiments.grid import run_study
+    from sonotype.experiments.grid_plan import read_plan
+
+    run_study(read_plan(plan), data, out, jobs=2)
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes that a process started, and theirs; known on Linux only."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    children = [int(child) for child in path.read_text().split()] if path.exists() else []
+    return children + [each for child in children for each in descendants(child)]

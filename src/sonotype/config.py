@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -258,6 +258,15 @@ class ScoreOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CurveOptions:
+    """Sizes of a learning curve."""
+
+    sizes: tuple[int, ...] = option((1, 2, 4, 8, 16), "Clips per class", low=1, common=True)
+    draws: int = option(4, "Folds, if DATA has no official folds", low=2, common=True)
+    more: int = option(20, "Predict the gain of this number of new clips", low=1, common=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TeachingOptions:
     """Teachers of a student, and the weights of the distillation losses."""
 
@@ -300,7 +309,8 @@ def check(options: Any) -> None:
     Raises:
         OptionsError: lists every invalid field with its value and the rule it breaks.
     """
-    _raise_if(_issues(options))
+    if issues := _issues(options):
+        raise OptionsError("; ".join(issues))
 
 
 def to_dict(options: Any) -> dict[str, Any]:
@@ -312,25 +322,37 @@ def to_dict(options: Any) -> dict[str, Any]:
 
 
 def from_dict(kind: type[Options], values: Mapping[str, Any]) -> Options:
-    """The inverse of :func:`to_dict`, with checks; missing fields take their defaults.
+    """The inverse of :func:`to_dict`, with checks as in :func:`from_flat`."""
+    options: Options = from_flat([kind], values)[0]
+    return options
+
+
+def from_flat(kinds: Iterable[type], values: Mapping[str, Any]) -> list[Any]:
+    """Options of several dataclasses from one mapping; missing fields take their defaults.
 
     Raises:
         OptionsError: lists every unknown name and every invalid value.
     """
-    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
-    given = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()
-        if name in known
-    }
-    options = kind(**given)
-    issues = _issues(options)
+    found, issues, known = [], [], set()
+    for kind in kinds:
+        names = {item.name for item in fields(kind)}
+        known |= names
+        options = kind(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in values.items()
+                if name in names
+            }
+        )
+        found.append(options)
+        issues += _issues(options)
     if unknown := sorted(set(values) - known):
         issues.append(
             f"unknown options {', '.join(unknown)}; known options: {', '.join(sorted(known))}"
         )
-    _raise_if(issues)
-    return options
+    if issues:
+        raise OptionsError("; ".join(issues))
+    return found
 
 
 def without_none(hint: Any) -> Any:
@@ -338,11 +360,6 @@ def without_none(hint: Any) -> Any:
     if get_origin(hint) in (UnionType, Union):
         return next(kind for kind in get_args(hint) if kind is not type(None))
     return hint
-
-
-def _raise_if(issues: list[str]) -> None:
-    if issues:
-        raise OptionsError("; ".join(issues))
 
 
 def _issues(options: Any) -> list[str]:
@@ -367,13 +384,13 @@ def _broken_rule(value: Any, hint: Any, limits: Mapping[str, Any]) -> str:
             return "a list"
         rules = (_broken_rule(item, get_args(hint)[0], limits) for item in value)
         return next(filter(None, rules), "")
-    types = (int, float) if hint is float else hint
+    types = (int, float) if hint is float else get_origin(hint) or hint
     if not isinstance(value, types) or (isinstance(value, bool) and hint is not bool):
         return f"of type {hint.__name__}"
     if isinstance(value, float) and not math.isfinite(value):
         return "finite"
-    if value < limits.get("low", value):
+    if "low" in limits and value < limits["low"]:
         return f"at least {limits['low']}"
-    if value > limits.get("high", value):
+    if "high" in limits and value > limits["high"]:
         return f"at most {limits['high']}"
     return ""

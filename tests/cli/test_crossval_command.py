@@ -6,18 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished_runs import pretend
 from small_models import flags
-from training_data import write_tones
 
 from sonotype.cli.main import run
 from sonotype.experiments.cross_validation import CrossvalResult
 
 FLAGS = flags(epochs=1, val_fraction=None, test_fraction=None)
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=4)
 
 
 @pytest.fixture
@@ -34,8 +29,12 @@ def called(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_all_folds_and_then_again(
-    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tones: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("sonotype.experiments.runner.run_or_resume", pretend)
     out = tmp_path / "out"
     argv = ["crossval", str(tones), "--out", str(out), "--folds", "2", *FLAGS]
     assert run(argv) == 0

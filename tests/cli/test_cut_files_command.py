@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from small_models import flags, write_model
+from small_models import flags
 from sound_files import encoded, noise
 from training_data import RATE, tone, write_tones
 
@@ -18,11 +18,6 @@ from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.source import SourceOptions, open_source
 from sonotype.data.validate import check_sounds
 from sonotype.modelfile.model_file import read_card
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "model.safetensors")
 
 
 @pytest.fixture

@@ -18,11 +18,6 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=3)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "model.safetensors")
-
-
 def test_the_report(model: Path, tones: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", str(model), str(tones)]) == 0
     output = capsys.readouterr()

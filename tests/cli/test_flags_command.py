@@ -9,10 +9,11 @@ from typing import Any, Literal
 import pytest
 import typer
 
-from sonotype.cli.flags import numbers, with_options
+from sonotype.cli.flags import ModelOptions, numbers, with_options
 from sonotype.cli.layout import Command
 from sonotype.cli.main import run
 from sonotype.config import (
+    CurveOptions,
     ScoreOptions,
     SplitOptions,
     SystemOptions,
@@ -28,7 +29,7 @@ TRAIN = (SystemOptions, TrainOptions, SplitOptions, SourceOptions, ScoreOptions)
 
 @dataclass(frozen=True, kw_only=True)
 class Some:
-    size: int = option(3, "How big; in cm", common=True)
+    size: int = option(3, "How big; in cm", common=True, low=0)
     share: float | None = option(None, "How much, in [0, 1]")
     kind: Literal["hard", "soft"] = option("soft", "Which kind")
     deep: bool = option(False, "Whether deep")
@@ -39,7 +40,7 @@ class Some:
 
 @dataclass(frozen=True, kw_only=True)
 class Other:
-    epochs: int | None = option(None, "How long")
+    epochs: int | None = option(None, "How long", low=1)
 
 
 def given(*argv: str) -> dict[str, Any]:
@@ -111,6 +112,12 @@ def test_numbers() -> None:
     assert numbers("3,1, 2") == (3, 1, 2)
 
 
+def test_invalid_values_are_reported_together() -> None:
+    with pytest.raises(OptionsError) as caught:
+        given("--size", "-1", "--epochs", "0")
+    assert str(caught.value) == "size must be at least 0, got -1; epochs must be at least 1, got 0"
+
+
 def sections(text: str) -> list[str]:
     return re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
 
@@ -154,8 +161,12 @@ def test_help_all_has_headings_defaults_and_all_options(
         ("train", TRAIN),
         ("distill", (*TRAIN, TeachingOptions)),
         ("crossval", (SystemOptions, TrainOptions, SourceOptions, ScoreOptions)),
-        ("learning-curve", (SystemOptions, TrainOptions, SourceOptions, ScoreOptions)),
-        ("evaluate", (SourceOptions, ScoreOptions)),
+        (
+            "learning-curve",
+            (CurveOptions, SystemOptions, TrainOptions, SourceOptions, ScoreOptions),
+        ),
+        ("evaluate", (SourceOptions, ModelOptions)),
+        ("predict", (ModelOptions,)),
         ("export", (SourceOptions,)),
         ("data check", (SourceOptions,)),
     ],
@@ -175,14 +186,15 @@ def test_every_field_is_a_flag_in_help_all(
         for field in fields(kind):
             flag = f"--{field.metadata.get('flag', field.name).replace('_', '-')}"
             assert re.search(rf"^  {flag}[ \n]", text, re.MULTILINE), flag
-            if kind is not ScoreOptions or command != "evaluate":  # which has its own flags
-                assert " ".join(field.metadata["help"].split()) in flat, flag
+            assert " ".join(field.metadata["help"].split()) in flat, flag
             if isinstance(field.default, bool):
                 assert f"{flag} / --no-{flag[2:]}" in text, flag
     assert ("--test-fraction" in text) == (SplitOptions in kinds)
 
 
-@pytest.mark.parametrize("command", ["train", "distill", "crossval", "study", "learning-curve"])
+@pytest.mark.parametrize(
+    "command", ["train", "distill", "crossval", "study", "learning-curve", "predict"]
+)
 def test_help_fits_one_screen(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,17 +202,10 @@ def test_help_fits_one_screen(
     assert run([command, "--help"]) == 0
     text = capsys.readouterr().out
     assert len(text.splitlines()) <= 30
-    assert ("--verbose" in text) is (command not in ("study", "learning-curve"))
+    assert ("--verbose" in text) is (command in ("train", "distill", "crossval"))
     if command != "study":
         assert "--help-all" in text
         assert "--mixup" not in text
-
-
-@pytest.mark.parametrize("verbose", [True, False])
-def test_verbose_is_passed_on_only_if_set(trained: dict[str, Any], verbose: bool) -> None:
-    run(["train", "data", "--out", "run", *(["--verbose"] if verbose else [])])
-    assert trained.get("verbose", False) is verbose
-    assert ("verbose" in trained) is verbose
 
 
 def test_flags_of_train_reach_the_library(
@@ -209,7 +214,7 @@ def test_flags_of_train_reach_the_library(
     argv = (
         "train data --out run --train-folds 1,2 --val-folds 3 --adapters 0 --no-cache --trim "
         "--no-mix-same-class --column category=species --column event=call --width 0.5 "
-        "--precision bf16-mixed --epochs 4"
+        "--precision bf16-mixed --epochs 4 --verbose"
     )
     assert run(argv.split()) == 2
     assert capsys.readouterr().err == "error: stopped here\n"
@@ -230,6 +235,7 @@ def test_flags_of_train_reach_the_library(
         "width": 0.5,
         "precision": "bf16-mixed",
         "epochs": 4,
+        "verbose": True,
     }
 
 

@@ -5,19 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished_runs import pretend
 from small_models import flags
-from training_data import write_tones
 
 from sonotype.cli.main import run
 from sonotype.evaluation.power_law import Curve
 from sonotype.experiments.learning_curve import CurveResult
 
 FLAGS = flags(epochs=1, val_fraction=None, test_fraction=None)
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=4)
 
 
 @pytest.fixture
@@ -36,8 +31,12 @@ def called(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_a_curve_and_then_again(
-    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tones: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("sonotype.experiments.runner.run_or_resume", pretend)
     out = tmp_path / "out"
     argv = ["learning-curve", str(tones), "--out", str(out), "--sizes", "9,8", "--draws", "2"]
     assert run([*argv, *FLAGS]) == 0
@@ -68,9 +67,6 @@ def test_defaults(called: dict[str, Any], capsys: pytest.CaptureFixture[str]) ->
     assert called == {
         "data": Path("data"),
         "out": Path("out"),
-        "sizes": (1, 2, 4, 8, 16),
-        "draws": 4,
-        "more": 20,
         "progress": True,
     }
     on_message("a line")
@@ -90,6 +86,8 @@ def test_options_reach_the_library(called: dict[str, Any]) -> None:
         (["--sizes", "few"], "'few'"),
         (["--sizes", ""], "''"),
         (["--sizes", "4,0"], "(4, 0)"),
+        (["--draws", "1"], "draws must be at least 2, got 1"),
+        (["--more", "0"], "more must be at least 1, got 0"),
         (["--checkpoint", "best"], "checkpoint"),
         (["--epochs", "0"], "epochs must be at least 1, got 0"),
     ],
@@ -108,8 +106,6 @@ def test_invalid_options(
     [
         ["data"],
         ["--out", "out"],
-        ["data", "--out", "out", "--draws", "1"],
-        ["data", "--out", "out", "--more", "0"],
         ["data", "--out", "out", "--test-fraction", "0.5"],  # the draws make the splits
     ],
 )
@@ -125,8 +121,8 @@ def test_an_interrupted_curve(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sonotype.experiments.learning_curve.run_many", lambda *_, **__: False)
-    assert run(["learning-curve", str(tones), "--out", str(tmp_path), "--draws", "2",
-        "--backbone", "none"]) == 130  # fmt: skip
+    argv = ["learning-curve", str(tones), "--out", str(tmp_path), "--draws", "2", *FLAGS]
+    assert run(argv) == 130
     assert f"{tmp_path}: interrupted" in capsys.readouterr().err
 
 
@@ -143,5 +139,5 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["learning-curve", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "Example: sonotype learning-curve recordings --out runs/curve --width 0" in text
-    for words in ("[default: 1,2,4,8,16]", "[default: 4]", "[default: 20;"):
+    for words in ("[default: 1,2,4,8,16]", "[default: 4]", "[default: 20]"):
         assert words in text

@@ -16,7 +16,7 @@ from sonotype import __version__
 from sonotype.cli.main import app, main, run
 from sonotype.core import errors
 from sonotype.core.errors import DataIssue, SonotypeError
-from sonotype.experiments.failed_runs import FailedRunsError
+from sonotype.experiments.runner import FailedRunsError
 
 FAILED = FailedRunsError("2 folds", {"a": "no"})
 RAISED: list[tuple[BaseException, int, str]] = [

@@ -38,11 +38,6 @@ KEYS = [
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "model.safetensors")
-
-
-@pytest.fixture(scope="module")
 def coarse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model") / "coarse.safetensors", CATEGORIES)
 
@@ -88,7 +83,7 @@ def test_a_table_of_a_folder(model: Path, sounds: Path, capsys: pytest.CaptureFi
         assert " ".join(row[3:]) == wanted
 
 
-@pytest.mark.parametrize(("top", "shown"), [(1, 1), (2, 2), (4, 4), (50, 4)])
+@pytest.mark.parametrize(("top", "shown"), [(1, 1), (50, 4)])
 def test_top_of_the_table(
     model: Path, sounds: Path, capsys: pytest.CaptureFixture[str], top: int, shown: int
 ) -> None:
@@ -98,14 +93,20 @@ def test_top_of_the_table(
     assert row[0] == "b.wav"
 
 
-def test_a_table_without_events(
+def test_a_model_without_events(
     coarse: Path, sounds: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["predict", str(coarse), str(sounds / "b.wav"), "--top", "2"]) == 0
+    argv = ["predict", str(coarse), str(sounds / "b.wav"), "--top", "2"]
+    assert run(argv) == 0
     header, row = table_rows(capsys.readouterr().out)
     assert header == ["file", "category", "most", "probable", "categories"]
     assert row[1] == row[3], "the best of the list is the answer"
     assert {row[3], row[5]} == {"high", "low"}
+    assert run([*argv, "--format", "jsonl"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert list(values) == KEYS
+    assert (values["event"], values["event_probability"]) == (None, None)
+    assert [entry["label"] for entry in values["top"]] == [row[3], row[5]]
 
 
 def test_csv(model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,14 +141,13 @@ def test_csv(model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert row[11] == ""
 
 
-@pytest.mark.parametrize("top", [1, 3, 9])
-@pytest.mark.parametrize("kind", ["model", "coarse"])
+@pytest.mark.parametrize(("kind", "top"), [("model", 1), ("coarse", 9)])
 def test_csv_has_as_many_columns_in_every_row(
     request: pytest.FixtureRequest,
     sounds: Path,
     capsys: pytest.CaptureFixture[str],
-    top: int,
     kind: str,
+    top: int,
 ) -> None:
     (sounds / "broken.wav").write_bytes(b"")
     path = request.getfixturevalue(kind)
@@ -180,17 +180,7 @@ def test_json_lines(model: Path, sounds: Path, capsys: pytest.CaptureFixture[str
     }
 
 
-def test_json_lines_without_events(
-    coarse: Path, sounds: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["predict", str(coarse), str(sounds / "b.wav"), "--format", "jsonl"]) == 0
-    row = json.loads(capsys.readouterr().out)
-    assert list(row) == KEYS
-    assert (row["event"], row["event_probability"]) == (None, None)
-    assert [one["label"] for one in row["top"]] in (["high", "low"], ["low", "high"])
-
-
-@pytest.mark.parametrize("form", ["table", "csv", "jsonl"])
+@pytest.mark.parametrize("form", ["table", "jsonl"])
 def test_a_file_has_the_same_text_as_the_terminal(
     model: Path, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
@@ -223,13 +213,6 @@ def test_an_unreadable_file_is_a_row_and_an_exit_code(
     assert rows["none.wav"] == ["error", "does", "not", "exist"]
     assert rows["b.wav"][0] in ("high", "low")
     assert output.err == "could not read 2 of 6 files\n"
-
-
-def test_only_bad_files(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["predict", str(model), str(tmp_path / "none.wav")]) == 3
-    output = capsys.readouterr()
-    assert table_rows(output.out)[1] == ["none.wav", "error", "does", "not", "exist"]
-    assert output.err == "could not read 1 of 1 file\n"
 
 
 @pytest.mark.parametrize(
@@ -327,13 +310,12 @@ def test_sources_of_the_category(
         assert row["category_probability"] == pytest.approx(wanted, abs=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", ["1", "3"])
 def test_the_batch_size_changes_nothing(
-    model: Path, sounds: Path, capsys: pytest.CaptureFixture[str], batch_size: str
+    model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(["predict", str(model), str(sounds)])
     plain = capsys.readouterr().out
-    run(["predict", str(model), str(sounds), "--batch-size", batch_size])
+    run(["predict", str(model), str(sounds), "--batch-size", "3"])
     assert capsys.readouterr().out == plain
 
 
@@ -419,12 +401,11 @@ def test_three_levels(tmp_path: Path) -> None:
     assert (values["level_3"], values["level_3_probability"]) == ("b2", 0.625)
 
 
-@pytest.mark.parametrize("form", ["table", "csv"])
-def test_a_reader_that_leaves_early_ends_it_quietly(model: Path, tmp_path: Path, form: str) -> None:
-    tones = write_tones(tmp_path / "tones", clips=6)
+def test_a_reader_that_leaves_early_ends_it_quietly(model: Path, tmp_path: Path) -> None:
+    tones = write_tones(tmp_path / "tones", clips=3)
     command = shlex.join([sys.executable, "-m", "sonotype", "predict", str(model), str(tones)])
     done = subprocess.run(
-        ["bash", "-c", f"{command} --format {form} --batch-size 1 | head -n 1"],
+        ["bash", "-c", f"{command} --format csv --batch-size 1 | head -n 1"],
         capture_output=True,
         text=True,
         check=True,
@@ -436,13 +417,9 @@ def test_a_reader_that_leaves_early_ends_it_quietly(model: Path, tmp_path: Path,
 # Outputs
 
 
-@pytest.mark.parametrize("force", [[], ["--force"]])
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [
-        *((name, "a sound") for name in ("a.wav", "b.WAV", "c.flac", "new.mp3")),
-        *((name, "a model") for name in ("m.safetensors", "m.onnx", "best.ckpt")),
-    ],
+    [("b.WAV", "a sound"), ("new.mp3", "a sound"), ("m.onnx", "a model"), ("m.ckpt", "a model")],
 )
 def test_predictions_never_go_into_sounds_or_models(
     model: Path,
@@ -451,12 +428,11 @@ def test_predictions_never_go_into_sounds_or_models(
     capsys: pytest.CaptureFixture[str],
     name: str,
     kind: str,
-    force: list[str],
 ) -> None:
     out = tmp_path / name
     if name != "new.mp3":
         out.write_text("mine")
-    argv = ["predict", str(model), str(sounds), "--out", str(out), *force]
+    argv = ["predict", str(model), str(sounds), "--out", str(out), "--force"]
     assert run(argv) == 2
     assert f"--out {out}: has the suffix of {kind}" in capsys.readouterr().err
     assert (out.read_text() if out.exists() else "mine") == "mine"
@@ -518,7 +494,7 @@ def test_an_interrupted_run_keeps_its_results(
     assert str(part) in capsys.readouterr().err
 
 
-def test_a_wrong_option_leaves_no_part(model: Path, sounds: Path, tmp_path: Path) -> None:
+def test_an_invalid_option_leaves_no_part(model: Path, sounds: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "out.csv"
     out.parent.mkdir()
     argv = ["predict", str(model), str(sounds), "--hop", "0", "--format", "csv"]
@@ -592,8 +568,7 @@ class Piped(io.TextIOWrapper):
         return self.terminal
 
 
-@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
-@pytest.mark.parametrize("extra", [[], ["--hop", "1"]])
+@pytest.mark.parametrize(("name", "extra"), [("-", []), ("/dev/stdin", ["--hop", "1"])])
 def test_a_sound_from_standard_input(
     model: Path, sounds: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     name: str, extra: list[str],

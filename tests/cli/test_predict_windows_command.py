@@ -21,11 +21,6 @@ from sonotype.inference.prediction import Prediction
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "model.safetensors")
-
-
-@pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three and a half seconds; a window of this model is one."""
     path = tmp_path_factory.mktemp("sounds") / "Nächte 夜.wav"

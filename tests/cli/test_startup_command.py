@@ -29,19 +29,13 @@ def seconds(argv: list[str]) -> float:
 
 
 @pytest.mark.parametrize(
-    "words",
-    ["", "train", "evaluate", "crossval", "predict", "info", "data", "data list", "data get",
-     "data check", "weights", "weights list", "weights get", "weights path"],
-)  # fmt: skip
+    "words", ["--version", "train --help", "predict --help", "data list --help"]
+)
 def test_help_is_quick(words: str) -> None:
-    argv = [sys.executable, "-c", CODE, *words.split(), "--help"]
+    argv = [sys.executable, "-c", CODE, *words.split()]
     best = float("inf")
     for _ in range(TRIES):
         best = min(best, seconds(argv))
         if best < LIMIT:
             break
     assert best < LIMIT
-
-
-def test_version_is_quick() -> None:
-    assert min(seconds([sys.executable, "-c", CODE, "--version"]) for _ in range(2)) < LIMIT

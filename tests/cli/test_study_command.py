@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_data import SMALL, write_tones
+from finished_runs import pretend
+from training_data import SMALL
 
 from sonotype.cli.main import run
 from sonotype.experiments.grid_plan import Plan
 
 OPTIONS = SMALL | {"epochs": 1, "category_source": "head"}
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tones(tmp_path_factory.mktemp("data") / "tones", clips=4)
 
 
 def write_plan(folder: Path, top: str = "") -> Path:
@@ -47,6 +43,7 @@ def test_a_study_and_its_table_again(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("sonotype.experiments.runner.run_or_resume", pretend)
     plan, out = write_plan(tmp_path), tmp_path / "out"
     argv = ["study", str(plan), str(tones), "--out", str(out)]
     assert run(argv) == 0

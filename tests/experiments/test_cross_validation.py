@@ -6,19 +6,20 @@ import csv
 import json
 import shutil
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from finished_runs import result_of
 from training_data import SMALL, write_tones
 
 import sonotype
 from sonotype.core.errors import DataError, ModelFileError, OptionsError, SonotypeError
-from sonotype.experiments import runner
 from sonotype.experiments.context import RunContext
 from sonotype.experiments.cross_validation import CrossvalResult
-from sonotype.experiments.failed_runs import FailedRunsError
 from sonotype.experiments.pipeline import TrainResult
+from sonotype.experiments.runner import FailedRunsError
 
 OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 1}
 
@@ -54,23 +55,38 @@ def with_folds(tones: Path, table: Path, folds: int) -> Path:
     return table
 
 
+def unfinish(out: Path, *numbers: int) -> None:
+    """Remove what the last steps of these folds wrote."""
+    (out / "scores.json").unlink()
+    for number in numbers:
+        (out / f"fold_{number}" / "scores.json").unlink()
+
+
+def copying(finished: Path, calls: list[str]) -> Callable[[RunContext], TrainResult]:
+    """Replaces a training: it copies the finished fold."""
+
+    def run(context: RunContext) -> TrainResult:
+        calls.append(context.folder.name)
+        shutil.copytree(finished / context.folder.name, context.folder, dirs_exist_ok=True)
+        return result_of(context.folder)
+
+    return run
+
+
 def test_a_fold_that_fails_does_not_stop_the_others(
     tones: Path, finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "out"
-    shutil.copytree(finished[0], out)
+    out = shutil.copytree(finished[0], tmp_path / "out")
+    unfinish(out, 1, 3)
     called: list[str] = []
 
     def breaks(context: RunContext) -> TrainResult:
-        folder = context.folder
-        called.append(folder.name)
-        if folder.name == "fold_1":
+        result = copying(finished[0], called)(context)
+        if context.folder.name == "fold_1":
+            (context.folder / "scores.json").unlink()
             raise KeyError("x")
-        shutil.copy(finished[0] / folder.name / "scores.json", folder)
-        return TrainResult(folder, folder, {}, "", 1, None, False)
+        return result
 
-    for number in (1, 3):
-        (out / f"fold_{number}" / "scores.json").unlink()
     monkeypatch.setattr("sonotype.experiments.runner.run", breaks)
     messages: list[str] = []
     with pytest.raises(FailedRunsError) as caught:
@@ -240,17 +256,15 @@ def test_an_impossible_number_of_folds(tones: Path, tmp_path: Path, folds: int) 
     assert not (tmp_path / "out").exists(), "a second try with another number has to work"
 
 
-def test_an_issue_before_the_first_fold_can_be_corrected(tmp_path: Path) -> None:
+def test_an_issue_in_the_data_leaves_no_folder(tmp_path: Path) -> None:
     tones = write_tones(tmp_path / "tones", clips=4)
     (tones / "low" / "hum" / "hum_0.wav").write_text("no sound")
     with pytest.raises(DataError, match=r"hum_0\.wav"):
         sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS)
-    (tones / "low" / "hum" / "hum_0.wav").unlink()
-    result = sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS)
-    assert result.scores["pooled"]["clips"] == 15
+    assert not (tmp_path / "out").exists()
 
 
-def test_official_folds_are_used(tones: Path, tmp_path: Path) -> None:
+def test_official_folds_are_used_and_other_folds_are_refused(tones: Path, tmp_path: Path) -> None:
     table = with_folds(tones, tmp_path / "tones.csv", 3)
     result = sonotype.crossval(table, tmp_path / "out", folds=7, **OPTIONS)
     assert result.scores["folds"]["clips"] == [8, 8, 8]
@@ -263,66 +277,55 @@ def test_official_folds_are_used(tones: Path, tmp_path: Path) -> None:
     assert len(notes) == 3
     assert result.scores["pooled"]["notes"] == [], "no fold's own note holds for all of them"
 
-
-def test_without_validation_if_the_last_epoch_is_kept(tones: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    last = OPTIONS | {"checkpoint": "last"}
-    result = sonotype.crossval(tones, out, folds=3, **last)
-    assert result.scores["pooled"]["clips"] == 24
-    tested = [clips_tested(out / f"fold_{number}") for number in (1, 2, 3)]
-    for number, test in enumerate(tested, start=1):
-        fold = out / f"fold_{number}"
-        with (fold / "split.csv").open(newline="") as stream:
-            train = {row["path"] for row in csv.DictReader(stream) if row["subset"] == "train"}
-        assert train == {str(path) for path in tones.rglob("*.wav")} - test
-        training = sonotype.load(fold / "model.safetensors").card.training
-        assert training["clips"] == {"train": 24 - len(test), "val": 0, "test": len(test)}
-        assert (training["best_epoch"], training["val_f1"]) == (1, None)
-    assert sum(map(len, tested)) == 24
-    with pytest.raises(OptionsError, match="with other checkpoint; "):
-        sonotype.crossval(tones, out, folds=3, **OPTIONS)
-
-
-def test_scores_of_synthetic_sounds_have_a_note(tmp_path: Path) -> None:
-    tones = write_tones(tmp_path / "tones", clips=4)
-    (tones / "sonotype.json").write_text('{"synthetic": true}')
-    result = sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS)
-    wanted = "synthetic sounds: these scores say nothing about real ones"
-    assert result.scores["pooled"]["notes"][0] == wanted
-    assert result.scores["folds"]["notes"][0] == wanted
-    assert result.report.startswith(f"note: {wanted}\n")
-
-
-def test_an_interrupted_cross_validation_is_resumed(
-    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original, calls = runner.run, []
-
-    def second_is_interrupted(context: RunContext) -> TrainResult:
-        calls.append(context.folder.name)
-        if len(calls) == 2:
-            return TrainResult(context.folder, context.folder / "x", {}, "", 1, 0.5, True)
-        return original(context)
-
-    monkeypatch.setattr(runner, "run", second_is_interrupted)
-    stopped = sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS)
-    assert stopped == CrossvalResult({}, "", True)
-    assert not (tmp_path / "out" / "scores.json").exists()
-    result = sonotype.crossval(tones, tmp_path / "out", folds=2, **OPTIONS)
-    assert calls == ["fold_1", "fold_2", "fold_2"]
-    assert not result.interrupted
-    assert len(result.scores["folds"]["names"]) == 2
-
-
-def test_the_same_sounds_in_other_folds_are_refused(tones: Path, tmp_path: Path) -> None:
-    table = with_folds(tones, tmp_path / "table.csv", folds=3)
-    sonotype.crossval(table, tmp_path / "out", **OPTIONS)
     rows = table.read_text().splitlines()
     first, second = (rows[number].rpartition(",") for number in (1, 2))
     rows[1], rows[2] = f"{first[0]},{second[2]}", f"{second[0]},{first[2]}"
     table.write_text("\n".join(rows) + "\n")
     with pytest.raises(OptionsError, match="was run with other folds or groups of the data"):
         sonotype.crossval(table, tmp_path / "out", **OPTIONS)
+
+
+def test_the_last_epoch_without_validation_and_synthetic_sounds(tmp_path: Path) -> None:
+    tones, out = write_tones(tmp_path / "tones", clips=4), tmp_path / "out"
+    (tones / "sonotype.json").write_text('{"synthetic": true}')
+    result = sonotype.crossval(tones, out, folds=2, **OPTIONS | {"checkpoint": "last"})
+    assert result.scores["pooled"]["clips"] == 16
+    tested = [clips_tested(out / f"fold_{number}") for number in (1, 2)]
+    for number, test in enumerate(tested, start=1):
+        fold = out / f"fold_{number}"
+        with (fold / "split.csv").open(newline="") as stream:
+            train = {row["path"] for row in csv.DictReader(stream) if row["subset"] == "train"}
+        assert train == {str(path) for path in tones.rglob("*.wav")} - test
+        training = sonotype.load(fold / "model.safetensors").card.training
+        assert training["clips"] == {"train": 8, "val": 0, "test": 8}
+        assert (training["best_epoch"], training["val_f1"]) == (1, None)
+    with pytest.raises(OptionsError, match="with other checkpoint; "):
+        sonotype.crossval(tones, out, folds=2, **OPTIONS)
+    note = "synthetic sounds: these scores say nothing about real ones"
+    assert result.scores["pooled"]["notes"][0] == note
+    assert result.scores["folds"]["notes"][0] == note
+    assert result.report.startswith(f"note: {note}\n")
+
+
+def test_an_interrupted_cross_validation_is_resumed(
+    tones: Path, finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, calls = tmp_path / "out", list[str]()
+    copy = copying(finished[0], calls)
+
+    def second_is_interrupted(context: RunContext) -> TrainResult:
+        if len(calls) == 1:
+            calls.append(context.folder.name)
+            return result_of(context.folder, interrupted=True)
+        return copy(context)
+
+    monkeypatch.setattr("sonotype.experiments.runner.run", second_is_interrupted)
+    stopped = sonotype.crossval(tones, out, folds=3, **OPTIONS)
+    assert stopped == CrossvalResult({}, "", True)
+    assert not (out / "scores.json").exists()
+    result = sonotype.crossval(tones, out, folds=3, **OPTIONS)
+    assert calls == ["fold_1", "fold_2", "fold_2", "fold_3"]
+    assert result == finished[1]
 
 
 def test_a_cross_validation_with_another_transform_is_refused(finished: Any, tones: Path) -> None:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -18,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from finished_runs import result_of
+from killed_training import descendants, study_of_two_jobs
 from soundsets import manifest_of
 from training_data import FOLDED, write_table
 
-from sonotype.core.errors import OptionsError, SonotypeError, StoppedError
+from sonotype.core.errors import OptionsError, StoppedError
 from sonotype.evaluation.bootstrap import METRICS
 from sonotype.evaluation.compare import Metric, TableRow
 from sonotype.evaluation.folds import Spread
@@ -33,7 +31,7 @@ from sonotype.experiments.grid_plan import Plan, read_plan
 from sonotype.experiments.grid_table import Result, collect, legend, render, write_report
 from sonotype.experiments.pipeline import TrainResult
 from sonotype.experiments.run_options import RunOptions
-from sonotype.experiments.runner import headline, seconds_of
+from sonotype.experiments.runner import headline, processes, seconds_of
 from sonotype.features.store import read_shard
 
 OPTIONS = FOLDED | {"epochs": 3}
@@ -52,13 +50,6 @@ FILES = {
     "predictions.csv", "predictions.npz", "config.json", "log.txt", "model.safetensors", "plots",
     "scores.json", "scores.txt", "split.csv", "time.json", "training", "training.csv",
 }  # fmt: skip
-SCRIPT = """
-import sys
-from sonotype.experiments.grid_plan import read_plan
-from sonotype.experiments.grid import run_study
-plan, data, out = sys.argv[1:]
-run_study(read_plan(plan), data, out, jobs=2, on_message=print)
-"""
 
 
 def write_plan(path: Path, rows: str = ROWS, times: str = "folds = [1, 2]", **changed: Any) -> Path:
@@ -200,18 +191,18 @@ def test_a_killed_study_is_resumed_to_the_same_figures(
 ) -> None:
     """Two processes at a time until the kill, one after it."""
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(plan_file), str(table), str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    process = processes().Process(target=study_of_two_jobs, args=(plan_file, table, out))
+    process.start()
     while not list(out.glob("runs/*/*/time.json")):
-        assert process.poll() is None, process.communicate()[1]
+        assert process.is_alive()
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=120)  # ends only when no process of the study is left
+    others = descendants(process.pid)
+    process.kill()
+    process.join()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in others):
+        assert time.monotonic() < deadline, "processes of the study are left"
+        time.sleep(0.01)
     done = [name for name in RUNS if (out / "runs" / name / "scores.json").exists()]
     assert 1 <= len(done) < 4
     before, messages = {name: times(out / "runs" / name) for name in done}, list[str]()
@@ -247,9 +238,7 @@ def test_unfinished_rows_are_left_out_until_they_are_run(
 @pytest.mark.parametrize(
     ("changed", "clips", "names"),
     [
-        ({"epochs": 4}, 4, "epochs"),
         ({"width": 0.02, "batch_size": 5}, 4, "batch_size, width"),
-        ({}, 5, "data"),
         ({"epochs": 4}, 5, "epochs, data"),
     ],
 )
@@ -267,27 +256,6 @@ def test_another_size_of_the_cache_is_allowed(table: Path, finished: Any, tmp_pa
     assert run_study(read_plan(write_plan(tmp_path / "study.toml", cache_gb=30.0)), table, out)
 
 
-def test_a_failing_run_does_not_stop_the_others(tones: Path, tmp_path: Path) -> None:
-    rows = """
-        [rows.astray]
-        learning_rate = 1e30
-        [rows.good]
-    """
-    out = tmp_path / "out"
-    plan = read_plan(write_plan(tmp_path / "study.toml", rows, ""))
-    messages: list[str] = []
-    with pytest.raises(SonotypeError) as caught:
-        run_study(plan, tones, out, on_message=messages.append)
-    astray = "the training loss is nan in epoch 1 on "
-    assert str(caught.value).startswith(f"1 of 2 runs failed:\n  astray/split_seed_0: {astray}")
-    assert "lower" in str(caught.value)
-    assert messages[1].startswith(f"  1/2  astray/split_seed_0  failed: {astray}")
-    assert messages[2].startswith("  2/2  good/split_seed_0  category F1 ")
-    mended = read_plan(write_plan(tmp_path / "study.toml", "[rows.good]", ""))
-    assert run_study(mended, tones, out, on_message=messages.append)
-    assert messages[3:] == ["Tiny: 1 run, 1 finished"]
-
-
 @pytest.mark.parametrize("how", [KeyboardInterrupt(), StoppedError("too soon"), None])
 def test_an_interrupted_study_ends_at_once(
     table: Path, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Any
@@ -298,8 +266,7 @@ def test_an_interrupted_study_ends_at_once(
         calls.append(context.folder)
         if how is not None:
             raise how
-        model = context.folder / "model.safetensors"
-        return TrainResult(context.folder, model, {}, "", 1, None, True)
+        return result_of(context.folder, interrupted=True)
 
     monkeypatch.setattr("sonotype.experiments.runner.run", run)
     messages: list[str] = []
@@ -337,14 +304,14 @@ def figure(value: float, gap: Interval | None = None, *, paired: bool = True) ->
     return Metric(interval, spread, Spread(value, None, (value,)), gap, paired)
 
 
-def result(*, paired: bool = True) -> Result:
+def result(first: str = "base", note: str = "Beside it.", *, paired: bool = True) -> Result:
     """Two rows, of which the second has no events."""
     gap = Interval(0.0123, 0.001, 0.0456)
     base = {(level, name): figure(0.75) for level in ("category", "event") for name in METRICS}
     other = {("category", name): figure(0.95, gap, paired=paired) for name in METRICS}
-    lines = (TableRow("base", 40, base), TableRow("two, beside it", 80, other))
-    seconds = {"base": 100.0, "two, beside it": 0.0}
-    return Result("Tiny", "Beside it.", "base", lines, seconds, 0)
+    lines = (TableRow(first, 40, base), TableRow("two, beside it", 80, other))
+    plan = Plan("Tiny", (), "base", note)
+    return Result(plan, lines, {first: 100.0, "two, beside it": 0.0})
 
 
 MARKDOWN = """\
@@ -413,16 +380,41 @@ def test_marks_are_explained() -> None:
     assert "\nu: unpaired" in legend(unpaired.lines)
 
 
-def test_long_names_and_notes_fit_the_width() -> None:
-    base = result()
-    lines = (replace(base.lines[0], name="b" * 50),)
-    text = render(replace(base, note="word " * 40, lines=lines, seconds={"b" * 50: 1.0}))
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("b" * 50, "bbbbbbbbbb...bbbbbbbbb  "), ("[bold]音 :smile:", "[bold]音 :smile:  ")],
+)
+def test_long_names_notes_and_markup(name: str, shown: str) -> None:
+    text = render(result(name, "word " * 40))
     assert max(map(len, text.splitlines())) <= 80
-    assert text.count("bbbbbbbbbb...bbbbbbbbb  ") == 3
+    assert text.count(shown) == 3
 
 
-def test_names_with_markup_are_shown_as_they_are() -> None:
-    base = result()
-    lines = (replace(base.lines[0], name="[bold]音 :smile:"),)
-    text = render(replace(base, lines=lines, seconds={"[bold]音 :smile:": 1.0}))
-    assert text.count("[bold]音 :smile:  ") == 3
+STUDENT = {"recipe": "student", "backbone": "compact", "width": 0, "pooling": "mean", "epochs": 1}
+
+
+def test_a_student_comes_after_its_teachers_and_has_none_that_has_seen_the_test_fold(
+    table: Path, tmp_path: Path
+) -> None:
+    # Two folds: one teacher has seen all training clips of the student, the other its test clips.
+    rows = "".join(
+        f"[rows.{name}]\nfolds = []\ntrain_folds = [{train}]\ntest_folds = [{test}]\n"
+        for name, train, test in (("one", 1, 2), ("two", 2, 1))
+    )
+    rows += "[rows.student]\nteachers = ['one', 'two']\n"
+    rows += "\n".join(f"{key} = {json.dumps(value)}" for key, value in STUDENT.items())
+    plan = read_plan(write_plan(tmp_path / "study.toml", rows, epochs=1))
+    assert [run.row for run in plan.runs()] == ["one", "two", "student", "student"]
+    out = tmp_path / "out"
+    assert run_study(plan, table, out, jobs=2)
+    for fold in (1, 2):
+        run = out / f"runs/student/fold_{fold}_seed_0"
+        config = json.loads((run / "config.json").read_text())["options"]
+        wanted = [str(out / f"runs/{name}/split_seed_0") for name in ("one", "two")]
+        assert config["teachers"] == wanted
+        assert "distillation from 2 teachers, 1 excluded: trained on test clips" in " ".join(
+            (run / "log.txt").read_text().split()
+        )
+    assert {line.name for line in collect(plan, out).lines} == {"one", "two", "student"}
+    moved = out.rename(tmp_path / "moved")
+    assert run_study(plan, table, moved), "a moved study has the same teachers"

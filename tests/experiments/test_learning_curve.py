@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from finished_runs import pretend, write_run
 from matplotlib.image import imread
 from soundsets import manifest_of
 from training_data import SMALL, write_tones
@@ -20,12 +21,11 @@ from training_data import SMALL, write_tones
 from sonotype.core.errors import OptionsError, SonotypeError, StoppedError
 from sonotype.data.manifest import Manifest
 from sonotype.evaluation.power_law import render_curve
-from sonotype.evaluation.predictions import Predictions, load_predictions, save_predictions
+from sonotype.evaluation.predictions import load_predictions
 from sonotype.experiments import runner
 from sonotype.experiments.context import RunContext
-from sonotype.experiments.failed_runs import FailedRunsError
 from sonotype.experiments.learning_curve import CurveResult, run_learning_curve, subset
-from sonotype.experiments.runner import Outcome
+from sonotype.experiments.runner import FailedRunsError, Result
 
 OPTIONS = {k: v for k, v in SMALL.items() if not k.endswith("_fraction")} | {"epochs": 1}
 EVENTS = ("beep", "buzz", "hum", "whistle")
@@ -134,8 +134,9 @@ def test_a_stopped_curve_is_resumed(tones: Path, finished: Any, tmp_path: Path) 
     ("options", "fault"),
     [
         ({"checkpoint": "best"}, "a learning curve keeps the last epoch; leave out checkpoint"),
-        ({"sizes": ()}, "sizes is (); give positive numbers of clips"),
-        ({"sizes": (2, 0)}, "sizes is (2, 0); give positive numbers of clips"),
+        ({"sizes": (2, 0)}, "sizes must be at least 1, got (2, 0)"),
+        ({"draws": 1}, "draws must be at least 2, got 1"),
+        ({"test_folds": (1,)}, "leave out test_folds"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"draws": 17}, "17: has to be from 2 to 16, the number of recordings"),
     ],
@@ -161,28 +162,12 @@ def test_a_curve_with_other_options_or_data_is_refused(
             run(data, out, **changed)
 
 
-def pretend(context: RunContext) -> Outcome:
+def learned(context: RunContext) -> Result:
     """Replaces a training: the more clips of an event it had, the more are correct."""
-    heads, folder, test = context.heads, context.folder, context.clips("test")
     had = Counter(clip.label("event") for clip in context.clips("train"))
-    true = {head.name: np.array([head.target(clip) for clip in test]) for head in heads}
-    wrong = [n % 8 < 6 - had[clip.label("event")] for n, clip in enumerate(test)]
-    predicted = {
-        **true,
-        "event": np.where(wrong, (true["event"] + 1) % len(heads[1].classes), true["event"]),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    predictions = Predictions(
-        tuple(str(clip.path) for clip in test),
-        tuple(clip.group for clip in test),
-        true,
-        {head.name: np.eye(len(head.classes))[predicted[head.name]] for head in heads},
-        heads,
-    )
-    save_predictions(predictions, folder / "predictions.npz")
-    scores = {"heads": {"category": {"f1": {"value": 1.0}}}}
-    (folder / "scores.json").write_text(json.dumps(scores))
-    return Outcome()
+    test = context.clips("test")
+    write_run(context, wrong=lambda _, index: index % 8 < 6 - had[test[index].label("event")])
+    return None
 
 
 def test_advice_counts_the_training_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +175,7 @@ def test_advice_counts_the_training_clips(tmp_path: Path, monkeypatch: pytest.Mo
     for name in ("hum_6", "hum_7"):
         (tones / "low" / "hum" / f"{name}.wav").unlink()
     (tones / "sonotype.json").write_text('{"synthetic": true}')
-    monkeypatch.setattr(runner, "run_or_resume", pretend)
+    monkeypatch.setattr(runner, "run_or_resume", learned)
     result = run(tones, tmp_path / "out", sizes=(1, 2, 3), more=4)
     points = [point.clips_per_class for point in result.curve.points]
     assert points == [1, 2, 3, (3 + 4 + 4 + 4) / 4]
@@ -220,7 +205,7 @@ def test_each_official_fold_is_tested(
 
 
 def test_an_interrupted_curve(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "run_or_resume", lambda _: Outcome(interrupted=True))
+    monkeypatch.setattr(runner, "run_or_resume", lambda _: StoppedError())
     with pytest.raises(StoppedError, match=r"out: interrupted; run the same command again"):
         run(tones, tmp_path / "out")
 
@@ -229,7 +214,7 @@ def test_an_error_of_every_run_is_raised_once(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = SonotypeError("no room")
-    monkeypatch.setattr(runner, "run_or_resume", lambda _: Outcome("no room", error))
+    monkeypatch.setattr(runner, "run_or_resume", lambda _: error)
     with pytest.raises(SonotypeError, match=r"^no room$"):
         run(tones, tmp_path / "out")
 
@@ -239,11 +224,10 @@ def test_a_run_that_fails_does_not_stop_the_others(
 ) -> None:
     called: list[str] = []
 
-    def breaks(context: RunContext) -> Outcome:
+    def breaks(context: RunContext) -> Result:
         called.append(context.folder.parent.name)
         context.folder.mkdir(parents=True, exist_ok=True)
-        failed = Outcome("no room", SonotypeError("no room"))
-        return failed if len(called) == 2 else pretend(context)
+        return SonotypeError("no room") if len(called) == 2 else pretend(context)
 
     monkeypatch.setattr(runner, "run_or_resume", breaks)
     messages: list[str] = []

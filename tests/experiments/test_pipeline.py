@@ -32,7 +32,7 @@ from sonotype.evaluation.predictions import load_predictions
 from sonotype.experiments import pipeline
 from sonotype.experiments.pipeline import TrainResult, open_run, train
 from sonotype.experiments.run_options import RunOptions
-from sonotype.experiments.runner import Outcome, run_or_resume
+from sonotype.experiments.runner import run_or_resume
 from sonotype.inference.classifier import Classifier
 from sonotype.modelfile.pretrained import Pretrained
 from sonotype.models.backbones.mobilenet import MobileNet
@@ -42,13 +42,10 @@ from sonotype.training.history import read_history
 from sonotype.training.sources import augmentation
 
 
-@pytest.fixture(scope="module")
-def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
-    return train(tones, tmp_path_factory.mktemp("runs") / "run", **SMALL | {"epochs": 5})
-
-
 def subsets_of(run: TrainResult) -> dict[str, list[dict[str, str]]]:
-    with (run.folder / "split.csv").open(newline="", encoding="utf-8") as stream:
+    with (run.folder / "split.csv").open(
+        newline="", encoding="utf-8", errors="surrogateescape"
+    ) as stream:
         rows = list(csv.DictReader(stream))
     return {name: [r for r in rows if r["subset"] == name] for name in ("train", "val", "test")}
 
@@ -119,6 +116,8 @@ def test_the_model_file_records_its_training(run: TrainResult, tones: Path) -> N
     assert card.training["fingerprint"] == read_folder(tones).fingerprint()
     assert card.training["clips"] == {"train": 13, "val": 5, "test": 6}
     assert card.training["options"]["seed"] == 0
+    assert card.training["split"]["test_fraction"] == 0.25
+    assert card.training["source"]["rare_events"] == "error"
     assert card.front_ends == ("VGGishLogMel", "VGGishLogMel")
     assert set(card.versions) >= {"sonotype", "python", "torch", "soundfile"}
 
@@ -149,7 +148,7 @@ def test_the_test_subset_is_read_once_and_never_augmented(
 
     monkeypatch.setattr(Classifier, "predict_files", predict)
     monkeypatch.setattr(Waveforms, "_drawn", drawn)
-    result = train(tones, tmp_path / "run", **SMALL | {"system": "cbir_3"})
+    result = train(tones, tmp_path / "run", **SMALL | {"system": "cbir_3", "epochs": 1})
     subsets = subsets_of(result)
     assert predicted == [sorted(row["path"] for row in subsets["test"])]
     assert augmented == {row["path"] for row in subsets["train"]}
@@ -165,30 +164,34 @@ def random_backbone(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
     return {name: x.clone() for name, x in backbone.state_dict().items()}
 
 
+@pytest.mark.parametrize("extra", [{"width": 0}, {"n_augmented": 0}], ids=["cached", "fresh"])
 def test_frozen_means_frozen_through_a_whole_training(
-    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any]
 ) -> None:
     before = random_backbone(monkeypatch)
-    options = SMALL | {"backbone": "mn01", "recipe": "modern", "epochs": 2}
-    for name, extra in (("cached", {}), ("fresh", {"n_augmented": 0})):
-        result = train(tones, tmp_path / name, **options | extra)
-        after = sonotype.load(result.model).engine.system.branch_1.state_dict()
-        for key, x in before.items():
-            assert torch.equal(after[key], x), key
+    result = train(tones, tmp_path / "run", **SMALL | {"backbone": "mn01", "epochs": 1} | extra)
+    model = sonotype.load(result.model)
+    after = model.engine.system.branch_1.state_dict()
+    for key, x in before.items():
+        assert torch.equal(after[key], x), key
+    if "width" in extra:  # without branch 2
+        assert model.card.front_ends == ("EfficientATLogMel",)
+        assert model.engine.system.branch_2 is None
+        assert model.engine.system.pool_blocks == (3, 4)
 
 
 def test_unfrozen_blocks_learn_and_those_before_do_not(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = random_backbone(monkeypatch)
-    options = SMALL | {"backbone": "mn01", "unfreeze_from": 4, "epochs": 2}
+    options = SMALL | {"backbone": "mn01", "unfreeze_from": 4, "epochs": 1}
     result = train(tones, tmp_path / "run", **options)
     after = sonotype.load(result.model).engine.system.branch_1.state_dict()
     moved = {name.split(".")[1] for name, x in before.items() if not torch.equal(after[name], x)}
     assert moved == {"3"}
 
 
-@pytest.mark.parametrize("system", ["cbir_1", "cbir_3", "cbir_4"])
+@pytest.mark.parametrize("system", ["cbir_1", "cbir_4"])
 def test_the_other_systems_train_too(tones: Path, tmp_path: Path, system: str) -> None:
     result = train(
         tones, tmp_path / "run", **SMALL | {"system": system, "recipe": "paper", "epochs": 1}
@@ -196,18 +199,16 @@ def test_the_other_systems_train_too(tones: Path, tmp_path: Path, system: str) -
     assert sonotype.load(result.model).card.options.system == system
 
 
-def test_one_level_of_labels_gives_a_category_head_alone(tones: Path, tmp_path: Path) -> None:
-    result = train(tones / "low", tmp_path / "run", **SMALL | {"epochs": 1})
-    prediction = sonotype.load(result.model).predict(tones / "low" / "hum" / "hum_0.wav")
+def test_one_level_of_labels_and_the_split_of_the_paper(tones: Path, tmp_path: Path) -> None:
+    options = SMALL | {"protocol": "random", "epochs": 1}
+    result = train(tones / "low", tmp_path / "run", **options)
+    model = sonotype.load(result.model)
+    prediction = model.predict(tones / "low" / "hum" / "hum_0.wav")
     assert list(prediction.probabilities) == ["category"]
     assert set(prediction.probabilities["category"]) == {"hum", "buzz"}
     assert list(result.scores["heads"]) == ["category"]
-
-
-def test_the_split_of_the_paper_is_noted_as_not_grouped(tones: Path, tmp_path: Path) -> None:
-    result = train(tones, tmp_path / "run", **SMALL | {"protocol": "random", "epochs": 1})
     assert any("not grouped" in note for note in result.scores["notes"])
-    assert sonotype.load(result.model).card.training["grouped"] is False
+    assert model.card.training["grouped"] is False
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +227,7 @@ def partly_labelled(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 def test_a_category_without_events_is_predicted(partly_labelled: Path, tmp_path: Path) -> None:
     """By default the category is read from the events, and this one has none."""
-    options = SMALL | {"epochs": 20, "learning_rate": 0.01}
+    options = SMALL | {"epochs": 10, "learning_rate": 0.02}
     result = train(partly_labelled, tmp_path / "run", **options)
     model = sonotype.load(result.model)
     assert model.category_source == "events"
@@ -252,14 +253,14 @@ def random_states() -> list[object]:
     return [torch.get_rng_state().tolist(), str(numbers), random.getstate()]
 
 
-@pytest.mark.parametrize("how", ["done", "failed", "folds", "in a study"])
-def test_the_random_state_of_the_caller_is_kept(
+@pytest.mark.parametrize("how", ["done", "failed", "folds"])
+def test_random_state_and_settings_of_the_caller_are_kept(
     tones: Path, table: Path, tmp_path: Path, how: str
 ) -> None:
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    level = logging.getLogger("pytorch_lightning").level
     before = random_states()
-    if how == "done":
-        train(tones, tmp_path / "run", **SMALL | {"epochs": 1})
-    elif how == "failed":
+    if how == "failed":
         with pytest.raises(SonotypeError):
             train(tones, tmp_path / "run", **SMALL | {"learning_rate": 1e30})
     elif how == "folds":
@@ -267,12 +268,14 @@ def test_the_random_state_of_the_caller_is_kept(
     else:
         context = open_run(tones, tmp_path / "run", RunOptions.of(SMALL | {"epochs": 1}))
         before = random_states()
-        assert run_or_resume(context) == Outcome()
+        assert run_or_resume(context) is None
     assert random_states() == before
+    assert torch.are_deterministic_algorithms_enabled() is deterministic
+    assert logging.getLogger("pytorch_lightning").level == level
 
 
 def test_a_training_without_event_head(tones: Path, tmp_path: Path) -> None:
-    result = train(tones, tmp_path / "run", **SMALL | {"event_head": False, "class_weights": True})
+    result = train(tones, tmp_path / "run", **SMALL | {"event_head": False, "epochs": 1})
     model = sonotype.load(result.model)
     assert model.heads == two_heads(("high", "low"))
     assert list(model.engine.system.classifiers) == ["category"]
@@ -290,6 +293,7 @@ def test_a_training_without_event_head(tones: Path, tmp_path: Path) -> None:
 def test_the_last_epoch_is_kept_without_validation(tones: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     options = SMALL | {"checkpoint": "last", "patience": 1, "learning_rate": 1e-9, "tta_shifts": 2}
+    del options["min_steps"]  # the recipe's 400 steps do not extend the epochs that are set
     result = train(tones, tmp_path / "run", on_message=lines.append, **options)
     assert (result.best_epoch, result.best_score) == (3, None)
     assert lines[0] == "cbir_2 with backbone none: 18 clips to train on, 0 to validate, 6 to test"
@@ -308,6 +312,8 @@ def test_the_last_epoch_is_kept_without_validation(tones: Path, tmp_path: Path) 
         assert torch.equal(tensor, state[f"system.{name}"]), name
     assert model.card.training["clips"] == {"train": 18, "val": 0, "test": 6}
     assert (model.card.training["best_epoch"], model.card.training["val_f1"]) == (3, None)
+    config = json.loads((result.folder / "config.json").read_text())["options"]
+    assert (config["epochs"], config["min_steps"]) == (3, 0)
     history = read_history(result.folder / "training")
     assert [sorted(row) for row in history] == [["epoch", "train_loss"]] * 3
     # The scores are those of the saved model, with its shifts.
@@ -337,36 +343,11 @@ def test_the_test_subset_selects_the_epoch_as_in_the_paper(tones: Path, tmp_path
     assert result.best_score == pytest.approx(np.mean(f1), abs=1e-6)
 
 
-def test_a_training_without_branch_2(
-    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = random_backbone(monkeypatch)
-    options = SMALL | {"backbone": "mn01", "width": 0, "epochs": 2}
-    result = train(tones, tmp_path / "run", **options)
-    model = sonotype.load(result.model)
-    assert model.card.front_ends == ("EfficientATLogMel",)
-    assert model.engine.system.branch_2 is None
-    assert model.engine.system.pool_blocks == (3, 4)
-    after = model.engine.system.branch_1.state_dict()
-    assert all(torch.equal(after[name], x) for name, x in before.items())
-
-
 def test_early_stopping_ends_a_training_that_does_not_rise(tones: Path, tmp_path: Path) -> None:
     options = SMALL | {"epochs": 40, "patience": 2, "learning_rate": 0.0, "recipe": "paper"}
     train(tones, tmp_path / "run", **options)
     rows = [row for row in read_history(tmp_path / "run" / "training") if row.get("val_f1")]
     assert len(rows) == 3
-
-
-def test_class_weights_and_mixed_precision_run(tones: Path, tmp_path: Path) -> None:
-    options = SMALL | {
-        "class_weights": True,
-        "precision": "bf16-mixed",
-        "n_augmented": 0,
-        "epochs": 1,
-    }
-    result = train(tones, tmp_path / "run", **options)
-    assert result.scores["heads"]["event"]["n"] == 6
 
 
 def test_class_weights_reach_the_head_they_are_for(
@@ -383,7 +364,9 @@ def test_class_weights_reach_the_head_they_are_for(
         return made[-1]
 
     monkeypatch.setattr(trainer, "Learner", recorded)
-    result = train(tones, tmp_path / "run", **SMALL | {"class_weights": True, "epochs": 1})
+    options = SMALL | {"class_weights": True, "epochs": 1, "precision": "bf16-mixed"}
+    options["n_augmented"] = 0
+    result = train(tones, tmp_path / "run", **options)
     rows = subsets_of(result)["train"]
     card = sonotype.load(result.model).card
     for kind, names, weight in (
@@ -405,21 +388,7 @@ def test_frozen_maps_are_exact_under_mixed_precision() -> None:
         assert torch.equal(mixed[name], x), name
 
 
-def test_tensorboard_logs_are_written_when_asked_for(tones: Path, tmp_path: Path) -> None:
-    train(tones, tmp_path / "run", **SMALL | {"tensorboard": True, "epochs": 1})
-    assert list((tmp_path / "run" / "training" / "tensorboard").glob("events.out.tfevents*"))
-
-
-def test_the_number_of_epochs_is_not_extended(tones: Path, tmp_path: Path) -> None:
-    """Three steps an epoch; the recipe would make 400 steps."""
-    options = {name: value for name, value in SMALL.items() if name != "min_steps"}
-    run = train(tones, tmp_path / "run", **options | {"epochs": 2, "checkpoint": "last"})
-    config = json.loads((run.folder / "config.json").read_text())["options"]
-    assert (config["epochs"], config["min_steps"]) == (2, 0)
-    assert len(read_history(run.folder / "training")) == 2
-
-
-def test_augmentation_beside_the_recipe_of_the_paper(tones: Path, tmp_path: Path) -> None:
+def test_the_transform_and_the_recipe_of_the_paper(tones: Path, tmp_path: Path) -> None:
     options = resolve(TrainOptions(recipe="paper", time_shift=1.0), "cbir_2")
     assert augmentation(options).n_augmented == 0
     seen: list[int] = []
@@ -428,44 +397,30 @@ def test_augmentation_beside_the_recipe_of_the_paper(tones: Path, tmp_path: Path
         seen.append(rate)
         return samples
 
-    for recipe in ("paper", "modern"):
-        seen.clear()
-        own = {name: value for name, value in SMALL.items() if name != "n_augmented"}
-        run = tmp_path / recipe
-        train(tones, run, transform=noted, **own | {"recipe": recipe, "epochs": 1})
-        assert set(seen) == {RATE}, recipe
+    own = {name: value for name, value in SMALL.items() if name != "n_augmented"}
+    train(tones, tmp_path, transform=noted, **own | {"recipe": "paper", "epochs": 1})
+    assert set(seen) == {RATE}
 
 
-def test_settings_of_the_caller_stay_as_they_were(tones: Path, tmp_path: Path) -> None:
-    before = torch.are_deterministic_algorithms_enabled()
-    level = logging.getLogger("pytorch_lightning").level
-    train(tones, tmp_path / "run", **SMALL | {"epochs": 1})
-    assert torch.are_deterministic_algorithms_enabled() is before
-    assert logging.getLogger("pytorch_lightning").level == level
-
-
-def test_the_model_file_records_split_and_source(run: TrainResult) -> None:
-    training = sonotype.load(run.model).card.training
-    assert training["split"]["test_fraction"] == 0.25
-    assert training["source"]["rare_events"] == "error"
-
-
-def test_file_names_that_are_not_valid_text(tmp_path: Path) -> None:
+def test_tensorboard_logs_and_file_names_that_are_not_valid_text(tmp_path: Path) -> None:
     tones = write_tones(tmp_path / "tones")
     odd = os.fsdecode(b"hum_\xff.wav")
     (tones / "low" / "hum" / "hum_0.wav").rename(tones / "low" / "hum" / odd)
-    result = train(tones, tmp_path / "run", **SMALL | {"epochs": 1})
+    result = train(tones, tmp_path / "run", **SMALL | {"tensorboard": True, "epochs": 1})
     assert b"hum_\xff.wav" in (result.folder / "split.csv").read_bytes()
+    logs = result.folder / "training" / "tensorboard"
+    assert list(logs.glob("events.out.tfevents*"))
 
 
-def test_a_message_for_each_epoch(tones: Path, tmp_path: Path) -> None:
+def test_a_message_for_each_epoch_and_no_output(tones: Path, tmp_path: Path, capfd: Any) -> None:
     lines: list[str] = []
-    train(tones, tmp_path / "run", on_message=lines.append, **SMALL)
+    train(tones, tmp_path / "run", on_message=lines.append, progress=True, **SMALL)
     assert lines[0] == ("cbir_2 with backbone none: 13 clips to train on, 5 to validate, 6 to test")
     epochs = [line for line in lines if line.startswith("epoch")]
     assert [line[:11] for line in epochs] == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
     assert all(len(line) <= 80 for line in epochs)
     assert epochs[0].endswith("left at most")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_run_on_real_sounds(
@@ -489,10 +444,3 @@ def test_a_run_on_real_sounds(
     ]
     assert np.mean(right) >= 0.75
     assert SystemOptions(system="cbir_4", backbone="mn04") == model.card.options
-
-
-def test_training_needs_no_terminal(tones: Path, tmp_path: Path, capfd: Any) -> None:
-    train(tones, tmp_path / "run", progress=True, **SMALL)
-    captured = capfd.readouterr()
-    assert captured.out == ""
-    assert captured.err == ""

@@ -142,9 +142,7 @@ def test_a_resumed_run_needs_its_transform(tones: Path, tmp_path: Path) -> None:
 
     train(tones, tmp_path / "run", transform=louder, **SMALL | {"epochs": 1})
     (tmp_path / "run" / "scores.json").unlink()
-    with pytest.raises(
-        OptionsError, match=r"was trained with the transform .*louder.*; pass it again"
-    ):
+    with pytest.raises(OptionsError, match="run was run with other transform;"):
         train(None, tmp_path / "run", resume=True)
     again = train(None, tmp_path / "run", resume=True, transform=louder, cache_gb=30.0)
     assert again.best_epoch == 1

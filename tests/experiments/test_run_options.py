@@ -5,29 +5,28 @@ from __future__ import annotations
 import pytest
 
 from sonotype.config import NETWORKS, ScoreOptions, SystemOptions, TrainOptions, resolve
-from sonotype.core.errors import (
-    OptionsError,
-)
-from sonotype.experiments.run_folder import options_of
+from sonotype.core.errors import OptionsError
 from sonotype.experiments.run_options import RunOptions
 from sonotype.training.sources import augmentation
 
 
-def test_unknown_and_wrong_options_are_reported_together() -> None:
-    with pytest.raises(OptionsError, match="unknown options epoch, sytem; there are adapters"):
-        RunOptions.of({"sytem": "cbir_1", "epoch": 3})
+def test_unknown_and_invalid_options_of_all_classes_are_reported_together() -> None:
+    values = {"epochs": 0, "recipe": "newer", "width": 9, "test_fraction": 2, "sytem": "cbir_1"}
     with pytest.raises(OptionsError) as caught:
-        RunOptions.of({"epochs": 0, "batch_size": 1, "recipe": "newer"})
-    assert str(caught.value) == (
-        "recipe must be one of paper, modern, student, got 'newer'; epochs must be at least 1, "
-        "got 0; batch_size must be at least 2, got 1"
-    )
+        RunOptions.of(values)
+    for fact in (
+        "recipe must be one of paper, modern, student, got 'newer'",
+        "epochs must be at least 1, got 0",
+        "width must be at most 4, got 9",
+        "test_fraction must be at most 0.9, got 2",
+        "unknown options sytem; known options: adapters, ",
+    ):
+        assert fact in str(caught.value)
 
 
 def test_a_run_that_was_started_with_more_steps_keeps_them() -> None:
     started = RunOptions.of({}).flat() | {"epochs": 2, "min_steps": 400}
-    assert options_of({"options": started}).train.min_steps == 400
-    assert RunOptions.of(options_of({"options": started}).flat()).train.min_steps == 400
+    assert RunOptions.of(started).train.min_steps == 400
 
 
 def test_a_recipe_has_defaults_of_the_network() -> None:

@@ -10,23 +10,18 @@ from typing import Any
 
 import pytest
 import soundfile
+from finished_runs import write_run
 from small_models import write_model
 from training_data import RATE, SMALL, tone, write_table, write_tones
 
 import sonotype
 from sonotype.core.errors import OptionsError
-from sonotype.data.splits.split_file import lock_split
 from sonotype.experiments.context import RunContext
 from sonotype.experiments.grid import run_study
 from sonotype.experiments.grid_plan import read_plan
 from sonotype.experiments.learning_curve import run_learning_curve
 from sonotype.experiments.pipeline import TrainResult
-from sonotype.experiments.run_folder import (
-    absolute,
-    comparable,
-    lock_config,
-    with_absolute_paths,
-)
+from sonotype.experiments.run_folder import absolute, with_absolute_paths
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import train_or_resume
 
@@ -66,17 +61,14 @@ def unfinish(run: Path) -> None:
 
 
 def run(context: RunContext) -> TrainResult:
-    """Replaces a training: it checks that the files exist, records them, and writes a model."""
-    folder, options = context.folder, context.options
+    """Replaces a training: it checks that the files exist, and writes predictions and a model."""
+    options = context.options
     for name in (*options.teaching.teachers, *options.teaching.unlabelled):
         assert Path(name).is_dir()
     if options.system.backbone != "compact":
         assert Path(options.system.backbone).is_file()
-    lock_config(context)
-    lock_split(folder / "split.csv", context.manifest, context.split)
-    write_model(folder / "model.safetensors")
-    (folder / "scores.json").write_text('{"heads": {"category": {"f1": {"value": 1}}}}')
-    return TrainResult(folder, folder / "model.safetensors", {}, "", 1, None, False)
+    write_model(context.folder / "model.safetensors")
+    return write_run(context)
 
 
 def recorded(run: Path) -> dict[str, Any]:
@@ -115,36 +107,8 @@ def test_a_training(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert resumed["teaching"]["unlabelled"] == ["begun/more"], "a model file reveals no folders"
 
 
-def as_older_versions_wrote(path: Path, **names: Any) -> None:
-    config = json.loads(path.read_text())
-    config["options"] |= names
-    path.write_text(json.dumps(config))
-
-
-def test_a_training_of_an_older_version(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = sonotype.train("tones", "run", **OPTIONS)
-    unfinish(begun / "run")
-    names = {name: OPTIONS[name] for name in ("teachers", "unlabelled", "backbone")}
-    as_older_versions_wrote(begun / "run" / "config.json", **names)
-    assert sonotype.train(None, "run", resume=True).scores == first.scores
-    assert recorded(begun / "run") == absolutes(begun)
-
-
-def test_a_cross_validation(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = sonotype.crossval("tones", "folds", folds=2, **OPTIONS)
-    assert recorded(begun / "folds" / "fold_2") == absolutes(begun)
-    monkeypatch.chdir(begun / "inner")
-    unfinish(begun / "folds" / "fold_2")
-    again = sonotype.crossval("../tones", "../folds", folds=2, **inside(OPTIONS))
-    assert again.scores == first.scores
-    assert recorded(begun / "folds" / "fold_2") == absolutes(begun)
-    monkeypatch.chdir(begun)
-    names = {name: OPTIONS[name] for name in ("teachers", "unlabelled", "backbone")}
-    as_older_versions_wrote(begun / "folds" / "fold_2" / "config.json", **names)
-    assert sonotype.crossval("tones", "folds", folds=2, **OPTIONS).scores == first.scores
-    (begun / "more" / "new.wav").write_bytes((begun / "tones/low/hum/hum_0.wav").read_bytes())
-    with pytest.raises(OptionsError, match="with other unlabelled folder 1"):
-        sonotype.crossval("tones", "folds", folds=2, **OPTIONS)
+def folds(data: str, out: str, options: dict[str, Any]) -> None:
+    sonotype.crossval(data, out, folds=2, **options)
 
 
 def curve(data: str, out: str, options: dict[str, Any]) -> None:
@@ -155,15 +119,16 @@ def once(data: str, out: str, options: dict[str, Any]) -> None:
     train_or_resume(data, out, **options)
 
 
-@pytest.mark.parametrize(("call", "name"), [(curve, "runs/1_clips/draw_1"), (once, "")])
-def test_a_learning_curve_and_a_single_run(
+@pytest.mark.parametrize(
+    ("call", "name"), [(curve, "runs/1_clips/draw_1"), (folds, "fold_2"), (once, "")]
+)
+def test_runs_from_another_working_directory(
     begun: Path,
     monkeypatch: pytest.MonkeyPatch,
     call: Callable[[str, str, dict[str, Any]], None],
     name: str,
 ) -> None:
     monkeypatch.setattr("sonotype.experiments.runner.run", run)
-    monkeypatch.setattr("sonotype.experiments.learning_curve._write_curve", lambda *_: None)
     call("tones", "out", OPTIONS)
     assert recorded(begun / "out" / name) == absolutes(begun)
     unfinish(begun / "out" / name)
@@ -171,6 +136,9 @@ def test_a_learning_curve_and_a_single_run(
     call("../tones", "../out", inside(OPTIONS))
     assert recorded(begun / "out" / name) == absolutes(begun)
     assert (begun / "out" / name / "scores.json").exists()
+    (begun / "more" / "new.wav").write_bytes((begun / "tones/low/hum/hum_0.wav").read_bytes())
+    with pytest.raises(OptionsError, match="with other unlabelled folder 1 "):
+        call("../tones", "../out", inside(OPTIONS))
 
 
 STUDY = """
@@ -222,11 +190,3 @@ def test_names_of_files(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for backbone in ("auto", "mn04", "builtin", "compact"):
         options = RunOptions.of({"backbone": backbone})
         assert with_absolute_paths(options) == options
-    one = RunOptions.of(inside(OPTIONS) | {"backbone": "../link.safetensors"})
-    monkeypatch.chdir(begun)
-    other = RunOptions.of(OPTIONS | {"backbone": "link.safetensors"})
-    monkeypatch.chdir(begun / "inner")
-    before = comparable(one.flat())
-    monkeypatch.chdir(begun)
-    assert comparable(other.flat()) == before
-    assert before["teachers"] == [["begun", "teacher"]]

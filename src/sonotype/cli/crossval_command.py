@@ -7,14 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sonotype.cli.flags import Verbose, only_if_true, with_options
+from sonotype.cli.flags import LabelledData, Verbose, with_options
 from sonotype.cli.train_command import print_outputs
 from sonotype.config import ScoreOptions, SystemOptions, TrainOptions
 from sonotype.data.source_options import SourceOptions
-
-LabelledData = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Labelled sounds, as for sonotype train")
-]
 
 
 @with_options(Network=SystemOptions, Training=TrainOptions, Data=SourceOptions, Scores=ScoreOptions)
@@ -35,8 +31,8 @@ def crossval(
     """
     from sonotype.experiments.cross_validation import crossval as run
 
-    options |= only_if_true(verbose=verbose)
-    result = run(data, out, folds=folds, progress=True, on_message=typer.echo, **options)
+    options |= {"folds": folds, "verbose": verbose}
+    result = run(data, out, progress=True, on_message=typer.echo, **options)
     if result.interrupted:
         typer.echo("interrupted; run the same command again to continue")
         raise typer.Exit(130)

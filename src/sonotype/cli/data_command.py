@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from sonotype.cli.flags import with_options
+from sonotype.cli.flags import Json, with_options
 from sonotype.cli.layout import Command
 from sonotype.core.errors import DataError
 from sonotype.core.json_text import json_text
@@ -33,17 +32,8 @@ app = typer.Typer(
 )
 
 
-class Purpose(StrEnum):
-    """Use of the data; the checks for evaluation are less strict."""
-
-    training = "training"
-    evaluation = "evaluation"
-
-
 @app.command("list", epilog="Example: sonotype data list --json")
-def list_sets(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON")] = False,
-) -> None:
+def list_sets(as_json: Json = False) -> None:
     """List the known data sets with licence, address and citation."""
     from sonotype.data.dataset_registry import KNOWN
 
@@ -83,9 +73,10 @@ def check(
     ],
     decode: Annotated[bool, typer.Option("--decode", help="Also decode every file")] = False,
     purpose: Annotated[
-        Purpose, typer.Option(help="evaluation allows classes with one clip")
-    ] = Purpose.training,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+        Literal["training", "evaluation"],
+        typer.Option(help="evaluation allows classes with one clip"),
+    ] = "training",
+    as_json: Json = False,
     **source: Any,
 ) -> None:
     """Print the contents of a data set, or all issues in it (exit code 4)."""
@@ -93,9 +84,7 @@ def check(
 
     options = SourceOptions(**source)
     try:
-        manifest = inspect_source(
-            data, options, purpose=purpose.value, decode=decode, progress=True
-        )
+        manifest = inspect_source(data, options, purpose=purpose, decode=decode, progress=True)
     except DataError as error:
         _print_issues(error, as_json)
         raise typer.Exit(error.exit_code) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sonotype.cli.flags import Verbose, only_if_true, with_options
+from sonotype.cli.flags import Verbose, with_options
 from sonotype.cli.train_command import Data, Out, Resume, run_training
 from sonotype.config import (
     ScoreOptions,
@@ -43,4 +43,4 @@ def distill(
         raise OptionsError("--teacher MODEL is required")
     if resume is None:
         options = {"recipe": "student"} | options
-    run_training(data, out, resume, options | only_if_true(verbose=verbose))
+    run_training(data, out, resume, options | {"verbose": verbose})

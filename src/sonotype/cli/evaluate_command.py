@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from sonotype.cli.flags import NUMBERS, CategorySourceFlag, numbers, with_options
+from sonotype.cli.flags import Folds, Force, Json, ModelOptions, with_options
 from sonotype.cli.train_command import print_outputs
-from sonotype.config import Device
 from sonotype.data.source_options import SourceOptions
 
 
-@with_options(Data=SourceOptions)
+@with_options(Model=ModelOptions, Data=SourceOptions)
 def evaluate(
     model: Annotated[
         Path,
@@ -26,29 +25,9 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for scores.json, predictions.csv and plots")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the files in --out")] = False,
-    folds: Annotated[
-        Any,
-        typer.Option(
-            "--folds", metavar=NUMBERS, parser=numbers, help="Score only these official folds"
-        ),
-    ] = None,
-    category_source: CategorySourceFlag = None,
-    tta_shifts: Annotated[
-        int | None,
-        typer.Option(
-            "--tta-shifts",
-            min=1,
-            max=16,
-            help="Time-shifted copies to average [default: the model's]",
-        ),
-    ] = None,
-    also: Annotated[
-        list[Path] | None,
-        typer.Option("--also", help="Model to average with; repeat for more"),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON")] = False,
-    device: Annotated[Device, typer.Option("--device", help="Device")] = "auto",
+    force: Force = False,
+    folds: Folds = None,
+    as_json: Json = False,
     **options: Any,
 ) -> None:
     """Score a model on labelled sounds.
@@ -60,19 +39,7 @@ def evaluate(
     from sonotype.evaluation.metrics import scores_to_json
     from sonotype.evaluation.report import render
 
-    scores = run(
-        model,
-        data,
-        out=out,
-        folds=folds or (),
-        category_source=category_source,
-        also=also or (),
-        tta_shifts=tta_shifts,
-        device=device,
-        force=force,
-        progress=True,
-        **options,
-    )
+    scores = run(model, data, out=out, folds=folds or (), force=force, progress=True, **options)
     typer.echo(json_text(scores_to_json(scores), indent=1) if as_json else render(scores))
     if out is not None and not as_json:
         typer.echo("")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from sonotype.cli.flags import NUMBERS, numbers, with_options
+from sonotype.cli.flags import Folds, Force, with_options
 from sonotype.data.source_options import SourceOptions
-
-if TYPE_CHECKING:
-    from sonotype.export.onnx import Exported
 
 
 @with_options(Data=SourceOptions)
@@ -27,22 +24,14 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write [default: next to MODEL]")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file")] = False,
+    force: Force = False,
     data: Annotated[
         Path | None,
         typer.Option(
             "--data", help="Labelled sounds for the comparison [default: synthetic sounds]"
         ),
     ] = None,
-    folds: Annotated[
-        Any,
-        typer.Option(
-            "--folds",
-            metavar=NUMBERS,
-            parser=numbers,
-            help="Use only these official folds of --data",
-        ),
-    ] = None,
+    folds: Folds = None,
     int8: Annotated[
         bool,
         typer.Option("--int8", help="Quantise to 8 bits and print the accuracy of both models"),
@@ -63,26 +52,13 @@ def export(
     model = None if model is None else find_model(model)
     file = out or (Path("builtin.onnx") if model is None else model.with_suffix(f".{to}"))
     report = export_onnx(
-        model,
-        file,
-        data=data,
-        folds=folds or (),
-        int8=int8,
-        force=force,
-        progress=True,
-        **options,
+        model, file, data=data, folds=folds or (), int8=int8, force=force, progress=True, **options
     )
-    for line in _lines(report):
-        typer.echo(line)
-
-
-def _lines(report: Exported) -> list[str]:
     kind = "synthetic clips" if report.synthetic else "clips"
-    lines = [
-        f"file:        {report.path} ({report.path.stat().st_size / 1e6:.1f} MB)",
-        f"difference:  at most {report.difference:.1g} in a probability on {report.clips} {kind}",
-    ]
+    typer.echo(f"file:        {file} ({file.stat().st_size / 1e6:.1f} MB)")
+    typer.echo(
+        f"difference:  at most {report.difference:.1g} in a probability on {report.clips} {kind}"
+    )
     for name, before in report.before.items():
         after = report.after[name]
-        lines.append(f"{f'{name}:':<12} accuracy {after:.3f}, original model {before:.3f}")
-    return lines
+        typer.echo(f"{f'{name}:':<12} accuracy {after:.3f}, original model {before:.3f}")

@@ -4,30 +4,68 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
 from sonotype.cli.layout import HELP_ALL
-from sonotype.config import NETWORKS, RECIPES, without_none
+from sonotype.config import NETWORKS, RECIPES, Device, from_flat, option, without_none
 from sonotype.core.hierarchy import CategorySource
 
 NUMBERS = "1,2,..."
 """Placeholder of a list of whole numbers."""
 
-Verbose = Annotated[bool, typer.Option("--verbose", help="Print more about each step")]
-CategorySourceFlag = Annotated[
-    CategorySource | None,
-    typer.Option("--category-source", help="Source of the category [default: the model's]"),
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Parse a list of whole numbers such as ``1,2``.
+
+    Raises:
+        BadParameter: the text is not such a list.
+    """
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a list such as 1,2") from None
+
+
+LabelledData = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Labelled sounds, as for sonotype train")
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print more about each step")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing files")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
+Folds = Annotated[
+    Any,
+    typer.Option(
+        "--folds", metavar=NUMBERS, parser=numbers, help="Use only these official folds of the data"
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How to run trained models."""
+
+    also: tuple[str, ...] = option(
+        (), "Model to average with; repeat for more", metavar="MODEL", common=True
+    )
+    category_source: CategorySource | None = option(
+        None, "Source of the category [default: the model's]"
+    )
+    tta_shifts: int | None = option(
+        None, "Average over time-shifted copies; with --hop it needs --exact "
+        "[default: the model's]", low=1, high=16,
+    )  # fmt: skip
+    device: Device = option("auto", "Device")
 
 
 def with_options(**panels: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command a flag for each field of some dataclasses, and ``--help-all``.
 
-    The command receives only the fields that the user set, as keyword arguments. Flags without
-    ``common=True`` appear in ``--help-all`` only.
+    The command receives only the fields that the user set, checked, as keyword arguments. Flags
+    without ``common=True`` appear in ``--help-all`` only.
 
     Args:
         panels: headings of ``--help-all`` (with underscores for spaces) and their dataclasses.
@@ -44,15 +82,14 @@ def with_options(**panels: type) -> Callable[[Callable[..., None]], Callable[...
         ]
 
         def run(**arguments: Any) -> None:
-            options = {flag.name: arguments[flag.name] for flag in flags}
-            command(
-                **{item.name: arguments[item.name] for item in own},
-                **{
-                    name: tuple(value) if isinstance(value, list) else value
-                    for name, value in options.items()
-                    if value not in (None, [])
-                },
-            )
+            values = {flag.name: arguments[flag.name] for flag in flags}
+            options = {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in values.items()
+                if value not in (None, [])
+            }
+            from_flat(panels.values(), options)
+            command(**{item.name: arguments[item.name] for item in own}, **options)
 
         signature = [*own, *flags, HELP_ALL]
         run.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
@@ -61,23 +98,6 @@ def with_options(**panels: type) -> Callable[[Callable[..., None]], Callable[...
         return run
 
     return decorate
-
-
-def only_if_true(**flags: bool) -> dict[str, Any]:
-    """The flags that are true, as keyword arguments."""
-    return {name: True for name, value in flags.items() if value}
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """Parse a list of whole numbers such as ``1,2``.
-
-    Raises:
-        BadParameter: the text is not such a list.
-    """
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a list such as 1,2") from None
 
 
 def _flag(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
@@ -89,7 +109,7 @@ def _flag(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
         kind, metavar, parser = str, NUMBERS, numbers
     name = item.metadata.get("flag", item.name).replace("_", "-")
     default = _default(item)
-    option = typer.Option(
+    settings = typer.Option(
         f"--{name}/--no-{name}" if kind is bool else f"--{name}",
         help=item.metadata["help"] + (f" [default: {default}]" if default else ""),
         metavar=metavar,
@@ -102,7 +122,7 @@ def _flag(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
         item.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[kind | None, option],
+        annotation=Annotated[kind | None, settings],
     )
 
 
@@ -112,7 +132,7 @@ def _default(item: Field[Any]) -> str:
     by_recipe = [
         f"{recipe} {_as_text(values[item.name]) or values[item.name]}"
         for recipe, values in defaults.items()
-        if item.name in values
+        if item.name in values and "[default" not in item.metadata["help"]
     ]
     own = [] if len(by_recipe) == len(RECIPES) else [_as_text(item.default)]
     return ", ".join(filter(None, own + by_recipe))

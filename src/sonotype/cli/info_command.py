@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sonotype.cli.flags import Json
+
 if TYPE_CHECKING:
     from sonotype.modelfile.card import ModelCard
 
@@ -24,7 +26,7 @@ def info(
     classes: Annotated[
         bool, typer.Option("--classes", help="Also show the scores of every class")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole header as JSON")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show labels, data, licences, scores and layers of a model.
 
@@ -33,6 +35,8 @@ def info(
     from dataclasses import asdict
 
     from sonotype.core.json_text import json_text
+    from sonotype.evaluation.metrics import scores_from_json
+    from sonotype.evaluation.report import render
 
     card, structure = _open(model)
     if as_json:
@@ -41,7 +45,9 @@ def info(
     for name, text in _facts(card):
         typer.echo(_entry(name, text))
     if card.scores:
-        typer.echo(f"\n{_scores(card, classes=classes)}")
+        shown = max(len(head.classes) for head in card.heads) if classes else 0
+        scores = scores_from_json(card.scores)
+        typer.echo(f"\n{render(scores, classes=shown, confusions=0)}")
     typer.echo(f"\n{structure}")
 
 
@@ -88,15 +94,6 @@ def _facts(card: ModelCard) -> list[tuple[str, str]]:
             facts.append(("teachers", ", ".join(teachers)))
     facts += [("licence", f"{name}: {licence}") for name, licence in card.licences.items()]
     return facts
-
-
-def _scores(card: ModelCard, *, classes: bool) -> str:
-    """The scores, on request with those of all classes; without confusions."""
-    from sonotype.evaluation.metrics import scores_from_json
-    from sonotype.evaluation.report import render
-
-    shown = max(len(head.classes) for head in card.heads) if classes else 0
-    return render(scores_from_json(card.scores), classes=shown, confusions=0)
 
 
 def _entry(name: str, text: str) -> str:

@@ -85,33 +85,25 @@ def run(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    code = 1
     try:
         app(args=arguments, prog_name="sonotype")
+        return 0
     except SystemExit as stop:  # typer reports success, wrong usage and Ctrl-C this way
-        return _exit_code(stop)
+        if not isinstance(stop.code, str):
+            return stop.code or 0
+        message = stop.code
     except SonotypeError as error:
         if debug:
             raise
-        _print_error(f"error: {error}")
-        return error.exit_code
+        message, code = str(error), error.exit_code
     except Exception as error:
         if debug:
             raise
         cause = " ".join([f"{type(error).__name__}:", *str(error).split()])
-        _print_error(f"error: unexpected {cause} (use --debug for the traceback)")
-        return 1
-    return 0
-
-
-def _exit_code(stop: SystemExit) -> int:
-    if isinstance(stop.code, str):
-        _print_error(f"error: {stop.code}")
-        return 1
-    return stop.code or 0
-
-
-def _print_error(message: str) -> None:
-    typer.secho(message, fg=typer.colors.RED, err=True)
+        message = f"unexpected {cause} (use --debug for the traceback)"
+    typer.secho(f"error: {message}", fg=typer.colors.RED, err=True)
+    return code
 
 
 def main() -> None:

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from sonotype.cli.flags import CategorySourceFlag
-from sonotype.config import Device
+from sonotype.cli.flags import Force, ModelOptions, with_options
 from sonotype.core.errors import AudioError, OptionsError, cause_of
 
 if TYPE_CHECKING:
     from sonotype.cli.prediction_inputs import Item
+    from sonotype.cli.prediction_output import Result
     from sonotype.inference.ensemble import Ensemble
-    from sonotype.inference.prediction import Failure, Prediction
 
 
-class OutputFormat(StrEnum):
-    """Format of the predictions."""
-
-    table = "table"
-    csv = "csv"
-    jsonl = "jsonl"
-
-
+@with_options(Model=ModelOptions)
 def predict(
     paths: Annotated[
         list[Path],
@@ -38,28 +31,14 @@ def predict(
         ),
     ],
     output_format: Annotated[
-        OutputFormat, typer.Option("--format", help="Output format")
-    ] = OutputFormat.table,
+        Literal["table", "csv", "jsonl"], typer.Option("--format", help="Output format")
+    ] = "table",
     top: Annotated[int, typer.Option("--top", min=1, help="Number of labels to show")] = 3,
     out: Annotated[Path | None, typer.Option("--out", help="Output file")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing --out")] = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Files per batch")] = 16,
-    category_source: CategorySourceFlag = None,
-    tta_shifts: Annotated[
-        int | None,
-        typer.Option(
-            "--tta-shifts",
-            min=1,
-            max=16,
-            help="Time-shifted copies to average; with --hop it needs --exact "
-            "[default: the model's]",
-        ),
-    ] = None,
-    also: Annotated[
-        list[Path] | None,
-        typer.Option("--also", help="Model to average with; repeat for more"),
-    ] = None,
-    device: Annotated[Device, typer.Option("--device", help="Device")] = "auto",
+    force: Force = False,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Files per batch", hidden=True)
+    ] = 16,
     hop: Annotated[
         float | None,
         typer.Option("--hop", help="Classify sliding windows; seconds between their starts"),
@@ -67,16 +46,16 @@ def predict(
     exact: Annotated[
         bool, typer.Option("--exact", help="With --hop: run each window as a separate clip")
     ] = False,
+    **options: Any,
 ) -> None:
     """Classify sound files, and all sounds in folders.
 
-    Without a model, the built-in model classifies the 50 sounds of ESC-50.
+    Without a model, the built-in model classifies the 50 sounds of ESC-50. Of a long
+    recording, only one clip of the model's length is classified; with --hop, every window
+    has a row with its start and end in seconds.
 
-    Of a long recording, only one clip of the model's length is classified. With --hop,
-    every window has a row with its start and end in seconds.
-
-    The row of an unreadable file shows the error. The row of a truncated file shows the
-    error and a prediction from its readable part. The exit code is then 3.
+    The row of an unreadable file shows the error; the row of a truncated file also shows
+    a prediction from its readable part. The exit code is then 3.
 
     The --out file has the suffix .part until it is complete. An existing file is replaced
     only with --force; a sound or a model is never replaced.
@@ -85,67 +64,55 @@ def predict(
     """
     if exact and hop is None:
         raise OptionsError("--exact needs --hop SECONDS")
-    if hop is not None and not exact and (tta_shifts or 1) > 1:
+    if hop is not None and not exact and options.get("tta_shifts", 1) > 1:
         raise OptionsError("--tta-shifts with --hop needs --exact")
     from sonotype.cli.prediction_inputs import check_output, collect_items, files_of, split_model
 
     model, sounds = split_model(paths)
     items = collect_items(sounds)
-    models = [model, *(also or [])]
+    models = [model, *map(Path, options.pop("also", ()))]
     if out is not None:
         check_output(out, [*filter(None, models), *sounds, *files_of(items)], force=force)
     from sonotype.cli.prediction_output import write
     from sonotype.data.records import counted
     from sonotype.inference.ensemble import load_ensemble
 
-    classifier = load_ensemble(
-        models, device=device, category_source=category_source, tta_shifts=tta_shifts
-    )
+    classifier = load_ensemble(models, **{"device": "auto"} | options)
     if hop is None:
         results = _classify_files(classifier, items, batch_size)
     else:
         if not exact and any(member.tta_shifts > 1 for member in classifier.members):
             _note("note: no averaging over time shifts; use --exact for it")
         results = _classify_windows(classifier, items, hop, exact=exact)
-    counts = _Counts()
-    write(counts.count(results), output_format, top, out, windows=hop is not None, force=force)
-    if counts.longer and hop is None:
+    counts = Counter[str]()
+    write(_counted(results, counts), output_format, top, out, windows=hop is not None, force=force)
+    if counts["longer"] and hop is None:
         kept = {"front": "first", "centre": "middle"}[classifier.audio_spec.crop]
         seconds = f"the {kept} {classifier.audio_spec.seconds:g} s"
-        _note(f"note: used only {seconds} of {counted(counts.longer, 'file')}")
-    if counts.truncated:
-        _note(f"{counted(counts.truncated, 'file')} truncated: used only the samples that exist")
-    if counts.failed:
+        _note(f"note: used only {seconds} of {counted(counts['longer'], 'file')}")
+    if truncated := counts["truncated"]:
+        _note(f"{counted(truncated, 'file')} truncated: used only the samples that exist")
+    if counts["failed"]:
         suffix = "" if hop is None else " completely"
-        _note(f"could not read {counts.failed} of {counted(len(items), 'file')}{suffix}")
-    if counts.failed or counts.truncated:
+        _note(f"could not read {counts['failed']} of {counted(len(items), 'file')}{suffix}")
+    if counts["failed"] or counts["truncated"]:
         raise typer.Exit(AudioError.exit_code)
 
 
-@dataclass
-class _Counts:
-    """Numbers of results that need a note."""
+def _counted(results: Iterable[Result], counts: Counter[str]) -> Iterator[Result]:
+    """Yield the results and count those that need a note."""
+    from sonotype.inference.prediction import Prediction
 
-    failed: int = 0
-    truncated: int = 0
-    longer: int = 0
-
-    def count(self, results: Iterable[Prediction | Failure]) -> Iterator[Prediction | Failure]:
-        """Yield the results and count them."""
-        from sonotype.inference.prediction import Failure
-
-        for result in results:
-            if isinstance(result, Failure):
-                self.failed += 1
-            else:
-                self.truncated += bool(result.truncated)
-                self.longer += result.longer_than_clip
-            yield result
+    for result in results:
+        if isinstance(result, Prediction):
+            counts["truncated"] += bool(result.truncated)
+            counts["longer"] += result.longer_than_clip
+        else:
+            counts["failed"] += 1
+        yield result
 
 
-def _classify_files(
-    classifier: Ensemble, items: list[Item], batch_size: int
-) -> Iterator[Prediction | Failure]:
+def _classify_files(classifier: Ensemble, items: list[Item], batch_size: int) -> Iterator[Result]:
     """The result of each item, in order."""
     from sonotype.cli.prediction_inputs import STDIN, files_of
     from sonotype.inference.prediction import Failure
@@ -166,20 +133,26 @@ def _classify_files(
 
 def _classify_windows(
     classifier: Ensemble, items: list[Item], hop: float, *, exact: bool
-) -> Iterator[Prediction | Failure]:
+) -> Iterator[Result]:
     """The windows of all items with one progress bar; a failure follows the windows before it.
 
     Raises:
         OptionsError: invalid ``hop``, before anything is read.
     """
+    from sonotype.audio.stream import stated_seconds
     from sonotype.cli.prediction_inputs import STDIN
     from sonotype.core.progress import track
     from sonotype.inference.prediction import Failure
     from sonotype.inference.sliding_outputs import check_hop, windows_in
 
     check_hop(hop)
+    total = 0
+    for item in items:
+        with suppress(Exception):  # the result of the file reports it
+            if not isinstance(item, Failure):
+                total += windows_in(stated_seconds(item), hop, classifier.audio_spec.seconds)
 
-    def results() -> Iterator[Prediction | Failure]:
+    def results() -> Iterator[Result]:
         for item in items:
             if isinstance(item, Failure):
                 yield item
@@ -191,20 +164,7 @@ def _classify_windows(
             except Exception as error:
                 yield Failure(name, cause_of(error))
 
-    durations = [_duration(item) for item in items if not isinstance(item, Failure)]
-    clip_seconds = classifier.audio_spec.seconds
-    total = sum(windows_in(seconds, hop, clip_seconds) for seconds in durations)
     return track(results(), "classifying windows", total)
-
-
-def _duration(item: Path | bytes) -> float:
-    """Seconds according to the header; 0 if unreadable, which the result of the file reports."""
-    from sonotype.audio.stream import stated_seconds
-
-    try:
-        return stated_seconds(item)
-    except Exception:
-        return 0.0
 
 
 def _note(text: str) -> None:

@@ -45,15 +45,13 @@ def check_output(out: Path, inputs: list[Path], *, force: bool) -> None:
     Raises:
         OptionsError: the name is that of a sound or a model, or the file must not be replaced.
     """
-    for suffixes, kind in (
-        (SOUND_SUFFIXES, "a sound"),
-        ((*MODEL_SUFFIXES, *CHECKPOINT_SUFFIXES), "a model"),
-    ):
-        if out.suffix.lower() in suffixes:
-            raise OptionsError(
-                f"--out {out}: has the suffix of {kind}, but predictions are text; use a name such "
-                "as predictions.csv"
-            )
+    suffix = out.suffix.lower()
+    if suffix in {*SOUND_SUFFIXES, *MODEL_SUFFIXES, *CHECKPOINT_SUFFIXES}:
+        kind = "a sound" if suffix in SOUND_SUFFIXES else "a model"
+        raise OptionsError(
+            f"--out {out}: has the suffix of {kind}, but predictions are text; use a name such "
+            "as predictions.csv"
+        )
     require_free(out, inputs=inputs, force=force)
 
 
@@ -63,15 +61,14 @@ def collect_items(paths: list[Path]) -> list[Item]:
     Raises:
         OptionsError: a folder without sounds.
     """
-    files: list[Path] = []
-    failures: dict[Path, Failure] = {}
+    causes: dict[Path, str] = {}
     for path in paths:
-        found, unreadable = _in_folder(path) if path.is_dir() else ([path], _not_audio(path))
-        files += found
-        failures |= {Path(failure.source): failure for failure in unreadable}
+        causes |= _in_folder(path) if path.is_dir() else {path: _why_no_sound(path)}
     return [
-        _standard_input() if str(path) in STANDARD_INPUT else failures.get(path, path)
-        for path in in_order(files)
+        _standard_input()
+        if str(path) in STANDARD_INPUT
+        else (Failure(str(path), causes[path]) if causes[path] else path)
+        for path in in_order(causes)
     ]
 
 
@@ -80,27 +77,26 @@ def files_of(items: list[Item]) -> list[Path]:
     return [item for item in items if isinstance(item, Path)]
 
 
-def _in_folder(folder: Path) -> tuple[list[Path], list[Failure]]:
-    """All sounds below a folder, sorted, and the failures among them."""
+def _in_folder(folder: Path) -> dict[Path, str]:
+    """All sounds below a folder, sorted, and why they cannot be read, if that is known."""
     found = walk(folder)
-    failures = [Failure(str(path), cause) for path, cause in found.broken]
-    paths = sorted([*found.sounds(), *(path for path, _ in found.broken)])
-    if not paths:
+    causes = dict.fromkeys(found.sounds(), "") | dict(found.broken)
+    if not causes:
         suffixes = ", ".join(sorted(suffix[1:] for suffix in SOUND_SUFFIXES))
         raise OptionsError(f"{folder}: contains no sound files ({suffixes}); use another folder")
-    return paths, failures
+    return dict(sorted(causes.items()))
 
 
-def _not_audio(path: Path) -> list[Failure]:
-    """A failure if the path is known to be no sound."""
-    suffix, cause = path.suffix.lower(), ""
+def _why_no_sound(path: Path) -> str:
+    """Why a path is known to be no sound; empty if it is not known."""
+    suffix = path.suffix.lower()
     if path.is_symlink() and not path.exists() and str(path) not in STANDARD_INPUT:
-        cause = BROKEN_LINK
-    elif suffix in TABLE_SUFFIXES and path.is_file():
-        cause = "is a table or a text, not a sound; to score a model, use sonotype evaluate"
-    elif suffix in CHECKPOINT_SUFFIXES and path.is_file():
-        cause = "is a checkpoint or another model, not a sound"
-    return [Failure(str(path), cause)] if cause else []
+        return BROKEN_LINK
+    if suffix in TABLE_SUFFIXES and path.is_file():
+        return "is a table or a text, not a sound; to score a model, use sonotype evaluate"
+    if suffix in CHECKPOINT_SUFFIXES and path.is_file():
+        return "is a checkpoint or another model, not a sound"
+    return ""
 
 
 def _standard_input() -> bytes | Failure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TextIO
@@ -54,23 +54,14 @@ def write(
         OptionsError: the file exists, without ``force``.
         SonotypeError: the file cannot be written.
     """
-    tables = {True: _window_table, False: _file_table}
-    begun = False
-
-    def watched() -> Iterator[Result]:
-        nonlocal begun
-        for result in results:
-            begun = True
-            yield result
-
     try:
-        with _open(out, force, lambda: begun) as stream:
-            if output_format == "table":
-                tables[windows](watched(), top, stream)
-            elif output_format == "csv":
-                _csv(watched(), top, stream, windows=windows)
+        with _open(out, force) as stream:
+            if output_format == "csv":
+                _csv(results, top, stream, windows=windows)
+            elif output_format == "jsonl":
+                _json_lines(results, top, stream, windows=windows)
             else:
-                _json_lines(watched(), top, stream, windows=windows)
+                (_window_table if windows else _file_table)(results, top, stream)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -78,16 +69,14 @@ def write(
         raise SonotypeError(f"{name}: cannot be written ({error.strerror})") from error
 
 
-def _open(
-    out: Path | None, force: bool, begun: Callable[[], bool]
-) -> AbstractContextManager[TextIO]:
+def _open(out: Path | None, force: bool) -> AbstractContextManager[TextIO]:
     if out is None or is_standard_output(out):
         return nullcontext(sys.stdout)
 
     def print_note(line: str) -> None:
         typer.echo(f"note: {line}", err=True)
 
-    return growing(out, force=force, begun=begun, on_message=print_note)
+    return growing(out, force=force, on_message=print_note)
 
 
 def _file_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
@@ -122,17 +111,10 @@ def _window_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
             console.print(_text(f"  error: {result.cause}"), soft_wrap=True)
             continue
         category, probability = _coarse(result)
-        row = Table.grid(
-            Column(width=10, justify="right"),
-            Column(width=10, justify="right"),
-            Column(
-                width=max(width(printable(name)) for name in result.heads[0].classes),
-                overflow="fold",
-            ),
-            Column(width=4),
-            Column(overflow="fold"),
-            padding=(0, 2, 0, 0),
-        )
+        name_width = max(width(printable(name)) for name in result.heads[0].classes)
+        columns = [Column(width=10, justify="right"), Column(width=10, justify="right")]
+        columns += [Column(width=name_width, overflow="fold"), Column(width=4)]
+        row = Table.grid(*columns, Column(overflow="fold"), padding=(0, 2, 0, 0))
         row.add_row(
             f"{result.start:.2f}",
             f"{result.end:.2f}",
@@ -177,8 +159,9 @@ def _csv(results: Iterable[Result], top: int, stream: TextIO, *, windows: bool) 
     span = ["start", "end"] if windows else []
     first = ["file", *span, "category", "category_probability", "event", "event_probability"]
     last = ["file_seconds", "clip_seconds", "error"]
-    writer.writerow([*first, *ranked, *last])
-    for result in results:
+    for number, result in enumerate(results):
+        if not number:  # a run without a result leaves no file
+            writer.writerow([*first, *ranked, *last])
         values = _values(result, top, windows=windows)
         labels = [value for entry in values["top"] for value in entry.values()]
         labels += [""] * (len(ranked) - len(labels))

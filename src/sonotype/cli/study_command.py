@@ -33,10 +33,10 @@ def study(
     """
     if out is None:
         raise OptionsError("--out FOLDER is required")
-    from sonotype.experiments.failed_runs import FailedRunsError
     from sonotype.experiments.grid import run_study
     from sonotype.experiments.grid_plan import read_plan
     from sonotype.experiments.grid_table import OUTPUTS, collect, legend, require_own, write_report
+    from sonotype.experiments.runner import FailedRunsError
 
     failed: FailedRunsError | None = None
     experiments = read_plan(plan)
@@ -46,20 +46,13 @@ def study(
     require_own(out, OUTPUTS, [plan, *([source] if source else [])])
     if source is not None and not table:
         try:
-            finished = run_study(
-                experiments,
-                source,
-                out,
-                jobs=jobs,
-                progress=True,
-                on_message=typer.echo,
-            )
-        except FailedRunsError as error:
-            failed = error
-        else:
-            if not finished:
+            if not run_study(
+                experiments, source, out, jobs=jobs, progress=True, on_message=typer.echo
+            ):
                 typer.echo("interrupted; run the same command again to continue")
                 raise typer.Exit(130)
+        except FailedRunsError as error:
+            failed = error
     try:
         result = collect(experiments, out)
     except OptionsError as error:  # the baseline is not finished

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sonotype.cli.flags import Verbose, only_if_true, with_options
+from sonotype.cli.flags import Verbose, with_options
 from sonotype.config import ScoreOptions, SplitOptions, SystemOptions, TrainOptions
 from sonotype.core.errors import OptionsError
 from sonotype.data.source_options import SourceOptions
@@ -41,7 +41,7 @@ def train(
 
     Example: sonotype train recordings --out runs/first --system cbir_2
     """
-    run_training(data, out, resume, options | only_if_true(verbose=verbose))
+    run_training(data, out, resume, options | {"verbose": verbose})
 
 
 def run_training(

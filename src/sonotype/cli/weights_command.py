@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sonotype.cli.flags import Json
 from sonotype.core.errors import WeightsError
 from sonotype.core.json_text import json_text
 
@@ -19,9 +20,7 @@ app = typer.Typer(
 
 
 @app.command("list", epilog="Example: sonotype weights list --json")
-def list_weights(
-    as_json: Annotated[bool, typer.Option("--json", help="Print all fields as JSON")] = False,
-) -> None:
+def list_weights(as_json: Json = False) -> None:
     """List the weights with parameters, size, licence and location.
 
     Locations: "here" is the folder in SONOTYPE_WEIGHTS, "cached" the download folder;
@@ -35,7 +34,23 @@ def list_weights(
         rows = [{**asdict(entry), "where": found[entry.name]} for entry in WEIGHTS]
         typer.echo(json_text(rows, indent=2))
         return
-    _print_table(dict(found))
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", box=None, pad_edge=False)
+    for name in ("parameters", "size"):
+        table.add_column(name, justify="right")
+    table.add_column("licence")
+    table.add_column("where")
+    for entry in WEIGHTS:
+        table.add_row(
+            entry.name,
+            f"{entry.parameters / 1e6:.2f} M",
+            f"{'~' if entry.size is None else ''}{entry.approximate_size / 1e6:.1f} MB",
+            entry.licence,
+            found[entry.name].replace("missing", "-"),
+        )
+    Console().print(table)
     if (given := given_folder()) is not None:
         typer.echo(f"here: {given}")
     typer.echo(f"cached: {cache_folder()}")
@@ -72,26 +87,3 @@ def print_path(
             f"or set {FOLDER_VARIABLE} to a folder with {entry(name).file}"
         )
     typer.echo(path)
-
-
-def _print_table(found: dict[str, str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from sonotype.modelfile.weights_registry import WEIGHTS
-
-    table = Table("name", box=None, pad_edge=False)
-    table.add_column("parameters", justify="right")
-    table.add_column("size", justify="right")
-    table.add_column("licence")
-    table.add_column("where")
-    for entry in WEIGHTS:
-        size = f"{entry.approximate_size / 1e6:.1f} MB"
-        table.add_row(
-            entry.name,
-            f"{entry.parameters / 1e6:.2f} M",
-            size if entry.size is not None else f"~{size}",
-            entry.licence,
-            found[entry.name].replace("missing", "-"),
-        )
-    Console().print(table)

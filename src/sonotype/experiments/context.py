@@ -35,8 +35,8 @@ class RunContext:
         options: all options; the backbone is known, paths are absolute.
         folder: the run folder.
         transform: an additional augmentation of training waveforms.
-        progress: whether to draw progress bars.
-        verbose: whether to report every epoch and the size of the system.
+        progress: draw progress bars.
+        verbose: report every epoch and the size of the system.
         on_message: is called with each line of text for the user.
     """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from sonotype.evaluation.metrics import score, scores_from_json, scores_to_json
 from sonotype.evaluation.predictions import concatenate, load_predictions
 from sonotype.evaluation.report import render_folds
 from sonotype.evaluation.write_report import write_report
-from sonotype.experiments.context import RunContext, ignore
+from sonotype.experiments.context import ignore
 from sonotype.experiments.pipeline import open_and_split, score_notes
 from sonotype.experiments.run_folder import PREDICTIONS, SCORES
 from sonotype.experiments.run_options import RunOptions, require_no_split_options
@@ -92,30 +91,22 @@ def crossval(
         data, folder, chosen, make_splits,
         transform=transform, progress=progress, verbose=verbose, on_message=on_message,
     )  # fmt: skip
-    contexts = list(runs.values())
     if not run_many(runs, "cross-validation", same_options=True, on_message=on_message):
         return CrossvalResult({}, "", True)
-    scores = [
-        scores_from_json(json.loads((run.folder / SCORES).read_text(encoding="utf-8")))
-        for run in contexts
-    ]
-    predictions = concatenate([load_predictions(run.folder / PREDICTIONS) for run in contexts])
-    pooled = score(
-        predictions,
-        category_source=chosen.score.category_source,
-        seed=seed,
-        notes=_shared_notes(contexts),
-    )
+    scores, predictions = [], []
+    for run in runs.values():
+        scores.append(scores_from_json(json.loads((run.folder / SCORES).read_text("utf-8"))))
+        predictions.append(load_predictions(run.folder / PREDICTIONS))
+    # Each fold has notes of its own, such as its official folds; these hold for all.
+    notes = [score_notes(run.manifest, run.split.note) for run in runs.values()]
+    shared = tuple(note for note in notes[0] if all(note in others for others in notes))
+    every = concatenate(predictions)
+    source = chosen.score.category_source
+    pooled = score(every, category_source=source, seed=seed, notes=shared)
     summary = summarise_folds(scores)
     report = render_folds(summary, pooled)
-    write_report(pooled, predictions, folder)
+    write_report(pooled, every, folder)
     values = {"folds": folds_to_json(summary), "pooled": scores_to_json(pooled)}
     write_text(folder / SCORES, json_text(values, indent=1) + "\n")
     write_text(folder / "scores.txt", report)
     return CrossvalResult(values, report, False)
-
-
-def _shared_notes(contexts: Sequence[RunContext]) -> tuple[str, ...]:
-    """The notes that hold for every fold; which official folds are tested differs."""
-    notes = [score_notes(context.manifest, context.split.note) for context in contexts]
-    return tuple(note for note in notes[0] if all(note in others for others in notes))

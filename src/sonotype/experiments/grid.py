@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +12,10 @@ from sonotype.data.splits.split import Split
 from sonotype.data.splits.training_split import fold_split, split_by_options
 from sonotype.data.validate import check_sounds
 from sonotype.experiments.context import RunContext, ignore
-from sonotype.experiments.grid_plan import RUNS, Plan, Run
+from sonotype.experiments.grid_plan import Plan
 from sonotype.experiments.pipeline import resolve_paths
-from sonotype.experiments.run_folder import CONFIG
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import run_many
-from sonotype.modelfile.pretrained import is_model_file
 from sonotype.training.callbacks import OnMessage
 
 
@@ -50,8 +46,28 @@ def run_study(
         OptionsError: a run in ``out`` has other options or data, or a fold does not exist.
         FailedRunsError: runs failed; the others are finished. The next call runs these again.
     """
-    runs = _contexts(plan, str(data), Path(out), progress)
+    runs = _contexts(plan, data, Path(out), progress)
     return run_many(runs, plan.title, jobs=jobs, progress=progress, on_message=on_message)
+
+
+def _contexts(plan: Plan, data: str | Path, out: Path, progress: bool) -> dict[str, RunContext]:
+    """Every run by its name; the models of other rows are the teachers of a run."""
+    sources: dict[SourceOptions, tuple[Manifest, str]] = {}
+    contexts = {}
+    for run in plan.runs():
+        teachers = tuple(str(out / teacher.folder) for teacher in plan.teachers(run.row))
+        values = {"teachers": teachers} if teachers else {}
+        chosen = RunOptions.of({**plan.row(run.row).options, **values, "seed": run.seed})
+        options = resolve_paths(chosen, progress=progress)
+        if options.source not in sources:
+            manifest = check_sounds(open_source(data, options.source), progress=progress)
+            # Decoded sounds would take memory for as long as the study runs.
+            sources[options.source] = replace(manifest, decoded=None), manifest.fingerprint()
+        manifest, fingerprint = sources[options.source]
+        split = split_of(manifest, options, run.fold)
+        folder = out / run.folder
+        contexts[run.name] = RunContext(data, manifest, fingerprint, split, options, folder)
+    return contexts
 
 
 def split_of(manifest: Manifest, options: RunOptions, fold: int | None) -> Split:
@@ -64,68 +80,3 @@ def split_of(manifest: Manifest, options: RunOptions, fold: int | None) -> Split
     if fold is None:
         return split_by_options(manifest, options.split, checkpoint=checkpoint, seed=seed)
     return fold_split(manifest, fold, checkpoint=checkpoint, seed=seed)
-
-
-def _contexts(plan: Plan, data: str, out: Path, progress: bool) -> dict[str, RunContext]:
-    """Every run by its name."""
-    recorded = _recorded_paths(out)
-    data = _relocated(data, recorded)
-    sources: dict[SourceOptions, tuple[Manifest, str]] = {}
-    contexts = {}
-    for run in plan.runs():
-        options = _options(plan, run, out, recorded, progress)
-        if options.source not in sources:
-            manifest = check_sounds(open_source(data, options.source), progress=progress)
-            # Decoded sounds would take memory for as long as the study runs.
-            sources[options.source] = replace(manifest, decoded=None), manifest.fingerprint()
-        manifest, fingerprint = sources[options.source]
-        contexts[run.name] = RunContext(
-            data,
-            manifest,
-            fingerprint,
-            split_of(manifest, options, run.fold),
-            options,
-            out / run.folder,
-        )
-    return contexts
-
-
-def _options(
-    plan: Plan, run: Run, out: Path, recorded: Collection[Path], progress: bool
-) -> RunOptions:
-    """The options of a run, with the models of other rows as its teachers."""
-    values = {**plan.row(run.row).options, "seed": run.seed}
-    if is_model_file(values.get("backbone", "")):
-        values["backbone"] = _relocated(values["backbone"], recorded)
-    if "unlabelled" in values:
-        values["unlabelled"] = tuple(_relocated(name, recorded) for name in values["unlabelled"])
-    if teachers := plan.teachers(run.row):
-        values["teachers"] = tuple(str(out / teacher.folder) for teacher in teachers)
-    return resolve_paths(RunOptions.of(values), progress=progress)
-
-
-def _recorded_paths(out: Path) -> set[Path]:
-    """The absolute paths in the configs of a study's runs."""
-    recorded: set[Path] = set()
-    for path in out.glob(f"{RUNS}/*/*/{CONFIG}"):
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-            options = config["options"]
-            names = [config["data"], options["backbone"], *options["unlabelled"]]
-            recorded |= {Path(name) for name in names}
-        except (OSError, ValueError, KeyError, TypeError):  # reported when configs are compared
-            continue
-    return {path for path in recorded if path.is_absolute()}
-
-
-def _relocated(name: str, recorded: Collection[Path]) -> str:
-    """A relative path that does not exist here, as the study has recorded it before.
-
-    Paths in the file of a study are relative to the working directory where it was started.
-    """
-    path = Path(name)
-    if path.is_absolute() or path.exists():
-        return name
-    parts = tuple(part for part in path.parts if part != "..")
-    same = [known for known in recorded if parts and known.parts[-len(parts) :] == parts]
-    return str(same[0]) if len(same) == 1 else name

@@ -27,27 +27,22 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from sonotype.audio.special import special_kind
-from sonotype.config import ScoreOptions, from_dict
+from sonotype.config import ScoreOptions, from_dict, option
 from sonotype.core.errors import OptionsError
 from sonotype.experiments.run_options import RunOptions, require_no_split_options
+from sonotype.modelfile.pretrained import is_model_file
 
 RUNS = "runs"
 """Folder of the runs in the folder of a study."""
 
-DEFAULTS: dict[str, list[int]] = {"folds": [], "seeds": [0]}
-KEYS = {"title", "note", "data", "baseline", "folds", "seeds", "options", "rows"}
-ROW_KEYS = {"of", "ensemble", "folds", "seeds", "teachers"}
-"""Keys of a row that are not options of its runs."""
+SCORE_KEY = "category_source"
+"""The option that a row without runs may have: it does not change any training."""
 
-SCORE_KEYS = ("category_source",)
-"""Options that a row without runs may have: they do not change any training."""
-
-INTEGERS = "a list of whole numbers is needed"
 TRAINED = "a list of rows above that have runs is needed"
 
 
@@ -77,12 +72,12 @@ class Run:
         return f"{RUNS}/{self.name}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table.
+    """A row of the table; ``folds``, ``seeds``, ``of``, ``ensemble`` and ``teachers`` are its keys.
 
     Attributes:
-        name: as it is shown.
+        name: of the row.
         options: flat options of its runs.
         folds: official folds to test on in turn; empty for one split per seed.
         seeds: each gives one run, or one for each fold.
@@ -93,23 +88,49 @@ class Row:
     """
 
     name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    folds: tuple[int, ...] = ()
-    seeds: tuple[int, ...] = (0,)
-    of: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    folds: tuple[int, ...] = option((), "", low=0)
+    seeds: tuple[int, ...] = option((0,), "", low=0)
+    of: str | None = None
     category_source: str = "head"
-    ensemble: tuple[str, ...] = ()
+    ensemble: tuple[str, ...] | None = None
     teachers: tuple[str, ...] = ()
 
     @property
     def trains(self) -> bool:
         """Whether it has runs of its own."""
-        return not self.of and not self.ensemble
+        return self.of is None and self.ensemble is None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The rows whose predictions it has."""
+        return self.ensemble or (self.of or self.name,)
 
     def runs(self) -> list[Run]:
         """One run for each seed and fold."""
         folds: Sequence[int | None] = self.folds or (None,)
         return [Run(self.name, fold, seed) for seed in self.seeds for fold in folds]
+
+
+ROW_KEYS = ("of", "ensemble", "folds", "seeds", "teachers")
+"""Keys of a row that are not options of its runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyFile:
+    """The keys of the file."""
+
+    title: str = ""
+    note: str = ""
+    data: str = ""
+    baseline: str | None = None
+    folds: tuple[int, ...] = option((), "", low=0)
+    seeds: tuple[int, ...] = option((0,), "", low=0)
+    options: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, Any] = field(default_factory=dict)
+
+
+KEYS = {item.name for item in fields(StudyFile)}
 
 
 @dataclass(frozen=True)
@@ -123,7 +144,7 @@ class Plan:
     data: str = ""
 
     def row(self, name: str) -> Row:
-        """The row of that name."""
+        """A row by its name."""
         return next(row for row in self.rows if row.name == name)
 
     def runs(self) -> list[Run]:
@@ -148,6 +169,8 @@ def slug(name: str) -> str:
 def read_plan(path: str | Path) -> Plan:
     """Read the file of a study; all its issues are reported at once.
 
+    Relative paths in it start at the working directory, or else at the folder of the file.
+
     Raises:
         OptionsError: no such file, not TOML, or every wrong key, row and option.
     """
@@ -161,149 +184,104 @@ def read_plan(path: str | Path) -> Plan:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OptionsError(f"{path}: is not a readable TOML file ({error})") from None
     issues = [f"unknown key {key}" for key in sorted(values.keys() - KEYS)]
-    wrong = _wrong_types(values)
-    issues += wrong
-    rows: list[Row] = []
-    baseline = ""
-    if not wrong:
-        rows, more = _rows(values)
-        issues += more
-        baseline = values.get("baseline", next(iter(values["rows"])))
-        if baseline not in values["rows"]:
-            issues.append(f"baseline {baseline!r} is not a row")
+    try:
+        file = from_dict(StudyFile, {key: values[key] for key in values.keys() & KEYS})
+        rows = _rows(file, path.parent)
+    except OptionsError as error:
+        issues.append(str(error))
     if issues:
-        raise OptionsError(f"{path}: " + "; ".join(issues))
-    texts = {key: values[key] for key in ("note", "data") if key in values}
-    return Plan(values.get("title", path.stem), tuple(rows), baseline, **texts)
+        raise OptionsError(f"{path}: {'; '.join(issues)}")
+    data = file.data and _located(file.data, path.parent)
+    return Plan(file.title or path.stem, rows, file.baseline or rows[0].name, file.note, data)
 
 
-def _wrong_types(values: Mapping[str, Any]) -> list[str]:
-    texts = ("title", "note", "data", "baseline")
-    kinds: dict[str, type] = {**dict.fromkeys(texts, str), "options": dict, "rows": dict}
-    issues = [
-        f"{key} is {values[key]!r}, a {'text' if kind is str else 'table'} is needed"
-        for key, kind in kinds.items()
-        if key in values and not isinstance(values[key], kind)
-    ]
-    issues += [
-        f"{key} is {values[key]!r}, {INTEGERS}"
-        for key in DEFAULTS
-        if key in values and not _are_integers(values[key])
-    ]
-    if not values.get("rows"):
-        issues.append("no rows; write at least one, for example [rows.cbir_2]")
-    return issues
+def _located(name: str, folder: Path) -> str:
+    return str(folder / name) if not Path(name).exists() and (folder / name).exists() else name
 
 
-def _are_integers(value: Any) -> bool:
-    """Whether the value is a list of different numbers from 0."""
-    return (
-        isinstance(value, list)
-        and len(value) == len(set(map(repr, value)))
-        and all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in value)
-    )
+def _rows(file: StudyFile, folder: Path) -> tuple[Row, ...]:
+    """All rows.
 
-
-def _rows(values: Mapping[str, Any]) -> tuple[list[Row], list[str]]:
-    """The valid rows, and the issues of the others."""
+    Raises:
+        OptionsError: every invalid row, rows with the same folder, and an unknown baseline.
+    """
+    if not file.rows:
+        raise OptionsError("no rows; write at least one, for example [rows.cbir_2]")
     rows: dict[str, Row] = {}
     issues: list[str] = []
-    for name, own in values["rows"].items():
+    for name, own in file.rows.items():
         try:
-            rows[name] = _row(name, own, values, rows)
+            row = _row(name, own, file, rows)
+            if same := [other for other in rows if slug(other) == slug(name)]:
+                raise OptionsError(f"would share a folder with row {same[0]!r}; rename one")
         except OptionsError as error:
             issues.append(f"row {name!r}: {error}")
-    slugs: dict[str, str] = {}
-    for name in rows:
-        other = slugs.setdefault(slug(name), name)
-        if other != name:
-            issues.append(f"rows {other!r} and {name!r} would share a folder; rename one")
-    return list(rows.values()), issues
+            continue
+        options = {**row.options}
+        if is_model_file(options.get("backbone", "")):
+            options["backbone"] = _located(options["backbone"], folder)
+        if "unlabelled" in options:
+            options["unlabelled"] = [_located(each, folder) for each in options["unlabelled"]]
+        rows[name] = replace(row, options=options)
+    if file.baseline is not None and file.baseline not in file.rows:
+        issues.append(f"baseline {file.baseline!r} is not a row")
+    if issues:
+        raise OptionsError("; ".join(issues))
+    return tuple(rows.values())
 
 
-def _row(name: str, own: Any, values: Mapping[str, Any], above: Mapping[str, Row]) -> Row:
+def _row(name: str, own: Any, file: StudyFile, above: Mapping[str, Row]) -> Row:
     if not isinstance(own, dict):
         raise OptionsError(f"is {own!r}, a table of options is needed")
+    keys = {key: own[key] for key in ROW_KEYS if key in own}
     given = {key: value for key, value in own.items() if key not in ROW_KEYS}
-    if "of" in own and "ensemble" in own:
-        raise OptionsError("has both of and ensemble; leave out one")
-    if ("of" in own or "ensemble" in own) and {"folds", "seeds", "teachers"} & own.keys():
-        raise OptionsError("a row without runs has no folds, seeds or teachers; leave them out")
-    if "of" in own:
-        return _rescored(name, own["of"], given, above)
-    if "ensemble" in own:
-        return _ensemble(name, own["ensemble"], given, above)
-    chosen = {key: own.get(key, values.get(key, default)) for key, default in DEFAULTS.items()}
-    wrong = [key for key, value in chosen.items() if not _are_integers(value)]
-    if wrong or not chosen["seeds"]:
-        raise OptionsError(f"{', '.join(wrong) or 'seeds'}: {INTEGERS}")
-    options = {**values.get("options", {}), **given}
+    row = from_dict(Row, {"name": name, "folds": file.folds, "seeds": file.seeds, **keys})
+    if not row.trains:
+        return _without_runs(row, keys, given, above)
+    if not row.seeds or any(len({*value}) < len(value) for value in (row.folds, row.seeds)):
+        raise OptionsError("seeds or folds repeat a number, or seeds is empty; name each once")
+    options = {**file.options, **given}
     if "seed" in options:
         raise OptionsError("seed is not an option here; set seeds for the study or for a row")
-    teachers = own.get("teachers", [])
-    if not _have_runs(teachers, above):
-        raise OptionsError(f"teachers {teachers!r}: {TRAINED}")
-    checked = RunOptions.of({**options, "teachers": tuple(teachers)})
+    if not _have_runs(row.teachers, above):
+        raise OptionsError(f"teachers {list(row.teachers)}: {TRAINED}")
+    checked = RunOptions.of({**options, "teachers": row.teachers})
     if checked.split.protocol == "all":
         raise OptionsError("protocol all tests nothing, so there is nothing to compare")
-    if chosen["folds"]:
+    if row.folds:
         require_no_split_options(options)
-    return Row(
-        name,
-        options,
-        tuple(chosen["folds"]),
-        tuple(chosen["seeds"]),
-        category_source=checked.score.category_source,
-        teachers=tuple(teachers),
-    )
+    return replace(row, options=options, category_source=checked.score.category_source)
 
 
-def _have_runs(names: Any, above: Mapping[str, Row]) -> bool:
-    """Whether the value is a list of rows above, all with runs of their own."""
-    return isinstance(names, list) and all(
-        isinstance(name, str) and name in above and above[name].trains for name in names
-    )
+def _have_runs(names: Sequence[str], above: Mapping[str, Row]) -> bool:
+    return all(name in above and above[name].trains for name in names)
 
 
-def _refuse_options(kind: str, given: Mapping[str, Any]) -> None:
-    if wrong := sorted(given.keys() - set(SCORE_KEYS)):
-        raise OptionsError(
-            f"{kind} allows only {', '.join(SCORE_KEYS)}; leave out {', '.join(wrong)}"
-        )
-
-
-def _rescored(name: str, of: Any, given: Mapping[str, Any], above: Mapping[str, Row]) -> Row:
-    if not _have_runs([of], above):
-        raise OptionsError(f"of {of!r} is not a row above that has runs")
-    _refuse_options("of", given)
-    if not given:
-        raise OptionsError(f"of needs {', '.join(SCORE_KEYS)}")
-    score = from_dict(ScoreOptions, given)
-    base = above[of]
-    return Row(name, {}, base.folds, base.seeds, of=of, category_source=score.category_source)
-
-
-def _ensemble(name: str, members: Any, given: Mapping[str, Any], above: Mapping[str, Row]) -> Row:
-    if not members or not _have_runs(members, above):
-        raise OptionsError(f"ensemble {members!r}: {TRAINED}")
-    _refuse_options("ensemble", given)
-    rows = [above[member] for member in members]
+def _without_runs(
+    row: Row, keys: Mapping[str, Any], given: Mapping[str, Any], above: Mapping[str, Row]
+) -> Row:
+    """A row of predictions of other rows, from its keys and options in the file."""
+    if row.of is not None and row.ensemble is not None:
+        raise OptionsError("has both of and ensemble; leave out one")
+    if {"folds", "seeds", "teachers"} & keys.keys():
+        raise OptionsError("a row without runs has no folds, seeds or teachers; leave them out")
+    kind, names = ("ensemble", row.ensemble) if row.of is None else ("of", (row.of,))
+    if not names or not _have_runs(names, above):
+        raise OptionsError(f"{kind} {keys[kind]!r}: {TRAINED}")
+    if wrong := sorted(given.keys() - {SCORE_KEY}):
+        raise OptionsError(f"{kind} allows only {SCORE_KEY}; leave out {', '.join(wrong)}")
+    rows = [above[name] for name in names]
     sources = {row.category_source for row in rows}
-    if not given and len(sources) > 1:
-        raise OptionsError("the rows of the ensemble differ in category_source; set it")
-    score = from_dict(ScoreOptions, given or {"category_source": sources.pop()})
-    folds = {row.folds for row in rows}
-    if len(folds) > 1 or () in folds:
-        raise OptionsError("the rows of an ensemble must be tested on the same official folds")
-    options = [RunOptions.of(row.options) for row in rows]
-    if len({(each.source, each.system.event_head) for each in options}) > 1:
-        raise OptionsError("the rows of an ensemble must have the same labels")
-    # All seeds of all members are averaged, so only the folds vary.
-    return Row(
-        name,
-        {},
-        folds.pop(),
-        rows[0].seeds[:1],
-        category_source=score.category_source,
-        ensemble=tuple(members),
-    )
+    if not given and (kind == "of" or len(sources) > 1):
+        found = " and ".join(sorted(sources))
+        raise OptionsError(f"{kind} needs {SCORE_KEY}; it is {found} in {', '.join(names)}")
+    score = from_dict(ScoreOptions, given or {SCORE_KEY: sources.pop()})
+    seeds = rows[0].seeds
+    if kind == "ensemble":
+        if len({row.folds for row in rows}) > 1 or not rows[0].folds:
+            raise OptionsError("the rows of an ensemble must be tested on the same official folds")
+        options = [RunOptions.of(row.options) for row in rows]
+        if len({(each.source, each.system.event_head) for each in options}) > 1:
+            raise OptionsError("the rows of an ensemble must have the same labels")
+        seeds = seeds[:1]  # all seeds of all members are averaged, so only the folds vary
+    return replace(row, folds=rows[0].folds, seeds=seeds, category_source=score.category_source)

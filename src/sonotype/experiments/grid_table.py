@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -19,7 +19,6 @@ from sonotype.core.json_text import json_text
 from sonotype.core.text import shorten
 from sonotype.data.records import counted
 from sonotype.evaluation.compare import Key, Metric, RunResults, TableRow, average, compare
-from sonotype.evaluation.metrics import Interval
 from sonotype.evaluation.outputs import require_free_folder
 from sonotype.evaluation.predictions import Predictions, load_predictions
 from sonotype.experiments.grid_plan import RUNS, Plan, Row
@@ -39,85 +38,50 @@ class Result:
     """The results of a study.
 
     Attributes:
-        title: of the study.
-        note: to show beside the tables.
-        baseline: the row that the others are compared with.
+        plan: of the study.
         lines: one for each finished row.
         seconds: total wall time of the runs of each row; 0 for a row without runs.
         missing: number of unfinished runs; rows that need them are left out.
         failed: causes of failed runs by name.
     """
 
-    title: str
-    note: str
-    baseline: str
+    plan: Plan
     lines: tuple[TableRow, ...]
-    seconds: dict[str, float]
-    missing: int
+    seconds: Mapping[str, float]
+    missing: int = 0
     failed: Mapping[str, str] = field(default_factory=dict)
 
 
-class Table(NamedTuple):
-    """A table of texts; the first column has the names of the rows."""
-
-    title: str
-    header: list[str]
-    rows: list[list[str]]
+Cells = list[list[str]]
+"""Header and rows of a table; the first column has the names of the rows."""
 
 
 def collect(plan: Plan, out: str | Path) -> Result:
-    """Collect the finished runs of a study.
-
-    If the baseline failed, there are no differences to it.
+    """Collect the finished runs of a study; without a baseline there are no differences to it.
 
     Raises:
-        OptionsError: the runs of the baseline are not finished, and none of them failed.
+        OptionsError: the runs of the baseline are not finished, and no run failed.
     """
     out = Path(out)
     runs = plan.runs()
     entries = [entry for row in plan.rows if (entry := _entry(plan, row, out)) is not None]
-    finished = {entry.name for entry in entries}
-    failed = {run: cause for run in runs if (cause := failure_of(out / run.folder))}
-    if plan.baseline in finished:
+    failed = {run.name: cause for run in runs if (cause := failure_of(out / run.folder))}
+    if plan.baseline in (entry.name for entry in entries):
         lines = compare(entries, plan.baseline)
-    elif _needed(plan, plan.baseline).isdisjoint(run.row for run in failed):
-        raise OptionsError(f"{out}: the baseline {plan.baseline} is not finished; run the study")
+    elif failed:
+        lines = [line for entry in entries for line in compare([entry], entry.name)]
     else:
-        lines = [_without_difference(compare([entry], entry.name)[0]) for entry in entries]
-    seconds = {
-        row.name: sum(seconds_of(out / run.folder) for run in row.runs())
-        if row.trains and row.name in finished
-        else 0.0
-        for row in plan.rows
-    }
-    return Result(
-        plan.title,
-        plan.note,
-        plan.baseline,
-        tuple(lines),
-        seconds,
-        missing=sum(not (out / run.folder / SCORES).exists() for run in runs),
-        failed={run.name: cause for run, cause in failed.items()},
-    )
-
-
-def _needed(plan: Plan, name: str) -> set[str]:
-    """The rows whose runs a row needs."""
-    row = plan.row(name)
-    needed = {*(row.ensemble or (row.of or name,))}
-    teachers = {teacher for row_name in needed for teacher in plan.row(row_name).teachers}
-    return needed.union(*(_needed(plan, teacher) for teacher in teachers))
-
-
-def _without_difference(line: TableRow) -> TableRow:
-    metrics = {key: replace(figure, difference=None) for key, figure in line.metrics.items()}
-    return replace(line, metrics=metrics)
+        raise OptionsError(f"{out}: the baseline {plan.baseline} is not finished; run the study")
+    seconds = dict.fromkeys((row.name for row in plan.rows), 0.0)
+    for run in runs:
+        seconds[run.row] += seconds_of(out / run.folder)
+    missing = sum(not (out / run.folder / SCORES).exists() for run in runs)
+    return Result(plan, tuple(lines), seconds, missing, failed)
 
 
 def _entry(plan: Plan, row: Row, out: Path) -> RunResults | None:
     """The predictions of a row; ``None`` if a run is not finished."""
-    sources = [plan.row(name) for name in (row.ensemble or (row.of or row.name,))]
-    runs = [run for source in sources for run in source.runs()]
+    runs = [run for name in row.sources for run in plan.row(name).runs()]
     if not all((out / run.folder / SCORES).exists() for run in runs):
         return None
     predictions: dict[Key, Predictions] = {}
@@ -152,41 +116,43 @@ def write_report(result: Result, out: str | Path, command: str) -> str:
 
 def render(result: Result) -> str:
     """The tables as text of at most 80 columns."""
-    blocks = [[*textwrap.wrap(result.title, WIDTH), *textwrap.wrap(result.note, WIDTH)]]
+    head = [*textwrap.wrap(result.plan.title, WIDTH), *textwrap.wrap(result.plan.note, WIDTH)]
     if result.missing:
         missing = counted(result.missing, "run")
-        blocks[0].append(f"left to run: {missing}; unfinished rows are left out")
-    blocks += [[shorten(table.title, WIDTH), _layout(table)] for table in _tables(result)]
+        head.append(f"left to run: {missing}; unfinished rows are left out")
+    tables = _tables(result).items()
+    blocks = [head, *([shorten(title, WIDTH), *_layout(cells)] for title, cells in tables)]
     if result.failed:
         failed = [shorten(f"{name}: {cause}", WIDTH) for name, cause in result.failed.items()]
         blocks.append([FAILED, *failed])
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def _layout(table: Table) -> str:
-    """The columns aligned; names of rows are shortened in the middle, where they differ least."""
+def _layout(cells: Cells) -> list[str]:
+    """Aligned columns; names of rows are shortened in the middle, where they differ least."""
     grid = RichTable.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=NAME_WIDTH, no_wrap=True)
-    for _ in table.header[1:]:
+    for _ in cells[0][1:]:
         grid.add_column(justify="right", no_wrap=True)
-    for name, *cells in [table.header, *table.rows]:
-        grid.add_row(*map(Text, (shorten(name, NAME_WIDTH), *cells)))
+    for name, *values in cells:
+        grid.add_row(*map(Text, (shorten(name, NAME_WIDTH), *values)))
     console = Console(file=io.StringIO(), width=WIDTH, color_system=None)
     with console.capture() as captured:
         console.print(grid)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    return [line.rstrip() for line in captured.get().splitlines()]
 
 
 def markdown(result: Result, command: str) -> str:
     """A section of a document: the command, the wall time, the tables."""
     total = _time(sum(result.seconds.values()))
-    lines = [f"## {result.title}", "", *([result.note, ""] if result.note else [])]
-    lines += ["```sh", command, "```", "", f"Total wall time of all runs: {total}.", ""]
+    note = [result.plan.note, ""] if result.plan.note else []
+    lines = [f"## {result.plan.title}", "", *note, "```sh", command, "```", ""]
+    lines += [f"Total wall time of all runs: {total}.", ""]
     tables = _tables(result)
     if result.failed:
         rows = [[name, cause.replace("|", "/")] for name, cause in result.failed.items()]
-        tables.append(Table(FAILED, ["run", "error"], rows))
-    for title, header, rows in tables:
+        tables[FAILED] = [["run", "error"], *rows]
+    for title, (header, *rows) in tables.items():
         cells = [header, ["---"] * len(header), *rows]
         lines += [f"{title}:", "", *(f"| {' | '.join(row)} |" for row in cells), ""]
     return "\n".join(lines)
@@ -195,8 +161,8 @@ def markdown(result: Result, command: str) -> str:
 def to_json(result: Result) -> dict[str, Any]:
     """All figures as plain JSON values."""
     return {
-        "title": result.title,
-        "baseline": result.baseline,
+        "title": result.plan.title,
+        "baseline": result.plan.baseline,
         "missing": result.missing,
         "failed": [{"run": name, "error": cause} for name, cause in result.failed.items()],
         "rows": [
@@ -214,61 +180,44 @@ def to_json(result: Result) -> dict[str, Any]:
     }
 
 
-def _tables(result: Result) -> list[Table]:
-    tables = [_paper_table(result)] if result.lines else []
+def _tables(result: Result) -> dict[str, Cells]:
+    """By title: a table in the columns of the paper, and the differences to the baseline."""
+    tables: dict[str, Cells] = {}
+    if result.lines:
+        header = ["row", "precision", "recall", "F1", "event acc", "clips", "time"]
+        rows = [_paper_row(line, result.seconds[line.name]) for line in result.lines]
+        tables["macro means of the categories"] = [header, *rows]
     for level, metric, title in HEADLINES:
-        if any((level, metric) in line.metrics for line in result.lines):
-            tables.append(_comparison(result, level, metric, title))
+        rows = [
+            [line.name, *_comparison(figure)]
+            for line in result.lines
+            if (figure := line.metrics.get((level, metric))) is not None
+        ]
+        if rows:
+            header = ["row", title.split(", ")[1], "95 %", "folds", "seeds", "diff.", "95 %", ""]
+            tables[f"{title}; difference to {result.plan.baseline}"] = [header, *rows]
     return tables
 
 
-def _paper_table(result: Result) -> Table:
-    """The columns of the paper's table, and the accuracy of the events."""
-    header = ["row", "precision", "recall", "F1", "event acc", "clips", "time"]
+def _paper_row(line: TableRow, seconds: float) -> list[str]:
     keys = [("category", name) for name in ("precision", "recall", "f1")] + [("event", "accuracy")]
-    rows = []
-    for line in result.lines:
-        metrics = [line.metrics.get(key) for key in keys]
-        cells = [f"{figure.value.value:.3f}" if figure else "-" for figure in metrics]
-        rows.append([line.name, *cells, str(line.clips), _time(result.seconds[line.name])])
-    return Table("macro means of the categories", header, rows)
+    metrics = [line.metrics.get(key) for key in keys]
+    cells = [f"{figure.value.value:.3f}" if figure else "-" for figure in metrics]
+    return [line.name, *cells, str(line.clips), _time(seconds)]
 
 
-def _comparison(result: Result, level: str, metric: str, title: str) -> Table:
-    header = ["row", title.split(", ")[1], "95 %", "folds", "seeds", "diff.", "95 %", ""]
-    rows = [
-        [
-            line.name,
-            f"{figure.value.value:.3f}",
-            _ends(figure.value),
-            _deviation(figure.folds.deviation),
-            _deviation(figure.seeds.deviation),
-            *_difference(figure),
-        ]
-        for line in result.lines
-        if (figure := line.metrics.get((level, metric))) is not None
-    ]
-    return Table(f"{title}; difference to {result.baseline}", header, rows)
-
-
-def _difference(figure: Metric) -> list[str]:
-    """Difference, its interval, and marks."""
-    gap = figure.difference
+def _comparison(figure: Metric) -> list[str]:
+    """Value and interval, deviations over folds and seeds, difference with interval and marks."""
+    value, gap = figure.value, figure.difference
+    ends = [f"{end or 0:.3f}".removeprefix("0")[:4] for end in (value.low, value.high)]
+    spreads = [figure.folds.deviation, figure.seeds.deviation]
+    cells = [f"{value.value:.3f}", " ".join(ends)]
+    cells += ["-" if deviation is None else f"{deviation:.3f}" for deviation in spreads]
     if gap is None:
-        return ["", "", ""]
-    ends = f"{100 * (gap.low or 0):+.1f} {100 * (gap.high or 0):+.1f}"
+        return [*cells, "", "", ""]
     mark = ("*" if figure.beyond else "") + ("" if figure.paired else "u")
-    return [f"{100 * gap.value:+.1f}", ends, mark]
-
-
-def _ends(figure: Interval) -> str:
-    return f".{1000 * (figure.low or 0):03.0f} .{1000 * (figure.high or 0):03.0f}".replace(
-        ".1000", "1.00"
-    )
-
-
-def _deviation(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    points = [f"{100 * (end or 0):+.1f}" for end in (gap.value, gap.low, gap.high)]
+    return [*cells, points[0], " ".join(points[1:]), mark]
 
 
 def _time(seconds: float) -> str:

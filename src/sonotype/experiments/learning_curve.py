@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sonotype.config import CurveOptions, from_dict
 from sonotype.core.errors import OptionsError, StoppedError
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
@@ -30,20 +30,12 @@ from sonotype.experiments.run_options import RunOptions, require_no_split_option
 from sonotype.experiments.runner import run_many
 from sonotype.training.callbacks import OnMessage
 
-SIZES = (1, 2, 4, 8, 16)
-DRAWS = 4
 CURVE = "curve"
 
 
 @dataclass(frozen=True)
 class CurveResult:
-    """A finished learning curve.
-
-    Attributes:
-        curve: its numbers.
-        report: the same as text.
-        plot: the picture.
-    """
+    """A finished learning curve: its numbers, the same as text, and the plot."""
 
     curve: Curve
     report: str
@@ -54,9 +46,6 @@ def run_learning_curve(
     data: str | Path,
     out: str | Path,
     *,
-    sizes: Sequence[int] = SIZES,
-    draws: int = DRAWS,
-    more: int = 20,
     progress: bool = False,
     on_message: OnMessage = ignore,
     **options: Any,
@@ -71,12 +60,10 @@ def run_learning_curve(
     Args:
         data: as for training.
         out: folder; finished runs in it are kept.
-        sizes: clips per class, in addition to all of them.
-        draws: number of folds, for a source without official folds.
-        more: the advice is about this number of additional clips per class.
         progress: draw bars.
         on_message: is called with lines of text.
-        options: as for training, without those of the split.
+        options: fields of :class:`CurveOptions`, and options as for training, without those of the
+            split.
 
     Raises:
         OptionsError: invalid options, or ``out`` holds a curve with others.
@@ -84,18 +71,18 @@ def run_learning_curve(
         StoppedError: interrupted; the same call resumes.
     """
     folder = Path(out)
-    _check(sizes, options)
+    require_no_split_options(options)
+    own = {
+        item.name: options.pop(item.name) for item in fields(CurveOptions) if item.name in options
+    }
+    how = from_dict(CurveOptions, own)
+    if options.setdefault("checkpoint", "last") != "last":
+        raise OptionsError("a learning curve keeps the last epoch; leave out checkpoint")
+    chosen = RunOptions.of(options)
     require_own(folder, [f"{CURVE}.{suffix}" for suffix in ("png", "txt", "json")], [Path(data)])
-    chosen = RunOptions.of({**options, "checkpoint": "last"})
-    seed = chosen.train.seed
 
     def make_splits(manifest: Manifest) -> dict[str, Split]:
-        splits = fold_splits(manifest, folds=draws, checkpoint="last", seed=seed)
-        return {
-            f"{size}_clips/draw_{draw}": split
-            for size, split_of_draw in _splits_by_size(manifest, splits, sizes, seed).items()
-            for draw, split in enumerate(split_of_draw, start=1)
-        }
+        return splits_by_size(manifest, how, chosen.train.seed)
 
     runs = open_and_split(
         data, folder / RUNS, chosen, make_splits, progress=progress, on_message=on_message
@@ -103,12 +90,29 @@ def run_learning_curve(
     silent = {
         name: replace(context, progress=False, on_message=ignore) for name, context in runs.items()
     }
-    finished = run_many(
+    if not run_many(
         silent, "learning curve", same_options=True, progress=progress, on_message=on_message
-    )
-    if not finished:
+    ):
         raise StoppedError(f"{folder}: interrupted; run the same command again to resume")
-    return _write_curve(list(runs.values()), folder, more)
+    return _write_curve(runs, folder, how.more)
+
+
+def splits_by_size(manifest: Manifest, how: CurveOptions, seed: int) -> dict[str, Split]:
+    """The split of each size and draw, by name; ``all`` is the last size.
+
+    Sizes that no class exceeds are left out. Each draw has its own seed.
+    """
+    draws = fold_splits(manifest, folds=how.draws, checkpoint="last", seed=seed)
+    largest = max(max(Counter(_classes(manifest, draw.train)).values()) for draw in draws)
+    sizes = sorted({size for size in how.sizes if size < largest})
+    splits = {
+        f"{size}_clips/draw_{number}": replace(
+            draw, train=subset(manifest, draw.train, size, seed + number)
+        )
+        for size in sizes
+        for number, draw in enumerate(draws, start=1)
+    }
+    return splits | {f"all_clips/draw_{number}": draw for number, draw in enumerate(draws, start=1)}
 
 
 def subset(manifest: Manifest, train: Iterable[int], size: int, seed: int) -> tuple[int, ...]:
@@ -118,69 +122,37 @@ def subset(manifest: Manifest, train: Iterable[int], size: int, seed: int) -> tu
     subset is contained in a larger one. The clips of a class come from as many recordings as
     possible: the first of each recording, in random order, then the second of each.
     """
-    classes: defaultdict[tuple[tuple[str, ...], ...], list[int]] = defaultdict(list)
-    for index in train:
-        classes[_class_of(manifest, index)].append(index)
+    train = list(train)
+    members: defaultdict[tuple[tuple[str, ...], ...], list[int]] = defaultdict(list)
+    for name, index in zip(_classes(manifest, train), train, strict=True):
+        members[name].append(index)
     taken: list[int] = []
-    for number, (_, members) in enumerate(sorted(classes.items())):
+    for number, (_, indices) in enumerate(sorted(members.items())):
         rng = np.random.default_rng([seed, number])
-        shuffled = [members[position] for position in rng.permutation(len(members))]
         seen: Counter[str] = Counter()
         ranked = []
-        for index in shuffled:
-            group = manifest.clips[index].group
-            ranked.append((seen[group], index))
+        for position in rng.permutation(len(indices)):
+            group = manifest.clips[indices[position]].group
+            ranked.append((seen[group], indices[position]))
             seen[group] += 1
-        order = [index for _, index in sorted(ranked, key=lambda entry: entry[0])]
-        taken += order[:size]
+        ranked.sort(key=lambda entry: entry[0])
+        taken += [index for _, index in ranked[:size]]
     return tuple(sorted(taken))
 
 
-def _class_of(manifest: Manifest, index: int) -> tuple[tuple[str, ...], ...]:
-    return tuple(manifest.clips[index].labels.values())
+def _classes(manifest: Manifest, indices: Iterable[int]) -> list[tuple[tuple[str, ...], ...]]:
+    return [tuple(manifest.clips[index].labels.values()) for index in indices]
 
 
-def _splits_by_size(
-    manifest: Manifest, splits: Sequence[Split], sizes: Sequence[int], seed: int
-) -> dict[str, list[Split]]:
-    """The splits of each draw by size; sizes that no class exceeds are left out, ``all`` is last.
-
-    Args:
-        manifest: the clips.
-        splits: of the draws, with all training clips.
-        sizes: clips per class.
-        seed: of the first draw.
-    """
-    largest = max(
-        max(Counter(_class_of(manifest, index) for index in split.train).values())
-        for split in splits
-    )
-    by_size = {
-        str(size): [
-            replace(split, train=subset(manifest, split.train, size, seed + draw))
-            for draw, split in enumerate(splits, start=1)
-        ]
-        for size in sorted({*sizes})
-        if size < largest
-    }
-    return {**by_size, "all": list(splits)}
-
-
-def _check(sizes: Sequence[int], options: Mapping[str, Any]) -> None:
-    if not sizes or min(sizes) < 1:
-        raise OptionsError(f"sizes is {tuple(sizes)}; give positive numbers of clips")
-    require_no_split_options(options)
-    if options.get("checkpoint", "last") != "last":
-        raise OptionsError("a learning curve keeps the last epoch; leave out checkpoint")
-
-
-def _write_curve(runs: Sequence[RunContext], folder: Path, more: int) -> CurveResult:
+def _write_curve(runs: Mapping[str, RunContext], folder: Path, more: int) -> CurveResult:
     """Compute the curve from the predictions of all runs, and write it."""
-    manifest = runs[0].manifest
-    classes = len({_class_of(manifest, index) for index in range(len(manifest.clips))})
+    by_size: defaultdict[str, list[RunContext]] = defaultdict(list)
+    for name, run in runs.items():
+        by_size[name.partition("/")[0]].append(run)
+    manifest = next(iter(runs.values())).manifest
+    classes = len({*_classes(manifest, range(len(manifest.clips)))})
     predictions: dict[float, Predictions] = {}
-    for _, same_size in groupby(runs, key=lambda run: run.folder.parent):
-        draws = list(same_size)
+    for draws in by_size.values():
         clips = float(np.mean([len(run.split.train) for run in draws])) / classes
         predictions[clips] = concatenate([load_predictions(r.folder / PREDICTIONS) for r in draws])
     level = predictions[clips].heads[-1].name

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -37,6 +37,7 @@ from sonotype.experiments.run_folder import (
     HISTORY,
     MODEL,
     PREDICTIONS,
+    check_same_config,
     lock_config,
     read_config,
     require_free,
@@ -46,7 +47,7 @@ from sonotype.experiments.run_folder import (
 from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.torch_engine import TorchEngine
-from sonotype.modelfile.card import ModelCard, audio_spec_of
+from sonotype.modelfile.card import audio_spec_of
 from sonotype.modelfile.model_file import save_model
 from sonotype.modelfile.pretrained import available, is_model_file, load_pretrained
 from sonotype.models.backbones.names import COMPACT, NO_BACKBONE
@@ -97,13 +98,6 @@ class TrainResult:
     interrupted: bool
 
 
-class ScoredTest(NamedTuple):
-    """Predictions for the test subset, and their scores."""
-
-    predictions: Predictions
-    scores: Scores
-
-
 @kept_random_state()
 def train(
     data: str | Path | None,
@@ -134,11 +128,11 @@ def train(
     Raises:
         SonotypeError: a subclass for each cause: options, data, weights.
     """
-    folder, fingerprint = Path(out), None
+    folder = Path(out)
     if resume and data is not None:
         raise OptionsError("a resumed run takes its data from the run folder; leave out data")
     if resume:
-        data, chosen, fingerprint = read_config(folder, options, transform)
+        data, chosen = read_config(folder, options)
     elif data is None:
         raise OptionsError("there is no data to train on; name a folder or a table")
     else:
@@ -148,26 +142,24 @@ def train(
         data, folder, chosen,
         transform=transform, progress=progress, verbose=verbose, on_message=on_message,
     )  # fmt: skip
-    if fingerprint not in (None, context.fingerprint):
-        raise OptionsError(f"{data} has changed since {folder} was trained on it; train a new run")
+    check_same_config(context)
     return run(context)
 
 
 def open_and_split(
-    data: str | Path,
-    folder: Path,
-    options: RunOptions,
-    make_splits: MakeSplits,
-    *,
-    transform: Transform | None = None,
-    progress: bool = False,
-    verbose: bool = False,
-    on_message: OnMessage = ignore,
+    data: str | Path, folder: Path, options: RunOptions, make_splits: MakeSplits, **shared: Any
 ) -> dict[str, RunContext]:
     """Steps 1 and 2: read a source, check its sounds, split it; a context for each split.
 
     The source is split before its sounds are decoded, so that an impossible split is reported
     at once, and again if copies of a sound have joined groups.
+
+    Args:
+        data: the source.
+        folder: of the runs, each in a folder with the name of its split.
+        options: of all runs.
+        make_splits: from the manifest.
+        shared: ``transform``, ``progress``, ``verbose`` and ``on_message`` of all contexts.
 
     Raises:
         DataError: every issue of the data.
@@ -176,29 +168,25 @@ def open_and_split(
     """
     manifest = open_source(data, options.source)
     splits = make_splits(manifest)
+    progress = shared.get("progress", False)
     manifest = check_sounds(manifest, progress=progress)
     if manifest.copies:
         splits = make_splits(manifest)
     fingerprint = manifest.fingerprint()
+    on_message = shared.get("on_message", ignore)
     options = resolve_paths(options, progress=progress, on_message=on_message)
     return {
-        name: RunContext(
-            data, manifest, fingerprint, split, options, folder / name,
-            transform, progress, verbose, on_message,
-        )
+        name: RunContext(data, manifest, fingerprint, split, options, folder / name, **shared)
         for name, split in splits.items()
-    }  # fmt: skip
+    }
 
 
 def open_run(data: str | Path, folder: Path, options: RunOptions, **shared: Any) -> RunContext:
-    """:func:`open_and_split` for the single split that the options ask for."""
+    """:func:`open_and_split` for the single split that the options define."""
 
     def make_splits(manifest: Manifest) -> dict[str, Split]:
-        train = options.train
-        made = split_by_options(
-            manifest, options.split, checkpoint=train.checkpoint, seed=train.seed
-        )
-        return {"": made}
+        checkpoint, seed = options.train.checkpoint, options.train.seed
+        return {"": split_by_options(manifest, options.split, checkpoint=checkpoint, seed=seed)}
 
     return open_and_split(data, folder, options, make_splits, **shared)[""]
 
@@ -221,14 +209,15 @@ def run(context: RunContext) -> TrainResult:
     _check(context)
     torch.manual_seed(context.options.train.seed)
     built = build(context)
-    _lock(context, built)
+    lock_config(context)
+    lock_split(context.folder / SPLIT, context.manifest, context.split)
+    write_seen_clips(context.folder, built.seen)
     _announce(context, built)
     fitted = fit_system(context, built)
-    card = build_card(context, built, fitted)
-    tested = (
-        None if fitted.interrupted or not context.split.test else score_test(context, built, card)
-    )
-    return save(context, built, fitted, card, tested)
+    tested = None
+    if context.split.test and not fitted.interrupted:
+        tested = score_test(context, built, fitted)
+    return save(context, built, fitted, tested)
 
 
 def _check(context: RunContext) -> None:
@@ -284,13 +273,6 @@ def _load_system(
     return named, build_system(named, heads, found.backbone), dict(found.licences)
 
 
-def _lock(context: RunContext, built: BuiltSystem) -> None:
-    """Record in the folder what the run is made from, or check that it is still the same."""
-    lock_config(context)
-    lock_split(context.folder / SPLIT, context.manifest, context.split)
-    write_seen_clips(context.folder, built.seen)
-
-
 def _announce(context: RunContext, built: BuiltSystem) -> None:
     """Report clips, notes, advice and the size of the system."""
     options, split = context.options.system, context.split
@@ -298,19 +280,16 @@ def _announce(context: RunContext, built: BuiltSystem) -> None:
         f"{options.system} with backbone {options.backbone}: {len(split.train)} "
         f"clips to train on, {len(split.val)} to validate, {len(split.test)} to test"
     )
-    paragraphs = [built.note]
-    if built.teachers is not None:
-        paragraphs.append(built.teachers.note(context.clips("train")))
-    paragraphs.append(freezing_advice(options, len(split.train), context.heads))
-    for text in filter(None, paragraphs):
+    teachers = built.teachers.note(context.clips("train")) if built.teachers else ""
+    advice = freezing_advice(options, len(split.train), context.heads)
+    for text in filter(None, (built.note, teachers, advice)):
         context.on_message(textwrap.fill(text, 80))
-    if not context.verbose:
-        return
-    total = summarise(built.system, options.seconds).total
-    context.on_message(
-        f"{total.parameters:,} parameters, {total.frozen:,} of them frozen; "
-        f"{total.multiply_adds / 1e6:,.0f} million multiply-adds a clip"
-    )
+    if context.verbose:
+        total = summarise(built.system, options.seconds).total
+        context.on_message(
+            f"{total.parameters:,} parameters, {total.frozen:,} of them frozen; "
+            f"{total.multiply_adds / 1e6:,.0f} million multiply-adds a clip"
+        )
 
 
 def freezing_advice(options: SystemOptions, clips: int, heads: Heads) -> str:
@@ -350,15 +329,17 @@ def fit_system(context: RunContext, built: BuiltSystem) -> FitResult:
     )
 
 
-def score_test(context: RunContext, built: BuiltSystem, card: ModelCard) -> ScoredTest:
+def score_test(
+    context: RunContext, built: BuiltSystem, fitted: FitResult
+) -> tuple[Predictions, Scores]:
     """Step 5: score the model on the test subset, which is read here and nowhere else."""
     manifest, options = context.manifest, context.options
-    classifier = Classifier(
-        TorchEngine(built.system, context.heads, device_of(options.train.device)), card
-    )
-    subset = manifest.take(list(context.split.test))
+    engine = TorchEngine(built.system, context.heads, device_of(options.train.device))
     predictions = predict_clips(
-        classifier, subset, partial=manifest.partial, progress=context.progress
+        Classifier(engine, build_card(context, built, fitted)),
+        manifest.take(list(context.split.test)),
+        partial=manifest.partial,
+        progress=context.progress,
     )
     scores = score(
         predictions,
@@ -366,34 +347,34 @@ def score_test(context: RunContext, built: BuiltSystem, card: ModelCard) -> Scor
         seed=options.train.seed,
         notes=score_notes(manifest, built.note),
     )
-    return ScoredTest(predictions, scores)
-
-
-def score_notes(manifest: Manifest, note: str) -> tuple[str, ...]:
-    """The notes to show beside scores on a source."""
-    return tuple(filter(None, (SYNTHETIC_NOTE if manifest.synthetic else "", note)))
+    return predictions, scores
 
 
 def save(
     context: RunContext,
     built: BuiltSystem,
     fitted: FitResult,
-    card: ModelCard,
-    tested: ScoredTest | None,
+    tested: tuple[Predictions, Scores] | None,
 ) -> TrainResult:
     """Step 6: write the model, and, if it was tested, predictions, scores and plots."""
     folder, values = context.folder, {}
     report = "" if fitted.interrupted else built.note
+    card = build_card(context, built, fitted)
     if tested is not None:
-        values = scores_to_json(tested.scores)
-        card = dataclasses.replace(card, scores=values)
-    save_model(folder / MODEL, built.system, card)
+        values = scores_to_json(tested[1])
+    save_model(folder / MODEL, built.system, dataclasses.replace(card, scores=values))
     if tested is not None:
-        save_predictions(tested.predictions, folder / PREDICTIONS)
+        predictions, scores = tested
+        save_predictions(predictions, folder / PREDICTIONS)
         history = read_history(folder / "training")
         write_history(folder / HISTORY, history)
-        report = write_report(tested.scores, tested.predictions, folder, history=history)
+        report = write_report(scores, predictions, folder, history=history)
     return TrainResult(
         folder, folder / MODEL, values, report,
         fitted.best_epoch, fitted.best_score, fitted.interrupted,
     )  # fmt: skip
+
+
+def score_notes(manifest: Manifest, note: str) -> tuple[str, ...]:
+    """The notes to show beside scores on a source."""
+    return tuple(filter(None, (SYNTHETIC_NOTE if manifest.synthetic else "", note)))

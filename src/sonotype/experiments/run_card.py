@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 from sonotype.config import to_dict
@@ -51,7 +51,11 @@ def build_card(context: RunContext, built: BuiltSystem, fitted: FitResult) -> Mo
             "val_f1": fitted.best_score,
             "interrupted": fitted.interrupted,
         },
-        versions=_versions(),
+        versions={
+            "sonotype": __version__,
+            "python": platform.python_version(),
+            **{package: version(package) for package in PACKAGES},
+        },
         licences=licences,
     )
 
@@ -59,13 +63,3 @@ def build_card(context: RunContext, built: BuiltSystem, fitted: FitResult) -> Mo
 def _short(path: str) -> str:
     """The last two parts of a path: a model file must not reveal the folders of a machine."""
     return "/".join(Path(path).parts[-2:])
-
-
-def _versions() -> dict[str, str]:
-    versions = {"sonotype": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "unknown"
-    return versions

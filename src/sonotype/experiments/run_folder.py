@@ -11,17 +11,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sonotype.config import NETWORKS
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.io import file_sha256, replacing, write_text
 from sonotype.core.json_text import json_text
 from sonotype.core.version import __version__
-from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.readers.walk import sounds_below
 from sonotype.data.splits.split_file import SPLIT, rows_of, same_split, split_table
 from sonotype.experiments.context import RunContext
@@ -32,9 +31,9 @@ from sonotype.training.provenance import SEEN_CLIPS
 
 CONFIG, MODEL, SCORES = "config.json", "model.safetensors", "scores.json"
 PREDICTIONS, HISTORY = "predictions.npz", "training.csv"
-PATHS = frozenset({"teachers", "unlabelled"})
+PATHS = ("teachers", "unlabelled")
 """Options that name files and folders; the backbone may name a file as well."""
-NOT_COMPARED = frozenset({"cache_gb"})
+MAY_DIFFER = frozenset({"cache_gb"})
 """Options that change no result; a resumed run may have others."""
 
 
@@ -50,79 +49,73 @@ def require_free(folder: Path) -> None:
         raise OptionsError(f"{folder} is not empty; a run needs an empty folder")
 
 
+def config_of(context: RunContext) -> dict[str, Any]:
+    """What a run is made from, as ``config.json`` records it."""
+    return {
+        "sonotype": __version__,
+        "data": str(Path(context.data).resolve()),
+        "fingerprint": context.fingerprint,
+        "transform": None if context.transform is None else repr(context.transform),
+        "options": context.options.flat(),
+        "files": {role: _digest(paths) for role, (_, paths) in files_of(context.options).items()},
+    }
+
+
 def lock_config(context: RunContext) -> None:
-    """Write ``config.json``; if it exists, first check that the files it names are unchanged.
+    """Write ``config.json``.
 
     Raises:
-        OptionsError: a file has changed since the run was started.
         SonotypeError: the folder cannot be written.
     """
-    folder, options = context.folder, context.options
-    path, files = folder / CONFIG, made_from(options)
-    if path.exists() and (changed := changed_files(read_json(path), options, files)):
-        raise OptionsError(
-            f"{', '.join(changed)}: changed since {folder} was started; restore it, or train a "
-            "new run"
-        )
-    transform = context.transform
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        config = {
-            "sonotype": __version__,
-            "data": str(Path(context.data).resolve()),
-            "fingerprint": context.fingerprint,
-            "transform": None if transform is None else repr(transform),
-            "options": options.flat(),
-            "files": files,
-        }
-        write_text(path, json_text(config, indent=2) + "\n")
+        context.folder.mkdir(parents=True, exist_ok=True)
+        write_text(context.folder / CONFIG, json_text(config_of(context), indent=2) + "\n")
     except OSError as error:
-        raise SonotypeError(f"{folder}: cannot be written ({error.strerror})") from error
+        raise SonotypeError(f"{context.folder}: cannot be written ({error.strerror})") from error
 
 
-def read_config(
-    folder: Path, options: Mapping[str, Any], transform: Transform | None
-) -> tuple[str, RunOptions, str]:
-    """Data, options and fingerprint of the run to resume.
+def read_config(folder: Path, options: Mapping[str, Any]) -> tuple[str, RunOptions]:
+    """Data and options of the run to resume.
 
     Raises:
         OptionsError: there is no run, it is finished, or other options were set.
     """
-    if fixed := options.keys() - NOT_COMPARED:
+    if fixed := options.keys() - MAY_DIFFER:
         names = ", ".join(sorted(fixed))
         raise OptionsError(f"--resume takes all options from the run; leave out {names}")
     if folder.exists() and not folder.is_dir():
         raise OptionsError(f"--resume {folder}: is not a folder; name a run folder")
     if not (folder / CONFIG).exists():
         raise OptionsError(f"--resume {folder}: holds no run ({CONFIG} is missing)")
-    config = read_json(folder / CONFIG)
-    try:
-        data, chosen, fingerprint = config["data"], options_of(config), config["fingerprint"]
-    except (KeyError, AttributeError, TypeError) as error:
-        raise OptionsError(f"{folder / CONFIG} cannot be read ({error})") from None
-    used = config.get("transform")
-    if used and transform is None:
-        raise OptionsError(f"{folder} was trained with the transform {used}; pass it again")
-    if transform is not None and not used:
-        raise OptionsError(f"{folder} was trained without a transform; leave it out")
+    config = _read_json(folder / CONFIG)
     if (folder / SCORES).exists():
         raise OptionsError(f"{folder} is finished; its scores are in {folder / SCORES}")
-    return data, RunOptions.of({**chosen.flat(), **options}), fingerprint
+    try:
+        return str(config["data"]), RunOptions.of({**config["options"], **options})
+    except (KeyError, TypeError) as error:
+        raise OptionsError(f"{folder / CONFIG} cannot be read ({error})") from None
 
 
 def check_same_config(context: RunContext) -> None:
-    """Raise an ``OptionsError`` if the run was started with other options, data or split."""
+    """Raise an ``OptionsError`` if the run was started with other options, files or data."""
     path, split = context.folder / CONFIG, context.folder / SPLIT
     if not path.exists():
         return
     try:
-        names = _changed_names(read_json(path), context)
-    except (KeyError, AttributeError, TypeError) as error:
+        before = _compared(_read_json(path))
+    except (KeyError, TypeError) as error:
         raise OptionsError(f"{path} cannot be read ({error})") from None
+    now = _compared(config_of(context))
+    files = files_of(context.options)
+    names = [
+        f"{name} ({files[name][0]})" if name in files else name
+        for name in {**now, **before}
+        if before.get(name) != now.get(name)
+    ]
     # The same sounds with other folds or groups give another split.
     if not names and split.exists():
         rows = rows_of(split_table(context.manifest, context.split))
-        names += [] if same_split(split, rows) else ["folds or groups of the data"]
+        names = [] if same_split(split, rows) else ["folds or groups of the data"]
     if names:
         raise OptionsError(
             f"{context.folder} was run with other {', '.join(names)}; remove it to run it again, "
@@ -130,96 +123,36 @@ def check_same_config(context: RunContext) -> None:
         )
 
 
-def _changed_names(config: Mapping[str, Any], context: RunContext) -> list[str]:
-    """Names of what differs from a config: options, files, ``transform`` and ``data``."""
-    before, now = (comparable(options.flat()) for options in (options_of(config), context.options))
-    names = sorted(name for name in now if before[name] != now[name])
-    names += changed_files(config, context.options, made_from(context.options))
-    if bool(config.get("transform")) != (context.transform is not None):
-        names.append("transform")
-    return names + (["data"] if config["fingerprint"] != context.fingerprint else [])
-
-
-def options_of(config: Mapping[str, Any]) -> RunOptions:
-    """The options of a ``config.json``; defaults for those that did not exist when it was written.
-
-    Raises:
-        OptionsError: invalid options.
-        KeyError: no options.
-    """
-    flat = config["options"]
-    before = {**NETWORKS["paper"]}
-    if flat.get("teachers"):
-        before["frame_weight"] = 0.0
-    return RunOptions.of({**before, **flat})
+def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What must stay the same, by name; of files the contents, since their paths may change."""
+    options = RunOptions.of(config["options"]).flat()
+    return {
+        **{name: options[name] for name in sorted(options.keys() - MAY_DIFFER - {*PATHS})},
+        **config["files"],  # has a backbone as well, if it comes from a model file
+        "transform": bool(config["transform"]),
+        "data": config["fingerprint"],
+    }
 
 
 def with_absolute_paths(options: RunOptions) -> RunOptions:
     """The options with absolute paths, which are valid in any working directory."""
-    backbone, teaching = options.system.backbone, options.teaching
-    teachers, unlabelled = (
-        tuple(map(absolute, names)) for names in (teaching.teachers, teaching.unlabelled)
-    )
-    if is_model_file(backbone):
-        backbone = absolute(backbone)
-    return replace(
-        options,
-        system=replace(options.system, backbone=backbone),
-        teaching=replace(teaching, teachers=teachers, unlabelled=unlabelled),
-    )
+    system, teaching = options.system, options.teaching
+    if is_model_file(system.backbone):
+        system = replace(system, backbone=absolute(system.backbone))
+    paths: Any = {name: tuple(map(absolute, getattr(teaching, name))) for name in PATHS}
+    return replace(options, system=system, teaching=replace(teaching, **paths))
 
 
 def absolute(name: str | Path) -> str:
-    """An absolute path; if its last part is a link, that stays a link."""
-    path = Path(name)
-    return str(path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name)
+    """An absolute path without ``..``; links stay links."""
+    return os.path.abspath(name)  # noqa: PTH100 - resolve() would replace links
 
 
-def comparable(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat options that change the result, with only the last two parts of paths.
+def files_of(options: RunOptions) -> dict[str, tuple[str, list[Path]]]:
+    """The files that a run uses in addition to its data: by role the name, and the files.
 
-    The contents of the files are compared by :func:`changed_files`.
+    They are teachers with their seen clips, unlabelled sounds, and a backbone's model file.
     """
-    values = {name: value for name, value in flat.items() if name not in NOT_COMPARED}
-    for name in PATHS & values.keys():
-        values[name] = [_last_parts(path) for path in values[name]]
-    if is_model_file(str(values.get("backbone", ""))):
-        values["backbone"] = _last_parts(values["backbone"])
-    return values
-
-
-def _last_parts(name: str) -> list[str]:
-    return list(Path(absolute(name)).parts[-2:])
-
-
-def made_from(options: RunOptions) -> dict[str, str]:
-    """Digests of the files that a run uses beside its data, by role.
-
-    The files are teachers with their seen clips, unlabelled sounds, and a backbone's model file.
-    """
-    return {role: _digest(paths) for role, (_, paths) in _files_of(options).items()}
-
-
-def changed_files(
-    config: Mapping[str, Any], options: RunOptions, now: Mapping[str, str]
-) -> list[str]:
-    """Role and name of each file whose digest differs from the one in ``config.json``.
-
-    Args:
-        config: as it was recorded.
-        options: of the run.
-        now: the digests, from :func:`made_from`.
-    """
-    recorded = config.get("files") or {}
-    return [
-        f"{role} ({name})"
-        for role, (name, _) in _files_of(options).items()
-        if recorded.get(role, now[role]) != now[role]
-    ]
-
-
-def _files_of(options: RunOptions) -> dict[str, tuple[str, list[Path]]]:
-    """By role: the name in the options, and the files."""
     files: dict[str, tuple[str, list[Path]]] = {}
     for number, name in enumerate(options.teaching.teachers, start=1):
         model = find_model(name)
@@ -237,7 +170,7 @@ def _digest(paths: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(there).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file.
 
     Raises:

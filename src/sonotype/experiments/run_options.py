@@ -14,8 +14,7 @@ from sonotype.config import (
     SystemOptions,
     TeachingOptions,
     TrainOptions,
-    check,
-    from_dict,
+    from_flat,
     network_defaults,
     resolve,
     to_dict,
@@ -23,19 +22,12 @@ from sonotype.config import (
 from sonotype.core.errors import OptionsError
 from sonotype.data.source_options import SourceOptions
 
-KINDS: dict[str, type] = {
-    "system": SystemOptions,
-    "train": TrainOptions,
-    "split": SplitOptions,
-    "source": SourceOptions,
-    "score": ScoreOptions,
-    "teaching": TeachingOptions,
-}
+KINDS = (SystemOptions, TrainOptions, SplitOptions, SourceOptions, ScoreOptions, TeachingOptions)
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """All options of a run, each kind in its own frozen dataclass."""
+    """All options of a run, each kind in its own frozen dataclass; in the order of ``KINDS``."""
 
     system: SystemOptions
     train: TrainOptions
@@ -49,32 +41,21 @@ class RunOptions:
         """Validated options from flat ones (``system="cbir_4", epochs=10, ...``).
 
         Raises:
-            OptionsError: every unknown name, or every invalid value.
+            OptionsError: every unknown name and every invalid value.
         """
-        names = {
-            kind: {field.name for field in dataclasses.fields(options)}
-            for kind, options in KINDS.items()
-        }
-        known = set().union(*names.values())
-        if unknown := sorted(set(values) - known):
-            raise OptionsError(
-                f"unknown options {', '.join(unknown)}; there are {', '.join(sorted(known))}"
-            )
-        given = {**_recipe_defaults(values), **values}
-        kinds: dict[str, Any] = {
-            kind: from_dict(cls_, {name: given[name] for name in names[kind] if name in given})
-            for kind, cls_ in KINDS.items()
-        }
-        options = cls(**kinds)
-        train = resolve(options.train, options.system.system)
-        check(train)
-        options = dataclasses.replace(options, train=train, system=_unfrozen(options.system))
+        options = cls(*from_flat(KINDS, {**_recipe_defaults(values), **values}))
+        system = options.system
+        if system.backbone == "compact" and not system.unfreeze_from:
+            # A backbone without pretrained weights is trained from its first block on.
+            system = dataclasses.replace(system, unfreeze_from=1)
+        train = resolve(options.train, system.system)
+        options = dataclasses.replace(options, train=train, system=system)
         _check_contradictions(options)
         return options
 
     def flat(self) -> dict[str, Any]:
         """All options by name, as JSON values."""
-        kinds = (getattr(self, kind) for kind in KINDS)
+        kinds = (getattr(self, field.name) for field in dataclasses.fields(self))
         return {name: value for kind in kinds for name, value in to_dict(kind).items()}
 
 
@@ -97,23 +78,18 @@ def _recipe_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     return network_defaults(recipe, system, values.get("backbone", backbone))
 
 
-def _unfrozen(system: SystemOptions) -> SystemOptions:
-    """A backbone without pretrained weights is trained from its first block on."""
-    if system.backbone == "compact" and not system.unfreeze_from:
-        return dataclasses.replace(system, unfreeze_from=1)
-    return system
-
-
 def _check_contradictions(options: RunOptions) -> None:
     train, teaching = options.train, options.teaching
-    wrong = []
-    if teaching.unlabelled and not teaching.teachers:
-        wrong.append("unlabelled sounds are labelled by teachers only; set teachers")
-    if train.between_class_mix and train.mix_same_class:
-        wrong.append(
-            "between_class_mix mixes clips of two classes, mix_same_class of one; set only one"
-        )
-    if options.split.protocol == "all" and train.checkpoint != "last":
-        wrong.append("protocol all leaves no clips to select the epoch on; set checkpoint to last")
-    if wrong:
+    rules = {
+        "unlabelled sounds are labelled by teachers only; set teachers": (
+            teaching.unlabelled and not teaching.teachers
+        ),
+        "between_class_mix mixes clips of two classes, mix_same_class of one; set only one": (
+            train.between_class_mix and train.mix_same_class
+        ),
+        "protocol all leaves no clips to select the epoch on; set checkpoint to last": (
+            options.split.protocol == "all" and train.checkpoint != "last"
+        ),
+    }
+    if wrong := [text for text, broken in rules.items() if broken]:
         raise OptionsError("; ".join(wrong))

@@ -10,14 +10,14 @@ import contextlib
 import json
 import multiprocessing
 import os
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ from sonotype.core.json_text import json_text
 from sonotype.core.progress import steps
 from sonotype.data.records import counted
 from sonotype.experiments.context import RunContext, ignore
-from sonotype.experiments.failed_runs import FailedRunsError, described
 from sonotype.experiments.pipeline import open_run, run
 from sonotype.experiments.run_folder import SCORES, absolute, check_same_config
 from sonotype.experiments.run_options import RunOptions
@@ -56,19 +55,22 @@ Runs = Mapping[str, RunContext]
 """Runs by name; teachers come before their students."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended; finished if nothing is set.
+class FailedRunsError(SonotypeError):
+    """Some of several runs failed; the others are finished. The same call runs these again.
 
     Attributes:
-        failure: the error in a few words.
-        error: the same as it was raised, unless the run had a process of its own.
-        interrupted: by ctrl-C.
+        failures: cause by name of the run.
     """
 
-    failure: str = ""
-    error: Exception | None = None
-    interrupted: bool = False
+    def __init__(self, total: str, failures: Mapping[str, str], more: str = "") -> None:
+        self.failures = dict(failures)
+        lines = [f"{name}: {cause}" for name, cause in failures.items()]
+        text = "\n  ".join([f"{len(failures)} of {total} failed:", *lines])
+        super().__init__(f"{text}\n{more}" if more else text)
+
+
+Result = Exception | None
+"""How a run ended: ``None`` if it is finished, a ``StoppedError`` if ctrl-C interrupted it."""
 
 
 def train_or_resume(
@@ -79,14 +81,7 @@ def train_or_resume(
     on_message: OnMessage = ignore,
     **options: Any,
 ) -> None:
-    """Train once: a new run, or the rest of a stopped one; do nothing for a finished one.
-
-    Args:
-        data: as for :func:`sonotype.experiments.pipeline.train`.
-        folder: the run folder.
-        progress: draw bars.
-        on_message: is called with lines of text.
-        options: as for training.
+    """Start, resume or skip a single run; arguments as for :func:`pipeline.train`.
 
     Raises:
         OptionsError: the run in the folder has other options or data.
@@ -94,18 +89,17 @@ def train_or_resume(
         SonotypeError: the run failed.
     """
     folder = Path(folder)
-    context = open_run(
-        data, folder, RunOptions.of(options), progress=progress, on_message=on_message
-    )
+    shared = {"progress": progress, "on_message": on_message}
+    context = open_run(data, folder, RunOptions.of(options), **shared)
     check_same_config(context)
     if finished(context):
         on_message(f"{folder}: already finished")
         return
-    outcome = run_or_resume(context)
-    if outcome.interrupted:
+    error = run_or_resume(context)
+    if isinstance(error, StoppedError):
         raise StoppedError(f"{folder}: interrupted; run the same command again to resume")
-    if outcome.failure:
-        raise SonotypeError(f"{folder}: {outcome.failure}")
+    if error is not None:
+        raise SonotypeError(f"{folder}: {described(error)}") from error
 
 
 def run_many(
@@ -141,91 +135,73 @@ def run_many(
     on_message(f"{title}: {counted(len(runs), 'run')}, {done} finished")
     for context in left.values():
         (context.folder / FAILURE).unlink(missing_ok=True)
-    failed: dict[str, Outcome] = {}
+    failed: dict[str, Exception] = {}
     start, count, interrupted = time.monotonic(), 0, False
     with steps("runs", len(left), show=progress) as bar:
-        for name, outcome in _outcomes(left, jobs):
-            if outcome.interrupted:
-                interrupted = True
+        for name, error in _results(left, jobs):
+            if interrupted := isinstance(error, StoppedError):
                 break
-            if same_options and isinstance(outcome.error, COMMON_ERRORS):
-                raise outcome.error
+            if same_options and isinstance(error, COMMON_ERRORS):
+                raise error
             count += 1
-            state = headline(left[name].folder) if not outcome.failure else ""
-            if outcome.failure:
-                failed[name], state = outcome, f"failed: {outcome.failure}"
-                failure = json_text({"error": outcome.failure}) + "\n"
+            if error is None:
+                state = headline(left[name].folder)
+            else:
+                failed[name], state = error, f"failed: {described(error)}"
+                failure = json_text({"error": described(error)}) + "\n"
                 write_text(left[name].folder / FAILURE, failure)
             remaining = (time.monotonic() - start) / count * (len(left) - count)
             with bar.done():
                 on_message(
                     f"{done + count:>3}/{len(runs)}  {name}  {state}  {duration(remaining)} left"
                 )
-    if failed:
-        causes = {name: outcome.failure for name, outcome in failed.items()}
-        first = next(iter(failed.values())).error
-        if same_options and first and len(causes) == len(runs) and len({*causes.values()}) == 1:
-            raise first
-        skipped = 0 if interrupted else len(left) - count
-        more = f"{counted(skipped, 'run')} skipped: a teacher failed" if skipped else ""
-        raise FailedRunsError(counted(len(runs), "run"), causes, more) from first
-    return not interrupted
+    if not failed:
+        return not interrupted
+    causes = {name: described(error) for name, error in failed.items()}
+    first = next(iter(failed.values()))
+    if same_options and len(causes) == len(runs) and len({*causes.values()}) == 1:
+        raise first
+    skipped = 0 if interrupted else len(left) - count
+    more = f"{counted(skipped, 'run')} skipped: a teacher failed" if skipped else ""
+    raise FailedRunsError(counted(len(runs), "run"), causes, more) from first
 
 
-def _outcomes(runs: Runs, jobs: int) -> Iterator[tuple[str, Outcome]]:
-    """Each run as it ends; after an interrupted one none. Students of failed runs are left out."""
-    failed: set[str] = set()
-    waiting = dict(runs)
-    results = _in_processes(waiting, failed, jobs) if jobs > 1 else _in_order(waiting, failed)
-    for name, outcome in results:
-        if outcome.failure:
-            failed.add(absolute(runs[name].folder))
-        yield name, outcome
-        if outcome.interrupted:
-            return
+def _results(runs: Runs, jobs: int) -> Iterator[tuple[str, Result]]:
+    """Each run as it ends, until one is interrupted. Students of failed runs are left out.
 
-
-def _in_order(waiting: dict[str, RunContext], failed: set[str]) -> Iterator[tuple[str, Outcome]]:
-    """Run one after the other in this process."""
-    while waiting:
-        for name in _ready(waiting, {}, failed)[:1]:
-            context = waiting.pop(name)
-            context.on_message(name)
-            yield name, run_or_resume(context)
-
-
-def _in_processes(
-    waiting: dict[str, RunContext], failed: set[str], jobs: int
-) -> Iterator[tuple[str, Outcome]]:
-    """Run several at a time, each in a process of its own."""
+    Several jobs have a process each; a single job runs in this process.
+    """
+    waiting, failed = dict(runs), set[str]()
+    running: dict[Future[Result], tuple[ProcessPoolExecutor | None, str]] = {}
     threads = max(1, available_cpus() // jobs)
     # A pool of one process each: if a process dies, it is known which run it had.
-    idle = [_new_process(threads) for _ in range(min(jobs, len(waiting)))]
-    running: dict[Future[Outcome], tuple[ProcessPoolExecutor, str]] = {}
-    contexts = dict(waiting)
+    idle = [_new_process(threads) if jobs > 1 else None for _ in range(min(jobs, len(runs)))]
     try:
         while waiting or running:
-            busy = {name: contexts[name] for _, name in running.values()}
+            busy = {name: runs[name] for _, name in running.values()}
             for name in _ready(waiting, busy, failed)[: len(idle)]:
                 pool = idle.pop()
                 running[_submit(pool, waiting.pop(name))] = pool, name
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 pool, name = running.pop(future)
                 try:
-                    outcome = future.result()
+                    result = future.result()
                 except BrokenProcessPool:
-                    outcome = Outcome(KILLED)
-                    pool.shutdown(wait=False)
-                    pool = _new_process(threads)
+                    result, pool = SonotypeError(KILLED), _new_process(threads)
                 except Exception as error:  # such as a result that cannot be pickled
-                    outcome = Outcome(described(error))
+                    result = error
                 idle.append(pool)
-                yield name, outcome
+                if result is not None:
+                    failed.add(absolute(runs[name].folder))
+                yield name, result
+                if isinstance(result, StoppedError):
+                    return
     except KeyboardInterrupt:  # the processes were interrupted as well
-        yield next(iter(contexts)), Outcome(interrupted=True)
+        yield next(iter(runs)), StoppedError()
     finally:
         for pool in [*idle, *(pool for pool, _ in running.values())]:
-            pool.shutdown(wait=True, cancel_futures=True)
+            if pool is not None:
+                pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _ready(waiting: dict[str, RunContext], running: Runs, failed: set[str]) -> list[str]:
@@ -245,19 +221,31 @@ def _ready(waiting: dict[str, RunContext], running: Runs, failed: set[str]) -> l
     return ready if ready or running else list(waiting)[:1]
 
 
+def processes() -> Any:
+    """The context of new processes; on Linux they fork from a server that imports torch once."""
+    context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+    if sys.platform == "linux":
+        context.set_forkserver_preload([__name__])
+    return context
+
+
 def _new_process(threads: int) -> ProcessPoolExecutor:
     """A process for one run at a time; it starts with its first run."""
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin_process, (threads,))
+    return ProcessPoolExecutor(1, processes(), _begin_process, (threads,))
 
 
-def _submit(pool: ProcessPoolExecutor, context: RunContext) -> Future[Outcome]:
+def _submit(pool: ProcessPoolExecutor | None, context: RunContext) -> Future[Result]:
     """The future outcome, also if the process has died in the meantime."""
+    future: Future[Result] = Future()
+    if pool is None:
+        context.on_message(context.folder.name)
+        future.set_result(run_or_resume(context))
+        return future
     try:
         return pool.submit(run_in_process, context)
     except BrokenProcessPool as error:
-        broken: Future[Outcome] = Future()
-        broken.set_exception(error)
-        return broken
+        future.set_exception(error)
+        return future
 
 
 def _begin_process(threads: int) -> None:
@@ -273,46 +261,50 @@ def _begin_process(threads: int) -> None:
     threading.Thread(target=exit_with_parent, daemon=True).start()
 
 
-def run_in_process(context: RunContext) -> Outcome:
-    """:func:`run_or_resume` with an outcome that can be pickled."""
-    return replace(run_or_resume(context), error=None)
+def run_in_process(context: RunContext) -> Result:
+    """:func:`run_or_resume` with a result that can be pickled."""
+    error = run_or_resume(context)
+    if error is None or isinstance(error, StoppedError):
+        return error
+    return SonotypeError(described(error))
 
 
 @kept_random_state()
-def run_or_resume(context: RunContext) -> Outcome:
-    """Train and score, or resume; errors are returned. In the end the checkpoints are removed."""
+def run_or_resume(context: RunContext) -> Result:
+    """Train and score, or resume. In the end the checkpoints are removed."""
     folder, start = context.folder, time.monotonic()
     try:
-        with _log(folder, context.on_message) as on_message:
-            result = run(replace(context, on_message=on_message))
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / LOG).open("a", encoding="utf-8") as stream:
+
+            def log(line: str) -> None:
+                stream.write(line + "\n")
+                stream.flush()
+                context.on_message(line)
+
+            result = run(replace(context, on_message=log))
     except (StoppedError, KeyboardInterrupt):
-        return Outcome(interrupted=True)
+        return StoppedError()
     except Exception as error:
         if not isinstance(error, SonotypeError):
             with contextlib.suppress(OSError), (folder / LOG).open("a", encoding="utf-8") as stream:
                 stream.write(traceback.format_exc())
-        return Outcome(described(error), error)
+        return error
     if result.interrupted:
-        return Outcome(interrupted=True)
+        return StoppedError()
     write_text(folder / TIME, json_text({"seconds": time.monotonic() - start}) + "\n")
     # Without its checkpoints, a training that was "done" could not be loaded again.
     for path in (folder / "training" / DONE, *(folder / "training").glob("*.ckpt")):
         path.unlink(missing_ok=True)
-    return Outcome()
+    return None
 
 
-@contextmanager
-def _log(folder: Path, on_message: OnMessage) -> Iterator[OnMessage]:
-    """Append messages to the log of a run, and pass them on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOG).open("a", encoding="utf-8") as stream:
-
-        def log(line: str) -> None:
-            stream.write(line + "\n")
-            stream.flush()
-            on_message(line)
-
-        yield log
+def described(error: Exception) -> str:
+    """The message of our own errors; type and first line of unexpected ones."""
+    if isinstance(error, SonotypeError):
+        return str(error)
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"unexpected {type(error).__name__}" + (f": {first}" if first else "")
 
 
 def finished(context: RunContext) -> bool:
@@ -322,9 +314,8 @@ def finished(context: RunContext) -> bool:
 
 def failure_of(folder: Path) -> str:
     """The error of a failed run in one line; empty for others."""
-    if (folder / SCORES).exists() or not (folder / FAILURE).exists():
-        return ""
-    text = str(json.loads((folder / FAILURE).read_text(encoding="utf-8"))["error"])
+    path = folder / FAILURE
+    text = json.loads(path.read_text(encoding="utf-8"))["error"] if path.exists() else ""
     return next(iter(text.splitlines()), "")
 
 

@@ -26,7 +26,7 @@ from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
 from sonotype.data.readers.folder import read_folder
 from sonotype.data.splits.split_file import read_split
 from sonotype.experiments.pipeline import train
-from sonotype.experiments.run_folder import changed_files, made_from
+from sonotype.experiments.run_folder import files_of
 from sonotype.experiments.run_options import RunOptions
 from sonotype.features.store import FeatureStore
 from sonotype.training.distillation.targets import TeacherTargets
@@ -412,64 +412,47 @@ def test_a_filled_cache_does_not_change_the_training(
         assert torch.equal(tensor, other[key]), key
 
 
+@pytest.mark.parametrize("changed", ["model.safetensors", "split.csv", "more"])
 def test_a_run_with_a_changed_teacher_is_not_resumed(
-    teacher: Path, tones: Path, tmp_path: Path
+    teacher: Path, tones: Path, tmp_path: Path, changed: str
 ) -> None:
     own, more = tmp_path / "teacher", tmp_path / "more"
     shutil.copytree(teacher, own)
     more.mkdir()
     soundfile.write(more / "new.wav", tone(900.0, 77), RATE)
     run = tmp_path / "run"
-    inputs = {"teachers": (str(own),), "unlabelled": (str(more),), "checkpoint": "last"}
-    train(tones, run, **SIMPLE | inputs)
+    options = {
+        "teachers": (str(own),),
+        "unlabelled": (str(more),),
+        "checkpoint": "last",
+        "epochs": 1,
+    }
+    train(tones, run, **STUDENT | options)
     (run / "scores.json").unlink()  # as if it had been killed before
-    for role, file in (
-        ("teacher", own / "model.safetensors"),
-        ("teacher", own / "split.csv"),
-        ("unlabelled folder", more / "new.wav"),
-    ):
-        before = file.read_bytes()
-        if file.suffix == ".safetensors":
-            write_model(file)
+    if changed == "more":
+        name = more
+        soundfile.write(more / "another.wav", tone(901.0, 78), RATE)
+    else:
+        name = own
+        if changed == "split.csv":
+            (own / changed).write_bytes((own / changed).read_bytes() + b"\n")
         else:
-            file.write_bytes(before + b"\n\n")
-        with pytest.raises(OptionsError) as raised:
-            train(None, run, resume=True)
-        assert str(raised.value) == (
-            f"{role} 1 ({file.parent}): changed since {run} was started; restore it, or train a "
-            "new run"
-        )
-        file.write_bytes(before)
+            write_model(own / changed)
+    with pytest.raises(OptionsError) as raised:
+        train(None, run, resume=True)
+    role = "unlabelled folder" if changed == "more" else "teacher"
+    assert f"{run} was run with other {role} 1 ({name});" in str(raised.value)
 
 
-def test_files_are_compared_by_what_they_are_for(
-    teacher: Path, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = tmp_path / "own"
-    shutil.copytree(teacher, own)
-    file = str(own / "model.safetensors")
-    options = RunOptions.of(STUDENT | {"teachers": (file,), "backbone": file})
-    config = {"files": made_from(options)}
-    assert config["files"].keys() == {"teacher 1", "backbone"}
-    assert changed_files(config, options, made_from(options)) == []
-    monkeypatch.chdir(tmp_path)
-    near = RunOptions.of(STUDENT | {"teachers": ("own",), "backbone": "own/model.safetensors"})
-    assert changed_files(config, near, made_from(near)) == []
-    (own / "split.csv").unlink()
-    assert changed_files(config, near, made_from(near)) == ["teacher 1 (own)"]
-    write_model(own / "model.safetensors")
-    assert changed_files(config, near, made_from(near)) == [
-        "teacher 1 (own)",
-        "backbone (own/model.safetensors)",
-    ]
-    assert (
-        changed_files({"files": None}, near, made_from(near))
-        == changed_files({}, near, made_from(near))
-        == []
-    )
-    builtin = RunOptions.of({"backbone": "builtin"})
-    assert made_from(builtin).keys() == {"backbone"}
-    assert made_from(RunOptions.of({"backbone": "mn04"})) == {}
+def test_files_are_compared_by_what_they_are_for(teacher: Path) -> None:
+    file = str(teacher / "model.safetensors")
+    files = files_of(RunOptions.of(STUDENT | {"teachers": (str(teacher),), "backbone": file}))
+    assert {role: name for role, (name, _) in files.items()} == {
+        "teacher 1": str(teacher), "backbone": file,
+    }  # fmt: skip
+    assert [path.name for path in files["teacher 1"][1]][1:] == ["split.csv", "seen_clips.csv"]
+    assert files_of(RunOptions.of({"backbone": "builtin"})).keys() == {"backbone"}
+    assert files_of(RunOptions.of({"backbone": "mn04"})) == {}
 
 
 def test_a_cross_validation_with_a_changed_teacher_is_not_resumed(
