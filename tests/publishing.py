@@ -17,7 +17,7 @@ from sonotype.modelfile.weights_registry import WeightsEntry
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP prediction; ``announced`` is its Content-Length where that is not the truth."""
+    """One HTTP answer; ``announced`` is its Content-Length where that is not the truth."""
 
     body: bytes = b""
     status: int = 200
@@ -28,15 +28,15 @@ class Answer:
 
 @dataclass
 class Server:
-    """Gives the predictions of a path one after the other, the last one again and again."""
+    """Gives the answers of a path one after the other, the last one again and again."""
 
     base: str
-    predictions: dict[str, list[Answer]] = field(default_factory=dict)
-    requested: list[str] = field(default_factory=list)
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
 
-    def publish(self, name: str, *predictions: Answer) -> str:
-        self.answers[f"/{name}"] = list(predictions)
+    def publish(self, name: str, *answers: Answer) -> str:
+        self.answers[f"/{name}"] = list(answers)
         return f"{self.base}/{name}"
 
     def next_answer(self, path: str) -> Answer:
@@ -49,17 +49,15 @@ class Server:
 def serve() -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            prediction = server.next_answer(self.path)
+            answer = server.next_answer(self.path)
             with suppress(ConnectionError):  # the client may have given up
-                self.send_response(prediction.status)
-                length = (
-                    len(prediction.body) if prediction.announced is None else prediction.announced
-                )
+                self.send_response(answer.status)
+                length = len(answer.body) if answer.announced is None else answer.announced
                 self.send_header("Content-Length", str(length))
                 self.end_headers()
                 self.wfile.flush()
-                server.closing.wait(prediction.pause)
-                self.wfile.write(prediction.body)
+                server.closing.wait(answer.pause)
+                self.wfile.write(answer.body)
 
         def log_message(self, *_: object) -> None:
             pass

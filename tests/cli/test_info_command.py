@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from heads import predicted, two_heads
-from small_models import CATEGORIES, EVENTS, write_model
+from small_models import CATEGORIES, EVENTS, HEADS, write_model
 
 from sonotype.cli.main import run
 from sonotype.evaluation.metrics import Scores, score, scores_to_json
