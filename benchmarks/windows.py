@@ -12,13 +12,14 @@ or class by class; the class is the last part of a file name, as in ESC-50.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
+import resource
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from typing import Any, cast
 
 import numpy as np
@@ -59,15 +60,8 @@ SQUEEZES: dict[str, Callable[[SqueezeExcitation, int], nn.Module]] = {
 }
 HOPS = (5.0, 4.99, 1.0, 0.25)
 """Seconds; windows share computations at all hops but the first."""
-MEMORY_SCRIPT = """
-import resource, sys, time
-from sonotype.inference.load import load
-model = load(sys.argv[2] or None)
-begin = time.perf_counter()
-count = sum(1 for _ in model.predict_windows(sys.argv[1], 1.0))
-seconds = time.perf_counter() - begin
-print(count, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-"""
+CLIPS = 100
+"""In a recording for the deviation."""
 
 
 def main() -> None:
@@ -81,40 +75,30 @@ def main() -> None:
     parser.add_argument("--model", action="append", default=[], help="beside the built-in model")
     parser.add_argument("--sounds", type=Path, help="folder of clips")
     parser.add_argument("--only", default="*", help="pattern of the clips' names")
-    parser.add_argument("--clips", type=int, default=100, help="in a recording")
-    parser.add_argument("--seconds", type=float, default=300, help="of the recording for the cost")
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--hours", type=float, default=24)
     options = parser.parse_args()
-    if options.quick:
-        options.seconds, options.repeats = 60.0, 3
     tables[options.table](options)
 
 
 def cost(options: argparse.Namespace) -> None:
     """Seconds of audio in a second at the largest hop, and ratios of the others to it."""
-    print(f"{torch.get_num_threads()} threads, {options.seconds:g} s of noise")
+    length, repeats = (60, 3) if options.quick else (300, 5)
+    print(f"{torch.get_num_threads()} threads, {length} s of noise")
     print("| model | exact, 5 s | " + " | ".join(f"shared, {hop:g} s" for hop in HOPS[1:]) + " |")
     print("|---|" + "---|" * len(HOPS))
     models = {"built-in": load()} | {name: random_model(x) for name, x in SYSTEMS.items()}
     for name, model in models.items():
         rate = model.audio_spec.sample_rate
-        noise = np.random.default_rng(0).standard_normal(round(options.seconds * rate))
+        noise = np.random.default_rng(0).standard_normal(length * rate)
         sound = (0.1 * noise).astype(np.float32)
-        rounds = []
-        for _ in range(options.repeats + 1):
-            seconds = []
-            for hop in HOPS:
-                start = time.perf_counter()
-                for _window in model.predict_windows(sound, hop, sample_rate=rate):
-                    pass
-                seconds.append(time.perf_counter() - start)
-            rounds.append(seconds)
-        columns = list(zip(*rounds[1:], strict=True))  # without the first, which warms up
-        cells = [f"{options.seconds / median(columns[0]):.0f} s/s"]
-        for column in columns[1:]:
-            ratios = [mine / base for mine, base in zip(column, columns[0], strict=True)]
-            cells.append(f"{median(ratios):.2f}")
+        seconds = np.empty((repeats + 1, len(HOPS)))
+        for index in np.ndindex(seconds.shape):
+            start = time.perf_counter()
+            deque(model.predict_windows(sound, HOPS[index[1]], sample_rate=rate), maxlen=0)
+            seconds[index] = time.perf_counter() - start
+        seconds = seconds[1:]  # the first repeat warms up
+        ratios = np.median(seconds[:, 1:] / seconds[:, :1], axis=0)
+        cells = [f"{length / np.median(seconds[:, 0]):.0f} s/s", *(f"{x:.2f}" for x in ratios)]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
@@ -144,12 +128,11 @@ def deviation(options: argparse.Namespace) -> None:
         system = cast(TorchEngine, model.engine).fused
         rate, length = model.audio_spec.sample_rate, model.audio_spec.length
         for kind, sound in recordings(options, rate).items():
-            title = f"{Path(path).parent.name if path else 'built-in'}, {kind}"
+            title = f"{name_of(path)}, {kind}"
             reference = exact_windows(model, sound)
             maps = SharedWindows(system, length).maps
-            for name, squeeze in (
-                SQUEEZES if maps.squeezes else {"shared": SlidingSqueeze}
-            ).items():
+            squeezes = SQUEEZES if maps.squeezes else {"shared": SlidingSqueeze}
+            for name, squeeze in squeezes.items():
                 windows = SharedWindows(system, length, squeeze=squeeze)
                 pieces = np.array_split(sound, len(sound) // rate)
                 outputs = [
@@ -166,11 +149,11 @@ def deviation(options: argparse.Namespace) -> None:
 def recordings(options: argparse.Namespace, rate: int) -> dict[str, np.ndarray]:
     """Clips in a row: in random order, and four of each class."""
     files = sorted(options.sounds.glob(options.only))
-    order = np.random.default_rng(0).permutation(len(files))[: options.clips]
+    order = np.random.default_rng(0).permutation(len(files))[:CLIPS]
     by_class: dict[str, list[Path]] = {}
     for file in files:
         by_class.setdefault(file.stem.rpartition("-")[2], []).append(file)
-    same = [file for group in by_class.values() for file in group[:4]][: options.clips]
+    same = [file for group in by_class.values() for file in group[:4]][:CLIPS]
     rows = {"mixed": [files[index] for index in order], "by class": same}
     return {
         kind: np.concatenate([load_audio(file, sample_rate=rate).samples for file in row])
@@ -189,17 +172,28 @@ def memory(options: argparse.Namespace) -> None:
     """Duration and peak memory of a process that reads a long recording."""
     print("| model | hours | windows | minutes | hours/minute | peak, MB |")
     print("|---|---|---|---|---|---|")
+    hours = options.hours
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.w64"
-        write_recording(path, options.hours)
-        for model in options.model or [""]:
-            command = [sys.executable, "-c", MEMORY_SCRIPT, str(path), model]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            windows, seconds, peak = done.stdout.split()
-            minutes = float(seconds) / 60
-            name = Path(model).parent.name if model else "built-in"
-            cells = f"{options.hours:g} | {windows} | {minutes:.1f} | {options.hours / minutes:.2f}"
-            print(f"| {name} | {cells} | {float(peak):.0f} |", flush=True)
+        write_recording(path, hours)
+        for model in [*options.model] or [None]:
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                windows, minutes, peak = pool.submit(read_windows, path, model).result()
+            cells = f"{hours:g} | {windows} | {minutes:.1f} | {hours / minutes:.2f} | {peak:.0f}"
+            print(f"| {name_of(model)} | {cells} |", flush=True)
+
+
+def read_windows(path: Path, model: str | None) -> tuple[int, float, float]:
+    """Number of windows every second, minutes, and peak megabytes of this process."""
+    classifier, start = load(model), time.perf_counter()
+    count = sum(1 for _ in classifier.predict_windows(path, 1.0))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return count, (time.perf_counter() - start) / 60, peak
+
+
+def name_of(model: str | None) -> str:
+    """The folder of a model file."""
+    return Path(model).parent.name if model else "built-in"
 
 
 def write_recording(path: Path, hours: float, rate: int = 16_000) -> None:
