@@ -45,10 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one thread, few repeats")
     parser.add_argument("--out", type=Path, help="write the page to this file too")
-    names = ", ".join(baseline.name for baseline in BASELINES)
     parser.add_argument(
-        "--only", action="append", default=[], metavar="NAME",
-        help="measure this row and the first row of its group; can be repeated. Names: " + names,
+        "--only", action="append", default=[], choices=[row.name for row in BASELINES],
+        help="measure this row and the first row of its group; can be repeated",
     )  # fmt: skip
     options = parser.parse_args(argv)
     baselines = select(options.only)
@@ -86,13 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def select(only: Sequence[str]) -> list[Baseline]:
     """All rows, or the named rows and the first of each of their groups."""
     first: dict[str, str] = {}
-    for baseline in BASELINES:
-        first.setdefault(baseline.group, baseline.name)
-    names = [baseline.name for baseline in BASELINES]
-    if unknown := sorted(set(only) - set(names)):
-        sys.exit(f"error: --only: unknown row {', '.join(unknown)}; choose from {', '.join(names)}")
-    chosen = {*only, *(first[x.group] for x in BASELINES if x.name in only)} or names
-    return [x for x in BASELINES if x.name in chosen]
+    for row in BASELINES:
+        first.setdefault(row.group, row.name)
+    chosen = {*only, *(first[row.group] for row in BASELINES if row.name in only)}
+    return [row for row in BASELINES if row.name in chosen or not only]
 
 
 def write_clips(folder: Path) -> str:
@@ -153,16 +149,13 @@ def command_seconds(folder: Path, repeats: int) -> dict[str, float]:
 
 def run_script(name: str, *, quick: bool) -> str:
     """The output of another benchmark, or a sentence that says how it failed."""
-    command = [sys.executable, str(Path(__file__).parent / name), *(["--quick"] if quick else [])]
+    command = [sys.executable, str(Path(__file__).parent / name), *["--quick"] * quick]
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=SCRIPT_TIMEOUT
-        )
+        return subprocess.check_output(command, text=True, timeout=SCRIPT_TIMEOUT).strip()
     except subprocess.TimeoutExpired:
         return f"{name} took longer than {SCRIPT_TIMEOUT} s and was stopped."
-    if done.returncode:
-        return f"{name} failed with exit code {done.returncode}."
-    return done.stdout.strip()
+    except subprocess.CalledProcessError as error:
+        return f"{name} failed with exit code {error.returncode}."
 
 
 if __name__ == "__main__":

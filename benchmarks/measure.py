@@ -63,12 +63,9 @@ class Row:
 
 
 def measure(
-    baselines: Sequence[Baseline],
-    folder: Path,
-    threads: Sequence[int],
-    effort: Effort,
+    baselines: Sequence[Baseline], folder: Path, threads: Sequence[int], effort: Effort,
     on_message: Callable[[str], None],
-) -> list[Row]:
+) -> list[Row]:  # fmt: skip
     """Prepare all baselines, then measure them with each number of threads.
 
     The folder holds the clips; model files are written into it.

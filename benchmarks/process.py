@@ -10,13 +10,14 @@ import faulthandler
 import functools
 import multiprocessing
 import os
+import socket
 import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -32,6 +33,10 @@ CHECKED = 2
 """Clips whose predictions are compared with the reference."""
 SLOW = 0.5
 """Seconds; a mode that takes longer is tried twice, not four times."""
+
+
+def refuse(*_: object, **__: object) -> NoReturn:
+    raise OSError("benchmarks use no network")
 
 
 class WorkerError(Exception):
@@ -53,11 +58,7 @@ class Worker(ProcessPoolExecutor):
         self._arguments = name, folder / name
 
     def send(self, command: str, *arguments: Any) -> Any:
-        """Execute a method of :class:`Server` in the process.
-
-        Raises:
-            WorkerError: it failed.
-        """
+        """Execute a method of :class:`Server`; raises :class:`WorkerError` if it fails."""
         try:
             return self.submit(execute, *self._arguments, command, *arguments).result()
         except BrokenProcessPool:
@@ -85,7 +86,9 @@ def execute(name: str, folder: Path, command: str, *arguments: Any) -> Any:
 
 @functools.cache
 def open_server(name: str, folder: Path) -> Server:
-    """The server of this process, whose output goes to a log."""
+    """The server of this process, which writes to a log and uses no network."""
+    socket.getaddrinfo = os.system = refuse
+    socket.socket.connect = refuse  # type: ignore[method-assign]
     folder.mkdir(exist_ok=True)
     with (folder / "log.txt").open("w", encoding="utf-8") as log:
         for descriptor in (1, 2):
@@ -143,11 +146,10 @@ class Server:
         self.count = max(1, round(limit / tried[self.mode] * len(clips) / batch)) * batch
 
     def many(self, limit: float) -> tuple[str, float, float, int, list[float]]:
-        """Many clips in the fastest mode, at least a batch, in about ``limit`` seconds.
+        """Batches in the fastest mode, which take about ``limit`` seconds.
 
-        Returns:
-            the mode, seconds of audio in a wall and in a processor second, peak memory, and the
-            deviations from the reference: one clip at a time, and many.
+        Returns the mode, seconds of audio in a wall and in a processor second, peak memory, and the
+        deviations from the reference: one clip at a time, and many.
         """
         if not self.count:
             self.choose(limit)

@@ -43,12 +43,9 @@ ARITHMETIC = (
 
 
 def render(
-    rows: Sequence[Row],
-    peaks: Mapping[int, float],
-    facts: Mapping[str, str],
-    commands: Mapping[str, float],
-    extras: Mapping[str, str],
-) -> str:
+    rows: Sequence[Row], peaks: Mapping[int, float], facts: Mapping[str, str],
+    commands: Mapping[str, float], extras: Mapping[str, str],
+) -> str:  # fmt: skip
     """The whole page.
 
     ``peaks`` has GFLOP/s of a matrix product by number of threads: 1, and those of all cores.

@@ -15,14 +15,15 @@ import argparse
 import copy
 import tempfile
 import time
+from argparse import RawTextHelpFormatter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch.utils.benchmark import Timer
 from torch.utils.data import DataLoader
@@ -61,9 +62,7 @@ MATRIX = 1024
 
 def main() -> None:
     """Run all modes on both networks and print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="24 clips, 1 repeat, 2 epochs")
     quick = parser.parse_args().quick
     repeats, epochs = (1, 2) if quick else (3, 8)
@@ -79,10 +78,7 @@ def main() -> None:
     for title, network in NETWORKS.items():
         new_system = partial(build, backbone, labels, network)
         rounds = [
-            [
-                seconds(mode, new_system(), (train, val), labels, epochs)
-                for mode in range(len(MODES))
-            ]
+            [seconds(mode, new_system(), (train, val), labels, epochs) for mode in range(5)]
             for _ in range(repeats)
         ]
         system = new_system()
@@ -116,10 +112,7 @@ def build(backbone: str, labels: Labels, network: dict[str, Any]) -> System:
 def seconds(
     mode: int, system: System, subsets: Sequence[Sequence[Clip]], labels: Labels, epochs: int
 ) -> tuple[float, float, float]:
-    """Of the first epoch, of the second, and to the target, infinite if it is not reached.
-
-    Trains until the target is reached and two epochs are done.
-    """
+    """Of the first epoch, of the second, and to the target, infinite if it is not reached."""
     if mode >= CHANNELS_LAST:
         system.channels_last()
     scores: dict[str, float] = {}
@@ -136,7 +129,17 @@ def seconds(
         optimiser = learner.configure_optimizers()
         for epoch in range(epochs):
             torch.manual_seed(epoch)
-            run_epoch(learner, optimiser, train, val, epoch)
+            train.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+            learner.train()
+            for number, batch in enumerate(train):
+                optimiser.zero_grad()
+                learner.training_step(batch, number).backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+            learner.eval()
+            with torch.no_grad():
+                for number, batch in enumerate(val):
+                    learner.validation_step(batch, number)
+                learner.on_validation_epoch_end()
             ends.append(time.perf_counter() - start)
             if scores[SCORE] >= TARGET:
                 to_target = min(to_target, ends[-1])
@@ -164,12 +167,12 @@ def batches(
     return DataLoader(source, batch_size=None, sampler=sampler, generator=torch.Generator())
 
 
+def contiguous(maps: FeatureMaps) -> FeatureMaps:
+    return {name: x.contiguous() for name, x in maps.items()}
+
+
 def plain_code(mode: int) -> ExitStack:
     """Replace the optimisations that a mode does not have until the stack is closed."""
-
-    def contiguous(feature_maps: FeatureMaps) -> FeatureMaps:
-        return {name: x.contiguous() for name, x in feature_maps.items()}
-
     stack = ExitStack()
     if mode < FUSED:
         stack.enter_context(patch.object(FusedBlocks, "of", lambda _, blocks: blocks))
@@ -178,42 +181,16 @@ def plain_code(mode: int) -> ExitStack:
     return stack
 
 
-def run_epoch(
-    learner: Learner,
-    optimiser: torch.optim.Optimizer,
-    train: DataLoader[Batch],
-    val: DataLoader[Batch],
-    epoch: int,
-) -> None:
-    """All steps, then validation."""
-    learner.train()
-    train.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
-    for number, batch in enumerate(train):
-        optimiser.zero_grad()
-        learner.training_step(batch, number).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    learner.eval()
-    with torch.no_grad():
-        for number, batch in enumerate(val):
-            learner.validation_step(batch, number)
-        learner.on_validation_epoch_end()
-
-
-def table(rounds: Sequence[Sequence[Sequence[float]]], peak_seconds: float) -> str:
+def table(rounds: Sequence[object], peak_seconds: float) -> str:
     """Medians and ratios to the plain mode; ``peak_seconds`` has an epoch at the machine's peak."""
-    lines = [
-        f"| mode | first epoch | second epoch | to F1 {TARGET:g} | of the peak |",
-        "|---|---|---|---|---|",
-    ]
-    for number, title in enumerate(MODES):
-        cells = []
-        for column in range(3):
-            pairs = [(modes[0][column], modes[number][column]) for modes in rounds]
-            value = median(mine for _, mine in pairs)
-            speed = median(plain / mine for plain, mine in pairs)
-            cells.append(f"{value:.2f} s ({speed:.1f}x)" if value < 1e9 else "not reached")
-        share = peak_seconds / median(modes[number][1] for modes in rounds)
-        lines.append(f"| {title} | {' | '.join(cells)} | {share:.0%} |")
+    lines = [f"| mode | first epoch | second epoch | to F1 {TARGET:g} | of the peak |"]
+    lines += ["|---|---|---|---|---|"]
+    values = np.array(rounds)  # [rounds, modes, 3]
+    medians, speeds = np.median(values, 0), np.median(values[:, :1] / values, 0)
+    for title, row, speed in zip(MODES, medians, speeds, strict=True):
+        cells = [f"{x:.2f} s ({times:.1f}x)" if np.isfinite(x) else "not reached"
+                 for x, times in zip(row, speed, strict=True)]  # fmt: skip
+        lines.append(f"| {title} | {' | '.join(cells)} | {peak_seconds / row[1]:.0%} |")
     return "\n".join(lines)
 
 

@@ -12,12 +12,13 @@ or class by class; the class is the last part of a file name, as in ESC-50.
 from __future__ import annotations
 
 import argparse
-import resource
 import tempfile
 import time
+from argparse import RawTextHelpFormatter
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, cast
@@ -39,11 +40,6 @@ from sonotype.models.build import build_system
 from sonotype.sliding.shared import SharedWindows
 from sonotype.sliding.squeeze import SlidingSqueeze
 
-LABELS = Labels(
-    tuple(f"category {number}" for number in range(5)),
-    tuple(f"event {number}" for number in range(50)),
-    tuple(number // 10 for number in range(50)),
-)
 SYSTEMS: dict[str, dict[str, Any]] = {
     "cbir_2 vggish, width 1": {"backbone": "vggish", "width": 1.0},
     "cbir_2 vggish, width 0.25": {"backbone": "vggish", "width": 0.25},
@@ -66,9 +62,7 @@ CLIPS = 100
 
 def main() -> None:
     """Print one of the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=RawTextHelpFormatter)
     tables = {"cost": cost, "deviation": deviation, "memory": memory}
     parser.add_argument("table", choices=tables, nargs="?", default="cost")
     parser.add_argument("--quick", action="store_true", help="a shorter recording for the cost")
@@ -86,7 +80,8 @@ def cost(options: argparse.Namespace) -> None:
     print(f"{torch.get_num_threads()} threads, {length} s of noise")
     print("| model | exact, 5 s | " + " | ".join(f"shared, {hop:g} s" for hop in HOPS[1:]) + " |")
     print("|---|" + "---|" * len(HOPS))
-    models = {"built-in": load()} | {name: random_model(x) for name, x in SYSTEMS.items()}
+    models = {"built-in": load()}
+    models |= {name: random_model(x, models["built-in"].labels) for name, x in SYSTEMS.items()}
     for name, model in models.items():
         rate = model.audio_spec.sample_rate
         noise = np.random.default_rng(0).standard_normal(length * rate)
@@ -102,12 +97,11 @@ def cost(options: argparse.Namespace) -> None:
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
-def random_model(options: dict[str, Any]) -> Classifier:
-    """A system with random weights."""
+def random_model(options: dict[str, Any], labels: Labels) -> Classifier:
     torch.manual_seed(0)
     system_options = SystemOptions(**options)
-    system = build_system(system_options, LABELS)
-    card = ModelCard(system_options, LABELS, system.sample_rate, ())
+    system = build_system(system_options, labels)
+    card = ModelCard(system_options, labels, system.sample_rate, ())
     return Classifier(TorchEngine(system), card)
 
 
@@ -125,19 +119,18 @@ def deviation(options: argparse.Namespace) -> None:
 
     for path in [None, *options.model]:
         model = load(path)
-        system = cast(TorchEngine, model.engine).fused
-        rate, length = model.audio_spec.sample_rate, model.audio_spec.length
+        system, rate = cast(TorchEngine, model.engine).fused, model.audio_spec.sample_rate
+        windows_of = partial(SharedWindows, system, model.audio_spec.length)
         for kind, sound in recordings(options, rate).items():
             title = f"{name_of(path)}, {kind}"
             reference = exact_windows(model, sound)
-            maps = SharedWindows(system, length).maps
+            maps = windows_of().maps
             squeezes = SQUEEZES if maps.squeezes else {"shared": SlidingSqueeze}
             for name, squeeze in squeezes.items():
-                windows = SharedWindows(system, length, squeeze=squeeze)
                 pieces = np.array_split(sound, len(sound) // rate)
                 outputs = [
                     (output.category if output.event is None else output.event).softmax(1).numpy()
-                    for output in windows.outputs(pieces, rate)
+                    for output in windows_of(squeeze=squeeze).outputs(pieces, rate)
                 ]
                 print_row(f"{title}: {name}", reference, np.concatenate(outputs))
             offset = maps.coarsest * maps.frame // 2
@@ -172,19 +165,20 @@ def memory(options: argparse.Namespace) -> None:
     """Duration and peak memory of a process that reads a long recording."""
     print("| model | hours | windows | minutes | hours/minute | peak, MB |")
     print("|---|---|---|---|---|---|")
-    hours = options.hours
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.w64"
-        write_recording(path, hours)
+        write_recording(path, options.hours)
         for model in [*options.model] or [None]:
             with ProcessPoolExecutor(1, get_context("spawn")) as pool:
                 windows, minutes, peak = pool.submit(read_windows, path, model).result()
-            cells = f"{hours:g} | {windows} | {minutes:.1f} | {hours / minutes:.2f} | {peak:.0f}"
-            print(f"| {name_of(model)} | {cells} |", flush=True)
+            cells = f"{options.hours:g} | {windows} | {minutes:.1f} | {options.hours / minutes:.2f}"
+            print(f"| {name_of(model)} | {cells} | {peak:.0f} |", flush=True)
 
 
 def read_windows(path: Path, model: str | None) -> tuple[int, float, float]:
     """Number of windows every second, minutes, and peak megabytes of this process."""
+    import resource
+
     classifier, start = load(model), time.perf_counter()
     count = sum(1 for _ in classifier.predict_windows(path, 1.0))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -192,7 +186,6 @@ def read_windows(path: Path, model: str | None) -> tuple[int, float, float]:
 
 
 def name_of(model: str | None) -> str:
-    """The folder of a model file."""
     return Path(model).parent.name if model else "built-in"
 
 
