@@ -56,10 +56,13 @@ class Row:
     error: str = ""
 
     @property
-    def wrong(self) -> bool:
-        """Whether a prediction deviates by more than the tolerance: its times do not count."""
+    def issue(self) -> str:
+        """Why the times do not count: missing, failed, or wrong predictions; empty if they do."""
+        if self.error:
+            return "failed" if self.error.startswith("failed") else "missing"
         found = [value for phase in self.phases.values() for value in phase.deviation]
-        return not all(value <= self.baseline.tolerance for value in found)  # NaN is wrong
+        right = all(value <= self.baseline.tolerance for value in found)  # NaN is wrong
+        return "" if right else "wrong"
 
 
 def measure(

@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Thread
 from typing import Any, NoReturn
 
 import numpy as np
@@ -84,9 +85,17 @@ def execute(name: str, folder: Path, command: str, *arguments: Any) -> Any:
         faulthandler.cancel_dump_traceback_later()
 
 
+def end_with_parent() -> None:
+    """End this process when the other one is killed; an idle worker of a pool does not notice."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
+
+
 @functools.cache
 def open_server(name: str, folder: Path) -> Server:
     """The server of this process, which writes to a log and uses no network."""
+    Thread(target=end_with_parent, daemon=True).start()
     socket.getaddrinfo = os.system = refuse
     socket.socket.connect = refuse  # type: ignore[method-assign]
     folder.mkdir(exist_ok=True)
@@ -164,10 +173,10 @@ class Server:
         return self.mode, audio / wall, audio / cpu, peak, deviation
 
 
-def largest_difference(actual: Any, reference: Any) -> float:
+def largest_difference(actual: Predictions, reference: Predictions) -> float:
     """Infinite if the shapes differ."""
-    same_shape = actual.shape == reference.shape
-    return float(np.abs(actual - reference).max()) if same_shape else float("inf")
+    same = actual.shape == reference.shape
+    return float(np.abs(actual - reference).max()) if same else float("inf")
 
 
 def timed(run: Run, clips: Clips) -> tuple[Predictions, float, float]:

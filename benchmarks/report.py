@@ -101,7 +101,7 @@ def speed_cells(first: Row, threads: int, clock: str, row: Row) -> list[str]:
     phase = row.phases[threads]
     speeds: list[float] = getattr(phase, clock)
     slower = "1" if row is first else "-"
-    if row is not first and not unusable(first):
+    if row is not first and not first.issue:
         pairs = zip(getattr(first.phases[threads], clock), speeds, strict=True)
         found = [ours / other for ours, other in pairs]
         slower = f"{figure(median(found))} [{figure(min(found), 2)}, {figure(max(found), 2)}]"
@@ -153,7 +153,7 @@ def arithmetic(rows: Sequence[Row], peaks: Mapping[int, float]) -> list[str]:
             found += [figure(reached), f"{reached / peak:.0%}"]
         return found
 
-    known = [row for row in rows if row.facts.multiply_adds and not unusable(row)]
+    known = [row for row in rows if row.facts.multiply_adds and not row.issue]
     head = ["", "M MACs", *(title for count in peaks for title in (cores(count), "share"))]
     return ["### Arithmetic", ARITHMETIC, row_table(known, head, cells)] if known else []
 
@@ -162,16 +162,9 @@ def notes(rows: Sequence[Row]) -> list[str]:
     """Notes of the baselines, and reasons for missing figures."""
     lines = [(row, row.error or row.baseline.note) for row in rows]
     lines += [(row, f"wrong, deviates by more than {row.baseline.tolerance:g}")
-              for row in rows if unusable(row) == "wrong"]  # fmt: skip
+              for row in rows if row.issue == "wrong"]  # fmt: skip
     found = "\n".join(f"- {row.baseline.title}: {note}" for row, note in lines if note)
     return [found] if found else []
-
-
-def unusable(row: Row) -> str:
-    """Why a row has no figures, in a word; empty if it has."""
-    if row.error:
-        return "failed" if row.error.startswith("failed") else "missing"
-    return "wrong" if row.wrong else ""
 
 
 def row_table(rows: Sequence[Row], head: Sequence[str], cells: Callable[[Row], list[str]]) -> str:
@@ -179,9 +172,9 @@ def row_table(rows: Sequence[Row], head: Sequence[str], cells: Callable[[Row], l
     lines = []
     for row in rows:
         found = ["-"] * (len(head) - 1) if row.error else cells(row)
-        if word := unusable(row):
+        if row.issue:
             last = found[-1] if head[-1] == "deviation" else "-"
-            found = [word, *["-"] * (len(head) - 3), last]
+            found = [row.issue, *["-"] * (len(head) - 3), last]
         lines.append([row.baseline.title, *found])
     return table(head, lines)
 
