@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,19 +14,13 @@ import numpy.typing as npt
 Clips = npt.NDArray[np.float32]
 Predictions = npt.NDArray[Any]
 Run = Callable[[Clips], Predictions]
-Group = Literal["classifier", "log-mel 16 kHz", "log-mel 32 kHz"]
+Group = Literal["classifier", "Log-mel 16 kHz", "Log-mel 32 kHz"]
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 5.0
-ASSETS_VARIABLE = "SONOTYPE_TEST_ASSETS"
 
 
-class NotAvailableError(Exception):
-    """A file that a baseline needs is missing; the text goes into the notes of the table."""
-
-
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """Properties that need no clock; ``None`` where unknown."""
 
     parameters: int | None = None
@@ -34,8 +28,7 @@ class Facts:
     size: int | None = None  # bytes of the model file
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A baseline ready to run."""
 
     single: Run  # [samples] to its predictions
@@ -48,7 +41,7 @@ class Baseline:
 
     name: str  # for --only, and of the folder of its files
     title: str
-    group: Group  # rows of one group are compared
+    group: Group = "classifier"  # rows of one group are compared
     sample_rate: int  # of its input, in Hz
     packages: tuple[str, ...]  # without them the row is "missing"
     write: Callable[[Path], Facts]  # writes the model file into a folder, once
@@ -59,21 +52,7 @@ class Baseline:
     note: str = ""  # below the tables
 
 
-def asset(*names: str) -> Path | None:
+def asset(name: str) -> Path | None:
     """A file or folder below ``SONOTYPE_TEST_ASSETS``; ``None`` if it is missing."""
-    folder = os.environ.get(ASSETS_VARIABLE)
-    path = Path(folder, *names) if folder else None
-    return path if path is not None and path.exists() else None
-
-
-def required_asset(*names: str) -> Path:
-    """As :func:`asset`.
-
-    Raises:
-        NotAvailableError: it is missing.
-    """
-    path = asset(*names)
-    if path is None:
-        file = "/".join(names)
-        raise NotAvailableError(f"no file: {ASSETS_VARIABLE} names no folder with {file}")
-    return path
+    path = Path(os.environ.get("SONOTYPE_TEST_ASSETS", "/nowhere"), name)
+    return path if path.exists() else None

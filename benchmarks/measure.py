@@ -5,16 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
-from benchmarks.baseline import SECONDS, Baseline, Facts
-from benchmarks.worker import Worker, WorkerError, set_environment
-from sonotype.core.cpu import available_cpus
+from benchmarks.baseline import Baseline, Facts
+from benchmarks.process import Worker, WorkerError, set_environment
 
 PAUSE = 0.02
 """Seconds between two measurements, in which the threads of the first go to sleep."""
@@ -22,33 +18,32 @@ ROUNDS = 5
 """Of runs with one clip."""
 
 
-@dataclass(frozen=True)
-class Effort:
+class Effort(NamedTuple):
     """Duration of the measurement."""
 
     repeats: int  # with many clips
     many_seconds: float  # of a repeat, which has at least one batch
-    runs: int  # with one clip
-    single_seconds: float  # of a baseline's runs with one clip, of which there are at least ROUNDS
+    runs: int  # with one clip, at most
+    single_seconds: float  # of all runs with one clip, of which there are at least ROUNDS
     starts: int  # of processes with one thread
-    starters: int  # processes that start at the same time; several start more slowly
 
 
-FULL = Effort(7, 0.4, 120, 5.0, starts=3, starters=1)
-QUICK = Effort(3, 0.1, 20, 0.5, starts=1, starters=2)
+FULL = Effort(7, 0.4, 120, 5.0, 3)
+QUICK = Effort(3, 0.1, 20, 0.5, 1)
 
 
 @dataclass
 class Phase:
     """Results of one baseline with one number of threads."""
 
+    worker: Worker
     starts: list[float] = field(default_factory=list)  # seconds to the first prediction
     single: list[float] = field(default_factory=list)  # seconds of each run with one clip
+    mode: str = ""  # the fastest for many clips
     wall: list[float] = field(default_factory=list)  # by repeat: seconds of audio in a second
     cpu: list[float] = field(default_factory=list)  # the same in a second of processor time
-    mode: str = ""  # the fastest for many clips
     memory: tuple[int, int] = (0, 0)  # peak bytes with one clip at a time, and with many
-    deviation: tuple[float, float] = (0.0, 0.0)  # likewise, from the reference
+    deviation: Sequence[float] = (0.0, 0.0)  # likewise, from the reference
 
 
 @dataclass
@@ -56,85 +51,59 @@ class Row:
     """A baseline and its results by number of threads; ``error`` says why there are none."""
 
     baseline: Baseline
-    facts: Facts = field(default_factory=Facts)
+    facts: Facts = Facts()
     phases: dict[int, Phase] = field(default_factory=dict)
     error: str = ""
 
     @property
-    def wrong(self) -> bool:
-        """Whether a prediction deviates by more than the tolerance: its times do not count."""
+    def issue(self) -> str:
+        """Why the times do not count: missing, failed, or wrong predictions; empty if they do."""
+        if self.error:
+            return "failed" if self.error.startswith("failed") else "missing"
         found = [value for phase in self.phases.values() for value in phase.deviation]
-        return not all(value <= self.baseline.tolerance for value in found)  # NaN is wrong
-
-
-class Ratio(NamedTuple):
-    """A median with its smallest and its largest value."""
-
-    value: float
-    low: float
-    high: float
-
-
-def ratio(first: Sequence[float], other: Sequence[float]) -> Ratio:
-    """How many times as fast the first is, repeat by repeat."""
-    pairs = [a / b for a, b in zip(first, other, strict=True)]
-    return Ratio(median(pairs), min(pairs), max(pairs))
+        right = all(value <= self.baseline.tolerance for value in found)  # NaN is wrong
+        return "" if right else "wrong"
 
 
 def measure(
-    baselines: Sequence[Baseline],
-    folder: Path,
-    threads: Sequence[int],
-    effort: Effort,
-    on_message: Callable[[str], None] = lambda _: None,
-) -> list[Row]:
+    baselines: Sequence[Baseline], folder: Path, threads: Sequence[int], effort: Effort,
+    on_message: Callable[[str], None],
+) -> list[Row]:  # fmt: skip
     """Prepare all baselines, then measure them with each number of threads.
 
     The folder holds the clips; model files are written into it.
     """
     rows = [Row(baseline) for baseline in baselines]
-
-    def prepare(row: Row) -> None:
-        with catching(row), Worker(row.baseline, folder, task="prepare") as worker:
-            row.facts = Facts(**worker.first)
-
-    on_message("prepare")
-    set_environment(1)
-    with ThreadPoolExecutor(available_cpus()) as pool:  # nothing is timed yet
-        list(pool.map(prepare, rows))
+    set_environment(threads[-1])
+    for row in rows:
+        on_message(f"prepare {row.baseline.name}")
+        with catching(row), Worker(row.baseline.name, folder) as worker:
+            row.facts = worker.send("prepare")
     for count in threads:
         set_environment(count)
-        running = [row for row in rows if not row.error]
         starts = effort.starts if count == threads[0] else 1
         with contextlib.ExitStack() as stack:
-            on_message(f"start processes, {count} threads")
-            with ThreadPoolExecutor(effort.starters) as pool:
-                found = list(pool.map(partial(start, folder, count, starts), running))
-            workers = [stack.enter_context(worker) for worker in found if worker]
-            started = [row for row in running if not row.error]
-            race = [
-                (row, row.phases[count], worker)
-                for row, worker in zip(started, workers, strict=True)
-            ]
-            on_message(f"one clip, {count} threads")
-            single(race, effort)
-            on_message(f"many clips, {count} threads")
-            many(race, effort)
+            for row in rows:
+                if not row.error:
+                    on_message(f"start {row.baseline.name}, {count} threads")
+                    start(row, folder, count, starts)
+                    stack.enter_context(row.phases[count].worker)
+            on_message(f"measure, {count} threads")
+            race(rows, count, effort)
     return rows
 
 
-def start(folder: Path, threads: int, starts: int, row: Row) -> Worker | None:
-    """Start a process several times, and keep the last; ``None`` if it fails."""
-    phase = row.phases.setdefault(threads, Phase())
-    started: Worker | None = None
+def start(row: Row, folder: Path, threads: int, starts: int) -> None:
+    """Start the process of a row, of classifiers several times, and keep the last."""
+    phase = row.phases[threads] = Phase(Worker(row.baseline.name, folder))
     with catching(row):
-        for _ in range(starts - 1 if row.baseline.group == "classifier" else 0):
-            with Worker(row.baseline, folder, threads) as worker:
-                phase.starts.append(worker.start_seconds)
-        worker = Worker(row.baseline, folder, threads)
-        phase.starts.append(worker.start_seconds)
-        started = worker
-    return started  # noqa: RET504
+        for left in reversed(range(starts if row.baseline.group == "classifier" else 1)):
+            begin = time.perf_counter()
+            phase.worker.send("load", threads)
+            phase.starts.append(time.perf_counter() - begin)
+            if left:
+                phase.worker.shutdown()
+                phase.worker = Worker(row.baseline.name, folder)
 
 
 @contextlib.contextmanager
@@ -146,61 +115,26 @@ def catching(row: Row) -> Iterator[None]:
         row.error = str(error)
 
 
-Race = Sequence[tuple[Row, Phase, Worker]]
+def race(rows: Sequence[Row], threads: int, effort: Effort) -> None:
+    """Repeats of all rows that have not failed, in turn, with a pause before each."""
+    for step in (*[single] * ROUNDS, *[many] * effort.repeats):
+        for row in rows:
+            if not row.error:
+                time.sleep(PAUSE)
+                with catching(row):
+                    step(row.phases[threads], effort)
 
 
-def each(race: Race, function: Callable[[Row, Phase, Worker], None]) -> None:
-    """Call a function for the rows that have not failed, in turn, with a pause before each."""
-    for row, phase, worker in race:
-        if not row.error:
-            time.sleep(PAUSE)
-            with catching(row):
-                function(row, phase, worker)
+def single(phase: Phase, effort: Effort) -> None:
+    arguments = effort.single_seconds / ROUNDS, effort.runs // ROUNDS
+    seconds, peak = phase.worker.send("single", *arguments)
+    phase.single += seconds
+    phase.memory = (peak, 0)
 
 
-def single(race: Race, effort: Effort) -> None:
-    """Runs with one clip, in some rounds of all rows; then the memory."""
-    runs: dict[str, int] = {}
-
-    def plan(row: Row, phase: Phase, worker: Worker) -> None:
-        warm_up = worker.send("single", runs=1)["seconds"][0]
-        total = min(effort.runs, int(effort.single_seconds / warm_up))
-        runs[row.baseline.name] = max(1, total // ROUNDS)
-
-    def run(row: Row, phase: Phase, worker: Worker) -> None:
-        phase.single += worker.send("single", runs=runs[row.baseline.name])["seconds"]
-
-    def memory(row: Row, phase: Phase, worker: Worker) -> None:
-        phase.memory = (worker.send("memory")["bytes"], 0)
-
-    each(race, plan)
-    for _ in range(ROUNDS):
-        each(race, run)
-    each(race, memory)
-
-
-def many(race: Race, effort: Effort) -> None:
-    """Repeats with many clips in the fastest mode; then memory and deviation."""
-    counts: dict[str, int] = {}
-
-    def plan(row: Row, phase: Phase, worker: Worker) -> None:
-        fastest, batch = worker.send("choose"), row.baseline.batch
-        phase.mode = fastest["mode"]
-        batches = max(1, round(effort.many_seconds / fastest["seconds"] / batch))
-        counts[row.baseline.name] = batches * batch
-
-    def run(row: Row, phase: Phase, worker: Worker) -> None:
-        count = counts[row.baseline.name]
-        seconds = worker.send("many", count=count)
-        phase.wall.append(count * SECONDS / seconds["wall"])
-        phase.cpu.append(count * SECONDS / seconds["cpu"])
-
-    def finish(row: Row, phase: Phase, worker: Worker) -> None:
-        phase.memory = (phase.memory[0], worker.send("memory")["bytes"])
-        found = worker.send("deviation")
-        phase.deviation = (found["single"], found["many"])
-
-    each(race, plan)
-    for _ in range(effort.repeats):
-        each(race, run)
-    each(race, finish)
+def many(phase: Phase, effort: Effort) -> None:
+    found = phase.worker.send("many", effort.many_seconds)
+    phase.mode, wall, cpu, peak, phase.deviation = found
+    phase.wall.append(wall)
+    phase.cpu.append(cpu)
+    phase.memory = (phase.memory[0], peak)

@@ -22,15 +22,13 @@ def in_batches(run: Run, *sizes: int) -> dict[str, Run]:
 def one_by_one(*functions: Run) -> dict[str, Run]:
     """A mode that takes clip by clip, each function in a thread of its own."""
     count = len(functions)
-    pool = ThreadPoolExecutor(count)
-
-    def share(number: int, clips: Clips) -> list[Predictions]:
-        return [functions[number](clip) for clip in clips[number::count]]
+    run_all = ThreadPoolExecutor(count).map if count > 1 else map
 
     def mode(clips: Clips) -> Predictions:
-        if count == 1:
-            return np.stack(share(0, clips))
-        shares = list(pool.map(share, range(count), [clips] * count))
+        def share(number: int) -> list[Predictions]:
+            return [functions[number](clip) for clip in clips[number::count]]
+
+        shares = list(run_all(share, range(count)))
         return np.stack([shares[n % count][n // count] for n in range(len(clips))])
 
     return {f"{count} x 1": mode}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
+from typing import Any
 
 import numpy as np
 
 from benchmarks.baseline import SECONDS
-from benchmarks.measure import Phase, Row, ratio
+from benchmarks.measure import Row
 
 WIDTH = 80
 MIN_RUNS = 100
@@ -42,190 +42,141 @@ ARITHMETIC = (
 )
 
 
-@dataclass
-class Page:
-    """The content of the page."""
+def render(
+    rows: Sequence[Row], peaks: Mapping[int, float], facts: Mapping[str, str],
+    commands: Mapping[str, float], extras: Mapping[str, str],
+) -> str:  # fmt: skip
+    """The whole page.
 
-    rows: Sequence[Row]  # of all groups, in order
-    threads: Sequence[int]  # 1 and the number of cores, which may be 1
-    machine: str = ""
-    versions: str = ""
-    clips: str = ""
-    peaks: Mapping[int, float] = field(default_factory=dict)  # GFLOP/s by number of threads
-    commands: Mapping[str, float] = field(default_factory=dict)  # seconds by command line
-    extras: Mapping[str, str] = field(default_factory=dict)  # output of other benchmarks
-    date: datetime.date = field(default_factory=datetime.date.today)
-
-
-Column = tuple[str, Callable[[Row], str]]
-"""Title and the cell of a row."""
-
-
-def render(page: Page) -> str:
-    """The whole page."""
-    sections = ["# Benchmarks", "Written by `make bench`: do not edit.", METHOD, header(page)]
-    for group in dict.fromkeys(row.baseline.group for row in page.rows):
-        rows = [row for row in page.rows if row.baseline.group == group]
+    ``peaks`` has GFLOP/s of a matrix product by number of threads: 1, and those of all cores.
+    ``commands`` has seconds by command line, ``extras`` outputs of other benchmarks by title.
+    """
+    sections = ["# Benchmarks", "Written by `make bench`: do not edit.", METHOD]
+    sections += ["\n".join(f"- {title}: {text}" for title, text in facts.items())]
+    for group in dict.fromkeys(row.baseline.group for row in rows):
+        members = [row for row in rows if row.baseline.group == group]
         classifiers = group == "classifier"
-        title = (
-            "Classifiers: waveform in, answer out" if classifiers else group[0].upper() + group[1:]
-        )
-        sections += [f"## {title}", *speed(rows, page.threads)]
+        sections += [f"## {'Classifiers: waveform in, answer out' if classifiers else group}"]
+        sections += speed(members, list(peaks))
         if classifiers:
-            sections += ["### One clip of 5 s", *latency(rows, page.threads)]
-            sections += ["### Size and start", sizes(rows, page.threads[0]), SIZES]
-            sections += arithmetic(rows, page)
-        sections += notes(rows)
-    if page.commands:
-        lines = [(f"`{command}`", figure(value)) for command, value in page.commands.items()]
+            sections += ["### One clip of 5 s", *latency(members, list(peaks))]
+            sections += ["### Size and start", sizes(members, min(peaks)), SIZES]
+            sections += arithmetic(members, peaks)
+        sections += notes(members)
+    if commands:
+        lines = [[f"`{command}`", figure(value)] for command, value in commands.items()]
         sections += ["## The command line, from a cold start", table(["command", "s"], lines)]
-    for title, text in page.extras.items():
+    for title, text in extras.items():
         sections += [f"## {title}", text]
-    return "\n\n".join(x if "|" in x or "```" in x else wrap(x) for x in sections) + "\n"
+    return "\n\n".join(x if "|" in x else wrap(x) for x in sections) + "\n"
 
 
 def wrap(text: str) -> str:
     """Paragraphs and list items at the width of the tables."""
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
     return "\n".join(
-        textwrap.fill(line, WIDTH, subsequent_indent="  " if line.startswith("- ") else "",
-                      break_long_words=False, break_on_hyphens=False)
+        textwrap.fill(line, WIDTH, subsequent_indent="  " * line.startswith("- "), **options)
         for line in text.splitlines()
-    )  # fmt: skip
-
-
-def header(page: Page) -> str:
-    """Date, machine, versions, clips."""
-    peaks = ", ".join(f"{figure(peak)} on {cores(count)}" for count, peak in page.peaks.items())
-    lines = [f"- Date: {page.date.isoformat()}", f"- Machine: {page.machine}"]
-    lines += [f"- GFLOP/s of a float32 matrix product: {peaks}"] if peaks else []
-    return "\n".join([*lines, f"- Versions: {page.versions}", f"- Clips: {page.clips}"])
+    )
 
 
 def cores(count: int) -> str:
-    """A number of threads in words."""
     return "1 thread" if count == 1 else f"{count} threads"
 
 
 def speed(rows: Sequence[Row], threads: Sequence[int]) -> list[str]:
     """Throughput: for a processor second on one thread, for a wall second on all."""
-
-    def columns(count: int, unit: str, speeds: Callable[[Phase], list[float]]) -> list[Column]:
-        def relative(row: Row) -> str:
-            if row is rows[0] or unusable(rows[0]):
-                return "1" if row is rows[0] else "-"
-            found = ratio(speeds(rows[0].phases[count]), speeds(row.phases[count]))
-            return f"{figure(found.value)} [{figure(found.low, 2)}, {figure(found.high, 2)}]"
-
-        return [
-            (unit, lambda row: figure(median(speeds(row.phases[count])))),
-            ("times slower", relative),
-        ]
-
-    first, last = threads[0], threads[-1]
-    sections = [
-        f"Seconds of audio that one processor second processes, on {cores(first)}:",
-        row_table(rows, "", [*columns(first, "per CPU s", lambda phase: phase.cpu),
-                             deviation(first, 1)]),
-    ]  # fmt: skip
-    if len(threads) > 1:
-        mode: Column = ("best mode", lambda row: row.phases[last].mode)
-        sections += [
-            f"Seconds of audio in a wall second, on {cores(last)}:",
-            row_table(rows, "", [*columns(last, "per s", lambda phase: phase.wall), mode,
-                                 deviation(last, 1)]),
-        ]  # fmt: skip
+    sections = []
+    for count, clock, unit, titles in (
+        (threads[0], "cpu", "that one processor second processes", ["per CPU s", "times slower"]),
+        (threads[-1], "wall", "in a wall second", ["per s", "times slower", "best mode"]),
+    )[: len(threads)]:
+        cells = partial(speed_cells, rows[0], count, clock)
+        sections += [f"Seconds of audio {unit}, on {cores(count)}:"]
+        sections += [row_table(rows, ["", *titles, "deviation"], cells)]
     return sections
 
 
-def deviation(threads: int, which: int) -> Column:
-    """Deviation with one clip at a time (0) or with many (1); shown for wrong rows too."""
-    return "deviation", lambda row: small(row.phases[threads].deviation[which])
+def speed_cells(first: Row, threads: int, clock: str, row: Row) -> list[str]:
+    phase = row.phases[threads]
+    speeds: list[float] = getattr(phase, clock)
+    slower = "1" if row is first else "-"
+    if row is not first and not first.issue:
+        pairs = zip(getattr(first.phases[threads], clock), speeds, strict=True)
+        found = [ours / other for ours, other in pairs]
+        slower = f"{figure(median(found))} [{figure(min(found), 2)}, {figure(max(found), 2)}]"
+    mode = [phase.mode] if clock == "wall" else []
+    return [figure(median(speeds)), slower, *mode, small(phase.deviation[1])]
 
 
 def latency(rows: Sequence[Row], threads: Sequence[int]) -> list[str]:
     """Median and 99th percentile of one clip, in milliseconds."""
 
-    def columns(count: int) -> list[Column]:
-        def percentile(row: Row) -> str:
-            seconds = row.phases[count].single
-            star = "*" if len(seconds) < MIN_RUNS else ""
-            return figure(1e3 * float(np.quantile(seconds, 0.99))) + star
+    def cells(row: Row) -> list[str]:
+        found = []
+        for count in threads:
+            milliseconds = 1e3 * np.array(row.phases[count].single)
+            star = "*" if len(milliseconds) < MIN_RUNS else ""
+            p99 = figure(float(np.quantile(milliseconds, 0.99)))
+            found += [figure(float(np.median(milliseconds))), p99 + star]
+        return [*found, small(row.phases[threads[0]].deviation[0])]
 
-        return [
-            (cores(count), lambda row: figure(1e3 * median(row.phases[count].single))),
-            ("p99", percentile),
-        ]
-
-    every = [column for count in threads for column in columns(count)]
-    found = row_table(rows, "milliseconds", [*every, deviation(threads[0], 0)])
+    titles = [title for count in threads for title in (cores(count), "p99")]
+    found = row_table(rows, ["milliseconds", *titles, "deviation"], cells)
     return [found, FEW_RUNS] if "*" in found else [found]
 
 
 def sizes(rows: Sequence[Row], threads: int) -> str:
     """Parameters, file, memory and start."""
 
-    def millions(value: int | None, digits: int | None = None) -> str:
-        if value is None:
-            return "-"
-        return figure(value / 1e6) if digits is None else f"{value / 1e6:.{digits}f} M"
-
-    return row_table(rows, "", [
-        ("parameters", lambda row: millions(row.facts.parameters, 2)),
-        ("file MB", lambda row: millions(row.facts.size)),
-        ("one clip", lambda row: millions(row.phases[threads].memory[0])),
-        ("many", lambda row: millions(row.phases[threads].memory[1])),
-        ("start s", lambda row: figure(median(row.phases[threads].starts))),
-    ])  # fmt: skip
-
-
-def arithmetic(rows: Sequence[Row], page: Page) -> list[str]:
-    """GFLOP/s and the share of the processor's peak, where the multiply-adds are known."""
-    known = [row for row in rows if row.facts.multiply_adds and not unusable(row)]
-
-    def columns(count: int) -> list[Column]:
-        def reached(row: Row) -> float:
-            clips = median(row.phases[count].wall) / SECONDS
-            return 2 * (row.facts.multiply_adds or 0) * clips / 1e9
-
+    def cells(row: Row) -> list[str]:
+        parameters, _, size = row.facts
+        phase = row.phases[threads]
         return [
-            (cores(count), lambda row: figure(reached(row))),
-            ("share", lambda row: f"{reached(row) / page.peaks[count]:.0%}"),
+            "-" if parameters is None else f"{parameters / 1e6:.2f} M",
+            "-" if size is None else figure(size / 1e6),
+            *(figure(peak / 1e6) for peak in phase.memory),
+            figure(median(phase.starts)),
         ]
 
-    macs: Column = ("M MACs", lambda row: f"{(row.facts.multiply_adds or 0) / 1e6:,.0f}")
-    every = [macs, *(column for count in page.threads for column in columns(count))]
-    return ["### Arithmetic", ARITHMETIC, row_table(known, "", every)] if known else []
+    return row_table(rows, ["", "parameters", "file MB", "one clip", "many", "start s"], cells)
+
+
+def arithmetic(rows: Sequence[Row], peaks: Mapping[int, float]) -> list[str]:
+    """GFLOP/s and the share of the processor's peak, where the multiply-adds are known."""
+
+    def cells(row: Row) -> list[str]:
+        macs = row.facts.multiply_adds or 0
+        found = [f"{macs / 1e6:,.0f}"]
+        for count, peak in peaks.items():
+            reached = 2 * macs * median(row.phases[count].wall) / SECONDS / 1e9
+            found += [figure(reached), f"{reached / peak:.0%}"]
+        return found
+
+    known = [row for row in rows if row.facts.multiply_adds and not row.issue]
+    head = ["", "M MACs", *(title for count in peaks for title in (cores(count), "share"))]
+    return ["### Arithmetic", ARITHMETIC, row_table(known, head, cells)] if known else []
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
     """Notes of the baselines, and reasons for missing figures."""
-    lines = [f"- {row.baseline.title}: {row.error or row.baseline.note}"
-             for row in rows if row.error or row.baseline.note]  # fmt: skip
-    lines += [f"- {row.baseline.title}: wrong, deviates by more than {row.baseline.tolerance:g}"
-              for row in rows if not row.error and row.wrong]  # fmt: skip
-    return ["\n".join(lines)] if lines else []
+    lines = [(row, row.error or row.baseline.note) for row in rows]
+    lines += [(row, f"wrong, deviates by more than {row.baseline.tolerance:g}")
+              for row in rows if row.issue == "wrong"]  # fmt: skip
+    found = "\n".join(f"- {row.baseline.title}: {note}" for row, note in lines if note)
+    return [found] if found else []
 
 
-def unusable(row: Row) -> str:
-    """Why a row has no figures, in a word; empty if it has."""
-    if row.error:
-        return "failed" if row.error.startswith("failed") else "missing"
-    return "wrong" if row.wrong else ""
-
-
-def row_table(rows: Sequence[Row], corner: str, columns: Sequence[Column]) -> str:
-    """A table with a line for each row; rows without figures show the reason."""
-
-    def cells(row: Row) -> list[str]:
-        if not (word := unusable(row)):
-            return [cell(row) for _, cell in columns]
-        shown = [
-            cell(row) if title == "deviation" and not row.error else "-" for title, cell in columns
-        ]
-        return [word, *shown[1:]]
-
-    lines = [[row.baseline.title, *cells(row)] for row in rows]
-    return table([corner, *(title for title, _ in columns)], lines)
+def row_table(rows: Sequence[Row], head: Sequence[str], cells: Callable[[Row], list[str]]) -> str:
+    """A table with a line for each row; unusable rows show the reason and the deviation."""
+    lines = []
+    for row in rows:
+        found = ["-"] * (len(head) - 1) if row.error else cells(row)
+        if row.issue:
+            last = found[-1] if head[-1] == "deviation" else "-"
+            found = [row.issue, *["-"] * (len(head) - 3), last]
+        lines.append([row.baseline.title, *found])
+    return table(head, lines)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

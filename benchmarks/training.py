@@ -1,8 +1,7 @@
 """The effect of each optimisation of training: seconds of an epoch, and to a validation score.
 
-    python benchmarks/training.py                      on examples/esc10
-    python benchmarks/training.py FOLDER --clips 200   on some clips of a labelled folder or ESC-50
-    python benchmarks/training.py --quick              a minute or two, to see that it runs
+    python benchmarks/training.py             on examples/esc10
+    python benchmarks/training.py --quick     a minute or two, to see that it runs
 
 Each mode adds one optimisation to the mode before it. All modes train on the same clips in the same
 order with the same seed, and their repeats are interleaved. A ratio compares a repeat with the
@@ -14,17 +13,19 @@ from __future__ import annotations
 
 import argparse
 import copy
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from argparse import RawTextHelpFormatter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
+from torch.utils.benchmark import Timer
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -38,13 +39,13 @@ from sonotype.features.store import FeatureStore
 from sonotype.modelfile.pretrained import available, load_pretrained
 from sonotype.models.build import cbir_2
 from sonotype.models.fold_batch_norm import FusedBlocks
-from sonotype.models.system import System
+from sonotype.models.system import FeatureMaps, System
 from sonotype.training import module as training_module
 from sonotype.training.dataset import Batch, EpochBatches, LabelledMaps, LabelledWaveforms, loader
 from sonotype.training.module import SCORE, Learner
 from sonotype.training.sources import augmentation
 
-CPU = torch.device("cpu")
+DATA = Path(__file__).resolve().parent.parent / "examples" / "esc10"
 MODES = ("plain", "+ channels_last", "+ fused batch norm", "+ loading ahead", "+ cache of maps")
 CHANNELS_LAST, FUSED, PREFETCH, CACHE = 1, 2, 3, 4
 """From this index in ``MODES`` on the optimisation is active."""
@@ -52,52 +53,39 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "default": {"width": 0.0, "pooling": "attention_mean", "pool_blocks": (3, 4)},
     "branch 2, width 0.25": {"width": 0.25, "pooling": "attention", "pool_blocks": (4,)},
 }
+OPTIONS = resolve(TrainOptions(recipe="modern", device="cpu", schedule="constant"), "cbir_2")
+BATCH_SIZE = OPTIONS.batch_size or 32
+TARGET = 0.5
+"""The macro F1 to reach."""
+MATRIX = 1024
 
 
-class Seconds(NamedTuple):
-    """Of one training; ``to_score`` is infinite if the score was not reached."""
-
-    first: float
-    second: float
-    to_score: float
-
-
-def main() -> int:
-    """Run all modes on both networks and print the tables; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument(
-        "data", nargs="?", type=Path, help="labelled sounds; default: examples/esc10"
-    )
-    parser.add_argument("--clips", type=int, default=120, help="number of clips")
-    parser.add_argument("--repeats", type=int, default=3, help="trainings of each mode")
-    parser.add_argument("--epochs", type=int, default=8, help="at most, to reach the score")
-    parser.add_argument("--score", type=float, default=0.5, help="macro F1 to reach")
-    parser.add_argument("--backbone", default="auto", help="of branch 1")
+def main() -> None:
+    """Run all modes on both networks and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="24 clips, 1 repeat, 2 epochs")
-    options = parser.parse_args()
-    if options.quick:
-        options.clips, options.repeats, options.epochs = 24, 1, 2
-    backbone = available(options.backbone, on_message=print)
-    peak = matmul_peak() / 1e9
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        train, val = choose_clips(options.data, options.clips)
-        print(f"{len(train)} clips to train on, {len(val)} to validate; {backbone}")
-        print(f"{torch.get_num_threads()} threads, matrix products reach {peak:.0f} GFLOP/s\n")
-        for number, (title, network) in enumerate(NETWORKS.items()):
-            run = Training(options, {"backbone": backbone, **network}, train, val)
-            rounds = [
-                [run.seconds(mode, folder / f"{number}_{repeat}") for mode in range(len(MODES))]
-                for repeat in range(options.repeats)
-            ]
-            system = run.system()
-            feature_maps = system.frozen_part(torch.zeros(2, 5 * system.sample_rate))
-            work = 2 * step_multiply_adds(system, feature_maps) / 1e6
-            print(f"{title}: {work / 2:,.1f} million multiply-adds a clip in a step\n")
-            print(table(rounds, options.score, work * len(train) / 1e3 / peak), "\n")
-    return 0
+    quick = parser.parse_args().quick
+    repeats, epochs = (1, 2) if quick else (3, 8)
+    found = open_source(DATA).clips  # eight of each class, class by class
+    clips = [clip for n in range(8) for clip in found[n::8]][: 24 if quick else None]
+    train, val = [clip for n, clip in enumerate(clips) if n % 4 != 3], clips[3::4]
+    labels, backbone = Labels.of(clips), available("auto", on_message=print)
+    threads = torch.get_num_threads()
+    timer = Timer("x @ x", globals={"x": torch.ones(MATRIX, MATRIX)}, num_threads=threads)
+    peak = 2 * MATRIX**3 / min(timer.timeit(1).mean for _ in range(8)) / 1e9
+    print(f"{len(train)} clips to train on, {len(val)} to validate; {backbone}")
+    print(f"{threads} threads, matrix products reach {peak:.0f} GFLOP/s\n")
+    for title, network in NETWORKS.items():
+        new_system = partial(build, backbone, labels, network)
+        rounds = [
+            [seconds(mode, new_system(), (train, val), labels, epochs) for mode in range(5)]
+            for _ in range(repeats)
+        ]
+        system = new_system()
+        feature_maps = system.frozen_part(torch.zeros(2, 5 * system.sample_rate))
+        work = 2 * step_multiply_adds(system, feature_maps) / 1e6
+        print(f"{title}: {work / 2:,.1f} million multiply-adds a clip in a step\n")
+        print(table(rounds, work * len(train) / 1e3 / peak), "\n")
 
 
 def step_multiply_adds(system: System, feature_maps: dict[str, torch.Tensor]) -> int:
@@ -112,162 +100,100 @@ def step_multiply_adds(system: System, feature_maps: dict[str, torch.Tensor]) ->
     return int(counter.get_total_flops()) // 2 // clips
 
 
-def matmul_peak(size: int = 1024, repeats: int = 8) -> float:
-    """Operations per second of a float32 matrix product, the best of several."""
-    a, b = torch.ones(size, size), torch.ones(size, size)
-    seconds = []
-    for _ in range(repeats):
+def build(backbone: str, labels: Labels, network: dict[str, Any]) -> System:
+    """The network before training, always with the same random weights."""
+    torch.manual_seed(0)
+    return cbir_2(
+        categories=len(labels.categories), events=len(labels.events),
+        backbone=load_pretrained(backbone).backbone, **network,
+    )  # fmt: skip
+
+
+def seconds(
+    mode: int, system: System, subsets: Sequence[Sequence[Clip]], labels: Labels, epochs: int
+) -> tuple[float, float, float]:
+    """Of the first epoch, of the second, and to the target, infinite if it is not reached."""
+    if mode >= CHANNELS_LAST:
+        system.channels_last()
+    scores: dict[str, float] = {}
+    ends: list[float] = []
+    to_target = float("inf")
+    with plain_code(mode), tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        torch.mm(a, b)
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds)
-
-
-def choose_clips(data: Path | None, count: int) -> tuple[list[Clip], list[Clip]]:
-    """Clips for training and validation (every fourth), classes as evenly as possible."""
-    data = data or Path(__file__).parent.parent / "examples" / "esc10"
-    by_class: dict[tuple[str, str | None], list[Clip]] = {}
-    for clip in open_source(data).clips:
-        by_class.setdefault((clip.category, clip.event), []).append(clip)
-    rounds = range(max(map(len, by_class.values())))
-    clips = [some[n] for n in rounds for some in by_class.values() if n < len(some)][:count]
-    train = [clip for number, clip in enumerate(clips) if number % 4 != 3]
-    return train, clips[3::4]
-
-
-class Training:
-    """Trainings of one network, each from the same random weights."""
-
-    def __init__(
-        self,
-        options: argparse.Namespace,
-        network: dict[str, Any],
-        train: Sequence[Clip],
-        val: Sequence[Clip],
-    ) -> None:
-        self.options, self.network, self.subsets = options, network, (train, val)
-        self.labels = Labels.of([*train, *val])
-        self.settings = resolve(TrainOptions(recipe="modern", device="cpu"), "cbir_2")
-
-    def system(self) -> System:
-        """The network before training."""
-        torch.manual_seed(0)
-        backbone = load_pretrained(self.network["backbone"]).backbone
-        return cbir_2(
-            categories=len(self.labels.categories), events=len(self.labels.events),
-            **{**self.network, "backbone": backbone},
-        )  # fmt: skip
-
-    def seconds(self, mode: int, folder: Path) -> Seconds:
-        """Train in a mode until the score is reached and two epochs are done."""
-        system = self.system()
-        if mode >= CHANNELS_LAST:
-            system.channels_last()
-        with disabled_optimisations(mode):
-            start = time.perf_counter()
-            loaders = [
-                self.loader(mode, system, clips, folder, shuffle=not number)
-                for number, clips in enumerate(self.subsets)
-            ]
-            return self._epochs(system, loaders, start)
-
-    def loader(
-        self, mode: int, system: System, clips: Sequence[Clip], folder: Path, *, shuffle: bool
-    ) -> DataLoader[Batch]:
-        """Batches of cached maps or of waveforms, prefetched or not."""
-        spec = AudioSpec(system.sample_rate)
-        augmented = (augmentation(self.settings), self.settings.seed) if shuffle else ()
-        waveforms = Waveforms(clips, spec, *augmented)
-        source: LabelledMaps | LabelledWaveforms
-        if mode >= CACHE:
-            cache = FeatureCache(waveforms, FeatureStore(folder, 1e12))
-            cache.fill(system, CPU)
-            source = LabelledMaps(cache, clips, self.labels)
-        else:
-            source = LabelledWaveforms(waveforms, clips, self.labels)
-        size = self.settings.batch_size or 32
-        if mode >= PREFETCH:
-            return loader(source, size, shuffle=shuffle)
-        sampler = EpochBatches(len(source), size, shuffle=shuffle)
-        return DataLoader(source, batch_size=None, sampler=sampler, generator=torch.Generator())
-
-    def _epochs(
-        self, system: System, loaders: Sequence[DataLoader[Batch]], start: float
-    ) -> Seconds:
-        scores: dict[str, float] = {}
-        module = Learner(
-            system, self.settings, self.labels, steps=len(loaders[0])
-        )  # fmt: skip
-        module.log = lambda name, value, **_: scores.update({name: float(value.detach())})  # type: ignore[method-assign]
-        rate = self.settings.learning_rate or 1e-3
-        optimiser = torch.optim.AdamW(module._groups(rate), lr=rate, fused=True)
-        ends: list[float] = []
-        to_score = float("inf")
-        for epoch in range(max(self.options.epochs, 2)):
+        train, val = (
+            batches(mode, system, clips, labels, Path(folder), shuffle=not number)
+            for number, clips in enumerate(subsets)
+        )
+        learner = Learner(system, OPTIONS, labels, steps=len(train))
+        learner.log = lambda name, value, **_: scores.update({name: float(value.detach())})  # type: ignore[method-assign]
+        optimiser = learner.configure_optimizers()
+        for epoch in range(epochs):
             torch.manual_seed(epoch)
-            run_epoch(module, optimiser, loaders, epoch)
+            train.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+            learner.train()
+            for number, batch in enumerate(train):
+                optimiser.zero_grad()
+                learner.training_step(batch, number).backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+            learner.eval()
+            with torch.no_grad():
+                for number, batch in enumerate(val):
+                    learner.validation_step(batch, number)
+                learner.on_validation_epoch_end()
             ends.append(time.perf_counter() - start)
-            if scores[SCORE] >= self.options.score:
-                to_score = min(to_score, ends[-1])
-            if epoch and to_score < float("inf"):
+            if scores[SCORE] >= TARGET:
+                to_target = min(to_target, ends[-1])
+            if epoch and to_target < float("inf"):
                 break
-        return Seconds(ends[0], ends[1] - ends[0], to_score)
+    return ends[0], ends[1] - ends[0], to_target
 
 
-@contextmanager
-def disabled_optimisations(mode: int) -> Iterator[None]:
-    """Replace the optimisations that a mode does not have by the plain code."""
-    with ExitStack() as stack:
-        if mode < FUSED:
-            stack.enter_context(patch.object(FusedBlocks, "of", lambda _, blocks: blocks))
-        if mode < CHANNELS_LAST:
-            plain = patch.object(
-                training_module,
-                "_channels_last",
-                lambda feature_maps: {name: x.contiguous() for name, x in feature_maps.items()},
-            )
-            stack.enter_context(plain)
-        yield
+def batches(
+    mode: int, system: System, clips: Sequence[Clip], labels: Labels, folder: Path, *, shuffle: bool
+) -> DataLoader[Batch]:
+    """Batches of cached maps or of waveforms, prefetched or not; augmented if shuffled."""
+    augmented = (augmentation(OPTIONS), OPTIONS.seed) if shuffle else ()
+    waveforms = Waveforms(clips, AudioSpec(system.sample_rate), *augmented)
+    source: LabelledMaps | LabelledWaveforms
+    if mode >= CACHE:
+        cache = FeatureCache(waveforms, FeatureStore(folder, 1e12))
+        cache.fill(system, torch.device("cpu"))
+        source = LabelledMaps(cache, clips, labels)
+    else:
+        source = LabelledWaveforms(waveforms, clips, labels)
+    if mode >= PREFETCH:
+        return loader(source, BATCH_SIZE, shuffle=shuffle)
+    sampler = EpochBatches(len(source), BATCH_SIZE, shuffle=shuffle)
+    return DataLoader(source, batch_size=None, sampler=sampler, generator=torch.Generator())
 
 
-def run_epoch(
-    module: Learner,
-    optimiser: torch.optim.Optimizer,
-    loaders: Sequence[DataLoader[Batch]],
-    epoch: int,
-) -> None:
-    """All steps, then validation."""
-    module.train()
-    loaders[0].sampler.set_epoch(epoch)  # type: ignore[attr-defined]
-    for number, batch in enumerate(loaders[0]):
-        optimiser.zero_grad()
-        module.training_step(batch, number).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    module.eval()
-    with torch.no_grad():
-        for number, batch in enumerate(loaders[1]):
-            module.validation_step(batch, number)
-        module.on_validation_epoch_end()
+def contiguous(maps: FeatureMaps) -> FeatureMaps:
+    return {name: x.contiguous() for name, x in maps.items()}
 
 
-def table(rounds: Sequence[Sequence[Seconds]], score: float, peak_seconds: float) -> str:
+def plain_code(mode: int) -> ExitStack:
+    """Replace the optimisations that a mode does not have until the stack is closed."""
+    stack = ExitStack()
+    if mode < FUSED:
+        stack.enter_context(patch.object(FusedBlocks, "of", lambda _, blocks: blocks))
+    if mode < CHANNELS_LAST:
+        stack.enter_context(patch.object(training_module, "_channels_last", contiguous))
+    return stack
+
+
+def table(rounds: Sequence[object], peak_seconds: float) -> str:
     """Medians and ratios to the plain mode; ``peak_seconds`` has an epoch at the machine's peak."""
-    lines = [
-        f"| mode | first epoch | second epoch | to F1 {score:g} | of the peak |",
-        "|---|---|---|---|---|",
-    ]
-    for number, title in enumerate(MODES):
-        cells = []
-        for column in range(len(Seconds._fields)):
-            pairs = [(row[0][column], row[number][column]) for row in rounds]
-            seconds = median(mine for _, mine in pairs)
-            speed = median(plain / mine for plain, mine in pairs)
-            reached = seconds < float("inf")
-            cells.append(f"{seconds:.2f} s ({speed:.1f}x)" if reached else "not reached")
-        share = peak_seconds / median(row[number].second for row in rounds)
-        lines.append(f"| {title} | {' | '.join(cells)} | {share:.0%} |")
+    lines = [f"| mode | first epoch | second epoch | to F1 {TARGET:g} | of the peak |"]
+    lines += ["|---|---|---|---|---|"]
+    values = np.array(rounds)  # [rounds, modes, 3]
+    with np.errstate(invalid="ignore"):  # neither mode reaches the target
+        medians, speeds = np.median(values, 0), np.median(values[:, :1] / values, 0)
+    for title, row, speed in zip(MODES, medians, speeds, strict=True):
+        cells = [f"{x:.2f} s ({times:.1f}x)" if np.isfinite(x) else "not reached"
+                 for x, times in zip(row, speed, strict=True)]  # fmt: skip
+        lines.append(f"| {title} | {' | '.join(cells)} | {peak_seconds / row[1]:.0%} |")
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -12,13 +12,15 @@ or class by class; the class is the last part of a file name, as in ESC-50.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 import time
+from argparse import RawTextHelpFormatter
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from typing import Any, cast
 
 import numpy as np
@@ -38,11 +40,6 @@ from sonotype.models.build import build_system
 from sonotype.sliding.shared import SharedWindows
 from sonotype.sliding.squeeze import SlidingSqueeze
 
-LABELS = Labels(
-    tuple(f"category {number}" for number in range(5)),
-    tuple(f"event {number}" for number in range(50)),
-    tuple(number // 10 for number in range(50)),
-)
 SYSTEMS: dict[str, dict[str, Any]] = {
     "cbir_2 vggish, width 1": {"backbone": "vggish", "width": 1.0},
     "cbir_2 vggish, width 0.25": {"backbone": "vggish", "width": 0.25},
@@ -59,71 +56,52 @@ SQUEEZES: dict[str, Callable[[SqueezeExcitation, int], nn.Module]] = {
 }
 HOPS = (5.0, 4.99, 1.0, 0.25)
 """Seconds; windows share computations at all hops but the first."""
-MEMORY_SCRIPT = """
-import resource, sys, time
-from sonotype.inference.load import load
-model = load(sys.argv[2] or None)
-begin = time.perf_counter()
-count = sum(1 for _ in model.predict_windows(sys.argv[1], 1.0))
-seconds = time.perf_counter() - begin
-print(count, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-"""
+CLIPS = 100
+"""In a recording for the deviation."""
 
 
 def main() -> None:
     """Print one of the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=RawTextHelpFormatter)
     tables = {"cost": cost, "deviation": deviation, "memory": memory}
     parser.add_argument("table", choices=tables, nargs="?", default="cost")
     parser.add_argument("--quick", action="store_true", help="a shorter recording for the cost")
     parser.add_argument("--model", action="append", default=[], help="beside the built-in model")
     parser.add_argument("--sounds", type=Path, help="folder of clips")
     parser.add_argument("--only", default="*", help="pattern of the clips' names")
-    parser.add_argument("--clips", type=int, default=100, help="in a recording")
-    parser.add_argument("--seconds", type=float, default=300, help="of the recording for the cost")
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--hours", type=float, default=24)
     options = parser.parse_args()
-    if options.quick:
-        options.seconds, options.repeats = 60.0, 3
     tables[options.table](options)
 
 
 def cost(options: argparse.Namespace) -> None:
     """Seconds of audio in a second at the largest hop, and ratios of the others to it."""
-    print(f"{torch.get_num_threads()} threads, {options.seconds:g} s of noise")
+    length, repeats = (60, 3) if options.quick else (300, 5)
+    print(f"{torch.get_num_threads()} threads, {length} s of noise")
     print("| model | exact, 5 s | " + " | ".join(f"shared, {hop:g} s" for hop in HOPS[1:]) + " |")
     print("|---|" + "---|" * len(HOPS))
-    models = {"built-in": load()} | {name: random_model(x) for name, x in SYSTEMS.items()}
+    models = {"built-in": load()}
+    models |= {name: random_model(x, models["built-in"].labels) for name, x in SYSTEMS.items()}
     for name, model in models.items():
         rate = model.audio_spec.sample_rate
-        noise = np.random.default_rng(0).standard_normal(round(options.seconds * rate))
+        noise = np.random.default_rng(0).standard_normal(length * rate)
         sound = (0.1 * noise).astype(np.float32)
-        rounds = []
-        for _ in range(options.repeats + 1):
-            seconds = []
-            for hop in HOPS:
-                start = time.perf_counter()
-                for _window in model.predict_windows(sound, hop, sample_rate=rate):
-                    pass
-                seconds.append(time.perf_counter() - start)
-            rounds.append(seconds)
-        columns = list(zip(*rounds[1:], strict=True))  # without the first, which warms up
-        cells = [f"{options.seconds / median(columns[0]):.0f} s/s"]
-        for column in columns[1:]:
-            ratios = [mine / base for mine, base in zip(column, columns[0], strict=True)]
-            cells.append(f"{median(ratios):.2f}")
+        seconds = np.empty((repeats + 1, len(HOPS)))
+        for index in np.ndindex(seconds.shape):
+            start = time.perf_counter()
+            deque(model.predict_windows(sound, HOPS[index[1]], sample_rate=rate), maxlen=0)
+            seconds[index] = time.perf_counter() - start
+        seconds = seconds[1:]  # the first repeat warms up
+        ratios = np.median(seconds[:, 1:] / seconds[:, :1], axis=0)
+        cells = [f"{length / np.median(seconds[:, 0]):.0f} s/s", *(f"{x:.2f}" for x in ratios)]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
-def random_model(options: dict[str, Any]) -> Classifier:
-    """A system with random weights."""
+def random_model(options: dict[str, Any], labels: Labels) -> Classifier:
     torch.manual_seed(0)
     system_options = SystemOptions(**options)
-    system = build_system(system_options, LABELS)
-    card = ModelCard(system_options, LABELS, system.sample_rate, ())
+    system = build_system(system_options, labels)
+    card = ModelCard(system_options, labels, system.sample_rate, ())
     return Classifier(TorchEngine(system), card)
 
 
@@ -141,20 +119,18 @@ def deviation(options: argparse.Namespace) -> None:
 
     for path in [None, *options.model]:
         model = load(path)
-        system = cast(TorchEngine, model.engine).fused
-        rate, length = model.audio_spec.sample_rate, model.audio_spec.length
+        system, rate = cast(TorchEngine, model.engine).fused, model.audio_spec.sample_rate
+        windows_of = partial(SharedWindows, system, model.audio_spec.length)
         for kind, sound in recordings(options, rate).items():
-            title = f"{Path(path).parent.name if path else 'built-in'}, {kind}"
+            title = f"{name_of(path)}, {kind}"
             reference = exact_windows(model, sound)
-            maps = SharedWindows(system, length).maps
-            for name, squeeze in (
-                SQUEEZES if maps.squeezes else {"shared": SlidingSqueeze}
-            ).items():
-                windows = SharedWindows(system, length, squeeze=squeeze)
+            maps = windows_of().maps
+            squeezes = SQUEEZES if maps.squeezes else {"shared": SlidingSqueeze}
+            for name, squeeze in squeezes.items():
                 pieces = np.array_split(sound, len(sound) // rate)
                 outputs = [
                     (output.category if output.event is None else output.event).softmax(1).numpy()
-                    for output in windows.outputs(pieces, rate)
+                    for output in windows_of(squeeze=squeeze).outputs(pieces, rate)
                 ]
                 print_row(f"{title}: {name}", reference, np.concatenate(outputs))
             offset = maps.coarsest * maps.frame // 2
@@ -166,11 +142,11 @@ def deviation(options: argparse.Namespace) -> None:
 def recordings(options: argparse.Namespace, rate: int) -> dict[str, np.ndarray]:
     """Clips in a row: in random order, and four of each class."""
     files = sorted(options.sounds.glob(options.only))
-    order = np.random.default_rng(0).permutation(len(files))[: options.clips]
+    order = np.random.default_rng(0).permutation(len(files))[:CLIPS]
     by_class: dict[str, list[Path]] = {}
     for file in files:
         by_class.setdefault(file.stem.rpartition("-")[2], []).append(file)
-    same = [file for group in by_class.values() for file in group[:4]][: options.clips]
+    same = [file for group in by_class.values() for file in group[:4]][:CLIPS]
     rows = {"mixed": [files[index] for index in order], "by class": same}
     return {
         kind: np.concatenate([load_audio(file, sample_rate=rate).samples for file in row])
@@ -192,14 +168,25 @@ def memory(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.w64"
         write_recording(path, options.hours)
-        for model in options.model or [""]:
-            command = [sys.executable, "-c", MEMORY_SCRIPT, str(path), model]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            windows, seconds, peak = done.stdout.split()
-            minutes = float(seconds) / 60
-            name = Path(model).parent.name if model else "built-in"
+        for model in [*options.model] or [None]:
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                windows, minutes, peak = pool.submit(read_windows, path, model).result()
             cells = f"{options.hours:g} | {windows} | {minutes:.1f} | {options.hours / minutes:.2f}"
-            print(f"| {name} | {cells} | {float(peak):.0f} |", flush=True)
+            print(f"| {name_of(model)} | {cells} | {peak:.0f} |", flush=True)
+
+
+def read_windows(path: Path, model: str | None) -> tuple[int, float, float]:
+    """Number of windows every second, minutes, and peak megabytes of this process."""
+    import resource
+
+    classifier, start = load(model), time.perf_counter()
+    count = sum(1 for _ in classifier.predict_windows(path, 1.0))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return count, (time.perf_counter() - start) / 60, peak
+
+
+def name_of(model: str | None) -> str:
+    return Path(model).parent.name if model else "built-in"
 
 
 def write_recording(path: Path, hours: float, rate: int = 16_000) -> None:

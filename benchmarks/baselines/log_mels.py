@@ -3,50 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from types import SimpleNamespace as Setting
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from benchmarks.baseline import Baseline, Clips, Facts, Group, Loaded, Predictions, Run
+from benchmarks.baseline import Baseline, Clips, Facts, Loaded, Predictions, Run
 from benchmarks.modes import in_batches, one_by_one, torch_threads
 
-
-@dataclass(frozen=True)
-class Setting:
-    """A log-mel with 10 ms hop and 25 ms window."""
-
-    name: str
-    group: Group
-    rate: int
-    window: int
-    hop: int
-    fft_size: int
-    bands: int
-    low: float
-    high: float
-    power: Literal[1, 2]
-    offset: float
-
-    def matrix(self) -> npt.NDArray[np.float64]:
-        """``[frequencies, bands]``, triangles on the mel axis."""
-        from sonotype.frontends.mel import mel_bands
-
-        return mel_bands(
-            sample_rate=self.rate, fft_size=self.fft_size, bands=self.bands, low=self.low,
-            high=self.high,
-        )  # fmt: skip
-
-
+# Not imported from the package: rows of other libraries run without torch.
 VGGISH = Setting(
-    "vggish", "log-mel 16 kHz", 16_000, 400, 160, 512, 64, 125.0, 7_500.0, 1, 0.01
+    name="vggish", group="Log-mel 16 kHz", rate=16_000, window=400, hop=160, fft_size=512,
+    bands=64, low=125.0, high=7_500.0, power=1, offset=0.01,
 )  # fmt: skip
 EFFICIENTAT = Setting(
-    "efficientat", "log-mel 32 kHz", 32_000, 800, 320, 1024, 128, 0.0, 15_000.0, 2, 1e-5
+    name="efficientat", group="Log-mel 32 kHz", rate=32_000, window=800, hop=320, fft_size=1024,
+    bands=128, low=0.0, high=15_000.0, power=2, offset=1e-5,
 )  # fmt: skip
+
+
+def mel_matrix(setting: Setting) -> Any:
+    """``[frequencies, bands]``, triangles on the mel axis."""
+    from sonotype.frontends.mel import mel_bands
+
+    return mel_bands(
+        sample_rate=setting.rate, fft_size=setting.fft_size, bands=setting.bands,
+        low=setting.low, high=setting.high,
+    )  # fmt: skip
 
 
 def sonotype_mel(setting: Setting) -> Run:
@@ -75,7 +60,7 @@ def torch_stft(setting: Setting, dtype: str = "float32") -> Run:
     precision = getattr(torch, dtype)
     # EfficientAT's window has the values of single precision.
     window = torch.hann_window(setting.window, periodic=vggish, dtype=precision if vggish else None)
-    bands = torch.from_numpy(setting.matrix()).to(precision)
+    bands = torch.from_numpy(mel_matrix(setting)).to(precision)
 
     def run(clips: Clips) -> Predictions:
         with torch.inference_mode():
@@ -134,7 +119,7 @@ def kaldi(setting: Setting) -> Run:
 
 def kaldi_definition(setting: Setting) -> Run:
     """Kaldi in double precision: whole frames, pre-emphasis within a frame, a floor."""
-    window, bands = np.hanning(setting.window), setting.matrix()
+    window, bands = np.hanning(setting.window), mel_matrix(setting)
     floor = np.finfo(np.float32).eps
 
     def run(clip: Clips) -> Predictions:
@@ -148,62 +133,37 @@ def kaldi_definition(setting: Setting) -> Run:
     return run
 
 
-def torch_modes(run: Run, threads: int) -> dict[str, Run]:
-    """In one batch, or one clip in each thread."""
-    return {**in_batches(run, 16), **torch_threads(run, 1, threads)}
-
-
-def numpy_modes(run: Run, threads: int) -> dict[str, Run]:
-    """In one batch, or one clip in each thread."""
-    return {**in_batches(run, 16), **clip_modes(run, threads)}
-
-
-def clip_modes(run: Run, threads: int) -> dict[str, Run]:
-    """One clip in each thread: the library takes no batches."""
-    return one_by_one(*[run] * threads)
-
-
-DOUBLE = partial(torch_stft, dtype="float64")
-KINDS: tuple[dict[str, Any], ...] = (
-    {
-        "name": "sonotype", "title": "sonotype", "packages": ("sonotype", "torch"),
-        "make": sonotype_mel, "modes": torch_modes, "reference": DOUBLE,
-    },
-    {
-        "name": "stft", "title": "torch.stft, mel product", "packages": ("torch",),
-        "make": torch_stft, "modes": torch_modes, "reference": DOUBLE,
-        "note": "the same definition",
-    },
-    {
-        "name": "librosa", "title": "librosa", "packages": ("librosa",),
-        "make": librosa_mel, "modes": numpy_modes,
-        "reference": partial(librosa_mel, dtype="float64"),
-        "note": "another definition: centred frames, triangles in Hz, no pre-emphasis",
-    },
-    {
-        "name": "kaldi", "title": "kaldi-native-fbank", "packages": ("kaldi-native-fbank",),
-        "make": kaldi, "modes": clip_modes, "reference": kaldi_definition,
-        "note": "another definition: symmetric window, pre-emphasis within a frame, whole frames "
-        "only, a floor under the logarithm",
-    },
-)  # fmt: skip
-
-
 def baseline(
-    setting: Setting, *, name: str, make: Callable[[Setting], Run],
-    modes: Callable[[Run, int], dict[str, Run]], reference: Callable[[Setting], Run], **row: Any,
+    setting: Setting, name: str, packages: tuple[str, ...], make: Callable[[Setting], Run],
+    reference: Callable[[Setting], Run], title: str = "", note: str = "",
 ) -> Baseline:  # fmt: skip
     """A row for one kind of front end and one setting."""
 
     def load(folder: Path, threads: int) -> Loaded:
+        """In one batch, if the library takes batches, or one clip in each thread."""
         run = make(setting)
-        return Loaded(run, modes(run, threads))
+        modes = {} if make is kaldi else in_batches(run, 16)
+        on_torch = "torch" in packages
+        modes |= torch_threads(run, 1, threads) if on_torch else one_by_one(*[run] * threads)
+        return Loaded(run, modes)
 
     return Baseline(
-        name=f"{name}-{setting.name}", group=setting.group, sample_rate=setting.rate,
-        write=lambda folder: Facts(), load=load, reference=lambda folder: reference(setting),
-        tolerance=0.05, **row,
+        name=f"{name}-{setting.name}", title=title or name, group=setting.group,
+        sample_rate=setting.rate, packages=packages, write=lambda folder: Facts(), load=load,
+        reference=lambda folder: reference(setting), tolerance=0.05, note=note,
     )  # fmt: skip
 
 
-BASELINES = tuple(baseline(setting, **kind) for setting in (VGGISH, EFFICIENTAT) for kind in KINDS)
+DOUBLE = partial(torch_stft, dtype="float64")
+LIBROSA = "another definition: centred frames, triangles in Hz, no pre-emphasis"
+KALDI = (
+    "another definition: symmetric window, pre-emphasis within a frame, whole frames only, a floor "
+    "under the logarithm"
+)
+KINDS: tuple[tuple[Any, ...], ...] = (
+    ("sonotype", ("sonotype", "torch"), sonotype_mel, DOUBLE),
+    ("stft", ("torch",), torch_stft, DOUBLE, "torch.stft, mel product", "the same definition"),
+    ("librosa", ("librosa",), librosa_mel, partial(librosa_mel, dtype="float64"), "", LIBROSA),
+    ("kaldi", ("kaldi-native-fbank",), kaldi, kaldi_definition, "kaldi-native-fbank", KALDI),
+)
+BASELINES = tuple(baseline(setting, *kind) for setting in (VGGISH, EFFICIENTAT) for kind in KINDS)

@@ -13,11 +13,6 @@ from benchmarks.baseline import Baseline, Clips, Facts, Loaded, Predictions, Run
 from benchmarks.modes import in_batches, one_by_one, torch_threads
 
 FILE, EXPORTED = "model.safetensors", "model.onnx"
-DEFAULT: dict[str, Any] = {"system": "cbir_2", "backbone": "mn04", "width": 0.0,
-                           "pooling": "attention_mean", "pool_blocks": (3, 4)}  # fmt: skip
-"""The recipe ``modern``, the default of ``sonotype train``."""
-LIGHT: dict[str, Any] = {"system": "cbir_4", "backbone": "mn04"}
-PAPER: dict[str, Any] = {"system": "cbir_2", "backbone": "vggish"}
 
 
 def write_builtin(folder: Path) -> Facts:
@@ -28,7 +23,7 @@ def write_builtin(folder: Path) -> Facts:
     return facts(folder / FILE)
 
 
-def write_new(options: dict[str, Any], folder: Path) -> Facts:
+def write_new(folder: Path, **options: Any) -> Facts:
     """A model with an untrained head; mn04 with its published weights if the file is there."""
     import torch
 
@@ -43,7 +38,7 @@ def write_new(options: dict[str, Any], folder: Path) -> Facts:
     system_options = SystemOptions(**options)
     labels = read_card(builtin_path()).labels
     backbone: Any = build_backbone(system_options.backbone)
-    published = asset("weights", "mn04_as_mAP_432.pt")
+    published = asset("weights/mn04_as_mAP_432.pt")
     if published is not None and system_options.backbone == "mn04":
         backbone.load_state_dict(backbone.rename(read_state_dict(published)))
     system = build_system(system_options, labels, backbone)
@@ -52,7 +47,6 @@ def write_new(options: dict[str, Any], folder: Path) -> Facts:
 
 
 def facts(path: Path) -> Facts:
-    """Of a model file."""
     from sonotype.modelfile.model_file import load_model
     from sonotype.models.summary import summarise
 
@@ -66,11 +60,10 @@ def write_exported(write: Callable[[Path], Facts], folder: Path) -> Facts:
 
     original = write(folder)
     export_onnx(folder / FILE, folder / EXPORTED)
-    size = sum(path.stat().st_size for path in folder.glob(f"{EXPORTED}*"))
-    return Facts(original.parameters, original.multiply_adds, size)
+    return original._replace(size=sum(x.stat().st_size for x in folder.glob(f"{EXPORTED}*")))
 
 
-def load(file: str, rate: int, folder: Path, threads: int, *, size: int = 16) -> Loaded:
+def load(file: str, rate: int, size: int, folder: Path, threads: int) -> Loaded:
     """``sonotype.load``: ``predict`` for one clip, ``predict_proba`` for many."""
     import sonotype
 
@@ -110,43 +103,34 @@ def reference(folder: Path) -> Run:
 
 
 def baseline(
-    write: Callable[[Path], Facts], *, onnx: bool = False, size: int = 16, **row: Any
-) -> Baseline:
-    """A model on torch or on onnxruntime; ``row`` holds further fields of :class:`Baseline`."""
-    file = EXPORTED if onnx else FILE
-    if onnx:
-        row["name"], row["title"] = f"{row['name']}-onnx", row["title"].replace("torch", "ONNX")
+    name: str, title: str, rate: int, write: Callable[[Path], Facts], *,
+    onnx: bool = False, batch: int = 16, note: str = "",
+) -> Baseline:  # fmt: skip
+    """A model on torch, or exported to onnxruntime."""
     return Baseline(
-        group="classifier", reference=reference, batch=size,
-        packages=("sonotype", *(("onnxruntime", "onnxscript") if onnx else ("torch",))),
+        name=f"{name}-onnx" if onnx else name, title=f"{title} ({'ONNX' if onnx else 'torch'})",
+        sample_rate=rate, batch=batch, note=note, reference=reference,
+        packages=("sonotype", "onnxruntime", "onnxscript") if onnx else ("sonotype", "torch"),
         write=partial(write_exported, write) if onnx else write,
-        load=partial(load, file, row["sample_rate"], size=size), **row,
+        load=partial(load, EXPORTED if onnx else FILE, rate, batch),
     )  # fmt: skip
 
 
 HEAD = "untrained head; mn04's published weights where their file is there, else random ones"
-CBIR_4: dict[str, Any] = {
-    "write": partial(write_new, LIGHT), "name": "cbir_4", "title": "mn04 cbir_4 (torch)",
-    "sample_rate": 32_000, "note": HEAD,
-}  # fmt: skip
-BUILTIN: dict[str, Any] = {
-    "write": write_builtin, "name": "builtin", "title": "built-in model (torch)",
-    "sample_rate": 16_000,
-}  # fmt: skip
-CBIR_2: dict[str, Any] = {
-    "write": partial(write_new, DEFAULT), "name": "cbir_2", "title": "mn04 cbir_2 (torch)",
-    "sample_rate": 32_000, "note": HEAD,
-}  # fmt: skip
+LIGHT = partial(write_new, system="cbir_4", backbone="mn04")
+# The recipe ``modern``, the default of ``sonotype train``.
+DEFAULT = partial(write_new, system="cbir_2", backbone="mn04", width=0.0,
+                  pooling="attention_mean", pool_blocks=(3, 4))  # fmt: skip
 BASELINES = (
-    baseline(**CBIR_4, onnx=True),  # the fastest of ours, with which the others are compared
-    baseline(**CBIR_4),
-    baseline(**BUILTIN),
-    baseline(**BUILTIN, onnx=True),
-    baseline(**CBIR_2),
-    baseline(**CBIR_2, onnx=True),
+    # The first is the fastest of ours, with which the others are compared.
+    baseline("cbir_4", "mn04 cbir_4", 32_000, LIGHT, onnx=True, note=HEAD),
+    baseline("cbir_4", "mn04 cbir_4", 32_000, LIGHT, note=HEAD),
+    baseline("builtin", "built-in model", 16_000, write_builtin),
+    baseline("builtin", "built-in model", 16_000, write_builtin, onnx=True),
+    baseline("cbir_2", "mn04 cbir_2", 32_000, DEFAULT, note=HEAD),
+    baseline("cbir_2", "mn04 cbir_2", 32_000, DEFAULT, onnx=True, note=HEAD),
     baseline(
-        partial(write_new, PAPER), name="paper", title="paper's cbir_2 (torch)",
-        sample_rate=16_000, size=8,
-        note="full width, both branches in VGGish's shape, with random weights",
+        "paper", "paper's cbir_2", 16_000, partial(write_new, system="cbir_2", backbone="vggish"),
+        batch=8, note="full width, both branches in VGGish's shape, with random weights",
     ),
 )  # fmt: skip

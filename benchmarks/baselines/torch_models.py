@@ -17,124 +17,96 @@ from benchmarks.modes import in_batches
 FILE = "weights.pth"
 AST_FRAMES = 512
 """The authors' input for clips of 5 s; the network for AudioSet takes 1,024 frames."""
-CNN14 = {"sample_rate": 32_000, "window_size": 1024, "hop_size": 320, "mel_bins": 64, "fmin": 50,
-         "fmax": 14_000, "classes_num": 527}  # fmt: skip
 
 
-class TorchVGGish:
-    """torchvggish: five patches of 0.96 s a clip, all dense layers."""
+Network = tuple[Any, Callable[[Clips], Any], Callable[[Any], Any]]
+"""A module; from ``[clips, samples]`` to its input; from its output to ``[clips, ...]``."""
 
-    shape: tuple[int, ...] = (5, 1, 96, 64)
 
-    def build(self) -> Any:
-        """The network alone: ``vggish()`` would download its weights."""
-        from torchvggish.torchvggish import VGG, make_layers
+def torchvggish(folder: Path | None) -> Network:
+    """Five patches of 0.96 s a clip, ``[clips * 5, 1, 96, 64]``, to embeddings; all dense layers.
 
-        return VGG(make_layers(), postprocess=False)
+    ``vggish()`` would download its weights. The log-mel is computed in double precision.
+    """
+    import torch
+    from torchvggish.torchvggish import VGG, make_layers
+    from torchvggish.vggish_input import waveform_to_examples
 
-    def read(self, folder: Path) -> Any:
-        """Without the random initialisation of 72 million weights."""
-        import torch
-
-        with torch.device("meta"):
-            network = self.build()
+    with torch.device("meta" if folder else "cpu"):  # no initialisation of 72 million weights
+        module = VGG(make_layers(), postprocess=False)
+    if folder:
         state = torch.load(folder / FILE, weights_only=True, mmap=True)
-        network.load_state_dict(state, assign=True)
-        return network
+        module.load_state_dict(state, assign=True)
 
-    def inputs(self, clips: Clips) -> Any:
-        """``[clips * 5, 1, 96, 64]`` log-mels, computed in double precision."""
-        from torchvggish.vggish_input import waveform_to_examples
-
+    def inputs(clips: Clips) -> Any:
         patches = [waveform_to_examples(clip, 16_000, return_tensor=False) for clip in clips]
         return np.concatenate(patches)[:, None]
 
-    def output(self, found: Any) -> Any:
-        """``[clips * 5, 128]`` embeddings."""
-        return found
+    return module, inputs, lambda found: found
 
 
-class Cnn14(TorchVGGish):
-    """CNN14 of panns-inference; its log-mel (torchlibrosa) is part of the network."""
+def cnn14(folder: Path | None) -> Network:
+    """Of panns-inference, ``[clips, samples]`` to probabilities; torchlibrosa's log-mel is inside.
 
-    shape: tuple[int, ...] = (1, 160_000)
+    The package's own import downloads a file, so an empty module takes its place.
+    """
+    import torch
 
-    def build(self) -> Any:
-        """The network, without the package's own import, which downloads a file."""
-        name = "panns_inference"
-        if name not in sys.modules:
-            spec = importlib.util.find_spec(name)
-            if spec is None or spec.submodule_search_locations is None:
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-            package = ModuleType(name)
-            package.__path__ = list(spec.submodule_search_locations)
-            sys.modules[name] = package
-        from panns_inference.models import Cnn14
+    name = "panns_inference"
+    if name not in sys.modules:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.submodule_search_locations is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        package = sys.modules[name] = ModuleType(name)
+        package.__path__ = list(spec.submodule_search_locations)
+    from panns_inference.models import Cnn14
 
-        return Cnn14(**CNN14)
-
-    def read(self, folder: Path) -> Any:
-        """The network with its weights."""
-        import torch
-
-        network = self.build()
-        network.load_state_dict(torch.load(folder / FILE, weights_only=True, mmap=True))
-        return network
-
-    def inputs(self, clips: Clips) -> Any:
-        """``[clips, samples]``."""
-        return clips
-
-    def output(self, found: Any) -> Any:
-        """``[clips, 527]`` probabilities."""
-        return found["clipwise_output"]
+    module = Cnn14(
+        sample_rate=32_000, window_size=1024, hop_size=320, mel_bins=64, fmin=50, fmax=14_000,
+        classes_num=527,
+    )  # fmt: skip
+    if folder:
+        module.load_state_dict(torch.load(folder / FILE, weights_only=True, mmap=True))
+    return module, lambda clips: clips, lambda found: found["clipwise_output"]
 
 
-class SpectrogramTransformer(TorchVGGish):
-    """The Audio Spectrogram Transformer of transformers, 12 layers of 768, in its own format."""
+def ast(folder: Path | None) -> Network:
+    """The Audio Spectrogram Transformer, ``[clips, frames, 128]`` to logits; in its own format."""
+    from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
-    shape: tuple[int, ...] = (1, AST_FRAMES, 128)
+    options: dict[str, Any] = {"max_length": AST_FRAMES, "num_labels": 527}
+    module = (
+        ASTForAudioClassification.from_pretrained(folder, local_files_only=True)
+        if folder
+        else ASTForAudioClassification(ASTConfig(**options))
+    )
+    extract: Any = ASTFeatureExtractor(max_length=AST_FRAMES)
 
-    def build(self) -> Any:
-        """The network in the published size."""
-        from transformers import ASTConfig, ASTForAudioClassification
+    def inputs(clips: Clips) -> Any:
+        return np.stack(extract(list(clips), sampling_rate=16_000)["input_values"])
 
-        options: dict[str, Any] = {"max_length": AST_FRAMES, "num_labels": 527}
-        return ASTForAudioClassification(ASTConfig(**options))
-
-    def read(self, folder: Path) -> Any:
-        """The network with its weights, and its feature extractor."""
-        from transformers import ASTFeatureExtractor, ASTForAudioClassification
-
-        self.extract: Any = ASTFeatureExtractor(max_length=AST_FRAMES)
-        return ASTForAudioClassification.from_pretrained(folder, local_files_only=True)
-
-    def inputs(self, clips: Clips) -> Any:
-        """``[clips, frames, 128]`` features."""
-        return np.stack(self.extract(list(clips), sampling_rate=16_000)["input_values"])
-
-    def output(self, found: Any) -> Any:
-        """``[clips, 527]`` logits."""
-        return found.logits
+    return module, inputs, lambda found: found.logits
 
 
-def baseline(model: TorchVGGish, **row: Any) -> Baseline:
-    """A row for a network on torch; ``row`` holds further fields of :class:`Baseline`."""
+def baseline(
+    read: Callable[[Path | None], Network], shape: tuple[int, ...], *, batch: int, **row: Any
+) -> Baseline:
+    """A row for a network, read from a folder, or new without one; ``shape`` is of its input."""
 
     def write(folder: Path) -> Facts:
         import torch
         from torch.utils.flop_counter import FlopCounterMode
 
         torch.manual_seed(0)
-        network = model.build().eval()
-        if hasattr(network, "save_pretrained"):
-            network.save_pretrained(folder)
+        module = read(None)[0].eval()
+        if hasattr(module, "save_pretrained"):
+            module.save_pretrained(folder)
         else:
-            torch.save(network.state_dict(), folder / FILE)
+            torch.save(module.state_dict(), folder / FILE)
         files = [*folder.glob("*.safetensors"), *folder.glob(FILE)]
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-            network(torch.zeros(*model.shape))
-        parameters = sum(parameter.numel() for parameter in network.parameters())
+            module(torch.zeros(*shape))
+        parameters = sum(parameter.numel() for parameter in module.parameters())
         size = sum(path.stat().st_size for path in files)
         return Facts(parameters, counter.get_total_flops() // 2, size)
 
@@ -142,42 +114,43 @@ def baseline(model: TorchVGGish, **row: Any) -> Baseline:
         import torch
 
         dtype = getattr(torch, precision)
-        network = model.read(folder).eval().to(dtype)
+        module, inputs, output = read(folder)
+        module = module.eval().to(dtype)
 
         def run(clips: Clips) -> Predictions:
             with torch.inference_mode():
-                found = model.output(network(torch.from_numpy(model.inputs(clips)).to(dtype)))
-                return np.asarray(found.numpy().reshape(len(clips), -1))
+                found = output(module(torch.from_numpy(inputs(clips)).to(dtype)))
+            return np.asarray(found.numpy().reshape(len(clips), -1))
 
         return run
 
-    def load(folder: Path, threads: int) -> Loaded:
-        run = runner(folder, "float32")
-        return Loaded(single(run), in_batches(run, row["batch"]))
-
-    def single(run: Run) -> Callable[[Clips], Predictions]:
+    def single(run: Run) -> Run:
         return lambda clip: np.asarray(run(clip[None])[0])
 
+    def load(folder: Path, threads: int) -> Loaded:
+        run = runner(folder, "float32")
+        return Loaded(single(run), in_batches(run, batch))
+
     return Baseline(
-        group="classifier", write=write, load=load,
-        reference=lambda folder: single(runner(folder, "float64")), **row,
+        write=write, load=load, reference=lambda folder: single(runner(folder, "float64")),
+        batch=batch, **row,
     )  # fmt: skip
 
 
 BASELINES = (
     baseline(
-        TorchVGGish(), name="torchvggish", title="torchvggish", sample_rate=16_000, batch=8,
-        packages=("torchvggish", "torch"),
+        torchvggish, (5, 1, 96, 64), name="torchvggish", title="torchvggish",
+        sample_rate=16_000, batch=8, packages=("torchvggish", "torch"),
         note="random weights; log-mel in NumPy; embeddings, no classes",
     ),
     baseline(
-        Cnn14(), name="cnn14", title="CNN14 (panns-inference)", sample_rate=32_000, batch=8,
-        packages=("panns-inference", "torchlibrosa", "torch"),
+        cnn14, (1, 160_000), name="cnn14", title="CNN14 (panns-inference)",
+        sample_rate=32_000, batch=8, packages=("panns-inference", "torchlibrosa", "torch"),
         note="random weights; without the package's own import, which downloads a file",
     ),
     baseline(
-        SpectrogramTransformer(), name="ast", title="AST (transformers)", sample_rate=16_000,
-        batch=4, packages=("transformers", "torch"),
+        ast, (1, AST_FRAMES, 128), name="ast", title="AST (transformers)",
+        sample_rate=16_000, batch=4, packages=("transformers", "torch"),
         note="random weights; 512 frames of input, as its authors use for 5 s; its feature "
         "extractor without torchaudio, in NumPy",
     ),
