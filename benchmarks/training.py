@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sonotype.audio.clip import AudioSpec
 from sonotype.config import TrainOptions, resolve
-from sonotype.core.types import Clip, Labels
+from sonotype.core.types import Clip, Heads, heads_of
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.source import open_source
 from sonotype.features.cache import FeatureCache
@@ -42,6 +42,7 @@ from sonotype.models.fold_batch_norm import FusedBlocks
 from sonotype.models.system import FeatureMaps, System
 from sonotype.training import module as training_module
 from sonotype.training.dataset import Batch, EpochBatches, LabelledMaps, LabelledWaveforms, loader
+from sonotype.training.losses import label_loss
 from sonotype.training.module import SCORE, Learner
 from sonotype.training.sources import augmentation
 
@@ -69,16 +70,16 @@ def main() -> None:
     found = open_source(DATA).clips  # eight of each class, class by class
     clips = [clip for n in range(8) for clip in found[n::8]][: 24 if quick else None]
     train, val = [clip for n, clip in enumerate(clips) if n % 4 != 3], clips[3::4]
-    labels, backbone = Labels.of(clips), available("auto", on_message=print)
+    heads, backbone = heads_of(clips), available("auto", on_message=print)
     threads = torch.get_num_threads()
     timer = Timer("x @ x", globals={"x": torch.ones(MATRIX, MATRIX)}, num_threads=threads)
     peak = 2 * MATRIX**3 / min(timer.timeit(1).mean for _ in range(8)) / 1e9
     print(f"{len(train)} clips to train on, {len(val)} to validate; {backbone}")
     print(f"{threads} threads, matrix products reach {peak:.0f} GFLOP/s\n")
     for title, network in NETWORKS.items():
-        new_system = partial(build, backbone, labels, network)
+        new_system = partial(build, backbone, heads, network)
         rounds = [
-            [seconds(mode, new_system(), (train, val), labels, epochs) for mode in range(5)]
+            [seconds(mode, new_system(), (train, val), heads, epochs) for mode in range(5)]
             for _ in range(repeats)
         ]
         system = new_system()
@@ -93,24 +94,21 @@ def step_multiply_adds(system: System, feature_maps: dict[str, torch.Tensor]) ->
     clips = len(next(iter(feature_maps.values())))
     with FlopCounterMode(display=False) as counter:
         output = copy.deepcopy(system).train().trained_part(feature_maps)
-        loss = output.category.sum()
-        if output.event is not None:
-            loss = loss + output.event.sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.stack([logits.sum() for logits in output.logits.values()]).sum().backward()  # type: ignore[no-untyped-call]
     return int(counter.get_total_flops()) // 2 // clips
 
 
-def build(backbone: str, labels: Labels, network: dict[str, Any]) -> System:
+def build(backbone: str, heads: Heads, network: dict[str, Any]) -> System:
     """The network before training, always with the same random weights."""
     torch.manual_seed(0)
-    return cbir_2(
-        categories=len(labels.categories), events=len(labels.events),
-        backbone=load_pretrained(backbone).backbone, **network,
-    )  # fmt: skip
+    counts = dict(
+        zip(("categories", "events"), (len(head.classes) for head in heads), strict=False)
+    )
+    return cbir_2(**counts, backbone=load_pretrained(backbone).backbone, **network)
 
 
 def seconds(
-    mode: int, system: System, subsets: Sequence[Sequence[Clip]], labels: Labels, epochs: int
+    mode: int, system: System, subsets: Sequence[Sequence[Clip]], heads: Heads, epochs: int
 ) -> tuple[float, float, float]:
     """Of the first epoch, of the second, and to the target, infinite if it is not reached."""
     if mode >= CHANNELS_LAST:
@@ -121,10 +119,10 @@ def seconds(
     with plain_code(mode), tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         train, val = (
-            batches(mode, system, clips, labels, Path(folder), shuffle=not number)
+            batches(mode, system, clips, heads, Path(folder), shuffle=not number)
             for number, clips in enumerate(subsets)
         )
-        learner = Learner(system, OPTIONS, labels, steps=len(train))
+        learner = Learner(system, OPTIONS, label_loss(heads, OPTIONS), steps=len(train))
         learner.log = lambda name, value, **_: scores.update({name: float(value.detach())})  # type: ignore[method-assign]
         optimiser = learner.configure_optimizers()
         for epoch in range(epochs):
@@ -149,7 +147,7 @@ def seconds(
 
 
 def batches(
-    mode: int, system: System, clips: Sequence[Clip], labels: Labels, folder: Path, *, shuffle: bool
+    mode: int, system: System, clips: Sequence[Clip], heads: Heads, folder: Path, *, shuffle: bool
 ) -> DataLoader[Batch]:
     """Batches of cached maps or of waveforms, prefetched or not; augmented if shuffled."""
     augmented = (augmentation(OPTIONS), OPTIONS.seed) if shuffle else ()
@@ -158,9 +156,9 @@ def batches(
     if mode >= CACHE:
         cache = FeatureCache(waveforms, FeatureStore(folder, 1e12))
         cache.fill(system, torch.device("cpu"))
-        source = LabelledMaps(cache, clips, labels)
+        source = LabelledMaps(cache, clips, heads)
     else:
-        source = LabelledWaveforms(waveforms, clips, labels)
+        source = LabelledWaveforms(waveforms, clips, heads)
     if mode >= PREFETCH:
         return loader(source, BATCH_SIZE, shuffle=shuffle)
     sampler = EpochBatches(len(source), BATCH_SIZE, shuffle=shuffle)

@@ -30,9 +30,10 @@ from torch import nn
 
 from sonotype.audio.decode import load_audio
 from sonotype.config import SystemOptions
-from sonotype.core.types import Labels
+from sonotype.core.types import Heads
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.load import load
+from sonotype.inference.postprocess import probabilities
 from sonotype.inference.torch_engine import TorchEngine
 from sonotype.modelfile.card import ModelCard
 from sonotype.models.backbones.mobilenet import SqueezeExcitation
@@ -81,7 +82,7 @@ def cost(options: argparse.Namespace) -> None:
     print("| model | exact, 5 s | " + " | ".join(f"shared, {hop:g} s" for hop in HOPS[1:]) + " |")
     print("|---|" + "---|" * len(HOPS))
     models = {"built-in": load()}
-    models |= {name: random_model(x, models["built-in"].labels) for name, x in SYSTEMS.items()}
+    models |= {name: random_model(x, models["built-in"].heads) for name, x in SYSTEMS.items()}
     for name, model in models.items():
         rate = model.audio_spec.sample_rate
         noise = np.random.default_rng(0).standard_normal(length * rate)
@@ -97,12 +98,12 @@ def cost(options: argparse.Namespace) -> None:
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
-def random_model(options: dict[str, Any], labels: Labels) -> Classifier:
+def random_model(options: dict[str, Any], heads: Heads) -> Classifier:
     torch.manual_seed(0)
     system_options = SystemOptions(**options)
-    system = build_system(system_options, labels)
-    card = ModelCard(system_options, labels, system.sample_rate, ())
-    return Classifier(TorchEngine(system), card)
+    system = build_system(system_options, heads)
+    card = ModelCard(system_options, heads, system.sample_rate, ())
+    return Classifier(TorchEngine(system, heads), card)
 
 
 def deviation(options: argparse.Namespace) -> None:
@@ -123,13 +124,13 @@ def deviation(options: argparse.Namespace) -> None:
         windows_of = partial(SharedWindows, system, model.audio_spec.length)
         for kind, sound in recordings(options, rate).items():
             title = f"{name_of(path)}, {kind}"
-            reference = exact_windows(model, sound)
+            reference, finest = exact_windows(model, sound), model.heads[-1].name
             maps = windows_of().maps
             squeezes = SQUEEZES if maps.squeezes else {"shared": SlidingSqueeze}
             for name, squeeze in squeezes.items():
                 pieces = np.array_split(sound, len(sound) // rate)
                 outputs = [
-                    (output.category if output.event is None else output.event).softmax(1).numpy()
+                    probabilities(output.logits, model.heads)[finest].numpy()
                     for output in windows_of(squeeze=squeeze).outputs(pieces, rate)
                 ]
                 print_row(f"{title}: {name}", reference, np.concatenate(outputs))
@@ -155,10 +156,9 @@ def recordings(options: argparse.Namespace, rate: int) -> dict[str, np.ndarray]:
 
 
 def exact_windows(model: Classifier, sound: np.ndarray) -> np.ndarray:
-    """``[windows, events]`` probabilities, each window computed by itself."""
+    """``[windows, classes]`` probabilities of the finest head, each window computed by itself."""
     windows = model.predict_windows(sound, sample_rate=model.audio_spec.sample_rate, exact=True)
-    found = [window.event_probabilities or window.category_probabilities for window in windows]
-    return np.array([list(probabilities.values()) for probabilities in found])
+    return np.array([window.proba[model.heads[-1].name] for window in windows])
 
 
 def memory(options: argparse.Namespace) -> None:

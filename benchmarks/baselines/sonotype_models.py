@@ -36,13 +36,13 @@ def write_new(folder: Path, **options: Any) -> Facts:
 
     torch.manual_seed(0)
     system_options = SystemOptions(**options)
-    labels = read_card(builtin_path()).labels
+    heads = read_card(builtin_path()).heads
     backbone: Any = build_backbone(system_options.backbone)
     published = asset("weights/mn04_as_mAP_432.pt")
     if published is not None and system_options.backbone == "mn04":
         backbone.load_state_dict(backbone.rename(read_state_dict(published)))
-    system = build_system(system_options, labels, backbone)
-    card = ModelCard(system_options, labels, system.sample_rate, ())
+    system = build_system(system_options, heads, backbone)
+    card = ModelCard(system_options, heads, system.sample_rate, ())
     return facts(save_model(folder / FILE, system, card))
 
 
@@ -70,13 +70,10 @@ def load(file: str, rate: int, size: int, folder: Path, threads: int) -> Loaded:
     model = sonotype.load(folder / file)
 
     def single(clip: Clips) -> Predictions:
-        return np.array(list(model.predict(clip, rate).event_probabilities.values()))
+        return model.predict(clip, rate).proba["event"]
 
     def batch(clips: Clips) -> Predictions:
-        event = model.predict_proba(clips).event
-        if event is None:
-            raise ValueError("the models of the benchmark have an event head")
-        return event
+        return model.predict_proba(clips).proba["event"]
 
     modes = in_batches(batch, 1, size)
     if threads > 1 and model.engine.side_by_side:
@@ -96,7 +93,7 @@ def reference(folder: Path) -> Run:
 
     def run(clip: Clips) -> Predictions:
         with torch.inference_mode():
-            event = system(torch.from_numpy(clip).double()[None]).event
+            event = system(torch.from_numpy(clip).double()[None]).logits["event"]
         return np.asarray(event.softmax(1)[0].numpy())
 
     return run
