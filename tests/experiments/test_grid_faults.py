@@ -207,5 +207,5 @@ def test_an_event_with_the_name_of_a_category() -> None:
         ("dog", "dog" if number < 4 else "bark", f"r{number}", None) for number in range(24)
     ]
     splits = [Split(tuple(range(24)), (), (), "grouped", True, "")]
-    assert curves._mean_counts(manifest_of(rows), splits, events=True) == {"dog": 4, "bark": 20}
-    assert curves._mean_counts(manifest_of(rows), splits, events=False) == {"dog": 24}
+    assert curves._mean_counts(manifest_of(rows), splits, "event") == {"dog": 4, "bark": 20}
+    assert curves._mean_counts(manifest_of(rows), splits, "category") == {"dog": 24}

@@ -23,6 +23,7 @@ from sonotype.config import SystemOptions, TrainOptions, resolve
 from sonotype.core.errors import (
     SonotypeError,
 )
+from sonotype.data.augment import augmented_copies
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.folder import read_folder
 from sonotype.data.splits.split import Split
@@ -129,7 +130,7 @@ def test_the_test_subset_is_read_once_and_never_augmented(
     predicted: list[list[str]] = []
     augmented: set[str] = set()
     predict_files = Classifier.predict_files
-    draw = Waveforms._drawn
+    samples = Waveforms._samples
     read, trained_on = Waveforms._read, set()
 
     def recorded(self: Any, path: Path, *arguments: Any) -> Any:
@@ -142,12 +143,13 @@ def test_the_test_subset_is_read_once_and_never_augmented(
         predicted.append(sorted(map(str, paths)))
         return predict_files(self, paths, **options)
 
-    def drawn(self: Any, index: int, *arguments: Any, **options: Any) -> Any:
-        augmented.add(str(self.clips[index].path))
-        return draw(self, index, *arguments, **options)
+    def augment(self: Any, index: int, draw: tuple[int, int]) -> Any:
+        if draw != augmented_copies._UNAUGMENTED:
+            augmented.add(str(self.clips[index].path))
+        return samples(self, index, draw)
 
     monkeypatch.setattr(Classifier, "predict_files", predict)
-    monkeypatch.setattr(Waveforms, "_drawn", drawn)
+    monkeypatch.setattr(Waveforms, "_samples", augment)
     result = train(tones, tmp_path / "run", **SMALL | {"system": "cbir_3", "epochs": 1})
     subsets = subsets_of(result)
     assert predicted == [sorted(row["path"] for row in subsets["test"])]

@@ -13,8 +13,7 @@ from sonotype.cli.flags import Json, with_options
 from sonotype.cli.layout import Command
 from sonotype.core.errors import DataError
 from sonotype.core.json_text import json_text
-from sonotype.core.text import plural
-from sonotype.core.types import LEVELS, Head
+from sonotype.core.types import LEVELS, Head, plural
 from sonotype.data.source_options import SourceOptions
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ def _open(model: Path | None) -> tuple[ModelCard, str]:
 
 
 def _facts(card: ModelCard) -> list[tuple[str, str]]:
-    from sonotype.core.text import plural
+    from sonotype.core.types import plural
 
     options, training = card.options, card.training
     facts = [

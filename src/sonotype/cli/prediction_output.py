@@ -17,8 +17,8 @@ from rich.text import Text
 
 from sonotype.core.errors import SonotypeError
 from sonotype.core.json_text import json_text
-from sonotype.core.text import plural, printable, width
-from sonotype.core.types import LEVELS
+from sonotype.core.text import printable, width
+from sonotype.core.types import LEVELS, plural
 from sonotype.evaluation.outputs import growing, is_standard_output
 from sonotype.inference.prediction import Failure, Prediction
 

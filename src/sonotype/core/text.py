@@ -62,9 +62,3 @@ def align(texts: Iterable[str], *columns: int) -> str:
 def _joins(char: str) -> bool:
     """Whether the character combines with the previous character."""
     return char == ZERO_WIDTH_JOINER or unicodedata.category(char) in ("Mn", "Me", "Mc")
-
-
-def plural(level: str) -> str:
-    """Several labels of a level: ``categories``, ``events``, ``labels of level_3``."""
-    known = {"category": "categories", "event": "events"}
-    return known.get(level, f"labels of {level}")

@@ -28,6 +28,12 @@ def level_name(depth: int) -> str:
     return LEVELS[depth] if depth < len(LEVELS) else f"level_{depth + 1}"
 
 
+def plural(level: str) -> str:
+    """Several labels of a level: ``categories``, ``events``, ``labels of level_3``."""
+    known = {"category": "categories", "event": "events"}
+    return known.get(level, f"labels of {level}")
+
+
 @dataclass(frozen=True)
 class Content:
     """What identifies the sound in a file, wherever the file lies and whatever its name is.

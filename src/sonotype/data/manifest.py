@@ -12,8 +12,7 @@ from pathlib import Path
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import file_sha256
-from sonotype.core.text import plural
-from sonotype.core.types import LEVELS, Clip, Content, Heads, heads_of
+from sonotype.core.types import LEVELS, Clip, Content, Heads, heads_of, plural
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import united
 

@@ -11,8 +11,7 @@ from typing import Literal
 
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import DataError, DataIssue, OptionsError
-from sonotype.core.text import plural
-from sonotype.core.types import LEVELS, Clip, Content, level_name
+from sonotype.core.types import LEVELS, Clip, Content, level_name, plural
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import contents_of, united
 from sonotype.data.manifest import Manifest
