@@ -300,7 +300,7 @@ def test_each_distillation_loss_changes_the_weights(
 
 
 @pytest.mark.parametrize(
-    ("options", "fault"),
+    ("options", "issue"),
     [
         ({"unlabelled": ("x",)}, "unlabelled"),
         ({"between_class_mix": 0.5, "mix_same_class": True}, "mix_same_class of one; set only one"),
