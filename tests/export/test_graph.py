@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -116,6 +118,12 @@ def _settle(system: System) -> None:
             norm.train()
         system.trained_part(system.feature_maps(log_mels))
     system.eval()
+
+
+def test_the_file_names_no_source_code_of_this_machine() -> None:
+    content = made(SIMPLE).content
+    assert b".py" not in content
+    assert os.fsencode(Path.cwd()) not in content
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

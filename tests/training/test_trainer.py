@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -354,3 +355,17 @@ def test_averaging_does_not_change_frozen_weights(clips: tuple[Clip, ...], tmp_p
     for name, buffer in one.named_buffers():
         if name.split(".")[0] in ("decimate", "front_end_2") or "front_end" in name:
             assert torch.equal(buffer, fresh.get_buffer(name)), name
+
+
+def test_in_a_terminal_one_bar_shows_all_epochs(
+    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stderr", terminal)
+    lines: list[str] = []
+    options = {"options": options_of(epochs=2), "progress": True, "on_message": lines.append}
+    fit(inputs_of(clips, clips[::2], clips[1::2], tmp_path, **options))
+    assert "epoch 2/2" in terminal.getvalue()
+    assert "val F1" in terminal.getvalue()
+    assert not [line for line in lines if line.startswith("epoch")]
