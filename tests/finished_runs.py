@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from heads import predicted
 
-from sonotype.data.splits.split_file import lock_split
+from sonotype.data.splits.split_file import write_split
 from sonotype.evaluation.metrics import score, scores_to_json
 from sonotype.evaluation.predictions import save_predictions
 from sonotype.experiments.context import RunContext
@@ -44,7 +44,7 @@ def write_run(
         [clip.group for clip in clips],
     )
     lock_config(context)
-    lock_split(folder / "split.csv", context.manifest, context.split)
+    write_split(folder / "split.csv", context.manifest, context.split)
     save_predictions(predictions, folder / "predictions.npz")
     scores = scores_to_json(score(predictions, resamples=0))
     (folder / "model.safetensors").touch()

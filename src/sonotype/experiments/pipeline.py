@@ -24,7 +24,7 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.readers.unlabelled import unlabelled_clips
 from sonotype.data.splits.split import Split
-from sonotype.data.splits.split_file import SPLIT, lock_split
+from sonotype.data.splits.split_file import SPLIT, write_split
 from sonotype.data.splits.training_split import split_by_options
 from sonotype.data.validate import check_sounds
 from sonotype.evaluation.evaluate import SYNTHETIC_NOTE, predict_clips
@@ -210,7 +210,7 @@ def run(context: RunContext) -> TrainResult:
     torch.manual_seed(context.options.train.seed)
     built = build(context)
     lock_config(context)
-    lock_split(context.folder / SPLIT, context.manifest, context.split)
+    write_split(context.folder / SPLIT, context.manifest, context.split)
     write_seen_clips(context.folder, built.seen)
     _announce(context, built)
     fitted = fit_system(context, built)

@@ -22,7 +22,7 @@ from sonotype.core.io import file_sha256, replacing, write_text
 from sonotype.core.json_text import json_text
 from sonotype.core.version import __version__
 from sonotype.data.readers.walk import sounds_below
-from sonotype.data.splits.split_file import SPLIT, rows_of, same_split, split_table
+from sonotype.data.splits.split_file import SPLIT, same_split
 from sonotype.experiments.context import RunContext
 from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.locate import find_model
@@ -113,9 +113,8 @@ def check_same_config(context: RunContext) -> None:
         if before.get(name) != now.get(name)
     ]
     # The same sounds with other folds or groups give another split.
-    if not names and split.exists():
-        rows = rows_of(split_table(context.manifest, context.split))
-        names = [] if same_split(split, rows) else ["folds or groups of the data"]
+    if not names and split.exists() and not same_split(split, context.manifest, context.split):
+        names = ["folds or groups of the data"]
     if names:
         raise OptionsError(
             f"{context.folder} was run with other {', '.join(names)}; remove it to run it again, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sonotype.core.errors import OptionsError
@@ -22,23 +22,10 @@ FIXED = ("subset", "path", "group", *DIGESTS)
 """All columns except those of the labels, which are named after their levels."""
 
 
-def lock_split(path: Path, manifest: Manifest, split: Split) -> None:
-    """Record which clip is in which subset, or compare with the record of an earlier start.
-
-    The same sounds under other names or in other groups can be split differently; a resumed run
-    would then test on clips that it was trained on.
-
-    Raises:
-        OptionsError: the split has changed.
-    """
-    text = split_table(manifest, split)
-    if path.exists() and not same_split(path, rows_of(text)):
-        raise OptionsError(
-            f"the clips would be split differently than in {path}: names, groups or folds of the "
-            "data have changed; train a new run"
-        )
+def write_split(path: Path, manifest: Manifest, split: Split) -> None:
+    """Record which clip is in which subset."""
     with replacing(path) as part:
-        part.write_bytes(text.encode("utf-8", "surrogateescape"))
+        part.write_bytes(split_table(manifest, split).encode("utf-8", "surrogateescape"))
 
 
 def read_split(path: Path) -> list[dict[str, str]]:
@@ -59,42 +46,28 @@ def rows_of(table: str) -> list[dict[str, str]]:
     return [{"subset" if name == "part" else name: row[name] for name in row} for row in rows]
 
 
-def same_split(path: Path, now: Sequence[Mapping[str, str]]) -> bool:
-    """Whether a recorded split has the same clips in the same subsets, in any folder.
+def same_split(path: Path, manifest: Manifest, split: Split) -> bool:
+    """Whether a recorded split has the same sounds in the same subsets, in any folder.
 
-    Clips are compared by the digests of their sounds; in a table without digests, from an earlier
-    version, by their file names.
+    The same sounds in other groups can be split differently; a resumed run would then test on clips
+    that it was trained on.
 
     Raises:
-        OptionsError: the table is no split, or its file names are ambiguous.
+        OptionsError: the table is no split.
     """
-    before = read_split(path)
-    if all(row.get(DIGESTS[-1]) for row in [*before, *now]):
-        return canonical_rows(before) == canonical_rows(now)
-    by_name = [
-        _canonical_rows(rows, by=lambda row: file_name(row["path"])) for rows in (before, now)
-    ]
-    subsets: dict[tuple[str, ...], str] = {}
-    for subset, *clip in by_name[0]:
-        if subsets.setdefault(tuple(clip), subset) != subset:
-            raise OptionsError(
-                f"{path} has no digests of the sounds, and several clips are called {clip[0]!r}, "
-                "so the subsets of the clips cannot be compared; train a new run"
-            )
-    return by_name[0] == by_name[1]
+    now = rows_of(split_table(manifest, split))
+    return _canonical_rows(read_split(path)) == _canonical_rows(now)
 
 
-def canonical_rows(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]]:
-    """Subset, digest of the sound, recording and labels of each clip, in any folder."""
-    return _canonical_rows(rows, by=lambda row: row[DIGESTS[-1]])
-
-
-def _canonical_rows(
-    rows: Sequence[Mapping[str, str]], by: Callable[[Mapping[str, str]], str]
-) -> list[tuple[str, ...]]:
-    """Subset, identity, recording and labels of each clip."""
+def _canonical_rows(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]]:
+    """Subset, digest of the sound, recording and labels of each clip."""
     return sorted(
-        (row["subset"], by(row), row["group"], *(row[name] for name in row if name not in FIXED))
+        (
+            row["subset"],
+            row.get(DIGESTS[-1], ""),
+            row["group"],
+            *(row[name] for name in row if name not in FIXED),
+        )
         for row in rows
     )
 
