@@ -89,12 +89,14 @@ def reference(folder: Path) -> Run:
 
     from sonotype.modelfile.model_file import load_model
 
-    system: Any = load_model(folder / FILE)[0].double()
+    system, card = load_model(folder / FILE)
+    system.double()
+    event = card.heads[-1]
 
     def run(clip: Clips) -> Predictions:
         with torch.inference_mode():
-            event = system(torch.from_numpy(clip).double()[None]).logits["event"]
-        return np.asarray(event.softmax(1)[0].numpy())
+            logits = system(torch.from_numpy(clip).double()[None]).logits[event.name]
+        return np.asarray((logits / event.temperature).softmax(1)[0].numpy())
 
     return run
 

@@ -212,8 +212,12 @@ def test_check_of_three_levels(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "purr     cat        2",
         "bark     dog        2",
         "growl    dog        2",
+        "",
+        "partly labelled: some clips have no level_3 label (cat 1 of 3); the model takes",
+        "the event of such clips from the event head",
     ]
     assert run(["data", "check", str(tmp_path), "--rare-events", "unlabel", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["level_3"] == {"bark": 2, "growl": 2, "horn": 2, "purr": 2}
     assert found["events"] == {"car": 2, "cat": 3, "dog": 4}
+    assert (found["without_event"], found["without_level_3"]) == ({}, {"cat": 1})

@@ -388,16 +388,22 @@ def test_three_levels(tmp_path: Path) -> None:
         "level_3": np.array([0.125, 0.125, 0.0625, 0.625, 0.0625]),
     }
     found = Prediction("a.wav", deep_heads(), proba, np.zeros(128, np.float32), (), 1.0, 1.0)
+    levels = [head.name for head in deep_heads()]
     for form in ("table", "csv", "jsonl"):
-        write([found], form, 2, tmp_path / form)
-    header, row = table_rows((tmp_path / "table").read_text())
-    assert header == ["file", "category", "most", "probable", "labels", "of", "level_3"]
-    assert row == ["a.wav", "x", "0.75", "b2", "0.62,", "a1", "0.12"]
-    (row,) = csv.DictReader(io.StringIO((tmp_path / "csv").read_text()))
+        write([found, Failure("b.wav", "is empty")], form, 2, tmp_path / form, levels=levels)
+    header, row, failed = table_rows((tmp_path / "table").read_text())
+    assert header == ["file", "category", "event", "most", "probable", "labels", "of", "level_3"]
+    assert row == ["a.wav", "x", "0.75", "b", "0.50", "b2", "0.62,", "a1", "0.12"]
+    assert failed == ["b.wav", "error", "is", "empty"]
+    row, failed = csv.DictReader(io.StringIO((tmp_path / "csv").read_text()))
     assert (row["category"], row["event"], row["event_probability"]) == ("x", "b", "0.5")
+    assert (row["level_3"], row["level_3_probability"]) == ("b2", "0.625")
+    assert (failed["level_3"], failed["error"]) == ("", "is empty")
     assert (row["label_1"], row["probability_1"], row["label_2"]) == ("b2", "0.625", "a1")
-    values = json.loads((tmp_path / "jsonl").read_text())
-    assert list(values) == [*KEYS[:5], "level_3", "level_3_probability", *KEYS[5:]]
+    values, failed = map(json.loads, (tmp_path / "jsonl").read_text().splitlines())
+    assert list(values) == list(failed) == [
+        *KEYS[:5], "level_3", "level_3_probability", *KEYS[5:],
+    ]  # fmt: skip
     assert (values["level_3"], values["level_3_probability"]) == ("b2", 0.625)
 
 

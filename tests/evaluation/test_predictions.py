@@ -11,7 +11,7 @@ from heads import coarse, deep_heads, predicted, two_heads, with_proba, with_tru
 
 from sonotype.core.errors import DataError, OptionsError, SonotypeError
 from sonotype.core.hierarchy import CATEGORY_SOURCES
-from sonotype.core.types import IGNORE_INDEX, Heads
+from sonotype.core.types import IGNORE_INDEX, Head, Heads
 from sonotype.evaluation.compare import average
 from sonotype.evaluation.predictions import (
     Predictions,
@@ -267,3 +267,9 @@ def test_probabilities_that_are_not_finite_are_refused(head: str) -> None:
         with_proba(answers(), **{head: broken}).require_finite()
     for fact in ("b.wav: ", "not finite", "2 of 3 clips", "lower learning rate"):
         assert fact in str(caught.value)
+
+
+def test_several_labels_of_a_clip_are_not_scored_as_one() -> None:
+    heads = (Head("tags", ("x", "y"), "multi"),)
+    with pytest.raises(OptionsError, match="several labels of the level tags"):
+        Predictions(("a",), ("a",), {"tags": np.array([0])}, {"tags": np.ones((1, 2))}, heads)

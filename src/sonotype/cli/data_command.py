@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +14,7 @@ from sonotype.cli.flags import Json, with_options
 from sonotype.cli.layout import Command
 from sonotype.core.errors import DataError
 from sonotype.core.json_text import json_text
-from sonotype.core.types import LEVELS, Head, plural
+from sonotype.core.types import Head, plural
 from sonotype.data.source_options import SourceOptions
 
 if TYPE_CHECKING:
@@ -113,7 +114,10 @@ def _summary(manifest: Manifest) -> dict[str, object]:
         "licence": manifest.licence,
         "citation": manifest.citation,
         **manifest.summary(),
-        "without_event": without_label(manifest.clips, LEVELS[1]),
+        **{
+            f"without_{level}": without_label(manifest.clips, level)
+            for level in manifest.levels[1:]
+        },
     }
 
 
@@ -139,25 +143,26 @@ def _print_summary(manifest: Manifest) -> None:
         if number:
             typer.echo("")
         _print(_count_table(manifest, head))
-    if note := _partly_labelled(manifest):
-        typer.echo(f"\n{_wrapped(note)}")
+    for above, level in pairwise(manifest.levels):
+        if note := _partly_labelled(manifest, above, level):
+            typer.echo(f"\n{_wrapped(note)}")
 
 
-def _partly_labelled(manifest: Manifest) -> str:
-    """A note on categories with clips without an event label, if the data has events."""
+def _partly_labelled(manifest: Manifest, above: str, level: str) -> str:
+    """A note on clips without a label of a level, if other clips have one."""
     from sonotype.core.text import printable
     from sonotype.data.validate import without_label
 
-    total = manifest.counts(LEVELS[0])
+    total = manifest.counts(above)
     counts = [
         f"{printable(name)} {count:,} of {total[name]:,}"
-        for name, count in without_label(manifest.clips, LEVELS[1]).items()
+        for name, count in without_label(manifest.clips, level).items()
     ]
     if not counts:
         return ""
     return (
-        f"partly labelled: some clips have no event label ({', '.join(counts)}); the model takes "
-        "the category of such clips from the category head"
+        f"partly labelled: some clips have no {level} label ({', '.join(counts)}); the model takes "
+        f"the {above} of such clips from the {above} head"
     )
 
 

@@ -42,8 +42,10 @@ def info(
     if as_json:
         typer.echo(json_text(asdict(card), indent=1, ensure_ascii=False))
         return
-    for name, text in _facts(card):
-        typer.echo(_entry(name, text))
+    facts = _facts(card)
+    columns = max(14, *(len(name) for name, _ in facts))
+    for name, text in facts:
+        typer.echo(_entry(name, text, columns))
     if card.scores:
         shown = max(len(head.classes) for head in card.heads) if classes else 0
         scores = scores_from_json(card.scores)
@@ -82,12 +84,13 @@ def _facts(card: ModelCard) -> list[tuple[str, str]]:
         ),
     ]
     if training:
-        clips = training["clips"]
-        counts = f"{clips['train']} training, {clips['val']} validation, {clips['test']} test clips"
+        clips = training.get("clips", {})
+        kinds = {"train": "training", "val": "validation", "test": "test"}
+        counts = ", ".join(f"{clips.get(name, '?')} {kind}" for name, kind in kinds.items())
         kind = "synthetic sounds, " if training.get("synthetic") else ""
-        facts.append(("data", f"{training['data']}: {kind}{counts}"))
+        facts.append(("data", f"{training.get('data', '?')}: {kind}{counts} clips"))
         interrupted = "; interrupted, not tested" if training.get("interrupted") else ""
-        facts.append(("best epoch", f"{training['best_epoch']}{interrupted}"))
+        facts.append(("best epoch", f"{training.get('best_epoch', '?')}{interrupted}"))
         if (source := training.get("backbone", options.backbone)) != options.backbone:
             facts.append(("branch 1 from", source))
         if teachers := training.get("teaching", {}).get("teachers"):
@@ -96,7 +99,7 @@ def _facts(card: ModelCard) -> list[tuple[str, str]]:
     return facts
 
 
-def _entry(name: str, text: str) -> str:
+def _entry(name: str, text: str, columns: int) -> str:
     from textwrap import fill
 
     from sonotype.core.text import printable
@@ -104,8 +107,8 @@ def _entry(name: str, text: str) -> str:
     return fill(
         printable(text),
         WIDTH,
-        initial_indent=f"{name:<14} ",
-        subsequent_indent=" " * 15,
+        initial_indent=f"{name:<{columns}} ",
+        subsequent_indent=" " * (columns + 1),
         break_long_words=False,
         break_on_hyphens=False,
     )

@@ -38,7 +38,9 @@ class Command(TyperCommand):
                 heading = ARGUMENTS
             if record := parameter.get_help_record(ctx):
                 flag, text = record
-                sections.setdefault(heading, []).append((flag, text if show_all else _short(text)))
+                if not show_all and heading is not ARGUMENTS:
+                    text = _short(text)
+                sections.setdefault(heading, []).append((flag, text))
         for heading, records in sections.items():
             if records:
                 with formatter.section(heading):

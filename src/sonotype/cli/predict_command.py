@@ -26,8 +26,8 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="SOUNDS",
-            help="Sound files, folders, or - for standard input; before them optionally a "
-            "model.safetensors, model.onnx or run folder",
+            help="A model or run folder, if any; then sound files, folders, or - for standard "
+            "input",
         ),
     ],
     output_format: Annotated[
@@ -41,7 +41,7 @@ def predict(
     ] = 16,
     hop: Annotated[
         float | None,
-        typer.Option("--hop", help="Classify sliding windows; seconds between their starts"),
+        typer.Option("--hop", metavar="SECONDS", help="Classify windows that start every SECONDS"),
     ] = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="With --hop: run each window as a separate clip")
@@ -85,7 +85,11 @@ def predict(
             _note("note: no averaging over time shifts; use --exact for it")
         results = _classify_windows(classifier, items, hop, exact=exact)
     counts = Counter[str]()
-    write(_counted(results, counts), output_format, top, out, windows=hop is not None, force=force)
+    levels = [head.name for head in classifier.heads]
+    write(
+        _counted(results, counts), output_format, top, out,
+        levels=levels, windows=hop is not None, force=force,
+    )  # fmt: skip
     if counts["longer"] and hop is None:
         kept = {"front": "first", "centre": "middle"}[classifier.audio_spec.crop]
         seconds = f"the {kept} {classifier.audio_spec.seconds:g} s"

@@ -20,9 +20,10 @@ from sonotype.core.json_text import json_text
 from sonotype.core.text import printable, width
 from sonotype.core.types import LEVELS, plural
 from sonotype.evaluation.outputs import growing, is_standard_output
-from sonotype.inference.prediction import Failure, Prediction
+from sonotype.inference.prediction import Failure, Prediction, head_keys
 
 Result = Prediction | Failure
+Values = dict[str, Any]
 
 FILE_WIDTH = 34
 TABLE_WIDTH = 80
@@ -35,6 +36,7 @@ def write(
     top: int,
     out: Path | None,
     *,
+    levels: Sequence[str] = LEVELS,
     windows: bool = False,
     force: bool = False,
 ) -> None:
@@ -47,6 +49,7 @@ def write(
         output_format: ``table``, ``csv`` or ``jsonl``.
         top: number of labels.
         out: the file; ``None`` for standard output.
+        levels: names of the heads of the model.
         windows: add start and end of the windows.
         force: replace an existing file.
 
@@ -54,12 +57,14 @@ def write(
         OptionsError: the file exists, without ``force``.
         SonotypeError: the file cannot be written.
     """
+    keys = head_keys(dict.fromkeys((*LEVELS, *levels)))
+    rows = (_values(result, top, keys, windows=windows) for result in results)
     try:
         with _open(out, force) as stream:
             if output_format == "csv":
-                _csv(results, top, stream, windows=windows)
+                _csv(rows, top, stream, keys)
             elif output_format == "jsonl":
-                _json_lines(results, top, stream, windows=windows)
+                _json_lines(rows, stream)
             else:
                 (_window_table if windows else _file_table)(results, top, stream)
     except BrokenPipeError:
@@ -81,22 +86,25 @@ def _open(out: Path | None, force: bool) -> AbstractContextManager[TextIO]:
 
 def _file_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
     results = list(results)
-    found = [result.heads[-1].name for result in results if isinstance(result, Prediction)]
-    finest = plural(found[0] if found else LEVELS[0])
+    heads = next((result.heads for result in results if isinstance(result, Prediction)), ())
+    *coarse, finest = [head.name for head in heads] or LEVELS
+    coarse = coarse or [finest]  # a single level has both columns
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("file", overflow="fold", max_width=FILE_WIDTH)
-    table.add_column("category", overflow="fold")
-    table.add_column(f"most probable {finest}", overflow="fold")
+    for level in coarse:
+        table.add_column(level, overflow="fold")
+    table.add_column(f"most probable {plural(finest)}", overflow="fold")
     names = _without_common_folder([result.source for result in results])
     for name, result in zip(names, results, strict=True):
         if isinstance(result, Failure):
-            table.add_row(_text(name), Text("error", style="red"), _text(result.cause))
+            row = [Text("error", style="red"), *[Text()] * (len(coarse) - 1), _text(result.cause)]
+            table.add_row(_text(name), *row)
             continue
         labels = _labels(result, top)
         if result.truncated:
             labels += f"; error: {result.truncated}"
-        category = "{} {:.2f}".format(*_coarse(result))
-        table.add_row(_text(name), _text(category), _text(labels))
+        best = ["{} {:.2f}".format(*_best(result, level)) for level in coarse]
+        table.add_row(_text(name), *map(_text, best), _text(labels))
     _console(stream).print(table)
 
 
@@ -110,7 +118,7 @@ def _window_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
         if isinstance(result, Failure):
             console.print(_text(f"  error: {result.cause}"), soft_wrap=True)
             continue
-        category, probability = _coarse(result)
+        category, probability = _best(result, result.heads[0].name)
         name_width = max(width(printable(name)) for name in result.heads[0].classes)
         columns = [Column(width=10, justify="right"), Column(width=10, justify="right")]
         columns += [Column(width=name_width, overflow="fold"), Column(width=4)]
@@ -125,11 +133,10 @@ def _window_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
         console.print(row)
 
 
-def _coarse(result: Prediction) -> tuple[str, float]:
-    """The most probable class of the coarsest level, and its probability."""
-    name = result.heads[0].name
-    label = result.labels[name]
-    return label, result.probabilities[name][label]
+def _best(result: Prediction, level: str) -> tuple[str, float]:
+    """The most probable class of a level, and its probability."""
+    label = result.labels[level]
+    return label, result.probabilities[level][label]
 
 
 def _console(stream: TextIO) -> Console:
@@ -153,16 +160,14 @@ def _text(text: str) -> Text:
     return Text(printable(text))
 
 
-def _csv(results: Iterable[Result], top: int, stream: TextIO, *, windows: bool) -> None:
+def _csv(rows: Iterable[Values], top: int, stream: TextIO, keys: Sequence[str]) -> None:
     writer = csv.writer(stream, lineterminator="\n")
     ranked = [f"{kind}_{rank}" for rank in range(1, top + 1) for kind in ("label", "probability")]
-    span = ["start", "end"] if windows else []
-    first = ["file", *span, "category", "category_probability", "event", "event_probability"]
     last = ["file_seconds", "clip_seconds", "error"]
-    for number, result in enumerate(results):
+    for number, values in enumerate(rows):
+        first = [name for name in ("file", "start", "end", *keys) if name in values]
         if not number:  # a run without a result leaves no file
             writer.writerow([*first, *ranked, *last])
-        values = _values(result, top, windows=windows)
         labels = [value for entry in values["top"] for value in entry.values()]
         labels += [""] * (len(ranked) - len(labels))
         writer.writerow(
@@ -171,19 +176,16 @@ def _csv(results: Iterable[Result], top: int, stream: TextIO, *, windows: bool) 
         stream.flush()
 
 
-def _json_lines(results: Iterable[Result], top: int, stream: TextIO, *, windows: bool) -> None:
-    for result in results:
-        values = _values(result, top, windows=windows)
+def _json_lines(rows: Iterable[Values], stream: TextIO) -> None:
+    for values in rows:
         stream.write(json_text(values, ensure_ascii=False) + "\n")
         stream.flush()
 
 
-def _values(result: Result, top: int, *, windows: bool) -> dict[str, Any]:
-    """A result as JSON values; of a window with start and end in seconds."""
+def _values(result: Result, top: int, keys: Sequence[str], *, windows: bool) -> Values:
+    """A result as JSON values, with all keys; of a window with start and end in seconds."""
     values = result.to_dict(top) if isinstance(result, Prediction) else result.to_dict()
-    if not windows:
-        return values
-    start = end = None
-    if isinstance(result, Prediction):
-        start, end = round(result.start, 3), round(result.end, 3)
-    return {"file": values.pop("file"), "start": start, "end": end, **values}
+    span: Values = dict.fromkeys(("start", "end")) if windows else {}
+    if windows and isinstance(result, Prediction):
+        span = {"start": round(result.start, 3), "end": round(result.end, 3)}
+    return {"file": values.pop("file"), **span, **dict.fromkeys(keys), **values}

@@ -14,8 +14,11 @@ Problem = Literal["single", "multi"]
 IGNORE_INDEX = -1
 """Target of a clip without a label of a head; losses and scores ignore it."""
 
-RESERVED = ("embedding", "waveform", "weight")
-"""Names of other values that are passed beside the outputs of the heads."""
+RESERVED = frozenset(
+    {"embedding", "waveform", "weight", "file", "path", "group"}
+    | {"start", "end", "top", "error", "file_seconds", "clip_seconds"}
+)
+"""Names of other values that stand beside those of the heads, in batches and in output files."""
 
 MAX_TEMPERATURE = 1000
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import DataError, DataIssue, OptionsError
-from sonotype.core.types import LEVELS, Clip, Content, level_name, plural
+from sonotype.core.types import Clip, Content, level_name, plural
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import contents_of, united
 from sonotype.data.manifest import Manifest
@@ -231,14 +231,22 @@ def label_conflicts(
 
 
 def without_label(clips: Iterable[Clip], level: str) -> dict[str, int]:
-    """Clips without a label of a level, counted by category; empty if no clip has such a label.
+    """Clips without a label of a level, counted by their label of the level above.
 
-    This is not an issue: a model predicts such a category from its category head.
+    Empty if no clip has such a label. This is not an issue: a model predicts the labels above from
+    the head of their own level.
+
+    Args:
+        clips: of a data set.
+        level: not the first.
     """
     clips = tuple(clips)
+    above = next(level_name(depth) for depth in range(9) if level_name(depth + 1) == level)
     if not any(clip.labels.get(level) for clip in clips):
         return {}
-    counts = Counter(clip.label(LEVELS[0]) or "" for clip in clips if not clip.labels.get(level))
+    counts = Counter(
+        name for clip in clips if not clip.labels.get(level) and (name := clip.label(above))
+    )
     return dict(sorted(counts.items()))
 
 

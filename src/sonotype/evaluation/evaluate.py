@@ -21,7 +21,7 @@ from sonotype.evaluation.compare import average
 from sonotype.evaluation.metrics import Scores, score
 from sonotype.evaluation.outputs import require_free_folder
 from sonotype.evaluation.predictions import Predictions
-from sonotype.evaluation.write_report import OUTPUTS, write_report
+from sonotype.evaluation.write_report import outputs_of, write_report
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.engine import BATCH_SIZE
 from sonotype.inference.load import load
@@ -70,13 +70,14 @@ def evaluate(
         OptionsError: an invalid option.
     """
     options = from_dict(SourceOptions, source)
-    if out is not None:
-        read = [find_model(one) for one in (model, *also) if not isinstance(one, Classifier)]
-        require_free_folder(Path(out), OUTPUTS, inputs=[Path(data), *read], force=force)
     if isinstance(model, Classifier):
         classifier = model.with_options(tta_shifts=tta_shifts)
     else:
         classifier = load(model, device=device, tta_shifts=tta_shifts)
+    if out is not None:
+        read = [find_model(one) for one in (model, *also) if not isinstance(one, Classifier)]
+        names = outputs_of(classifier.heads)
+        require_free_folder(Path(out), names, inputs=[Path(data), *read], force=force)
     source_of_all = open_source(data, options, purpose="evaluation")
     manifest = source_of_all.of_folds(folds)
     members = [classifier, *(load(path, device=device, tta_shifts=tta_shifts) for path in also)]

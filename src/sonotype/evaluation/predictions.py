@@ -78,6 +78,10 @@ class Predictions:
         if not set(names) == self.true.keys() == self.proba.keys():
             raise ValueError(f"heads {names}, true of {[*self.true]}, proba of {[*self.proba]}")
         for head in self.heads:
+            if head.problem == "multi":
+                raise OptionsError(
+                    f"clips with several labels of the level {head.name} cannot be scored yet"
+                )
             classes = len(head.classes)
             true, proba = self.true[head.name], self.proba[head.name]
             if np.shape(true) != (n,) or not np.issubdtype(true.dtype, np.integer):

@@ -86,8 +86,7 @@ def _wrap(text: str, indent: str = "") -> list[str]:
 def _metrics(scores: Scores) -> Iterator[str]:
     yield from _wrap(
         f"{counted(scores.clips, 'clip')} in {counted(scores.groups, 'group')}; "
-        f"category read from {SOURCES.get(scores.category_source, scores.category_source)}; "
-        "brackets: 95 % interval by group"
+        f"{_source(scores)}; brackets: 95 % interval by group"
     )
     for names in _pairs(scores.heads):
         columns = METRIC_COLUMNS[: 1 + len(names)]
@@ -117,6 +116,14 @@ def _pairs(heads: Iterable[str]) -> list[list[str]]:
     """Two heads at a time, the most that 80 columns hold."""
     names = list(heads)
     return [names[start : start + 2] for start in range(0, len(names), 2)]
+
+
+def _source(scores: Scores | FoldSummary) -> str:
+    """How coarse levels were read."""
+    source = SOURCES.get(scores.category_source, scores.category_source)
+    if len(scores.heads) < 3:
+        return f"category read from {source}"
+    return f"each coarse level read from {source.replace('events', 'finer labels')}"
 
 
 def _round_down(value: float, digits: int = 3) -> float:
@@ -171,8 +178,8 @@ def _confusions(name: str, head: HeadScores, limit: int) -> Iterator[str]:
 
 def _folds(summary: FoldSummary) -> Iterator[str]:
     yield from _wrap(
-        f"{counted(len(summary.names), 'fold')}, {counted(sum(summary.clips), 'clip')}; category "
-        f"read from {SOURCES.get(summary.category_source, summary.category_source)}"
+        f"{counted(len(summary.names), 'fold')}, {counted(sum(summary.clips), 'clip')}; "
+        f"{_source(summary)}"
     )
     for names in _pairs(summary.heads):
         yield ""

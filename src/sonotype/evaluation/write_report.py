@@ -8,17 +8,17 @@ from typing import Any
 
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
-from sonotype.core.types import LEVELS
+from sonotype.core.types import Heads
 from sonotype.evaluation.metrics import Scores, scores_to_json
 from sonotype.evaluation.plots import plot_confusion, plot_history, plot_per_class
 from sonotype.evaluation.predictions import Predictions, write_csv
 from sonotype.evaluation.report import render
 
-OUTPUTS = (
-    *("scores.json", "scores.txt", "predictions.csv"),
-    *(f"plots/{level}_{kind}.png" for level in LEVELS for kind in ("confusion", "f1")),
-)
-"""Files of :func:`write_report` for two levels of labels, without the training curves."""
+
+def outputs_of(heads: Heads) -> list[str]:
+    """Files of :func:`write_report`, without the training curves."""
+    plots = (f"plots/{head.name}_{kind}.png" for head in heads for kind in ("confusion", "f1"))
+    return ["scores.json", "scores.txt", "predictions.csv", *plots]
 
 
 def write_report(

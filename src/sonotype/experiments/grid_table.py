@@ -17,6 +17,7 @@ from sonotype.core.errors import OptionsError
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
 from sonotype.core.text import shorten
+from sonotype.core.types import plural
 from sonotype.data.records import counted
 from sonotype.evaluation.compare import Key, Metric, RunResults, TableRow, average, compare
 from sonotype.evaluation.outputs import require_free_folder
@@ -29,8 +30,8 @@ TABLE, FIGURES = "table", "study.json"
 OUTPUTS = (f"{TABLE}.txt", f"{TABLE}.md", FIGURES)
 NAME_WIDTH, WIDTH = 22, 80
 FAILED = "failed; run the same command to run these again"
-HEADLINES = (("category", "f1", "category, macro F1"), ("event", "accuracy", "event, accuracy"))
-"""The metrics of the tables: the paper's, and the one that is published for ESC-50."""
+PAPER = ("precision", "recall", "f1")
+"""The metrics of the paper's table."""
 
 
 @dataclass(frozen=True)
@@ -184,23 +185,32 @@ def _tables(result: Result) -> dict[str, Cells]:
     """By title: a table in the columns of the paper, and the differences to the baseline."""
     tables: dict[str, Cells] = {}
     if result.lines:
-        header = ["row", "precision", "recall", "F1", "event acc", "clips", "time"]
-        rows = [_paper_row(line, result.seconds[line.name]) for line in result.lines]
-        tables["macro means of the categories"] = [header, *rows]
-    for level, metric, title in HEADLINES:
+        coarse, finest = _levels(result.lines)
+        header = ["row", "precision", "recall", "F1", f"{finest} acc", "clips", "time"]
+        keys = [*((coarse, name) for name in PAPER), (finest, "accuracy")]
+        rows = [_paper_row(line, keys, result.seconds[line.name]) for line in result.lines]
+        tables[f"macro means of the {plural(coarse)}"] = [header, *rows]
+        # The metric of the paper, and the one that is published for ESC-50.
+        headlines = [(coarse, "f1", "macro F1"), (finest, "accuracy", "accuracy")]
+    for level, metric, name in headlines if result.lines else ():
         rows = [
             [line.name, *_comparison(figure)]
             for line in result.lines
             if (figure := line.metrics.get((level, metric))) is not None
         ]
         if rows:
-            header = ["row", title.split(", ")[1], "95 %", "folds", "seeds", "diff.", "95 %", ""]
-            tables[f"{title}; difference to {result.plan.baseline}"] = [header, *rows]
+            header = ["row", name, "95 %", "folds", "seeds", "diff.", "95 %", ""]
+            tables[f"{level}, {name}; difference to {result.plan.baseline}"] = [header, *rows]
     return tables
 
 
-def _paper_row(line: TableRow, seconds: float) -> list[str]:
-    keys = [("category", name) for name in ("precision", "recall", "f1")] + [("event", "accuracy")]
+def _levels(lines: Sequence[TableRow]) -> tuple[str, str]:
+    """The coarsest and the finest level of all rows."""
+    levels = list(dict.fromkeys(level for line in lines for level, _ in line.metrics))
+    return levels[0], levels[-1]
+
+
+def _paper_row(line: TableRow, keys: Sequence[tuple[str, str]], seconds: float) -> list[str]:
     metrics = [line.metrics.get(key) for key in keys]
     cells = [f"{figure.value.value:.3f}" if figure else "-" for figure in metrics]
     return [line.name, *cells, str(line.clips), _time(seconds)]

@@ -267,3 +267,25 @@ def test_a_run_folder_is_no_data(tmp_path: Path) -> None:
             "table of the sounds"
         )
     ]
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("a/train/dog", "a/train/cat", "b/test/car", "b/test/bus"),
+        ("a/train/dog", "a/test/dog", "b/train/car", "b/test/car"),
+    ],
+)
+def test_subsets_between_levels_of_classes_are_no_classes(
+    tmp_path: Path, folders: tuple[str, ...]
+) -> None:
+    touch(tmp_path, *(f"{folder}/{number}.wav" for folder in folders for number in "12"))
+    faults = faults_of(lambda: open_source(tmp_path), tmp_path)
+    named = {fault.partition(":")[0] for fault in faults if "subset between two levels" in fault}
+    assert named == {folder.rpartition("/")[0] for folder in folders}
+
+
+def test_a_train_is_a_class_with_classes_below_it(tmp_path: Path) -> None:
+    folders = ("vehicles/train/steam", "vehicles/train/electric", "vehicles/car/engine")
+    touch(tmp_path, *(f"{folder}/{n}.wav" for folder in (*folders, "a/b/c") for n in "12"))
+    assert open_source(tmp_path).heads[1].classes == ("b", "car", "train")

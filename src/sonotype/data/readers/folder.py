@@ -211,7 +211,27 @@ def _layout_issues(root: Path, homes: Homes, folders: Folders, found: Walk) -> l
         if folder.parent == home or found.holds_sounds(folder.parent)
         if len(folder.relative_to(home).parts) <= max(2, deepest)
     ]
-    return issues + _mixed_levels(folders, found)
+    return issues + _subsets_between_levels(folders) + _mixed_levels(folders, found)
+
+
+def _subsets_between_levels(folders: Folders) -> list[DataIssue]:
+    """Folders named after subsets above a class folder, which would become classes."""
+    inner: dict[Path, None] = {}
+    for folder, (labels, _) in folders.items():
+        class_folder = folder if folder.name == labels[-1] else folder.parent
+        inner |= dict.fromkeys(list(class_folder.parents)[: len(labels) - 1])
+    roles = _roles(inner)
+    if len(set(roles.values())) < 2:  # a train is also a sound class
+        return []
+    return [
+        DataIssue(
+            str(folder),
+            0,
+            f"a {subset} subset between two levels of class folders: move it above all of them or "
+            "below them, or rename it if it is a class",
+        )
+        for folder, subset in roles.items()
+    ]
 
 
 def _mixed_levels(folders: Folders, found: Walk) -> list[DataIssue]:
