@@ -34,8 +34,8 @@ def distill(
 ) -> None:
     """Train a small student model from teacher models.
 
-    Teachers do not teach the clips that they were trained on. Teachers trained on a
-    test clip are excluded. The default of --recipe is student.
+    The targets of a clip come from teachers that were not trained on it. Teachers trained
+    on a test clip are excluded. The default of --recipe is student.
 
     Example: sonotype distill recordings --teacher runs/first --out runs/small
     """

@@ -38,7 +38,7 @@ class Partners:
             self._runs[kind] = start, place + 1
 
     def of_another_class(self, index: int, rng: np.random.Generator) -> int | None:
-        """A clip of another class; of a clip without labels any other clip; ``None`` if none is."""
+        """A clip of another class, or ``None``; for a clip without labels, any other clip."""
         place = self._place[index]
         start, stop = place, place + 1
         if self._clips[index].labels:

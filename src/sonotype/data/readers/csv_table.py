@@ -103,7 +103,7 @@ def _another_kind(content: bytes) -> str:
 
 
 def _encoding(content: bytes) -> str:
-    """UTF-16 is what spreadsheets call Unicode text; its mark says so."""
+    """UTF-16 if the file has its byte order mark, as Unicode text of spreadsheets; else UTF-8."""
     return "utf-16" if content.startswith(UTF_16) else "utf-8-sig"
 
 

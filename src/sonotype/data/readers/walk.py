@@ -33,7 +33,7 @@ SYSTEM_FOLDERS = frozenset(
 )
 """Recycle bins, snapshots and other system folders, in lower case."""
 
-BROKEN_LINK = "is a link to nothing; remove the link, or put back what it leads to"
+BROKEN_LINK = "is a broken link; remove the link, or restore its target"
 
 _OTHER_SUFFIX = re.compile(r"\.[a-z0-9]*[a-z][a-z0-9]*", re.IGNORECASE)
 
