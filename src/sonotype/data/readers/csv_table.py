@@ -51,7 +51,7 @@ def read_csv(path: Path) -> Table:
 
     Every cell stays text: ``028.wav``, ``NA`` and ``00E5`` mean themselves. Fields are separated by
     whichever of comma, semicolon and tab the header has most of, or by what a first line such as
-    ``sep=;`` names. Blank lines are passed over. Faults of the table (not UTF-8, open quotes,
+    ``sep=;`` names. Blank lines are passed over. Errors of the table (not UTF-8, open quotes,
     records of another length than the header) come back in ``Table.issues``.
     """
     if kind := special_kind(path):

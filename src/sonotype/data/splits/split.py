@@ -13,7 +13,7 @@ from sonotype.data.records import counted, listed
 from sonotype.data.splits.classes import Subsets, missing_classes
 from sonotype.data.splits.official import next_fold, official_split
 from sonotype.data.splits.random_clips import random_split
-from sonotype.data.splits.stratified import deal, stratified_fold, stratified_split
+from sonotype.data.splits.stratified import stratified_fold, stratified_folds, stratified_split
 from sonotype.data.splits.subsets import (
     NoteKind,
     Split,
@@ -107,11 +107,11 @@ def cross_validation(manifest: Manifest, *, folds: int = 5, seed: int = 0) -> li
         raise OptionsError(
             f"--folds {folds}: has to be from 2 to {groups}, the number of recordings"
         )
-    dealt = deal(manifest, list(range(len(manifest.clips))), folds, seed)
+    fold_indices = stratified_folds(manifest, list(range(len(manifest.clips))), folds, seed)
     return [
         _finish(
             manifest,
-            stratified_fold(manifest, dealt, fold, val_fraction=VAL_FRACTION, seed=seed),
+            stratified_fold(manifest, fold_indices, fold, val_fraction=VAL_FRACTION, seed=seed),
             "grouped",
             stratified_notes(manifest),
         )
