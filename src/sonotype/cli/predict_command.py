@@ -76,7 +76,7 @@ def predict(
     if out is not None:
         check_output(out, [*filter(None, models), *sounds, *files_of(items)], force=force)
     from sonotype.cli.prediction_output import write
-    from sonotype.data.records import counted
+    from sonotype.core.text import counted
     from sonotype.inference.ensemble import load_ensemble
 
     classifier = load_ensemble(models, **{"device": "auto"} | options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,19 +98,6 @@ def normalise_label(label: str) -> str:
 def nfc(text: str) -> str:
     """A text in the composed form of Unicode (NFC)."""
     return unicodedata.normalize("NFC", text)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: ``1 clip``, ``2 clips``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def listed(names: Iterable[object], most: int = 10) -> str:
-    """Names for a message, at most ``most`` of them."""
-    texts = [str(name) for name in names]
-    if len(texts) <= most:
-        return ", ".join(texts)
-    return f"{', '.join(texts[:most])} and {len(texts) - most} more"
 
 
 class SoundFolder:

@@ -8,8 +8,8 @@ from typing import get_args
 
 from sonotype.config import Protocol
 from sonotype.core.errors import DataError, DataIssue, OptionsError
+from sonotype.core.text import counted, listed
 from sonotype.data.manifest import Manifest
-from sonotype.data.records import counted, listed
 from sonotype.data.splits.classes import Subsets, missing_classes
 from sonotype.data.splits.official import next_fold, official_split
 from sonotype.data.splits.random_clips import random_split
