@@ -15,9 +15,9 @@ from sonotype.data.readers.esc50 import META, is_esc50, list_esc50
 from sonotype.data.readers.folder import list_folder
 from sonotype.data.readers.msos import LOG_SHEETS, find_log_sheets, list_msos
 from sonotype.data.readers.table import find_metadata, list_table
-from sonotype.data.records import SOUND_SUFFIXES, Listing
+from sonotype.data.records import Listing
 from sonotype.data.source_options import DEFAULTS, SourceOptions
-from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES
+from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES, SOUND_SUFFIXES
 from sonotype.data.validate import Purpose, validate
 
 TABLES = (".csv", ".parquet")
