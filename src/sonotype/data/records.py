@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sonotype.core.errors import DataIssue
-from sonotype.data.names import Names
+from sonotype.data.file_names import Names
 from sonotype.data.suffixes import SOUND_SUFFIXES
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.data.digest import contents_of, equally_long
+from sonotype.data.file_names import Names
 from sonotype.data.manifest import Manifest
-from sonotype.data.names import Names
 from sonotype.data.readers.esc50 import META, is_esc50, list_esc50
 from sonotype.data.readers.folder import list_folder
 from sonotype.data.readers.msos import LOG_SHEETS, find_log_sheets, list_msos
