@@ -44,9 +44,9 @@ def split(
 
     Args:
         manifest: the clips.
-        protocol: ``"folds"`` uses the source's own folds. ``"grouped"`` is stratified (by event if
-            every clip has one, else by category) and keeps recordings together. ``"random"`` is the
-            paper's shuffle of clips. ``"all"`` trains on every clip and tests on none. ``"auto"``
+        protocol: ``"folds"`` uses the source's own folds. ``"grouped"`` is stratified by the
+            finest level on which every clip has a label, and keeps recordings together.
+            ``"random"`` is the paper's shuffle of clips. ``"all"`` trains on every clip and tests on none. ``"auto"``
             is ``folds`` if the source has two or more, else ``grouped``. If folders are named after
             subsets (train, validation, test), these are the folds, and a missing subset is held
             out from the training clips.
