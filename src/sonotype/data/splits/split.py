@@ -46,10 +46,10 @@ def split(
         manifest: the clips.
         protocol: ``"folds"`` uses the source's own folds. ``"grouped"`` is stratified by the
             finest level on which every clip has a label, and keeps recordings together.
-            ``"random"`` is the paper's shuffle of clips. ``"all"`` trains on every clip and tests on none. ``"auto"``
-            is ``folds`` if the source has two or more, else ``grouped``. If folders are named after
-            subsets (train, validation, test), these are the folds, and a missing subset is held
-            out from the training clips.
+            ``"random"`` is the paper's shuffle of clips. ``"all"`` trains on every clip and tests
+            on none. ``"auto"`` is ``folds`` if the source has two or more, else ``grouped``. If
+            folders are named after subsets (train, validation, test), these are the folds, and a
+            missing subset is held out from the training clips.
         test_fraction: share of all clips to test on.
         val_fraction: share of the remaining clips to validate on.
         train_folds: folds to train on; default: all that are left.
