@@ -242,7 +242,7 @@ def test_a_new_file_leaves_the_augmented_copies_of_the_others(
 
 
 def test_shift_and_gain_stay_when_the_partners_change(clips: tuple[Clip, ...]) -> None:
-    """Where a version sounds alone in both, it is the same; the share of a blend is the same."""
+    """Copies that are not mixed are equal in both sets; mixtures have the same share in both."""
     how = Augmentation(time_shift=0.3, gain=6.0, between_class_mix=0.5, n_augmented=12)
     one, other = Waveforms(clips, AUDIO_SPEC, how), Waveforms(clips[:-1], AUDIO_SPEC, how)
     alone = 0
