@@ -56,7 +56,7 @@ def render(
     for group in dict.fromkeys(row.baseline.group for row in rows):
         members = [row for row in rows if row.baseline.group == group]
         classifiers = group == "classifier"
-        sections += [f"## {'Classifiers: waveform in, answer out' if classifiers else group}"]
+        sections += [f"## {'Classifiers: from waveform to prediction' if classifiers else group}"]
         sections += speed(members, list(peaks))
         if classifiers:
             sections += ["### One clip of 5 s", *latency(members, list(peaks))]

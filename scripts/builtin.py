@@ -31,7 +31,7 @@ from sonotype.modelfile.model_file import load_model, save_model
 from sonotype.models.summary import summarise
 
 ROOT = Path(__file__).resolve().parent.parent
-STUDY, ROW = ROOT / "studies" / "builtin.toml", "taught"
+STUDY, ROW = ROOT / "studies" / "builtin.toml", "distilled"
 ASSET = ROOT / "src" / "sonotype" / "assets" / "builtin.safetensors"
 LARGEST = 3_000_000
 SCORES_OF = (

@@ -1,4 +1,4 @@
-"""Train and use a classifier on real sounds in about two minutes: ``make demo``.
+"""Train and use a classifier on real sounds in about half a minute: ``make demo``.
 
 Needs no network: the sounds are ``examples/esc10`` (80 clips of ESC-10, 10 classes), and the
 pretrained network is the built-in model, which has seen none of these clips. Run it again and

@@ -29,7 +29,7 @@ def drawn(probability: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def sure_answers(fold: int, count: int = 1500) -> Predictions:
-    """Answers that are right as often as they say under the temperatures."""
+    """Predictions that are calibrated under the temperatures."""
     rng = np.random.default_rng(fold)
     logits = {
         name: 2 * rng.standard_normal((count, n)) for name, n in (("category", 2), ("event", 4))

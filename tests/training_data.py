@@ -55,7 +55,7 @@ def write_tones(root: Path, clips: int = 6) -> Path:
 
 
 def write_table(tones: Path, path: Path, clips: int = 4) -> Path:
-    """So many tones of each event, dealt into two folds."""
+    """Tones of each event, assigned to two folds."""
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["path", "category", "event", "fold"])

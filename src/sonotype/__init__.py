@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "crossval", "evaluate", "load", "load_ensemble", "train"]
 
-# Those who only load a model do not wait for what trains one to be imported.
+# Imported on first use, so that loading a model does not import the training code.
 _HOMES = {
     "crossval": "sonotype.experiments.cross_validation",
     "evaluate": "sonotype.evaluation.evaluate",

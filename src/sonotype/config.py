@@ -68,7 +68,7 @@ class SystemOptions:
     pool_blocks: tuple[int, ...] = option(
         (4,), "Blocks (1 to 4) of branch 1 that cbir_2 and cbir_4 pool", low=1, high=4
     )
-    event_head: bool = option(True, "Add an event head if the data has event labels")
+    event_head: bool = option(True, "Add heads for events and finer levels, if the data has them")
     unfreeze_from: int = option(
         0, "First block (1 to 4) of branch 1 to train; 0 freezes all blocks", low=0, high=4
     )
@@ -147,7 +147,9 @@ class TrainOptions:
     mix_gain: float = option(6.0, "Same-class mixing: maximum change of level in dB", low=0)
     mix_equaliser: float = option(10.0, "Same-class mixing: maximum equaliser gain in dB", low=0)
     class_weights: bool = option(False, "Weight classes by the inverse of their count")
-    event_weight: float = option(1.0, "Weight of the event loss; the category loss has 1", low=0)
+    event_weight: float = option(
+        1.0, "Weight of the loss of each head except the first, which has 1", low=0
+    )
     random_crop: bool = option(False, "Train on random crops of long clips, new in each epoch")
     seed: int = option(0, "Random seed of split and training", low=0, high=2**32 - 1, common=True)
     device: Device = option("auto", "Device: auto, cpu, cuda, mps", common=True, metavar="NAME")

@@ -14,7 +14,7 @@ from sonotype.audio.decode import load_audio
 from sonotype.audio.decoders.ffmpeg import AV_FORMATS
 from sonotype.audio.stream import stream
 from sonotype.core.errors import AudioError
-from sonotype.data.records import SOUND_SUFFIXES
+from sonotype.data.suffixes import SOUND_SUFFIXES
 
 FFMPEG = shutil.which("ffmpeg")
 pytestmark = pytest.mark.skipif(FFMPEG is None, reason="the program ffmpeg is not installed")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sonotype.audio.pad import CROPS, PADS, SilenceTrimmer, crop_offset, fit_length, trim_silence
+from sonotype.audio.pad import Crop, Pad, SilenceTrimmer, crop_offset, fit_length, trim_silence
 
 SIX = np.arange(1, 7, dtype=np.float32)
 
@@ -40,8 +42,8 @@ def test_long_sounds_are_cut(crop: str, length: int, expected: list[float]) -> N
     np.testing.assert_array_equal(fit_length(SIX, length, crop=crop), expected)
 
 
-@pytest.mark.parametrize("pad", PADS)
-@pytest.mark.parametrize("crop", CROPS)
+@pytest.mark.parametrize("pad", get_args(Pad))
+@pytest.mark.parametrize("crop", get_args(Crop))
 def test_what_fits_stays(pad: str, crop: str) -> None:
     rng = np.random.default_rng(0)
     np.testing.assert_array_equal(fit_length(SIX, 6, pad=pad, crop=crop, rng=rng), SIX)

@@ -81,3 +81,12 @@ def test_the_built_in_model_is_the_default(
     assert capsys.readouterr().out.startswith("system         cbir_2, backbone none")
     assert run(["predict", str(model)]) == 2
     assert f"{model} is a model" in capsys.readouterr().err
+
+
+def test_help_shows_the_recipe_of_the_student(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(["distill", "--help"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "--recipe" in line]
+    assert "[default: student]" in line

@@ -21,7 +21,7 @@ import sonotype
 from sonotype.cli.main import run
 from sonotype.cli.prediction_output import write
 from sonotype.data.readers.walk import BROKEN_LINK
-from sonotype.data.records import SOUND_SUFFIXES
+from sonotype.data.suffixes import SOUND_SUFFIXES
 from sonotype.inference.prediction import Failure, Prediction
 
 KEYS = [

@@ -20,7 +20,7 @@ def softmaxes(rows: int, columns: int, seed: int) -> Array:
     return np.random.default_rng(seed).dirichlet(np.ones(columns), rows)
 
 
-def read_category(own: Array, finer: Array, heads: Heads, source: str) -> Array:
+def category_of(own: Array, finer: Array, heads: Heads, source: str) -> Array:
     parent, child = heads
     return read_parent(own, finer, parent, child, source)  # type: ignore[arg-type]
 
@@ -34,7 +34,7 @@ def test_equals_the_sum_by_loops(source: str) -> None:
     own, finer = softmaxes(5, 3, 0), softmaxes(5, 4, 1)
     summed = by_loops(own, finer, HEADS)
     wanted = {"head": own, "events": summed, "both": (own + summed) / 2}[source]
-    found = read_category(own, finer, HEADS, source)
+    found = category_of(own, finer, HEADS, source)
     np.testing.assert_allclose(found, wanted)
     np.testing.assert_allclose(found.sum(1), 1)
 
@@ -90,7 +90,7 @@ def test_heads_without_a_parent_are_read_from_themselves() -> None:
 def test_sources_can_disagree() -> None:
     category = np.array([[0.1, 0.5, 0.4]])
     event = np.array([[0.1, 0.45, 0.1, 0.35]])
-    predictions = [read_category(category, event, HEADS, source)[0] for source in CATEGORY_SOURCES]
+    predictions = [category_of(category, event, HEADS, source)[0] for source in CATEGORY_SOURCES]
     np.testing.assert_allclose(
         predictions, [[0.1, 0.5, 0.4], [0.35, 0.2, 0.45], [0.225, 0.35, 0.425]]
     )
@@ -128,17 +128,17 @@ PARTLY = (
 @pytest.mark.parametrize("labels", PARTLY)
 def test_clips_without_an_event_label_count_by_the_category_head(labels: Heads) -> None:
     head, event = softmaxes(200, 3, 0), softmaxes(200, len(labels[1].classes), 1)
-    prediction = read_category(head, event, labels, "events")
+    prediction = category_of(head, event, labels, "events")
     np.testing.assert_allclose(prediction, by_loops(head, event, labels), rtol=1e-12)
     np.testing.assert_allclose(prediction.sum(1), 1)
-    both = read_category(head, event, labels, "both")
+    both = category_of(head, event, labels, "both")
     np.testing.assert_allclose(both, (head + by_loops(head, event, labels)) / 2, rtol=1e-12)
 
 
 @pytest.mark.parametrize("labels", PARTLY)
 def test_a_category_without_events_has_the_recall_of_the_head(labels: Heads) -> None:
     head, event = softmaxes(500, 3, 2), softmaxes(500, len(labels[1].classes), 3)
-    predicted = read_category(head, event, labels, "events").argmax(1)
+    predicted = category_of(head, event, labels, "events").argmax(1)
     for number in set(range(3)) - set(labels[1].parent_index):
         np.testing.assert_array_equal(predicted == number, head.argmax(1) == number)
         assert (predicted == number).sum() > 50
@@ -154,7 +154,7 @@ def test_the_posterior_is_exact_where_both_heads_are() -> None:
     head = np.stack([joint[0] + joint[1], joint[2]]) / joint.sum(0)
     labelled = joint * written[:, None]
     event = labelled / labelled.sum(0)
-    prediction = read_category(head.T, event.T, labels, "events")
+    prediction = category_of(head.T, event.T, labels, "events")
     np.testing.assert_allclose(prediction, head.T, rtol=1e-12)
 
 
@@ -164,13 +164,13 @@ def test_without_unlabelled_clips_the_sum_is_unchanged() -> None:
     membership = np.zeros((4, 3), dtype=np.float32)
     membership[np.arange(4), list(labels[1].parent_index)] = 1
     for one in (HEADS, labels):
-        prediction = read_category(head, event, one, "events")
+        prediction = category_of(head, event, one, "events")
         assert prediction.tobytes() == (event @ membership).tobytes()
 
 
 def test_a_category_without_events_is_read_from_the_head() -> None:
     labels = two_heads(("a", "b"), ("c",), (1,))
-    prediction = read_category(np.array([[0.7, 0.3]]), np.array([[1.0]]), labels, "events")
+    prediction = category_of(np.array([[0.7, 0.3]]), np.array([[1.0]]), labels, "events")
     np.testing.assert_array_equal(prediction, [[0.7, 0.3]])
 
 
@@ -178,7 +178,7 @@ def test_a_category_without_events_is_read_from_the_head() -> None:
 def test_any_leading_axes_and_single_precision(shape: tuple[int, ...]) -> None:
     category = np.full((*shape, 3), 1 / 3, dtype=np.float32)
     event = np.full((*shape, 4), 1 / 4, dtype=np.float32)
-    prediction = read_category(category, event, HEADS, "both")
+    prediction = category_of(category, event, HEADS, "both")
     assert prediction.shape == (*shape, 3)
     assert prediction.dtype == np.float32
     expected = np.broadcast_to(np.array([7, 10, 7]) / 24, prediction.shape)

@@ -9,7 +9,7 @@ from sonotype.evaluation.calibration import calibration_error, fit_temperature, 
 
 
 def world(temperature: float, clips: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
-    """Answers that are too sure by a known temperature."""
+    """Predictions that are overconfident by a known temperature."""
     rng = np.random.default_rng(0)
     logits = 2 * rng.standard_normal((clips, 5))
     uncontaminated = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Answers of a classifier on labelled clips, against one sound at a time."""
+"""Predictions of a classifier on labelled clips, against one sound at a time."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def answers(
     groups: list[str] | None = None,
     event_true: list[int] | None = None,
 ) -> Predictions:
-    """Answers whose category head predicts ``found``, and whose events (a, b) belong to c0, c1."""
+    """Predictions whose category head gives ``found``; the events (a, b) belong to c0 and c1."""
     n = len(true)
     return predicted(
         two_heads(tuple(f"c{index}" for index in range(classes)), ("a", "b"), (0, 1)),

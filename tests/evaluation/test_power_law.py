@@ -26,7 +26,7 @@ CLIPS, RECORDINGS = 400, 100
 
 
 def answers(error: float, seed: int = 0) -> Predictions:
-    """Answers of which exactly this share is wrong; four clips of a recording, one of each event.
+    """Predictions with this share of errors; four clips of a recording, one of each event.
 
     The same seed makes the same clips wrong first, so that larger sizes are right where smaller
     ones were.

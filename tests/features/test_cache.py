@@ -100,7 +100,7 @@ def test_the_index_of_a_clip_does_not_change_its_copies(clips: tuple[Clip, ...])
     whole = Waveforms(clips, AUDIO_SPEC, AUGMENTATION)
     for copy in range(4):
         assert fewer.recipe(0, copy) == whole.recipe(1, copy)
-        assert np.array_equal(fewer.version(0, copy), whole.version(1, copy))
+        assert np.array_equal(fewer.augmented_copy(0, copy), whole.augmented_copy(1, copy))
 
 
 @pytest.mark.parametrize("mix", [{"between_class_mix": 0.7}, {"mixing": Mixing(0.5, 6.0, 10.0)}])
@@ -116,7 +116,7 @@ def test_keys_depend_on_the_second_clip_of_a_mixture(
     def sounds() -> dict[tuple[int, int], tuple[str, bytes]]:
         waveforms = Waveforms(copied, AUDIO_SPEC, augmentation, 3)
         return {
-            (n, copy): (waveforms.recipe(n, copy), waveforms.version(n, copy).tobytes())
+            (n, copy): (waveforms.recipe(n, copy), waveforms.augmented_copy(n, copy).tobytes())
             for n in range(len(copied))
             for copy in range(8)
         }

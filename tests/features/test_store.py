@@ -211,7 +211,7 @@ def test_a_pickled_store_has_no_callback(tmp_path: Path) -> None:
 
 
 def reservation(root: Path, size: int) -> Path:
-    """The part folder of another run that has reserved so many bytes."""
+    """The part folder of another run that has reserved ``size`` bytes."""
     (root / "other.part").mkdir()
     with (root / "other.part/reserved").open("wb") as stream:
         stream.truncate(size)

@@ -51,7 +51,7 @@ SYSTEMS: dict[str, tuple[Callable[..., System], dict[str, Any]]] = {
 systems = pytest.mark.parametrize("name", SYSTEMS)
 SECONDS = 1.0
 FRAMES_BEYOND = 8 * 96
-"""A recording is so many frames longer than a clip: its last window lies on every stride."""
+"""Frames by which a recording exceeds a clip: its last window lies on every stride."""
 LONG = {True: 24 * 96, False: 15 * 96}
 """Enough for several chunks with their context, in systems with and without squeezes."""
 
@@ -138,7 +138,7 @@ def with_hook(layer: nn.Module, rows: dict[nn.Module, int], system: System, samp
 def shared(
     system: System, sound: np.ndarray, hop: float, *, least: int = 1, **options: Any
 ) -> Tensor:
-    """The outputs of all windows, from at least so many chunks."""
+    """The outputs of all windows, from at least ``least`` chunks."""
     windows = SharedWindows(system, clip_samples(system), **options)
     outputs = list(windows.outputs(np.array_split(sound, 7), hop))
     assert len(outputs) >= least

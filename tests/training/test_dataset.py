@@ -108,7 +108,7 @@ def test_cached_maps_equal_maps_computed_in_the_step(
     versions = set()
     for epoch in range(4):
         keys = [(epoch, index) for index in (3, 0, 11, 7)]
-        versions |= {waveforms.version_of(*key) for key in keys}
+        versions |= {waveforms.copy_number(*key) for key in keys}
         cached, computed = fast[keys], slow[keys]
         feature_maps = one.frozen_part(computed["waveform"])
         assert cached["feature_maps"].keys() == feature_maps.keys()

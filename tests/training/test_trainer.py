@@ -153,7 +153,7 @@ def test_augmented_copies_do_not_depend_on_the_subset(
             (val, Waveforms(clips, AUDIO_SPEC), parts[1]),
         ):
             keys = [(epoch, indices[index]) for epoch, index in KEYS]
-            seen |= {waveforms.version_of(*key) for key in keys}
+            seen |= {waveforms.copy_number(*key) for key in keys}
             samples = torch.stack([torch.from_numpy(waveforms[key]) for key in keys])
             wanted = {
                 "feature_maps": reference.frozen_part(samples),

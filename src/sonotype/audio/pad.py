@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -10,8 +10,6 @@ from sonotype.audio.decode import Samples
 
 Pad = Literal["centre", "start", "repeat"]
 Crop = Literal["front", "centre", "random"]
-PADS: tuple[Pad, ...] = get_args(Pad)
-CROPS: tuple[Crop, ...] = get_args(Crop)
 
 TRIM_HOP = 512
 """Samples from one frame whose level is compared to the next; a frame has four times as many."""

@@ -16,8 +16,11 @@ from sonotype.config import (
 from sonotype.core.errors import OptionsError
 from sonotype.data.source_options import SourceOptions
 
+DEFAULTS = {"recipe": "student"}
+
 
 @with_options(
+    DEFAULTS,
     Distillation=TeachingOptions,
     Student=SystemOptions,
     Training=TrainOptions,
@@ -34,13 +37,13 @@ def distill(
 ) -> None:
     """Train a small student model from teacher models.
 
-    Teachers do not teach the clips that they were trained on. Teachers trained on a
-    test clip are excluded. The default of --recipe is student.
+    The targets of a clip come from teachers that were not trained on it. Teachers trained
+    on a test clip are excluded.
 
     Example: sonotype distill recordings --teacher runs/first --out runs/small
     """
     if resume is None and not options.get("teachers"):
         raise OptionsError("--teacher MODEL is required")
     if resume is None:
-        options = {"recipe": "student"} | options
+        options = DEFAULTS | options
     run_training(data, out, resume, options | {"verbose": verbose})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -61,22 +61,27 @@ class ModelOptions:
     device: Device = option("auto", "Device")
 
 
-def with_options(**panels: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_options(
+    defaults: Mapping[str, str] | None = None, /, **panels: type
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command a flag for each field of some dataclasses, and ``--help-all``.
 
     The command receives only the fields that the user set, checked, as keyword arguments. Flags
     without ``common=True`` appear in ``--help-all`` only.
 
     Args:
+        defaults: by field, what the help shows as the default in place of the field's own; the
+            command applies it.
         panels: headings of ``--help-all`` (with underscores for spaces) and their dataclasses.
     """
+    shown = defaults or {}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         parameters = inspect.signature(command, eval_str=True).parameters.values()
         own = [item for item in parameters if item.kind is not inspect.Parameter.VAR_KEYWORD]
         hints = {kind: get_type_hints(kind) for kind in panels.values()}
         flags = [
-            _flag(item, hints[kind][item.name], panel.replace("_", " "))
+            _flag(item, hints[kind][item.name], panel.replace("_", " "), shown.get(item.name))
             for panel, kind in panels.items()
             for item in fields(kind)
         ]
@@ -100,7 +105,7 @@ def with_options(**panels: type) -> Callable[[Callable[..., None]], Callable[...
     return decorate
 
 
-def _flag(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
+def _flag(item: Field[Any], hint: Any, panel: str, default: str | None = None) -> inspect.Parameter:
     kind, metavar = without_none(hint), item.metadata.get("metavar")
     parser: Callable[[str], tuple[int, ...]] | None = None
     if get_origin(kind) is tuple and get_args(kind)[0] is str:
@@ -108,7 +113,7 @@ def _flag(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
     elif get_origin(kind) is tuple:
         kind, metavar, parser = str, NUMBERS, numbers
     name = item.metadata.get("flag", item.name).replace("_", "-")
-    default = _default(item)
+    default = default or _default(item)
     settings = typer.Option(
         f"--{name}/--no-{name}" if kind is bool else f"--{name}",
         help=item.metadata["help"] + (f" [default: {default}]" if default else ""),

@@ -33,11 +33,13 @@ def predict(
     output_format: Annotated[
         Literal["table", "csv", "jsonl"], typer.Option("--format", help="Output format")
     ] = "table",
-    top: Annotated[int, typer.Option("--top", min=1, help="Number of labels to show")] = 3,
+    top: Annotated[
+        int, typer.Option("--top", min=1, metavar="N", help="Number of labels to show")
+    ] = 3,
     out: Annotated[Path | None, typer.Option("--out", help="Output file")] = None,
     force: Force = False,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Files per batch", hidden=True)
+        int, typer.Option("--batch-size", min=1, metavar="N", help="Files per batch", hidden=True)
     ] = 16,
     hop: Annotated[
         float | None,
@@ -74,7 +76,7 @@ def predict(
     if out is not None:
         check_output(out, [*filter(None, models), *sounds, *files_of(items)], force=force)
     from sonotype.cli.prediction_output import write
-    from sonotype.data.records import counted
+    from sonotype.core.text import counted
     from sonotype.inference.ensemble import load_ensemble
 
     classifier = load_ensemble(models, **{"device": "auto"} | options)

@@ -7,8 +7,12 @@ from pathlib import Path
 
 from sonotype.core.errors import OptionsError
 from sonotype.data.readers.walk import BROKEN_LINK, in_order, walk
-from sonotype.data.records import SOUND_SUFFIXES
-from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES, TABLE_SUFFIXES
+from sonotype.data.suffixes import (
+    CHECKPOINT_SUFFIXES,
+    MODEL_SUFFIXES,
+    SOUND_SUFFIXES,
+    TABLE_SUFFIXES,
+)
 from sonotype.evaluation.outputs import require_free
 from sonotype.inference.locate import find_model, names_model
 from sonotype.inference.prediction import Failure

@@ -19,7 +19,9 @@ def study(
         typer.Argument(metavar="DATA", help="Labelled sounds [default: data in STUDY]"),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the study")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Number of parallel runs")] = 1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, metavar="N", help="Number of parallel runs")
+    ] = 1,
     table: Annotated[
         bool, typer.Option("--table", help="Show the table of finished runs; run nothing")
     ] = False,

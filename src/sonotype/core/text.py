@@ -1,18 +1,39 @@
-"""Labels for a terminal: printable, and shortened to a width in columns."""
+"""Text for messages and terminals: counts, lists, durations; labels of a width in columns."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
 
-from rich.cells import cell_len
-
 ELLIPSIS = "..."
 ZERO_WIDTH_JOINER = "\u200d"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 clip``, ``2 clips``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listed(names: Iterable[object], most: int = 10) -> str:
+    """Names for a message, at most ``most`` of them."""
+    texts = [str(name) for name in names]
+    if len(texts) <= most:
+        return ", ".join(texts)
+    return f"{', '.join(texts[:most])} and {len(texts) - most} more"
+
+
+def duration(seconds: float) -> str:
+    """A time span for display: 42 s, 7 min, 1 h 05 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def width(text: str) -> int:
     """Width in terminal columns: 2 for a wide character, 0 for a combining one."""
+    from rich.cells import cell_len  # late: the command line starts without rich
+
     return cell_len(text)
 
 

@@ -30,7 +30,7 @@ __all__ = [
     "split",
 ]
 
-# The command line imports the options of a source for every --help, and nothing else of the data.
+# Imported on first use: every --help imports sonotype.data.source_options, which is fast alone.
 _HOMES = {
     "Manifest": "manifest",
     "SourceOptions": "source_options",
@@ -47,7 +47,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for."""
+    """Import a public name on first use."""
     if name in _HOMES:
         return getattr(import_module(f"sonotype.data.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'sonotype.data' has no attribute {name!r}")

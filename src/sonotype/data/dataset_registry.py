@@ -106,7 +106,7 @@ def get_msos(folder: Path) -> Path:
     Raises:
         OptionsError: it is missing; the text says how to get it.
     """
-    if folder.is_dir() and msos.find_sheets(folder):
+    if folder.is_dir() and msos.find_log_sheets(folder):
         return folder
     raise OptionsError(
         f"msos has no direct address: open {msos.ADDRESS} in a browser, download the files, unpack "

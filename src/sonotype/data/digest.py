@@ -71,7 +71,7 @@ def contents_of(
             if not decode:
                 return path, _hashed(path), ""
             return path, read_content(path, decoded, partial=partial), ""
-        except Exception as error:  # a fault of this file alone
+        except Exception as error:  # an error of this file alone
             return path, _hashed(path), cause_of(error)
 
     from sonotype.core.prefetch import (

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sonotype.core.errors import DataIssue
-from sonotype.data.names import Names
-
-# fmt: off
-SOUND_SUFFIXES = frozenset({
-    ".3g2", ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".alac", ".amr", ".ape", ".asf",
-    ".au", ".avi", ".awb", ".caf", ".dsf", ".dts", ".eac3", ".f4v", ".flac", ".flv", ".gsm",
-    ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp1", ".mp2", ".mp3", ".mp4",
-    ".mpc", ".mpeg", ".mpg", ".mts", ".nist", ".oga", ".ogg", ".ogv", ".oma", ".opus", ".ra",
-    ".rf64", ".rm", ".snd", ".sph", ".spx", ".tak", ".tta", ".vob", ".voc", ".w64", ".wav",
-    ".wave", ".weba", ".webm", ".wma", ".wmv", ".wv",
-})
-# fmt: on
-"""Suffixes of decodable formats, videos included; compared in lower case."""
+from sonotype.data.file_names import Names
+from sonotype.data.suffixes import SOUND_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -99,19 +87,6 @@ def normalise_label(label: str) -> str:
 def nfc(text: str) -> str:
     """A text in the composed form of Unicode (NFC)."""
     return unicodedata.normalize("NFC", text)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: ``1 clip``, ``2 clips``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def listed(names: Iterable[object], most: int = 10) -> str:
-    """Names for a message, at most ``most`` of them."""
-    texts = [str(name) for name in names]
-    if len(texts) <= most:
-        return ", ".join(texts)
-    return f"{', '.join(texts[:most])} and {len(texts) - most} more"
 
 
 class SoundFolder:

@@ -27,7 +27,8 @@ class SourceOptions:
     )
     column: tuple[str, ...] = option(
         (),
-        "Table column of a field, e.g. event=species; fields: path, category, event, group, fold",
+        "Table column of a field, e.g. event=species; fields: path, category, event, "
+        "level_3 to level_6, group, fold",
         common=True,
         metavar="FIELD=COLUMN",
     )
@@ -37,10 +38,12 @@ class SourceOptions:
         metavar="REGEX",
     )  # fmt: skip
     rare_events: Literal["error", "unlabel"] = option(
-        "error", "Events with a single clip: report an error, or keep only the category (unlabel)"
+        "error",
+        "Events and finer labels with a single clip: report an error, or drop the label (unlabel)",
     )
     qualify_events: bool = option(
-        False, "Rename events that occur in several categories to CATEGORY/EVENT"
+        False,
+        "Rename events that occur in several categories to CATEGORY/EVENT; finer levels likewise",
     )
     use_truncated: bool = option(
         False, "Use the readable part of truncated files instead of reporting an error"

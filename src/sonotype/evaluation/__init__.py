@@ -1,1 +1,1 @@
-"""From a model's answers to honest scores: figures with intervals, text reports, plots."""
+"""Evaluation of predictions: metrics with confidence intervals, comparisons, reports, plots."""

@@ -11,11 +11,11 @@ import numpy as np
 from sonotype.config import from_dict
 from sonotype.core.errors import DataError, DataIssue
 from sonotype.core.hierarchy import CategorySource
+from sonotype.core.text import counted, listed
 from sonotype.core.types import Clip, Heads
 from sonotype.data.digest import clips_seen, contents_of
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
-from sonotype.data.records import counted, listed
 from sonotype.data.source_options import SourceOptions
 from sonotype.evaluation.compare import average
 from sonotype.evaluation.metrics import Scores, score

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from sonotype.core.text import align, printable
+from sonotype.core.text import align, counted, printable
 from sonotype.core.types import plural
-from sonotype.data.records import counted
 from sonotype.evaluation.folds import FoldSummary, Spread
 from sonotype.evaluation.metrics import HeadScores, Interval, Scores
 

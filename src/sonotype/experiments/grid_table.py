@@ -16,9 +16,8 @@ from rich.text import Text
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
-from sonotype.core.text import shorten
+from sonotype.core.text import counted, shorten
 from sonotype.core.types import plural
-from sonotype.data.records import counted
 from sonotype.evaluation.compare import Key, Metric, RunResults, TableRow, average, compare
 from sonotype.evaluation.outputs import require_free_folder
 from sonotype.evaluation.predictions import Predictions, load_predictions

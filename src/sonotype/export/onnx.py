@@ -82,7 +82,7 @@ def export_onnx(
         int8: compute convolutions and matrix products in 8 bits; needs data, which also set ranges.
         force: replace an existing file; inputs are never replaced.
         progress: draw a bar.
-        source: fields of :class:`sonotype.data.readers.source.SourceOptions`.
+        source: fields of :class:`sonotype.data.source_options.SourceOptions`.
 
     Raises:
         MissingExtraError: a package that the export needs is not installed.

@@ -80,7 +80,7 @@ class CachedRows:
 
         def computed(missing: Sequence[int]) -> Iterator[dict[str, np.ndarray]]:
             sounds = prefetch(
-                lambda number: self.waveforms.version(*copies[number]),
+                lambda number: self.waveforms.augmented_copy(*copies[number]),
                 missing,
                 threads=threads_for(self.waveforms),
                 buffer_size=BATCH_SIZE,
@@ -98,7 +98,7 @@ class CachedRows:
     def of(self, keys: Sequence[Key]) -> dict[str, Tensor]:
         """By name the rows of some clips, each of the augmented copy that its epoch uses."""
         numbers = [
-            self._first_rows[index] + self.waveforms.version_of(epoch, index)
+            self._first_rows[index] + self.waveforms.copy_number(epoch, index)
             for epoch, index in keys
         ]
         return {

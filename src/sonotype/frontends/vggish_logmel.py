@@ -35,7 +35,7 @@ def mel_weights() -> npt.NDArray[np.float64]:
 
 
 def frame_count(samples: int, *, pad_end: bool) -> int:
-    """Number of frames that fit in so many samples, or with ``pad_end``, that start in them."""
+    """Number of frames that fit in ``samples``, or with ``pad_end``, that start in them."""
     if pad_end:
         return (samples + HOP - 1) // HOP
     return max((samples - WINDOW) // HOP + 1, 0)

@@ -8,8 +8,12 @@ from pathlib import Path
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import ModelFileError
 from sonotype.data.readers.walk import sounds_below
-from sonotype.data.records import SOUND_SUFFIXES
-from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES, TABLE_SUFFIXES
+from sonotype.data.suffixes import (
+    CHECKPOINT_SUFFIXES,
+    MODEL_SUFFIXES,
+    SOUND_SUFFIXES,
+    TABLE_SUFFIXES,
+)
 
 NAMES = ("model.safetensors", "model.onnx")
 """File names of the model in a run folder, the preferred one first."""

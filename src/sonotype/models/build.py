@@ -37,7 +37,7 @@ def build_system(options: SystemOptions, heads: Heads, backbone: Backbone | None
 
     Args:
         options: which system, and its arguments.
-        heads: set names and numbers of classes.
+        heads: their names and numbers of classes set the outputs of the system.
         backbone: a (pretrained) branch 1; ``None`` builds one with random weights.
 
     Raises:

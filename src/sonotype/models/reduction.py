@@ -79,7 +79,7 @@ class Pooling(nn.Module, ABC):
 
     @abstractmethod
     def vector(self, total: Tensor, positions: int) -> Tensor:
-        """Pooled vectors of windows with so many positions.
+        """Pooled vectors of windows with ``positions`` positions.
 
         Shape:
             ``[parts, windows, features] -> [windows, features]``

@@ -199,7 +199,7 @@ class System(nn.Module):
         return pooled
 
     def _lateral(self, maps: dict[int, Tensor], frames: int, by_time: bool) -> dict[int, Tensor]:
-        """Branch 1's maps for the adapters, where branch 2 has so many frames of 10 ms.
+        """Branch 1's maps for the adapters, where branch 2 has ``frames`` frames of 10 ms.
 
         Branch 2 takes whole patches, branch 1 may have more frames. Rows of one stride with one
         number have one time, so the rows beyond the end of branch 2 are left out.

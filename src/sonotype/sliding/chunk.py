@@ -33,7 +33,8 @@ FRAMES_A_SECOND = 100
 FRONT_END_REACH = 3
 """Frames at a cut that differ from those of the whole recording: MobileNet's are centred and read
 401 samples on each side, a hop and a quarter; decimation reads 95 samples of 32 kHz. Where zeros
-follow the sound, they are in the last three frames, for 400 samples are two hops and a half."""
+follow the sound, they are in the last three frames, because a window of 400
+samples spans 2.5 hops."""
 
 Squeeze = Callable[[SqueezeExcitation, int], nn.Module]
 """From a squeeze over the whole map, and its rows in a clip, to the layer that replaces it."""

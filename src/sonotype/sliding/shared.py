@@ -154,9 +154,9 @@ class SharedWindows:
     def _add(self, rows: _Rows, chunk: _Chunk, waveform: Samples) -> None:
         """Compute a chunk, drop its context, and keep its rows' contributions to each pooling."""
         device = self.maps.system.device
-        chunk_maps = self.maps(torch.from_numpy(waveform).to(device)[None], chunk.grown)
+        feature_maps = self.maps(torch.from_numpy(waveform).to(device)[None], chunk.grown)
         cores = []
-        for x, stride in zip(chunk_maps, self.maps.strides, strict=True):
+        for x, stride in zip(feature_maps, self.maps.strides, strict=True):
             end = None if chunk.end is None else (chunk.end - chunk.first) // stride
             cores.append(x[:, :, (chunk.core - chunk.first) // stride : end])
         cores = self.maps.system.pooling.align(cores)

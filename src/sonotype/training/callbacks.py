@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sonotype.core.text import duration
 from sonotype.training.module import SCORE
 
 OnMessage = Callable[[str], None]
@@ -117,11 +118,3 @@ class EpochLines(pl.Callback):
         self.on_message(
             f"epoch {epoch:>3}/{epochs}  {loss}{validation}  {duration(left)} left at most"
         )
-
-
-def duration(seconds: float) -> str:
-    """A time span for display: 42 s, 7 min, 1 h 05 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -66,13 +66,13 @@ def test_a_draw_depends_on_seed_epoch_and_index_alone(clips: tuple[Clip, ...]) -
 
 def test_copy_0_is_unaugmented_and_the_others_differ(clips: tuple[Clip, ...]) -> None:
     some = Waveforms(clips, AUDIO_SPEC, Augmentation(time_shift=0.3, gain=6.0, n_augmented=3))
-    versions = [some.version(4, version) for version in range(3)]
+    versions = [some.augmented_copy(4, version) for version in range(3)]
     assert np.array_equal(versions[0], load_clip(clips[4].path, AUDIO_SPEC))
     assert not np.array_equal(versions[1], versions[2])
-    used = {some.version_of(epoch, 4) for epoch in range(40)}
+    used = {some.copy_number(epoch, 4) for epoch in range(40)}
     assert used == {0, 1, 2}
     for epoch in range(5):
-        assert np.array_equal(some[epoch, 4], versions[some.version_of(epoch, 4)])
+        assert np.array_equal(some[epoch, 4], versions[some.copy_number(epoch, 4)])
 
 
 def test_mixing_takes_another_clip_of_the_same_event(
@@ -104,14 +104,14 @@ def test_half_of_the_copies_are_mixtures(clips: tuple[Clip, ...]) -> None:
     recorded = [load_clip(clip.path, AUDIO_SPEC) for clip in clips]
     mixtures = 0
     for index, samples in enumerate(recorded):
-        versions = [mixed.version(index, version) for version in range(9)]
+        versions = [mixed.augmented_copy(index, version) for version in range(9)]
         assert np.array_equal(versions[0], samples)
         changed = [one for one in versions[1:] if not np.array_equal(one, samples)]
         assert len({one.tobytes() for one in changed}) == len(changed)
         mixtures += len(changed)
         for epoch in (0, 5):
             sample = mixed[epoch, index]
-            assert np.array_equal(sample, versions[mixed.version_of(epoch, index)])
+            assert np.array_equal(sample, versions[mixed.copy_number(epoch, index)])
     assert mixtures == pytest.approx(8 * len(clips) / 2, rel=0.2), "half of what is drawn"
 
 
@@ -221,7 +221,7 @@ def test_copies_equal_the_reference(
     for index in range(0, len(clips), 5):
         for version in range(4):
             slow = slow_version(clips, AUDIO_SPEC, how, 5, index, version)
-            assert np.array_equal(some.version(index, version), slow)
+            assert np.array_equal(some.augmented_copy(index, version), slow)
 
 
 @pytest.mark.parametrize("n_augmented", [0, 4])
@@ -242,7 +242,7 @@ def test_a_new_file_leaves_the_augmented_copies_of_the_others(
 
 
 def test_shift_and_gain_stay_when_the_partners_change(clips: tuple[Clip, ...]) -> None:
-    """Where a version sounds alone in both, it is the same; the share of a blend is the same."""
+    """Copies that are not mixed are equal in both sets; mixtures have the same share in both."""
     how = Augmentation(time_shift=0.3, gain=6.0, between_class_mix=0.5, n_augmented=12)
     one, other = Waveforms(clips, AUDIO_SPEC, how), Waveforms(clips[:-1], AUDIO_SPEC, how)
     alone = 0
@@ -251,7 +251,7 @@ def test_shift_and_gain_stay_when_the_partners_change(clips: tuple[Clip, ...]) -
         assert mine.share == theirs.share
         if mine.share == 1:
             alone += 1
-            assert np.array_equal(one.version(2, version), other.version(2, version))
+            assert np.array_equal(one.augmented_copy(2, version), other.augmented_copy(2, version))
     assert alone > 2
 
 
@@ -270,7 +270,9 @@ def test_names_and_order_of_files_change_nothing(
     one, other = Waveforms(clips, AUDIO_SPEC, how, 3), Waveforms(moved, AUDIO_SPEC, how, 3)
     for place, index in enumerate(order):
         for version in range(3):
-            assert np.array_equal(one.version(index, version), other.version(place, version))
+            assert np.array_equal(
+                one.augmented_copy(index, version), other.augmented_copy(place, version)
+            )
             assert one.recipe(index, version) == other.recipe(place, version)
 
 
@@ -298,7 +300,7 @@ def test_each_clip_is_decoded_once(clips: tuple[Clip, ...], read: list[Path]) ->
         clips, AUDIO_SPEC, Augmentation(time_shift=0.3, between_class_mix=0.5, n_augmented=6)
     )
     versions = [(index, version) for index in range(len(clips)) for version in range(6)]
-    list(prefetch(lambda one: some.version(*one), versions, threads=4))
+    list(prefetch(lambda one: some.augmented_copy(*one), versions, threads=4))
     assert sorted(read) == [clip.path for clip in clips]
 
 

@@ -58,7 +58,7 @@ def test_a_partner_is_of_another_class_and_of_the_same_pool(clips: tuple[Clip, .
     some = Waveforms(clips, AUDIO_SPEC, ALWAYS, groups=groups)
     partners = set()
     for index, clip in enumerate(clips):
-        assert some.mix_of(index, 0) == BetweenClassMix(index), "the first version is the recording"
+        assert some.mix_of(index, 0) == BetweenClassMix(index), "copy 0 is the recording"
         for version in range(1, 6):
             what = some.mix_of(index, version)
             assert LEAST_SHARE <= what.share < 1
@@ -72,7 +72,9 @@ def test_samples_equal_the_mixture(clips: tuple[Clip, ...]) -> None:
     some = Waveforms(clips, AUDIO_SPEC, ALWAYS)
     what = some.mix_of(2, 3)
     first, second = (load_clip(clips[index].path, AUDIO_SPEC) for index in (2, what.partner))
-    assert np.array_equal(some.version(2, 3), between_class_mix(first, second, RATE, what.share))
+    assert np.array_equal(
+        some.augmented_copy(2, 3), between_class_mix(first, second, RATE, what.share)
+    )
     fresh = Waveforms(clips, AUDIO_SPEC, Augmentation(between_class_mix=1.0, n_augmented=0))
     what = fresh.mix_in((4, 2))
     second = load_clip(clips[what.partner].path, AUDIO_SPEC)
@@ -87,7 +89,7 @@ def test_the_same_blend_at_another_rate(clips: tuple[Clip, ...]) -> None:
     high = Waveforms(clips, AudioSpec(2 * RATE, seconds=1.0), how, seed=3)
     for version in range(5):
         assert low.mix_of(1, version) == high.mix_of(1, version)
-        one, other = low.version(1, version), high.version(1, version)[::2]
+        one, other = low.augmented_copy(1, version), high.augmented_copy(1, version)[::2]
         assert np.corrcoef(one, other)[0, 1] > 0.9  # shifts may differ by a sample
 
 
@@ -101,7 +103,7 @@ def test_a_single_class_is_not_mixed(clips: tuple[Clip, ...]) -> None:
     alone = [clip for clip in clips if clip.label("event") == clips[0].label("event")]
     some = Waveforms(alone, AUDIO_SPEC, ALWAYS)
     assert some.mix_of(0, 1) == BetweenClassMix(0)
-    assert np.array_equal(some.version(0, 1), load_clip(alone[0].path, AUDIO_SPEC))
+    assert np.array_equal(some.augmented_copy(0, 1), load_clip(alone[0].path, AUDIO_SPEC))
 
 
 def test_sounds_without_labels(tmp_path: Path) -> None:
@@ -135,5 +137,5 @@ def test_faults_of_sounds_without_labels(tmp_path: Path) -> None:
         unlabelled_clips([tmp_path])
     assert [Path(issue.file).name for issue in caught.value.issues] == ["a.wav", "b.wav"]
     (tmp_path / "d.wav").symlink_to("gone.wav")
-    with pytest.raises(DataError, match=r"d\.wav: is a link to nothing"):
+    with pytest.raises(DataError, match=r"d\.wav: is a broken link"):
         unlabelled_clips([tmp_path])

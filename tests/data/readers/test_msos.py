@@ -76,11 +76,11 @@ def test_parts(tmp_path: Path) -> None:
     development(tmp_path / "dev")
     evaluation(tmp_path / "eval")
     assert read_msos(tmp_path).name == "msos development"
-    assert read_msos(tmp_path, part="evaluation", rules=Rules("evaluation")).clips[0].path == (
+    assert read_msos(tmp_path, subset="evaluation", rules=Rules("evaluation")).clips[0].path == (
         tmp_path / "eval/Evaluation/001.wav"
     )
     with pytest.raises(OptionsError) as caught:
-        read_msos(tmp_path, part="test")
+        read_msos(tmp_path, subset="test")
     assert str(caught.value) == "--subset test: has to be one of development, evaluation"
 
 

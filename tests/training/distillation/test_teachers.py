@@ -166,7 +166,7 @@ def test_targets_are_the_outputs_of_each_model_for_each_clip(
     cached, same = (x.resolve(x.cached(keys)["teacher_targets"]) for x in (kept, again))
     computed = kept.resolve(kept.uncached(keys)["teacher_targets"])
     for row, (epoch, index) in enumerate(keys):
-        waveform = torch.from_numpy(sounds.version(index, sounds.version_of(epoch, index)))
+        waveform = torch.from_numpy(sounds.augmented_copy(index, sounds.copy_number(epoch, index)))
         for place, teacher in enumerate(two):
             with torch.inference_mode():
                 output = teacher.system(waveform[None])

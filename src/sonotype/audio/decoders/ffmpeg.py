@@ -61,7 +61,7 @@ _LENGTH_MARGIN = 0.25
 """Seconds by which a declared length may exceed the decoded one, because of the codec's delay."""
 
 _SPARE_PACKETS = 10
-"""At the start of a stream that was recorded from its middle, so many packets may be incomplete."""
+"""Maximum number of incomplete packets at the start of a stream recorded from its middle."""
 
 _LOST_SECONDS, _LOST_SHARE = 0.5, 0.05
 """A file counts as damaged if packets that cannot be decoded lose more than this."""

@@ -29,7 +29,7 @@ _UNKNOWN_COUNT = 2**62
 """libsndfile may report the largest integer as the length of a file whose end is missing."""
 
 _SMALL = 1 << 22
-"""Files of at most so many bytes are read at once to look at their structure."""
+"""Maximum number of bytes of a file that is read at once to check its structure."""
 
 _SNDFILE_MAGIC = (b"FORM", b".snd", b"caff", b"riff\x2e\x91\xcf\x11")
 """First bytes of AIFF, AU, CAF and W64 files."""

@@ -51,10 +51,12 @@ CLIP_BYTES = 128_000_000
 Draw = tuple[int, int]
 """Kind of a draw (augmented copy or epoch), and its number."""
 
-_VERSION, _EPOCH = range(2)
-_UNAUGMENTED = (_VERSION, ORIGINAL)
+_COPY, _EPOCH = range(2)
+_UNAUGMENTED = (_COPY, ORIGINAL)
 # Separate streams of one seed; 3 is the order of batches.
-_CHOICE, _WAVE, _CUT, _BLEND, _BLENDED, _MIX, _MIXED, _SECOND_CUT = 0, 1, 2, 4, 5, 6, 7, 8
+_CHOICE, _WAVE, _CROP = 0, 1, 2
+_BETWEEN_CLASS, _PARTNER_SHIFT = 4, 5
+_MIX, _MIXED, _PARTNER_CROP = 6, 7, 8
 
 
 @dataclass(frozen=True)
@@ -141,26 +143,26 @@ class Waveforms(Dataset[Samples]):
         """
         return self._samples(key[1], self._draw(key))
 
-    def version_of(self, epoch: int, index: int) -> int:
+    def copy_number(self, epoch: int, index: int) -> int:
         """The number of the augmented copy of a clip in an epoch."""
         if self.augmentation.n_augmented <= 1:
             return ORIGINAL
         rng = self._rng(_CHOICE, (_EPOCH, epoch), index)
         return int(rng.integers(self.augmentation.n_augmented))
 
-    def version(self, index: int, version: int) -> Samples:
+    def augmented_copy(self, index: int, copy: int) -> Samples:
         """``[samples]`` of one augmented copy of a clip; copy 0 is the unaugmented clip."""
-        return self._samples(index, (_VERSION, version))
+        return self._samples(index, (_COPY, copy))
 
     def mix_in(self, key: Key) -> BetweenClassMix:
         """The mixture of the clip ``(epoch, index)``."""
         return self._between_class_mix(key[1], self._draw(key))
 
-    def mix_of(self, index: int, version: int) -> BetweenClassMix:
+    def mix_of(self, index: int, copy: int) -> BetweenClassMix:
         """The mixture of one augmented copy of a clip."""
-        return self._between_class_mix(index, (_VERSION, version))
+        return self._between_class_mix(index, (_COPY, copy))
 
-    def recipe(self, index: int, version: int) -> str:
+    def recipe(self, index: int, copy: int) -> str:
         """Digest of everything that determines an augmented copy, independent of paths.
 
         That is the sounds of its clips, the audio format, the seed and the options. A transform is
@@ -170,11 +172,11 @@ class Waveforms(Dataset[Samples]):
             AudioError: a file cannot be read.
         """
         facts: list[object] = [repr(self.audio_spec), self._digest(index)]
-        if version != ORIGINAL:
-            how, mix = self.augmentation, self.mix_of(index, version)
-            second = self._mixed_with(index, (_VERSION, version))
+        if copy != ORIGINAL:
+            how, mix = self.augmentation, self.mix_of(index, copy)
+            second = self._mixed_with(index, (_COPY, copy))
             facts += [
-                [self.seed, version],
+                [self.seed, copy],
                 [how.time_shift, how.gain, repr(how.transform)],
                 [repr(how.mixing), None if second is None else self._digest(second)],
                 [self._digest(mix.partner), mix.share],
@@ -185,13 +187,13 @@ class Waveforms(Dataset[Samples]):
         epoch, index = key
         if self.augmentation.fresh:
             return _EPOCH, epoch
-        return _VERSION, self.version_of(epoch, index)
+        return _COPY, self.copy_number(epoch, index)
 
     def _between_class_mix(self, index: int, draw: Draw) -> BetweenClassMix:
         """A partner of another class from the clip's own mixing group, and the clip's share."""
         if draw == _UNAUGMENTED or not self.augmentation.between_class_mix:
             return BetweenClassMix(index)
-        rng = self._rng(_BLEND, draw, index)
+        rng = self._rng(_BETWEEN_CLASS, draw, index)
         if rng.uniform() >= self.augmentation.between_class_mix:
             return BetweenClassMix(index)
         share = float(rng.uniform(LEAST_SHARE, 1))
@@ -203,21 +205,22 @@ class Waveforms(Dataset[Samples]):
             return self._read(self.clips[index].path, None).copy()
         how, rate = self.augmentation, self.audio_spec.sample_rate
         wave = self._rng(_WAVE, draw, index)
-        cut = self._rng(_CUT, draw, index) if how.random_crop else None
-        samples = self._read(self.clips[index].path, cut)
-        cut = self._rng(_SECOND_CUT, draw, index) if how.random_crop else None
+        crop = self._rng(_CROP, draw, index) if how.random_crop else None
+        samples = self._read(self.clips[index].path, crop)
+        crop = self._rng(_PARTNER_CROP, draw, index) if how.random_crop else None
         other = self._mixed_with(index, draw)
         if how.mixing is not None and other is not None:
             rng = self._rng(_MIXED, draw, index)
-            second = self._read(self.clips[other].path, cut)
+            second = self._read(self.clips[other].path, crop)
             samples = mix_same_class(samples, second, rate, how.mixing, rng)
         if how.time_shift:
             samples = time_shift(samples, rate, how.time_shift, wave)
         mix = self._between_class_mix(index, draw)
         if mix.share < 1:
-            second = self._read(self.clips[mix.partner].path, cut)
+            second = self._read(self.clips[mix.partner].path, crop)
             if how.time_shift:
-                second = time_shift(second, rate, how.time_shift, self._rng(_BLENDED, draw, index))
+                rng = self._rng(_PARTNER_SHIFT, draw, index)
+                second = time_shift(second, rate, how.time_shift, rng)
             samples = between_class_mix(samples, second, rate, mix.share)
         if how.gain:
             samples = gain(samples, how.gain, wave)

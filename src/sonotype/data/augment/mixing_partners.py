@@ -30,17 +30,17 @@ class Partners:
     ) -> None:
         self._clips = clips
         self._order = sorted(members, key=lambda index: (_class_of(clips[index]), digests[index]))
-        self._place = {index: place for place, index in enumerate(self._order)}
+        self._position = {index: position for position, index in enumerate(self._order)}
         self._runs: dict[Class, tuple[int, int]] = {}
-        for place, index in enumerate(self._order):
+        for position, index in enumerate(self._order):
             kind = _class_of(clips[index])
-            start, _ = self._runs.get(kind, (place, place))
-            self._runs[kind] = start, place + 1
+            start, _ = self._runs.get(kind, (position, position))
+            self._runs[kind] = start, position + 1
 
     def of_another_class(self, index: int, rng: np.random.Generator) -> int | None:
-        """A clip of another class; of a clip without labels any other clip; ``None`` if none is."""
-        place = self._place[index]
-        start, stop = place, place + 1
+        """A clip of another class, or ``None``; for a clip without labels, any other clip."""
+        position = self._position[index]
+        start, stop = position, position + 1
         if self._clips[index].labels:
             start, stop = self._runs[_class_of(self._clips[index])]
         others = len(self._order) - (stop - start)
@@ -55,7 +55,7 @@ class Partners:
         if stop - start == 1:
             return index
         drawn = start + int(rng.integers(stop - start - 1))
-        return self._order[drawn if drawn < self._place[index] else drawn + 1]
+        return self._order[drawn if drawn < self._position[index] else drawn + 1]
 
 
 def _class_of(clip: Clip) -> Class:

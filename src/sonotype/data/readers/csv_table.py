@@ -51,7 +51,7 @@ def read_csv(path: Path) -> Table:
 
     Every cell stays text: ``028.wav``, ``NA`` and ``00E5`` mean themselves. Fields are separated by
     whichever of comma, semicolon and tab the header has most of, or by what a first line such as
-    ``sep=;`` names. Blank lines are passed over. Faults of the table (not UTF-8, open quotes,
+    ``sep=;`` names. Blank lines are passed over. Errors of the table (not UTF-8, open quotes,
     records of another length than the header) come back in ``Table.issues``.
     """
     if kind := special_kind(path):
@@ -103,7 +103,7 @@ def _another_kind(content: bytes) -> str:
 
 
 def _encoding(content: bytes) -> str:
-    """UTF-16 is what spreadsheets call Unicode text; its mark says so."""
+    """UTF-16 if the file has its byte order mark, as Unicode text of spreadsheets; else UTF-8."""
     return "utf-16" if content.startswith(UTF_16) else "utf-8-sig"
 
 

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sonotype.core.errors import DataIssue
+from sonotype.core.text import counted, listed
 from sonotype.data.dataset_info import read_dataset_info
 from sonotype.data.manifest import SUBSETS, Manifest
 from sonotype.data.readers.walk import Walk, walk
-from sonotype.data.records import ClipRecord, Listing, counted, listed
+from sonotype.data.records import ClipRecord, Listing
 from sonotype.data.splits.groups import assign_groups
 from sonotype.data.validate import TRAINING, Rules, validate
 

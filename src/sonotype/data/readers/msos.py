@@ -1,7 +1,8 @@
 """MSoS, the Making Sense of Sounds challenge of 2018: 1,500 and 500 clips in five categories.
 
-The development part has a log sheet with category, event and file, and one folder a category; the
-evaluation part has a master sheet with the category first and the file third, and one folder.
+The development subset has a log sheet with category, event and file, and one folder for each
+category. The evaluation subset has a master sheet with the category first and the file third, and
+one folder.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sonotype.data.records import ClipRecord, Listing, SoundFolder, nfc
 from sonotype.data.splits.groups import assign_groups
 from sonotype.data.validate import TRAINING, Rules, validate
 
-SHEETS = {
+LOG_SHEETS = {
     "development": "Logsheet_Development.csv",
     "evaluation": "Logsheet_EvaluationMaster.csv",
 }
@@ -31,13 +32,13 @@ CITATION = (
 )
 
 
-def find_sheets(root: Path, part: str | None = None) -> list[tuple[str, Path]]:
+def find_log_sheets(root: Path, subset: str | None = None) -> list[tuple[str, Path]]:
     """The log sheets in a folder or up to two levels below, each with the name of its set."""
     depths = ("", "*/", "*/*/")
     return [
         (name, path)
-        for name, sheet in SHEETS.items()
-        if part in (None, name)
+        for name, sheet in LOG_SHEETS.items()
+        if subset in (None, name)
         for depth in depths
         for path in sorted(root.glob(depth + sheet))
         if not any(map(passed_over, path.relative_to(root).parts))
@@ -47,7 +48,7 @@ def find_sheets(root: Path, part: str | None = None) -> list[tuple[str, Path]]:
 def read_msos(
     root: str | Path,
     *,
-    part: str | None = None,
+    subset: str | None = None,
     group_pattern: str | None = None,
     rules: Rules = TRAINING,
 ) -> Manifest:
@@ -58,32 +59,32 @@ def read_msos(
 
     Args:
         root: the folder with the log sheet, one or two levels above it, or the sheet itself.
-        part: ``"development"`` or ``"evaluation"``; ``None`` takes the development part where it is
-            there, and the evaluation part where only that is.
+        subset: ``"development"`` or ``"evaluation"``; ``None`` takes the development subset
+            if it exists, else the evaluation subset.
         group_pattern: regular expression over file names for clips of one recording.
         rules: how strict the checks are.
 
     Raises:
         DataError: with all issues.
-        OptionsError: unknown ``part``.
+        OptionsError: unknown ``subset``.
     """
-    return validate(list_msos(root, part=part, group_pattern=group_pattern), rules)
+    return validate(list_msos(root, subset=subset, group_pattern=group_pattern), rules)
 
 
 def list_msos(
-    root: str | Path, *, part: str | None = None, group_pattern: str | None = None
+    root: str | Path, *, subset: str | None = None, group_pattern: str | None = None
 ) -> Listing:
     """Read the log sheet without validation."""
-    part, table = _choose(Path(root), part)
+    subset, table = _choose(Path(root), subset)
     sheet = read_csv(table)
-    if part == "development":
+    if subset == "development":
         rows, issues = _development(table, sheet)
     else:
         rows, issues = _evaluation(table, sheet)
     assigned, unmatched = assign_groups(rows, group_pattern)
     return Listing(
         source=table,
-        name=f"msos {part}",
+        name=f"msos {subset}",
         records=assigned,
         issues=(*sheet.issues, *issues, *unmatched),
         grouped=group_pattern is not None,
@@ -92,16 +93,16 @@ def list_msos(
     )
 
 
-def _choose(root: Path, part: str | None) -> tuple[str, Path]:
-    if part is not None and part not in SHEETS:
-        raise OptionsError(f"--subset {part}: has to be one of {', '.join(SHEETS)}")
+def _choose(root: Path, subset: str | None) -> tuple[str, Path]:
+    if subset is not None and subset not in LOG_SHEETS:
+        raise OptionsError(f"--subset {subset}: has to be one of {', '.join(LOG_SHEETS)}")
     if root.is_file():
-        found = [(name, root) for name, sheet in SHEETS.items() if root.name == sheet]
-        found = [(name, path) for name, path in found if part in (None, name)]
+        found = [(name, root) for name, sheet in LOG_SHEETS.items() if root.name == sheet]
+        found = [(name, path) for name, path in found if subset in (None, name)]
     else:
-        found = find_sheets(root, part)
+        found = find_log_sheets(root, subset)
     if not found:
-        wanted = " or ".join(SHEETS.values() if part is None else [SHEETS[part]])
+        wanted = " or ".join(LOG_SHEETS.values() if subset is None else [LOG_SHEETS[subset]])
         cause = f"no {wanted} here or up to two folders below"
         raise DataError(root, [DataIssue(str(root), 0, cause)])
     same = [path for name, path in found if name == found[0][0]]

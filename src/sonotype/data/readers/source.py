@@ -9,15 +9,15 @@ from pathlib import Path
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.data.digest import contents_of, equally_long
+from sonotype.data.file_names import Names
 from sonotype.data.manifest import Manifest
-from sonotype.data.names import Names
 from sonotype.data.readers.esc50 import META, is_esc50, list_esc50
 from sonotype.data.readers.folder import list_folder
-from sonotype.data.readers.msos import SHEETS, find_sheets, list_msos
+from sonotype.data.readers.msos import LOG_SHEETS, find_log_sheets, list_msos
 from sonotype.data.readers.table import find_metadata, list_table
-from sonotype.data.records import SOUND_SUFFIXES, Listing
+from sonotype.data.records import Listing
 from sonotype.data.source_options import DEFAULTS, SourceOptions
-from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES
+from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES, SOUND_SUFFIXES
 from sonotype.data.validate import Purpose, validate
 
 TABLES = (".csv", ".parquet")
@@ -99,7 +99,7 @@ def list_source(spec: str | Path, options: SourceOptions = DEFAULTS) -> Listing:
     if kind == "esc50":
         return list_esc50(place, names=options.label_set or "esc50")
     if kind == "msos":
-        return list_msos(place, part=options.subset, group_pattern=options.group_pattern)
+        return list_msos(place, subset=options.subset, group_pattern=options.group_pattern)
     if kind == "table":
         return list_table(
             place,
@@ -122,12 +122,12 @@ def recognise(path: Path) -> tuple[str, Path]:
             raise DataError(path, [DataIssue(str(path), 0, cause)])
         if path.name == META.name and is_esc50(path.parent.parent):
             return "esc50", path.parent.parent
-        if path.name in SHEETS.values():
+        if path.name in LOG_SHEETS.values():
             return "msos", path
         return "table", path
     if is_esc50(path):
         return "esc50", path
-    if find_sheets(path):
+    if find_log_sheets(path):
         return "msos", path
     if find_metadata(path) != path:
         return "table", path

@@ -10,8 +10,8 @@ from sonotype.audio.special import special_kind
 from sonotype.core.errors import DataIssue, MissingExtraError, OptionsError
 from sonotype.core.types import level_name
 from sonotype.data.dataset_info import read_dataset_info
+from sonotype.data.file_names import Names
 from sonotype.data.manifest import Manifest
-from sonotype.data.names import Names
 from sonotype.data.readers.csv_table import Table, TableRow, read_csv
 from sonotype.data.records import ClipRecord, Listing
 from sonotype.data.splits.groups import assign_groups

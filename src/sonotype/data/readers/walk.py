@@ -33,7 +33,7 @@ SYSTEM_FOLDERS = frozenset(
 )
 """Recycle bins, snapshots and other system folders, in lower case."""
 
-BROKEN_LINK = "is a link to nothing; remove the link, or put back what it leads to"
+BROKEN_LINK = "is a broken link; remove the link, or restore its target"
 
 _OTHER_SUFFIX = re.compile(r"\.[a-z0-9]*[a-z][a-z0-9]*", re.IGNORECASE)
 
@@ -103,7 +103,7 @@ def walk(root: str | Path) -> Walk:
                     links.append(path)
                 elif not entry.is_symlink() and not passed_over(entry.name):
                     waiting.append(path)
-            elif cause := _fault(entry, path):
+            elif cause := _read_error(entry, path):
                 found.broken.append((path, cause))
             elif is_sound(path) and os.path.isfile(path):  # noqa: PTH113 (raises nothing)
                 found.files[folder].append(path)
@@ -170,7 +170,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _fault(entry: os.DirEntry[str], path: Path) -> str:
+def _read_error(entry: os.DirEntry[str], path: Path) -> str:
     """Why an entry that may be a sound, or a link to sounds, cannot be read; empty if it can."""
     if entry.name.startswith("."):
         return ""

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from sonotype.core.errors import DataError, DataIssue
+from sonotype.core.text import listed
 from sonotype.data.manifest import Manifest
-from sonotype.data.records import listed
 from sonotype.data.splits.subsets import copies_text
 
 Subsets = tuple[list[int], list[int], list[int]]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from sonotype.core.errors import DataError, DataIssue, OptionsError
+from sonotype.core.text import listed
 from sonotype.data.manifest import SUBSETS, Manifest
-from sonotype.data.records import listed
 from sonotype.data.splits.classes import Subsets, missing_classes
 from sonotype.data.splits.stratified import hold_out
 from sonotype.data.splits.subsets import NoteKind, SplitNote

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sonotype.core.text import counted
 from sonotype.data.manifest import Manifest
-from sonotype.data.records import counted
 from sonotype.data.splits.classes import Subsets, check_held_out, no_room, return_classes
 from sonotype.data.splits.subsets import NoteKind, SplitNote, not_kept_notes
 

@@ -8,12 +8,12 @@ from typing import get_args
 
 from sonotype.config import Protocol
 from sonotype.core.errors import DataError, DataIssue, OptionsError
+from sonotype.core.text import counted, listed
 from sonotype.data.manifest import Manifest
-from sonotype.data.records import counted, listed
 from sonotype.data.splits.classes import Subsets, missing_classes
 from sonotype.data.splits.official import next_fold, official_split
 from sonotype.data.splits.random_clips import random_split
-from sonotype.data.splits.stratified import deal, stratified_fold, stratified_split
+from sonotype.data.splits.stratified import stratified_fold, stratified_folds, stratified_split
 from sonotype.data.splits.subsets import (
     NoteKind,
     Split,
@@ -44,12 +44,12 @@ def split(
 
     Args:
         manifest: the clips.
-        protocol: ``"folds"`` uses the source's own folds. ``"grouped"`` is stratified (by event if
-            every clip has one, else by category) and keeps recordings together. ``"random"`` is the
-            paper's shuffle of clips. ``"all"`` trains on every clip and tests on none. ``"auto"``
-            is ``folds`` if the source has two or more, else ``grouped``. If folders are named after
-            subsets (train, validation, test), these are the folds, and a missing subset is held
-            out from the training clips.
+        protocol: ``"folds"`` uses the source's own folds. ``"grouped"`` is stratified by the
+            finest level on which every clip has a label, and keeps recordings together.
+            ``"random"`` is the paper's shuffle of clips. ``"all"`` trains on every clip and tests
+            on none. ``"auto"`` is ``folds`` if the source has two or more, else ``grouped``. If
+            folders are named after subsets (train, validation, test), these are the folds, and a
+            missing subset is held out from the training clips.
         test_fraction: share of all clips to test on.
         val_fraction: share of the remaining clips to validate on.
         train_folds: folds to train on; default: all that are left.
@@ -107,11 +107,11 @@ def cross_validation(manifest: Manifest, *, folds: int = 5, seed: int = 0) -> li
         raise OptionsError(
             f"--folds {folds}: has to be from 2 to {groups}, the number of recordings"
         )
-    dealt = deal(manifest, list(range(len(manifest.clips))), folds, seed)
+    fold_indices = stratified_folds(manifest, list(range(len(manifest.clips))), folds, seed)
     return [
         _finish(
             manifest,
-            stratified_fold(manifest, dealt, fold, val_fraction=VAL_FRACTION, seed=seed),
+            stratified_fold(manifest, fold_indices, fold, val_fraction=VAL_FRACTION, seed=seed),
             "grouped",
             stratified_notes(manifest),
         )

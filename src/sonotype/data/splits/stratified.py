@@ -1,6 +1,6 @@
 """Stratified splits that keep recordings together.
 
-Clips are dealt into folds by scikit-learn's ``StratifiedGroupKFold``, and the number of folds that
+Clips are assigned to folds by scikit-learn's ``StratifiedGroupKFold``, and the number of folds that
 comes nearest to the wanted fraction is held out. Two steps are added for small sets. The folds that
 leave the most classes for training are held out, and a class that would have no training clip gets
 one recording back, from validation before test. A class with two recordings is thus trained and, if
@@ -70,7 +70,7 @@ def hold_out(
         clips = "all clips" if subset == "test" else "all clips left for training and validation"
         raise no_room(manifest, subset, f"{clips} come from one recording")
     n_folds, held = _ratio(fraction, groups)
-    folds = deal(manifest, indices, n_folds, seed)
+    folds = stratified_folds(manifest, indices, n_folds, seed)
     taken = _best(manifest, folds, held, fraction * len(indices))
     rest = [index for index in indices if index not in taken]
     rest, held_out, _ = return_classes(manifest, rest, sorted(taken), [])
@@ -78,8 +78,10 @@ def hold_out(
     return rest, held_out
 
 
-def deal(manifest: Manifest, indices: list[int], n_folds: int, seed: int) -> list[list[int]]:
-    """Deal clips into stratified, grouped folds with scikit-learn."""
+def stratified_folds(
+    manifest: Manifest, indices: list[int], n_folds: int, seed: int
+) -> list[list[int]]:
+    """Stratified, grouped folds from scikit-learn."""
     import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -99,7 +101,7 @@ def deal(manifest: Manifest, indices: list[int], n_folds: int, seed: int) -> lis
 
 
 def _ratio(fraction: float, groups: int) -> tuple[int, int]:
-    """How many folds to deal, and how many of them to hold out, to come near a fraction."""
+    """Number of folds, and number of them to hold out, that come near a fraction."""
     if fraction * MAX_FOLDS < 1:
         return max(2, min(round(1 / fraction), groups)), 1
     ratio = Fraction(fraction).limit_denominator(min(MAX_FOLDS, groups))
@@ -129,7 +131,7 @@ def _best(manifest: Manifest, folds: list[list[int]], held: int, wanted: float) 
     """The clips of the best folds to hold out.
 
     The criteria in order: few classes lost to training, few classes without a held-out clip, near
-    the wanted number of clips, first dealt.
+    the wanted number of clips, first folds.
     """
     names = [{name for index in fold for name in classes_of(manifest, index)} for fold in folds]
     total = sum(map(len, folds))

@@ -94,8 +94,8 @@ def without_validation(split: Split) -> Split:
 def chosen_on_test(split: Split) -> Split:
     """The split with its test clips as validation clips; the old validation clips are not used.
 
-    The training clips stay the same, so the difference to an honest run is the effect of selecting
-    the epoch on the test clips, and nothing else.
+    The training clips stay the same, so the difference to a run that selects on validation clips
+    is the effect of the selection alone.
     """
     return replace(split, val=split.test).with_note(SplitNote(NoteKind.SELECTED_ON_TEST))
 

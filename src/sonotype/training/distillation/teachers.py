@@ -26,8 +26,8 @@ from torch.nn import functional as F
 
 from sonotype.audio.clip import AudioSpec
 from sonotype.core.errors import OptionsError
+from sonotype.core.text import counted
 from sonotype.core.types import Clip, Heads
-from sonotype.data.records import counted
 from sonotype.features.cache import frozen_identity
 from sonotype.inference.locate import find_model
 from sonotype.modelfile.model_file import load_model

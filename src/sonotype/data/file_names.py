@@ -12,7 +12,7 @@ class Names:
 
     ``é`` is one character (NFC), or ``e`` and an accent (NFD): macOS writes the second, most
     editors the first. Each folder is listed at most once, so a look-up takes the same time however
-    many files there are.
+    many files it has.
     """
 
     def __init__(self) -> None:

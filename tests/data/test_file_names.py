@@ -11,7 +11,7 @@ import pytest
 from soundsets import faults_of, touch, write_table
 
 from sonotype.data import read_esc50, read_msos, read_table
-from sonotype.data.names import Names
+from sonotype.data.file_names import Names
 from sonotype.data.readers.source import open_source
 
 
