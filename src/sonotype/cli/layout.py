@@ -38,6 +38,8 @@ class Command(TyperCommand):
                 heading = ARGUMENTS
             if record := parameter.get_help_record(ctx):
                 flag, text = record
+                if heading is ARGUMENTS:
+                    flag = flag.partition(" <")[0]  # typer adds the Python type
                 if not show_all and heading is not ARGUMENTS:
                     text = _short(text)
                 sections.setdefault(heading, []).append((flag, text))
