@@ -18,13 +18,23 @@ if TYPE_CHECKING:
     from sonotype.evaluation.evaluate import evaluate
     from sonotype.experiments.cross_validation import crossval
     from sonotype.experiments.pipeline import train
+    from sonotype.inference.embedding import EmbeddingTransformer
     from sonotype.inference.ensemble import load_ensemble
     from sonotype.inference.load import load
 
-__all__ = ["__version__", "crossval", "evaluate", "load", "load_ensemble", "train"]
+__all__ = [
+    "EmbeddingTransformer",
+    "__version__",
+    "crossval",
+    "evaluate",
+    "load",
+    "load_ensemble",
+    "train",
+]
 
 # Imported on first use, so that loading a model does not import the training code.
 _HOMES = {
+    "EmbeddingTransformer": "sonotype.inference.embedding",
     "crossval": "sonotype.experiments.cross_validation",
     "evaluate": "sonotype.evaluation.evaluate",
     "load": "sonotype.inference.load",
