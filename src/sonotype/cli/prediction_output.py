@@ -135,8 +135,7 @@ def _window_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
 
 def _best(result: Prediction, level: str) -> tuple[str, float]:
     """The most probable class of a level, and its probability."""
-    label = result.labels[level]
-    return label, result.probabilities[level][label]
+    return result.labels[level], result.proba[level].max().item()
 
 
 def _console(stream: TextIO) -> Console:

@@ -31,6 +31,14 @@ def level_name(depth: int) -> str:
     return LEVELS[depth] if depth < len(LEVELS) else f"level_{depth + 1}"
 
 
+def level_depth(name: str) -> int:
+    """The inverse of :func:`level_name`; other names are below all levels."""
+    if name in LEVELS:
+        return LEVELS.index(name)
+    number = name.removeprefix("level_")
+    return int(number) - 1 if number.isdecimal() else 1000
+
+
 def plural(level: str) -> str:
     """Several labels of a level: ``categories``, ``events``, ``labels of level_3``."""
     known = {"category": "categories", "event": "events"}
@@ -120,7 +128,7 @@ class Head:
         if not self.name.isidentifier() or self.name in RESERVED:
             raise ValueError(
                 f"name of a head is {self.name!r}, must be letters, digits and underscores, and "
-                f"not {' or '.join(RESERVED)}"
+                f"not {' or '.join(sorted(RESERVED))}"
             )
         if not classes:
             raise ValueError(f"head {self.name!r} has no classes")
@@ -188,7 +196,7 @@ def heads_of(clips: Iterable[Clip]) -> Heads:
     clips = tuple(clips)
     names = dict.fromkeys(name for clip in clips for name in clip.labels)
     heads: list[Head] = []
-    for name in sorted(names, key=_level):
+    for name in sorted(names, key=level_depth):
         known = [clip for clip in clips if name in clip.labels]
         classes = tuple(sorted({label for clip in known for label in clip.labels[name]}))
         if any(len(clip.labels[name]) != 1 for clip in known):
@@ -196,14 +204,6 @@ def heads_of(clips: Iterable[Clip]) -> Heads:
         else:
             heads.append(_single(name, classes, heads[-1] if heads else None, clips))
     return tuple(heads)
-
-
-def _level(name: str) -> int:
-    """The depth of a level; other names follow in their order."""
-    if name in LEVELS:
-        return LEVELS.index(name)
-    number = name.removeprefix("level_")
-    return int(number) - 1 if number.isdecimal() else 1000
 
 
 def _single(name: str, classes: tuple[str, ...], above: Head | None, clips: Sequence[Clip]) -> Head:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import DataError, DataIssue, OptionsError
-from sonotype.core.types import Clip, Content, level_name, plural
+from sonotype.core.types import Clip, Content, level_depth, level_name, plural
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import contents_of, united
 from sonotype.data.manifest import Manifest
@@ -241,7 +241,7 @@ def without_label(clips: Iterable[Clip], level: str) -> dict[str, int]:
         level: not the first.
     """
     clips = tuple(clips)
-    above = next(level_name(depth) for depth in range(9) if level_name(depth + 1) == level)
+    above = level_name(level_depth(level) - 1)
     if not any(clip.labels.get(level) for clip in clips):
         return {}
     counts = Counter(

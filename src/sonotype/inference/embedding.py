@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch.nn import functional as F
 
 from sonotype.audio.clip import load_clip
 from sonotype.config import SystemOptions
@@ -91,8 +93,6 @@ class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
             AudioError: a sound cannot be read.
             NotFittedError: before ``fit``.
         """
-        from sklearn.utils.validation import check_is_fitted
-
         check_is_fitted(self, "system_")
         read = partial(load_clip, audio_spec=self.audio_spec_, partial=True)
         clips = prefetch(read, x, threads=available_cpus(), buffer_size=BATCH_SIZE)
@@ -108,7 +108,7 @@ class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
         means = torch.cat([x.float().mean((2, 3)) for x in maps], dim=1)
         if self.power:
             means = means.sign() * means.abs().sqrt()
-            means = means / means.norm(dim=1, keepdim=True).clamp_min(1e-12)
+            means = F.normalize(means)
         embeddings: FloatArray = means.cpu().numpy()
         return embeddings
 

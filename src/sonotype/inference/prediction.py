@@ -88,7 +88,7 @@ class Prediction:
         """JSON values, without embedding and attention."""
         best: dict[str, Any] = dict.fromkeys(head_keys(LEVELS))
         for name, label in self.labels.items():
-            best |= zip(head_keys([name]), (label, self.probabilities[name][label]), strict=True)
+            best |= zip(head_keys([name]), (label, self.proba[name].max().item()), strict=True)
         return {
             "file": self.source,
             **best,
