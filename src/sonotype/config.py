@@ -21,11 +21,13 @@ from sonotype.core.hierarchy import CategorySource
 Options = TypeVar("Options")
 
 SystemName = Literal["cbir_1", "cbir_2", "cbir_3", "cbir_4"]
-Recipe = Literal["paper", "modern", "student"]
+Recipe = Literal["auto", "linear", "modern", "paper", "student"]
+GradientRecipe = Literal["paper", "modern", "student"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["32", "bf16-mixed", "16-mixed"]
 Schedule = Literal["constant", "cosine"]
 Protocol = Literal["auto", "folds", "grouped", "random", "all"]
+Evaluation = Literal["auto", "crossfit", "holdout", "none"]
 
 
 def option(default: Any, help_text: str, **more: Any) -> Any:
@@ -62,8 +64,10 @@ class SystemOptions:
     softmax_over: Literal["channels", "positions"] = option(
         "channels", "Axis of the attention softmax; the authors use channels"
     )
-    pooling: Literal["attention", "mean", "max", "attention_mean"] = option(
-        "attention", "Pooling of feature maps in cbir_1 to cbir_3; the paper uses attention"
+    pooling: Literal["attention", "mean", "max", "attention_mean", "statistics"] = option(
+        "attention",
+        "Pooling of feature maps in cbir_1 to cbir_3; the paper uses attention; statistics needs no "
+        "training",
     )
     pool_blocks: tuple[int, ...] = option(
         (4,), "Blocks (1 to 4) of branch 1 that cbir_2 and cbir_4 pool", low=1, high=4
@@ -86,7 +90,11 @@ class TrainOptions:
     """How to train a network; ``None`` takes the value of the recipe."""
 
     recipe: Recipe = option(
-        "modern", "Presets: paper, modern, student", common=True, metavar="NAME"
+        "auto",
+        "Presets: linear (best for small data sets), modern, paper, student; auto: linear, or "
+        "modern if an option of gradient training is set",
+        common=True,
+        metavar="NAME",
     )
     epochs: int | None = option(
         None, "Maximum number of epochs; turns off the recipe's --min-steps", low=1
@@ -185,13 +193,20 @@ _SETTINGS: dict[str, tuple[Any, Any, Any]] = {
     "n_augmented":       (0,          4,        24),
 }
 # fmt: on
-RECIPES: dict[Recipe, dict[str, Any]] = {
+RECIPES: dict[GradientRecipe, dict[str, Any]] = {
     recipe: {name: values[column] for name, values in _SETTINGS.items()}
-    for column, recipe in enumerate(get_args(Recipe))
+    for column, recipe in enumerate(get_args(GradientRecipe))
 }
-"""Training defaults of each recipe."""
+"""Training defaults of each recipe that trains by gradient descent."""
 
-NETWORKS: dict[Recipe, dict[str, Any]] = {
+NETWORKS: dict[str, dict[str, Any]] = {
+    "linear": {
+        "width": 0.0,
+        "pooling": "statistics",
+        "pool_blocks": (3, 4),
+        "category_source": "events",
+        "tta_shifts": 3,
+    },
     "paper": {"width": 1.0, "pooling": "attention", "pool_blocks": (4,), "category_source": "head"},
     "modern": {
         "width": 0.0,
@@ -213,7 +228,7 @@ TWO_BRANCH_SYSTEMS = ("cbir_1", "cbir_3")
 """Systems that join the last feature maps of both branches; ``pool_blocks`` does not apply."""
 
 
-def network_defaults(recipe: Recipe, system: str, backbone: str) -> dict[str, Any]:
+def network_defaults(recipe: str, system: str, backbone: str) -> dict[str, Any]:
     """The network defaults of a recipe; the paper's where the system or backbone needs them."""
     defaults = dict(NETWORKS[recipe])
     paper = NETWORKS["paper"]
@@ -230,6 +245,13 @@ def network_defaults(recipe: Recipe, system: str, backbone: str) -> dict[str, An
 class SplitOptions:
     """How to split the data into training, validation and test sets."""
 
+    evaluation: Evaluation = option(
+        "auto",
+        "How to score: crossfit, holdout, none; crossfit: train on all clips, score each by a model "
+        "that has not heard its recording; auto: crossfit for linear",
+        common=True,
+        metavar="NAME",
+    )
     protocol: Protocol = option(
         "auto",
         "Split: folds, grouped, random, all; folds: the official folds; grouped: by recording; "
@@ -256,6 +278,9 @@ class ScoreOptions:
     )
     tta_shifts: int = option(
         1, "Average the predictions for this number of time-shifted copies", low=1, high=16
+    )
+    keep_known: float = option(
+        0.95, "Share of known clips that must not count as unknown", low=0.5, high=0.999
     )
 
 
@@ -296,8 +321,11 @@ class TeachingOptions:
 def resolve(options: TrainOptions, system: str) -> TrainOptions:
     """Replace every ``None`` by the recipe's value; ``mix_same_class`` is on for cbir_3 only.
 
-    If ``epochs`` is set, the recipe's ``min_steps`` does not apply.
+    If ``epochs`` is set, the recipe's ``min_steps`` does not apply. Linear heads have no such
+    settings; they learn from all clips that are not test clips.
     """
+    if options.recipe in ("auto", "linear"):
+        return dataclasses.replace(options, checkpoint="last")
     defaults = {**RECIPES[options.recipe], "mix_same_class": system == "cbir_3"}
     if options.epochs is not None:
         defaults["min_steps"] = 0

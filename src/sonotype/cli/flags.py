@@ -133,13 +133,13 @@ def _flag(item: Field[Any], hint: Any, panel: str, default: str | None = None) -
 
 def _default(item: Field[Any]) -> str:
     """The default of a field and its values in the recipes that set it."""
-    defaults = {recipe: RECIPES[recipe] | NETWORKS[recipe] for recipe in RECIPES}
+    defaults = {recipe: RECIPES.get(recipe, {}) | NETWORKS[recipe] for recipe in NETWORKS}
     by_recipe = [
         f"{recipe} {_as_text(values[item.name]) or values[item.name]}"
         for recipe, values in defaults.items()
         if item.name in values and "[default" not in item.metadata["help"]
     ]
-    own = [] if len(by_recipe) == len(RECIPES) else [_as_text(item.default)]
+    own = [] if len(by_recipe) == len(NETWORKS) else [_as_text(item.default)]
     return ", ".join(filter(None, own + by_recipe))
 
 

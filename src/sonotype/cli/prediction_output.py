@@ -20,7 +20,7 @@ from sonotype.core.json_text import json_text
 from sonotype.core.text import printable, width
 from sonotype.core.types import LEVELS, plural
 from sonotype.evaluation.outputs import growing, is_standard_output
-from sonotype.inference.prediction import Failure, Prediction, head_keys
+from sonotype.inference.prediction import UNKNOWN_KEYS, Failure, Prediction, head_keys
 
 Result = Prediction | Failure
 Values = dict[str, Any]
@@ -143,7 +143,8 @@ def _console(stream: TextIO) -> Console:
 
 
 def _labels(prediction: Prediction, top: int) -> str:
-    return ", ".join(f"{label} {value:.2f}" for label, value in prediction.top(top))
+    labels = ", ".join(f"{label} {value:.2f}" for label, value in prediction.top(top))
+    return f"unknown {prediction.unknown_score:.2f}; {labels}" if prediction.is_unknown else labels
 
 
 def _without_common_folder(names: Sequence[str]) -> list[str]:
@@ -164,7 +165,8 @@ def _csv(rows: Iterable[Values], top: int, stream: TextIO, keys: Sequence[str]) 
     ranked = [f"{kind}_{rank}" for rank in range(1, top + 1) for kind in ("label", "probability")]
     last = ["file_seconds", "clip_seconds", "error"]
     for number, values in enumerate(rows):
-        first = [name for name in ("file", "start", "end", *keys) if name in values]
+        named = ("file", "start", "end", *keys, *UNKNOWN_KEYS)
+        first = [name for name in named if name in values]
         if not number:  # a run without a result leaves no file
             writer.writerow([*first, *ranked, *last])
         labels = [value for entry in values["top"] for value in entry.values()]

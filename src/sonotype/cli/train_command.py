@@ -67,7 +67,9 @@ def run_training(
         on_message=typer.echo,
         **options,
     )
-    if result.best_score is None:
+    if result.best_epoch is None:
+        pass
+    elif result.best_score is None:
         typer.echo(f"kept the last epoch, {result.best_epoch}")
     else:
         score = f"macro F1 on validation {result.best_score:.3f}"

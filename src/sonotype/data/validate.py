@@ -18,7 +18,7 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.records import ClipRecord, Listing, normalise_label
 from sonotype.data.splits.groups import stand_alone
 
-Purpose = Literal["training", "evaluation"]
+Purpose = Literal["training", "crossfit", "evaluation"]
 """What the clips are for: evaluation also accepts a single clip of a class."""
 
 RARE_EVENTS = ("error", "unlabel")
@@ -29,7 +29,8 @@ class Rules:
     """How strict the checks are.
 
     Attributes:
-        purpose: ``"evaluation"`` accepts classes with one clip, and a single category or event.
+        purpose: ``"crossfit"`` accepts classes with one clip, ``"evaluation"`` also a single
+            category or event.
         rare_events: ``"error"`` reports events (and labels of finer levels) with a single clip;
             ``"unlabel"`` removes such a label and keeps the clip for the level above.
         qualify_events: rename events that are in several categories to ``category/event``, and
@@ -155,6 +156,7 @@ def check_listing(listing: Listing, rules: Rules = TRAINING) -> list[DataIssue]:
         issues += _labels_under_two_parents(listing.records)
         if rules.purpose == "training":
             issues += _one_clip_classes(listing.records)
+        if rules.purpose != "evaluation":
             issues += _single_labels(listing)
     if not listing.records and not issues:
         issues.append(DataIssue(str(listing.source), 0, "no clips"))

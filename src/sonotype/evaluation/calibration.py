@@ -22,15 +22,22 @@ Indices = npt.NDArray[np.integer]
 def fit_temperature(probability: Array, true: Indices) -> float:
     """The temperature with the highest likelihood of the true classes.
 
+    One more clip of average probabilities, whose class is every class in equal shares, is added:
+    without it, the temperature of a few clips that are all correct would be 0.
+
     Args:
-        probability: ``[clips, classes]`` at temperature 1.
+        probability: ``[clips, classes]`` at temperature 1, or ``[clips, views, classes]`` where the
+            probabilities of several views of a clip are averaged after the temperature.
         true: ``[clips]`` class indices.
     """
-    found = minimize_scalar(
-        lambda log: _log_loss(tempered(probability, float(np.exp(log))), true),
-        bounds=(np.log(LOW), np.log(HIGH)),
-        method="bounded",
-    )
+
+    def loss(log: float) -> float:
+        scaled = tempered(probability, float(np.exp(log)))
+        mean = scaled.mean(axis=1) if scaled.ndim == 3 else scaled
+        prior = -np.log(np.maximum(mean, TINY)).mean()
+        return len(true) * log_loss(mean, true) + prior
+
+    found = minimize_scalar(loss, bounds=(np.log(LOW), np.log(HIGH)), method="bounded")
     return float(np.exp(found.x))
 
 
@@ -38,12 +45,12 @@ def tempered(probability: Array, temperature: float) -> npt.NDArray[np.float64]:
     """The probabilities after dividing the logits by a temperature.
 
     Shape:
-        ``[clips, classes]``, unchanged.
+        ``[..., classes]``, unchanged.
     """
     # Logits are logarithms of probabilities plus a constant, which softmax removes.
     logits = np.log(np.maximum(probability.astype(np.float64), TINY)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def calibration_error(probability: Array, true: Indices) -> float:
@@ -59,5 +66,12 @@ def calibration_error(probability: Array, true: Indices) -> float:
     return total / len(true)
 
 
-def _log_loss(probability: Array, true: Indices) -> float:
+def brier_score(probability: Array, true: Indices) -> float:
+    """Mean squared distance of the probabilities from the true classes, from 0 to 2."""
+    target = np.eye(probability.shape[1])[true]
+    return float(np.square(probability - target).sum(axis=1).mean())
+
+
+def log_loss(probability: Array, true: Indices) -> float:
+    """Mean negative logarithm of the probability of the true class."""
     return float(-np.log(np.maximum(probability[np.arange(len(true)), true], TINY)).mean())

@@ -23,15 +23,18 @@ from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.readers.unlabelled import unlabelled_clips
+from sonotype.data.splits.crossfit import crossfit_split
 from sonotype.data.splits.split import Split
 from sonotype.data.splits.split_file import SPLIT, write_split
+from sonotype.data.splits.subsets import NoteKind
 from sonotype.data.splits.training_split import split_by_options
-from sonotype.data.validate import check_sounds
+from sonotype.data.validate import Purpose, check_sounds
 from sonotype.evaluation.evaluate import SYNTHETIC_NOTE, predict_clips
 from sonotype.evaluation.metrics import Scores, score, scores_to_json
 from sonotype.evaluation.predictions import Predictions, save_predictions
 from sonotype.evaluation.write_report import write_report
 from sonotype.experiments.context import BuiltSystem, RunContext, ignore
+from sonotype.experiments.linear_run import fit_linear_heads
 from sonotype.experiments.run_card import build_card
 from sonotype.experiments.run_folder import (
     HISTORY,
@@ -44,7 +47,7 @@ from sonotype.experiments.run_folder import (
     with_absolute_paths,
     write_history,
 )
-from sonotype.experiments.run_options import RunOptions
+from sonotype.experiments.run_options import RunOptions, evaluation_of
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.torch_engine import TorchEngine
 from sonotype.modelfile.card import audio_spec_of
@@ -84,7 +87,7 @@ class TrainResult:
         model: the model file.
         scores: of the test subset, as JSON values; empty if the run was interrupted.
         report: the scores as text.
-        best_epoch: counted from 1.
+        best_epoch: counted from 1; ``None`` for linear heads.
         best_score: macro F1 on validation; ``None`` if the last epoch was kept.
         interrupted: by ctrl-C; the test subset was not read.
     """
@@ -93,7 +96,7 @@ class TrainResult:
     model: Path
     scores: dict[str, Any]
     report: str
-    best_epoch: int
+    best_epoch: int | None
     best_score: float | None
     interrupted: bool
 
@@ -166,7 +169,8 @@ def open_and_split(
         OptionsError: an invalid split.
         WeightsError: no weights for the backbone.
     """
-    manifest = open_source(data, options.source)
+    purpose: Purpose = "crossfit" if options.train.recipe == "linear" else "training"
+    manifest = open_source(data, options.source, purpose=purpose)
     splits = make_splits(manifest)
     progress = shared.get("progress", False)
     manifest = check_sounds(manifest, progress=progress)
@@ -185,10 +189,29 @@ def open_run(data: str | Path, folder: Path, options: RunOptions, **shared: Any)
     """:func:`open_and_split` for the single split that the options define."""
 
     def make_splits(manifest: Manifest) -> dict[str, Split]:
-        checkpoint, seed = options.train.checkpoint, options.train.seed
-        return {"": split_by_options(manifest, options.split, checkpoint=checkpoint, seed=seed)}
+        return {"": split_of_run(manifest, options)}
 
     return open_and_split(data, folder, options, make_splits, **shared)[""]
+
+
+def split_of_run(manifest: Manifest, options: RunOptions) -> Split:
+    """The split that the options define.
+
+    Raises:
+        DataError: a subset would be empty, or lacks a class.
+        OptionsError: invalid or contradictory options.
+    """
+    seed, linear = options.train.seed, options.train.recipe == "linear"
+    how = evaluation_of(options, own_subsets=len(manifest.subsets) > 1)
+    if how == "crossfit":
+        return crossfit_split(manifest, protocol=options.split.protocol, seed=seed)
+    chosen = options.split
+    if how == "none":
+        chosen = dataclasses.replace(chosen, protocol="all")
+    note = NoteKind.LEARNT if linear else NoteKind.LAST_EPOCH
+    return split_by_options(
+        manifest, chosen, checkpoint=options.train.checkpoint, seed=seed, note=note
+    )
 
 
 def resolve_paths(
@@ -213,10 +236,16 @@ def run(context: RunContext) -> TrainResult:
     write_split(context.folder / SPLIT, context.manifest, context.split)
     write_seen_clips(context.folder, built.seen)
     _announce(context, built)
-    fitted = fit_system(context, built)
+    held_out = None
+    if context.options.train.recipe == "linear":
+        fitted, held_out = fit_linear_heads(context, built)
+    else:
+        fitted = fit_system(context, built)
     tested = None
     if context.split.test and not fitted.interrupted:
         tested = score_test(context, built, fitted)
+    elif context.split.folds and held_out is not None:
+        tested = held_out, score_predictions(context, built, held_out)
     return save(context, built, fitted, tested)
 
 
@@ -334,20 +363,28 @@ def score_test(
 ) -> tuple[Predictions, Scores]:
     """Step 5: score the model on the test subset, which is read here and nowhere else."""
     manifest, options = context.manifest, context.options
-    engine = TorchEngine(built.system, context.heads, device_of(options.train.device))
+    heads = fitted.heads or context.heads
+    engine = TorchEngine(built.system, heads, device_of(options.train.device))
     predictions = predict_clips(
         Classifier(engine, build_card(context, built, fitted)),
         manifest.take(list(context.split.test)),
         partial=manifest.partial,
         progress=context.progress,
     )
-    scores = score(
+    return predictions, score_predictions(context, built, predictions)
+
+
+def score_predictions(
+    context: RunContext, built: BuiltSystem, predictions: Predictions
+) -> Scores:
+    """The scores of predictions, with the notes of the run."""
+    options = context.options
+    return score(
         predictions,
         category_source=options.score.category_source,
         seed=options.train.seed,
-        notes=score_notes(manifest, built.note),
+        notes=score_notes(context.manifest, built.note),
     )
-    return predictions, scores
 
 
 def save(

@@ -29,11 +29,13 @@ def build_card(context: RunContext, built: BuiltSystem, fitted: FitResult) -> Mo
     teaching = to_dict(options.teaching)
     return ModelCard(
         options=built.options,
-        heads=context.heads,
+        heads=fitted.heads or context.heads,
         sample_rate=system.sample_rate,
         front_ends=tuple(type(each).__name__ for each in front_ends if each is not None),
         category_source=options.score.category_source,
         tta_shifts=options.score.tta_shifts,
+        unknown_head=system.unknown_head,
+        unknown_threshold=fitted.unknown_threshold,
         training={
             "data": manifest.name,
             "synthetic": manifest.synthetic,

@@ -21,6 +21,15 @@ from sonotype.config import (
 )
 from sonotype.core.errors import OptionsError
 from sonotype.data.source_options import SourceOptions
+from sonotype.models.backbones.names import COMPACT, NO_BACKBONE
+
+GRADIENT = frozenset(
+    {field.name for kind in (TrainOptions, TeachingOptions) for field in dataclasses.fields(kind)}
+    - {"recipe", "class_weights", "seed", "device", "workers", "cache", "cache_gb"}
+    | {"system", "width", "adapters", "softmax_over", "pooling", "unfreeze_from", "dropout"}
+    | {"select_on"}
+)
+"""Options that linear heads do not have."""
 
 KINDS = (SystemOptions, TrainOptions, SplitOptions, SourceOptions, ScoreOptions, TeachingOptions)
 
@@ -43,6 +52,7 @@ class RunOptions:
         Raises:
             OptionsError: every unknown name and every invalid value.
         """
+        values = {**values, "recipe": recipe_of(values)}
         options = cls(*from_flat(KINDS, {**_recipe_defaults(values), **values}))
         system = options.system
         if system.backbone == "compact" and not system.unfreeze_from:
@@ -68,9 +78,18 @@ def require_no_split_options(names: Iterable[str]) -> None:
         )
 
 
+def recipe_of(values: Mapping[str, Any]) -> str:
+    """The recipe of flat options; ``auto`` is linear, or modern where an option needs gradients."""
+    recipe: str = values.get("recipe", TrainOptions().recipe)
+    if recipe != "auto":
+        return recipe
+    untrained = values.get("backbone") in (COMPACT, NO_BACKBONE)
+    return "modern" if untrained or GRADIENT & values.keys() else "linear"
+
+
 def _recipe_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe's options of the network; none for an unknown recipe, which is reported later."""
-    recipe = values.get("recipe", TrainOptions().recipe)
+    recipe = values["recipe"]
     if recipe not in NETWORKS:
         return {}
     system = values.get("system", SystemOptions().system)
@@ -79,8 +98,19 @@ def _recipe_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_contradictions(options: RunOptions) -> None:
-    train, teaching = options.train, options.teaching
+    train, teaching, split = options.train, options.teaching, options.split
+    wrong = _not_linear(options) if train.recipe == "linear" else []
     rules = {
+        f"{', '.join(wrong)} cannot be set with the recipe linear; set recipe to modern": wrong,
+        "evaluation none leaves no test clips; leave out the options of the split": (
+            split.evaluation == "none" and _splits(split)
+        ),
+        "evaluation crossfit makes folds; leave out the options of the test set": (
+            split.evaluation == "crossfit" and _splits(split)
+        ),
+        "evaluation crossfit is for the recipe linear; use sonotype crossval": (
+            split.evaluation == "crossfit" and train.recipe != "linear"
+        ),
         "unlabelled sounds are labelled by teachers only; set teachers": (
             teaching.unlabelled and not teaching.teachers
         ),
@@ -88,8 +118,50 @@ def _check_contradictions(options: RunOptions) -> None:
             train.between_class_mix and train.mix_same_class
         ),
         "protocol all leaves no clips to select the epoch on; set checkpoint to last": (
-            options.split.protocol == "all" and train.checkpoint != "last"
+            split.protocol == "all" and train.checkpoint != "last"
         ),
     }
-    if wrong := [text for text, broken in rules.items() if broken]:
-        raise OptionsError("; ".join(wrong))
+    if broken := [text for text, is_broken in rules.items() if is_broken]:
+        raise OptionsError("; ".join(broken))
+
+
+def _not_linear(options: RunOptions) -> list[str]:
+    """Names of the options whose values are not those of the recipe linear."""
+    own = NETWORKS["linear"] | {"checkpoint": "last"}
+    defaults = {
+        field.name: own.get(field.name, field.default)
+        for kind in KINDS
+        for field in dataclasses.fields(kind)
+    }
+    values = options.flat()
+    wrong = {
+        name
+        for name in GRADIENT
+        if values[name] != (list(d) if isinstance(d := defaults[name], tuple) else d)
+    }
+    if options.system.backbone in (COMPACT, NO_BACKBONE):
+        wrong.add(f"backbone {options.system.backbone}")
+    return sorted(wrong)
+
+
+def _splits(options: SplitOptions) -> bool:
+    """Whether options of a test set are set."""
+    plain = SplitOptions(evaluation=options.evaluation, protocol=options.protocol)
+    return options != plain or options.protocol in ("random", "all")
+
+
+def evaluation_of(options: RunOptions, *, own_subsets: bool) -> str:
+    """How a run is scored: ``crossfit``, ``holdout`` or ``none``.
+
+    Args:
+        options: of the run.
+        own_subsets: whether the data have their own training and test subsets.
+    """
+    split = options.split
+    if split.evaluation != "auto":
+        return split.evaluation
+    if split.protocol == "all":
+        return "none"
+    if options.train.recipe != "linear" or own_subsets or _splits(split):
+        return "holdout"
+    return "crossfit"

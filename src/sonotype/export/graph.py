@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sonotype.core.errors import MissingExtraError
 from sonotype.core.types import Heads
 from sonotype.frontends.matmul_dft import matmul_frontend
-from sonotype.inference.onnx_engine import EMBEDDING, WAVEFORM
+from sonotype.inference.onnx_engine import EMBEDDING, UNKNOWN, WAVEFORM
 from sonotype.inference.postprocess import probabilities
 from sonotype.modelfile.card import KEY, ModelCard, document_of
 from sonotype.models.fold_batch_norm import fuse_batch_norm
@@ -31,7 +31,8 @@ class OnnxModel(nn.Module):
     The attention maps are left out: they would take longer than the probabilities.
 
     Shape:
-        ``[batch, samples] ->`` for each head ``[batch, classes]``, then ``[batch, 128]``
+        ``[batch, samples] ->`` for each head ``[batch, classes]``, then ``[batch, features]`` and,
+        if the system has unknown scores, ``[batch]``
     """
 
     def __init__(self, system: System, heads: Heads) -> None:
@@ -44,9 +45,10 @@ class OnnxModel(nn.Module):
         self.system = shared_copy(system, replaced)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
-        """Probabilities of the heads, and the embedding."""
+        """Probabilities of the heads, the embedding, and unknown scores."""
         output: Output = self.system(waveform)
-        return (*probabilities(output.logits, self.heads).values(), output.embedding)
+        unknown = () if output.unknown is None else (output.unknown,)
+        return (*probabilities(output.logits, self.heads).values(), output.embedding, *unknown)
 
 
 def onnx_graph(system: System, card: ModelCard) -> bytes:
@@ -61,7 +63,8 @@ def onnx_graph(system: System, card: ModelCard) -> bytes:
     require_onnx()
     rate = system.sample_rate
     model = OnnxModel(fuse_batch_norm(system).cpu(), card.heads)
-    outputs = [*(head.name for head in card.heads), EMBEDDING]
+    unknown = [UNKNOWN] if system.unknown is not None else []
+    outputs = [*(head.name for head in card.heads), EMBEDDING, *unknown]
     any_size = {0: torch.export.Dim("batch"), 1: torch.export.Dim("samples", min=rate)}
     with _quiet():
         program = torch.onnx.export(

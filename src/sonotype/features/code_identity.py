@@ -18,7 +18,7 @@ PACKAGES = (
     "sonotype.models",
     "sonotype.sliding",
 )
-MODULES = ("sonotype.features.cache",)
+MODULES = ("sonotype.features.cache", "sonotype.features.vectors")
 
 
 def code_identity(*more: str) -> str:

@@ -270,6 +270,8 @@ class Classifier:
                 start=sound.start,
                 truncated=sound.truncated,
                 tta_shifts=output.tta_shifts,
+                unknown_score=None if output.unknown is None else float(output.unknown[row]),
+                unknown_threshold=self.card.unknown_threshold,
             )
             if finite[row]
             else Failure(sound.source, NOT_FINITE)

@@ -16,15 +16,17 @@ class EngineOutput:
 
     Attributes:
         proba: by name of a head the probabilities ``[batch, classes]``.
-        embedding: ``[batch, 128]``, the input of all heads.
+        embedding: ``[batch, features]``, the input of all heads.
         attention: ``[batch, time, frequency]`` for each pooled map; empty where the engine does
             not return attention.
+        unknown: ``[batch]`` unknown scores from 0 to 1; ``None`` if the model has none.
         tta_shifts: number of shifted copies that the probabilities are averaged over.
     """
 
     proba: Mapping[str, Array]
     embedding: Array
     attention: tuple[Array, ...] = ()
+    unknown: Array | None = None
     tta_shifts: int = 1
 
 

@@ -14,7 +14,8 @@ from sonotype.modelfile.card import KEY, ModelCard, card_of
 
 WAVEFORM = "waveform"
 EMBEDDING = "embedding"
-"""Names of the input and of the last output of the graph; each head is an output of its name."""
+UNKNOWN = "unknown_score"
+"""Names of the input and of the last outputs of the graph; each head is an output of its name."""
 
 
 class OnnxEngine:
@@ -44,8 +45,8 @@ class OnnxEngine:
         """Output for clips ``[batch, samples]`` at the sample rate of the network."""
         values = self.session.run(self.outputs, {WAVEFORM: waveforms})
         found = dict(zip(self.outputs, values, strict=True))
-        embedding = found.pop(EMBEDDING)
-        return EngineOutput(found, embedding)
+        embedding, unknown = found.pop(EMBEDDING), found.pop(UNKNOWN, None)
+        return EngineOutput(found, embedding, unknown=unknown)
 
     def windows(self, pieces: Iterable[Array], samples: int, hop: float) -> None:
         """Return ``None``: windows of an ONNX graph share no feature maps."""
@@ -111,8 +112,9 @@ def _difference(session: Any, card: ModelCard) -> str:
         return f"its inputs are {inputs}, not {[WAVEFORM]}"
     sizes = {tensor.name: tensor.shape[-1] for tensor in session.get_outputs()}
     counts = {head.name: len(head.classes) for head in card.heads}
-    if set(sizes) != {*counts, EMBEDDING}:
-        return f"its outputs are {sorted(sizes)}, not {sorted({*counts, EMBEDDING})}"
+    expected = {*counts, EMBEDDING, *([UNKNOWN] if card.unknown_head else [])}
+    if set(sizes) != expected:
+        return f"its outputs are {sorted(sizes)}, not {sorted(expected)}"
     for name, count in counts.items():
         if isinstance(sizes[name], int) and sizes[name] != count:
             return f"its output {name} has {sizes[name]} classes, the header names {count}"

@@ -9,8 +9,7 @@ Each step is one function, in this order:
 3. :func:`average_models`: mean over the models of an ensemble.
 4. :func:`sonotype.core.hierarchy.read_hierarchy`: coarse levels from one head or from two.
 
-A threshold below which a prediction becomes "unknown" would follow step 4, in
-``Classifier`` and in :func:`average_models`.
+Unknown scores are averaged in steps 2 and 3 as probabilities are.
 """
 
 from __future__ import annotations
@@ -69,8 +68,14 @@ def average_shifts(engine: Engine, waveforms: Array, tta_shifts: int) -> EngineO
     rolled = [
         engine(np.roll(waveforms, round(number * step), axis=1)) for number in range(1, tta_shifts)
     ]
-    proba = mean_proba([shifted.proba for shifted in (output, *rolled)])
-    return replace(output, proba=proba, tta_shifts=tta_shifts)
+    shifted = (output, *rolled)
+    scores = [one.unknown for one in shifted if one.unknown is not None]
+    return replace(
+        output,
+        proba=mean_proba([one.proba for one in shifted]),
+        unknown=np.mean(scores, axis=0) if scores else None,
+        tta_shifts=tta_shifts,
+    )
 
 
 def mean_proba(
@@ -97,12 +102,25 @@ def average_models(
         category_source: how to read coarse levels from the means.
     """
     proba = mean_proba([prediction.proba for prediction in predictions], np.float64)
-    return replace(predictions[0], heads=heads, proba=read_hierarchy(proba, heads, category_source))
+    return replace(
+        predictions[0],
+        heads=heads,
+        proba=read_hierarchy(proba, heads, category_source),
+        unknown_score=_mean([prediction.unknown_score for prediction in predictions]),
+        unknown_threshold=_mean([prediction.unknown_threshold for prediction in predictions]),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean; ``None`` if a model has no value."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
 
 
 def finite_rows(output: EngineOutput) -> npt.NDArray[np.bool_]:
     """``[batch]``: whether all values of a clip are finite."""
     finite = np.ones(len(output.embedding), dtype=bool)
-    for values in (*output.proba.values(), output.embedding, *output.attention):
+    unknown = () if output.unknown is None else (output.unknown,)
+    for values in (*output.proba.values(), output.embedding, *output.attention, *unknown):
         finite &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     return finite

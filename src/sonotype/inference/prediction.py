@@ -15,6 +15,9 @@ Array = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.floating]
 
 
+UNKNOWN_KEYS = ("unknown_score", "is_unknown")
+
+
 def head_keys(names: Iterable[str]) -> list[str]:
     """Names of the JSON values of some heads: ``category``, ``category_probability``, ..."""
     return [key for name in names for key in (name, f"{name}_probability")]
@@ -28,7 +31,7 @@ class Prediction:
         source: path of the file, or ``<bytes>`` or ``<array>``.
         heads: names of the classes.
         proba: by name of a head ``[classes]``, in the order of its classes.
-        embedding: ``[128]``, the input of all heads.
+        embedding: ``[features]``, the input of all heads.
         attention: ``[time, frequency]`` weights for each pooled map, summing to 1.
         file_seconds: length of the whole recording.
         clip_seconds: length of the clip that the network gets; sound beyond it is not used.
@@ -37,6 +40,9 @@ class Prediction:
             that exist. Empty for a complete file.
         tta_shifts: number of shifted copies of the clip that the probabilities are averaged over;
             for an ensemble, that of its first model.
+        unknown_score: from 0 for a known sound to 1 for one of no class; ``None`` if the model does
+            not compute it.
+        unknown_threshold: score above which the sound counts as unknown; ``None`` likewise.
     """
 
     source: str
@@ -49,6 +55,15 @@ class Prediction:
     start: float = 0.0
     truncated: str = ""
     tta_shifts: int = 1
+    unknown_score: float | None = None
+    unknown_threshold: float | None = None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the sound is probably of no class; ``False`` if the model cannot tell."""
+        if self.unknown_score is None or self.unknown_threshold is None:
+            return False
+        return self.unknown_score > self.unknown_threshold
 
     @property
     def label(self) -> str:
@@ -92,6 +107,8 @@ class Prediction:
         return {
             "file": self.source,
             **best,
+            "unknown_score": self.unknown_score,
+            "is_unknown": None if self.unknown_score is None else self.is_unknown,
             "top": [{"label": label, "probability": value} for label, value in self.top(k)],
             "file_seconds": round(self.file_seconds, 3),
             "clip_seconds": self.clip_seconds,
@@ -111,6 +128,7 @@ class Failure:
         return {
             "file": self.source,
             **dict.fromkeys(head_keys(LEVELS)),
+            **dict.fromkeys(UNKNOWN_KEYS),
             "top": [],
             "file_seconds": None,
             "clip_seconds": None,

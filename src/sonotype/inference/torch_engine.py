@@ -63,6 +63,7 @@ class TorchEngine:
             proba={name: _array(value) for name, value in proba.items()},
             embedding=_array(output.embedding),
             attention=attention,
+            unknown=None if output.unknown is None else _array(output.unknown),
         )
 
 

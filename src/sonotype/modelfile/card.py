@@ -20,7 +20,7 @@ from sonotype.core.json_text import json_text
 from sonotype.core.types import Head, Heads
 from sonotype.modelfile.older_formats import upgrade
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 KEY = "sonotype"
 """Key of the document in the metadata of a file."""
 RATE_STEP, HIGHEST_RATE = 16_000, 192_000
@@ -38,7 +38,9 @@ class ModelCard:
         front_ends: names of the log-mel front ends, in the order of the branches.
         category_source: how to read coarse levels by default.
         tta_shifts: number of circular shifts of a clip to average over by default.
-        unknown_threshold: score from which a sound counts as unknown; ``None`` if not known.
+        unknown_head: name of the head whose classes are the known ones; empty if the network has no
+            unknown score.
+        unknown_threshold: score above which a sound counts as unknown; ``None`` if not known.
         training: recipe and options, split, data source and its fingerprint, best epoch.
         scores: of the test split, from :func:`sonotype.evaluation.metrics.scores_to_json`.
         versions: of Python and the packages at training time.
@@ -51,6 +53,7 @@ class ModelCard:
     front_ends: tuple[str, ...]
     category_source: CategorySource = "head"
     tta_shifts: int = 1
+    unknown_head: str = ""
     unknown_threshold: float | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
@@ -182,6 +185,8 @@ def _check_rest(card: ModelCard) -> None:
         raise ValueError(
             f"sample_rate is {_shown(rate)}, must be a multiple of {RATE_STEP} up to {HIGHEST_RATE}"
         )
+    if card.unknown_head not in ("", *(head.name for head in card.heads)):
+        raise ValueError(f"unknown_head is {_shown(card.unknown_head)}, must be a head")
     if card.unknown_threshold is not None:
         _numbers("unknown_threshold", [card.unknown_threshold])
     for name in ("training", "scores", "versions", "licences"):

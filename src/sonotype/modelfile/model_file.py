@@ -23,6 +23,7 @@ from sonotype.modelfile.card import KEY, ModelCard, card_of, document_of
 from sonotype.modelfile.older_formats import renamed_weights
 from sonotype.models.build import build_system
 from sonotype.models.system import System
+from sonotype.models.unknown import UnknownScore
 
 DIGEST = "sha256"
 
@@ -107,12 +108,25 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
             f"{path}: the header does not describe a model (sample_rate is {card.sample_rate}, "
             f"but the network takes {system.sample_rate} Hz)"
         )
+    _add_unknown(system, card, tensors, path)
     try:
         system.load_state_dict(renamed_weights(tensors))
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{path}: the weights do not fit the header ({detail})") from None
     return system.eval(), card
+
+
+def _add_unknown(
+    system: System, card: ModelCard, tensors: Mapping[str, Tensor], path: Path
+) -> None:
+    """Give the system an unknown score of the shape in the file, if the card names one."""
+    if not card.unknown_head:
+        return
+    centres, axes = tensors.get("unknown.centres"), tensors.get("unknown.axes")
+    if centres is None or axes is None or centres.ndim != 2 or axes.ndim != 2:
+        raise ModelFileError(f"{path}: the weights do not fit the header (no unknown score)")
+    system.set_unknown(card.unknown_head, UnknownScore(*centres.shape, len(axes)))
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:

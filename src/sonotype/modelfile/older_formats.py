@@ -1,4 +1,4 @@
-"""Upgrade model files of formats 1 to 4 to the names of format 5."""
+"""Upgrade model files of older formats; format 6 added entries that may be missing."""
 
 from __future__ import annotations
 

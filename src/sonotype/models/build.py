@@ -28,7 +28,8 @@ from sonotype.core.types import LEVELS, Heads
 from sonotype.models.backbones.names import BACKBONES, NO_BACKBONE, Backbone, build_backbone
 from sonotype.models.branch import TrainedBranch
 from sonotype.models.fusion import Fusion, JoinedPooling, SeparatePooling
-from sonotype.models.pooling import GlobalMaxPooling, build_pooling
+from sonotype.models.pooling import build_pooling
+from sonotype.models.statistics import GlobalMaxPooling
 from sonotype.models.system import FULLY_FROZEN, System
 
 
@@ -140,6 +141,7 @@ def _build(options: SystemOptions, classes: Mapping[str, int], branch_1: Backbon
         pool_blocks=options.pool_blocks,
         unfreeze_from=unfreeze_from or FULLY_FROZEN,
         dropout=options.dropout,
+        linear=options.pooling == "statistics",
     )
 
 
@@ -160,6 +162,8 @@ def _contradictions(options: SystemOptions) -> list[str]:
         )
     if len(set(options.pool_blocks)) != len(options.pool_blocks) or not options.pool_blocks:
         issues.append(f"pool_blocks is {options.pool_blocks}, different blocks are wanted")
+    if options.pooling == "statistics" and (options.width or options.unfreeze_from):
+        issues.append("pooling statistics is for a frozen branch 1 alone: set width to 0")
     if options.pooling != "attention" and options.system == "cbir_4":
         issues.append("pooling is for cbir_1 to cbir_3: cbir_4 takes the global maximum")
     return issues

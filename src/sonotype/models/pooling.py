@@ -1,4 +1,4 @@
-"""The poolings beside attention: mean, maximum, and attention together with the mean.
+"""The poolings beside attention: mean, maximum, attention and mean together, statistics.
 
 They have the interface of attention pooling (:mod:`sonotype.models.reduction`), so that they can be
 compared with it.
@@ -24,8 +24,9 @@ from sonotype.models.reduction import (
     uniform_map,
     widened,
 )
+from sonotype.models.statistics import STATISTICS, GlobalMaxPooling
 
-PoolingName = Literal["attention", "mean", "max", "attention_mean"]
+PoolingName = Literal["attention", "mean", "max", "attention_mean", "statistics"]
 POOLINGS: tuple[PoolingName, ...] = get_args(PoolingName)
 
 
@@ -64,35 +65,6 @@ class MeanPooling(Pooling):
         mean = (total[0] / positions).to(self.value.weight.dtype)
         pooled: Tensor = self.finish(self.value(mean))
         return pooled
-
-
-class GlobalMaxPooling(Pooling):
-    """The largest value of each channel (CBIR_4).
-
-    The attention map is the share of channels that have their maximum at each position.
-    """
-
-    operation = MAXIMUM
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.features = channels
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled vectors and attention maps of clips; see :class:`Pooling`."""
-        time, frequency = x.shape[2:]
-        pooled, index = x.flatten(2).max(2)
-        share = x.new_ones(()).expand_as(index) / index.shape[1]
-        attention_map = x.new_zeros(x.shape[0], time * frequency).scatter_add(1, index, share)
-        return pooled, attention_map.view(-1, time, frequency)
-
-    def rows(self, x: Tensor) -> Tensor:
-        """Maximum over the bands of each row."""
-        return positions_last(x).amax(1)[None]
-
-    def vector(self, total: Tensor, positions: int) -> Tensor:
-        """The maxima themselves."""
-        return total[0]
 
 
 class MaxPooling(Pooling):
@@ -161,6 +133,8 @@ def build_pooling(
         raise ValueError(f"pooling is {name!r}, not one of {POOLINGS}")
     if softmax_over not in SOFTMAX_OVER:
         raise ValueError(f"softmax_over is {softmax_over!r}, not one of {SOFTMAX_OVER}")
+    if name == "statistics":
+        return PooledTogether([statistic(channels) for statistic in STATISTICS])
     if name == "mean":
         return MeanPooling(channels, dropout=dropout)
     if name == "max":

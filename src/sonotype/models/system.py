@@ -24,6 +24,8 @@ from sonotype.models.branch import TrainedBranch
 from sonotype.models.fold_batch_norm import FusedBlocks
 from sonotype.models.fusion import Fusion
 from sonotype.models.precision import full_precision
+from sonotype.models.statistics import StandardisedFeatures
+from sonotype.models.unknown import UnknownScore
 
 BLOCKS = 4
 FULLY_FROZEN = BLOCKS + 1
@@ -39,18 +41,19 @@ class Output(NamedTuple):
 
     Attributes:
         logits: by name of a head ``[batch, classes]``.
-        embedding: ``[batch, 128]``, the input of all heads.
+        embedding: ``[batch, embedding_size]``, the input of all heads.
         attention: attention maps ``[batch, time, frequency]``, each summing to 1. ``cbir_2`` and
             ``cbir_4`` have one for each pooled block of branch 1, then ``cbir_2`` that of branch 2;
             the others have one.
         frames: ``[batch, channels, time]``, the mean over bands of the last of the pooled maps.
-
+        unknown: ``[batch]``, from 0 for known to 1 for foreign sounds; ``None`` if not fitted.
     """
 
     logits: dict[str, Tensor]
     embedding: Tensor
     attention: tuple[Tensor, ...]
     frames: Tensor
+    unknown: Tensor | None = None
 
 
 class System(nn.Module):
@@ -76,6 +79,7 @@ class System(nn.Module):
         pool_blocks: Sequence[int],
         unfreeze_from: int,
         dropout: float,
+        linear: bool = False,
     ) -> None:
         super().__init__()
         self.branch_1 = branch_1
@@ -87,15 +91,23 @@ class System(nn.Module):
         self.unfreeze_from = unfreeze_from
         self.sample_rate = branch_1.sample_rate
         self.decimate = Decimate(self.sample_rate // VGGishLogMel.sample_rate)
-        self.embedding = nn.Sequential(
-            nn.Linear(pooling.features, EMBEDDING),
-            nn.BatchNorm1d(EMBEDDING),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-        )
+        self.embedding: nn.Module
+        if linear:
+            self.embedding_size = pooling.features
+            self.embedding = StandardisedFeatures(pooling.features)
+        else:
+            self.embedding_size = EMBEDDING
+            self.embedding = nn.Sequential(
+                nn.Linear(pooling.features, EMBEDDING),
+                nn.BatchNorm1d(EMBEDDING),
+                nn.ReLU(),
+                nn.Dropout(dropout),
+            )
         self.classifiers = nn.ModuleDict(
-            {name: nn.Linear(EMBEDDING, count) for name, count in classes.items()}
+            {name: nn.Linear(self.embedding_size, count) for name, count in classes.items()}
         )
+        self.unknown: UnknownScore | None = None
+        self.unknown_head = ""
         self._last_block = max((*self.pool_blocks, *self.adapters))
         self._fused = FusedBlocks()
         branch_1.requires_grad_(False)
@@ -103,10 +115,14 @@ class System(nn.Module):
             block.requires_grad_(True)
         self.train()
 
+    def set_unknown(self, head: str, score: UnknownScore) -> None:
+        """Compute unknown scores from the embedding and the logits of a head."""
+        self.unknown, self.unknown_head = score.to(self.device), head
+
     @property
     def device(self) -> torch.device:
         """The device of the heads."""
-        return next(self.embedding.parameters()).device
+        return next(self.parameters()).device
 
     def frozen_blocks(self) -> list[nn.Module]:
         """Blocks of branch 1 that never change."""
@@ -134,7 +150,8 @@ class System(nn.Module):
     def trained_part(self, feature_maps: FeatureMaps) -> Output:
         """The steps that are trained."""
         vector, attention, frames = self.pool(feature_maps)
-        return Output(*self.heads(vector), attention, frames)
+        logits, embedding = self.heads(vector)
+        return Output(logits, embedding, attention, frames, self.unknown_score(logits, embedding))
 
     @torch.no_grad()
     def log_mels(self, waveform: Tensor) -> list[Tensor]:
@@ -217,6 +234,13 @@ class System(nn.Module):
         embedding = self.embedding(pooled)
         logits = {name: classify(embedding) for name, classify in self.classifiers.items()}
         return logits, embedding
+
+    def unknown_score(self, logits: Mapping[str, Tensor], embedding: Tensor) -> Tensor | None:
+        """Unknown scores ``[batch]`` from the results of :meth:`heads`, if they were fitted."""
+        if self.unknown is None:
+            return None
+        score: Tensor = self.unknown(embedding, logits[self.unknown_head])
+        return score
 
     def frames_frozen(self) -> bool:
         """Whether :attr:`Output.frames` depend on frozen weights only."""

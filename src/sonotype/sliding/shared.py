@@ -59,12 +59,14 @@ class WindowOutputs(NamedTuple):
     Attributes:
         first: number of the first window.
         logits: by name of a head ``[windows, classes]``.
-        embedding: ``[windows, 128]``.
+        embedding: ``[windows, features]``.
+        unknown: ``[windows]``, see :class:`sonotype.models.system.Output`.
     """
 
     first: int
     logits: dict[str, Tensor]
     embedding: Tensor
+    unknown: Tensor | None = None
 
 
 class SharedWindows:
@@ -179,7 +181,10 @@ class SharedWindows:
             ]
             positions = sum(counts[index] * bands[index] for index in maps)
             pooled.append(pool_windows(pooling, parts, positions))
-        return WindowOutputs(int(windows[0]), *self.maps.system.heads(torch.cat(pooled, dim=1)))
+        system = self.maps.system
+        logits, embedding = system.heads(torch.cat(pooled, dim=1))
+        unknown = system.unknown_score(logits, embedding)
+        return WindowOutputs(int(windows[0]), logits, embedding, unknown)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from sonotype.core.device import device_of
 from sonotype.core.errors import SonotypeError
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
+from sonotype.core.types import Heads
 from sonotype.training.callbacks import EpochLines, TrainingBar
 from sonotype.training.checkpoint import (
     LAST,
@@ -49,14 +50,18 @@ class FitResult:
     """How a training ended.
 
     Attributes:
-        best_epoch: counted from 1; its weights are in the system.
+        best_epoch: counted from 1; its weights are in the system. ``None`` for linear heads.
         best_score: macro F1 on validation of that epoch; ``None`` if the last epoch was kept.
         interrupted: by ctrl-C; the system has the weights of the best epoch so far.
+        heads: with their temperatures and thresholds; empty where these were not fitted.
+        unknown_threshold: unknown score above which a sound is unknown; ``None`` if not fitted.
     """
 
-    best_epoch: int
+    best_epoch: int | None
     best_score: float | None
     interrupted: bool
+    heads: Heads = ()
+    unknown_threshold: float | None = None
 
 
 def fit(inputs: FitInputs) -> FitResult:

@@ -51,7 +51,7 @@ def open_source(
     Args:
         spec: the folder or file.
         options: how to read it; those that do not fit the kind of source are refused.
-        purpose: ``"evaluation"`` lets one-clip classes and a single category pass.
+        purpose: see :class:`sonotype.data.validate.Rules`.
 
     Raises:
         DataError: with all issues of the source.

@@ -18,7 +18,7 @@ from sonotype.data.splits.split import Split
 SPLIT = "split.csv"
 DIGESTS = ("file_digest", "sound_digest")
 """Columns with the digests of a clip's content; tables of earlier versions have none."""
-FIXED = ("subset", "path", "group", *DIGESTS)
+FIXED = ("subset", "fold", "path", "group", *DIGESTS)
 """All columns except those of the labels, which are named after their levels."""
 
 
@@ -64,6 +64,7 @@ def _canonical_rows(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]]:
     return sorted(
         (
             row["subset"],
+            row.get("fold", ""),
             row.get(DIGESTS[-1], ""),
             row["group"],
             *(row[name] for name in row if name not in FIXED),
@@ -78,16 +79,18 @@ def file_name(path: str) -> str:
 
 
 def split_table(manifest: Manifest, split: Split) -> str:
-    """The clips of a split as CSV: subset, path, labels, group, and digests if known."""
+    """The clips of a split as CSV: subset, fold, path, labels, group, and digests if known."""
     named = (("train", split.train), ("val", split.val), ("test", split.test))
     subset_of = {index: name for name, indices in named for index in indices}
+    fold_of = {index: number for number, fold in enumerate(split.folds, 1) for index in fold}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["subset", "path", *manifest.levels, "group", *DIGESTS])
+    writer.writerow(["subset", "fold", "path", *manifest.levels, "group", *DIGESTS])
     for index, clip in enumerate(manifest.clips):
         if index in subset_of:
             labels = [clip.label(level) or "" for level in manifest.levels]
             content = clip.content or Content("")
-            row = [subset_of[index], clip.path, *labels, clip.group, content.file, content.sound]
+            where = [subset_of[index], fold_of.get(index, "")]
+            row = [*where, clip.path, *labels, clip.group, content.file, content.sound]
             writer.writerow(row)
     return text.getvalue()

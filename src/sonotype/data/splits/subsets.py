@@ -13,6 +13,14 @@ class NoteKind(StrEnum):
     """What a note says; each value is the format string of its text."""
 
     ALL = "every clip is a training clip; there are no validation or test clips"
+    CROSSFIT = "cross-fitting: {} models, each scored on the clips of a fold that it has not heard"
+    CROSSFIT_OWN = (
+        "cross-fitting: {} models, each scored on a fold of the source's own that it has not heard"
+    )
+    CROSSFIT_SHARED = "{} recordings in two folds, as in the source's own folds ({})"
+    NO_FOLDS = "no scores: every class has a single recording; add recordings"
+    SINGLE_RECORDINGS = "learnt, but without a score, because there is one recording: {}"
+    LEARNT = "the validation clips are training clips as well"
     GROUPED = "stratified split, clips of one recording stay together"
     UNGROUPED = (
         "stratified split; the recordings are not known, so clips of one recording may be in "
@@ -66,6 +74,7 @@ class Split:
         protocol: ``"folds"``, ``"grouped"``, ``"random"`` or ``"all"``.
         grouped: whether recordings are known and none is in two subsets.
         notes: to show beside a score on this split.
+        folds: for cross-fitting, the training clips of each fold; empty otherwise.
     """
 
     train: tuple[int, ...]
@@ -74,6 +83,7 @@ class Split:
     protocol: str
     grouped: bool
     notes: tuple[SplitNote | str, ...] = ()
+    folds: tuple[tuple[int, ...], ...] = ()
 
     @property
     def note(self) -> str:
@@ -85,10 +95,10 @@ class Split:
         return replace(self, notes=(*self.notes, note))
 
 
-def without_validation(split: Split) -> Split:
-    """The split with its validation clips as training clips, if the last epoch is kept."""
+def without_validation(split: Split, note: NoteKind = NoteKind.LAST_EPOCH) -> Split:
+    """The split with its validation clips as training clips, and a note that says why."""
     train = tuple(sorted((*split.train, *split.val)))
-    return replace(split, train=train, val=()).with_note(SplitNote(NoteKind.LAST_EPOCH))
+    return replace(split, train=train, val=()).with_note(SplitNote(note))
 
 
 def chosen_on_test(split: Split) -> Split:

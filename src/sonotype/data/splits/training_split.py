@@ -6,11 +6,16 @@ from sonotype.config import SplitOptions, to_dict
 from sonotype.core.errors import OptionsError
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split, cross_validation, split
-from sonotype.data.splits.subsets import chosen_on_test, without_validation
+from sonotype.data.splits.subsets import NoteKind, chosen_on_test, without_validation
 
 
 def split_by_options(
-    manifest: Manifest, options: SplitOptions, *, checkpoint: str, seed: int
+    manifest: Manifest,
+    options: SplitOptions,
+    *,
+    checkpoint: str,
+    seed: int,
+    note: NoteKind = NoteKind.LAST_EPOCH,
 ) -> Split:
     """One split into training, validation and test.
 
@@ -19,12 +24,14 @@ def split_by_options(
         options: protocol, fractions and folds.
         checkpoint: ``"last"`` keeps the last epoch, so the validation clips are trained on too.
         seed: of the shuffling.
+        note: why validation clips are trained on.
 
     Raises:
         DataError: a subset would be empty, or lacks a class.
         OptionsError: invalid or contradictory options.
     """
     arguments = to_dict(options)
+    del arguments["evaluation"]
     select_on = arguments.pop("select_on")
     if select_on == "test" and checkpoint == "last":
         raise OptionsError("checkpoint is last, so no epoch is selected; leave out select_on")
@@ -32,12 +39,17 @@ def split_by_options(
     if made.protocol == "all":
         return made
     if checkpoint == "last":
-        return without_validation(made)
+        return without_validation(made, note)
     return chosen_on_test(made) if select_on == "test" else made
 
 
 def fold_splits(
-    manifest: Manifest, *, folds: int = 5, checkpoint: str = "best", seed: int = 0
+    manifest: Manifest,
+    *,
+    folds: int = 5,
+    checkpoint: str = "best",
+    seed: int = 0,
+    note: NoteKind = NoteKind.LAST_EPOCH,
 ) -> list[Split]:
     """The splits of a cross-validation, see :func:`cross_validation`.
 
@@ -46,7 +58,7 @@ def fold_splits(
         OptionsError: an invalid number of folds.
     """
     splits = cross_validation(manifest, folds=folds, seed=seed)
-    return [without_validation(fold) for fold in splits] if checkpoint == "last" else splits
+    return [without_validation(fold, note) for fold in splits] if checkpoint == "last" else splits
 
 
 def fold_split(manifest: Manifest, fold: int, *, checkpoint: str = "best", seed: int = 0) -> Split:

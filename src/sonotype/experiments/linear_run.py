@@ -1,0 +1,243 @@
+"""Fit linear heads on the pooled vectors of a run's clips, and score them by cross-fitting.
+
+The heads of the model are fitted to all training clips. Heads that are fitted to all folds but one
+predict the clips of that fold; from these predictions come the scores, the temperature of each
+head, the thresholds of the classes, and the threshold of the unknown score.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sonotype.core.device import device_of
+from sonotype.core.errors import StoppedError
+from sonotype.core.types import IGNORE_INDEX, Head, Heads
+from sonotype.data.splits.crossfit import Folds, balanced_folds
+from sonotype.evaluation.calibration import fit_temperature, tempered
+from sonotype.evaluation.predictions import Predictions
+from sonotype.evaluation.thresholds import best_thresholds
+from sonotype.experiments.context import BuiltSystem, RunContext
+from sonotype.features.cache import own_store, shared_store
+from sonotype.features.vectors import Vectors, noise_vectors, pooled_vectors
+from sonotype.models.system import System
+from sonotype.training.dataset import targets
+from sonotype.training.linear_fit import (
+    LinearHeads,
+    Targets,
+    feature_weights,
+    fit_linear,
+    fold_logits,
+)
+from sonotype.training.trainer import FitResult
+from sonotype.training.unknown_fit import (
+    FOLDS,
+    MIN_CLIPS,
+    fit_geometry,
+    head_of_unknown,
+    held_out_scores,
+    set_threshold,
+)
+
+FEW_SCORED = 10
+"""Clips below which a temperature is not fitted."""
+DEFAULT_TEMPERATURE = 0.5
+"""Temperature of heads without scored clips, from cross-validation of small sets."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinearData:
+    """The clips of a run as pooled vectors.
+
+    Attributes:
+        vectors: ``[clips, views, features]`` of the training clips.
+        noises: ``[sounds, 1, features]`` of synthetic sounds of no class.
+        targets: of the training clips.
+        weights: ``[features]`` of the features in the fit.
+        folds: indices of the training clips of each fold.
+    """
+
+    vectors: Vectors
+    noises: Vectors
+    targets: Targets
+    weights: Vectors
+    folds: Folds
+
+
+def fit_linear_heads(
+    context: RunContext, built: BuiltSystem
+) -> tuple[FitResult, Predictions | None]:
+    """Fit the heads, and predict each training clip by heads of the other folds.
+
+    Returns:
+        the result, with the fitted heads in the system; and the predictions, in which a clip has no
+        true class where no other fold has its class. ``None`` without folds.
+
+    Raises:
+        AudioError: a clip cannot be read.
+        SonotypeError: there is not enough space.
+        StoppedError: interrupted.
+    """
+    try:
+        data = linear_data(context, built)
+        return fit_to_data(context, built.system, data)
+    except KeyboardInterrupt:
+        raise StoppedError(
+            f"{context.folder}: interrupted; continue with --resume {context.folder}"
+        ) from None
+
+
+def linear_data(context: RunContext, built: BuiltSystem) -> LinearData:
+    """Compute or load the pooled vectors of the training clips."""
+    options, clips = context.options, context.clips("train")
+    folder = context.folder / "training"
+    gigabytes = options.train.cache_gb
+    store = (
+        shared_store(gigabytes, context.on_message)
+        if options.train.cache
+        else own_store(folder, gigabytes)
+    )
+    device = device_of(options.train.device)
+    vectors = pooled_vectors(
+        built.system,
+        clips,
+        built.audio_spec,
+        store,
+        views=options.score.tta_shifts,
+        device=device,
+        decoded=context.manifest.decoded,
+        progress=context.progress,
+    )
+    noises = noise_vectors(
+        built.system, built.audio_spec, store, device=device, progress=context.progress
+    )
+    shutil.rmtree(folder / "maps", ignore_errors=True)
+    if context.manifest.decoded is not None:
+        context.manifest.decoded.clear()
+    found = {name: target.numpy() for name, target in targets(clips, context.heads).items()}
+    weights = feature_weights(built.system)
+    return LinearData(vectors, noises, found, weights, _folds(context))
+
+
+def _folds(context: RunContext) -> Folds:
+    """The folds of the split, or folds of its training clips; positions among these."""
+    if context.split.folds:
+        return context.split.folds
+    return _more_folds(context, most=5)
+
+
+def _more_folds(context: RunContext, *, most: int) -> Folds:
+    train = context.split.train
+    seed = context.options.train.seed
+    folds = balanced_folds(context.manifest, train, most=most, seed=seed)
+    position = {index: number for number, index in enumerate(train)}
+    return tuple(tuple(position[index] for index in fold) for fold in folds)
+
+
+def fit_to_data(
+    context: RunContext, system: System, data: LinearData
+) -> tuple[FitResult, Predictions | None]:
+    """:func:`fit_linear_heads` for vectors that are known."""
+    heads, balanced = context.heads, context.options.train.class_weights
+    predictions = None
+    if data.folds:
+        logits, scored = fold_logits(
+            data.vectors, data.targets, heads, data.weights, data.folds, class_weights=balanced
+        )
+        heads = calibrated(heads, logits, data.targets, scored)
+        predictions = held_out_predictions(context, heads, logits, data.targets, scored)
+        heads = _with_thresholds(heads, predictions)
+    else:
+        heads = tuple(replace(head, temperature=DEFAULT_TEMPERATURE) for head in heads)
+    linear = fit_linear(
+        data.vectors, data.targets, context.heads, data.weights, class_weights=balanced
+    )
+    linear.load_into(system)
+    threshold = fit_unknown(context, system, linear, data)
+    return FitResult(None, None, False, heads, threshold), predictions
+
+
+def calibrated(
+    heads: Heads, logits: Mapping[str, Vectors], found: Targets, scored: Mapping[str, npt.NDArray]
+) -> Heads:
+    """The heads with the temperatures that fit the held-out logits best."""
+    fitted = []
+    for head in heads:
+        known = scored[head.name]
+        temperature = DEFAULT_TEMPERATURE
+        if known.sum() >= FEW_SCORED:
+            proba = tempered(np.exp(_centred(logits[head.name][known])), 1.0)
+            temperature = fit_temperature(proba, found[head.name][known])
+        fitted.append(replace(head, temperature=temperature))
+    return tuple(fitted)
+
+
+def held_out_predictions(
+    context: RunContext,
+    heads: Heads,
+    logits: Mapping[str, Vectors],
+    found: Targets,
+    scored: Mapping[str, npt.NDArray],
+) -> Predictions:
+    """The predictions of the clips of all folds, averaged over views."""
+    clips = context.clips("train")
+    return Predictions(
+        paths=tuple(str(clip.path) for clip in clips),
+        groups=tuple(clip.group for clip in clips),
+        true={
+            name: np.where(scored[name], target, IGNORE_INDEX) for name, target in found.items()
+        },
+        proba={
+            head.name: tempered(np.exp(_centred(logits[head.name])), head.temperature).mean(axis=1)
+            for head in heads
+        },
+        heads=heads,
+    )
+
+
+def _centred(logits: Vectors) -> npt.NDArray[np.float64]:
+    """Logits less their maximum, in double precision."""
+    values = logits.astype(np.float64)
+    return np.asarray(values - values.max(axis=-1, keepdims=True))
+
+
+def _with_thresholds(heads: Heads, predictions: Predictions) -> Heads:
+    return tuple(
+        replace(
+            head,
+            thresholds=best_thresholds(predictions.proba[head.name], predictions.true[head.name]),
+        )
+        for head in heads
+    )
+
+
+def fit_unknown(
+    context: RunContext, system: System, linear: LinearHeads, data: LinearData
+) -> float | None:
+    """Give the system its unknown score, and return the threshold that keeps the known clips.
+
+    ``None``, and no score, where too few clips can be held out.
+    """
+    head: Head = head_of_unknown(context.heads, data.targets)
+    folds = data.folds if len(data.folds) >= FOLDS else _more_folds(context, most=FOLDS)
+    held_out = held_out_scores(
+        data.vectors, data.targets, context.heads, data.weights, data.noises, folds
+    )
+    if len(held_out) < MIN_CLIPS:
+        return None
+    labelled = data.targets[head.name] != IGNORE_INDEX
+    score = fit_geometry(
+        linear,
+        data.vectors[labelled],
+        data.targets[head.name][labelled],
+        len(head.classes),
+        data.noises,
+    )
+    set_threshold(score, held_out, context.options.score.keep_known)
+    system.set_unknown(head.name, score.to(torch.float32))
+    return 0.5

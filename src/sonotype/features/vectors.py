@@ -1,0 +1,132 @@
+"""Pooled vectors of clips by a frozen system, for a number of circularly shifted views of each.
+
+Linear heads need nothing else of a clip, so the feature maps are pooled at once and only the
+vectors are cached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sonotype.audio.clip import AudioSpec
+from sonotype.core.prefetch import BATCH_SIZE, prefetch
+from sonotype.core.progress import track
+from sonotype.core.types import Clip
+from sonotype.data.augment.augmented_copies import Waveforms
+from sonotype.data.augment.noises import KINDS, PER_KIND, synthetic_noise
+from sonotype.data.decoded import Decoded
+from sonotype.features.cache import CachedRows, map_kinds
+from sonotype.features.store import FeatureStore
+from sonotype.models.system import System
+
+VECTORS = "vectors"
+NOISES = len(KINDS) * PER_KIND
+
+Vectors = npt.NDArray[np.float32]
+
+
+def view_shift(view: int, views: int, samples: int) -> int:
+    """Samples by which a view of a clip is shifted; views are equal fractions of a clip apart."""
+    return round(view * samples / views)
+
+
+def pooled_vectors(
+    system: System,
+    clips: Sequence[Clip],
+    audio_spec: AudioSpec,
+    store: FeatureStore,
+    *,
+    views: int = 1,
+    device: torch.device | None = None,
+    decoded: Decoded | None = None,
+    progress: bool = False,
+) -> Vectors:
+    """The pooled vectors of clips.
+
+    Args:
+        system: its poolings have no trained weights.
+        clips: the clips.
+        audio_spec: of the system's input.
+        store: keeps the vectors.
+        views: number of circular shifts of each clip, the shift by 0 included.
+        device: to run the system on; default: the CPU.
+        decoded: short sounds that are decoded already.
+        progress: draw a progress bar.
+
+    Shape:
+        ``[clips, views, features]``
+
+    Raises:
+        AudioError: a clip cannot be read.
+        SonotypeError: there is not enough space.
+    """
+    device = device or torch.device("cpu")
+    system = system.eval().channels_last().to(device)
+
+    def vectors_of(waveform: Tensor) -> dict[str, Tensor]:
+        return {VECTORS: _vectors(system, waveform.to(device), views)}
+
+    rows = CachedRows(Waveforms(clips, audio_spec, decoded=decoded), store)
+    kinds = {VECTORS: vector_kind(system, views, device)}
+    rows.fill(kinds, range(len(clips)), vectors_of, "feature maps", progress=progress)
+    found: Vectors = rows.of([(0, index) for index in range(len(clips))])[VECTORS].numpy()
+    return found
+
+
+def noise_vectors(
+    system: System,
+    audio_spec: AudioSpec,
+    store: FeatureStore,
+    *,
+    device: torch.device | None = None,
+    progress: bool = False,
+) -> Vectors:
+    """The pooled vectors of the sounds of :mod:`sonotype.data.augment.noises`.
+
+    Arguments and errors as for :func:`pooled_vectors`.
+
+    Shape:
+        ``[sounds, 1, features]``
+    """
+    device = device or torch.device("cpu")
+    system = system.eval().channels_last().to(device)
+    length, rate = audio_spec.length, audio_spec.sample_rate
+
+    def computed(missing: Sequence[int]) -> Iterator[dict[str, np.ndarray]]:
+        sounds = prefetch(
+            lambda number: synthetic_noise(number, length, rate),
+            missing,
+            threads=torch.get_num_threads(),
+            buffer_size=BATCH_SIZE,
+        )
+        for _ in track(range(0, len(missing), BATCH_SIZE), "noises", show=progress):
+            batch = torch.from_numpy(np.stack(list(islice(sounds, BATCH_SIZE)))).to(device)
+            yield {VECTORS: _vectors(system, batch, 1).cpu().numpy()}
+
+    keys = [f"noise {number} of {length} at {rate}" for number in range(NOISES)]
+    rows = store.fill({VECTORS: vector_kind(system, 1, device)}, keys, computed)
+    return np.stack(rows[VECTORS])
+
+
+@torch.inference_mode()
+def _vectors(system: System, waveform: Tensor, views: int) -> Tensor:
+    """``[batch, samples] -> [batch, views, features]``."""
+    samples = waveform.shape[1]
+    shifted = [
+        torch.roll(waveform, view_shift(view, views, samples), dims=1) for view in range(views)
+    ]
+    return torch.stack([system.pool(system.frozen_part(one))[0].float() for one in shifted], dim=1)
+
+
+def vector_kind(system: System, views: int, device: torch.device) -> str:
+    """Digest of everything that the vectors depend on except the sound."""
+    facts = [sorted(map_kinds(system, device).items()), repr(system.pooling), views, __name__]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -1,0 +1,164 @@
+"""Fit the unknown score of linear heads to known clips and synthetic noises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from sonotype.core.types import IGNORE_INDEX, Head, Heads
+from sonotype.features.vectors import Vectors
+from sonotype.models.unknown import AXES, UnknownScore
+from sonotype.training.linear_fit import LinearHeads, Targets, fit_linear
+
+SHRINKAGE = 0.3
+"""Weight of the isotropic part of the covariance."""
+GATE_STRENGTH = 1000.0
+"""Inverse strength of the gate's L2 penalty: known clips and noises are separable."""
+FOLDS = 8
+"""Folds for the threshold; with fewer, the models of the folds are weaker than the final one."""
+MEDIAN_KNOWN = 0.05
+"""Unknown score of the median known clip."""
+MIN_CLIPS = 20
+"""Known clips that a threshold needs."""
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldScores:
+    """Quantities of clips by models of other folds, averaged over views; see ``Belonging``."""
+
+    energy: Floats
+    nearness: Floats
+    gate: Floats
+
+
+def head_of_unknown(heads: Heads, targets: Targets) -> Head:
+    """The head whose classes are the known ones: the finest that labels all clips of the first."""
+    first = targets[heads[0].name] != IGNORE_INDEX
+    labelled = [head for head in heads if (targets[head.name] != IGNORE_INDEX)[first].all()]
+    return labelled[-1] if labelled else heads[0]
+
+
+def fit_geometry(
+    linear: LinearHeads, vectors: Vectors, target: Floats, classes: int, negatives: Vectors
+) -> UnknownScore:
+    """Centres, axes and gate; offsets, scales and threshold are set by :func:`set_threshold`.
+
+    Args:
+        linear: the heads, fitted to the same clips.
+        vectors: ``[clips, views, features]`` of labelled clips.
+        target: class indices of the clips.
+        classes: number of classes.
+        negatives: ``[sounds, views, features]`` of sounds of no class.
+    """
+    known = linear.embed(vectors)
+    features = known.shape[-1]
+    flat, labels = known.reshape(-1, features), np.repeat(target, known.shape[1])
+    foreign = linear.embed(negatives).reshape(-1, features)
+    centres = np.full((classes, features), np.nan, np.float32)
+    for index in np.unique(labels):
+        centres[index] = flat[labels == index].mean(0)
+    axes = _axes(flat - centres[labels])
+    # A class without clips gets the centre of another: it is never nearer than that one.
+    centres[np.isnan(centres).any(1)] = centres[labels[0]]
+    weight, bias = _gate(flat, foreign)
+    score = UnknownScore(classes, features, len(axes))
+    score.centres.copy_(torch.from_numpy(centres))
+    score.axes.copy_(torch.from_numpy(axes))
+    score.gate.copy_(torch.from_numpy(weight))
+    score.gate_bias.fill_(bias)
+    return score
+
+
+def _axes(residuals: Floats) -> npt.NDArray[np.float32]:
+    """Rows of A: the largest axes of the covariance, by how much they shorten a distance.
+
+    The squared distance with the inverse covariance is, up to a factor, the squared length less
+    the squared length of its part along the large axes, each shortened by ``1 - rest / variance``.
+    """
+    covariance = (residuals.T @ residuals / len(residuals)).astype(np.float64)
+    features = len(covariance)
+    count = min(AXES, features - 1)
+    isotropic = SHRINKAGE * np.trace(covariance) / features
+    variance, vectors = np.linalg.eigh(covariance)
+    shrunken = (1 - SHRINKAGE) * variance[::-1] + isotropic
+    rest = shrunken[count:].mean()
+    share = 1 - rest / np.maximum(shrunken[:count], 1e-12)
+    axes = np.sqrt(np.maximum(share, 0))[:, None] * vectors[:, ::-1][:, :count].T
+    return np.ascontiguousarray(axes, dtype=np.float32)
+
+
+def _gate(known: Floats, foreign: Floats) -> tuple[npt.NDArray[np.float32], float]:
+    model = LogisticRegression(C=GATE_STRENGTH, class_weight="balanced", max_iter=200)
+    x = np.concatenate([known, foreign])
+    model.fit(x, np.arange(len(x)) < len(known))
+    return model.coef_[0].astype(np.float32), float(model.intercept_[0])
+
+
+@torch.inference_mode()
+def fold_scores(score: UnknownScore, linear: LinearHeads, head: Head, vectors: Vectors) -> Floats:
+    """Energy, nearness and gate of clips, averaged over their views.
+
+    Shape:
+        ``[clips, views, features] -> [clips, 3]``
+    """
+    clips, views, features = vectors.shape
+    flat = torch.from_numpy(linear.embed(vectors).reshape(-1, features))
+    logits = flat @ torch.from_numpy(linear.weights[head.name]).T
+    logits = logits + torch.from_numpy(linear.biases[head.name])
+    quantities = torch.stack(score.belonging(flat, logits), dim=1)
+    return quantities.view(clips, views, -1).mean(1).double().numpy()
+
+
+def held_out_scores(
+    vectors: Vectors,
+    targets: Targets,
+    heads: Heads,
+    weights: Vectors,
+    negatives: Vectors,
+    folds: Sequence[Sequence[int]],
+) -> Floats:
+    """The quantities of known clips, each from models of the other folds.
+
+    Shape:
+        ``[known clips of all folds, 3]``; clips whose class no other fold has are left out
+    """
+    head = head_of_unknown(heads, targets)
+    target = targets[head.name]
+    found = []
+    for fold in folds:
+        tested = np.asarray(fold, dtype=int)
+        learnt = np.setdiff1d(np.flatnonzero(target != IGNORE_INDEX), tested)
+        tested = tested[np.isin(target[tested], target[learnt]) & (target[tested] >= 0)]
+        if not len(tested):
+            continue
+        linear = fit_linear(vectors[learnt], {head.name: target[learnt]}, (head,), weights)
+        score = fit_geometry(linear, vectors[learnt], target[learnt], len(head.classes), negatives)
+        found.append(fold_scores(score, linear, head, vectors[tested]))
+    return np.concatenate(found) if found else np.zeros((0, 3))
+
+
+def set_threshold(score: UnknownScore, held_out: Floats, keep_known: float) -> None:
+    """Set offsets, scales, threshold and width from the quantities of held-out known clips."""
+    energy, nearness, _ = held_out.T
+    for index, values in enumerate((energy, nearness)):
+        score.offsets[index] = float(values.mean())
+        score.scales[index] = max(float(values.std()), 1e-6)
+    total = sum_of(score, held_out)
+    threshold = float(np.quantile(total, 1 - keep_known))
+    score.threshold.fill_(threshold)
+    log_odds = np.log(1 / MEDIAN_KNOWN - 1)
+    score.width.fill_(max((float(np.median(total)) - threshold) / log_odds, 1e-6))
+
+
+def sum_of(score: UnknownScore, quantities: Floats) -> Floats:
+    """``s`` of :class:`UnknownScore` for quantities that are averaged over views."""
+    scaled = (quantities[:, :2] - score.offsets.numpy()) / score.scales.numpy()
+    gate = -np.logaddexp(0, -quantities[:, 2])
+    return np.asarray(scaled.sum(1) + 2 * gate)
