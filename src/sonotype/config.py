@@ -66,8 +66,8 @@ class SystemOptions:
     )
     pooling: Literal["attention", "mean", "max", "attention_mean", "statistics"] = option(
         "attention",
-        "Pooling of feature maps in cbir_1 to cbir_3; the paper uses attention; statistics needs no "
-        "training",
+        "Pooling of feature maps in cbir_1 to cbir_3; the paper uses attention; statistics is not "
+        "trained",
     )
     pool_blocks: tuple[int, ...] = option(
         (4,), "Blocks (1 to 4) of branch 1 that cbir_2 and cbir_4 pool", low=1, high=4
@@ -247,8 +247,8 @@ class SplitOptions:
 
     evaluation: Evaluation = option(
         "auto",
-        "How to score: crossfit, holdout, none; crossfit: train on all clips, score each by a model "
-        "that has not heard its recording; auto: crossfit for linear",
+        "How to score: crossfit, holdout, none; crossfit: train on all clips, and score each clip "
+        "by a model that has not heard its recording; auto: crossfit for linear",
         common=True,
         metavar="NAME",
     )

@@ -8,13 +8,13 @@ from typing import Literal
 
 from sonotype.audio.clip import AudioSpec
 from sonotype.config import SystemOptions
+from sonotype.core.progress import OnMessage
 from sonotype.core.types import Clip, Heads
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split
 from sonotype.experiments.run_options import RunOptions
 from sonotype.models.system import System
-from sonotype.training.callbacks import OnMessage
 from sonotype.training.distillation.teachers import Teachers
 from sonotype.training.provenance import SeenClips
 

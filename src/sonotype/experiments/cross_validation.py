@@ -10,9 +10,11 @@ from typing import Any
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
+from sonotype.core.progress import OnMessage
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split
+from sonotype.data.splits.subsets import NoteKind
 from sonotype.data.splits.training_split import fold_splits
 from sonotype.evaluation.folds import folds_to_json, summarise_folds
 from sonotype.evaluation.metrics import score, scores_from_json, scores_to_json
@@ -24,7 +26,6 @@ from sonotype.experiments.pipeline import open_and_split, score_notes
 from sonotype.experiments.run_folder import PREDICTIONS, SCORES
 from sonotype.experiments.run_options import RunOptions, require_no_split_options
 from sonotype.experiments.runner import run_many
-from sonotype.training.callbacks import OnMessage
 from sonotype.training.random_state import kept_random_state
 
 
@@ -84,7 +85,9 @@ def crossval(
     seed, checkpoint = chosen.train.seed, chosen.train.checkpoint
 
     def make_splits(manifest: Manifest) -> dict[str, Split]:
-        splits = fold_splits(manifest, folds=folds, checkpoint=checkpoint, seed=seed)
+        linear = chosen.train.recipe == "linear"
+        note = NoteKind.LEARNT if linear else NoteKind.LAST_EPOCH
+        splits = fold_splits(manifest, folds=folds, checkpoint=checkpoint, seed=seed, note=note)
         return {f"fold_{number}": split for number, split in enumerate(splits, start=1)}
 
     runs = open_and_split(

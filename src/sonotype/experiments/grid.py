@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from sonotype.core.progress import OnMessage
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.source_options import SourceOptions
@@ -16,7 +17,6 @@ from sonotype.experiments.grid_plan import Plan
 from sonotype.experiments.pipeline import resolve_paths
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import run_many
-from sonotype.training.callbacks import OnMessage
 
 
 def run_study(

@@ -14,6 +14,7 @@ from sonotype.config import CurveOptions, from_dict
 from sonotype.core.errors import OptionsError, StoppedError
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
+from sonotype.core.progress import OnMessage
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split
 from sonotype.data.splits.training_split import fold_splits
@@ -28,7 +29,6 @@ from sonotype.experiments.pipeline import open_and_split
 from sonotype.experiments.run_folder import PREDICTIONS
 from sonotype.experiments.run_options import RunOptions, require_no_split_options
 from sonotype.experiments.runner import run_many
-from sonotype.training.callbacks import OnMessage
 
 CURVE = "curve"
 

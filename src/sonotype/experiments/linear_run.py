@@ -28,14 +28,17 @@ from sonotype.features.vectors import Vectors, noise_vectors, pooled_vectors
 from sonotype.models.system import System
 from sonotype.training.dataset import targets
 from sonotype.training.linear_fit import (
+    FoldFit,
     LinearHeads,
     Targets,
     feature_weights,
+    fit_folds,
     fit_linear,
-    fold_logits,
+    held_out_logits,
 )
-from sonotype.training.trainer import FitResult
+from sonotype.training.result import FitResult
 from sonotype.training.unknown_fit import (
+    FEWEST_FOLDS,
     FOLDS,
     MIN_CLIPS,
     fit_geometry,
@@ -145,10 +148,12 @@ def fit_to_data(
     """:func:`fit_linear_heads` for vectors that are known."""
     heads, balanced = context.heads, context.options.train.class_weights
     predictions = None
+    fits: list[FoldFit] = []
     if data.folds:
-        logits, scored = fold_logits(
+        fits = fit_folds(
             data.vectors, data.targets, heads, data.weights, data.folds, class_weights=balanced
         )
+        logits, scored = held_out_logits(fits, data.vectors, data.targets, heads)
         heads = calibrated(heads, logits, data.targets, scored)
         predictions = held_out_predictions(context, heads, logits, data.targets, scored)
         heads = _with_thresholds(heads, predictions)
@@ -158,7 +163,7 @@ def fit_to_data(
         data.vectors, data.targets, context.heads, data.weights, class_weights=balanced
     )
     linear.load_into(system)
-    threshold = fit_unknown(context, system, linear, data)
+    threshold = fit_unknown(context, system, linear, data, fits)
     return FitResult(None, None, False, heads, threshold), predictions
 
 
@@ -189,9 +194,7 @@ def held_out_predictions(
     return Predictions(
         paths=tuple(str(clip.path) for clip in clips),
         groups=tuple(clip.group for clip in clips),
-        true={
-            name: np.where(scored[name], target, IGNORE_INDEX) for name, target in found.items()
-        },
+        true={name: np.where(scored[name], target, IGNORE_INDEX) for name, target in found.items()},
         proba={
             head.name: tempered(np.exp(_centred(logits[head.name])), head.temperature).mean(axis=1)
             for head in heads
@@ -217,24 +220,29 @@ def _with_thresholds(heads: Heads, predictions: Predictions) -> Heads:
 
 
 def fit_unknown(
-    context: RunContext, system: System, linear: LinearHeads, data: LinearData
+    context: RunContext,
+    system: System,
+    linear: LinearHeads,
+    data: LinearData,
+    fits: list[FoldFit],
 ) -> float | None:
     """Give the system its unknown score, and return the threshold that keeps the known clips.
 
     ``None``, and no score, where too few clips can be held out.
     """
     head: Head = head_of_unknown(context.heads, data.targets)
-    folds = data.folds if len(data.folds) >= FOLDS else _more_folds(context, most=FOLDS)
-    held_out = held_out_scores(
-        data.vectors, data.targets, context.heads, data.weights, data.noises, folds
-    )
+    target = data.targets[head.name]
+    if len(fits) < FEWEST_FOLDS:
+        folds = _more_folds(context, most=FOLDS)
+        fits = fit_folds(data.vectors, {head.name: target}, (head,), data.weights, folds)
+    held_out = held_out_scores(fits, data.vectors, target, head, data.noises)
     if len(held_out) < MIN_CLIPS:
         return None
-    labelled = data.targets[head.name] != IGNORE_INDEX
+    labelled = target != IGNORE_INDEX
     score = fit_geometry(
         linear,
         data.vectors[labelled],
-        data.targets[head.name][labelled],
+        target[labelled],
         len(head.classes),
         data.noises,
     )

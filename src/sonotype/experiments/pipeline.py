@@ -18,6 +18,7 @@ import torch
 from sonotype.config import SystemOptions
 from sonotype.core.device import device_of
 from sonotype.core.errors import OptionsError
+from sonotype.core.progress import OnMessage
 from sonotype.core.types import Heads
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
@@ -57,7 +58,6 @@ from sonotype.models.backbones.names import COMPACT, NO_BACKBONE
 from sonotype.models.build import build_system
 from sonotype.models.summary import summarise
 from sonotype.models.system import System
-from sonotype.training.callbacks import OnMessage
 from sonotype.training.distillation.teachers import Teachers, load_teacher
 from sonotype.training.history import read_history, require_tensorboard
 from sonotype.training.inputs import FitInputs
@@ -69,7 +69,7 @@ from sonotype.training.provenance import (
     write_seen_clips,
 )
 from sonotype.training.random_state import kept_random_state
-from sonotype.training.trainer import FitResult, fit
+from sonotype.training.result import FitResult
 
 MEASURED_CLIPS = 24
 """Clips per class up to which a frozen branch 1 was measured to be best (docs/results.md)."""
@@ -334,6 +334,8 @@ def freezing_advice(options: SystemOptions, clips: int, heads: Heads) -> str:
 
 def fit_system(context: RunContext, built: BuiltSystem) -> FitResult:
     """Step 4: train; the system then has the weights of the chosen epoch."""
+    from sonotype.training.trainer import fit  # imports Lightning, which takes seconds
+
     manifest, options = context.manifest, context.options
     return fit(
         FitInputs(
@@ -374,9 +376,7 @@ def score_test(
     return predictions, score_predictions(context, built, predictions)
 
 
-def score_predictions(
-    context: RunContext, built: BuiltSystem, predictions: Predictions
-) -> Scores:
+def score_predictions(context: RunContext, built: BuiltSystem, predictions: Predictions) -> Scores:
     """The scores of predictions, with the notes of the run."""
     options = context.options
     return score(

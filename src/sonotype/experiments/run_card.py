@@ -12,7 +12,7 @@ from sonotype.experiments.context import BuiltSystem, RunContext
 from sonotype.experiments.run_folder import PATHS
 from sonotype.modelfile.card import ModelCard
 from sonotype.training.provenance import SEEN, digests_of, sound_of, union_of
-from sonotype.training.trainer import FitResult
+from sonotype.training.result import FitResult
 
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "soundfile", "soxr", "scikit-learn")
 

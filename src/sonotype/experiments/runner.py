@@ -33,15 +33,14 @@ from sonotype.core.errors import (
 )
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
-from sonotype.core.progress import steps
+from sonotype.core.progress import OnMessage, steps
 from sonotype.core.text import counted, duration
 from sonotype.experiments.context import RunContext, ignore
 from sonotype.experiments.pipeline import open_run, run
 from sonotype.experiments.run_folder import SCORES, absolute, check_same_config
 from sonotype.experiments.run_options import RunOptions
-from sonotype.training.callbacks import OnMessage
 from sonotype.training.random_state import kept_random_state
-from sonotype.training.trainer import DONE
+from sonotype.training.result import DONE
 
 LOG, TIME, FAILURE = "log.txt", "time.json", "failure.json"
 KILLED = (

@@ -7,8 +7,8 @@ Three quantities measure how well a clip with embedding v and logits z belongs t
 - the distance to the nearest class ``M = -min_c (|v - m_c|^2 - |A (v - m_c)|^2)``, a Mahalanobis
   distance up to a factor, with the covariance within classes reduced to its largest axes (the rows
   of A; Lee et al., "A simple unified framework for detecting out-of-distribution samples", 2018);
-- a gate ``g = q v + b``, a logistic regression of known clips against silence, noise and tones, which
-  have energies like those of rain or wind.
+- a gate ``g = q v + b``, a logistic regression of known clips against silence, noise and tones,
+  which have energies like those of rain or wind.
 
 The score is 1/2 where their sum is at the threshold that keeps most known clips, and higher for
 foreign sounds:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sonotype.core.progress import OnMessage
 from sonotype.core.text import duration
 from sonotype.training.module import SCORE
-
-OnMessage = Callable[[str], None]
 
 SHORT_TRAINING = 50
 """Trainings of up to this number of epochs print a line for every epoch."""

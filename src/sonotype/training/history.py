@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import importlib
 from pathlib import Path
-from typing import Any
-
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from typing import TYPE_CHECKING, Any
 
 from sonotype.config import TrainOptions
 from sonotype.core.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
@@ -32,6 +33,8 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
 
 def new_loggers(folder: Path, options: TrainOptions) -> list[Logger]:
     """The loggers of a new session; each has its own folder, as Lightning empties older folders."""
+    from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger  # slow to import
+
     session = f"part_{_session_count(folder) + 1}"
     loggers: list[Logger] = [CSVLogger(folder, name="log", version=session)]
     if options.tensorboard:

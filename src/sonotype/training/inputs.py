@@ -9,11 +9,11 @@ from pathlib import Path
 from sonotype.audio.clip import AudioSpec
 from sonotype.config import TeachingOptions, TrainOptions
 from sonotype.core.hierarchy import CategorySource
+from sonotype.core.progress import OnMessage
 from sonotype.core.types import Clip, Heads
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.decoded import Decoded
 from sonotype.models.system import System
-from sonotype.training.callbacks import OnMessage
 from sonotype.training.distillation.teachers import Teachers
 
 

@@ -96,8 +96,7 @@ def fit_linear(
         weights: ``[features]``, see :func:`feature_weights`.
         class_weights: weight classes by the inverse of their count.
     """
-    clips, views, features = vectors.shape
-    rows = vectors.reshape(-1, features)
+    rows = vectors.reshape(-1, vectors.shape[-1])
     mean, deviation = rows.mean(0), rows.std(0)
     # A feature that never changes in training must not be amplified later.
     scale = np.where(deviation > TINY, weights / np.maximum(deviation, TINY), 0)
@@ -127,6 +126,7 @@ def _solve(
     if len(present) < 2:
         bias[present] = 0
         return weight, bias
+    x, basis = _in_span(x)
     model = LogisticRegression(
         C=STRENGTH / views,
         max_iter=MAX_ITERATIONS,
@@ -136,15 +136,43 @@ def _solve(
         # Many classes of one clip each look like a regression to scikit-learn.
         warnings.simplefilter("ignore")
         model.fit(x, y)
+    coefficients = model.coef_ if basis is None else model.coef_ @ basis.T
     if len(present) == 2:  # one function, of the second class
-        weight[present] = [-model.coef_[0] / 2, model.coef_[0] / 2]
+        weight[present] = [-coefficients[0] / 2, coefficients[0] / 2]
         bias[present] = [-model.intercept_[0] / 2, model.intercept_[0] / 2]
     else:
-        weight[present], bias[present] = model.coef_, model.intercept_
+        weight[present], bias[present] = coefficients, model.intercept_
     return weight, bias
 
 
-def fold_logits(
+def _in_span(x: Vectors) -> tuple[Vectors, Vectors | None]:
+    """Fewer rows than features: the rows in a basis of their span, and this basis.
+
+    The penalty makes the weights lie in the span of the rows, so the solution is the same.
+    """
+    rows, features = x.shape
+    if rows >= features:
+        return x, None
+    basis, triangle = np.linalg.qr(x.T)
+    return np.ascontiguousarray(triangle.T), basis
+
+
+@dataclass(frozen=True, eq=False)
+class FoldFit:
+    """Heads that were fitted to all folds but one.
+
+    Attributes:
+        linear: the heads.
+        learnt: indices of the clips that they were fitted to.
+        tested: indices of the clips of the other fold.
+    """
+
+    linear: LinearHeads
+    learnt: npt.NDArray[np.intp]
+    tested: npt.NDArray[np.intp]
+
+
+def fit_folds(
     vectors: Vectors,
     targets: Targets,
     heads: Heads,
@@ -152,16 +180,31 @@ def fold_logits(
     folds: Sequence[Sequence[int]],
     *,
     class_weights: bool = False,
-) -> tuple[dict[str, Vectors], dict[str, npt.NDArray[np.bool_]]]:
-    """Logits of each clip from heads that were fitted to the other folds.
+) -> list[FoldFit]:
+    """Fit the heads to all folds but one, for each fold.
 
     Args:
         vectors: ``[clips, views, features]``.
         targets: of the clips.
         heads: their classes.
         weights: see :func:`feature_weights`.
-        folds: indices of the clips of each fold.
-        class_weights: as for :func:`fit_linear`.
+        folds: indices of the clips of each fold. Clips in no fold are always learnt.
+        class_weights: weight classes by the inverse of their count.
+    """
+    fits = []
+    for fold in folds:
+        tested = np.asarray(fold, dtype=np.intp)
+        learnt = np.setdiff1d(np.arange(len(vectors)), tested)
+        known = {name: target[learnt] for name, target in targets.items()}
+        linear = fit_linear(vectors[learnt], known, heads, weights, class_weights=class_weights)
+        fits.append(FoldFit(linear, learnt, tested))
+    return fits
+
+
+def held_out_logits(
+    fits: Sequence[FoldFit], vectors: Vectors, targets: Targets, heads: Heads
+) -> tuple[dict[str, Vectors], dict[str, npt.NDArray[np.bool_]]]:
+    """Logits of each clip from heads that were fitted to the other folds.
 
     Returns:
         by name of a head the logits ``[clips, views, classes]``, and whether the class of a clip
@@ -170,18 +213,10 @@ def fold_logits(
     clips, views, _ = vectors.shape
     logits = {head.name: np.zeros((clips, views, len(head.classes)), np.float32) for head in heads}
     scored = {head.name: np.zeros(clips, dtype=bool) for head in heads}
-    for fold in folds:
-        tested = np.asarray(fold, dtype=int)
-        learnt = np.setdiff1d(np.concatenate([np.asarray(one, int) for one in folds]), tested)
-        fitted = fit_linear(
-            vectors[learnt],
-            {name: target[learnt] for name, target in targets.items()},
-            heads,
-            weights,
-            class_weights=class_weights,
-        )
-        for name, values in fitted.logits(vectors[tested]).items():
-            logits[name][tested] = values
-            known = np.isin(targets[name][tested], targets[name][learnt])
-            scored[name][tested] = known & (targets[name][tested] != IGNORE_INDEX)
+    for fit in fits:
+        for name, values in fit.linear.logits(vectors[fit.tested]).items():
+            logits[name][fit.tested] = values
+            target = targets[name]
+            known = np.isin(target[fit.tested], target[fit.learnt])
+            scored[name][fit.tested] = known & (target[fit.tested] != IGNORE_INDEX)
     return logits, scored

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -19,7 +18,6 @@ from sonotype.core.device import device_of
 from sonotype.core.errors import SonotypeError
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
-from sonotype.core.types import Heads
 from sonotype.training.callbacks import EpochLines, TrainingBar
 from sonotype.training.checkpoint import (
     LAST,
@@ -35,33 +33,14 @@ from sonotype.training.inputs import FitInputs
 from sonotype.training.losses import ClassWeights, inverse_weights, label_loss
 from sonotype.training.module import Learner
 from sonotype.training.random_state import kept_settings
+from sonotype.training.result import DONE, FitResult
 from sonotype.training.schedule import extend_epochs
 from sonotype.training.sources import Sources, open_sources
 
-DONE = "done.json"
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
 Loaders = tuple[DataLoader[Batch], DataLoader[Batch] | None]
 """Batches for training and for validation."""
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """How a training ended.
-
-    Attributes:
-        best_epoch: counted from 1; its weights are in the system. ``None`` for linear heads.
-        best_score: macro F1 on validation of that epoch; ``None`` if the last epoch was kept.
-        interrupted: by ctrl-C; the system has the weights of the best epoch so far.
-        heads: with their temperatures and thresholds; empty where these were not fitted.
-        unknown_threshold: unknown score above which a sound is unknown; ``None`` if not fitted.
-    """
-
-    best_epoch: int | None
-    best_score: float | None
-    interrupted: bool
-    heads: Heads = ()
-    unknown_threshold: float | None = None
 
 
 def fit(inputs: FitInputs) -> FitResult:

@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy.linalg
 import torch
 from sklearn.linear_model import LogisticRegression
 
 from sonotype.core.types import IGNORE_INDEX, Head, Heads
 from sonotype.features.vectors import Vectors
-from sonotype.models.unknown import AXES, UnknownScore
-from sonotype.training.linear_fit import LinearHeads, Targets, fit_linear
+from sonotype.models.unknown import AXES, GATE_WEIGHT, UnknownScore
+from sonotype.training.linear_fit import FoldFit, LinearHeads, Targets
 
 SHRINKAGE = 0.3
 """Weight of the isotropic part of the covariance."""
 GATE_STRENGTH = 1000.0
 """Inverse strength of the gate's L2 penalty: known clips and noises are separable."""
-FOLDS = 8
-"""Folds for the threshold; with fewer, the models of the folds are weaker than the final one."""
+FOLDS, FEWEST_FOLDS = 8, 4
+"""Folds for the threshold where the scores have fewer than the second number: with few folds, their
+models are weaker than the final one."""
 MEDIAN_KNOWN = 0.05
 """Unknown score of the median known clip."""
 MIN_CLIPS = 20
 """Known clips that a threshold needs."""
 
 Floats = npt.NDArray[np.floating]
-
-
-@dataclass(frozen=True, eq=False)
-class FoldScores:
-    """Quantities of clips by models of other folds, averaged over views; see ``Belonging``."""
-
-    energy: Floats
-    nearness: Floats
-    gate: Floats
 
 
 def head_of_unknown(heads: Heads, targets: Targets) -> Head:
@@ -82,15 +74,25 @@ def _axes(residuals: Floats) -> npt.NDArray[np.float32]:
     The squared distance with the inverse covariance is, up to a factor, the squared length less
     the squared length of its part along the large axes, each shortened by ``1 - rest / variance``.
     """
-    covariance = (residuals.T @ residuals / len(residuals)).astype(np.float64)
-    features = len(covariance)
-    count = min(AXES, features - 1)
-    isotropic = SHRINKAGE * np.trace(covariance) / features
-    variance, vectors = np.linalg.eigh(covariance)
-    shrunken = (1 - SHRINKAGE) * variance[::-1] + isotropic
-    rest = shrunken[count:].mean()
-    share = 1 - rest / np.maximum(shrunken[:count], 1e-12)
-    axes = np.sqrt(np.maximum(share, 0))[:, None] * vectors[:, ::-1][:, :count].T
+    rows, features = residuals.shape
+    count = min(AXES, features - 1, rows)
+    narrow = (
+        rows < features
+    )  # then the small matrix of products between rows has the same variances
+    products = (residuals @ residuals.T if narrow else residuals.T @ residuals).astype(np.float64)
+    size = len(products)
+    values, vectors = scipy.linalg.eigh(products, subset_by_index=(size - count, size - 1))
+    variance = np.maximum(values[::-1], 0) / rows
+    vectors = vectors[:, ::-1]
+    if narrow:
+        vectors = residuals.T @ (vectors / np.sqrt(np.maximum(values[::-1], 1e-12)))
+    total = np.trace(products) / rows
+    isotropic = SHRINKAGE * total / features
+    shrunken = (1 - SHRINKAGE) * variance + isotropic
+    others = (total - variance.sum()) / max(features - count, 1)
+    rest = (1 - SHRINKAGE) * others + isotropic
+    share = 1 - rest / np.maximum(shrunken, 1e-12)
+    axes = np.sqrt(np.maximum(share, 0))[:, None] * vectors.T
     return np.ascontiguousarray(axes, dtype=np.float32)
 
 
@@ -117,30 +119,29 @@ def fold_scores(score: UnknownScore, linear: LinearHeads, head: Head, vectors: V
 
 
 def held_out_scores(
-    vectors: Vectors,
-    targets: Targets,
-    heads: Heads,
-    weights: Vectors,
-    negatives: Vectors,
-    folds: Sequence[Sequence[int]],
+    fits: Sequence[FoldFit], vectors: Vectors, target: Floats, head: Head, negatives: Vectors
 ) -> Floats:
     """The quantities of known clips, each from models of the other folds.
+
+    Args:
+        fits: heads for each fold.
+        vectors: ``[clips, views, features]``.
+        target: class indices of the clips.
+        head: whose classes are the known ones.
+        negatives: ``[sounds, views, features]`` of sounds of no class.
 
     Shape:
         ``[known clips of all folds, 3]``; clips whose class no other fold has are left out
     """
-    head = head_of_unknown(heads, targets)
-    target = targets[head.name]
     found = []
-    for fold in folds:
-        tested = np.asarray(fold, dtype=int)
-        learnt = np.setdiff1d(np.flatnonzero(target != IGNORE_INDEX), tested)
-        tested = tested[np.isin(target[tested], target[learnt]) & (target[tested] >= 0)]
-        if not len(tested):
-            continue
-        linear = fit_linear(vectors[learnt], {head.name: target[learnt]}, (head,), weights)
-        score = fit_geometry(linear, vectors[learnt], target[learnt], len(head.classes), negatives)
-        found.append(fold_scores(score, linear, head, vectors[tested]))
+    for fit in fits:
+        learnt = fit.learnt[target[fit.learnt] != IGNORE_INDEX]
+        known = np.isin(target[fit.tested], target[learnt]) & (target[fit.tested] != IGNORE_INDEX)
+        if known.any():
+            score = fit_geometry(
+                fit.linear, vectors[learnt], target[learnt], len(head.classes), negatives
+            )
+            found.append(fold_scores(score, fit.linear, head, vectors[fit.tested[known]]))
     return np.concatenate(found) if found else np.zeros((0, 3))
 
 
@@ -161,4 +162,4 @@ def sum_of(score: UnknownScore, quantities: Floats) -> Floats:
     """``s`` of :class:`UnknownScore` for quantities that are averaged over views."""
     scaled = (quantities[:, :2] - score.offsets.numpy()) / score.scales.numpy()
     gate = -np.logaddexp(0, -quantities[:, 2])
-    return np.asarray(scaled.sum(1) + 2 * gate)
+    return np.asarray(scaled.sum(1) + GATE_WEIGHT * gate)

@@ -74,9 +74,7 @@ def _sweep(_: str, samples: int, sample_rate: int, rng: np.random.Generator) -> 
     first, last = (_log_uniform(30, 0.45 * sample_rate, rng) for _ in range(2))
     position = np.arange(samples) / samples
     linear = rng.uniform() < 0.5
-    frequency = (
-        first + (last - first) * position if linear else first * (last / first) ** position
-    )
+    frequency = first + (last - first) * position if linear else first * (last / first) ** position
     return np.sin(2 * np.pi * np.cumsum(frequency) / sample_rate)
 
 
