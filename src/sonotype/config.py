@@ -79,7 +79,13 @@ class SystemOptions:
     dropout: float = option(
         0.2, "Dropout rate after the pooling and after the embedding", low=0, high=0.95
     )
-    seconds: float = option(5.0, "Clip length in seconds", low=1, high=60, common=True)
+    seconds: float = option(
+        5.0,
+        "Clip length in seconds; 0: that of the recordings, from 1 to 5 seconds",
+        low=0,
+        high=60,
+        common=True,
+    )
     pad: Literal["centre", "start", "repeat"] = option("centre", "How to pad short clips")
     crop: Literal["front", "centre"] = option("front", "Which part of a long clip to keep")
     trim: bool = option(False, "Trim leading and trailing silence (60 dB) first")
@@ -204,6 +210,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "width": 0.0,
         "pooling": "statistics",
         "pool_blocks": (3, 4),
+        "seconds": 0.0,
         "category_source": "events",
         "tta_shifts": 3,
     },

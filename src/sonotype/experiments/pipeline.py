@@ -7,14 +7,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from sonotype.audio.stream import stated_seconds
 from sonotype.config import SystemOptions
 from sonotype.core.device import device_of
 from sonotype.core.errors import OptionsError
@@ -74,6 +77,11 @@ from sonotype.training.result import FitResult
 
 MEASURED_CLIPS = 24
 """Clips per class up to which a frozen branch 1 was measured to be best (docs/results.md)."""
+
+COVERED = 0.9
+"""Share of the recordings that fit into a clip of automatic length."""
+SHORTEST_CLIP, LONGEST_CLIP = 1.0, 5.0
+"""Limits of the automatic length in seconds."""
 
 MakeSplits = Callable[[Manifest], Mapping[str, Split]]
 """The splits of a source, each by the name of its run's folder."""
@@ -180,6 +188,7 @@ def open_and_split(
     fingerprint = manifest.fingerprint()
     on_message = shared.get("on_message", ignore)
     options = resolve_paths(options, progress=progress, on_message=on_message)
+    options = with_clip_length(options, manifest)
     return {
         name: RunContext(data, manifest, fingerprint, split, options, folder / name, **shared)
         for name, split in splits.items()
@@ -193,6 +202,21 @@ def open_run(data: str | Path, folder: Path, options: RunOptions, **shared: Any)
         return {"": split_of_run(manifest, options)}
 
     return open_and_split(data, folder, options, make_splits, **shared)[""]
+
+
+def with_clip_length(options: RunOptions, manifest: Manifest) -> RunOptions:
+    """The options with a clip length for the recordings where it is 0.
+
+    Nine of ten recordings fit into a clip, if these are 1 to 5 s long. Short sounds in long clips
+    are mostly padding, which hides what is in them.
+    """
+    if options.system.seconds:
+        return options
+    lengths = [stated_seconds(clip.path) for clip in manifest.clips]
+    typical = float(np.quantile(lengths, COVERED, method="higher"))
+    # Encoders pad a sound by some milliseconds.
+    seconds = min(max(math.ceil((typical - 0.05) * 10) / 10, SHORTEST_CLIP), LONGEST_CLIP)
+    return dataclasses.replace(options, system=dataclasses.replace(options.system, seconds=seconds))
 
 
 def split_of_run(manifest: Manifest, options: RunOptions) -> Split:

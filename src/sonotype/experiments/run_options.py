@@ -102,6 +102,9 @@ def _check_contradictions(options: RunOptions) -> None:
     wrong = _not_linear(options) if train.recipe == "linear" else []
     rules = {
         f"{', '.join(wrong)} cannot be set with the recipe linear; set recipe to modern": wrong,
+        f"seconds is {options.system.seconds:g}, must be 0 or at least 1": (
+            0 < options.system.seconds < 1
+        ),
         "evaluation none leaves no test clips; leave out the options of the split": (
             split.evaluation == "none" and _splits(split)
         ),
