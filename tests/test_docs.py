@@ -182,14 +182,15 @@ def shown(value: object) -> str:
 
 
 def test_recipes() -> None:
-    recipes, networks = tables(DOCS / "training.md", "option", *RECIPES)
+    [recipes] = tables(DOCS / "training.md", "option", *RECIPES)
+    [networks] = tables(DOCS / "training.md", "option", *NETWORKS)
     names = {name for recipe in RECIPES.values() for name in recipe}
     assert len(recipes) == len(names)
     for flag, *cells in recipes:
         name = flag.removeprefix("--").replace("-", "_")
         assert cells == [shown(recipe[name]) for recipe in RECIPES.values()]
     usual: dict[str, object] = to_dict(SystemOptions()) | to_dict(ScoreOptions())
-    assert len(networks) == len(NETWORKS["student"])
+    assert len(networks) == len({name for network in NETWORKS.values() for name in network})
     for flag, *cells in networks:
         name = flag.removeprefix("--").replace("-", "_")
         assert cells == [shown(network.get(name, usual[name])) for network in NETWORKS.values()]

@@ -91,7 +91,7 @@ class TrainOptions:
 
     recipe: Recipe = option(
         "auto",
-        "Presets: linear (best for small data sets), modern, paper, student; auto: linear, or "
+        "Presets: linear, modern, paper, student; auto: linear, the best for small data sets, or "
         "modern if an option of gradient training is set",
         common=True,
         metavar="NAME",

@@ -46,6 +46,8 @@ def test_as_json_values() -> None:
         "category_probability": 0.75,
         "event": "bark",
         "event_probability": 0.5,
+        "unknown_score": None,
+        "is_unknown": None,
         "top": [{"label": "bark", "probability": 0.5}, {"label": "howl", "probability": 0.25}],
         "file_seconds": 5.0,
         "clip_seconds": 5.0,
