@@ -8,7 +8,7 @@ head, the thresholds of the classes, and the threshold of the unknown score.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 
 from sonotype.core.device import device_of
 from sonotype.core.errors import StoppedError
-from sonotype.core.types import IGNORE_INDEX, Head, Heads
+from sonotype.core.types import IGNORE_INDEX, Clip, Head, Heads
 from sonotype.data.splits.crossfit import Folds, balanced_folds
 from sonotype.evaluation.calibration import fit_temperature, tempered
 from sonotype.evaluation.predictions import Predictions
@@ -163,10 +163,14 @@ def fit_to_data(
         )
         logits, scored = held_out_logits(fits, data.vectors, data.targets, heads)
         heads = calibrated(heads, logits, data.targets, scored)
-        predictions = held_out_predictions(context, heads, logits, data.targets, scored)
+        known = {
+            name: np.where(scored[name], target, IGNORE_INDEX)
+            for name, target in data.targets.items()
+        }
+        predictions = predictions_of(context.clips("train"), heads, logits, known)
         heads = _with_thresholds(heads, predictions)
     else:
-        heads = tuple(replace(head, temperature=DEFAULT_TEMPERATURE) for head in heads)
+        heads = calibrated(heads, {}, {}, {})
     linear = fit_linear(
         data.vectors, data.targets, context.heads, data.weights, class_weights=balanced
     )
@@ -184,31 +188,26 @@ def calibrated(
     found: Targets,
     scored: Scored,
 ) -> Heads:
-    """The heads with the temperatures that fit the held-out logits best."""
+    """The heads with the temperatures that fit the held-out logits best, if there are any."""
     fitted = []
     for head in heads:
-        known = scored[head.name]
+        known = scored.get(head.name)
         temperature = DEFAULT_TEMPERATURE
-        if known.sum() >= FEW_SCORED:
+        if known is not None and known.sum() >= FEW_SCORED:
             proba = tempered(np.exp(_centred(logits[head.name][known])), 1.0)
             temperature = fit_temperature(proba, found[head.name][known])
         fitted.append(replace(head, temperature=temperature))
     return tuple(fitted)
 
 
-def held_out_predictions(
-    context: RunContext,
-    heads: Heads,
-    logits: Mapping[str, Vectors],
-    found: Targets,
-    scored: Scored,
+def predictions_of(
+    clips: Sequence[Clip], heads: Heads, logits: Mapping[str, Vectors], true: Targets
 ) -> Predictions:
-    """The predictions of the clips of all folds, averaged over views."""
-    clips = context.clips("train")
+    """Predictions from the logits ``[clips, views, classes]``, averaged over views."""
     return Predictions(
         paths=tuple(str(clip.path) for clip in clips),
         groups=tuple(clip.group for clip in clips),
-        true={name: np.where(scored[name], target, IGNORE_INDEX) for name, target in found.items()},
+        true=true,
         proba={
             head.name: tempered(np.exp(_centred(logits[head.name])), head.temperature).mean(axis=1)
             for head in heads
