@@ -176,7 +176,10 @@ def test_unknown_names_and_invalid_values_are_reported_together() -> None:
         from_dict(ScoreOptions, {"category_source": "stars", "colour": 1, "category": 2})
     text = str(caught.value)
     assert "category_source must be one of head, events, both" in text
-    assert "unknown options category, colour; known options: category_source, keep_known, tta_shifts" in text
+    assert (
+        "unknown options category, colour; known options: category_source, keep_known, tta_shifts"
+        in text
+    )
 
 
 # Recipes

@@ -248,7 +248,7 @@ class SplitOptions:
     evaluation: Evaluation = option(
         "auto",
         "How to score: crossfit, holdout, none; crossfit: train on all clips, and score each clip "
-        "by a model that has not heard its recording; auto: crossfit for linear",
+        "by a model that was not trained on its recording; auto: crossfit for linear",
         common=True,
         metavar="NAME",
     )
