@@ -15,7 +15,7 @@ class NoteKind(StrEnum):
     ALL = "every clip is a training clip; there are no validation or test clips"
     CROSSFIT = "cross-fitting: {} models, each scored on a fold that it was not trained on"
     CROSSFIT_OWN = (
-        "cross-fitting: {} models, each scored on one of the source's own folds that it was not "
+        "cross-fitting: {} models, each scored on a fold of the source's own that it was not "
         "trained on"
     )
     CROSSFIT_SHARED = "{} recordings in two folds, as in the source's own folds ({})"
