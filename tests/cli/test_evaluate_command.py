@@ -46,7 +46,11 @@ def test_files(
     assert lines[-3:] == ["", f"scores: {out / 'scores.json'}", f"plots:  {out / 'plots'}"]
     assert "\n".join(lines[:-3]) == (out / "scores.txt").read_text()
     assert (out / "predictions.csv").read_text().count("\n") == 13
-    assert len(list((out / "plots").glob("*.png"))) == 4
+    assert {path.stem for path in (out / "plots").glob("*.png")} == {
+        f"{level}_{kind}"
+        for level in ("category", "event")
+        for kind in ("confusion", "f1", "reliability")
+    }
 
 
 def test_the_source_of_the_category(

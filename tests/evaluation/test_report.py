@@ -69,6 +69,7 @@ def test_the_whole_text_of_a_small_case() -> None:
         "macro recall      0.700  -\n"
         "macro F1          0.619  -\n"
         "accuracy          0.625  -\n"
+        "calib. error      0.375\n"
         "\n"
         "categories, worst first                  precision    recall        F1     clips\n"
         "dog                                          1.000     0.400     0.571         5\n"

@@ -51,8 +51,10 @@ def test_everything_is_written(tmp_path: Path) -> None:
     assert pictures == [
         "category_confusion.png",
         "category_f1.png",
+        "category_reliability.png",
         "event_confusion.png",
         "event_f1.png",
+        "event_reliability.png",
         "training.png",
     ]
     assert all((out / "plots" / name).read_bytes().startswith(PNG) for name in pictures)
@@ -62,7 +64,7 @@ def test_without_events_and_history(tmp_path: Path) -> None:
     given = answers(events=False)
     write_report(scored(given), given, tmp_path)
     pictures = sorted(path.name for path in (tmp_path / "plots").iterdir())
-    assert pictures == ["category_confusion.png", "category_f1.png"]
+    assert pictures == [f"category_{kind}.png" for kind in ("confusion", "f1", "reliability")]
     assert list(json.loads((tmp_path / "scores.json").read_text())["heads"]) == ["category"]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import get_args
 
 import pytest
@@ -7,14 +8,16 @@ import torch
 from heads import two_heads
 
 from sonotype.audio.clip import AudioSpec
-from sonotype.config import Recipe, SystemName, SystemOptions, network_defaults
+from sonotype.config import GradientRecipe, SystemName, SystemOptions, network_defaults
 from sonotype.core.errors import OptionsError
 from sonotype.core.types import Head
+from sonotype.experiments.run_options import RunOptions
 from sonotype.modelfile.card import audio_spec_of
 from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.build import build_system
 from sonotype.models.fusion import JoinedPooling, SeparatePooling
 from sonotype.models.pooling import GlobalMaxPooling, MaxPooling, MeanPooling
+from sonotype.models.statistics import StandardisedFeatures
 
 HEADS = two_heads(("a", "b", "c"), ("d", "e"), (0, 1))
 
@@ -149,11 +152,11 @@ def test_all_contradictions_are_reported(changes: dict[str, object], facts: list
     assert all(issue.startswith(fact) for issue, fact in zip(issues, facts, strict=True))
 
 
-@pytest.mark.parametrize("recipe", get_args(Recipe))
+@pytest.mark.parametrize("recipe", get_args(GradientRecipe))
 @pytest.mark.parametrize("name", get_args(SystemName))
 @pytest.mark.parametrize("backbone", ["mn01", "none"])
 def test_the_defaults_of_a_recipe_never_contradict_each_other(
-    recipe: Recipe, name: SystemName, backbone: str
+    recipe: str, name: SystemName, backbone: str
 ) -> None:
     defaults = network_defaults(recipe, name, backbone)
     del defaults["category_source"]
@@ -163,6 +166,21 @@ def test_the_defaults_of_a_recipe_never_contradict_each_other(
     system = build_system(SystemOptions(system=name, backbone=backbone, **defaults), HEADS)
     assert system.pool_blocks == defaults["pool_blocks"]
     assert (system.branch_2 is None) == (name == "cbir_4" or defaults["width"] == 0)
+
+
+def test_linear_heads_are_for_one_pretrained_branch() -> None:
+    """The other systems and backbones are refused by the options of a run."""
+    chosen = RunOptions.of({"recipe": "linear", "backbone": "mn01"}).system
+    system = build_system(chosen, HEADS)
+    assert (system.pool_blocks, system.branch_2) == ((3, 4), None)
+    assert isinstance(system.embedding, StandardisedFeatures)
+    assert not [weight for weight in system.branch_1.parameters() if weight.requires_grad]
+    for changed in ({"system": "cbir_1"}, {"system": "cbir_4"}, {"backbone": "none"}):
+        with pytest.raises(OptionsError, match="cannot be set with the recipe linear"):
+            RunOptions.of({"recipe": "linear", **changed})
+    for changed in ({"width": 0.5}, {"unfreeze_from": 4}):
+        with pytest.raises(OptionsError, match="pooling statistics is for a frozen branch 1"):
+            build_system(dataclasses.replace(chosen, **changed), HEADS)
 
 
 def test_the_audio_spec() -> None:
