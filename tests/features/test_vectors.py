@@ -132,9 +132,7 @@ def test_an_unreadable_clip_is_named(tmp_path: Path, store: FeatureStore) -> Non
         pooled_vectors(build(), [clip], AUDIO_SPEC, store)
 
 
-def test_vectors_of_noises_are_cached(
-    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_vectors_of_noises_are_cached(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vectors, "NOISES", 9)
     system = build()
     found = noise_vectors(system, AUDIO_SPEC, store)

@@ -117,9 +117,7 @@ def test_shifts_and_models_are_averaged(model: Path, tmp_path: Path) -> None:
     sound = noise(1.0, 2, RATE)
     classifier = sonotype.load(model)
     step = len(sound) / 3
-    rolled = [
-        classifier.predict(np.roll(sound, round(number * step)), RATE) for number in range(3)
-    ]
+    rolled = [classifier.predict(np.roll(sound, round(number * step)), RATE) for number in range(3)]
     averaged = classifier.with_options(tta_shifts=3).predict(sound, RATE)
     assert scores_of([averaged])[0] == pytest.approx(np.mean(scores_of(rolled)), abs=1e-5)
 

@@ -54,7 +54,7 @@ REFERENCES: dict[type[Pooling], Callable[[np.ndarray], float]] = {
 
 def attention_reference(kind: type[Pooling], x: np.ndarray) -> np.ndarray:
     """The share of each position of one clip ``[channels, time, bands]``."""
-    channels, time, bands = x.shape
+    _, time, bands = x.shape
     parts = np.zeros((time, bands))
     for channel in x:
         over_bands, over_time = channel.mean(1), channel.mean(0)

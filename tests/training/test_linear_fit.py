@@ -52,9 +52,7 @@ def by_scikit(
     rows = vectors.reshape(-1, features).astype(np.float64)
     embedding = normalize(StandardScaler().fit_transform(rows) * weights)
     balance = "balanced" if class_weights else None
-    model = LogisticRegression(
-        C=STRENGTH / views, tol=1e-8, max_iter=10_000, class_weight=balance
-    )
+    model = LogisticRegression(C=STRENGTH / views, tol=1e-8, max_iter=10_000, class_weight=balance)
     known = np.repeat(target, views) != IGNORE_INDEX
     model.fit(embedding[known], np.repeat(target, views)[known])
     return embedding, model

@@ -124,9 +124,7 @@ def test_a_class_without_clips_is_never_the_nearest() -> None:
     two = UnknownScore(2, FEATURES, len(score.axes))
     two.load_state_dict({**score.state_dict(), "centres": score.centres[[0, 2]]})
     flat = torch.from_numpy(linear.embed(vectors).reshape(-1, FEATURES))
-    nearness = [
-        one.belonging(flat, torch.zeros(len(flat), 1)).nearness for one in (score, two)
-    ]
+    nearness = [one.belonging(flat, torch.zeros(len(flat), 1)).nearness for one in (score, two)]
     torch.testing.assert_close(*nearness)
 
 

@@ -86,9 +86,7 @@ def test_noises_fall_by_their_slope_in_each_octave(kind: str, decibels: float) -
     for number in numbers_of(kind)[:8]:
         frequency, power = powers(synthetic_noise(number, 2 * RATE, RATE), RATE)
         octaves = [(50 * 2**n, 100 * 2**n) for n in range(7)]
-        density = [
-            power[(frequency >= low) & (frequency < high)].mean() for low, high in octaves
-        ]
+        density = [power[(frequency >= low) & (frequency < high)].mean() for low, high in octaves]
         slopes.append(np.polyfit(range(7), 10 * np.log10(density), 1)[0])
     assert np.mean(slopes) == pytest.approx(decibels, abs=0.3)
 
