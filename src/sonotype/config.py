@@ -193,7 +193,7 @@ _SETTINGS: dict[str, tuple[Any, Any, Any]] = {
     "n_augmented":       (0,          4,        24),
 }
 # fmt: on
-RECIPES: dict[GradientRecipe, dict[str, Any]] = {
+RECIPES: dict[str, dict[str, Any]] = {
     recipe: {name: values[column] for name, values in _SETTINGS.items()}
     for column, recipe in enumerate(get_args(GradientRecipe))
 }

@@ -20,14 +20,18 @@ from sonotype.training.unknown_fit import (
     _axes,
     fit_geometry,
     fold_scores,
+    foreign_vectors,
     head_of_unknown,
     held_out_scores,
+    scores_of,
     set_threshold,
     sum_of,
 )
 
 FEATURES, CLASSES = 12, 3
 HEAD = Head("category", ("a", "b", "c"))
+NONE = np.zeros(100, dtype=bool)
+"""No clip is of no class."""
 
 
 def world(clips: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -154,6 +158,7 @@ def test_the_threshold_keeps_the_wanted_share_of_held_out_clips(keep_known: floa
     set_threshold(score, held_out, keep_known)
     total = sum_of(score, held_out)
     unknown = expit((float(score.threshold) - total) / float(score.width))
+    np.testing.assert_allclose(scores_of(score, held_out), unknown, rtol=1e-6, atol=1e-12)
     assert np.mean(unknown <= 0.5) == pytest.approx(keep_known, abs=0.002)
     if keep_known > 0.5:
         assert np.median(unknown) == pytest.approx(MEDIAN_KNOWN, abs=1e-3)
@@ -190,8 +195,9 @@ def test_noises_score_higher_than_known_clips() -> None:
     folds = [tuple(range(number, 60, 5)) for number in range(5)]
     noises = world(seed=4)[2]
     fits = fit_folds(vectors, {"category": target}, (HEAD,), np.ones(FEATURES, "f4"), folds)
-    held_out = held_out_scores(fits, vectors, target, HEAD, noises)
+    held_out, known = held_out_scores(fits, vectors, target, HEAD, noises, NONE[:60])
     assert held_out.shape == (60, 3)
+    assert known.all()
     set_threshold(score, held_out, 0.95)
     with torch.inference_mode():
         found = [
@@ -207,20 +213,35 @@ def test_noises_score_higher_than_known_clips() -> None:
 
 def test_a_fold_does_not_learn_its_own_clips() -> None:
     vectors, target, noises = world(30)
+    weights = np.ones(FEATURES, np.float32)
     folds = [tuple(range(number, 30, 3)) for number in range(3)]  # a class each
-    fits = fit_folds(vectors, {"category": target}, (HEAD,), np.ones(FEATURES, "f4"), folds)
-    assert held_out_scores(fits, vectors, target, HEAD, noises).shape == (0, 3)
+    fits = fit_folds(vectors, {"category": target}, (HEAD,), weights, folds)
+    _, known = held_out_scores(fits, vectors, target, HEAD, noises, NONE[:30])
+    assert not known.any()
     folds = [tuple(range(10)), tuple(range(10, 20)), tuple(range(20, 30))]
-    some = np.where(np.arange(30) % 7 == 0, IGNORE_INDEX, target)
-    fits = fit_folds(vectors, {"category": some}, (HEAD,), np.ones(FEATURES, "f4"), folds)
-    found = held_out_scores(fits, vectors, some, HEAD, noises)
-    assert len(found) == (some != IGNORE_INDEX).sum()
-    learnt = np.setdiff1d(np.arange(10, 30), np.flatnonzero(some == IGNORE_INDEX))
-    alone = fit_linear(vectors[10:], {"category": some[10:]}, (HEAD,), np.ones(FEATURES, "f4"))
-    score = fit_geometry(alone, vectors[learnt], some[learnt], CLASSES, noises)
-    tested = np.flatnonzero(some[:10] != IGNORE_INDEX)
-    expected = fold_scores(score, alone, HEAD, vectors[tested])
-    np.testing.assert_allclose(found[: len(tested)], expected, rtol=1e-5, atol=1e-5)
+    negative = np.arange(30) % 7 == 0
+    some = np.where(negative, IGNORE_INDEX, target)
+    fits = fit_folds(vectors, {"category": some}, (HEAD,), weights, folds)
+    found, known = held_out_scores(fits, vectors, some, HEAD, noises, negative)
+    assert known.tolist() == (~negative).tolist()
+    learnt = np.arange(10, 30)[~negative[10:]]
+    alone = fit_linear(vectors[10:], {"category": some[10:]}, (HEAD,), weights)
+    foreign = foreign_vectors(vectors[10:][negative[10:]], noises)
+    assert foreign.shape == (2 * 3 + 20, 1, FEATURES)
+    score = fit_geometry(alone, vectors[learnt], some[learnt], CLASSES, foreign)
+    expected = fold_scores(score, alone, HEAD, vectors[:10])
+    np.testing.assert_allclose(found[:10], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_clips_in_no_fold_have_no_quantities() -> None:
+    vectors, target, noises = world(30)
+    folds = [tuple(range(10)), tuple(range(10, 20))]
+    weights = np.ones(FEATURES, np.float32)
+    fits = fit_folds(vectors, {"category": target}, (HEAD,), weights, folds)
+    found, known = held_out_scores(fits, vectors, target, HEAD, noises, NONE[:30])
+    assert np.isnan(found[20:]).all()
+    assert np.isfinite(found[:20]).all()
+    assert known.tolist() == [True] * 20 + [False] * 10
 
 
 def test_the_known_classes_are_those_of_the_finest_head_that_labels_all_clips() -> None:

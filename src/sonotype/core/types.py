@@ -76,7 +76,8 @@ class Clip:
     Attributes:
         path: the sound file.
         labels: by name of a head the labels of the clip, from coarse to fine. A head that is
-            missing is not known; an empty tuple means that no class of the head is present.
+            missing is not known; an empty tuple means that no class of the head is present. A clip
+            without any label is a negative: a sound of no class.
         group: clips of one group come from one recording and are never split.
         fold: the official fold, or ``None`` where the source has none.
         content: the digests of its sound; ``None`` where they were not computed.

@@ -45,6 +45,16 @@ class ClipRecord:
         return DataIssue(self.file, self.line, f"{self.text}: {cause}" if self.text else cause)
 
 
+NEGATIVE = frozenset({"background", "noise", "silence", "other", "none", "unknown"})
+"""Labels of sounds that belong to no class."""
+
+
+def is_negative(label: str) -> bool:
+    """Whether a label says that a sound belongs to no class, such as ``_background_noise_``."""
+    words = label.casefold().replace("_", " ").replace("-", " ").split()
+    return bool(words) and NEGATIVE.issuperset(words)
+
+
 @dataclass(frozen=True)
 class Listing:
     """A source as it was read: its clips, and the issues met while reading.

@@ -15,7 +15,7 @@ from sonotype.core.types import Clip, Content, level_depth, level_name, plural
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import contents_of, united
 from sonotype.data.manifest import Manifest
-from sonotype.data.records import ClipRecord, Listing, normalise_label
+from sonotype.data.records import ClipRecord, Listing, is_negative, normalise_label
 from sonotype.data.splits.groups import stand_alone
 
 Purpose = Literal["training", "crossfit", "evaluation"]
@@ -75,7 +75,9 @@ def validate(
         Clip(
             path=record.path,
             labels={
-                level_name(depth): (label,) for depth, label in enumerate(record.labels) if label
+                level_name(depth): (label,)
+                for depth, label in enumerate(record.labels)
+                if label and not is_negative(record.label(0))
             },
             group=record.group or stand_alone(record.path, root),
             fold=parse_fold(record.fold),
@@ -365,7 +367,11 @@ def _single_labels(listing: Listing) -> Iterator[DataIssue]:
     """Levels with a single label."""
     for depth in range(_levels(listing.records)):
         level = level_name(depth)
-        names = {record.label(depth) for record in listing.records if record.label(depth)}
+        names = {
+            record.label(depth)
+            for record in listing.records
+            if record.label(depth) and not is_negative(record.label(0))
+        }
         if len(names) == 1:
             need = "a classifier needs at least two"
             if depth:

@@ -7,6 +7,8 @@ fitted to maximise the likelihood of clips that are not in the training set.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
@@ -35,7 +37,7 @@ def fit_temperature(probability: Array, true: Indices) -> float:
         scaled = tempered(probability, float(np.exp(log)))
         mean = scaled.mean(axis=1) if scaled.ndim == 3 else scaled
         prior = -np.log(np.maximum(mean, TINY)).mean()
-        return len(true) * log_loss(mean, true) + prior
+        return float(len(true) * log_loss(mean, true) + prior)
 
     found = minimize_scalar(loss, bounds=(np.log(LOW), np.log(HIGH)), method="bounded")
     return float(np.exp(found.x))
@@ -53,17 +55,39 @@ def tempered(probability: Array, temperature: float) -> npt.NDArray[np.float64]:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def calibration_error(probability: Array, true: Indices) -> float:
-    """Expected calibration error: mean distance of accuracy and confidence over 15 bins."""
+@dataclass(frozen=True)
+class Bin:
+    """The clips whose largest probability lies in one of 15 equal parts of 0 to 1.
+
+    Attributes:
+        clips: their number, at least 1.
+        confidence: mean of their largest probabilities.
+        accuracy: share of correct clips.
+    """
+
+    clips: int
+    confidence: float
+    accuracy: float
+
+
+def reliability(probability: Array, true: Indices) -> list[Bin]:
+    """The bins that have clips, from low to high confidence."""
     confidence, correct = probability.max(axis=1), probability.argmax(axis=1) == true
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    total = 0.0
-    for number in range(BINS):
-        inside = bins == number
-        if inside.any():
-            gap = abs(float(confidence[inside].mean()) - float(correct[inside].mean()))
-            total += inside.sum() * gap
-    return total / len(true)
+    return [
+        Bin(
+            int((bins == number).sum()),
+            float(confidence[bins == number].mean()),
+            float(correct[bins == number].mean()),
+        )
+        for number in np.unique(bins)
+    ]
+
+
+def calibration_error(probability: Array, true: Indices) -> float:
+    """Expected calibration error: mean distance of accuracy and confidence over 15 bins."""
+    bins = reliability(probability, true)
+    return sum(one.clips * abs(one.confidence - one.accuracy) for one in bins) / len(true)
 
 
 def brier_score(probability: Array, true: Indices) -> float:

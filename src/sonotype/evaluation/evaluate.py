@@ -20,7 +20,7 @@ from sonotype.data.source_options import SourceOptions
 from sonotype.evaluation.compare import average
 from sonotype.evaluation.metrics import Scores, score
 from sonotype.evaluation.outputs import require_free_folder
-from sonotype.evaluation.predictions import Predictions
+from sonotype.evaluation.predictions import FloatArray, Predictions
 from sonotype.evaluation.write_report import outputs_of, write_report
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.engine import BATCH_SIZE
@@ -202,4 +202,11 @@ def _collect(
             for head in heads
         },
         heads=heads,
+        unknown=_unknown_scores(predictions),
+        unknown_threshold=predictions[0].unknown_threshold if predictions else None,
     )
+
+
+def _unknown_scores(predictions: Sequence[Prediction]) -> FloatArray | None:
+    scores = [one.unknown_score for one in predictions if one.unknown_score is not None]
+    return np.array(scores) if scores and len(scores) == len(predictions) else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.hierarchy import CategorySource
 from sonotype.core.json_text import json_text
 from sonotype.evaluation.bootstrap import METRICS, interval, resample
-from sonotype.evaluation.predictions import Decisions, FloatArray, Predictions
+from sonotype.evaluation.calibration import brier_score, calibration_error, log_loss
+from sonotype.evaluation.predictions import Decisions, FloatArray, IntArray, Predictions
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,21 @@ def intervals(values: FloatArray, draws: FloatArray) -> list[Interval]:
         Interval(float(value), float(below), float(above))
         for value, below, above in zip(values, low, high, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far the probabilities of one head can be trusted.
+
+    Attributes:
+        error: expected calibration error, see :mod:`sonotype.evaluation.calibration`.
+        brier: Brier score, from 0 to 2.
+        log_loss: mean negative logarithm of the probability of the true class.
+    """
+
+    error: float
+    brier: float
+    log_loss: float
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,7 @@ class HeadScores:
         f1: see ``precision``; the mean of the classes' F1, not the F1 of the means.
         per_class: in the order of the labels.
         confusion: ``confusion[true][predicted]`` clips.
+        calibration: of the probabilities; ``None`` in files of earlier versions.
     """
 
     labels: tuple[str, ...]
@@ -77,6 +94,24 @@ class HeadScores:
     f1: Interval
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True)
+class UnknownScores:
+    """How well a model tells known sounds from others.
+
+    Attributes:
+        known: clips with a label.
+        kept: share of these that do not count as unknown.
+        negatives: clips of no class.
+        false_alarms: share of these that do not count as unknown; ``None`` without such clips.
+    """
+
+    known: int
+    kept: float
+    negatives: int = 0
+    false_alarms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +125,7 @@ class Scores:
         clips: number of clips.
         groups: number of their recordings.
         notes: sentences that must be shown with the scores.
+        unknown: of the unknown score; ``None`` if the model has none.
     """
 
     heads: Mapping[str, HeadScores]
@@ -97,6 +133,7 @@ class Scores:
     clips: int
     groups: int
     notes: tuple[str, ...] = ()
+    unknown: UnknownScores | None = None
 
 
 def score(
@@ -128,7 +165,9 @@ def score(
     for head in predictions.heads:
         decisions = predictions.decisions(head.name, category_source)
         if len(decisions.true):
-            heads[head.name] = _score_head(head.classes, decisions, resamples, seed)
+            proba = predictions.read(category_source)[head.name][decisions.indices]
+            scores = _score_head(head.classes, decisions, resamples, seed)
+            heads[head.name] = replace(scores, calibration=_calibration(proba, decisions.true))
         else:
             unscored.append(
                 f"none of these clips has a label of the level {head.name}: it is not scored"
@@ -139,6 +178,29 @@ def score(
         clips=len(predictions),
         groups=len(set(predictions.groups)),
         notes=(*notes, *unscored),
+        unknown=_unknown(predictions),
+    )
+
+
+def _unknown(predictions: Predictions) -> UnknownScores | None:
+    scores, threshold = predictions.unknown, predictions.unknown_threshold
+    if scores is None or threshold is None:
+        return None
+    measured, negative = np.isfinite(scores), predictions.negative
+    known, foreign = scores[measured & ~negative], scores[measured & negative]
+    if not len(known):
+        return None
+    return UnknownScores(
+        len(known),
+        float((known <= threshold).mean()),
+        len(foreign),
+        float((foreign <= threshold).mean()) if len(foreign) else None,
+    )
+
+
+def _calibration(proba: FloatArray, true: IntArray) -> Calibration:
+    return Calibration(
+        calibration_error(proba, true), brier_score(proba, true), log_loss(proba, true)
     )
 
 
@@ -169,7 +231,10 @@ def _score_head(
         labels=labels,
         n=len(true),
         groups=n_groups,
-        **metrics,
+        accuracy=metrics["accuracy"],
+        precision=metrics["precision"],
+        recall=metrics["recall"],
+        f1=metrics["f1"],
         per_class=tuple(
             ClassScore(name, float(p), float(r), float(f), int(count))
             for name, p, r, f, count in zip(labels, precision, recall, f1, support, strict=True)
@@ -197,6 +262,7 @@ def scores_from_json(value: Mapping[str, Any]) -> Scores:
             clips=value["clips"],
             groups=value["groups"],
             notes=tuple(value["notes"]),
+            unknown=UnknownScores(**found) if (found := value.get("unknown")) else None,
         )
     except KeyError as error:
         raise SonotypeError(f"not scores of sonotype: {error} is missing") from error
@@ -212,4 +278,5 @@ def _head_from_json(value: Mapping[str, Any]) -> HeadScores:
         **{name: Interval(**value[name]) for name in METRICS},
         per_class=tuple(ClassScore(**entry) for entry in value["per_class"]),
         confusion=tuple(tuple(row) for row in value["confusion"]),
+        calibration=Calibration(**found) if (found := value.get("calibration")) else None,
     )

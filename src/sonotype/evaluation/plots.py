@@ -23,6 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import replacing
 from sonotype.core.text import shorten
+from sonotype.evaluation.calibration import Bin
 from sonotype.evaluation.metrics import HeadScores
 from sonotype.evaluation.power_law import Curve
 
@@ -259,6 +260,29 @@ def plot_attention(
     below.set_ylim(0, None)
     below.set_ylabel("over time")
     below.set_xlabel("seconds")
+    save_figure(figure, path, title)
+
+
+def plot_reliability(bins: Sequence[Bin], path: Path, title: str) -> None:
+    """Draw the accuracy over the confidence of clips, and how many clips each point has.
+
+    Raises:
+        OptionsError: the file cannot be written.
+    """
+    figure = Figure(figsize=(4.8, 5.2), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    above.plot([0, 1], [0, 1], color="0.4", linestyle="--", linewidth=1, label="perfect")
+    confidence = [one.confidence for one in bins]
+    accuracy = [one.accuracy for one in bins]
+    above.plot(confidence, accuracy, color=BLUE, marker="o", label="measured")
+    above.set_ylabel("share of correct clips")
+    above.set_ylim(0, 1.03)
+    above.grid(alpha=0.3)
+    above.legend(loc="upper left", frameon=False)
+    below.bar(confidence, [one.clips for one in bins], width=0.04, color=BLUE, alpha=0.5)
+    below.set_ylabel("clips")
+    below.set_xlabel("largest probability")
+    below.set_xlim(0, 1)
     save_figure(figure, path, title)
 
 

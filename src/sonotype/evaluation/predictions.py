@@ -25,6 +25,7 @@ FloatArray = npt.NDArray[np.floating]
 
 TRUE, PROBA = "true.", "proba."
 """Prefixes of the arrays of a head in a file."""
+UNKNOWN = "unknown"
 
 NPZ_ERRORS = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
@@ -59,6 +60,8 @@ class Predictions:
         true: by name of a head ``[n]`` class indices; ``IGNORE_INDEX`` for no label.
         proba: by name of a head ``[n, classes]`` probabilities.
         heads: names of the classes, from coarse to fine.
+        unknown: ``[n]`` unknown scores, NaN where not known; ``None`` if the model has none.
+        unknown_threshold: score above which a clip counts as unknown; ``None`` likewise.
 
     Raises:
         ValueError: shapes or indices do not fit together.
@@ -69,6 +72,8 @@ class Predictions:
     true: Mapping[str, IntArray]
     proba: Mapping[str, FloatArray]
     heads: Heads
+    unknown: FloatArray | None = None
+    unknown_threshold: float | None = None
 
     def __post_init__(self) -> None:
         n = len(self)
@@ -128,7 +133,15 @@ class Predictions:
             {name: true[kept] for name, true in self.true.items()},
             {name: proba[kept] for name, proba in self.proba.items()},
             self.heads,
+            None if self.unknown is None else self.unknown[kept],
+            self.unknown_threshold,
         )
+
+    @property
+    def negative(self) -> npt.NDArray[np.bool_]:
+        """``[n]``: whether a clip has no label of any head."""
+        unlabelled = [true == IGNORE_INDEX for true in self.true.values()]
+        return np.asarray(np.all(unlabelled, axis=0), dtype=bool)
 
     def require_finite(self) -> None:
         """Refuse predictions that cannot be scored.
@@ -169,7 +182,17 @@ def concatenate(folds: Sequence[Predictions]) -> Predictions:
         {name: np.concatenate([fold.true[name] for fold in folds]) for name in first.true},
         {name: np.concatenate([fold.proba[name] for fold in folds]) for name in first.proba},
         merged_heads([fold.heads for fold in folds]),
+        *_unknown_of(folds),
     )
+
+
+def _unknown_of(folds: Sequence[Predictions]) -> tuple[FloatArray | None, float | None]:
+    """Unknown scores of all folds, and the mean of their thresholds; ``None`` if one has none."""
+    scores = [fold.unknown for fold in folds if fold.unknown is not None]
+    thresholds = [one for fold in folds if (one := fold.unknown_threshold) is not None]
+    if len(scores) < len(folds) or len(thresholds) < len(folds):
+        return None, None
+    return np.concatenate(scores), float(np.mean(thresholds))
 
 
 def _difference(first: Predictions, other: Predictions) -> str:
@@ -191,12 +214,15 @@ def save_predictions(predictions: Predictions, path: Path) -> None:
         "paths": predictions.paths,
         "groups": predictions.groups,
         "heads": [asdict(head) for head in predictions.heads],
+        "unknown_threshold": predictions.unknown_threshold,
     }
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "names": np.frombuffer(json_text(names).encode("ascii"), dtype=np.uint8),
         **{f"{TRUE}{name}": true for name, true in predictions.true.items()},
         **{f"{PROBA}{name}": proba for name, proba in predictions.proba.items()},
     }
+    if predictions.unknown is not None:
+        arrays[UNKNOWN] = predictions.unknown
     with replacing(path) as part, part.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
@@ -217,6 +243,8 @@ def load_predictions(path: Path) -> Predictions:
                 {head.name: file[f"{TRUE}{head.name}"] for head in heads},
                 {head.name: file[f"{PROBA}{head.name}"] for head in heads},
                 heads,
+                file.get(UNKNOWN),
+                names.get("unknown_threshold"),
             )
     except FileNotFoundError as error:
         raise DataError(path, [DataIssue(str(path), 0, "there is no such file")]) from error
@@ -254,6 +282,9 @@ def write_csv(
         names, cells = _columns(head, predictions.true[head.name], proba[head.name], top)
         header += names
         rows = [row + more for row, more in zip(rows, cells, strict=True)]
+    if predictions.unknown is not None:
+        header.append("unknown_score")
+        rows = [[*row, f"{x:.6f}"] for row, x in zip(rows, predictions.unknown, strict=True)]
     # File names that are not UTF-8 are decoded with surrogates and encoded back to their bytes.
     with (
         replacing(path) as part,

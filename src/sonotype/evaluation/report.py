@@ -11,7 +11,7 @@ from rich.text import Text
 from sonotype.core.text import align, counted, printable
 from sonotype.core.types import plural
 from sonotype.evaluation.folds import FoldSummary, Spread
-from sonotype.evaluation.metrics import HeadScores, Interval, Scores
+from sonotype.evaluation.metrics import HeadScores, Interval, Scores, UnknownScores
 
 WIDTH = 80
 CLASSES = 10
@@ -96,6 +96,11 @@ def _metrics(scores: Scores) -> Iterator[str]:
         yield align(["", *titles], *columns)
         for metric, title in TITLES.items():
             yield align([title, *(_interval(getattr(head, metric)) for head in heads)], *columns)
+        if all(head.calibration is not None for head in heads):
+            errors = [f"{head.calibration.error:.3f}" for head in heads if head.calibration]
+            yield align(["calib. error", *errors], *columns)
+    if scores.unknown is not None:
+        yield from _wrap(_unknown(scores.unknown))
     for level, head in scores.heads.items():
         name = plural(level)
         if head.n < scores.clips:
@@ -109,6 +114,16 @@ def _metrics(scores: Scores) -> Iterator[str]:
                 f"{name}: without an error the interval is a point; an error rate of "
                 f"{bound:g} % is not ruled out by {head.groups} groups (3 / {head.groups})"
             )
+
+
+def _unknown(unknown: UnknownScores) -> str:
+    """One sentence on known sounds, and one on sounds of no class."""
+    rejected = 100 * (1 - unknown.kept)
+    text = f"{rejected:.0f} % of {counted(unknown.known, 'known clip')} are taken for unknown"
+    if unknown.false_alarms is None:
+        return text
+    alarms = f"{100 * unknown.false_alarms:.0f} % of {counted(unknown.negatives, 'clip')}"
+    return f"{text}; {alarms} of no class are taken for a class (false alarms)"
 
 
 def _pairs(heads: Iterable[str]) -> list[list[str]]:

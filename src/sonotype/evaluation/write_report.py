@@ -8,16 +8,23 @@ from typing import Any
 
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
-from sonotype.core.types import Heads
+from sonotype.core.types import IGNORE_INDEX, Heads
+from sonotype.evaluation.calibration import reliability
 from sonotype.evaluation.metrics import Scores, scores_to_json
-from sonotype.evaluation.plots import plot_confusion, plot_history, plot_per_class
+from sonotype.evaluation.plots import (
+    plot_confusion,
+    plot_history,
+    plot_per_class,
+    plot_reliability,
+)
 from sonotype.evaluation.predictions import Predictions, write_csv
 from sonotype.evaluation.report import render
 
 
 def outputs_of(heads: Heads) -> list[str]:
     """Files of :func:`write_report`, without the training curves."""
-    plots = (f"plots/{head.name}_{kind}.png" for head in heads for kind in ("confusion", "f1"))
+    kinds = ("confusion", "f1", "reliability")
+    plots = (f"plots/{head.name}_{kind}.png" for head in heads for kind in kinds)
     return ["scores.json", "scores.txt", "predictions.csv", *plots]
 
 
@@ -43,9 +50,17 @@ def write_report(
     write_text(folder / "scores.txt", report)
     write_csv(predictions, folder / "predictions.csv", category_source=scores.category_source)  # type: ignore[arg-type]
     plots = folder / "plots"
+    proba = predictions.read(scores.category_source)  # type: ignore[arg-type]
     for name, head in scores.heads.items():
         plot_confusion(head, plots / f"{name}_confusion.png", _title(name, scores))
         plot_per_class(head, plots / f"{name}_f1.png", _title(name, scores))
+        true = predictions.true[name]
+        known = true != IGNORE_INDEX
+        plot_reliability(
+            reliability(proba[name][known], true[known]),
+            plots / f"{name}_reliability.png",
+            _title(name, scores),
+        )
     if history:
         plot_history(history, plots / "training.png", title=_title("training", scores))
     # Written last: this file marks a complete evaluation.

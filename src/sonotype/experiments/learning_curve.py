@@ -14,7 +14,7 @@ from sonotype.config import CurveOptions, from_dict
 from sonotype.core.errors import OptionsError, StoppedError
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
-from sonotype.core.progress import OnMessage
+from sonotype.core.progress import OnMessage, track
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split
 from sonotype.data.splits.training_split import fold_splits
@@ -25,10 +25,12 @@ from sonotype.evaluation.predictions import Predictions, concatenate, load_predi
 from sonotype.experiments.context import RunContext, ignore
 from sonotype.experiments.grid_plan import RUNS
 from sonotype.experiments.grid_table import require_own
-from sonotype.experiments.pipeline import open_and_split
+from sonotype.experiments.linear_run import calibrated, linear_data, predictions_of
+from sonotype.experiments.pipeline import build, open_and_split
 from sonotype.experiments.run_folder import PREDICTIONS
 from sonotype.experiments.run_options import RunOptions, require_no_split_options
 from sonotype.experiments.runner import run_many
+from sonotype.training.linear_fit import fit_linear
 
 CURVE = "curve"
 
@@ -76,9 +78,10 @@ def run_learning_curve(
         item.name: options.pop(item.name) for item in fields(CurveOptions) if item.name in options
     }
     how = from_dict(CurveOptions, own)
-    if options.setdefault("checkpoint", "last") != "last":
+    if options.get("checkpoint", "last") != "last":
         raise OptionsError("a learning curve keeps the last epoch; leave out checkpoint")
     chosen = RunOptions.of(options)
+    chosen = replace(chosen, train=replace(chosen.train, checkpoint="last"))
     require_own(folder, [f"{CURVE}.{suffix}" for suffix in ("png", "txt", "json")], [Path(data)])
 
     def make_splits(manifest: Manifest) -> dict[str, Split]:
@@ -87,6 +90,8 @@ def run_learning_curve(
     runs = open_and_split(
         data, folder / RUNS, chosen, make_splits, progress=progress, on_message=on_message
     )
+    if chosen.train.recipe == "linear":
+        return _write_curve(runs, _linear_predictions(runs), folder, how.more)
     silent = {
         name: replace(context, progress=False, on_message=ignore) for name, context in runs.items()
     }
@@ -94,7 +99,35 @@ def run_learning_curve(
         silent, "learning curve", same_options=True, progress=progress, on_message=on_message
     ):
         raise StoppedError(f"{folder}: interrupted; run the same command again to resume")
-    return _write_curve(runs, folder, how.more)
+    predictions = {name: load_predictions(run.folder / PREDICTIONS) for name, run in runs.items()}
+    return _write_curve(runs, predictions, folder, how.more)
+
+
+def _linear_predictions(runs: Mapping[str, RunContext]) -> dict[str, Predictions]:
+    """Predictions of linear heads for each size and draw, from the vectors of all clips.
+
+    Raises:
+        StoppedError: interrupted; the vectors are cached.
+    """
+    first = next(iter(runs.values()))
+    everything = tuple(range(len(first.manifest.clips)))
+    context = replace(first, split=replace(first.split, train=everything, test=()))
+    try:
+        data = linear_data(context, build(context))
+        found = {}
+        for name, run in track(runs.items(), "learning curve", show=first.progress):
+            train, test = np.array(run.split.train), list(run.split.test)
+            learnt = {level: target[train] for level, target in data.targets.items()}
+            linear = fit_linear(data.vectors[train], learnt, run.heads, data.weights)
+            found[name] = predictions_of(
+                run.clips("test"),
+                calibrated(run.heads, {}, {}, {}),
+                linear.logits(data.vectors[test]),
+                {level: target[test] for level, target in data.targets.items()},
+            )
+    except KeyboardInterrupt:
+        raise StoppedError("interrupted; run the same command again") from None
+    return found
 
 
 def splits_by_size(manifest: Manifest, how: CurveOptions, seed: int) -> dict[str, Split]:
@@ -144,19 +177,21 @@ def _classes(manifest: Manifest, indices: Iterable[int]) -> list[tuple[tuple[str
     return [tuple(manifest.clips[index].labels.values()) for index in indices]
 
 
-def _write_curve(runs: Mapping[str, RunContext], folder: Path, more: int) -> CurveResult:
-    """Compute the curve from the predictions of all runs, and write it."""
-    by_size: defaultdict[str, list[RunContext]] = defaultdict(list)
-    for name, run in runs.items():
-        by_size[name.partition("/")[0]].append(run)
+def _write_curve(
+    runs: Mapping[str, RunContext], found: Mapping[str, Predictions], folder: Path, more: int
+) -> CurveResult:
+    """Compute the curve from the predictions of all runs, by name, and write it."""
+    by_size: defaultdict[str, list[str]] = defaultdict(list)
+    for name in runs:
+        by_size[name.partition("/")[0]].append(name)
     manifest = next(iter(runs.values())).manifest
     classes = len({*_classes(manifest, range(len(manifest.clips)))})
     predictions: dict[float, Predictions] = {}
     for draws in by_size.values():
-        clips = float(np.mean([len(run.split.train) for run in draws])) / classes
-        predictions[clips] = concatenate([load_predictions(r.folder / PREDICTIONS) for r in draws])
+        clips = float(np.mean([len(runs[name].split.train) for name in draws])) / classes
+        predictions[clips] = concatenate([found[name] for name in draws])
     level = predictions[clips].heads[-1].name
-    counts = _mean_counts(manifest, [run.split for run in draws], level)
+    counts = _mean_counts(manifest, [runs[name].split for name in draws], level)
     curve = learning_curve(predictions, counts, more=more)
     report = render_curve(curve)
     if manifest.synthetic:

@@ -8,7 +8,7 @@ head, the thresholds of the classes, and the threshold of the unknown score.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 
 from sonotype.core.device import device_of
 from sonotype.core.errors import StoppedError
-from sonotype.core.types import IGNORE_INDEX, Head, Heads
+from sonotype.core.types import IGNORE_INDEX, Clip, Head, Heads
 from sonotype.data.splits.crossfit import Folds, balanced_folds
 from sonotype.evaluation.calibration import fit_temperature, tempered
 from sonotype.evaluation.predictions import Predictions
@@ -42,15 +42,23 @@ from sonotype.training.unknown_fit import (
     FOLDS,
     MIN_CLIPS,
     fit_geometry,
+    foreign_vectors,
     head_of_unknown,
     held_out_scores,
+    scores_of,
     set_threshold,
 )
 
 FEW_SCORED = 10
 """Clips below which a temperature is not fitted."""
+THRESHOLD = 0.5
+"""Unknown score above which a sound counts as unknown; the scores are fitted to this value."""
 DEFAULT_TEMPERATURE = 0.5
 """Temperature of heads without scored clips, from cross-validation of small sets."""
+
+
+Scored = Mapping[str, npt.NDArray[np.bool_]]
+"""By name of a head which clips have a score."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,46 +163,51 @@ def fit_to_data(
         )
         logits, scored = held_out_logits(fits, data.vectors, data.targets, heads)
         heads = calibrated(heads, logits, data.targets, scored)
-        predictions = held_out_predictions(context, heads, logits, data.targets, scored)
+        known = {
+            name: np.where(scored[name], target, IGNORE_INDEX)
+            for name, target in data.targets.items()
+        }
+        predictions = predictions_of(context.clips("train"), heads, logits, known)
         heads = _with_thresholds(heads, predictions)
     else:
-        heads = tuple(replace(head, temperature=DEFAULT_TEMPERATURE) for head in heads)
+        heads = calibrated(heads, {}, {}, {})
     linear = fit_linear(
         data.vectors, data.targets, context.heads, data.weights, class_weights=balanced
     )
     linear.load_into(system)
-    threshold = fit_unknown(context, system, linear, data, fits)
+    unknown = fit_unknown(context, system, linear, data, fits)
+    threshold = None if unknown is None else THRESHOLD
+    if predictions is not None:
+        predictions = replace(predictions, unknown=unknown, unknown_threshold=threshold)
     return FitResult(None, None, False, heads, threshold), predictions
 
 
 def calibrated(
-    heads: Heads, logits: Mapping[str, Vectors], found: Targets, scored: Mapping[str, npt.NDArray]
+    heads: Heads,
+    logits: Mapping[str, Vectors],
+    found: Targets,
+    scored: Scored,
 ) -> Heads:
-    """The heads with the temperatures that fit the held-out logits best."""
+    """The heads with the temperatures that fit the held-out logits best, if there are any."""
     fitted = []
     for head in heads:
-        known = scored[head.name]
+        known = scored.get(head.name)
         temperature = DEFAULT_TEMPERATURE
-        if known.sum() >= FEW_SCORED:
+        if known is not None and known.sum() >= FEW_SCORED:
             proba = tempered(np.exp(_centred(logits[head.name][known])), 1.0)
             temperature = fit_temperature(proba, found[head.name][known])
         fitted.append(replace(head, temperature=temperature))
     return tuple(fitted)
 
 
-def held_out_predictions(
-    context: RunContext,
-    heads: Heads,
-    logits: Mapping[str, Vectors],
-    found: Targets,
-    scored: Mapping[str, npt.NDArray],
+def predictions_of(
+    clips: Sequence[Clip], heads: Heads, logits: Mapping[str, Vectors], true: Targets
 ) -> Predictions:
-    """The predictions of the clips of all folds, averaged over views."""
-    clips = context.clips("train")
+    """Predictions from the logits ``[clips, views, classes]``, averaged over views."""
     return Predictions(
         paths=tuple(str(clip.path) for clip in clips),
         groups=tuple(clip.group for clip in clips),
-        true={name: np.where(scored[name], target, IGNORE_INDEX) for name, target in found.items()},
+        true=true,
         proba={
             head.name: tempered(np.exp(_centred(logits[head.name])), head.temperature).mean(axis=1)
             for head in heads
@@ -225,18 +238,19 @@ def fit_unknown(
     linear: LinearHeads,
     data: LinearData,
     fits: list[FoldFit],
-) -> float | None:
-    """Give the system its unknown score, and return the threshold that keeps the known clips.
+) -> npt.NDArray[np.floating] | None:
+    """Give the system its unknown score; return that of each clip, held out.
 
     ``None``, and no score, where too few clips can be held out.
     """
     head: Head = head_of_unknown(context.heads, data.targets)
     target = data.targets[head.name]
+    negative = np.all([found == IGNORE_INDEX for found in data.targets.values()], axis=0)
     if len(fits) < FEWEST_FOLDS:
         folds = _more_folds(context, most=FOLDS)
         fits = fit_folds(data.vectors, {head.name: target}, (head,), data.weights, folds)
-    held_out = held_out_scores(fits, data.vectors, target, head, data.noises)
-    if len(held_out) < MIN_CLIPS:
+    held_out, known = held_out_scores(fits, data.vectors, target, head, data.noises, negative)
+    if known.sum() < MIN_CLIPS:
         return None
     labelled = target != IGNORE_INDEX
     score = fit_geometry(
@@ -244,8 +258,8 @@ def fit_unknown(
         data.vectors[labelled],
         target[labelled],
         len(head.classes),
-        data.noises,
+        foreign_vectors(data.vectors[negative], data.noises),
     )
-    set_threshold(score, held_out, context.options.score.keep_known)
+    set_threshold(score, held_out[known], context.options.score.keep_known)
     system.set_unknown(head.name, score.to(torch.float32))
-    return 0.5
+    return np.where(known | negative, scores_of(score, held_out), np.nan)

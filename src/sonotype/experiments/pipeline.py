@@ -33,6 +33,7 @@ from sonotype.data.validate import Purpose, check_sounds
 from sonotype.evaluation.evaluate import SYNTHETIC_NOTE, predict_clips
 from sonotype.evaluation.metrics import Scores, score, scores_to_json
 from sonotype.evaluation.predictions import Predictions, save_predictions
+from sonotype.evaluation.suspicious import SUSPICIOUS, suspicious_labels, write_suspicious
 from sonotype.evaluation.write_report import write_report
 from sonotype.experiments.context import BuiltSystem, RunContext, ignore
 from sonotype.experiments.linear_run import fit_linear_heads
@@ -407,6 +408,8 @@ def save(
     save_model(folder / MODEL, built.system, dataclasses.replace(card, scores=values))
     if tested is not None:
         predictions, scores = tested
+        if context.split.folds:
+            write_suspicious(folder / SUSPICIOUS, suspicious_labels(predictions))
         save_predictions(predictions, folder / PREDICTIONS)
         history = read_history(folder / "training")
         write_history(folder / HISTORY, history)

@@ -126,7 +126,7 @@ def _add_unknown(
     centres, axes = tensors.get("unknown.centres"), tensors.get("unknown.axes")
     if centres is None or axes is None or centres.ndim != 2 or axes.ndim != 2:
         raise ModelFileError(f"{path}: the weights do not fit the header (no unknown score)")
-    system.set_unknown(card.unknown_head, UnknownScore(*centres.shape, len(axes)))
+    system.set_unknown(card.unknown_head, UnknownScore(len(centres), centres.shape[1], len(axes)))
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:

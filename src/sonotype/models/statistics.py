@@ -99,7 +99,8 @@ class TimeDeviationPooling(Pooling):
     def vector(self, total: Tensor, positions: int) -> Tensor:
         """The square root of the mean of squares less the square of the mean."""
         mean, square = total[:2] / total[2]
-        return (square - mean.square()).clamp_min(0).sqrt().float()
+        deviation: Tensor = (square - mean.square()).clamp_min(0).sqrt().float()
+        return deviation
 
 
 class BandDeviationPooling(Pooling):

@@ -64,11 +64,11 @@ class LinearHeads:
     @torch.no_grad()
     def load_into(self, system: System) -> None:
         """Set the standardisation and the heads of a system with pooling ``statistics``."""
-        system.embedding.mean.copy_(torch.from_numpy(self.mean))  # type: ignore[operator, union-attr]
-        system.embedding.scale.copy_(torch.from_numpy(self.scale))  # type: ignore[operator, union-attr]
+        system.embedding.mean.copy_(torch.from_numpy(self.mean))  # type: ignore[operator]
+        system.embedding.scale.copy_(torch.from_numpy(self.scale))  # type: ignore[operator]
         for name, classify in system.classifiers.items():
-            classify.weight.copy_(torch.from_numpy(self.weights[name]))  # type: ignore[operator, union-attr]
-            classify.bias.copy_(torch.from_numpy(self.biases[name]))  # type: ignore[operator, union-attr]
+            classify.weight.copy_(torch.from_numpy(self.weights[name]))  # type: ignore[operator]
+            classify.bias.copy_(torch.from_numpy(self.biases[name]))  # type: ignore[operator]
 
 
 def feature_weights(system: System) -> Vectors:
@@ -96,7 +96,8 @@ def fit_linear(
         weights: ``[features]``, see :func:`feature_weights`.
         class_weights: weight classes by the inverse of their count.
     """
-    rows = vectors.reshape(-1, vectors.shape[-1])
+    labelled = np.any([target != IGNORE_INDEX for target in targets.values()], axis=0)
+    rows = vectors[labelled | ~labelled.any()].reshape(-1, vectors.shape[-1])
     mean = rows.mean(0, dtype=np.float64).astype(np.float32)
     deviation = np.sqrt(np.square(rows - mean).mean(0, dtype=np.float64))
     # A feature that never changes in training, except by rounding, must not be amplified later.

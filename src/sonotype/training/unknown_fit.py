@@ -28,6 +28,7 @@ MIN_CLIPS = 20
 """Known clips that a threshold needs."""
 
 Floats = npt.NDArray[np.floating]
+Indices = npt.NDArray[np.integer]
 
 
 def head_of_unknown(heads: Heads, targets: Targets) -> Head:
@@ -38,7 +39,7 @@ def head_of_unknown(heads: Heads, targets: Targets) -> Head:
 
 
 def fit_geometry(
-    linear: LinearHeads, vectors: Vectors, target: Floats, classes: int, negatives: Vectors
+    linear: LinearHeads, vectors: Vectors, target: Indices, classes: int, negatives: Vectors
 ) -> UnknownScore:
     """Centres, axes and gate; offsets, scales and threshold are set by :func:`set_threshold`.
 
@@ -119,30 +120,45 @@ def fold_scores(score: UnknownScore, linear: LinearHeads, head: Head, vectors: V
 
 
 def held_out_scores(
-    fits: Sequence[FoldFit], vectors: Vectors, target: Floats, head: Head, negatives: Vectors
-) -> Floats:
-    """The quantities of known clips, each from models of the other folds.
+    fits: Sequence[FoldFit],
+    vectors: Vectors,
+    target: Indices,
+    head: Head,
+    noises: Vectors,
+    negative: npt.NDArray[np.bool_],
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """The quantities of clips, each from models of the other folds.
 
     Args:
         fits: heads for each fold.
         vectors: ``[clips, views, features]``.
         target: class indices of the clips.
         head: whose classes are the known ones.
-        negatives: ``[sounds, views, features]`` of sounds of no class.
+        noises: ``[sounds, 1, features]`` of synthetic sounds of no class.
+        negative: which clips are of no class.
 
-    Shape:
-        ``[known clips of all folds, 3]``; clips whose class no other fold has are left out
+    Returns:
+        the quantities ``[clips, 3]``, NaN for clips in no fold; and which clips ``[clips]`` are
+        known, because another fold has their class.
     """
-    found = []
+    found, known = np.full((len(vectors), 3), np.nan), np.zeros(len(vectors), dtype=bool)
     for fit in fits:
         learnt = fit.learnt[target[fit.learnt] != IGNORE_INDEX]
-        known = np.isin(target[fit.tested], target[learnt]) & (target[fit.tested] != IGNORE_INDEX)
-        if known.any():
-            score = fit_geometry(
-                fit.linear, vectors[learnt], target[learnt], len(head.classes), negatives
-            )
-            found.append(fold_scores(score, fit.linear, head, vectors[fit.tested[known]]))
-    return np.concatenate(found) if found else np.zeros((0, 3))
+        if not len(learnt):
+            continue
+        foreign = foreign_vectors(vectors[fit.learnt[negative[fit.learnt]]], noises)
+        score = fit_geometry(
+            fit.linear, vectors[learnt], target[learnt], len(head.classes), foreign
+        )
+        found[fit.tested] = fold_scores(score, fit.linear, head, vectors[fit.tested])
+        known[fit.tested] = np.isin(target[fit.tested], target[learnt])
+    return found, known & (target != IGNORE_INDEX)
+
+
+def foreign_vectors(negatives: Vectors, noises: Vectors) -> Vectors:
+    """The vectors of negative clips and noises as ``[sounds * views, 1, features]``."""
+    features = noises.shape[-1]
+    return np.concatenate([negatives.reshape(-1, 1, features), noises.reshape(-1, 1, features)])
 
 
 def set_threshold(score: UnknownScore, held_out: Floats, keep_known: float) -> None:
@@ -156,6 +172,12 @@ def set_threshold(score: UnknownScore, held_out: Floats, keep_known: float) -> N
     score.threshold.fill_(threshold)
     log_odds = np.log(1 / MEDIAN_KNOWN - 1)
     score.width.fill_(max((float(np.median(total)) - threshold) / log_odds, 1e-6))
+
+
+def scores_of(score: UnknownScore, quantities: Floats) -> Floats:
+    """Unknown scores ``[clips]`` of quantities that are averaged over views."""
+    odds = (sum_of(score, quantities) - float(score.threshold)) / float(score.width)
+    return np.asarray(1 / (1 + np.exp(np.clip(odds, -500, 500))))
 
 
 def sum_of(score: UnknownScore, quantities: Floats) -> Floats:

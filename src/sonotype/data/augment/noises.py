@@ -6,6 +6,8 @@ stationary or nearly so, from -60 dB to full scale, and depend on their number a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -78,8 +80,12 @@ def _sweep(_: str, samples: int, sample_rate: int, rng: np.random.Generator) -> 
     return np.sin(2 * np.pi * np.cumsum(frequency) / sample_rate)
 
 
-_WAVES = {"white": _noise, "pink": _noise, "brown": _noise}
-_WAVES |= {"hum": _hum, "tone": _tone, "sweep": _sweep}
+_WAVES: dict[str, Callable[[str, int, int, np.random.Generator], Wave]] = {
+    **dict.fromkeys(SPECTRAL_SLOPES, _noise),
+    "hum": _hum,
+    "tone": _tone,
+    "sweep": _sweep,
+}
 
 
 def _log_uniform(low: float, high: float, rng: np.random.Generator) -> float:
