@@ -43,13 +43,13 @@ def main() -> int:
         f"1. What does it learn? {len(training)} classes of {shown(DATA)}, "
         f"{sum(map(len, training.values()))} clips"
     )
-    print("   on the features of the built-in model; it never hears a rooster.\n")
+    print("   on the features of the built-in model; it is not trained on roosters.\n")
     if not (RUN / "scores.json").exists():
         shutil.rmtree(RUN, ignore_errors=True)
         sonotype.train(TABLE, RUN, backbone="builtin", progress=True)
     scores = scores_from_json(json.loads((RUN / "scores.json").read_text(encoding="utf-8")))
 
-    print("2. How good is it? Each clip is scored by a model that has not heard it.\n")
+    print("2. How good is it? Each clip is scored by a model that was not trained on it.\n")
     print(render(scores, classes=3, confusions=3))
 
     print("\n   Clips that were held out from all of this, one of each class:\n")

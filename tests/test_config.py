@@ -11,6 +11,7 @@ import pytest
 from sonotype.config import (
     NETWORKS,
     RECIPES,
+    GradientRecipe,
     Recipe,
     ScoreOptions,
     SplitOptions,
@@ -49,8 +50,12 @@ UNUSUAL = (
     TrainOptions(backbone_lr_scale=0.1, ema_decay=0.99, checkpoint="last"),
     SplitOptions(protocol="folds", train_folds=(1, 2), val_folds=(3,), test_folds=(4,)),
     SplitOptions(select_on="test"),
-    ScoreOptions(category_source="both", tta_shifts=4),
+    SplitOptions(evaluation="crossfit", protocol="grouped"),
+    ScoreOptions(category_source="both", tta_shifts=4, keep_known=0.99),
 )
+
+
+POOLINGS = "one of attention, mean, max, attention_mean, statistics"
 
 
 def message(options: Any) -> str:
@@ -88,7 +93,7 @@ def test_other_values_are_valid(options: Any) -> None:
         (SystemOptions, "adapters", (1.5,), "of type int"),
         (SystemOptions, "adapters", 4, "a list"),
         (SystemOptions, "adapters", [4], "a list"),
-        (SystemOptions, "pooling", "median", "one of attention, mean, max, attention_mean"),
+        (SystemOptions, "pooling", "median", POOLINGS),
         (SystemOptions, "pool_blocks", (4, 0), "at least 1"),
         (SystemOptions, "pool_blocks", (5,), "at most 4"),
         (SystemOptions, "event_head", 0, "of type bool"),
@@ -104,7 +109,7 @@ def test_other_values_are_valid(options: Any) -> None:
         (TrainOptions, "epochs", 2.0, "of type int"),
         (TrainOptions, "label_smoothing", 1.5, "at most 1"),
         (TrainOptions, "schedule", "warm", "one of constant, cosine"),
-        (TrainOptions, "recipe", None, "one of paper, modern, student"),
+        (TrainOptions, "recipe", None, "one of auto, linear, modern, paper, student"),
         (TrainOptions, "seed", -1, "at least 0"),
         (TrainOptions, "seed", 2**32, "at most 4294967295"),
         (TrainOptions, "device", "tpu", "one of auto, cpu, cuda, mps"),
@@ -118,6 +123,9 @@ def test_other_values_are_valid(options: Any) -> None:
         (ScoreOptions, "tta_shifts", 0, "at least 1"),
         (ScoreOptions, "tta_shifts", 17, "at most 16"),
         (ScoreOptions, "tta_shifts", 2.0, "of type int"),
+        (ScoreOptions, "keep_known", 1.0, "at most 0.999"),
+        (ScoreOptions, "keep_known", 0.4, "at least 0.5"),
+        (SplitOptions, "evaluation", "folds", "one of auto, crossfit, holdout, none"),
         (SplitOptions, "test_fraction", 0, "at least 0.01"),
         (SplitOptions, "train_folds", ("1",), "of type int"),
         (ScoreOptions, "category_source", "stars", "one of head, events, both"),
@@ -168,15 +176,18 @@ def test_unknown_names_and_invalid_values_are_reported_together() -> None:
         from_dict(ScoreOptions, {"category_source": "stars", "colour": 1, "category": 2})
     text = str(caught.value)
     assert "category_source must be one of head, events, both" in text
-    assert "unknown options category, colour; known options: category_source, tta_shifts" in text
+    assert (
+        "unknown options category, colour; known options: category_source, keep_known, tta_shifts"
+        in text
+    )
 
 
 # Recipes
 
 
 @pytest.mark.parametrize("system", ["cbir_1", "cbir_2", "cbir_3", "cbir_4"])
-@pytest.mark.parametrize("recipe", get_args(Recipe))
-def test_a_recipe_fills_unset_fields(recipe: Recipe, system: str) -> None:
+@pytest.mark.parametrize("recipe", get_args(GradientRecipe))
+def test_a_recipe_fills_unset_fields(recipe: GradientRecipe, system: str) -> None:
     resolved = resolve(TrainOptions(recipe=recipe), system)
     check(resolved)
     for item in fields(TrainOptions):
@@ -190,8 +201,8 @@ def test_a_recipe_fills_unset_fields(recipe: Recipe, system: str) -> None:
     assert not [item.name for item in fields(resolved) if getattr(resolved, item.name) is None]
 
 
-@pytest.mark.parametrize("recipe", get_args(Recipe))
-def test_set_fields_have_priority(recipe: Recipe) -> None:
+@pytest.mark.parametrize("recipe", get_args(GradientRecipe))
+def test_set_fields_have_priority(recipe: GradientRecipe) -> None:
     mine = TrainOptions(recipe=recipe, epochs=3, mixup=0.0, mix_same_class=False, n_augmented=0)
     resolved = resolve(mine, "cbir_3")
     assert (resolved.epochs, resolved.mixup, resolved.n_augmented) == (3, 0.0, 0)
@@ -203,7 +214,18 @@ def test_set_fields_have_priority(recipe: Recipe) -> None:
         )
         == resolved
     )  # fmt: skip
-    assert resolve(TrainOptions(mix_same_class=True), "cbir_1").mix_same_class is True
+    mixing = TrainOptions(recipe=recipe, mix_same_class=True)
+    assert resolve(mixing, "cbir_1").mix_same_class is True
+
+
+@pytest.mark.parametrize("recipe", ["auto", "linear"])
+def test_linear_heads_have_no_settings_of_gradient_training(recipe: Recipe) -> None:
+    """They learn from all clips that are not test clips."""
+    chosen = TrainOptions(recipe=recipe, seed=3, class_weights=True)
+    resolved = resolve(chosen, "cbir_2")
+    assert resolved == replace(chosen, checkpoint="last")
+    settings = [*RECIPES["modern"], "mix_same_class"]
+    assert {getattr(resolved, name) for name in settings} == {None}
 
 
 @pytest.mark.parametrize(
@@ -224,12 +246,13 @@ def test_set_fields_have_priority(recipe: Recipe) -> None:
 def test_min_steps_of_a_recipe_does_not_extend_set_epochs(
     given: dict[str, Any], epochs: int, min_steps: int
 ) -> None:
-    resolved = resolve(TrainOptions(**given), "cbir_2")
+    resolved = resolve(TrainOptions(**{"recipe": "modern", **given}), "cbir_2")
     assert (resolved.epochs, resolved.min_steps) == (epochs, min_steps)
 
 
 def test_resolving_twice_changes_nothing() -> None:
-    for given in (TrainOptions(), TrainOptions(epochs=2), TrainOptions(min_steps=7)):
+    modern = TrainOptions(recipe="modern")
+    for given in (TrainOptions(), modern, replace(modern, epochs=2), replace(modern, min_steps=7)):
         once = resolve(given, "cbir_3")
         assert resolve(once, "cbir_3") == once
 
@@ -247,18 +270,21 @@ def test_the_papers_settings() -> None:
 
 def test_all_recipes_set_the_same_fields() -> None:
     names = {item.name for item in fields(TrainOptions) if item.default is None}
-    for recipe in get_args(Recipe):
-        assert set(RECIPES[recipe]) == names - {"mix_same_class"}
+    assert set(RECIPES) == set(get_args(GradientRecipe))
+    for recipe in RECIPES.values():
+        assert set(recipe) == names - {"mix_same_class"}
 
 
 def test_network_defaults_are_valid() -> None:
-    for recipe in get_args(Recipe):
-        network = NETWORKS[recipe]
-        own = {name: value for name, value in network.items() if name != "backbone"}
-        assert list(own) == list(NETWORKS["paper"])
-        own = {name: value for name, value in network.items() if name != "category_source"}
+    assert {*NETWORKS, "auto"} == set(get_args(Recipe))
+    score_names = {item.name for item in fields(ScoreOptions)}
+    for recipe, network in NETWORKS.items():
+        more = {"linear": ["tta_shifts"], "student": ["backbone"]}.get(recipe, [])
+        assert set(network) == {*NETWORKS["paper"], *more}
+        own = {name: value for name, value in network.items() if name not in score_names}
         check(SystemOptions(**own))
-        check(ScoreOptions(category_source=network["category_source"]))
+        own = {name: value for name, value in network.items() if name in score_names}
+        check(ScoreOptions(**own))
     # Fields that a model file lacks have the values of the paper.
     defaults = to_dict(SystemOptions()) | to_dict(ScoreOptions())
     for name, value in NETWORKS["paper"].items():

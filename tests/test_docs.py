@@ -17,7 +17,6 @@ import pytest
 import torch
 import typer
 import yaml
-from script_modules import load_script
 from small_models import write_model
 
 import sonotype
@@ -182,14 +181,15 @@ def shown(value: object) -> str:
 
 
 def test_recipes() -> None:
-    recipes, networks = tables(DOCS / "training.md", "option", *RECIPES)
+    [recipes] = tables(DOCS / "training.md", "option", *RECIPES)
+    [networks] = tables(DOCS / "training.md", "option", *NETWORKS)
     names = {name for recipe in RECIPES.values() for name in recipe}
     assert len(recipes) == len(names)
     for flag, *cells in recipes:
         name = flag.removeprefix("--").replace("-", "_")
         assert cells == [shown(recipe[name]) for recipe in RECIPES.values()]
     usual: dict[str, object] = to_dict(SystemOptions()) | to_dict(ScoreOptions())
-    assert len(networks) == len(NETWORKS["student"])
+    assert len(networks) == len({name for network in NETWORKS.values() for name in network})
     for flag, *cells in networks:
         name = flag.removeprefix("--").replace("-", "_")
         assert cells == [shown(network.get(name, usual[name])) for network in NETWORKS.values()]
@@ -337,9 +337,14 @@ def test_citation_licence_and_notice() -> None:
 
 
 def test_the_demo_trains_with_options_that_exist() -> None:
-    demo = load_script("demo")
-    chosen = RunOptions.of(demo.OPTIONS)
-    assert (chosen.system.system, chosen.system.backbone) == ("cbir_2", "builtin")
+    tree = ast.parse(text_of(ROOT / "scripts" / "demo.py"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    [training] = [call for call in calls if ast.unparse(call.func) == "sonotype.train"]
+    given = {str(keyword.arg): keyword.value for keyword in training.keywords}
+    assert set(given) <= TRAIN_ARGUMENTS
+    options = {name: ast.literal_eval(value) for name, value in given.items()}
+    chosen = RunOptions.of({name: options[name] for name in OPTION_NAMES & set(options)})
+    assert (chosen.train.recipe, chosen.system.backbone) == ("linear", "builtin")
 
 
 def test_the_clips_of_the_demo_are_readable_and_attributed() -> None:

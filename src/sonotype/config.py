@@ -91,7 +91,7 @@ class TrainOptions:
 
     recipe: Recipe = option(
         "auto",
-        "Presets: linear (best for small data sets), modern, paper, student; auto: linear, or "
+        "Presets: linear, modern, paper, student; auto: linear, the best for small data sets, or "
         "modern if an option of gradient training is set",
         common=True,
         metavar="NAME",
@@ -248,7 +248,7 @@ class SplitOptions:
     evaluation: Evaluation = option(
         "auto",
         "How to score: crossfit, holdout, none; crossfit: train on all clips, and score each clip "
-        "by a model that has not heard its recording; auto: crossfit for linear",
+        "by a model that was not trained on its recording; auto: crossfit for linear",
         common=True,
         metavar="NAME",
     )

@@ -30,6 +30,8 @@ KEYS = [
     "category_probability",
     "event",
     "event_probability",
+    "unknown_score",
+    "is_unknown",
     "top",
     "file_seconds",
     "clip_seconds",
@@ -120,6 +122,8 @@ def test_csv(model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]) -> N
         "category_probability",
         "event",
         "event_probability",
+        "unknown_score",
+        "is_unknown",
         "label_1",
         "probability_1",
         "label_2",
@@ -134,11 +138,12 @@ def test_csv(model: Path, sounds: Path, capsys: pytest.CaptureFixture[str]) -> N
         answer = loaded.predict(row[0])
         (first, share), (second, next_share) = answer.top(2)
         category = answer.labels["category"]
-        assert (row[1], row[3], row[5], row[7]) == (category, first, first, second)
-        found = [float(row[place]) for place in (2, 4, 6, 8, 9, 10)]
+        assert (row[1], row[3], row[7], row[9]) == (category, first, first, second)
+        found = [float(row[place]) for place in (2, 4, 8, 10, 11, 12)]
         wanted = [answer.probabilities["category"][category], share, share, next_share, 1, 1]
         assert found == pytest.approx(wanted, abs=1e-5)
-        assert row[11] == ""
+        assert row[5:7] == ["", ""], "this model has no unknown score"
+        assert row[13] == ""
 
 
 @pytest.mark.parametrize(("kind", "top"), [("model", 1), ("coarse", 9)])
@@ -154,7 +159,7 @@ def test_csv_has_as_many_columns_in_every_row(
     argv = ["predict", str(path), str(sounds), "--format", "csv", "--top", str(top)]
     assert run(argv) == 3
     rows = csv_rows(capsys.readouterr().out)
-    assert {len(row) for row in rows} == {8 + 2 * top}
+    assert {len(row) for row in rows} == {10 + 2 * top}
     errors = {Path(row[0]).name: row[-1] for row in rows[1:]}
     assert errors.pop("broken.wav") == "is empty (0 bytes)"
     assert set(errors.values()) == {""}

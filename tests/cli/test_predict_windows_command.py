@@ -70,6 +70,7 @@ def test_a_row_for_each_window(
     assert [row["start"] for row in shared] == [row["start"] for row in exact]
     assert list(shared[0]) == [
         "file", "start", "end", "category", "category_probability", "event", "event_probability",
+        "unknown_score", "is_unknown",
         "label_1", "probability_1", "label_2", "probability_2", "label_3", "probability_3",
         "file_seconds", "clip_seconds", "error",
     ]  # fmt: skip

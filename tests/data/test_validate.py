@@ -37,6 +37,17 @@ def test_one_clip_classes(tmp_path: Path) -> None:
     ]
 
 
+def test_a_negative_may_be_alone(tmp_path: Path) -> None:
+    rows = (("1.wav", "a", ""), ("2.wav", "a", ""), ("3.wav", "b", ""), ("4.wav", "b", ""))
+    manifest = validate(listing(tmp_path, *rows, ("5.wav", "_background_noise_", "")))
+    assert [head.classes for head in manifest.heads] == [("a", "b")]
+    assert [dict(clip.labels) for clip in manifest.clips][-1] == {}
+    foreign = listing(tmp_path, *rows[:2], ("5.wav", "noise", ""), ("6.wav", "noise", ""))
+    faults = faults_of(lambda: validate(foreign), tmp_path)
+    assert len(faults) == 1
+    assert "only one category, 'a'" in faults[0]
+
+
 def test_rare_events_lose_their_label(tmp_path: Path) -> None:
     made = listing(
         tmp_path,

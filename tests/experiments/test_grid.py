@@ -287,11 +287,13 @@ def test_folds_that_the_source_does_not_have(tones: Path, table: Path, tmp_path:
 def test_the_split_of_a_run() -> None:
     manifest = manifest_of([("x", "a", f"r{n}", n % 3 + 1) for n in range(12)])
     folds = {fold: tuple(n for n in range(12) if n % 3 + 1 == fold) for fold in (1, 2, 3)}
-    best = split_of(manifest, RunOptions.of({}), 2)
+    best = split_of(manifest, RunOptions.of({"recipe": "modern"}), 2)
     assert (best.train, best.val, best.test) == (folds[1], folds[3], folds[2])
     last = split_of(manifest, RunOptions.of({"checkpoint": "last"}), 2)
     assert (last.train, last.val) == (tuple(sorted(folds[1] + folds[3])), ())
     assert last.test == folds[2]
+    linear = split_of(manifest, RunOptions.of({}), 2)
+    assert (linear.train, linear.val, linear.test) == (last.train, last.val, last.test)
     drawn = split_of(manifest, RunOptions.of({"protocol": "grouped", "seed": 5}), None)
     again = split_of(manifest, RunOptions.of({"protocol": "grouped", "seed": 5}), None)
     assert drawn == again

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,6 +47,8 @@ def test_as_json_values() -> None:
         "category_probability": 0.75,
         "event": "bark",
         "event_probability": 0.5,
+        "unknown_score": None,
+        "is_unknown": None,
         "top": [{"label": "bark", "probability": 0.5}, {"label": "howl", "probability": 0.25}],
         "file_seconds": 5.0,
         "clip_seconds": 5.0,
@@ -95,3 +98,18 @@ def test_equal_probabilities_keep_the_order_of_the_model() -> None:
 def test_longer_than_clip(seconds: float, partly: bool) -> None:
     """The padding that encoders add does not count."""
     assert prediction(file_seconds=seconds).longer_than_clip is partly
+
+
+@pytest.mark.parametrize(
+    ("score", "threshold", "unknown"), [(0.75, 0.5, True), (0.5, 0.5, False), (0.25, 0.5, False)]
+)
+def test_an_unknown_sound(score: float, threshold: float, unknown: bool) -> None:
+    answer = replace(prediction(), unknown_score=score, unknown_threshold=threshold)
+    assert answer.is_unknown is unknown
+    values = answer.to_dict()
+    assert (values["unknown_score"], values["is_unknown"]) == (score, unknown)
+    assert values["event"] == "bark", "the most probable class is given in any case"
+
+
+def test_a_model_without_unknown_score() -> None:
+    assert prediction().is_unknown is False

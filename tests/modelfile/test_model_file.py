@@ -178,7 +178,7 @@ def test_the_file_says_everything_in_its_header(tmp_path: Path, written: bytes) 
     document = json.loads(metadata["sonotype"])
     defaults = {"problem": "single", "temperature": 1.0, "thresholds": []}
     assert document == {
-        "format_version": 5,
+        "format_version": 6,
         "options": to_dict(CARD.options),
         "heads": [
             {
@@ -198,6 +198,7 @@ def test_the_file_says_everything_in_its_header(tmp_path: Path, written: bytes) 
                 **defaults,
             },
         ],
+        "unknown_head": "",
         "unknown_threshold": None,
         "sample_rate": 32_000,
         "front_ends": ["EfficientATLogMel", "VGGishLogMel"],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from itertools import product
 from typing import get_args
 
@@ -11,6 +12,7 @@ from sonotype.audio.clip import AudioSpec
 from sonotype.config import GradientRecipe, SystemName, SystemOptions, network_defaults
 from sonotype.core.errors import OptionsError
 from sonotype.core.types import Head
+from sonotype.experiments.run_options import RunOptions
 from sonotype.modelfile.card import audio_spec_of
 from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.build import build_system
@@ -204,9 +206,16 @@ def test_the_embedding_of_statistics_has_a_value_for_each_channel_and_statistic(
     assert trained == {f"classifiers.{h.name}.{part}" for h in HEADS for part in ("weight", "bias")}
 
 
-@pytest.mark.parametrize(
-    "changes", [{"width": 0.1}, {"width": 0.0, "unfreeze_from": 3}, {"backbone": "none"}]
-)
-def test_statistics_need_a_frozen_branch_alone(changes: dict[str, object]) -> None:
-    with pytest.raises(OptionsError, match="pooling statistics is for a frozen branch 1 alone"):
-        build_system(options(pooling="statistics", **changes), HEADS)
+def test_linear_heads_are_for_one_pretrained_branch() -> None:
+    """The other systems and backbones are refused by the options of a run."""
+    chosen = RunOptions.of({"recipe": "linear", "backbone": "mn01"}).system
+    system = build_system(chosen, HEADS)
+    assert (system.pool_blocks, system.branch_2) == ((3, 4), None)
+    assert isinstance(system.embedding, StandardisedFeatures)
+    assert not [weight for weight in system.branch_1.parameters() if weight.requires_grad]
+    for changed in ({"system": "cbir_1"}, {"system": "cbir_4"}, {"backbone": "none"}):
+        with pytest.raises(OptionsError, match="cannot be set with the recipe linear"):
+            RunOptions.of({"recipe": "linear", **changed})
+    for changed in ({"width": 0.5}, {"unfreeze_from": 4}):
+        with pytest.raises(OptionsError, match="pooling statistics is for a frozen branch 1"):
+            build_system(dataclasses.replace(chosen, **changed), HEADS)

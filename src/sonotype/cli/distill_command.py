@@ -37,8 +37,7 @@ def distill(
 ) -> None:
     """Train a small student model from teacher models.
 
-    The targets of a clip come from teachers that were not trained on it. Teachers trained
-    on a test clip are excluded.
+    The targets of a clip come from teachers that were not trained on it.
 
     Example: sonotype distill recordings --teacher runs/first --out runs/small
     """

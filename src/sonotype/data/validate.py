@@ -350,7 +350,9 @@ def _one_clip_classes(records: Sequence[ClipRecord]) -> Iterator[DataIssue]:
         clips = Counter(record.label(depth) for record in records)
         for record in records:
             label = record.label(depth)
-            if not label or clips[label] > 1 or (depth and above[record.label(depth - 1)] < 2):
+            negative = is_negative(record.label(0))
+            reported = depth and above[record.label(depth - 1)] < 2
+            if not label or negative or clips[label] > 1 or reported:
                 continue  # a single clip of the level above is reported there
             remedy = ""
             if depth:

@@ -1,4 +1,4 @@
-"""Labels that are probably wrong, from predictions by models that have not heard the clips.
+"""Labels that are probably wrong, from predictions by models that were not trained on the clips.
 
 Northcutt, Jiang, Chuang, "Confident learning: estimating uncertainty in dataset labels" (2021). A
 clip probably belongs to class j where its probability of j is at least the mean probability of j
@@ -48,7 +48,7 @@ def suspicious_labels(predictions: Predictions) -> list[SuspiciousLabel]:
     """The suspicious labels of all heads, the most suspicious first.
 
     Args:
-        predictions: of clips that the models have not heard.
+        predictions: of clips that the models were not trained on.
     """
     found = []
     for head in predictions.heads:

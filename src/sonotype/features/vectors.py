@@ -7,7 +7,6 @@ vectors are cached.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sonotype.audio.clip import AudioSpec
+from sonotype.core.json_text import json_text
 from sonotype.core.prefetch import BATCH_SIZE, prefetch
 from sonotype.core.progress import track
 from sonotype.core.types import Clip
@@ -129,4 +129,4 @@ def _vectors(system: System, waveform: Tensor, views: int) -> Tensor:
 def vector_kind(system: System, views: int, device: torch.device) -> str:
     """Digest of everything that the vectors depend on except the sound."""
     facts = [sorted(map_kinds(system, device).items()), repr(system.pooling), views, __name__]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return hashlib.sha256(json_text(facts).encode()).hexdigest()

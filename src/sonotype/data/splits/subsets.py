@@ -13,9 +13,10 @@ class NoteKind(StrEnum):
     """What a note says; each value is the format string of its text."""
 
     ALL = "every clip is a training clip; there are no validation or test clips"
-    CROSSFIT = "cross-fitting: {} models, each scored on the clips of a fold that it has not heard"
+    CROSSFIT = "cross-fitting: {} models, each scored on a fold that it was not trained on"
     CROSSFIT_OWN = (
-        "cross-fitting: {} models, each scored on a fold of the source's own that it has not heard"
+        "cross-fitting: {} models, each scored on a fold of the source's own that it was not "
+        "trained on"
     )
     CROSSFIT_SHARED = "{} recordings in two folds, as in the source's own folds ({})"
     NO_FOLDS = "no scores: every class has a single recording; add recordings"
