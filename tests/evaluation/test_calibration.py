@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import brier_score_loss
+from sklearn.metrics import log_loss as reference_log_loss
 
-from sonotype.evaluation.calibration import calibration_error, fit_temperature, tempered
+from sonotype.evaluation.calibration import (
+    brier_score,
+    calibration_error,
+    fit_temperature,
+    log_loss,
+    tempered,
+)
 
 
 def world(temperature: float, clips: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
@@ -44,3 +52,56 @@ def test_the_error_is_the_gap_between_sure_and_right() -> None:
     true = np.array([0, 1, 0, 1])
     # Two of four are 0.9 sure and half right, two are 0.7 sure and right.
     assert calibration_error(probability, true) == pytest.approx(0.5 * 0.4 + 0.5 * 0.3)
+
+
+def test_views_are_averaged_after_the_temperature() -> None:
+    """The mean of views is less sure than a view, so the best temperature is lower than theirs."""
+    rng = np.random.default_rng(1)
+    clips, views = 4000, 3
+    logits = 2 * rng.standard_normal((clips, 1, 5)) + rng.standard_normal((clips, views, 5))
+    uncontaminated = softmax(logits).mean(1)
+    true = np.array([rng.choice(5, p=row) for row in uncontaminated])
+    for temperature in (0.5, 1.0, 3.0):
+        found = fit_temperature(softmax(logits * temperature), true)
+        assert found == pytest.approx(temperature, rel=0.08)
+        losses = [
+            log_loss(tempered(softmax(logits * temperature), each).mean(1), true)
+            for each in (found, 0.8 * found, 1.25 * found)
+        ]
+        assert losses[0] == min(losses)
+    one = fit_temperature(softmax(logits[:, :1]), true)
+    assert one == pytest.approx(fit_temperature(softmax(logits[:, 0]), true))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(powers / powers.sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("clips", [4, 10, 40])
+def test_a_few_correct_clips_do_not_give_an_extreme_temperature(clips: int) -> None:
+    logits = np.random.default_rng(0).standard_normal((clips, 4))
+    true = logits.argmax(1)
+    logits[np.arange(clips), true] += 1.0
+    probability = softmax(logits)
+    found = fit_temperature(probability, true)
+    assert 0.1 < found < 1
+    assert tempered(probability, found).max() < 1
+    more = fit_temperature(np.tile(probability, (5, 1)), np.tile(true, 5))
+    assert more < found, "more correct clips are more evidence"
+    wrong = fit_temperature(probability, (true + 1) % 4)
+    assert wrong > 1
+    assert np.isfinite(wrong)
+
+
+def test_scores_of_probabilities_equal_scikit_learn() -> None:
+    probability, true = world(2.0, 300)
+    every = range(probability.shape[1])
+    expected = sum(brier_score_loss(true == index, probability[:, index]) for index in every)
+    assert brier_score(probability, true) == pytest.approx(expected)
+    expected = reference_log_loss(true, probability, labels=list(every))
+    assert log_loss(probability, true) == pytest.approx(expected, rel=1e-6)
+    certain = np.eye(3)
+    assert brier_score(certain, np.arange(3)) == log_loss(certain, np.arange(3)) == 0
+    assert brier_score(certain, np.array([1, 2, 0])) == 2
+    assert np.isfinite(log_loss(certain, np.array([1, 2, 0])))

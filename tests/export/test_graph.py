@@ -28,6 +28,7 @@ from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.backbones.vggish import VGGish
 from sonotype.models.build import build_system
 from sonotype.models.system import System
+from sonotype.models.unknown import UnknownScore
 
 CATEGORIES = two_heads(("high", "low"))
 HEADS = two_heads(("high", "low"), ("beep", "buzz", "hum"), (0, 1, 1))
@@ -58,8 +59,16 @@ SYSTEMS: dict[str, tuple[Heads, dict[str, Any]]] = {
         CATEGORIES,
         {"system": "cbir_2", "backbone": "vggish", "width": 0.0, "pooling": "max"},
     ),
+    "statistics with an unknown score": (
+        HEADS,
+        {
+            "system": "cbir_2", "backbone": "vggish", "width": 0.0, "pooling": "statistics",
+            "pool_blocks": (3, 4),
+        },
+    ),
 }  # fmt: skip
 SIMPLE = "one branch, maximum"
+FOREIGN = "statistics with an unknown score"
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,24 @@ def system_of(name: str) -> tuple[System, ModelCard]:
     small = {"vggish": partial(VGGish, width=0.1), "mn01": shallow_mobilenet, "compact": Compact}
     system = build_system(chosen, heads, small[chosen.backbone]()).eval()
     _settle(system)
-    return system, ModelCard(chosen, heads, system.sample_rate, ("VGGishLogMel",))
+    head = heads[-1].name if name == FOREIGN else ""
+    if head:
+        system.set_unknown(head, some_unknown_score(system, len(heads[-1].classes)))
+        for classifier in system.classifiers.values():
+            nn.init.normal_(classifier.weight, std=30.0)  # of vectors that are almost the same
+    front_ends = ("VGGishLogMel",)
+    return system, ModelCard(chosen, heads, system.sample_rate, front_ends, unknown_head=head)
+
+
+def some_unknown_score(system: System, classes: int) -> UnknownScore:
+    """One with random parameters and the width of an ordinary sound's vector."""
+    score = UnknownScore(classes, system.embedding_size, 3)
+    nn.init.normal_(score.centres, std=system.embedding_size**-0.5)
+    nn.init.normal_(score.axes, std=system.embedding_size**-0.5)
+    nn.init.normal_(score.gate, std=3.0)
+    score.threshold.fill_(3.0)
+    score.width.fill_(5.0)
+    return score
 
 
 def shallow_mobilenet() -> MobileNet:
@@ -131,7 +157,8 @@ def test_the_graph_has_the_output_of_torch(name: str) -> None:
     graph = made(name)
     heads = graph.card.heads
     engine, torch_engine = onnx_engine(graph.content), TorchEngine(graph.system, heads)
-    assert engine.outputs == [*(head.name for head in heads), "embedding"]
+    unknown = ["unknown_score"] if graph.card.unknown_head else []
+    assert engine.outputs == [*(head.name for head in heads), "embedding", *unknown]
     rng = np.random.default_rng(0)
     outputs = []
     for batch, seconds in ((1, 1.0), (3, 1.0), (2, 2.37)):
@@ -145,6 +172,10 @@ def test_the_graph_has_the_output_of_torch(name: str) -> None:
         scale = float(np.abs(wanted.embedding).max())
         np.testing.assert_allclose(found.embedding, wanted.embedding, rtol=0, atol=2e-4 * scale)
         outputs.append(np.concatenate(list(found.proba.values()), axis=1))
+        assert (found.unknown is None) == (wanted.unknown is None) == (name != FOREIGN)
+        if wanted.unknown is not None and found.unknown is not None:
+            np.testing.assert_allclose(found.unknown, wanted.unknown, rtol=0, atol=1e-4)
+            outputs[-1] = np.column_stack([outputs[-1], found.unknown])
     assert np.ptp(np.concatenate(outputs), axis=0).max() > 1e-2, "the outputs differ"
 
 

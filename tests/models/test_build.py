@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import product
 from typing import get_args
 
 import pytest
@@ -16,8 +17,9 @@ from sonotype.modelfile.card import audio_spec_of
 from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.build import build_system
 from sonotype.models.fusion import JoinedPooling, SeparatePooling
-from sonotype.models.pooling import GlobalMaxPooling, MaxPooling, MeanPooling
-from sonotype.models.statistics import StandardisedFeatures
+from sonotype.models.pooling import MaxPooling, MeanPooling
+from sonotype.models.statistics import STATISTICS, GlobalMaxPooling, StandardisedFeatures
+from sonotype.models.system import System
 
 HEADS = two_heads(("a", "b", "c"), ("d", "e"), (0, 1))
 
@@ -152,20 +154,56 @@ def test_all_contradictions_are_reported(changes: dict[str, object], facts: list
     assert all(issue.startswith(fact) for issue, fact in zip(issues, facts, strict=True))
 
 
-@pytest.mark.parametrize("recipe", get_args(GradientRecipe))
-@pytest.mark.parametrize("name", get_args(SystemName))
-@pytest.mark.parametrize("backbone", ["mn01", "none"])
+@pytest.mark.parametrize(
+    ("recipe", "name", "backbone"),
+    [
+        *product(get_args(GradientRecipe), get_args(SystemName), ["mn01", "none"]),
+        ("linear", "cbir_2", "mn01"),  # linear heads have no other system
+    ],
+)
 def test_the_defaults_of_a_recipe_never_contradict_each_other(
     recipe: str, name: SystemName, backbone: str
 ) -> None:
     defaults = network_defaults(recipe, name, backbone)
-    del defaults["category_source"]
-    defaults.pop("backbone", None)
+    for of_others in ("category_source", "tta_shifts", "backbone"):
+        defaults.pop(of_others, None)
     if defaults["width"]:
         defaults["width"] = 0.05  # as quickly built as it can be
     system = build_system(SystemOptions(system=name, backbone=backbone, **defaults), HEADS)
     assert system.pool_blocks == defaults["pool_blocks"]
     assert (system.branch_2 is None) == (name == "cbir_4" or defaults["width"] == 0)
+
+
+def test_the_audio_spec() -> None:
+    chosen = options(seconds=2.5, pad="repeat", crop="centre", trim=True)
+    audio_spec = audio_spec_of(chosen, build_system(chosen, HEADS).sample_rate)
+    assert audio_spec == AudioSpec(32_000, 2.5, "repeat", "centre", True)
+    usual = options(backbone="vggish")
+    assert audio_spec_of(usual, build_system(usual, HEADS).sample_rate) == AudioSpec(16_000)
+
+
+# Linear heads
+
+
+def linear(**changes: object) -> System:
+    return build_system(options(width=0.0, pooling="statistics", **changes), HEADS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "blocks"),
+    [({}, (4,)), ({"pool_blocks": (3, 4)}, (3, 4)), ({"system": "cbir_1"}, (4,))],
+)
+def test_the_embedding_of_statistics_has_a_value_for_each_channel_and_statistic(
+    changes: dict[str, object], blocks: tuple[int, ...]
+) -> None:
+    system = linear(**changes)
+    channels = [system.branch_1.channels[block - 1] for block in blocks]
+    assert system.embedding_size == system.pooling.features == len(STATISTICS) * sum(channels)
+    assert isinstance(system.embedding, StandardisedFeatures)
+    kinds = [type(pooling) for pooling, _ in system.pooling.reductions()]
+    assert kinds == list(STATISTICS) * len(blocks)
+    trained = {name for name, one in system.named_parameters() if one.requires_grad}
+    assert trained == {f"classifiers.{h.name}.{part}" for h in HEADS for part in ("weight", "bias")}
 
 
 def test_linear_heads_are_for_one_pretrained_branch() -> None:
@@ -181,11 +219,3 @@ def test_linear_heads_are_for_one_pretrained_branch() -> None:
     for changed in ({"width": 0.5}, {"unfreeze_from": 4}):
         with pytest.raises(OptionsError, match="pooling statistics is for a frozen branch 1"):
             build_system(dataclasses.replace(chosen, **changed), HEADS)
-
-
-def test_the_audio_spec() -> None:
-    chosen = options(seconds=2.5, pad="repeat", crop="centre", trim=True)
-    audio_spec = audio_spec_of(chosen, build_system(chosen, HEADS).sample_rate)
-    assert audio_spec == AudioSpec(32_000, 2.5, "repeat", "centre", True)
-    usual = options(backbone="vggish")
-    assert audio_spec_of(usual, build_system(usual, HEADS).sample_rate) == AudioSpec(16_000)

@@ -13,12 +13,12 @@ from torch import nn
 from sonotype.models.attention import ChannelAttention, PositionAttention
 from sonotype.models.pooling import (
     POOLINGS,
-    GlobalMaxPooling,
     MaxPooling,
     MeanPooling,
     PooledTogether,
     build_pooling,
 )
+from sonotype.models.statistics import GlobalMaxPooling
 
 REFERENCES: dict[type, Callable[..., tuple[Array, Array]]] = {
     MeanPooling: mean_of_values,

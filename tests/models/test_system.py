@@ -13,6 +13,7 @@ from sonotype.models.attention import ChannelAttention
 from sonotype.models.build import cbir_1, cbir_2, cbir_3, cbir_4
 from sonotype.models.pooling import MaxPooling, MeanPooling, PooledTogether
 from sonotype.models.system import Output, System
+from sonotype.models.unknown import UnknownScore
 
 SYSTEMS = {"cbir_1": cbir_1, "cbir_2": cbir_2, "cbir_3": cbir_3, "cbir_4": cbir_4}
 BACKBONES = ("vggish", "mn01", "none")
@@ -444,3 +445,41 @@ def test_invalid_options(name: str, options: dict[str, object], facts: tuple[str
     with pytest.raises(OptionsError) as caught:
         build(name, **options)
     assert all(fact in str(caught.value) for fact in facts)
+
+
+# Linear heads
+
+
+@torch.no_grad()
+def test_logits_of_statistics_are_linear_in_a_unit_vector() -> None:
+    system = build("cbir_2", width=0.0, pooling="statistics", pool_blocks=(3, 4)).train()
+    output = system(noise(system))  # no dropout, also in training mode
+    torch.testing.assert_close(output.embedding.norm(dim=1), torch.ones(2))
+    for name, classify in system.classifiers.items():
+        wanted = output.embedding @ classify.weight.T + classify.bias
+        torch.testing.assert_close(output.logits[name], wanted)
+    assert output.unknown is None
+    assert [len(x) for x in output.attention] == [2, 2]
+    for x in output.attention:
+        torch.testing.assert_close(x.sum((1, 2)), torch.ones(2))
+
+
+@torch.no_grad()
+def test_the_unknown_score_is_computed_from_embedding_and_logits_of_its_head() -> None:
+    system = build("cbir_2", width=0.0, pooling="statistics").eval()
+    score = UnknownScore(7, system.embedding_size, 2)
+    for number, buffer in enumerate((score.centres, score.axes, score.gate)):
+        buffer.copy_(0.1 * torch.randn(buffer.shape, generator=torch.manual_seed(number)))
+    system.set_unknown("event", score)
+    output = system(noise(system))
+    assert output.unknown is not None
+    wanted = score(output.embedding, output.logits["event"])
+    torch.testing.assert_close(output.unknown, wanted)
+    assert {"unknown.centres", "unknown.axes"} <= system.state_dict().keys()
+
+
+@torch.no_grad()
+def test_a_silent_clip_has_finite_outputs() -> None:
+    system = build("cbir_2", width=0.0, pooling="statistics").eval()
+    output = system(torch.zeros(1, system.sample_rate))
+    assert all(torch.isfinite(x).all() for x in (*output.logits.values(), output.embedding))

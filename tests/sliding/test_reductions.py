@@ -7,14 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from sonotype.models.backbones.mobilenet import SqueezeExcitation
-from sonotype.models.pooling import POOLINGS, GlobalMaxPooling, MapPooling, build_pooling
-from sonotype.models.reduction import LOG_SUM, MAXIMUM, SUM, Operation
+from sonotype.models.pooling import POOLINGS, MapPooling, build_pooling
+from sonotype.models.reduction import LOG_SUM, MAXIMUM, SUM, Operation, Pooling
+from sonotype.models.statistics import STATISTICS
 from sonotype.sliding.reductions import pool_windows, windows_of
 from sonotype.sliding.squeeze import SlidingSqueeze, sliding_mean
 
+SINGLE: dict[str, type[Pooling]] = {kind.__name__: kind for kind in STATISTICS}
 KINDS = [
     (name, form)
-    for name in (*POOLINGS, "global")
+    for name in (*POOLINGS, *SINGLE)
     for form in ("channels", "positions")
     if "attention" in name or form == "channels"
 ]
@@ -27,8 +29,8 @@ REFERENCES = {
 
 def layer_of(name: str, form: str, channels: int = 6) -> MapPooling:
     torch.manual_seed(0)
-    if name == "global":
-        return GlobalMaxPooling(channels).eval()
+    if name in SINGLE:
+        return SINGLE[name](channels).eval()  # type: ignore[call-arg]
     return build_pooling(name, channels, softmax_over=form, dropout=0.2).eval()
 
 

@@ -40,6 +40,10 @@ SYSTEMS: dict[str, tuple[Callable[..., System], dict[str, Any]]] = {
     "small, all adapters": (cbir_2, {"backbone": "compact", "adapters": (1, 2, 3, 4)}),
     "small, alone": (cbir_2, {"backbone": "compact", "width": 0.0, "pooling": "attention_mean"}),
     "small, global maximum": (cbir_4, {"backbone": "compact"}),
+    "small, statistics": (
+        cbir_2,
+        {"backbone": "compact", "width": 0.0, "pooling": "statistics", "pool_blocks": (3, 4)},
+    ),
     "squeezed": (
         cbir_2,
         {"backbone": "mn01", "width": 0.0, "pool_blocks": (3, 4), "pooling": "attention_mean"},

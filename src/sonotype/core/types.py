@@ -17,6 +17,7 @@ IGNORE_INDEX = -1
 RESERVED = frozenset(
     {"embedding", "waveform", "weight", "file", "path", "group"}
     | {"start", "end", "top", "error", "file_seconds", "clip_seconds"}
+    | {"unknown_score", "is_unknown"}
 )
 """Names of other values that stand beside those of the heads, in batches and in output files."""
 

@@ -279,6 +279,11 @@ def _check(context: RunContext) -> None:
     options = context.options.train
     device_of(options.device)
     require_tensorboard(options)
+    if context.transform is not None and options.recipe == "linear":
+        raise OptionsError(
+            "the transform augments clips for gradient training, and the recipe linear does not "
+            "augment; set recipe to modern"
+        )
     if context.transform is not None and options.n_augmented == 1:
         raise OptionsError(
             "n_augmented is 1, so every clip is used as recorded and the transform never applies; "

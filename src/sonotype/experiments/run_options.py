@@ -111,6 +111,12 @@ def _check_contradictions(options: RunOptions) -> None:
         "evaluation crossfit makes folds; leave out the options of the test set": (
             split.evaluation == "crossfit" and _splits(split)
         ),
+        "evaluation holdout needs test clips; leave out protocol all": (
+            split.evaluation == "holdout" and split.protocol == "all"
+        ),
+        "evaluation none leaves no clips to select the epoch on; set checkpoint to last": (
+            split.evaluation == "none" and train.checkpoint != "last"
+        ),
         "evaluation crossfit is for the recipe linear; use sonotype crossval": (
             split.evaluation == "crossfit" and train.recipe != "linear"
         ),

@@ -119,7 +119,8 @@ def contribution(parts: Tensor) -> Tensor:
     """Contribution of each position to a sum over positions, as a share of all.
 
     Shape:
-        ``[batch, positions, features] -> [batch, positions]``, summing to 1
+        ``[batch, positions, features] -> [batch, positions]``, summing to 1; equal shares if all
+        contributions are 0
     """
-    share = parts.detach().abs().sum(2)
-    return share / share.sum(1, keepdim=True).clamp_min(TINY)
+    share = parts.detach().abs().sum(2) + TINY
+    return share / share.sum(1, keepdim=True)

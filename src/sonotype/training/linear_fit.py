@@ -97,10 +97,12 @@ def fit_linear(
         class_weights: weight classes by the inverse of their count.
     """
     labelled = np.any([target != IGNORE_INDEX for target in targets.values()], axis=0)
-    rows = vectors[labelled].reshape(-1, vectors.shape[-1])
-    mean, deviation = rows.mean(0), rows.std(0)
-    # A feature that never changes in training must not be amplified later.
-    scale = np.where(deviation > TINY, weights / np.maximum(deviation, TINY), 0)
+    rows = vectors[labelled | ~labelled.any()].reshape(-1, vectors.shape[-1])
+    mean = rows.mean(0, dtype=np.float64).astype(np.float32)
+    deviation = np.sqrt(np.square(rows - mean).mean(0, dtype=np.float64))
+    # A feature that never changes in training, except by rounding, must not be amplified later.
+    changes = deviation > TINY * np.maximum(1, np.abs(mean))
+    scale = np.where(changes, weights / np.maximum(deviation, TINY), 0)
     fitted = LinearHeads(mean, scale.astype(np.float32), {}, {})
     embedding = fitted.embed(vectors)
     solved = {

@@ -7,8 +7,8 @@ so that the folds of a set of two recordings a class hold one of them each.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -71,8 +71,8 @@ def balanced_folds(
 ) -> Folds:
     """Stratified folds of some clips that keep recordings together.
 
-    A class with two or more recordings always has one outside of each fold. Empty where every class
-    has a single recording.
+    A class with two or more recordings has one outside of each fold; this can fail only where
+    recordings have several classes. Empty where every class has a single recording.
 
     Args:
         manifest: the clips.
@@ -107,17 +107,50 @@ def _recordings(
 
 
 def _spread(manifest: Manifest, folds: list[list[int]]) -> list[list[int]]:
-    """Move a recording of each class that is in one fold only, though it has several recordings."""
-    fold_of = {manifest.clips[i].group: n for n, fold in enumerate(folds) for i in fold}
+    """Move a recording of each class that is in one fold only, though it has several recordings.
+
+    Where a recording has several classes, a move can bring another class into one fold, from which
+    a further recording is then moved. Each recording is moved at most once.
+    """
+    clips = manifest.clips
+    fold_of = {clips[index].group: n for n, fold in enumerate(folds) for index in fold}
     everything = [index for fold in folds for index in fold]
-    for groups in _recordings(manifest, everything).values():
-        homes = {fold_of[group] for group in groups}
-        if len(groups) > 1 and len(homes) == 1:
-            moved = next(iter(groups))
-            fold_of[moved] = (fold_of[moved] + 1) % len(folds)
+    sizes, loads = Counter(clips[index].group for index in everything), [*map(len, folds)]
+    recordings = [*_recordings(manifest, everything).values()]
+    classes: defaultdict[str, list[dict[str, None]]] = defaultdict(list)
+    for groups in recordings:
+        if len(groups) > 1:
+            for group in groups:
+                classes[group].append(groups)
+
+    def in_one_fold(groups: Iterable[str]) -> bool:
+        return len({fold_of[group] for group in groups}) == 1
+
+    def cost(move: tuple[str, int]) -> tuple[int, int]:
+        """Classes that are in one fold after a move, and clips of the fold."""
+        group, fold = move
+        before, fold_of[group] = fold_of[group], fold
+        left = sum(map(in_one_fold, classes[group]))
+        fold_of[group] = before
+        return left, loads[fold] + sizes[group]
+
+    moved: set[str] = set()
+    waiting = deque(groups for groups in recordings if len(groups) > 1 and in_one_fold(groups))
+    while waiting:
+        groups = waiting.popleft()
+        movable = [group for group in groups if group not in moved]
+        if not movable or not in_one_fold(groups):
+            continue
+        moves = [(group, n) for group in movable for n in range(len(folds)) if n != fold_of[group]]
+        group, fold = min(moves, key=cost)
+        loads[fold_of[group]] -= sizes[group]
+        loads[fold] += sizes[group]
+        fold_of[group] = fold
+        moved.add(group)
+        waiting += filter(in_one_fold, classes[group])
     spread: list[list[int]] = [[] for _ in folds]
     for index in everything:
-        spread[fold_of[manifest.clips[index].group]].append(index)
+        spread[fold_of[clips[index].group]].append(index)
     return spread
 
 
