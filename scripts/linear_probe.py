@@ -2,11 +2,12 @@
 
 ``python scripts/linear_probe.py ESC-50 --backbones mn04,builtin --out runs/linear_probe``
 
-Both learn the same clips, drawn from the training folds of a cross-validation, and predict the test
-fold. ``default`` is the model of ``sonotype train``. ``probe`` is scikit-learn's logistic regression
-on the standardised means of the same feature maps, one copy of each clip, with the penalty chosen by
-cross-validation. Without own folds, each recording is the test fold once if there are at most ten.
-The table has all data sets and backbones of the folder. The same command resumes a stopped run.
+Both learn the same clips, drawn from the training folds of a cross-validation, and predict the
+test fold. ``default`` is the model of ``sonotype train``. ``probe`` is scikit-learn's logistic
+regression on the standardised means of the same feature maps, one copy of each clip, with the
+penalty chosen by cross-validation. Without own folds, each recording is the test fold once if there
+are at most ten. The table has all data sets and backbones of the folder. The same command resumes a
+stopped run.
 """
 # ruff: noqa: T201 - a script prints
 
@@ -18,8 +19,9 @@ import sys
 import textwrap
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -147,14 +149,17 @@ def open_study(data: Path, out: Path, backbone: str) -> Study:
 
 
 def measurements(manifest: Manifest, sizes: Sequence[int], draws: int) -> list[Measurement]:
-    """All measurements; sizes that no class reaches are left out, equal draws are one draw."""
+    """All measurements; sizes that no class reaches are left out, all clips are one draw."""
     splits = test_folds(manifest)
-    return [
-        Measurement(size, draw, fold, train, split.test)
-        for size in sizes
-        for fold, split in enumerate(splits, start=1)
-        for draw, train in _different_draws(manifest, split, size, draws)
-    ]
+    planned = []
+    for size, (fold, split) in product(sizes, enumerate(splits, start=1)):
+        labels = [tuple(manifest.clips[index].labels.values()) for index in split.train]
+        largest = max(Counter(labels).values())
+        count = 0 if size > largest else 1 if size == largest else draws
+        for draw in range(1, count + 1):
+            train = subset(manifest, split.train, size, draw)
+            planned.append(Measurement(size, draw, fold, train, split.test))
+    return planned
 
 
 def test_folds(manifest: Manifest) -> list[Split]:
@@ -162,20 +167,6 @@ def test_folds(manifest: Manifest) -> list[Split]:
     recordings = len({clip.group for clip in manifest.clips})
     folds = recordings if recordings <= MOST_RECORDINGS else OTHER_FOLDS
     return fold_splits(manifest, folds=folds, checkpoint="last")
-
-
-def _different_draws(
-    manifest: Manifest, split: Split, size: int, draws: int
-) -> Iterator[tuple[int, tuple[int, ...]]]:
-    labels = Counter(tuple(manifest.clips[index].labels.values()) for index in split.train)
-    if size > max(labels.values()):
-        return
-    seen: set[tuple[int, ...]] = set()
-    for draw in range(1, draws + 1):
-        train = subset(manifest, split.train, size, draw)
-        if train not in seen:
-            seen.add(train)
-            yield draw, train
 
 
 def run_all(study: Study, planned: Sequence[Measurement]) -> None:
@@ -219,8 +210,12 @@ def default_proba(study: Study, one: Measurement) -> Vectors:
 
 def probe_proba(study: Study, one: Measurement) -> Vectors:
     """``[clips, classes]`` probabilities of the test clips by scikit-learn's regression."""
-    poolings = [pooling for pooling, _ in study.built.system.pooling.reductions()]
-    means = np.concatenate([np.full(p.features, isinstance(p, GlobalMeanPooling)) for p in poolings])
+    means = np.concatenate(
+        [
+            np.full(pooling.features, isinstance(pooling, GlobalMeanPooling))
+            for pooling, _ in study.built.system.pooling.reductions()
+        ]
+    )
     rows = study.data.vectors[:, 0][:, means]
     train, test = list(one.train), list(one.test)
     target = study.data.targets[study.head.name][train]
@@ -274,21 +269,14 @@ def write_rows(study: Study, planned: Sequence[Measurement], backbone: str) -> N
         default, probe = (
             RunResults(name, _by_key(keyed[name], chosen, draws)) for name in (DEFAULT, PROBE)
         )
-        ours, theirs = (
-            row.metrics[level, "accuracy"] for row in compare([default, probe], PROBE)
-        )
-        assert ours.difference is not None
-        rows.append(
-            {
-                "clips": chosen[0] if len(chosen) == 1 else "mean",
-                DEFAULT: asdict(ours.value),
-                PROBE: asdict(theirs.value),
-                "difference": asdict(ours.difference),
-            }
-        )
+        compared = compare([default, probe], PROBE)
+        ours, theirs = (row.metrics[level, "accuracy"] for row in compared)
+        clips = chosen[0] if len(chosen) == 1 else "mean"
+        values = {DEFAULT: ours.value, PROBE: theirs.value, "difference": ours.difference}
+        rows.append({"clips": clips, **values})
     note = note_on_backbone(backbone, study.built.seen, study.manifest.clips)
     facts = {"data": study.manifest.name, "backbone": backbone, "note": note, "rows": rows}
-    write_text(out / ROWS, json_text(facts, indent=1) + "\n")
+    write_text(out / ROWS, json_text(facts, indent=1, default=asdict) + "\n")
 
 
 def _by_key(
