@@ -35,7 +35,7 @@ from sonotype.core.errors import SonotypeError
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
 from sonotype.core.progress import steps
-from sonotype.core.types import Head
+from sonotype.core.types import IGNORE_INDEX, Head
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.crossfit import balanced_folds, crossfit_split
 from sonotype.data.splits.split import Split
@@ -217,17 +217,19 @@ def probe_proba(study: Study, one: Measurement) -> Vectors:
         ]
     )
     rows = study.data.vectors[:, 0][:, means]
-    train, test = list(one.train), list(one.test)
-    target = study.data.targets[study.head.name][train]
+    found = study.data.targets[study.head.name]
+    train = [index for index in one.train if found[index] != IGNORE_INDEX]
+    test, target = list(one.test), found[train]
     smallest = min(Counter(target.tolist()).values())
     position = {index: number for number, index in enumerate(train)}
     folds = [
         [position[index] for index in fold]
         for fold in balanced_folds(study.manifest, train, most=min(INNER_FOLDS, smallest))
     ]
-    everything = np.arange(len(train))
-    if smallest > 1 and folds:
-        inner = [(np.setdiff1d(everything, fold), np.array(fold)) for fold in folds]
+    parts = [(np.setdiff1d(np.arange(len(train)), fold), np.array(fold)) for fold in folds]
+    inner = [part for part in parts if len(np.unique(target[part[0]])) > 1]
+    model: LogisticRegression
+    if smallest > 1 and inner:
         model = LogisticRegressionCV(cv=inner, max_iter=MAX_ITERATIONS)
     else:
         model = LogisticRegression(C=1.0, max_iter=MAX_ITERATIONS)
