@@ -1,7 +1,8 @@
-"""The scripts that make and judge the built-in model, in the small; the demo is run by hand."""
+"""The scripts of the built-in model and of comparisons, in the small; the demo is run by hand."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from heads import labels_of
 from script_modules import load_script
 from small_models import HEADS, write_model
 from soundsets import touch
-from training_data import RATE
+from training_data import RATE, write_table, write_tones
 
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
@@ -137,3 +138,52 @@ def test_classes_that_are_left_out_are_in_no_table_of_the_known(tmp_path: Path) 
 
 def same_facts(source: Manifest) -> set[tuple[str | None, ...]]:
     return {(clip.path.name, *labels_of(clip), clip.group) for clip in source.clips}
+
+
+def test_the_default_recipe_and_the_probe_learn_the_same_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = load_script("linear_probe")
+    data = write_table(write_tones(tmp_path / "tones"), tmp_path / "tones.csv")
+    out = tmp_path / "out"
+    options = ["--backbones", "builtin", "--sizes", "1,2,9", "--draws", "3", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", ["linear_probe", str(data), *options])
+    assert script.main() == 0
+    text = (out / "linear_probe.txt").read_text("utf-8")
+    assert text.strip() in capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+
+    (study,) = json.loads((out / "linear_probe.json").read_text("utf-8"))
+    assert [row["clips"] for row in study["rows"]] == [1, 2, "mean"]
+    for row in study["rows"]:
+        gap = row["difference"]
+        assert gap["value"] == pytest.approx(row["default"]["value"] - row["probe"]["value"])
+        assert gap["low"] <= gap["value"] <= gap["high"]
+        assert row["default"]["value"] > 0.7
+    one, two, mean = (row["default"]["value"] for row in study["rows"])
+    assert mean == pytest.approx((one + two) / 2)
+    # Two clips of each class are all that the other fold has, so there is one draw of them.
+    draws = sorted(str(path.relative_to(out / "tones_builtin")) for path in out.glob("*/*/draw_*"))
+    assert draws == [*(f"1_clips/draw_{n}" for n in (1, 2, 3)), "2_clips/draw_1"]
+
+    monkeypatch.setattr(script, "default_proba", None)  # a resumed run computes nothing
+    assert script.main() == 0
+    assert (out / "linear_probe.txt").read_text("utf-8") == text
+
+
+def test_draws_of_the_probe_keep_recordings_apart(tmp_path: Path) -> None:
+    script = load_script("linear_probe")
+    names = [f"{c}/{speaker}_{n}.wav" for c in "abc" for speaker in "stuvw" for n in range(3)]
+    lines = "\n".join(f"{name},{name[0]},{name[2]}" for name in names)
+    folder = touch(tmp_path / "sounds", *names)
+    (folder / "labels.csv").write_text(f"path,category,group\n{lines}\n", "utf-8")
+    manifest = open_source(folder / "labels.csv")
+    planned = script.measurements(manifest, [1, 4, 12], 2)
+    assert {one.fold for one in planned} == {1, 2, 3, 4, 5}
+    for one in planned:
+        learnt, tested = ({manifest.clips[i].group for i in k} for k in (one.train, one.test))
+        assert len(tested) == 1
+        assert not learnt & tested
+        assert len(one.train) == 3 * one.size
+    assert sum(one.size == 4 for one in planned) == 10
+    assert sum(one.size == 12 for one in planned) == 5
