@@ -10,11 +10,12 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.source_options import SourceOptions
 from sonotype.data.splits.split import Split
-from sonotype.data.splits.training_split import fold_split, split_by_options
+from sonotype.data.splits.subsets import NoteKind
+from sonotype.data.splits.training_split import fold_split
 from sonotype.data.validate import check_sounds
 from sonotype.experiments.context import RunContext, ignore
 from sonotype.experiments.grid_plan import Plan
-from sonotype.experiments.pipeline import resolve_paths
+from sonotype.experiments.pipeline import resolve_paths, split_of_run, with_clip_length
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import run_many
 
@@ -64,6 +65,7 @@ def _contexts(plan: Plan, data: str | Path, out: Path, progress: bool) -> dict[s
             # Decoded sounds would take memory for as long as the study runs.
             sources[options.source] = replace(manifest, decoded=None), manifest.fingerprint()
         manifest, fingerprint = sources[options.source]
+        options = with_clip_length(options, manifest)
         split = split_of(manifest, options, run.fold)
         folder = out / run.folder
         contexts[run.name] = RunContext(data, manifest, fingerprint, split, options, folder)
@@ -76,7 +78,8 @@ def split_of(manifest: Manifest, options: RunOptions, fold: int | None) -> Split
     Raises:
         OptionsError: the source has no such fold.
     """
-    checkpoint, seed = options.train.checkpoint, options.train.seed
     if fold is None:
-        return split_by_options(manifest, options.split, checkpoint=checkpoint, seed=seed)
-    return fold_split(manifest, fold, checkpoint=checkpoint, seed=seed)
+        return split_of_run(manifest, options)
+    train = options.train
+    note = NoteKind.LEARNT if train.recipe == "linear" else NoteKind.LAST_EPOCH
+    return fold_split(manifest, fold, checkpoint=train.checkpoint, seed=train.seed, note=note)

@@ -436,7 +436,8 @@ def save(
             write_suspicious(folder / SUSPICIOUS, suspicious_labels(predictions))
         save_predictions(predictions, folder / PREDICTIONS)
         history = read_history(folder / "training")
-        write_history(folder / HISTORY, history)
+        if history:
+            write_history(folder / HISTORY, history)
         report = write_report(scores, predictions, folder, history=history)
     return TrainResult(
         folder, folder / MODEL, values, report,

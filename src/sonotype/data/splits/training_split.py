@@ -61,7 +61,14 @@ def fold_splits(
     return [without_validation(fold, note) for fold in splits] if checkpoint == "last" else splits
 
 
-def fold_split(manifest: Manifest, fold: int, *, checkpoint: str = "best", seed: int = 0) -> Split:
+def fold_split(
+    manifest: Manifest,
+    fold: int,
+    *,
+    checkpoint: str = "best",
+    seed: int = 0,
+    note: NoteKind = NoteKind.LAST_EPOCH,
+) -> Split:
     """The split of a cross-validation that tests on one official fold.
 
     Raises:
@@ -73,5 +80,5 @@ def fold_split(manifest: Manifest, fold: int, *, checkpoint: str = "best", seed:
     if fold not in manifest.folds:
         there = ", ".join(map(str, manifest.folds)) or "no folds"
         raise OptionsError(f"fold {fold} is not in {manifest.name}, which has {there}")
-    splits = fold_splits(manifest, checkpoint=checkpoint, seed=seed)
+    splits = fold_splits(manifest, checkpoint=checkpoint, seed=seed, note=note)
     return splits[manifest.folds.index(fold)]
