@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from sonotype.config import TeachingOptions
 from sonotype.core.types import Heads, Problem
-from sonotype.models.system import EMBEDDING, Output, System
+from sonotype.models.system import Output, System
 from sonotype.training.distillation.targets import TeacherTargets
 
 
@@ -54,8 +54,9 @@ class DistillationLoss(nn.Module):
         self.frame_hints: FrameHints | None = None
         # Filling the caches may have drawn random numbers, or not.
         torch.manual_seed(seed)
-        if options.feature_weight:
-            self.hints = FeatureHints(len(targets.teachers.teachers))
+        sizes = {teacher.system.embedding_size for teacher in targets.teachers.teachers}
+        if options.feature_weight and len(sizes) == 1:
+            self.hints = FeatureHints(len(targets.teachers.teachers), student, sizes.pop())
         if targets.frames:
             self.frame_hints = FrameHints(student.frame_layout, targets.teachers.frame_layouts)
 
@@ -143,20 +144,26 @@ def divergence(
 
 
 class FeatureHints(nn.Module):
-    """Cosine distance of the student's embedding, through one linear layer for each teacher."""
+    """Cosine distance of the student's embedding, through one linear layer for each teacher.
 
-    def __init__(self, teachers: int) -> None:
+    Args:
+        teachers: their number.
+        student: whose embedding it is.
+        size: of the embeddings of all teachers.
+    """
+
+    def __init__(self, teachers: int, student: System, size: int) -> None:
         super().__init__()
-        self.teachers = teachers
-        self.project = nn.Linear(EMBEDDING, teachers * EMBEDDING)
+        self.teachers, self.size = teachers, size
+        self.project = nn.Linear(student.embedding_size, teachers * size)
 
     def forward(self, embedding: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Weighted mean over the teachers of 1 minus the cosine, 0 to 2.
 
         Shape:
-            ``[batch, 128], [batch, teachers, 128], [batch, teachers] -> []``
+            ``[batch, features], [batch, teachers, size], [batch, teachers] -> []``
         """
-        projected = self.project(embedding).view(len(embedding), self.teachers, EMBEDDING)
+        projected = self.project(embedding).view(len(embedding), self.teachers, self.size)
         distance = 1 - F.cosine_similarity(projected, target, dim=2)
         return (distance * weight).sum(1).mean()
 

@@ -190,7 +190,7 @@ class Teachers:
 
         Shape:
             ``[batch, samples] ->`` by name ``[batch, teachers, classes]`` logits of each head,
-            divided by its temperature, ``[batch, teachers, 128]`` of ``embedding``, and of each
+            divided by its temperature, ``[batch, teachers, size]`` of ``embedding``, and of each
             kind of frames ``[batch, channels, time]``
         """
         outputs: defaultdict[str, list[Tensor]] = defaultdict(list)
