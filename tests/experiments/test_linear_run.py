@@ -232,6 +232,29 @@ def test_a_class_of_one_clip_is_learnt_but_not_scored(tmp_path: Path) -> None:
     assert sonotype.load(run.model).predict(tone(1500.0, 9), RATE).label == "beep"
 
 
+def test_clips_of_no_class_teach_what_is_unknown(tones: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(tones, tmp_path / "data")
+    for number in range(6):
+        path = data / "_background_noise_" / "clicks" / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        clicks = np.where(np.arange(RATE) % (900 + 40 * number) < 8, 0.3, 0.0)
+        soundfile.write(path, clicks, RATE, subtype="PCM_16")
+    run = train(data, tmp_path / "run", **OPTIONS)
+    model = sonotype.load(run.model)
+    assert [head.classes for head in model.heads] == [
+        ("high", "low"), ("beep", "buzz", "hum", "whistle")
+    ]  # fmt: skip
+    predictions = load_predictions(run.folder / "predictions.npz")
+    negative = np.array(["_background_noise_" in path for path in predictions.paths])
+    assert negative.sum() == 6
+    assert all((true[negative] == IGNORE_INDEX).all() for true in predictions.true.values())
+    assert run.scores["heads"]["event"]["n"] == 24
+    assert predictions.unknown is not None
+    assert predictions.unknown[negative].min() > predictions.unknown[~negative].mean()
+    clicks = np.where(np.arange(RATE) % 1010 < 8, 0.3, 0.0).astype(np.float32)
+    assert model.predict(clicks, RATE).is_unknown
+
+
 # Other evaluations
 
 
