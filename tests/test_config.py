@@ -279,7 +279,7 @@ def test_network_defaults_are_valid() -> None:
     assert {*NETWORKS, "auto"} == set(get_args(Recipe))
     score_names = {item.name for item in fields(ScoreOptions)}
     for recipe, network in NETWORKS.items():
-        more = {"linear": ["tta_shifts"], "student": ["backbone"]}.get(recipe, [])
+        more = {"linear": ["seconds", "tta_shifts"], "student": ["backbone"]}.get(recipe, [])
         assert set(network) == {*NETWORKS["paper"], *more}
         own = {name: value for name, value in network.items() if name not in score_names}
         check(SystemOptions(**own))

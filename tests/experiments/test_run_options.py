@@ -166,7 +166,7 @@ def test_how_a_run_is_scored(values: dict[str, Any], plain: str, own: str) -> No
         ({"evaluation": "crossfit", "epochs": 3}, "evaluation crossfit is for the recipe linear"),
         ({"evaluation": "holdout", "protocol": "all"}, "evaluation holdout needs test clips"),
         (
-            {"evaluation": "none", "recipe": "modern"},
+            {"evaluation": "none", "recipe": "modern", "checkpoint": "best"},
             "evaluation none leaves no clips to select the epoch on; set checkpoint to last",
         ),
         ({"evaluation": "some"}, "evaluation must be one of auto, crossfit, holdout, none"),

@@ -69,9 +69,9 @@ def test_the_divergence_is_that_of_kullback_and_leibler() -> None:
 
 def test_hints_are_cosines_by_the_weights_of_the_teachers() -> None:
     torch.manual_seed(0)
-    hints = FeatureHints(2)
-    embedding, target = numbers(3, 128), numbers(3, 2, 128, seed=4)
-    projected = hints.project(embedding).view(3, 2, 128)
+    hints = FeatureHints(2, 128, 50)
+    embedding, target = numbers(3, 128), numbers(3, 2, 50, seed=4)
+    projected = hints.project(embedding).view(3, 2, 50)
     wanted = torch.zeros(())
     for row in range(3):
         for teacher in range(2):

@@ -304,7 +304,7 @@ def test_each_distillation_loss_changes_the_weights(
     [
         ({"unlabelled": ("x",)}, "unlabelled"),
         ({"between_class_mix": 0.5, "mix_same_class": True}, "mix_same_class of one; set only one"),
-        ({"protocol": "all", "recipe": "modern"}, "protocol all"),
+        ({"protocol": "all", "recipe": "modern", "checkpoint": "best"}, "protocol all"),
     ],
 )
 def test_contradictions(options: dict[str, Any], issue: str) -> None:

@@ -54,9 +54,11 @@ class DistillationLoss(nn.Module):
         self.frame_hints: FrameHints | None = None
         # Filling the caches may have drawn random numbers, or not.
         torch.manual_seed(seed)
-        sizes = {teacher.system.embedding_size for teacher in targets.teachers.teachers}
-        if options.feature_weight and len(sizes) == 1:
-            self.hints = FeatureHints(len(targets.teachers.teachers), student, sizes.pop())
+        if options.feature_weight:
+            teachers = [teacher.system for teacher in targets.teachers.teachers]
+            sizes = {teacher.embedding_size for teacher in teachers}
+            if len(sizes) == 1:  # the embeddings of other teachers are not compared
+                self.hints = FeatureHints(len(teachers), student.embedding_size, sizes.pop())
         if targets.frames:
             self.frame_hints = FrameHints(student.frame_layout, targets.teachers.frame_layouts)
 
@@ -148,14 +150,14 @@ class FeatureHints(nn.Module):
 
     Args:
         teachers: their number.
-        student: whose embedding it is.
+        student: size of the student's embedding.
         size: of the embeddings of all teachers.
     """
 
-    def __init__(self, teachers: int, student: System, size: int) -> None:
+    def __init__(self, teachers: int, student: int, size: int) -> None:
         super().__init__()
         self.teachers, self.size = teachers, size
-        self.project = nn.Linear(student.embedding_size, teachers * size)
+        self.project = nn.Linear(student, teachers * size)
 
     def forward(self, embedding: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Weighted mean over the teachers of 1 minus the cosine, 0 to 2.

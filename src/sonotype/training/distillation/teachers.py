@@ -117,7 +117,7 @@ class Teachers:
                 f"the teachers ({counted(len(self.teachers), 'model')}) have seen test clips, or "
                 "no file beside them says which clips they have seen: the score of the student "
                 "would be too high; use run folders of teachers with the same test clips, or train "
-                "without a test split (--protocol all)"
+                "without a test split (--evaluation none)"
             )
         audio_specs = {teacher.audio_spec for teacher in self.teachers}
         if len(audio_specs) > 1:
