@@ -185,6 +185,8 @@ def _check_rest(card: ModelCard) -> None:
         raise ValueError(
             f"sample_rate is {_shown(rate)}, must be a multiple of {RATE_STEP} up to {HIGHEST_RATE}"
         )
+    if card.options.seconds < 1:
+        raise ValueError(f"seconds is {card.options.seconds:g}, must be at least 1")
     if card.unknown_head not in ("", *(head.name for head in card.heads)):
         raise ValueError(f"unknown_head is {_shown(card.unknown_head)}, must be a head")
     if card.unknown_threshold is not None:
