@@ -163,7 +163,6 @@ def test_how_a_run_is_scored(values: dict[str, Any], plain: str, own: str) -> No
         ({"evaluation": "none", "test_fraction": 0.3}, "evaluation none leaves no test clips"),
         ({"evaluation": "crossfit", "test_folds": (1,)}, "evaluation crossfit makes folds"),
         ({"evaluation": "crossfit", "protocol": "all"}, "evaluation crossfit makes folds"),
-        ({"evaluation": "crossfit", "epochs": 3}, "evaluation crossfit is for the recipe linear"),
         ({"evaluation": "holdout", "protocol": "all"}, "evaluation holdout needs test clips"),
         (
             {"evaluation": "none", "recipe": "modern", "checkpoint": "best"},

@@ -178,7 +178,9 @@ def open_and_split(
         OptionsError: an invalid split.
         WeightsError: no weights for the backbone.
     """
-    purpose: Purpose = "crossfit" if options.train.recipe == "linear" else "training"
+    on_all_clips = options.split.evaluation in ("crossfit", "none")
+    lenient = on_all_clips or options.train.recipe == "linear"
+    purpose: Purpose = "crossfit" if lenient else "training"
     manifest = open_source(data, options.source, purpose=purpose)
     splits = make_splits(manifest)
     progress = shared.get("progress", False)
@@ -264,6 +266,8 @@ def run(context: RunContext) -> TrainResult:
     held_out = None
     if context.options.train.recipe == "linear":
         fitted, held_out = fit_linear_heads(context, built)
+    elif context.split.folds:
+        fitted, held_out = crossfit_system(context, built)
     else:
         fitted = fit_system(context, built)
     tested = None
@@ -388,6 +392,23 @@ def fit_system(context: RunContext, built: BuiltSystem) -> FitResult:
             on_message=context.on_message,
         )
     )
+
+
+def crossfit_system(
+    context: RunContext, built: BuiltSystem
+) -> tuple[FitResult, Predictions | None]:
+    """Step 4 with cross-fitting: train for each fold, then on all clips.
+
+    Returns:
+        the result, and the calibrated predictions of all clips; ``None`` if interrupted
+    """
+    # That module runs the steps of this one for each fold.
+    from sonotype.experiments.gradient_crossfit import calibrate, crossfit
+
+    context, predictions = crossfit(context)
+    heads, predictions = calibrate(predictions)
+    fitted = fit_system(context, built)
+    return dataclasses.replace(fitted, heads=heads), None if fitted.interrupted else predictions
 
 
 def score_test(

@@ -119,9 +119,6 @@ def _check_contradictions(options: RunOptions) -> None:
         "evaluation none leaves no clips to select the epoch on; set checkpoint to last": (
             split.evaluation == "none" and train.checkpoint != "last"
         ),
-        "evaluation crossfit is for the recipe linear; use sonotype crossval": (
-            split.evaluation == "crossfit" and train.recipe != "linear"
-        ),
         "unlabelled sounds are labelled by teachers only; set teachers": (
             teaching.unlabelled and not teaching.teachers
         ),
