@@ -124,7 +124,7 @@ def test_other_values_are_valid(options: Any) -> None:
         (ScoreOptions, "tta_shifts", 17, "at most 16"),
         (ScoreOptions, "tta_shifts", 2.0, "of type int"),
         (ScoreOptions, "keep_known", 1.0, "at most 0.999"),
-        (ScoreOptions, "keep_known", 0.4, "at least 0.5"),
+        (ScoreOptions, "keep_known", 0.4, "at least 0.6"),
         (SplitOptions, "evaluation", "folds", "one of auto, crossfit, holdout, none"),
         (SplitOptions, "test_fraction", 0, "at least 0.01"),
         (SplitOptions, "train_folds", ("1",), "of type int"),

@@ -287,7 +287,7 @@ class ScoreOptions:
         1, "Average the predictions for this number of time-shifted copies", low=1, high=16
     )
     keep_known: float = option(
-        0.95, "Share of known clips that must not count as unknown", low=0.5, high=0.999
+        0.95, "Share of known clips that must not count as unknown", low=0.6, high=0.999
     )
 
 

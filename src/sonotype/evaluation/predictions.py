@@ -284,7 +284,10 @@ def write_csv(
         rows = [row + more for row, more in zip(rows, cells, strict=True)]
     if predictions.unknown is not None:
         header.append("unknown_score")
-        rows = [[*row, f"{x:.6f}"] for row, x in zip(rows, predictions.unknown, strict=True)]
+        rows = [
+            [*row, f"{score:.6f}" if np.isfinite(score) else ""]
+            for row, score in zip(rows, predictions.unknown, strict=True)
+        ]
     # File names that are not UTF-8 are decoded with surrogates and encoded back to their bytes.
     with (
         replacing(path) as part,
