@@ -138,6 +138,6 @@ def test_other_files_are_not_replaced(
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["learning-curve", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "Example: sonotype learning-curve recordings --out runs/curve --width 0" in text
+    assert "Example: sonotype learning-curve recordings --out runs/curve --sizes 1,4,16" in text
     for words in ("[default: 1,2,4,8,16]", "[default: 4]", "[default: 20]"):
         assert words in text

@@ -183,8 +183,7 @@ def test_the_folds_of_the_source_are_used(table: Path, tmp_path: Path) -> None:
     assert {Path(row["path"]).name: row["fold"] for row in rows_of(run.folder)} == wanted
     assert "cross-fitting: 2 models, each scored on a fold of the source's own" in run.report
     card = read_card(run.model)
-    # There are 16 clips, too few for a threshold that keeps 95 % of them.
-    assert (card.unknown_head, card.unknown_threshold) == ("", None)
+    assert (card.unknown_head, card.unknown_threshold) == ("event", 0.5)
 
 
 # Few clips
@@ -220,7 +219,7 @@ def test_a_class_of_one_clip_is_learnt_but_not_scored(tmp_path: Path) -> None:
     data = few_tones(tmp_path / "data", {"hum": 4, "buzz": 4, "beep": 1, "whistle": 4})
     run = train(data, tmp_path / "run", **OPTIONS)
     assert (
-        "learnt, but without a score, because there is one recording: beep"
+        "learnt, but without a score, because only one fold has recordings: beep"
         in run.report.replace("\n      ", " ")
     )
     predictions = load_predictions(run.folder / "predictions.npz")

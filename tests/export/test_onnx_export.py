@@ -26,7 +26,7 @@ from sonotype.core.errors import (
 )
 from sonotype.export import onnx as export_room
 from sonotype.export.onnx import export_onnx
-from sonotype.export.quantise import front_end_nodes
+from sonotype.export.quantise import unquantised_nodes
 from sonotype.inference.prediction import Failure, Prediction
 from sonotype.modelfile.card import ModelCard, document_of
 from sonotype.models.system import System
@@ -220,7 +220,7 @@ def test_eight_bits(folder: Path, model: Path, capsys: pytest.CaptureFixture[str
     assert lines[1].endswith(" in a probability on 6 clips")
     assert "accuracy " in lines[3]
     proto = onnx.load(out)
-    front = set(front_end_nodes(proto))
+    front = set(unquantised_nodes(proto))
     kinds = [node.op_type for node in proto.graph.node if node.name not in front]
     assert kinds.count("QuantizeLinear") > 8
     inside = [node.op_type for node in proto.graph.node if node.name in front]

@@ -73,9 +73,12 @@ def check(
     ],
     decode: Annotated[bool, typer.Option("--decode", help="Also decode every file")] = False,
     purpose: Annotated[
-        Literal["training", "evaluation"],
-        typer.Option(help="evaluation allows classes with one clip"),
-    ] = "training",
+        Literal["crossfit", "training", "evaluation"],
+        typer.Option(
+            help="crossfit and evaluation allow classes with one clip; training is for recipes "
+            "with test clips"
+        ),
+    ] = "crossfit",
     as_json: Json = False,
     **source: Any,
 ) -> None:

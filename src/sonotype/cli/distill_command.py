@@ -37,12 +37,19 @@ def distill(
 ) -> None:
     """Train a small student model from teacher models.
 
-    The targets of a clip come from teachers that were not trained on it.
-
-    Example: sonotype distill recordings --teacher runs/first --out runs/small
+    Example: sonotype distill recordings --teacher runs/a --out runs/b --evaluation none
     """
     if resume is None and not options.get("teachers"):
         raise OptionsError("--teacher MODEL is required")
     if resume is None:
-        options = DEFAULTS | options
+        options = DEFAULTS | clips_of(options["teachers"][0]) | options
     run_training(data, out, resume, options | {"verbose": verbose})
+
+
+def clips_of(teacher: str) -> dict[str, Any]:
+    """The options of a teacher's clips; a student has the same, unless others are set."""
+    from sonotype.inference.locate import find_model
+    from sonotype.modelfile.model_file import read_card
+
+    options = read_card(find_model(teacher)).options
+    return {name: getattr(options, name) for name in ("seconds", "pad", "crop", "trim")}

@@ -27,9 +27,9 @@ def learning_curve(
     """Estimate the scores with more labelled clips.
 
     Train on 1, 2, 4, ... clips per class and on all clips. Run the same command again to
-    continue; finished runs are not repeated.
+    continue an interrupted one.
 
-    Example: sonotype learning-curve recordings --out runs/curve --width 0
+    Example: sonotype learning-curve recordings --out runs/curve --sizes 1,4,16
     """
     from sonotype.experiments.learning_curve import run_learning_curve
 

@@ -29,8 +29,8 @@ class Rules:
     """How strict the checks are.
 
     Attributes:
-        purpose: ``"crossfit"`` accepts classes with one clip, ``"evaluation"`` also a single
-            category or event.
+        purpose: ``"crossfit"`` accepts classes with one clip, and a single category beside sounds
+            of no class; ``"evaluation"`` accepts a single category or event in any case.
         rare_events: ``"error"`` reports events (and labels of finer levels) with a single clip;
             ``"unlabel"`` removes such a label and keeps the clip for the level above.
         qualify_events: rename events that are in several categories to ``category/event``, and
@@ -159,7 +159,10 @@ def check_listing(listing: Listing, rules: Rules = TRAINING) -> list[DataIssue]:
         if rules.purpose == "training":
             issues += _one_clip_classes(listing.records)
         if rules.purpose != "evaluation":
-            issues += _single_labels(listing)
+            one_suffices = rules.purpose == "crossfit" and any(
+                is_negative(record.label(0)) for record in listing.records
+            )
+            issues += () if one_suffices else _single_labels(listing)
     if not listing.records and not issues:
         issues.append(DataIssue(str(listing.source), 0, "no clips"))
     return issues

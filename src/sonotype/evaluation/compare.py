@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -110,7 +110,20 @@ def average(members: Sequence[Predictions]) -> Predictions:
         first,
         heads=merged_heads([member.heads for member in members]),
         proba=mean_proba([member.proba for member in members]),
+        **_mean_unknown(members),
     )
+
+
+def _mean_unknown(members: Sequence[Predictions]) -> dict[str, Any]:
+    """Unknown scores and their threshold, averaged; ``None`` where a model has none."""
+    scores = [one.unknown for one in members if one.unknown is not None]
+    thresholds = [value for one in members if (value := one.unknown_threshold) is not None]
+    if min(len(scores), len(thresholds)) < len(members):
+        return {"unknown": None, "unknown_threshold": None}
+    return {
+        "unknown": np.mean(scores, axis=0),
+        "unknown_threshold": float(np.mean(thresholds)),
+    }
 
 
 class _Pooled(NamedTuple):

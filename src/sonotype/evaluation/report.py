@@ -119,7 +119,7 @@ def _metrics(scores: Scores) -> Iterator[str]:
 def _unknown(unknown: UnknownScores) -> str:
     """One sentence on known sounds, and one on sounds of no class."""
     rejected = 100 * (1 - unknown.kept)
-    text = f"{rejected:.0f} % of {counted(unknown.known, 'known clip')} are taken for unknown"
+    text = f"{rejected:.0f} % of {counted(unknown.known, 'known clip')} are rejected as unknown"
     if unknown.false_alarms is None:
         return text
     alarms = f"{100 * unknown.false_alarms:.0f} % of {counted(unknown.negatives, 'clip')}"

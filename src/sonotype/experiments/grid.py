@@ -12,10 +12,15 @@ from sonotype.data.source_options import SourceOptions
 from sonotype.data.splits.split import Split
 from sonotype.data.splits.subsets import NoteKind
 from sonotype.data.splits.training_split import fold_split
-from sonotype.data.validate import check_sounds
+from sonotype.data.validate import Purpose, check_sounds
 from sonotype.experiments.context import RunContext, ignore
 from sonotype.experiments.grid_plan import Plan
-from sonotype.experiments.pipeline import resolve_paths, split_of_run, with_clip_length
+from sonotype.experiments.pipeline import (
+    purpose_of,
+    resolve_paths,
+    split_of_run,
+    with_clip_length,
+)
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import run_many
 
@@ -53,18 +58,20 @@ def run_study(
 
 def _contexts(plan: Plan, data: str | Path, out: Path, progress: bool) -> dict[str, RunContext]:
     """Every run by its name; the models of other rows are the teachers of a run."""
-    sources: dict[SourceOptions, tuple[Manifest, str]] = {}
+    sources: dict[tuple[SourceOptions, Purpose], tuple[Manifest, str]] = {}
     contexts = {}
     for run in plan.runs():
         teachers = tuple(str(out / teacher.folder) for teacher in plan.teachers(run.row))
         values = {"teachers": teachers} if teachers else {}
         chosen = RunOptions.of({**plan.row(run.row).options, **values, "seed": run.seed})
         options = resolve_paths(chosen, progress=progress)
-        if options.source not in sources:
-            manifest = check_sounds(open_source(data, options.source), progress=progress)
+        source = options.source, purpose_of(options)
+        if source not in sources:
+            manifest = open_source(data, options.source, purpose=source[1])
+            manifest = check_sounds(manifest, progress=progress)
             # Decoded sounds would take memory for as long as the study runs.
-            sources[options.source] = replace(manifest, decoded=None), manifest.fingerprint()
-        manifest, fingerprint = sources[options.source]
+            sources[source] = replace(manifest, decoded=None), manifest.fingerprint()
+        manifest, fingerprint = sources[source]
         options = with_clip_length(options, manifest)
         split = split_of(manifest, options, run.fold)
         folder = out / run.folder

@@ -118,7 +118,10 @@ def _linear_predictions(runs: Mapping[str, RunContext]) -> dict[str, Predictions
         for name, run in track(runs.items(), "learning curve", show=first.progress):
             train, test = np.array(run.split.train), list(run.split.test)
             learnt = {level: target[train] for level, target in data.targets.items()}
-            linear = fit_linear(data.vectors[train], learnt, run.heads, data.weights)
+            balanced = run.options.train.class_weights
+            linear = fit_linear(
+                data.vectors[train], learnt, run.heads, data.weights, class_weights=balanced
+            )
             found[name] = predictions_of(
                 run.clips("test"),
                 calibrated(run.heads, {}, {}, {}),
@@ -136,7 +139,12 @@ def splits_by_size(manifest: Manifest, how: CurveOptions, seed: int) -> dict[str
     Sizes that no class exceeds are left out. Each draw has its own seed.
     """
     draws = fold_splits(manifest, folds=how.draws, checkpoint="last", seed=seed)
-    largest = max(max(Counter(_classes(manifest, draw.train)).values()) for draw in draws)
+    largest = max(
+        count
+        for draw in draws
+        for labels, count in Counter(_classes(manifest, draw.train)).items()
+        if labels
+    )
     sizes = sorted({size for size in how.sizes if size < largest})
     splits = {
         f"{size}_clips/draw_{number}": replace(
@@ -185,10 +193,11 @@ def _write_curve(
     for name in runs:
         by_size[name.partition("/")[0]].append(name)
     manifest = next(iter(runs.values())).manifest
-    classes = len({*_classes(manifest, range(len(manifest.clips)))})
+    classes = len({*_classes(manifest, range(len(manifest.clips)))} - {()})
     predictions: dict[float, Predictions] = {}
     for draws in by_size.values():
-        clips = float(np.mean([len(runs[name].split.train) for name in draws])) / classes
+        trained = [bool(c.labels) for name in draws for c in runs[name].clips("train")]
+        clips = sum(trained) / len(draws) / classes
         predictions[clips] = concatenate([found[name] for name in draws])
     level = predictions[clips].heads[-1].name
     counts = _mean_counts(manifest, [runs[name].split for name in draws], level)

@@ -178,6 +178,10 @@ def fit_to_data(
     unknown = fit_unknown(context, system, linear, data, fits)
     threshold = None if unknown is None else THRESHOLD
     if predictions is not None:
+        if unknown is not None:
+            # Other folds may have measured clips that have no score.
+            foreign = np.all([found == IGNORE_INDEX for found in data.targets.values()], axis=0)
+            unknown = np.where(foreign | ~predictions.negative, unknown, np.nan)
         predictions = replace(predictions, unknown=unknown, unknown_threshold=threshold)
     return FitResult(None, None, False, heads, threshold), predictions
 
@@ -248,7 +252,12 @@ def fit_unknown(
     negative = np.all([found == IGNORE_INDEX for found in data.targets.values()], axis=0)
     if len(fits) < FEWEST_FOLDS:
         folds = _more_folds(context, most=FOLDS)
-        fits = fit_folds(data.vectors, {head.name: target}, (head,), data.weights, folds)
+        if len(folds) > len(fits):
+            balanced = context.options.train.class_weights
+            labels = {head.name: target}
+            fits = fit_folds(
+                data.vectors, labels, (head,), data.weights, folds, class_weights=balanced
+            )
     held_out, known = held_out_scores(fits, data.vectors, target, head, data.noises, negative)
     if known.sum() < MIN_CLIPS:
         return None

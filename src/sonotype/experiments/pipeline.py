@@ -178,10 +178,7 @@ def open_and_split(
         OptionsError: an invalid split.
         WeightsError: no weights for the backbone.
     """
-    on_all_clips = options.split.evaluation in ("crossfit", "none")
-    lenient = on_all_clips or options.train.recipe == "linear"
-    purpose: Purpose = "crossfit" if lenient else "training"
-    manifest = open_source(data, options.source, purpose=purpose)
+    manifest = open_source(data, options.source, purpose=purpose_of(options))
     splits = make_splits(manifest)
     progress = shared.get("progress", False)
     manifest = check_sounds(manifest, progress=progress)
@@ -206,6 +203,13 @@ def open_run(data: str | Path, folder: Path, options: RunOptions, **shared: Any)
     return open_and_split(data, folder, options, make_splits, **shared)[""]
 
 
+def purpose_of(options: RunOptions) -> Purpose:
+    """How strict the checks of the data are: classes with one clip need no test clips."""
+    on_all_clips = options.split.evaluation in ("crossfit", "none")
+    lenient = on_all_clips or options.train.recipe == "linear"
+    return "crossfit" if lenient else "training"
+
+
 def with_clip_length(options: RunOptions, manifest: Manifest) -> RunOptions:
     """The options with a clip length for the recordings where it is 0.
 
@@ -215,7 +219,8 @@ def with_clip_length(options: RunOptions, manifest: Manifest) -> RunOptions:
     if options.system.seconds:
         return options
     lengths = [stated_seconds(clip.path) for clip in manifest.clips]
-    typical = float(np.quantile(lengths, COVERED, method="higher"))
+    known = [seconds for seconds in lengths if seconds] or [LONGEST_CLIP]
+    typical = float(np.quantile(known, COVERED, method="higher"))
     # Encoders pad a sound by some milliseconds.
     seconds = min(max(math.ceil((typical - 0.05) * 10) / 10, SHORTEST_CLIP), LONGEST_CLIP)
     return dataclasses.replace(options, system=dataclasses.replace(options.system, seconds=seconds))
@@ -344,7 +349,8 @@ def _announce(context: RunContext, built: BuiltSystem) -> None:
         f"clips to train on, {len(split.val)} to validate, {len(split.test)} to test"
     )
     teachers = built.teachers.note(context.clips("train")) if built.teachers else ""
-    advice = freezing_advice(options, len(split.train), context.heads)
+    labelled = sum(bool(clip.labels) for clip in context.clips("train"))
+    advice = freezing_advice(options, labelled, context.heads)
     for text in filter(None, (built.note, teachers, advice)):
         context.on_message(textwrap.fill(text, 80))
     if context.verbose:

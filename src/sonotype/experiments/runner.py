@@ -331,6 +331,8 @@ def headline(folder: Path) -> str:
     if not (folder / SCORES).exists():  # nothing was tested
         return "finished"
     scores: dict[str, Any] = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+    if not scores["heads"]:  # no clip had a label that was learnt
+        return "finished"
     coarse, *finer = scores["heads"].items()
     texts = [f"{coarse[0]} F1 {coarse[1]['f1']['value']:.3f}"]
     texts += [f"{name} accuracy {head['accuracy']['value']:.3f}" for name, head in finer]

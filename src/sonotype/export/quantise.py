@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sonotype.inference.onnx_engine import WAVEFORM
+from sonotype.inference.onnx_engine import UNKNOWN, WAVEFORM
 from sonotype.inference.prediction import Array
 
 QUANTISED = ("Conv", "Gemm", "MatMul")
@@ -60,21 +60,34 @@ def quantised(content: bytes, waveforms: Iterable[Array]) -> bytes:
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=front_end_nodes(onnx.load_from_string(content)),
+                nodes_to_exclude=unquantised_nodes(onnx.load_from_string(content)),
             )
         finally:
             root.setLevel(level)
         return after.read_bytes()
 
 
-def front_end_nodes(model: Any) -> list[str]:
-    """Names of the nodes that a logarithm depends on; only front ends have logarithms."""
+def unquantised_nodes(model: Any) -> list[str]:
+    """Names of the nodes of the front ends and of the unknown score, which need full precision.
+
+    Of the nodes that the probabilities depend on, only those of front ends have logarithms.
+    """
     source = {output: node for node in model.graph.node for output in node.output}
-    waiting = [node for node in model.graph.node if node.op_type == "Log"]
-    found: dict[str, None] = {}
-    while waiting:
-        node = waiting.pop()
-        if node.name not in found:
-            found[node.name] = None
-            waiting += [source[name] for name in node.input if name in source]
-    return list(found)
+
+    def upstream(waiting: list[Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        while waiting:
+            node = waiting.pop()
+            if node.name not in found:
+                found[node.name] = node
+                waiting += [source[name] for name in node.input if name in source]
+        return found
+
+    outputs = [output.name for output in model.graph.output if output.name != UNKNOWN]
+    network = upstream([source[name] for name in outputs])
+    front_ends = upstream([node for node in network.values() if node.op_type == "Log"])
+    return [
+        node.name
+        for node in model.graph.node
+        if node.name in front_ends or node.name not in network
+    ]

@@ -1,4 +1,4 @@
-"""Linear heads on pooled vectors: multinomial logistic regression, solved to its optimum.
+"""Linear heads on pooled vectors: multinomial logistic regression.
 
 The vectors are standardised, weighted and scaled to unit length, see
 :mod:`sonotype.models.statistics`. All vectors then have the same length, so that one strength of

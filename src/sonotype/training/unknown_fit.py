@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from sonotype.core.types import IGNORE_INDEX, Head, Heads
@@ -24,7 +26,7 @@ FOLDS, FEWEST_FOLDS = 8, 4
 models are weaker than the final one."""
 MEDIAN_KNOWN = 0.05
 """Unknown score of the median known clip."""
-MIN_CLIPS = 20
+MIN_CLIPS = 5
 """Known clips that a threshold needs."""
 
 Floats = npt.NDArray[np.floating]
@@ -100,7 +102,10 @@ def _axes(residuals: Floats) -> npt.NDArray[np.float32]:
 def _gate(known: Floats, foreign: Floats) -> tuple[npt.NDArray[np.float32], float]:
     model = LogisticRegression(C=GATE_STRENGTH, class_weight="balanced", max_iter=200)
     x = np.concatenate([known, foreign])
-    model.fit(x, np.arange(len(x)) < len(known))
+    with warnings.catch_warnings():
+        # Negatives that overlap with known clips need more steps for the last digits.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(x, np.arange(len(x)) < len(known))
     return model.coef_[0].astype(np.float32), float(model.intercept_[0])
 
 

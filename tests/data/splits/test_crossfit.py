@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from soundsets import manifest_of
 
+from sonotype.core.errors import OptionsError
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.crossfit import (
     FOLDS,
     balanced_folds,
     crossfit_split,
     own_folds,
-    single_recordings,
+    unscored_classes,
 )
 from sonotype.data.splits.subsets import NoteKind
 
@@ -112,23 +114,43 @@ def test_one_recording_a_class_gives_no_folds(clips: int) -> None:
     made = crossfit_split(manifest_of(rows))
     assert made.folds == ()
     assert len(made.train) == 4 * clips
-    kinds = [note.kind for note in made.notes]
-    assert kinds[0] == NoteKind.NO_FOLDS
-    assert NoteKind.SINGLE_RECORDINGS in kinds
+    assert made.notes[0].kind == NoteKind.NO_FOLDS
     assert "add recordings" in made.note
 
 
-def test_classes_of_a_single_recording_are_named() -> None:
+def test_classes_in_a_single_fold_are_named() -> None:
     rows: Rows = [("a", "x", "1", None), ("a", "y", "2", None), ("b", "z", "3", None)]
     rows += [("a", "x", "4", None), ("b", "z", "3", None)]
     manifest = manifest_of(rows)
-    assert single_recordings(manifest) == ["b", "y", "z"]
     made = crossfit_split(manifest)
-    [note] = [note for note in made.notes if note.kind == NoteKind.SINGLE_RECORDINGS]
-    assert str(note).endswith("there is one recording: b, y, z")
+    assert unscored_classes(manifest, made.folds) == ["b", "y", "z"]
+    [note] = [note for note in made.notes if note.kind == NoteKind.UNSCORED]
+    assert str(note).endswith("only one fold has recordings: b, y, z")
     several = manifest_of([("a", None, "1", None), ("a", None, "2", None)])
-    assert single_recordings(several) == []
-    assert NoteKind.SINGLE_RECORDINGS not in [note.kind for note in crossfit_split(several).notes]
+    made = crossfit_split(several)
+    assert unscored_classes(several, made.folds) == []
+    assert NoteKind.UNSCORED not in [note.kind for note in made.notes]
+
+
+def test_classes_in_one_own_fold_are_named_also_with_several_recordings() -> None:
+    rows: Rows = [("a", None, f"a{n}", n % 2 + 1) for n in range(4)]
+    rows += [("b", None, f"b{n}", 1) for n in range(3)]
+    made = crossfit_split(manifest_of(rows))
+    assert [str(note) for note in made.notes if note.kind == NoteKind.UNSCORED] == [
+        "learnt, but without a score, because only one fold has recordings: b"
+    ]
+
+
+def test_protocol_folds_needs_folds() -> None:
+    rows: Rows = [("a", None, "1", None), ("a", None, "2", None)]
+    with pytest.raises(OptionsError, match="has no folds"):
+        crossfit_split(manifest_of(rows), protocol="folds")
+
+
+def test_subsets_of_the_source_are_not_folds() -> None:
+    rows: Rows = [(c, None, f"{c}{n}", n % 3 + 1) for c in "ab" for n in range(6)]
+    manifest = replace(manifest_of(rows), folds_are_subsets=True)
+    assert crossfit_split(manifest).protocol == "grouped"
 
 
 # The source's own folds

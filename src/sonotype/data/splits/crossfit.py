@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from sonotype.core.errors import OptionsError
 from sonotype.core.text import listed
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.classes import classes_of
@@ -30,9 +31,15 @@ def crossfit_split(manifest: Manifest, *, protocol: str = "auto", seed: int = 0)
         manifest: the clips.
         protocol: ``"grouped"`` ignores the source's own folds.
         seed: of the shuffling.
+
+    Raises:
+        OptionsError: protocol folds for a source without folds.
     """
     everything = list(range(len(manifest.clips)))
-    own = protocol != "grouped" and len(manifest.folds) > 1
+    several = len(manifest.folds) > 1 and not manifest.folds_are_subsets
+    if protocol == "folds" and not several:
+        raise OptionsError(f"--protocol folds: {manifest.name} has no folds; use grouped")
+    own = protocol != "grouped" and several
     folds = own_folds(manifest) if own else balanced_folds(manifest, everything, seed=seed)
     notes: list[SplitNote | str] = [] if own else [*stratified_notes(manifest)]
     if folds:
@@ -45,8 +52,8 @@ def crossfit_split(manifest: Manifest, *, protocol: str = "auto", seed: int = 0)
         notes.append(SplitNote(NoteKind.UNKNOWN_RECORDINGS))
     if shared:
         notes.append(SplitNote(NoteKind.CROSSFIT_SHARED, (len(shared), listed(shared))))
-    if single := single_recordings(manifest):
-        notes.append(SplitNote(NoteKind.SINGLE_RECORDINGS, (listed(single),)))
+    if folds and (unscored := unscored_classes(manifest, folds)):
+        notes.append(SplitNote(NoteKind.UNSCORED, (listed(unscored),)))
     return Split(
         tuple(everything),
         (),
@@ -89,10 +96,14 @@ def balanced_folds(
     return tuple(tuple(sorted(fold)) for fold in _spread(manifest, folds) if fold)
 
 
-def single_recordings(manifest: Manifest) -> list[str]:
-    """Names of the classes with a single recording: they are learnt, but cannot be scored."""
-    recordings = _recordings(manifest, range(len(manifest.clips)))
-    return sorted({name for (_, name), groups in recordings.items() if len(groups) == 1})
+def unscored_classes(manifest: Manifest, folds: Folds) -> list[str]:
+    """Names of the classes that a single fold has: they are learnt, but cannot be scored."""
+    homes: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+    fold_of = {index: number for number, fold in enumerate(folds) for index in fold}
+    for index in range(len(manifest.clips)):
+        for name in classes_of(manifest, index):
+            homes[name].add(fold_of.get(index, -1))  # clips in no fold are always learnt
+    return sorted({name for (_, name), where in homes.items() if len(where) == 1})
 
 
 def _recordings(

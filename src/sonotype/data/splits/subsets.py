@@ -20,7 +20,7 @@ class NoteKind(StrEnum):
     )
     CROSSFIT_SHARED = "{} recordings in two folds, as in the source's own folds ({})"
     NO_FOLDS = "no scores: every class has a single recording; add recordings"
-    SINGLE_RECORDINGS = "learnt, but without a score, because there is one recording: {}"
+    UNSCORED = "learnt, but without a score, because only one fold has recordings: {}"
     LEARNT = "the validation clips are training clips as well"
     GROUPED = "stratified split, clips of one recording stay together"
     UNGROUPED = (
