@@ -48,6 +48,19 @@ def test_a_negative_may_be_alone(tmp_path: Path) -> None:
     assert "only one category, 'a'" in faults[0]
 
 
+def test_a_single_class_beside_negatives_is_for_linear_heads(tmp_path: Path) -> None:
+    rows = (("1.wav", "a", ""), ("2.wav", "a", ""), ("5.wav", "noise", ""))
+    manifest = validate(listing(tmp_path, *rows), Rules(purpose="crossfit"))
+    assert [head.classes for head in manifest.heads] == [("a",)]
+
+
+def test_a_class_of_the_model_is_no_negative(tmp_path: Path) -> None:
+    rows = (("1.wav", "a", ""), ("2.wav", "noise", ""))
+    rules = Rules(purpose="evaluation", classes=frozenset({"a", "noise"}))
+    manifest = validate(listing(tmp_path, *rows), rules)
+    assert [clip.label("category") for clip in manifest.clips] == ["a", "noise"]
+
+
 def test_rare_events_lose_their_label(tmp_path: Path) -> None:
     made = listing(
         tmp_path,

@@ -15,7 +15,8 @@ from sonotype.core.errors import StoppedError
 from sonotype.evaluation.calibration import fit_temperature, tempered
 from sonotype.evaluation.predictions import load_predictions
 from sonotype.experiments import gradient_crossfit, runner
-from sonotype.experiments.pipeline import TrainResult, train
+from sonotype.experiments.pipeline import TrainResult, open_run, train
+from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.load import load
 from sonotype.modelfile.model_file import read_card
 
@@ -109,3 +110,20 @@ def test_classes_with_one_clip_are_learnt_and_not_scored(tones: Path, tmp_path: 
     assert "beep" in read_card(result.model).heads[1].classes
     assert result.scores["heads"]["event"]["n"] == 9
     assert any("beep" in note for note in result.scores["notes"])
+
+
+def test_negatives_are_left_out(tones: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for path in sorted(tones.rglob("*.wav")):
+        target = data / path.relative_to(tones).relative_to(path.relative_to(tones).parts[0])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    (data / "hum").rename(data / "background")
+    options = OPTIONS | {"evaluation": "auto", "val_fraction": 0.3, "test_fraction": 0.3}
+    context = open_run(data, tmp_path / "run", RunOptions.of(options))
+    everything = context.split.train + context.split.val + context.split.test
+    assert len(everything) == 12
+    clips = context.clips("train", "val", "test")
+    assert len(clips) == 9
+    assert all(clip.labels for clip in clips)
+    assert context.heads[0].classes == ("beep", "buzz", "whistle")

@@ -36,12 +36,14 @@ class Rules:
         qualify_events: rename events that are in several categories to ``category/event``, and
             labels of finer levels in the same way.
         partial: use truncated files.
+        classes: of a model that is scored; these names never stand for sounds of no class.
     """
 
     purpose: Purpose = "training"
     rare_events: str = "error"
     qualify_events: bool = False
     partial: bool = False
+    classes: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.rare_events not in RARE_EVENTS:
@@ -77,7 +79,7 @@ def validate(
             labels={
                 level_name(depth): (label,)
                 for depth, label in enumerate(record.labels)
-                if label and not is_negative(record.label(0))
+                if label and not _is_negative(record, rules)
             },
             group=record.group or stand_alone(record.path, root),
             fold=parse_fold(record.fold),
@@ -95,6 +97,10 @@ def validate(
         partial=rules.partial,
     )
     return manifest if contents is None else manifest.with_contents(contents)
+
+
+def _is_negative(record: ClipRecord, rules: Rules) -> bool:
+    return record.label(0) not in rules.classes and is_negative(record.label(0))
 
 
 def raise_issues(source: str | Path, issues: Iterable[DataIssue]) -> None:

@@ -78,7 +78,9 @@ def evaluate(
         read = [find_model(one) for one in (model, *also) if not isinstance(one, Classifier)]
         names = outputs_of(classifier.heads)
         require_free_folder(Path(out), names, inputs=[Path(data), *read], force=force)
-    source_of_all = open_source(data, options, purpose="evaluation")
+    source_of_all = open_source(
+        data, options, purpose="evaluation", classes=classifier.heads[0].classes
+    )
     manifest = source_of_all.of_folds(folds)
     members = [classifier, *(load(path, device=device, tta_shifts=tta_shifts) for path in also)]
     predictions = average(

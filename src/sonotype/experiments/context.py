@@ -58,9 +58,15 @@ class RunContext:
         return heads if self.options.system.event_head else heads[:1]
 
     def clips(self, *subsets: Literal["train", "val", "test"]) -> tuple[Clip, ...]:
-        """The clips of one or more subsets, one subset after the other."""
+        """The clips of one or more subsets, one subset after the other.
+
+        Only linear heads learn from negatives, for their unknown score.
+        """
         indices = [index for subset in subsets for index in getattr(self.split, subset)]
-        return self.manifest.take(indices).clips
+        clips = self.manifest.take(indices).clips
+        if self.options.train.recipe == "linear":
+            return clips
+        return tuple(clip for clip in clips if clip.labels)
 
 
 @dataclass(frozen=True)

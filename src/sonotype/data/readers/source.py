@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,11 @@ _ADVICE = {
 
 
 def open_source(
-    spec: str | Path, options: SourceOptions = DEFAULTS, *, purpose: Purpose = "training"
+    spec: str | Path,
+    options: SourceOptions = DEFAULTS,
+    *,
+    purpose: Purpose = "training",
+    classes: Iterable[str] = (),
 ) -> Manifest:
     """Recognise a source and read it.
 
@@ -52,12 +57,14 @@ def open_source(
         spec: the folder or file.
         options: how to read it; those that do not fit the kind of source are refused.
         purpose: see :class:`sonotype.data.validate.Rules`.
+        classes: see the same.
 
     Raises:
         DataError: with all issues of the source.
         OptionsError: an option that does not fit the source, or has an impossible value.
     """
-    return validate(list_source(spec, options), options.rules(purpose))
+    rules = replace(options.rules(purpose), classes=frozenset(classes))
+    return validate(list_source(spec, options), rules)
 
 
 def inspect_source(
