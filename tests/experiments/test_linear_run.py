@@ -330,3 +330,8 @@ def test_a_resumed_run_on_other_groups_is_refused(
     (data / "low" / "hum" / "hum_0.wav").rename(data / "low" / "hum" / "zzz.wav")
     with pytest.raises(OptionsError, match="folds or groups of the data"):
         train(None, tmp_path / "run", resume=True)
+
+
+def test_linear_heads_have_no_checkpoint() -> None:
+    with pytest.raises(OptionsError, match="leave out checkpoint"):
+        RunOptions.of({"recipe": "linear", "checkpoint": "best"})

@@ -53,6 +53,8 @@ class RunOptions:
             OptionsError: every unknown name and every invalid value.
         """
         values = {**values, "recipe": recipe_of(values)}
+        if values["recipe"] == "linear" and values.get("checkpoint") == "best":
+            raise OptionsError("the recipe linear has no epochs; leave out checkpoint")
         if values.get("protocol") == "all" or values.get("evaluation") == "none":
             values.setdefault("checkpoint", "last")  # there is nothing to select an epoch on
         options = cls(*from_flat(KINDS, {**_recipe_defaults(values), **values}))
