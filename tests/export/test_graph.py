@@ -19,6 +19,7 @@ from sonotype.config import SystemOptions
 from sonotype.core.errors import AudioError, MissingExtraError
 from sonotype.core.types import Head, Heads
 from sonotype.export.graph import onnx_graph
+from sonotype.export.quantise import unquantised_nodes
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.onnx_engine import onnx_engine
 from sonotype.inference.torch_engine import TorchEngine
@@ -198,6 +199,17 @@ def test_the_graph_divides_the_logits_by_the_temperature() -> None:
         scaled = logits[head.name] / head.temperature
         wanted = scaled.softmax(1) if head.problem == "single" else scaled.sigmoid()
         np.testing.assert_allclose(found[head.name], wanted.numpy(), rtol=0, atol=1e-4)
+
+
+def test_eight_bits_leave_out_front_ends_and_the_unknown_score_alone() -> None:
+    proto = onnx.load_from_string(made(FOREIGN).content)
+    excluded = set(unquantised_nodes(proto))
+    source = {name: node for node in proto.graph.node for name in node.output}
+    assert source["unknown_score"].name in excluded
+    assert source["embedding"].name not in excluded
+    # The network is quantised: logarithms of the unknown score do not exclude its input.
+    convolutions = [node.name for node in proto.graph.node if node.op_type == "Conv"]
+    assert len(excluded.intersection(convolutions)) < len(convolutions) / 2
 
 
 def test_a_graph_of_broken_weights_gives_no_prediction() -> None:
