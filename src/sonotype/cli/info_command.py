@@ -90,7 +90,10 @@ def _facts(card: ModelCard) -> list[tuple[str, str]]:
         kind = "synthetic sounds, " if training.get("synthetic") else ""
         facts.append(("data", f"{training.get('data', '?')}: {kind}{counts} clips"))
         interrupted = "; interrupted, not tested" if training.get("interrupted") else ""
-        facts.append(("best epoch", f"{training.get('best_epoch', '?')}{interrupted}"))
+        epoch = training.get("best_epoch", "?")
+        if epoch is not None:  # linear heads have no epochs
+            facts.append(("best epoch", f"{epoch}{interrupted}"))
+        facts += _trust(card)
         if (source := training.get("backbone", options.backbone)) != options.backbone:
             facts.append(("branch 1 from", source))
         if teachers := training.get("teaching", {}).get("teachers"):
@@ -112,3 +115,13 @@ def _entry(name: str, text: str, columns: int) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def _trust(card: ModelCard) -> list[tuple[str, str]]:
+    """Whether probabilities are calibrated, and sounds of no class rejected."""
+    temperatures = [f"{head.name} {head.temperature:.2f}" for head in card.heads]
+    calibrated = any(head.temperature != 1 for head in card.heads)
+    facts = [("temperature", ", ".join(temperatures))] if calibrated else []
+    if card.unknown_threshold is not None:
+        facts.append(("unknown", f"where the unknown score is above {card.unknown_threshold:g}"))
+    return facts
