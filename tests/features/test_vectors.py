@@ -10,7 +10,7 @@ import soundfile
 import torch
 from training_data import RATE, tone
 
-from sonotype.audio.clip import AudioSpec
+from sonotype.audio.clip import AudioSpec, view_shift
 from sonotype.config import SystemOptions
 from sonotype.core.errors import AudioError
 from sonotype.core.types import Clip, Head
@@ -23,7 +23,6 @@ from sonotype.features.vectors import (
     noise_vectors,
     pooled_vectors,
     vector_kind,
-    view_shift,
 )
 from sonotype.models.build import build_system
 from sonotype.models.system import System

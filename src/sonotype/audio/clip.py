@@ -149,3 +149,8 @@ def _load_trimmed(
     sound.forget(first)
     sound.reaches(end)
     return Audio(sound.part(first, end), rate, total / rate, damage, trimmed=True)
+
+
+def view_shift(view: int, views: int, samples: int) -> int:
+    """Samples by which a view of a clip is shifted; views are equal fractions of a clip apart."""
+    return round(view * (samples / views))

@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from sonotype.core.types import merged_heads
 from sonotype.evaluation.bootstrap import METRICS, FloatArray, compute_metrics, resample
 from sonotype.evaluation.folds import Spread, spread
 from sonotype.evaluation.metrics import Interval, intervals
-from sonotype.evaluation.predictions import IntArray, Predictions
+from sonotype.evaluation.predictions import IntArray, Predictions, combined_unknown
 from sonotype.inference.postprocess import mean_proba
 
 RESAMPLES = 2000
@@ -106,24 +106,14 @@ def average(members: Sequence[Predictions]) -> Predictions:
             raise OptionsError(
                 "predictions can be averaged only on the same clips with the same labels"
             )
+    unknown, threshold = combined_unknown(members, lambda scores: np.mean(scores, axis=0))
     return replace(
         first,
         heads=merged_heads([member.heads for member in members]),
         proba=mean_proba([member.proba for member in members]),
-        **_mean_unknown(members),
+        unknown=unknown,
+        unknown_threshold=threshold,
     )
-
-
-def _mean_unknown(members: Sequence[Predictions]) -> dict[str, Any]:
-    """Unknown scores and their threshold, averaged; ``None`` where a model has none."""
-    scores = [one.unknown for one in members if one.unknown is not None]
-    thresholds = [value for one in members if (value := one.unknown_threshold) is not None]
-    if min(len(scores), len(thresholds)) < len(members):
-        return {"unknown": None, "unknown_threshold": None}
-    return {
-        "unknown": np.mean(scores, axis=0),
-        "unknown_threshold": float(np.mean(thresholds)),
-    }
 
 
 class _Pooled(NamedTuple):

@@ -6,7 +6,7 @@ import csv
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -182,17 +182,19 @@ def concatenate(folds: Sequence[Predictions]) -> Predictions:
         {name: np.concatenate([fold.true[name] for fold in folds]) for name in first.true},
         {name: np.concatenate([fold.proba[name] for fold in folds]) for name in first.proba},
         merged_heads([fold.heads for fold in folds]),
-        *_unknown_of(folds),
+        *combined_unknown(folds, np.concatenate),
     )
 
 
-def _unknown_of(folds: Sequence[Predictions]) -> tuple[FloatArray | None, float | None]:
-    """Unknown scores of all folds, and the mean of their thresholds; ``None`` if one has none."""
-    scores = [fold.unknown for fold in folds if fold.unknown is not None]
-    thresholds = [one for fold in folds if (one := fold.unknown_threshold) is not None]
-    if len(scores) < len(folds) or len(thresholds) < len(folds):
+def combined_unknown(
+    several: Sequence[Predictions], combine: Callable[[list[FloatArray]], FloatArray]
+) -> tuple[FloatArray | None, float | None]:
+    """The combined unknown scores, and the mean of the thresholds; ``None`` if one has none."""
+    scores = [one.unknown for one in several if one.unknown is not None]
+    thresholds = [value for one in several if (value := one.unknown_threshold) is not None]
+    if len(scores) < len(several) or len(thresholds) < len(several):
         return None, None
-    return np.concatenate(scores), float(np.mean(thresholds))
+    return combine(scores), float(np.mean(thresholds))
 
 
 def _difference(first: Predictions, other: Predictions) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import precision_recall_curve
+
+from sonotype.core.types import Heads
+from sonotype.evaluation.predictions import Predictions
 
 DEFAULT = 0.5
 
@@ -24,6 +29,17 @@ def best_thresholds(
     known = true >= 0
     return tuple(
         _best(proba[known, index], true[known] == index) for index in range(proba.shape[1])
+    )
+
+
+def with_thresholds(predictions: Predictions) -> Heads:
+    """The heads with the best thresholds for held-out predictions."""
+    return tuple(
+        replace(
+            head,
+            thresholds=best_thresholds(predictions.proba[head.name], predictions.true[head.name]),
+        )
+        for head in predictions.heads
     )
 
 

@@ -14,7 +14,6 @@ from sonotype.core.progress import OnMessage
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split
-from sonotype.data.splits.subsets import NoteKind
 from sonotype.data.splits.training_split import fold_splits
 from sonotype.evaluation.folds import folds_to_json, summarise_folds
 from sonotype.evaluation.metrics import score, scores_from_json, scores_to_json
@@ -85,9 +84,9 @@ def crossval(
     seed, checkpoint = chosen.train.seed, chosen.train.checkpoint
 
     def make_splits(manifest: Manifest) -> dict[str, Split]:
-        linear = chosen.train.recipe == "linear"
-        note = NoteKind.LEARNT if linear else NoteKind.LAST_EPOCH
-        splits = fold_splits(manifest, folds=folds, checkpoint=checkpoint, seed=seed, note=note)
+        splits = fold_splits(
+            manifest, folds=folds, checkpoint=checkpoint, seed=seed, note=chosen.validation_note
+        )
         return {f"fold_{number}": split for number, split in enumerate(splits, start=1)}
 
     runs = open_and_split(

@@ -17,7 +17,7 @@ from sonotype.data.splits.crossfit import Folds
 from sonotype.data.splits.split import Split
 from sonotype.evaluation.calibration import fit_temperature, tempered
 from sonotype.evaluation.predictions import Predictions, concatenate, load_predictions
-from sonotype.evaluation.thresholds import best_thresholds
+from sonotype.evaluation.thresholds import with_thresholds
 from sonotype.experiments.context import RunContext
 from sonotype.experiments.run_folder import MODEL, PREDICTIONS
 from sonotype.experiments.runner import run_many
@@ -106,6 +106,7 @@ def calibrate(predictions: Predictions) -> tuple[Heads, Predictions]:
         known = true >= 0
         temperature = fit_temperature(raw[known], true[known]) if known.any() else 1.0
         proba[head.name] = tempered(raw, temperature)
-        thresholds = best_thresholds(proba[head.name], true)
-        heads.append(replace(head, temperature=temperature, thresholds=thresholds))
-    return tuple(heads), replace(predictions, proba=proba, heads=tuple(heads))
+        heads.append(replace(head, temperature=temperature))
+    predictions = replace(predictions, proba=proba, heads=tuple(heads))
+    fitted = with_thresholds(predictions)
+    return fitted, replace(predictions, heads=fitted)

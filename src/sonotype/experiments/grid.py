@@ -10,7 +10,6 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.source_options import SourceOptions
 from sonotype.data.splits.split import Split
-from sonotype.data.splits.subsets import NoteKind
 from sonotype.data.splits.training_split import fold_split
 from sonotype.data.validate import Purpose, check_sounds
 from sonotype.experiments.context import RunContext, ignore
@@ -88,5 +87,10 @@ def split_of(manifest: Manifest, options: RunOptions, fold: int | None) -> Split
     if fold is None:
         return split_of_run(manifest, options)
     train = options.train
-    note = NoteKind.LEARNT if train.recipe == "linear" else NoteKind.LAST_EPOCH
-    return fold_split(manifest, fold, checkpoint=train.checkpoint, seed=train.seed, note=note)
+    return fold_split(
+        manifest,
+        fold,
+        checkpoint=train.checkpoint,
+        seed=train.seed,
+        note=options.validation_note,
+    )

@@ -21,7 +21,7 @@ from sonotype.core.types import IGNORE_INDEX, Clip, Head, Heads
 from sonotype.data.splits.crossfit import Folds, balanced_folds
 from sonotype.evaluation.calibration import fit_temperature, tempered
 from sonotype.evaluation.predictions import Predictions
-from sonotype.evaluation.thresholds import best_thresholds
+from sonotype.evaluation.thresholds import with_thresholds
 from sonotype.experiments.context import BuiltSystem, RunContext
 from sonotype.features.cache import own_store, shared_store
 from sonotype.features.vectors import Vectors, noise_vectors, pooled_vectors
@@ -78,6 +78,12 @@ class LinearData:
     targets: Targets
     weights: Vectors
     folds: Folds
+
+    @property
+    def negative(self) -> npt.NDArray[np.bool_]:
+        """``[clips]``: whether a clip has no label of any head."""
+        unlabelled = [target == IGNORE_INDEX for target in self.targets.values()]
+        return np.asarray(np.all(unlabelled, axis=0), dtype=bool)
 
 
 def fit_linear_heads(
@@ -168,7 +174,7 @@ def fit_to_data(
             for name, target in data.targets.items()
         }
         predictions = predictions_of(context.clips("train"), heads, logits, known)
-        heads = _with_thresholds(heads, predictions)
+        heads = with_thresholds(predictions)
     else:
         heads = calibrated(heads, {}, {}, {})
     linear = fit_linear(
@@ -180,8 +186,7 @@ def fit_to_data(
     if predictions is not None:
         if unknown is not None:
             # Other folds may have measured clips that have no score.
-            foreign = np.all([found == IGNORE_INDEX for found in data.targets.values()], axis=0)
-            unknown = np.where(foreign | ~predictions.negative, unknown, np.nan)
+            unknown = np.where(data.negative | ~predictions.negative, unknown, np.nan)
         predictions = replace(predictions, unknown=unknown, unknown_threshold=threshold)
     return FitResult(None, None, False, heads, threshold), predictions
 
@@ -198,7 +203,7 @@ def calibrated(
         known = scored.get(head.name)
         temperature = DEFAULT_TEMPERATURE
         if known is not None and known.sum() >= FEW_SCORED:
-            proba = tempered(np.exp(_centred(logits[head.name][known])), 1.0)
+            proba = _probabilities(logits[head.name][known], 1.0)
             temperature = fit_temperature(proba, found[head.name][known])
         fitted.append(replace(head, temperature=temperature))
     return tuple(fitted)
@@ -213,27 +218,17 @@ def predictions_of(
         groups=tuple(clip.group for clip in clips),
         true=true,
         proba={
-            head.name: tempered(np.exp(_centred(logits[head.name])), head.temperature).mean(axis=1)
+            head.name: _probabilities(logits[head.name], head.temperature).mean(axis=1)
             for head in heads
         },
         heads=heads,
     )
 
 
-def _centred(logits: Vectors) -> npt.NDArray[np.float64]:
-    """Logits less their maximum, in double precision."""
+def _probabilities(logits: Vectors, temperature: float) -> npt.NDArray[np.float64]:
+    """Softmax of the logits ``[..., classes]`` at a temperature, in double precision."""
     values = logits.astype(np.float64)
-    return np.asarray(values - values.max(axis=-1, keepdims=True))
-
-
-def _with_thresholds(heads: Heads, predictions: Predictions) -> Heads:
-    return tuple(
-        replace(
-            head,
-            thresholds=best_thresholds(predictions.proba[head.name], predictions.true[head.name]),
-        )
-        for head in heads
-    )
+    return tempered(np.exp(values - values.max(axis=-1, keepdims=True)), temperature)
 
 
 def fit_unknown(
@@ -249,7 +244,7 @@ def fit_unknown(
     """
     head: Head = head_of_unknown(context.heads, data.targets)
     target = data.targets[head.name]
-    negative = np.all([found == IGNORE_INDEX for found in data.targets.values()], axis=0)
+    negative = data.negative
     if len(fits) < FEWEST_FOLDS:
         folds = _more_folds(context, most=FOLDS)
         if len(folds) > len(fits):

@@ -30,7 +30,6 @@ from sonotype.data.readers.unlabelled import unlabelled_clips
 from sonotype.data.splits.crossfit import crossfit_split
 from sonotype.data.splits.split import Split
 from sonotype.data.splits.split_file import SPLIT, write_split
-from sonotype.data.splits.subsets import NoteKind
 from sonotype.data.splits.training_split import split_by_options
 from sonotype.data.validate import Purpose, check_sounds
 from sonotype.evaluation.evaluate import SYNTHETIC_NOTE, predict_clips
@@ -233,16 +232,19 @@ def split_of_run(manifest: Manifest, options: RunOptions) -> Split:
         DataError: a subset would be empty, or lacks a class.
         OptionsError: invalid or contradictory options.
     """
-    seed, linear = options.train.seed, options.train.recipe == "linear"
+    seed = options.train.seed
     how = evaluation_of(options, own_subsets=len(manifest.subsets) > 1)
     if how == "crossfit":
         return crossfit_split(manifest, protocol=options.split.protocol, seed=seed)
     chosen = options.split
     if how == "none":
         chosen = dataclasses.replace(chosen, protocol="all")
-    note = NoteKind.LEARNT if linear else NoteKind.LAST_EPOCH
     return split_by_options(
-        manifest, chosen, checkpoint=options.train.checkpoint, seed=seed, note=note
+        manifest,
+        chosen,
+        checkpoint=options.train.checkpoint,
+        seed=seed,
+        note=options.validation_note,
     )
 
 

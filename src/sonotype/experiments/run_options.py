@@ -21,6 +21,7 @@ from sonotype.config import (
 )
 from sonotype.core.errors import OptionsError
 from sonotype.data.source_options import SourceOptions
+from sonotype.data.splits.subsets import NoteKind
 from sonotype.models.backbones.names import COMPACT, NO_BACKBONE
 
 GRADIENT = frozenset(
@@ -66,6 +67,11 @@ class RunOptions:
         options = dataclasses.replace(options, train=train, system=system)
         _check_contradictions(options)
         return options
+
+    @property
+    def validation_note(self) -> NoteKind:
+        """Why the validation clips of a split are training clips, if they are."""
+        return NoteKind.LEARNT if self.train.recipe == "linear" else NoteKind.LAST_EPOCH
 
     def flat(self) -> dict[str, Any]:
         """All options by name, as JSON values."""

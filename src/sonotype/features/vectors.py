@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sonotype.audio.clip import AudioSpec
+from sonotype.audio.clip import AudioSpec, view_shift
 from sonotype.core.json_text import json_text
 from sonotype.core.prefetch import BATCH_SIZE, prefetch
 from sonotype.core.progress import track
@@ -31,11 +31,6 @@ VECTORS = "vectors"
 NOISES = len(KINDS) * PER_KIND
 
 Vectors = npt.NDArray[np.float32]
-
-
-def view_shift(view: int, views: int, samples: int) -> int:
-    """Samples by which a view of a clip is shifted; views are equal fractions of a clip apart."""
-    return round(view * samples / views)
 
 
 def pooled_vectors(

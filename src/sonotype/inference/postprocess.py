@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from sonotype.audio.clip import view_shift
 from sonotype.core.hierarchy import CategorySource, read_hierarchy
 from sonotype.core.types import Heads
 from sonotype.inference.engine import Engine, EngineOutput
@@ -64,9 +65,10 @@ def average_shifts(engine: Engine, waveforms: Array, tta_shifts: int) -> EngineO
     output = engine(waveforms)
     if tta_shifts == 1:
         return output
-    step = waveforms.shape[1] / tta_shifts
+    samples = waveforms.shape[1]
     rolled = [
-        engine(np.roll(waveforms, round(number * step), axis=1)) for number in range(1, tta_shifts)
+        engine(np.roll(waveforms, view_shift(view, tta_shifts, samples), axis=1))
+        for view in range(1, tta_shifts)
     ]
     shifted = (output, *rolled)
     scores = [one.unknown for one in shifted if one.unknown is not None]

@@ -20,14 +20,18 @@ MEAN_WEIGHT, SPREAD_WEIGHT = 1.0, 0.5
 """Weights of the standardised means and of the other statistics, found by cross-validation."""
 
 
-class GlobalMeanPooling(Pooling):
-    """The mean of each channel; the attention map is the share of the absolute values."""
-
-    operation = SUM
+class Statistic(Pooling):
+    """A pooling that has one feature for each channel of the map."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.features = channels
+
+
+class GlobalMeanPooling(Statistic):
+    """The mean of each channel; the attention map is the share of the absolute values."""
+
+    operation = SUM
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Pooled vectors and attention maps of clips; see :class:`Pooling`."""
@@ -42,17 +46,13 @@ class GlobalMeanPooling(Pooling):
         return (total[0] / positions).float()
 
 
-class GlobalMaxPooling(Pooling):
+class GlobalMaxPooling(Statistic):
     """The largest value of each channel (CBIR_4).
 
     The attention map is the share of channels that have their maximum at each position.
     """
 
     operation = MAXIMUM
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.features = channels
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Pooled vectors and attention maps of clips; see :class:`Pooling`."""
@@ -71,7 +71,7 @@ class GlobalMaxPooling(Pooling):
         return total[0]
 
 
-class TimeDeviationPooling(Pooling):
+class TimeDeviationPooling(Statistic):
     """Standard deviation over time of the mean over bands.
 
     The attention map is the share of the absolute deviations, equal for all bands of a row.
@@ -79,17 +79,11 @@ class TimeDeviationPooling(Pooling):
 
     operation = SUM
 
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.features = channels
-
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Pooled vectors and attention maps of clips; see :class:`Pooling`."""
-        rows = x.mean(3)
-        share = contribution((rows - rows.mean(2, keepdim=True)).transpose(1, 2))
+        deviation, share = _deviation(x.mean(3))
         bands = x.shape[3]
-        attention_map = share[:, :, None].expand(-1, -1, bands) / bands
-        return rows.var(2, correction=0).sqrt(), attention_map
+        return deviation, share[:, :, None].expand(-1, -1, bands) / bands
 
     def rows(self, x: Tensor) -> Tensor:
         """Mean of each row, its square, and 1, so that the number of rows is known."""
@@ -103,7 +97,7 @@ class TimeDeviationPooling(Pooling):
         return deviation
 
 
-class BandDeviationPooling(Pooling):
+class BandDeviationPooling(Statistic):
     """Standard deviation over bands of the mean over time.
 
     The attention map is the share of the absolute deviations, equal for all rows of a band.
@@ -111,17 +105,11 @@ class BandDeviationPooling(Pooling):
 
     operation = SUM
 
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.features = channels
-
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Pooled vectors and attention maps of clips; see :class:`Pooling`."""
-        bands = x.mean(2)
-        share = contribution((bands - bands.mean(2, keepdim=True)).transpose(1, 2))
+        deviation, share = _deviation(x.mean(2))
         time = x.shape[2]
-        attention_map = share[:, None].expand(-1, time, -1) / time
-        return bands.var(2, correction=0).sqrt(), attention_map
+        return deviation, share[:, None].expand(-1, time, -1) / time
 
     def rows(self, x: Tensor) -> Tensor:
         """The bands of each row side by side."""
@@ -132,6 +120,16 @@ class BandDeviationPooling(Pooling):
         bands = total[0].view(len(total[0]), -1, self.features)
         time = positions / bands.shape[1]
         return (bands / time).var(1, correction=0).sqrt().float()
+
+
+def _deviation(profile: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard deviation along the last axis, and the share of each position in the deviations.
+
+    Shape:
+        ``[batch, channels, positions] -> [batch, channels], [batch, positions]``
+    """
+    share = contribution((profile - profile.mean(2, keepdim=True)).transpose(1, 2))
+    return profile.var(2, correction=0).sqrt(), share
 
 
 STATISTICS = (GlobalMeanPooling, GlobalMaxPooling, TimeDeviationPooling, BandDeviationPooling)

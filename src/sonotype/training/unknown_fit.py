@@ -79,9 +79,8 @@ def _axes(residuals: Floats) -> npt.NDArray[np.float32]:
     """
     rows, features = residuals.shape
     count = min(AXES, features - 1, rows)
-    narrow = (
-        rows < features
-    )  # then the small matrix of products between rows has the same variances
+    # With few rows, the small matrix of products between rows has the same variances.
+    narrow = rows < features
     products = (residuals @ residuals.T if narrow else residuals.T @ residuals).astype(np.float64)
     size = len(products)
     values, vectors = scipy.linalg.eigh(products, subset_by_index=(size - count, size - 1))
