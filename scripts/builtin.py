@@ -1,9 +1,11 @@
 """Make the built-in model: ``python scripts/builtin.py ESC-50 --out runs/builtin``.
 
 The script runs the study of teachers and students, and trains one more student on every clip, with
-the teachers that have not seen the clip. The temperatures are fitted on the predictions of the
-study's students for the folds that they have not seen, and stored in the heads of the model. The
-model is saved in half precision as a file of the package. The same command resumes a stopped run.
+the teachers that have not seen the clip. Linear heads on the student's own statistics are fitted to
+the same clips; the model averages them with the student. All that is fitted to predictions (the
+temperatures, the threshold of the unknown score) and the scores come from the study's students, and
+linear heads on these, for the fold that both have not seen. The model is saved in half precision as
+a file of the package. The same command resumes a stopped run.
 """
 # ruff: noqa: T201 - a script prints
 
@@ -12,36 +14,63 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
 from sonotype.core.errors import SonotypeError
-from sonotype.core.types import LEVELS
+from sonotype.core.types import IGNORE_INDEX, Heads
 from sonotype.evaluation.calibration import calibration_error, fit_temperature, tempered
 from sonotype.evaluation.metrics import score, scores_to_json
 from sonotype.evaluation.predictions import Predictions, concatenate, load_predictions
 from sonotype.evaluation.report import render
+from sonotype.experiments.context import BuiltSystem, RunContext
+from sonotype.experiments.ensemble_run import mean_predictions
+from sonotype.experiments.gradient_crossfit import calibrate
 from sonotype.experiments.grid import run_study
 from sonotype.experiments.grid_plan import Plan, read_plan
+from sonotype.experiments.linear_run import (
+    THRESHOLD,
+    LinearData,
+    calibrated,
+    linear_data,
+    predictions_of,
+)
+from sonotype.experiments.pipeline import build, open_run
+from sonotype.experiments.run_card import build_card
 from sonotype.experiments.run_folder import MODEL, PREDICTIONS
+from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import train_or_resume
 from sonotype.modelfile.model_file import load_model, save_model
+from sonotype.models.members import Members, member_of
 from sonotype.models.summary import summarise
+from sonotype.training.linear_fit import FoldFit, fit_linear, held_out_logits
+from sonotype.training.result import FitResult
+from sonotype.training.unknown_fit import (
+    fit_geometry,
+    held_out_scores,
+    scores_of,
+    set_threshold,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY, ROW = ROOT / "studies" / "builtin.toml", "distilled"
 ASSET = ROOT / "src" / "sonotype" / "assets" / "builtin.safetensors"
+LINEAR: Mapping[str, Any] = {"recipe": "linear", "seconds": 5.0, "evaluation": "none"}
 LARGEST = 3_000_000
 SCORES_OF = (
-    "of the recipe: the predictions for each of folds 1 to 4 are from a student that was trained, "
-    "like its teachers, without that fold; the model itself was trained on all four"
+    "of the recipe: the predictions for each of folds 1 to 4 are from a student and linear heads "
+    "that were trained, like their teachers, without that fold; the model itself was trained on "
+    "all four"
 )
-NOT_FOR = (
-    "not for commercial use, because of its data; not for sounds outside its fifty classes, which "
-    "it assigns to the nearest one; not where a wrong prediction does harm"
-)
+NOT_FOR = "not for commercial use, because of its data; not where a wrong prediction does harm"
+
+Floats = npt.NDArray[np.floating]
 
 
 def main() -> int:
@@ -53,15 +82,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the trainings")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
     arguments = parser.parse_args()
-    plan = read_plan(STUDY)
+    plan, study = read_plan(STUDY), arguments.out
     if not run_study(
-        plan, arguments.data, arguments.out,
-        jobs=arguments.jobs, progress=True, on_message=print,
-    ):  # fmt: skip
+        plan, arguments.data, study, jobs=arguments.jobs, progress=True, on_message=print
+    ):
         return 130
-    run = arguments.out / "everything"
-    train_on_everything(plan, arguments.data, arguments.out, run)
-    pack(plan, arguments.out, run / MODEL)
+    everything = study / "everything"
+    train_on_everything(plan, arguments.data, study, everything)
+    runs = {run.fold: study / run.folder for run in plan.row(ROW).runs() if run.fold}
+    pack(arguments.data, runs, everything / MODEL, study / "linear")
     return 0
 
 
@@ -72,54 +101,124 @@ def train_on_everything(plan: Plan, data: Path, study: Path, run: Path) -> None:
     train_or_resume(data, run, progress=True, on_message=print, **options)
 
 
-def pack(plan: Plan, study: Path, model: Path) -> None:
-    """Calibrate, add the scores of the study, write the file, and print a summary."""
-    folds = [load_predictions(study / run.folder / PREDICTIONS) for run in plan.row(ROW).runs()]
-    predictions = concatenate(folds)
-    temperature = {level: temperature_of(folds, level) for level in LEVELS}
-    system, card = load_model(model)
-    heads = tuple(
-        dataclasses.replace(head, temperature=temperature[head.name]) for head in card.heads
+def pack(data: Path, runs: Mapping[int, Path], student: Path, folder: Path) -> None:
+    """Add linear heads and the unknown score, calibrate, score, write the file, print a summary.
+
+    Args:
+        data: the labelled clips.
+        runs: by fold the run of the student that was tested on it.
+        student: the model file of the student that was trained on all folds.
+        folder: for files of the linear heads.
+    """
+    networks = concatenate([load_predictions(run / PREDICTIONS) for run in runs.values()])
+    held_out = held_out_linear(data, {fold: run / MODEL for fold, run in runs.items()}, folder)
+    own = {head.name: head.temperature for head in held_out.predictions.heads}
+    student_heads, networks = calibrate(networks)
+    joint = mean_predictions(held_out.predictions, networks)
+    report_calibration(joint, held_out.folds)
+    heads, predictions = calibrate(joint)
+
+    context, built = open_linear(data, student, folder)
+    clips = linear_data(context, built)
+    head = held_out.predictions.heads[-1]
+    target = clips.targets[head.name]
+    linear = fit_linear(clips.vectors, clips.targets, context.heads, clips.weights)
+    linear.load_into(built.system)
+    unknown = fit_geometry(linear, clips.vectors, target, len(head.classes), clips.noises)
+    set_threshold(unknown, held_out.quantities, context.options.score.keep_known)
+    built.system.set_unknown(head.name, unknown.to(torch.float32))
+    member = member_of(load_model(student)[0])
+    member.divide_logits({head.name: head.temperature for head in student_heads})
+    built.system.set_members(Members([member], own))
+
+    predictions = dataclasses.replace(
+        predictions,
+        unknown=scores_of(unknown, held_out.quantities),
+        unknown_threshold=THRESHOLD,
     )
-    proba = {
-        level: tempered(predictions.proba[level], value).astype(np.float32)
-        for level, value in temperature.items()
-    }
-    calibrated = dataclasses.replace(predictions, heads=heads, proba=proba)
-    scores = score(calibrated, category_source=card.category_source, notes=(SCORES_OF, NOT_FOR))
-    card = dataclasses.replace(card, heads=heads, scores=scores_to_json(scores))
-    save_model(ASSET, system, card, half=True)
+    card = build_card(context, built, FitResult(None, None, False, heads, THRESHOLD))
+    scores = score(predictions, category_source=card.category_source, notes=(SCORES_OF, NOT_FOR))
+    card = dataclasses.replace(card, scores=scores_to_json(scores))
+    save_model(ASSET, built.system, card, half=True)
     size = ASSET.stat().st_size
-    classes = len(heads[-1].classes)
-    print(f"\n{render(scores, classes=classes)}\n\n{summarise(system)}\n")
+    print(f"\n{render(scores, classes=len(head.classes))}\n\n{summarise(built.system)}\n")
     print(f"{ASSET}: {size:,} bytes")
     if size > LARGEST:
         sys.exit(f"error: {size:,} bytes are more than {LARGEST:,}")
 
 
-def temperature_of(folds: Sequence[Predictions], level: str) -> float:
-    """The temperature of a head, fitted on all folds.
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What linear heads on the students give for the clips of the folds that they have not seen.
 
-    Prints the calibration error, measured on each fold with the temperature of the others.
+    Attributes:
+        predictions: calibrated.
+        quantities: of the unknown score, ``[clips, 3]``.
+        folds: ``[clips]``.
     """
-    before = [np.asarray(fold.proba[level]) for fold in folds]
-    true = [np.asarray(fold.true[level]) for fold in folds]
 
-    def fitted(left_out: int | None) -> float:
-        kept = [index for index in range(len(folds)) if index != left_out]
-        chosen = (np.concatenate([values[index] for index in kept]) for values in (before, true))
-        return fit_temperature(*chosen)
+    predictions: Predictions
+    quantities: Floats
+    folds: npt.NDArray[np.int_]
 
-    after = [tempered(fold, fitted(index)) for index, fold in enumerate(before)]
-    errors = [
-        calibration_error(np.concatenate(each), np.concatenate(true)) for each in (before, after)
-    ]
-    temperature = fitted(None)
-    print(
-        f"{level}: temperature {temperature:.3f}; calibration error {errors[0]:.3f}, and "
-        f"{errors[1]:.3f} on each fold with the temperature of the others"
-    )
-    return temperature
+
+def held_out_linear(data: Path, students: Mapping[int, Path], folder: Path) -> HeldOut:
+    """Fit linear heads on each student to the clips of the other folds, and predict its fold."""
+    logits: dict[str, Floats] = {}
+    quantities = np.zeros((0, 3))
+    for fold, student in students.items():
+        context, built = open_linear(data, student, folder)
+        clips = linear_data(context, built)
+        fit = fit_without(context, clips, fold)
+        head = context.heads[-1]
+        target = clips.targets[head.name]
+        negative = np.zeros(len(target), dtype=bool)
+        found, _ = held_out_logits([fit], clips.vectors, clips.targets, context.heads)
+        scores, _ = held_out_scores([fit], clips.vectors, target, head, clips.noises, negative)
+        if not logits:
+            logits = {name: np.zeros_like(values) for name, values in found.items()}
+            quantities = np.full_like(scores, np.nan)
+        for name, values in found.items():
+            logits[name][fit.tested] = values[fit.tested]
+        quantities[fit.tested] = scores[fit.tested]
+    tested = ~np.isnan(quantities[:, 0])
+    true = {name: np.where(tested, one, IGNORE_INDEX) for name, one in clips.targets.items()}
+    heads: Heads = calibrated(context.heads, logits, clips.targets, dict.fromkeys(logits, tested))
+    train = context.clips("train")
+    folds = np.array([clip.fold for clip in train])
+    return HeldOut(predictions_of(train, heads, logits, true), quantities, folds)
+
+
+def open_linear(data: Path, student: Path, folder: Path) -> tuple[RunContext, BuiltSystem]:
+    """A run of linear heads on the frozen blocks of a student."""
+    context = open_run(data, folder, RunOptions.of({**LINEAR, "backbone": str(student)}))
+    return context, build(context)
+
+
+def fit_without(context: RunContext, clips: LinearData, fold: int) -> FoldFit:
+    """Linear heads, fitted to the clips of all folds but one."""
+    test = np.array([clip.fold == fold for clip in context.clips("train")])
+    learnt, tested = np.flatnonzero(~test), np.flatnonzero(test)
+    targets = {name: target[learnt] for name, target in clips.targets.items()}
+    linear = fit_linear(clips.vectors[learnt], targets, context.heads, clips.weights)
+    return FoldFit(linear, learnt, tested)
+
+
+def report_calibration(predictions: Predictions, folds: npt.NDArray[np.int_]) -> None:
+    """Print the calibration error of the mean, on each fold with the temperature of the others."""
+    for head in predictions.heads:
+        raw, true = np.asarray(predictions.proba[head.name]), predictions.true[head.name]
+        known, after = true != IGNORE_INDEX, np.array(raw)
+        for fold in np.unique(folds):
+            rest = known & (folds != fold)
+            after[folds == fold] = tempered(
+                raw[folds == fold], fit_temperature(raw[rest], true[rest])
+            )
+        before, found = (calibration_error(one[known], true[known]) for one in (raw, after))
+        print(
+            f"{head.name}: calibration error {before:.3f}, and {found:.3f} on each fold with the "
+            "temperature of the others"
+        )
 
 
 if __name__ == "__main__":

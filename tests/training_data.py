@@ -44,12 +44,17 @@ def tone(hz: float, seed: int, seconds: float = 1.0) -> np.ndarray:
 
 def write_tones(root: Path, clips: int = 6) -> Path:
     """Folders category/event with a few noisy tones in each."""
+    events = [event for events in TONES.values() for event in events]
+    return few_tones(root, dict.fromkeys(events, clips))
+
+
+def few_tones(root: Path, clips: dict[str, int]) -> Path:
+    """Folders category/event with a number of tones by name of the event."""
     for category, events in TONES.items():
         for event, hz in events.items():
-            folder = root / category / event
-            folder.mkdir(parents=True)
-            for number in range(clips):
-                path = folder / f"{event}_{number}.wav"
+            for number in range(clips.get(event, 0)):
+                path = root / category / event / f"{event}_{number}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
                 soundfile.write(path, tone(hz, number), RATE, subtype="PCM_16")
     return root
 

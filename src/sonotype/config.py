@@ -173,6 +173,12 @@ class TrainOptions:
     )
     cache: bool = option(True, "Cache the feature maps of the frozen branch on disk")
     cache_gb: float = option(20.0, "Maximum size of the feature cache in GB", low=0.1)
+    ensemble: bool = option(
+        False,
+        "Average the linear heads with attention networks, one for each fold; trains for minutes, "
+        "for a slightly better model",
+        common=True,
+    )
     tensorboard: bool = option(False, "Write TensorBoard logs in addition to the CSV log")
 
 

@@ -14,7 +14,7 @@ import soundfile
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from training_data import RATE, TONES, tone
+from training_data import RATE, few_tones, tone
 
 import sonotype
 from sonotype.core.errors import OptionsError, StoppedError
@@ -187,16 +187,6 @@ def test_the_folds_of_the_source_are_used(table: Path, tmp_path: Path) -> None:
 
 
 # Few clips
-
-
-def few_tones(root: Path, clips: dict[str, int]) -> Path:
-    for category, events in TONES.items():
-        for event, hz in events.items():
-            for number in range(clips.get(event, 0)):
-                path = root / category / event / f"{event}_{number}.wav"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(path, tone(hz, number), RATE, subtype="PCM_16")
-    return root
 
 
 def test_one_clip_a_class_gives_a_model_without_scores(tmp_path: Path) -> None:

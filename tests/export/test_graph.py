@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from ensembles import with_members
 from heads import two_heads
 from torch import nn
 
@@ -67,7 +68,15 @@ SYSTEMS: dict[str, tuple[Heads, dict[str, Any]]] = {
             "pool_blocks": (3, 4),
         },
     ),
+    "an ensemble with an unknown score": (
+        HEADS,
+        {
+            "system": "cbir_2", "backbone": "vggish", "width": 0.0, "pooling": "statistics",
+            "pool_blocks": (3, 4),
+        },
+    ),
 }  # fmt: skip
+ENSEMBLE = "an ensemble with an unknown score"
 SIMPLE = "one branch, maximum"
 FOREIGN = "statistics with an unknown score"
 
@@ -88,8 +97,10 @@ def system_of(name: str) -> tuple[System, ModelCard]:
     chosen = SystemOptions(seconds=1.0, **options)
     small = {"vggish": partial(VGGish, width=0.1), "mn01": shallow_mobilenet, "compact": Compact}
     system = build_system(chosen, heads, small[chosen.backbone]()).eval()
+    if name == ENSEMBLE:
+        with_members(system)
     _settle(system)
-    head = heads[-1].name if name == FOREIGN else ""
+    head = heads[-1].name if name in (FOREIGN, ENSEMBLE) else ""
     if head:
         system.set_unknown(head, some_unknown_score(system, len(heads[-1].classes)))
         for classifier in system.classifiers.values():
@@ -173,7 +184,9 @@ def test_the_graph_has_the_output_of_torch(name: str) -> None:
         scale = float(np.abs(wanted.embedding).max())
         np.testing.assert_allclose(found.embedding, wanted.embedding, rtol=0, atol=2e-4 * scale)
         outputs.append(np.concatenate(list(found.proba.values()), axis=1))
-        assert (found.unknown is None) == (wanted.unknown is None) == (name != FOREIGN)
+        assert (
+            (found.unknown is None) == (wanted.unknown is None) == (name not in (FOREIGN, ENSEMBLE))
+        )
         if wanted.unknown is not None and found.unknown is not None:
             np.testing.assert_allclose(found.unknown, wanted.unknown, rtol=0, atol=1e-4)
             outputs[-1] = np.column_stack([outputs[-1], found.unknown])

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from ensembles import with_members
 from torch import Tensor, nn
 
 from sonotype.audio.buffer import SampleBuffer, window_count, window_start
@@ -42,6 +43,10 @@ SYSTEMS: dict[str, tuple[Callable[..., System], dict[str, Any]]] = {
     "small, global maximum": (cbir_4, {"backbone": "compact"}),
     "small, statistics": (
         cbir_2,
+        {"backbone": "compact", "width": 0.0, "pooling": "statistics", "pool_blocks": (3, 4)},
+    ),
+    "small, ensemble": (
+        lambda **options: with_members(cbir_2(**options)),
         {"backbone": "compact", "width": 0.0, "pooling": "statistics", "pool_blocks": (3, 4)},
     ),
     "squeezed": (
@@ -122,7 +127,7 @@ def window_by_window(system: System, sound: np.ndarray, hop: float) -> Tensor:
             first = int(np.floor(frame / stride + 0.5))
             cut.append(x[:, :, first : first + count])
         if all(x.shape[2] == count for x, count in zip(cut, maps.counts, strict=True)):
-            outputs.append(side_by_side(*whole.heads(whole.pooling(cut)[0])))
+            outputs.append(side_by_side(*whole.classify(whole.pool_maps(cut)[0])[:2]))
     return torch.cat(outputs)
 
 

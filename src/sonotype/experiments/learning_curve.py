@@ -81,6 +81,8 @@ def run_learning_curve(
     if options.get("checkpoint", "last") != "last":
         raise OptionsError("a learning curve keeps the last epoch; leave out checkpoint")
     chosen = RunOptions.of(options)
+    if chosen.train.ensemble:
+        raise OptionsError("a learning curve is that of a single model; leave out ensemble")
     chosen = replace(chosen, train=replace(chosen.train, checkpoint="last"))
     require_own(folder, [f"{CURVE}.{suffix}" for suffix in ("png", "txt", "json")], [Path(data)])
 

@@ -138,10 +138,10 @@ def linear_data(context: RunContext, built: BuiltSystem) -> LinearData:
         context.manifest.decoded.clear()
     found = {name: target.numpy() for name, target in targets(clips, context.heads).items()}
     weights = feature_weights(built.system)
-    return LinearData(vectors, noises, found, weights, _folds(context))
+    return LinearData(vectors, noises, found, weights, folds_of(context))
 
 
-def _folds(context: RunContext) -> Folds:
+def folds_of(context: RunContext) -> Folds:
     """The folds of the split, or folds of its training clips; positions among these."""
     if context.split.folds:
         return context.split.folds

@@ -271,8 +271,15 @@ def run(context: RunContext) -> TrainResult:
     write_seen_clips(context.folder, built.seen)
     _announce(context, built)
     held_out = None
+    if context.options.train.ensemble:
+        # That module runs the steps of this one for each fold.
+        from sonotype.experiments.ensemble_run import add_members, require_folds
+
+        require_folds(context)
     if context.options.train.recipe == "linear":
         fitted, held_out = fit_linear_heads(context, built)
+        if context.options.train.ensemble and held_out is not None:
+            fitted, held_out = add_members(context, built, fitted, held_out)
     elif context.split.folds:
         fitted, held_out = crossfit_system(context, built)
     else:

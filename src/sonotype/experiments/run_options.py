@@ -26,7 +26,7 @@ from sonotype.models.backbones.names import COMPACT, NO_BACKBONE
 
 GRADIENT = frozenset(
     {field.name for kind in (TrainOptions, TeachingOptions) for field in dataclasses.fields(kind)}
-    - {"recipe", "class_weights", "seed", "device", "workers", "cache", "cache_gb"}
+    - {"recipe", "class_weights", "seed", "device", "workers", "cache", "cache_gb", "ensemble"}
     | {"system", "width", "adapters", "softmax_over", "pooling", "unfreeze_from", "dropout"}
     | {"select_on"}
 )
@@ -112,6 +112,9 @@ def _check_contradictions(options: RunOptions) -> None:
     wrong = _not_linear(options) if train.recipe == "linear" else []
     rules = {
         f"{', '.join(wrong)} cannot be set with the recipe linear; set recipe to modern": wrong,
+        "ensemble is for the recipe linear; leave it out, or the options of gradient training": (
+            train.ensemble and train.recipe != "linear"
+        ),
         f"seconds is {options.system.seconds:g}, must be 0 or at least 1": (
             0 < options.system.seconds < 1
         ),

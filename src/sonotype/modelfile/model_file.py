@@ -7,8 +7,11 @@ for readers in other languages.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import re
 import struct
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,10 +25,12 @@ from sonotype.core.io import atomic
 from sonotype.modelfile.card import KEY, ModelCard, card_of, document_of
 from sonotype.modelfile.older_formats import renamed_weights
 from sonotype.models.build import build_system
+from sonotype.models.members import POOLING, Members, member_of
 from sonotype.models.system import System
 from sonotype.models.unknown import UnknownScore
 
 DIGEST = "sha256"
+MEMBER_NAME = re.compile(r"members\.networks\.(\d+)\.pooling\.attentions\.(\d+)\.")
 
 
 def save_model(path: str | Path, system: System, card: ModelCard, *, half: bool = False) -> Path:
@@ -109,6 +114,7 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
             f"but the network takes {system.sample_rate} Hz)"
         )
     _add_unknown(system, card, tensors, path)
+    _add_members(system, card, tensors)
     try:
         system.load_state_dict(renamed_weights(tensors))
     except RuntimeError as error:
@@ -127,6 +133,19 @@ def _add_unknown(
     if centres is None or axes is None or centres.ndim != 2 or axes.ndim != 2:
         raise ModelFileError(f"{path}: the weights do not fit the header (no unknown score)")
     system.set_unknown(card.unknown_head, UnknownScore(len(centres), centres.shape[1], len(axes)))
+
+
+def _add_members(system: System, card: ModelCard, tensors: Mapping[str, Tensor]) -> None:
+    """Give the system as many members as the file has weights of."""
+    found = {match.groups() for name in tensors if (match := MEMBER_NAME.match(name))}
+    if not found:
+        return
+    members = []
+    for _, maps in sorted(Counter(int(member) for member, _ in found).items()):
+        blocks = sorted(card.options.pool_blocks)[-maps:]
+        options = dataclasses.replace(card.options, pooling=POOLING, pool_blocks=tuple(blocks))
+        members.append(member_of(build_system(options, card.heads, system.branch_1)))
+    system.set_members(Members(members, {head.name: 1.0 for head in card.heads}))
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:

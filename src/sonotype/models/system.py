@@ -2,7 +2,7 @@
 
 The forward pass has four steps, and nothing else in the project repeats them:
 
-    waveform -> log_mels -> feature_maps -> pool -> heads
+    waveform -> log_mels -> feature_maps -> pool -> classify
 
 The first two are frozen (no gradient, full precision), so that their result can be computed once
 for each clip and cached. The others are trained.
@@ -22,7 +22,8 @@ from sonotype.models.backbones.names import Backbone
 from sonotype.models.backbones.vggish import stack_patches
 from sonotype.models.branch import TrainedBranch
 from sonotype.models.fold_batch_norm import FusedBlocks
-from sonotype.models.fusion import Fusion
+from sonotype.models.fusion import Fusion, Reduction
+from sonotype.models.members import Members
 from sonotype.models.precision import full_precision
 from sonotype.models.statistics import StandardisedFeatures
 from sonotype.models.unknown import UnknownScore
@@ -44,7 +45,7 @@ class Output(NamedTuple):
         embedding: ``[batch, embedding_size]``, the input of all heads.
         attention: attention maps ``[batch, time, frequency]``, each summing to 1. ``cbir_2`` and
             ``cbir_4`` have one for each pooled block of branch 1, then ``cbir_2`` that of branch 2;
-            the others have one.
+            the others have one. In an ensemble they are the mean of the members'.
         frames: ``[batch, channels, time]``, the mean over bands of the last of the pooled maps.
         unknown: ``[batch]``, from 0 for known to 1 for foreign sounds; ``None`` if not fitted.
     """
@@ -106,6 +107,7 @@ class System(nn.Module):
         self.classifiers = nn.ModuleDict(
             {name: nn.Linear(self.embedding_size, count) for name, count in classes.items()}
         )
+        self.members: Members | None = None
         self.unknown: UnknownScore | None = None
         self.unknown_head = ""
         self._last_block = max((*self.pool_blocks, *self.adapters))
@@ -114,6 +116,10 @@ class System(nn.Module):
         for block in list(branch_1.blocks)[unfreeze_from - 1 :]:
             block.requires_grad_(True)
         self.train()
+
+    def set_members(self, members: Members) -> None:
+        """Average the probabilities with those of other networks on the same maps."""
+        self.members = members.to(self.device)
 
     def set_unknown(self, head: str, score: UnknownScore) -> None:
         """Compute unknown scores from the embedding and the logits of a head."""
@@ -150,8 +156,8 @@ class System(nn.Module):
     def trained_part(self, feature_maps: FeatureMaps) -> Output:
         """The steps that are trained."""
         vector, attention, frames = self.pool(feature_maps)
-        logits, embedding = self.heads(vector)
-        return Output(logits, embedding, attention, frames, self.unknown_score(logits, embedding))
+        logits, embedding, unknown = self.classify(vector)
+        return Output(logits, embedding, attention, frames, unknown)
 
     @torch.no_grad()
     def log_mels(self, waveform: Tensor) -> list[Tensor]:
@@ -193,8 +199,23 @@ class System(nn.Module):
     def pool(self, feature_maps: FeatureMaps) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """Pooled vectors ``[batch, features]``, attention maps and frames, see :class:`Output`."""
         maps = self.pooled_maps(feature_maps)
+        return *self.pool_maps(maps), maps[-1].mean(3)
+
+    def pool_maps(self, maps: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Pooled vectors of the system and its members, and attention maps: those of the members.
+
+        Without members the attention maps are the system's own.
+        """
         vector, attention = self.pooling(maps)
-        return vector, attention, maps[-1].mean(3)
+        if self.members is not None:
+            others, attention = self.members(maps)
+            vector = torch.cat([vector, others], dim=1)
+        return vector, attention
+
+    def reductions(self) -> list[Reduction]:
+        """The reductions whose vectors, side by side, are the pooled vectors."""
+        others = [] if self.members is None else self.members.reductions(len(self.pool_blocks))
+        return self.pooling.reductions() + others
 
     def pooled_maps(self, feature_maps: FeatureMaps, *, by_time: bool = False) -> list[Tensor]:
         """The maps that are pooled: of the pooled blocks of branch 1, then that of branch 2.
@@ -229,8 +250,17 @@ class System(nn.Module):
             for block in self.adapters
         }
 
+    def classify(self, pooled: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor | None]:
+        """Logits, embedding and unknown scores of pooled vectors; logits of all members, if any."""
+        own = pooled[:, : self.pooling.features]
+        logits, embedding = self.heads(own)
+        unknown = self.unknown_score(logits, embedding)
+        if self.members is not None:
+            logits = self.members.mean(logits, pooled[:, self.pooling.features :])
+        return logits, embedding, unknown
+
     def heads(self, pooled: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Logits by name of a head, and the embedding, of pooled vectors."""
+        """Logits by name of a head, and the embedding, of vectors of the system's own pooling."""
         embedding = self.embedding(pooled)
         logits = {name: classify(embedding) for name, classify in self.classifiers.items()}
         return logits, embedding

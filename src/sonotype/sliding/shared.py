@@ -88,7 +88,7 @@ class SharedWindows:
         chunk: int | None = None,
     ) -> None:
         self.maps = ChunkMaps(system, samples, squeeze=squeeze)
-        self.reductions = self.maps.system.pooling.reductions()
+        self.reductions = self.maps.system.reductions()
         context = self.maps.reach + (SQUEEZE_CONTEXT if self.maps.squeezes else 0)
         if chunk is None:
             chunk = LARGEST_MAP // self.maps.largest
@@ -182,8 +182,7 @@ class SharedWindows:
             positions = sum(counts[index] * bands[index] for index in maps)
             pooled.append(pool_windows(pooling, parts, positions))
         system = self.maps.system
-        logits, embedding = system.heads(torch.cat(pooled, dim=1))
-        unknown = system.unknown_score(logits, embedding)
+        logits, embedding, unknown = system.classify(torch.cat(pooled, dim=1))
         return WindowOutputs(int(windows[0]), logits, embedding, unknown)
 
 
