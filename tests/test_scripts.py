@@ -4,99 +4,102 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from heads import labels_of
 from script_modules import load_script
-from small_models import HEADS, write_model
 from soundsets import touch
-from training_data import RATE, write_table, write_tones
+from training_data import FOLDED, write_table, write_tones
 
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
-from sonotype.evaluation.calibration import tempered
-from sonotype.evaluation.predictions import Predictions, save_predictions
 from sonotype.experiments.grid_plan import read_plan
-from sonotype.inference.postprocess import probabilities
+from sonotype.experiments.pipeline import train
 from sonotype.modelfile.model_file import load_model
 
-TEMPERATURE = {"category": 2.0, "event": 0.5}
+
+@pytest.fixture(scope="module")
+def students(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, Path]]:
+    """Labelled tones with two folds, and by fold a student that was tested on it."""
+    root = tmp_path_factory.mktemp("students")
+    table = write_table(write_tones(root / "tones"), root / "tones.csv")
+    small = {"recipe": "student", "backbone": "compact", "width": 0.0, "between_class_mix": 0.0}
+    options = FOLDED | small | {"system": "cbir_2"}
+    runs = {}
+    for fold in (1, 2):
+        run = train(
+            table, root / f"fold_{fold}", **options, train_folds=(3 - fold,), test_folds=(fold,)
+        )
+        runs[fold] = run.folder
+    return table, runs
 
 
-def drawn(probability: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.array([rng.choice(probability.shape[1], p=row) for row in probability])
+@pytest.fixture
+def builtin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, which writes into a temporary folder and takes clips of one second."""
+    script = load_script("builtin")
+    monkeypatch.setattr(script, "ASSET", tmp_path / "packed.safetensors")
+    monkeypatch.setattr(script, "LINEAR", {**script.LINEAR, "seconds": 1.0})
+    return script
 
 
-def sure_answers(fold: int, count: int = 1500) -> Predictions:
-    """Predictions that are calibrated under the temperatures."""
-    rng = np.random.default_rng(fold)
-    logits = {
-        name: 2 * rng.standard_normal((count, n)) for name, n in (("category", 2), ("event", 4))
-    }
-    requested = {}
-    for name, x in logits.items():
-        powers = np.exp(x)
-        requested[name] = (powers / powers.sum(1, keepdims=True)).astype(np.float32)
-    true = {name: drawn(tempered(requested[name], TEMPERATURE[name]), rng) for name in requested}
-    names = tuple(f"{fold}_{index}.wav" for index in range(count))
-    return Predictions(names, names, true, requested, HEADS)
-
-
-def test_the_built_in_model_is_calibrated_on_answers_of_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_built_in_model_is_fitted_to_predictions_of_unseen_folds(
+    students: tuple[Path, dict[int, Path]],
+    builtin: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    builtin = load_script("builtin")
-    monkeypatch.setattr(builtin, "ASSET", tmp_path / "packed.safetensors")
-    file = tmp_path / "study.toml"
-    file.write_text(f'folds = [1, 2]\n[rows.{builtin.ROW}]\nsystem = "cbir_4"\n')
-    plan = read_plan(file)
-    for run in plan.row(builtin.ROW).runs():
-        folder = tmp_path / run.folder
-        folder.mkdir(parents=True)
-        save_predictions(sure_answers(run.fold or 0), folder / "predictions.npz")
-    model = write_model(tmp_path / "model.safetensors", backbone="compact", width=0)
-    builtin.pack(plan, tmp_path, model)
+    data, runs = students
+    builtin.pack(data, runs, runs[1] / "model.safetensors", tmp_path / "linear")
+    system, card = load_model(builtin.ASSET)
+    student, _ = load_model(runs[1] / "model.safetensors")
+    assert card.scores["clips"] == len(open_source(data).clips) == 16
+    assert card.scores["notes"] == [builtin.SCORES_OF, builtin.NOT_FOR]
+    assert (card.unknown_head, card.unknown_threshold, card.tta_shifts) == ("event", 0.5, 3)
+    for name, tensor in student.branch_1.state_dict().items():
+        stored = tensor.half().float() if tensor.is_floating_point() else tensor
+        torch.testing.assert_close(system.state_dict()[f"branch_1.{name}"], stored)
 
-    before, after = (load_model(path) for path in (model, tmp_path / "packed.safetensors"))
-    found = {head.name: head.temperature for head in after[1].heads}
-    assert found == pytest.approx(TEMPERATURE, rel=0.1)
-    waveform = torch.randn(2, RATE, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        old, new = before[0](waveform), after[0](waveform)
-    proba = probabilities(new.logits, after[1].heads)
-    for name, temperature in found.items():
-        torch.testing.assert_close(new.logits[name], old.logits[name], rtol=0.02, atol=0.02)
-        wanted = (new.logits[name] / temperature).softmax(1)
-        torch.testing.assert_close(proba[name], wanted)
-    scores = after[1].scores
-    assert scores["clips"] == 3000
-    assert scores["notes"] == [builtin.SCORES_OF, builtin.NOT_FOR]
+    held_out = builtin.held_out_linear(
+        data, {fold: run / "model.safetensors" for fold, run in runs.items()}, tmp_path / "again"
+    )
+    own = {head.name: head.temperature for head in held_out.predictions.heads}
+    assert system.members is not None
+    assert system.members.temperatures.tolist() == pytest.approx(list(own.values()), rel=1e-3)
+    for fold, run in runs.items():
+        context, built = builtin.open_linear(data, run / "model.safetensors", tmp_path / "again")
+        clips = builtin.linear_data(context, built)
+        fit = builtin.fit_without(context, clips, fold)
+        folds = [clip.fold for clip in context.clips("train")]
+        assert {folds[index] for index in fit.tested} == {fold}
+        assert {folds[index] for index in fit.learnt} == {3 - fold}
+        for head in held_out.predictions.heads:
+            logits = fit.linear.logits(clips.vectors[fit.tested])[head.name].astype(float)
+            powers = np.exp((logits - logits.max(-1, keepdims=True)) / own[head.name])
+            expected = (powers / powers.sum(-1, keepdims=True)).mean(1)
+            found = held_out.predictions.proba[head.name][fit.tested]
+            np.testing.assert_allclose(found, expected, atol=1e-5)
     said = capsys.readouterr().out
-    assert f"event: temperature {found['event']:.3f}; calibration error" in said
-    assert f"{(tmp_path / 'packed.safetensors').stat().st_size:,} bytes" in said
-    assert (tmp_path / "packed.safetensors").stat().st_size < builtin.LARGEST
+    assert "event: calibration error" in said
+    assert f"{builtin.ASSET.stat().st_size:,} bytes" in said
 
 
-def test_a_model_that_is_too_large_is_told_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_model_that_is_too_large_is_refused(
+    students: tuple[Path, dict[int, Path]],
+    builtin: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    builtin = load_script("builtin")
-    monkeypatch.setattr(builtin, "ASSET", tmp_path / "packed.safetensors")
     monkeypatch.setattr(builtin, "LARGEST", 1000)
-    file = tmp_path / "study.toml"
-    file.write_text(f'folds = [1, 2]\n[rows.{builtin.ROW}]\nsystem = "cbir_4"\n')
-    plan = read_plan(file)
-    for run in plan.runs():
-        (tmp_path / run.folder).mkdir(parents=True)
-        save_predictions(sure_answers(run.fold or 0, 50), tmp_path / run.folder / "predictions.npz")
-    model = write_model(tmp_path / "model.safetensors")
+    data, runs = students
     with pytest.raises(SystemExit, match="bytes are more than 1,000"):
-        builtin.pack(plan, tmp_path, model)
+        builtin.pack(data, runs, runs[1] / "model.safetensors", tmp_path / "linear")
 
 
-def test_the_committed_study_tests_each_student_on_what_nobody_of_its_own_has_heard() -> None:
+def test_the_committed_study_tests_each_student_on_clips_new_to_its_teachers() -> None:
     builtin = load_script("builtin")
     plan = read_plan(builtin.STUDY)
     distilled, alone = plan.row(builtin.ROW), plan.row("alone")
