@@ -175,9 +175,7 @@ class TrainOptions:
     cache_gb: float = option(20.0, "Maximum size of the feature cache in GB", low=0.1)
     ensemble: bool = option(
         False,
-        "Average the linear heads with attention networks, one for each fold; trains for minutes, "
-        "for a slightly better model",
-        common=True,
+        "Average the linear heads with attention networks, one for each fold; trains for minutes",
     )
     tensorboard: bool = option(False, "Write TensorBoard logs in addition to the CSV log")
 
