@@ -50,7 +50,7 @@ def main() -> int:
     scores = scores_from_json(json.loads((RUN / "scores.json").read_text(encoding="utf-8")))
 
     print("2. How good is it? Each clip is scored by a model that was not trained on it.\n")
-    print(render(scores, classes=3, confusions=3))
+    print(render(scores, classes=3, confusions=1))
 
     print("\n   Clips that were held out from all of this, one of each class:\n")
     model = sonotype.load(RUN)

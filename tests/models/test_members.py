@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from ensembles import OWN_TEMPERATURE, with_members
 from torch import Tensor
 
 from sonotype.config import SystemOptions
+from sonotype.core.errors import ModelFileError
 from sonotype.core.types import Head, Heads
 from sonotype.inference.torch_engine import TorchEngine
 from sonotype.modelfile.card import ModelCard
@@ -110,6 +113,24 @@ def test_a_model_file_has_all_members(tmp_path: Path, members: int) -> None:
     with torch.no_grad():
         for name, logits in system(sounds()).logits.items():
             torch.testing.assert_close(loaded(sounds()).logits[name], logits)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"system": "cbir_1", "pool_blocks": (4,)},
+        {"pooling": "attention_mean"},
+        {"pool_blocks": (4,)},
+    ],
+)
+def test_a_header_that_does_not_fit_the_members_is_refused(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    system = ensemble()
+    card = ModelCard(replace(OPTIONS, **wrong), HEADS, system.sample_rate, ("VGGishLogMel",))
+    path = save_model(tmp_path / "model.safetensors", system, card)
+    with pytest.raises(ModelFileError, match="the weights do not fit the header"):
+        load_model(path)
 
 
 def test_the_engine_gives_the_same_probabilities() -> None:

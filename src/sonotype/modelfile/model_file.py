@@ -114,7 +114,7 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
             f"but the network takes {system.sample_rate} Hz)"
         )
     _add_unknown(system, card, tensors, path)
-    _add_members(system, card, tensors)
+    _add_members(system, card, tensors, path)
     try:
         system.load_state_dict(renamed_weights(tensors))
     except RuntimeError as error:
@@ -135,11 +135,15 @@ def _add_unknown(
     system.set_unknown(card.unknown_head, UnknownScore(len(centres), centres.shape[1], len(axes)))
 
 
-def _add_members(system: System, card: ModelCard, tensors: Mapping[str, Tensor]) -> None:
+def _add_members(
+    system: System, card: ModelCard, tensors: Mapping[str, Tensor], path: Path
+) -> None:
     """Give the system as many members as the file has weights of."""
     found = {match.groups() for name in tensors if (match := MEMBER_NAME.match(name))}
     if not found:
         return
+    if (card.options.system, card.options.pooling) != ("cbir_2", "statistics"):
+        raise ModelFileError(f"{path}: the weights do not fit the header (members of an ensemble)")
     members = []
     for _, maps in sorted(Counter(int(member) for member, _ in found).items()):
         blocks = sorted(card.options.pool_blocks)[-maps:]
