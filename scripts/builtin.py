@@ -49,7 +49,7 @@ from sonotype.experiments.runner import train_or_resume
 from sonotype.modelfile.model_file import load_model, save_model
 from sonotype.models.members import Members, member_of
 from sonotype.models.summary import summarise
-from sonotype.training.linear_fit import FoldFit, fit_linear, held_out_logits
+from sonotype.training.linear_fit import FoldFit, fit_folds, fit_linear, held_out_logits
 from sonotype.training.result import FitResult
 from sonotype.training.unknown_fit import (
     fit_geometry,
@@ -172,9 +172,10 @@ def held_out_linear(data: Path, students: Mapping[int, Path], folder: Path) -> H
         fit = fit_without(context, clips, fold)
         head = context.heads[-1]
         target = clips.targets[head.name]
-        negative = np.zeros(len(target), dtype=bool)
         found, _ = held_out_logits([fit], clips.vectors, clips.targets, context.heads)
-        scores, _ = held_out_scores([fit], clips.vectors, target, head, clips.noises, negative)
+        scores, _ = held_out_scores(
+            [fit], clips.vectors, target, head, clips.noises, clips.negative
+        )
         if not logits:
             logits = {name: np.zeros_like(values) for name, values in found.items()}
             quantities = np.full_like(scores, np.nan)
@@ -197,11 +198,9 @@ def open_linear(data: Path, student: Path, folder: Path) -> tuple[RunContext, Bu
 
 def fit_without(context: RunContext, clips: LinearData, fold: int) -> FoldFit:
     """Linear heads, fitted to the clips of all folds but one."""
-    test = np.array([clip.fold == fold for clip in context.clips("train")])
-    learnt, tested = np.flatnonzero(~test), np.flatnonzero(test)
-    targets = {name: target[learnt] for name, target in clips.targets.items()}
-    linear = fit_linear(clips.vectors[learnt], targets, context.heads, clips.weights)
-    return FoldFit(linear, learnt, tested)
+    tested = [number for number, clip in enumerate(context.clips("train")) if clip.fold == fold]
+    [fit] = fit_folds(clips.vectors, clips.targets, context.heads, clips.weights, [tested])
+    return fit
 
 
 def report_calibration(predictions: Predictions, folds: npt.NDArray[np.int_]) -> None:
