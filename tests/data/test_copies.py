@@ -17,6 +17,7 @@ from sonotype.core.types import Content
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.folder import read_folder
 from sonotype.data.readers.source import inspect_source, open_source
+from sonotype.data.source_options import SourceOptions
 from sonotype.data.splits.split import Split, cross_validation, split
 from sonotype.data.splits.subsets import NoteKind
 from sonotype.data.validate import check_sounds
@@ -205,7 +206,8 @@ def test_a_file_that_is_listed_twice_is_one_fault(tmp_path: Path) -> None:
     for name in ("1.wav", "2.wav", "3.wav", "4.wav"):
         tone(tmp_path / name)
     table = write_table(tmp_path, "path,label\n1.wav,x\n2.wav,x\n3.wav,y\n4.wav,y\n1.wav,y\n")
-    assert faults_of(lambda: inspect_source(table, decode=True), tmp_path) == [
+    single = SourceOptions(problem="single")
+    assert faults_of(lambda: inspect_source(table, single, decode=True), tmp_path) == [
         "labels.csv:6: 1.wav: the same file as line 2"
     ]
 

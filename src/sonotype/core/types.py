@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -71,7 +71,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Clip:
-    """One labelled recording.
+    """One labelled recording, or a window of one.
 
     Attributes:
         path: the sound file.
@@ -80,7 +80,11 @@ class Clip:
             without any label is a negative: a sound of no class.
         group: clips of one group come from one recording and are never split.
         fold: the official fold, or ``None`` where the source has none.
-        content: the digests of its sound; ``None`` where they were not computed.
+        content: the digests of the file's sound; ``None`` where they were not computed.
+        start: of the window in the recording, in seconds; ``None`` for the whole recording.
+        seconds: length of the window; ``None`` likewise.
+        uncertain: by name of a ``"multi"`` head the classes that may be present or not; losses and
+            scores ignore them.
     """
 
     path: Path
@@ -88,6 +92,27 @@ class Clip:
     group: str
     fold: int | None
     content: Content | None = field(default=None, compare=False)
+    start: float | None = None
+    seconds: float | None = None
+    uncertain: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+
+    @property
+    def place(self) -> tuple[Path, float | None]:
+        """What tells a clip from others of its source: the file, and where the window starts."""
+        return self.path, self.start
+
+    @property
+    def name(self) -> str:
+        """The path; of a window with its start and end in seconds, as ``night.wav#t=60,65``."""
+        if self.start is None or self.seconds is None:
+            return str(self.path)
+        return f"{self.path}#t={self.start:.10g},{self.start + self.seconds:.10g}"
+
+    @property
+    def digests(self) -> tuple[Hashable, ...]:
+        """What identifies the sound of the clip, as far as known."""
+        found = () if self.content is None else self.content.digests
+        return found if self.start is None else tuple((one, self.start) for one in found)
 
     def label(self, head: str) -> str | None:
         """The (first) label of a head; ``None`` if there is none."""
@@ -174,26 +199,42 @@ class Head:
         homes = set(self.parent_index)
         return self.unlabelled or tuple(float(index not in homes) for index in range(parents))
 
-    def target(self, clip: Clip) -> int:
-        """Class index of a clip with one label; ``IGNORE_INDEX`` if it is not labelled.
+    def target(self, clip: Clip) -> int | list[int]:
+        """The class index of a clip; of a ``"multi"`` head for each class 1 if it is present, or 0.
+
+        ``IGNORE_INDEX`` stands for what is not known.
 
         Raises:
             KeyError: the head has no such class.
         """
-        label = clip.label(self.name)
-        return IGNORE_INDEX if label is None else self.index[label]
+        if self.problem == "single":
+            label = clip.label(self.name)
+            return IGNORE_INDEX if label is None else self.index[label]
+        if self.name not in clip.labels:
+            return [IGNORE_INDEX] * len(self.classes)
+        found = [0] * len(self.classes)
+        for label in clip.uncertain.get(self.name, ()):
+            if label in self.index:
+                found[self.index[label]] = IGNORE_INDEX
+        for label in clip.labels[self.name]:
+            found[self.index[label]] = 1
+        return found
 
 
 Heads = tuple[Head, ...]
 """The heads of a model, from coarse to fine."""
 
 
-def heads_of(clips: Iterable[Clip]) -> Heads:
+def heads_of(clips: Iterable[Clip], problem: Problem | None = None) -> Heads:
     """The heads that the labels of some clips need, with sorted classes.
 
     A level of labels becomes a head. Its parent is the level above, if every class belongs to one
     class of that level. A level where a clip has several labels, or none of the classes, becomes a
     ``"multi"`` head without a parent.
+
+    Args:
+        clips: the labelled clips.
+        problem: ``"multi"`` for ``"multi"`` heads in any case.
     """
     clips = tuple(clips)
     names = dict.fromkeys(name for clip in clips for name in clip.labels)
@@ -201,7 +242,7 @@ def heads_of(clips: Iterable[Clip]) -> Heads:
     for name in sorted(names, key=level_depth):
         known = [clip for clip in clips if name in clip.labels]
         classes = tuple(sorted({label for clip in known for label in clip.labels[name]}))
-        if any(len(clip.labels[name]) != 1 for clip in known):
+        if problem == "multi" or any(len(clip.labels[name]) != 1 for clip in known):
             heads.append(Head(name, classes, "multi"))
         else:
             heads.append(_single(name, classes, heads[-1] if heads else None, clips))

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from sonotype.core.annotations import AnnotatedRecording
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import file_sha256
-from sonotype.core.types import LEVELS, Clip, Content, Heads, heads_of, plural
+from sonotype.core.types import LEVELS, Clip, Content, Heads, Problem, heads_of, plural
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import united
 
@@ -35,6 +36,9 @@ class Manifest:
         citation: what to cite, if the source asks for it.
         partial: whether truncated files are used.
         decoded: short sounds that a check has decoded, if they are kept.
+        problem: ``"multi"`` if any number of classes can be present in a clip; ``None`` leaves it
+            to the labels, see :func:`sonotype.core.types.heads_of`.
+        recordings: the annotated recordings whose windows the clips are; empty for other sources.
     """
 
     name: str
@@ -46,11 +50,13 @@ class Manifest:
     citation: str = ""
     partial: bool = False
     decoded: Decoded | None = field(default=None, compare=False, repr=False)
+    problem: Problem | None = None
+    recordings: tuple[AnnotatedRecording, ...] = ()
 
     @cached_property
     def heads(self) -> Heads:
         """The heads for the labels that occur, see :func:`sonotype.core.types.heads_of`."""
-        return heads_of(self.clips)
+        return heads_of(self.clips, self.problem)
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -60,7 +66,7 @@ class Manifest:
     @cached_property
     def sounds(self) -> tuple[int, ...]:
         """For each clip the position of the first clip with the same sound, as far as known."""
-        return tuple(united([clip.content.digests if clip.content else () for clip in self.clips]))
+        return tuple(united([clip.digests for clip in self.clips]))
 
     @property
     def copies(self) -> int:
@@ -130,12 +136,18 @@ class Manifest:
             json.dumps(
                 [
                     clip.content.file if clip.content else file_sha256(clip.path),
-                    *(clip.label(level) for level in self.levels),
+                    *(self._label_facts(clip, level) for level in self.levels),
+                    *([] if clip.start is None else [clip.start, clip.seconds]),
                 ]
             )
             for clip in self.clips
         ]
         return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
+
+    def _label_facts(self, clip: Clip, level: str) -> object:
+        if any(head.name == level and head.problem == "multi" for head in self.heads):
+            return [*clip.labels.get(level, [None]), [*clip.uncertain.get(level, ())]]
+        return clip.label(level)
 
     def summary(self) -> dict[str, object]:
         """Number of clips, copies, groups; folds; clips of each label."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sonotype.core.errors import DataIssue
@@ -24,6 +25,9 @@ class ClipRecord:
         file: the table that lists the clip; empty for folders of classes.
         line: its line (1-based) in that table.
         text: the path as written in the table.
+        label_sets: by level any number of labels, in place of ``labels``. A missing level is not
+            known.
+        uncertain: by level the classes that may be present or not.
     """
 
     path: Path
@@ -33,6 +37,8 @@ class ClipRecord:
     file: str = ""
     line: int = 0
     text: str = ""
+    label_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    uncertain: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def label(self, depth: int) -> str:
         """The label on a level, counted from 0; empty if not known."""
@@ -70,6 +76,7 @@ class Listing:
         synthetic: see ``Manifest``, as for the next two.
         licence: licence of the recordings.
         citation: what to cite.
+        several: whether clips can have several labels; all records then have ``label_sets``.
     """
 
     source: Path
@@ -82,6 +89,7 @@ class Listing:
     synthetic: bool = False
     licence: str = ""
     citation: str = ""
+    several: bool = False
 
 
 def is_sound(path: Path) -> bool:

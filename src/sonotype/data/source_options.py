@@ -49,6 +49,39 @@ class SourceOptions:
         False, "Use the readable part of truncated files instead of reporting an error"
     )
 
+    problem: Literal["auto", "single", "multi"] = option(
+        "auto",
+        "Classes in a clip: exactly one (single) or any number (multi); auto: multi for annotated "
+        "recordings and for clips with several labels",
+        common=True,
+        metavar="NAME",
+    )
+    label_column: str | None = option(
+        None, "Annotated recordings: column (or TextGrid tier) of the labels", metavar="NAME"
+    )
+    annotated: str = option(
+        "labels",
+        "Annotated recordings: the parts that were listened to; labels: from the first to the last "
+        "label; whole; or a CSV file of path, start, end",
+        metavar="PARTS",
+    )
+    window_hop: float = option(
+        0.0,
+        "Annotated recordings: seconds from one training window to the next; 0: half a window",
+        low=0,
+    )
+    min_overlap: float = option(
+        0.5,
+        "Annotated recordings: share of an event in a window from which the window has its label",
+        low=0.01,
+        high=1,
+    )
+    background: float = option(
+        1.0,
+        "Annotated recordings: windows without events, for each window with one",
+        low=0,
+    )
+
     def rules(self, purpose: Purpose = "training") -> Rules:
         """The strictness of the checks."""
         from sonotype.data.validate import Rules
@@ -58,6 +91,7 @@ class SourceOptions:
             rare_events=self.rare_events,
             qualify_events=self.qualify_events,
             partial=self.use_truncated,
+            problem=self.problem,
         )
 
     def columns(self) -> dict[str, str]:

@@ -15,6 +15,7 @@ from sonotype.core.types import Clip, Content, level_depth, level_name, plural
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import contents_of, united
 from sonotype.data.manifest import Manifest
+from sonotype.data.readers.label_sets import similar_labels, with_label_sets
 from sonotype.data.records import ClipRecord, Listing, is_negative, normalise_label
 from sonotype.data.splits.groups import stand_alone
 
@@ -37,6 +38,7 @@ class Rules:
             labels of finer levels in the same way.
         partial: use truncated files.
         classes: of a model that is scored; these names never stand for sounds of no class.
+        problem: ``"multi"``: any number of classes can be present in a clip.
     """
 
     purpose: Purpose = "training"
@@ -44,6 +46,7 @@ class Rules:
     qualify_events: bool = False
     partial: bool = False
     classes: frozenset[str] = frozenset()
+    problem: str = "auto"
 
     def __post_init__(self) -> None:
         if self.rare_events not in RARE_EVENTS:
@@ -68,23 +71,71 @@ def validate(
     Raises:
         DataError: with all issues of the source, sorted by file and line.
     """
+    if listing.several or rules.problem == "multi":
+        return validate_several(listing, rules, contents)
     records = apply_rules(listing.records, rules)
     issues = check_listing(replace(listing, records=records), rules)
     issues += label_conflicts(records, contents or {})
     raise_issues(listing.source, issues)
+    labels = [
+        {
+            level_name(depth): (label,)
+            for depth, label in enumerate(record.labels)
+            if label and not _is_negative(record, rules)
+        }
+        for record in records
+    ]
+    return _manifest(listing, records, labels, rules, contents)
+
+
+def validate_several(
+    listing: Listing, rules: Rules, contents: Mapping[Path, Content] | None
+) -> Manifest:
+    """:func:`validate` for clips with any number of labels."""
+    records = [with_label_sets(record) for record in listing.records]
+    issues = [*listing.issues, *_check_files(replace(listing, records=tuple(records)))]
+    if listing.labelled:
+        issues += _label_sets(records)
+        issues += [
+            DataIssue(str(listing.source), 0, cause) for cause in similar_labels(_places(records))
+        ]
+        if rules.purpose == "training":
+            issues += _one_clip_label_sets(records)
+    if not records and not issues:
+        issues.append(DataIssue(str(listing.source), 0, "no clips"))
+    raise_issues(listing.source, issues)
+    labels = [
+        {
+            level: tuple(x for x in found if x in rules.classes or not is_negative(x))
+            for level, found in record.label_sets.items()
+        }
+        for record in records
+    ]
+    manifest = _manifest(listing, records, labels, rules, contents)
+    if not any(found for one in labels for found in one.values()):
+        cause = "no clip has a class; all labels stand for sounds of no class"
+        raise_issues(listing.source, [DataIssue(str(listing.source), 0, cause)])
+    return replace(manifest, problem="multi")
+
+
+def _manifest(
+    listing: Listing,
+    records: Sequence[ClipRecord],
+    labels: Sequence[Mapping[str, tuple[str, ...]]],
+    rules: Rules,
+    contents: Mapping[Path, Content] | None,
+) -> Manifest:
+    """The manifest of valid records with the labels of their clips."""
     root = listing.source if listing.source.is_dir() else listing.source.parent
     clips = [
         Clip(
             path=record.path,
-            labels={
-                level_name(depth): (label,)
-                for depth, label in enumerate(record.labels)
-                if label and not _is_negative(record, rules)
-            },
+            labels=found,
             group=record.group or stand_alone(record.path, root),
             fold=parse_fold(record.fold),
+            uncertain=record.uncertain,
         )
-        for record in records
+        for record, found in zip(records, labels, strict=True)
     ]
     manifest = Manifest(
         name=listing.name,
@@ -149,16 +200,7 @@ def _relabelled(record: ClipRecord, depth: int, label: str) -> ClipRecord:
 
 def check_listing(listing: Listing, rules: Rules = TRAINING) -> list[DataIssue]:
     """All issues of a listing: those met while reading it, and those of its records."""
-    issues = list(listing.issues)
-    issues += _missing_files(listing.records)
-    issues += _duplicate_files(listing.records)
-    issues += _folds(listing.records)
-    if listing.grouped:
-        issues += [
-            record.issue("no group, while other clips have one")
-            for record in listing.records
-            if not record.group
-        ]
+    issues = [*listing.issues, *_check_files(listing)]
     if listing.labelled:
         issues += _labels(listing.records)
         issues += _labels_under_two_parents(listing.records)
@@ -172,6 +214,17 @@ def check_listing(listing: Listing, rules: Rules = TRAINING) -> list[DataIssue]:
     if not listing.records and not issues:
         issues.append(DataIssue(str(listing.source), 0, "no clips"))
     return issues
+
+
+def _check_files(listing: Listing) -> Iterator[DataIssue]:
+    """Issues of files, folds and groups."""
+    yield from _missing_files(listing.records)
+    yield from _duplicate_files(listing.records)
+    yield from _folds(listing.records)
+    if listing.grouped:
+        for record in listing.records:
+            if not record.group:
+                yield record.issue("no group, while other clips have one")
 
 
 def parse_fold(text: str) -> int | None:
@@ -206,8 +259,11 @@ def check_sounds(manifest: Manifest, *, progress: bool = False) -> Manifest:
         progress=progress,
     )
     records = [
-        ClipRecord(clip.path, tuple(clip.label(level) or "" for level in manifest.levels))
+        ClipRecord(
+            clip.path, tuple(";".join(clip.labels.get(level, ())) for level in manifest.levels)
+        )
         for clip in manifest.clips
+        if clip.start is None
     ]
     raise_issues(manifest.name, [*issues, *label_conflicts(records, contents)])
     return manifest.with_contents(contents, decoded)
@@ -319,10 +375,51 @@ def _labels(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
         for depth in range(_levels([record])):
             if not record.label(depth):
                 yield record.issue(f"empty {level_name(depth)}")
-        for label in record.labels:
-            # File names that are not UTF-8 become text that cannot be encoded.
-            if label.encode("utf-8", "replace").decode() != label:
-                yield record.issue(f"the label {label!a} is not valid text; rename it")
+        yield from _invalid_text(record, record.labels)
+
+
+def _invalid_text(record: ClipRecord, labels: Iterable[str]) -> Iterator[DataIssue]:
+    for label in labels:
+        # File names that are not UTF-8 become text that cannot be encoded.
+        if label.encode("utf-8", "replace").decode() != label:
+            yield record.issue(f"the label {label!a} is not valid text; rename it")
+
+
+def _label_sets(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
+    first = level_name(0)
+    for record in records:
+        sets = record.label_sets
+        if first not in sets:
+            yield record.issue(f"empty {first}; write none for a sound of no class")
+        yield from _invalid_text(record, [label for found in sets.values() for label in found])
+
+
+def _places(records: Iterable[ClipRecord]) -> dict[str, str]:
+    """For each label where it is used first."""
+    places: dict[str, str] = {}
+    for record in records:
+        for found in record.label_sets.values():
+            for label in found:
+                places.setdefault(label, _place(record))
+    return places
+
+
+def _one_clip_label_sets(records: Sequence[ClipRecord]) -> Iterator[DataIssue]:
+    """Issues of classes with a single clip."""
+    clips = Counter(
+        (level, label)
+        for record in records
+        for level, found in record.label_sets.items()
+        for label in found
+    )
+    for record in records:
+        for level, found in record.label_sets.items():
+            for label in found:
+                if clips[level, label] == 1 and not is_negative(label):
+                    yield record.issue(
+                        f"{level} {label!r} has this one clip only; training and test need at "
+                        "least two"
+                    )
 
 
 def _parents(records: Iterable[ClipRecord], depth: int) -> dict[str, dict[str, ClipRecord]]:

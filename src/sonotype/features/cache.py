@@ -92,7 +92,7 @@ class CachedRows:
 
         keys = [self.waveforms.recipe(*copy) for copy in copies]
         self._rows = self.store.fill(kinds, keys, computed)
-        self.waveforms.recorded.clear()  # decoded clips are no longer needed
+        self.waveforms.clear()  # decoded clips are no longer needed
         self._first_rows = {index: n * self.n_augmented for n, index in enumerate(indices)}
 
     def of(self, keys: Sequence[Key]) -> dict[str, Tensor]:

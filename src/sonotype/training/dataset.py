@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sonotype.core.errors import AudioError
 from sonotype.core.prefetch import prefetch
-from sonotype.core.types import IGNORE_INDEX, Clip, Head, Heads
+from sonotype.core.types import Clip, Heads
 from sonotype.data.augment.augmented_copies import Key, Waveforms
 from sonotype.features.cache import FeatureCache, threads_for
 from sonotype.training.distillation.targets import TeacherTargets
@@ -29,19 +29,13 @@ def targets(clips: Sequence[Clip], heads: Heads) -> dict[str, Tensor]:
         ``[clips]`` class indices of a ``"single"`` head; ``[clips, classes]`` of a ``"multi"``
         head, with 1 for a class that is present and 0 for one that is not
     """
+    found = {head.name: [head.target(clip) for clip in clips] for head in heads}
     return {
-        head.name: torch.tensor([head.target(clip) for clip in clips])
+        head.name: torch.tensor(found[head.name])
         if head.problem == "single"
-        else torch.tensor([_present(head, clip) for clip in clips])
+        else torch.tensor(found[head.name], dtype=torch.float32).view(-1, len(head.classes))
         for head in heads
     }
-
-
-def _present(head: Head, clip: Clip) -> list[float]:
-    """Which classes of a head are present in a clip."""
-    if head.name not in clip.labels:
-        return [float(IGNORE_INDEX)] * len(head.classes)
-    return [float(name in clip.labels[head.name]) for name in head.classes]
 
 
 class _LabelledClips(Dataset[Batch]):
@@ -66,7 +60,7 @@ class _LabelledClips(Dataset[Batch]):
         self.indices = indices_of(clips, waveforms)
         self.targets = targets(clips, heads)
         self.partner_targets = targets(waveforms.clips, heads)
-        self.files = [str(clip.path) for clip in clips]
+        self.files = [clip.name for clip in clips]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -145,8 +139,8 @@ class LabelledWaveforms(_LabelledClips):
 
 def indices_of(clips: Sequence[Clip], waveforms: Waveforms) -> list[int]:
     """The indices of clips among all clips of the waveforms."""
-    index = {clip.path: number for number, clip in enumerate(waveforms.clips)}
-    return [index[clip.path] for clip in clips]
+    index = {clip.place: number for number, clip in enumerate(waveforms.clips)}
+    return [index[clip.place] for clip in clips]
 
 
 class EpochBatches(Sampler[list[Key]]):

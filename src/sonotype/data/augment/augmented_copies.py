@@ -13,13 +13,14 @@ import json
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from sonotype.audio.clip import AudioSpec, crop_for_clip, load_clip, pad_or_trim
-from sonotype.audio.decode import Samples
+from sonotype.audio.decode import Audio, Samples, from_array
+from sonotype.audio.pad import fit_length
+from sonotype.audio.window_reader import WindowReader
 from sonotype.core.types import Clip
 from sonotype.data.augment.mixing_partners import Partners
 from sonotype.data.augment.waveform import (
@@ -44,6 +45,8 @@ MIXED_SHARE = 0.5
 
 LEAST_SHARE = 0.5
 """Smallest share of the first clip in a between-class mixture."""
+
+MILLISECONDS = 1000
 
 CLIP_BYTES = 128_000_000
 """Size of the cache of unaugmented clips."""
@@ -131,6 +134,7 @@ class Waveforms(Dataset[Samples]):
         self._group_of = tuple(groups or [None] * len(self.clips))
         self.recorded = Recent(CLIP_BYTES)
         self._decoded = decoded or Decoded(0)
+        self._windows = WindowReader()
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -149,6 +153,11 @@ class Waveforms(Dataset[Samples]):
             return ORIGINAL
         rng = self._rng(_CHOICE, (_EPOCH, epoch), index)
         return int(rng.integers(self.augmentation.n_augmented))
+
+    def clear(self) -> None:
+        """Forget the decoded clips and close the recordings."""
+        self.recorded.clear()
+        self._windows.clear()
 
     def augmented_copy(self, index: int, copy: int) -> Samples:
         """``[samples]`` of one augmented copy of a clip; copy 0 is the unaugmented clip."""
@@ -171,15 +180,15 @@ class Waveforms(Dataset[Samples]):
         Raises:
             AudioError: a file cannot be read.
         """
-        facts: list[object] = [repr(self.audio_spec), self._digest(index)]
+        facts: list[object] = [repr(self.audio_spec), *self._identity(index)]
         if copy != ORIGINAL:
             how, mix = self.augmentation, self.mix_of(index, copy)
             second = self._mixed_with(index, (_COPY, copy))
             facts += [
                 [self.seed, copy],
                 [how.time_shift, how.gain, repr(how.transform)],
-                [repr(how.mixing), None if second is None else self._digest(second)],
-                [self._digest(mix.partner), mix.share],
+                [repr(how.mixing), *([None] if second is None else self._identity(second))],
+                [*self._identity(mix.partner), mix.share],
             ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -202,22 +211,22 @@ class Waveforms(Dataset[Samples]):
 
     def _samples(self, index: int, draw: Draw) -> Samples:
         if draw == _UNAUGMENTED:
-            return self._read(self.clips[index].path, None).copy()
+            return self._read(self.clips[index], None).copy()
         how, rate = self.augmentation, self.audio_spec.sample_rate
         wave = self._rng(_WAVE, draw, index)
         crop = self._rng(_CROP, draw, index) if how.random_crop else None
-        samples = self._read(self.clips[index].path, crop)
+        samples = self._read(self.clips[index], crop)
         crop = self._rng(_PARTNER_CROP, draw, index) if how.random_crop else None
         other = self._mixed_with(index, draw)
         if how.mixing is not None and other is not None:
             rng = self._rng(_MIXED, draw, index)
-            second = self._read(self.clips[other].path, crop)
+            second = self._read(self.clips[other], crop)
             samples = mix_same_class(samples, second, rate, how.mixing, rng)
         if how.time_shift:
             samples = time_shift(samples, rate, how.time_shift, wave)
         mix = self._between_class_mix(index, draw)
         if mix.share < 1:
-            second = self._read(self.clips[mix.partner].path, crop)
+            second = self._read(self.clips[mix.partner], crop)
             if how.time_shift:
                 rng = self._rng(_PARTNER_SHIFT, draw, index)
                 second = time_shift(second, rate, how.time_shift, rng)
@@ -258,31 +267,56 @@ class Waveforms(Dataset[Samples]):
         digests = {index: self._digest(index) for index in members}
         return Partners(members, self.clips, digests)
 
+    def _identity(self, index: int) -> tuple[object, ...]:
+        """What identifies the sound of a clip, or of a window."""
+        clip = self.clips[index]
+        window = () if clip.start is None else (clip.start, clip.seconds)
+        return self._digest(index), *window
+
     def _digest(self, index: int) -> str:
-        """What identifies the sound of a clip."""
+        """What identifies the sound in the file of a clip."""
         return self.contents[self.clips[index].path].sound
 
-    def _read(self, path: Path, rng: np.random.Generator | None) -> Samples:
+    def _read(self, clip: Clip, rng: np.random.Generator | None) -> Samples:
         """An unaugmented clip; without a random crop it is decoded once and cached.
 
         Truncated files were accepted or refused by validation. Other threads may get the same
         array: it must not be changed.
         """
-        if rng is not None:
-            return load_clip(path, replace(self.audio_spec, crop="random"), rng, partial=True)
+        path, audio_spec = clip.path, self.audio_spec
+        if rng is not None and clip.start is None:
+            return load_clip(path, replace(audio_spec, crop="random"), rng, partial=True)
 
         def decode() -> Samples:
-            sound, audio_spec = self._decoded.get(path), self.audio_spec
+            sound = self._decoded.get(path)
+            if clip.start is not None:
+                samples = self._window(clip, sound)
             # Seeking in a compressed file can give other samples than decoding from the start.
-            if sound is not None and (audio_spec.crop == "front" or audio_spec.trim):
+            elif sound is not None and (audio_spec.crop == "front" or audio_spec.trim):
                 samples = pad_or_trim(crop_for_clip(sound, audio_spec), audio_spec)
             else:
                 samples = load_clip(path, audio_spec, None, partial=True)
             return samples if samples.base is None else samples.copy()
 
-        return self.recorded.get(path, decode)
+        return self.recorded.get(clip.place, decode)
+
+    def _window(self, clip: Clip, sound: Audio | None) -> Samples:
+        """A window of a recording; silence follows the end of the recording."""
+        start, seconds, audio_spec = clip.start or 0.0, clip.seconds or 0.0, self.audio_spec
+        if sound is None:
+            samples = self._windows.read(clip.path, start, seconds, audio_spec.sample_rate)
+        else:
+            first = round(start * sound.sample_rate)
+            part = sound.samples[first : first + round(seconds * sound.sample_rate)]
+            samples = from_array(
+                part, sound.sample_rate, sample_rate=audio_spec.sample_rate
+            ).samples
+        whole = start == 0 and len(samples) < audio_spec.length
+        return fit_length(samples, audio_spec.length, pad=audio_spec.pad if whole else "start")
 
     def _rng(self, stream: int, draw: Draw, index: int) -> np.random.Generator:
         """A generator seeded by the seed, the draw and the clip's content."""
-        words = np.frombuffer(bytes.fromhex(self._digest(index)), "<u4")
-        return np.random.default_rng([self.seed, stream, *draw, *map(int, words)])
+        words = [*map(int, np.frombuffer(bytes.fromhex(self._digest(index)), "<u4"))]
+        if (start := self.clips[index].start) is not None:
+            words.append(round(start * MILLISECONDS))
+        return np.random.default_rng([self.seed, stream, *draw, *words])

@@ -113,6 +113,7 @@ def list_source(spec: str | Path, options: SourceOptions = DEFAULTS) -> Listing:
             columns=options.columns(),
             ignore_columns=options.ignore_columns,
             group_pattern=options.group_pattern,
+            problem=options.problem,
         )
     return list_folder(place, group_pattern=options.group_pattern)
 

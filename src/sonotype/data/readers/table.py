@@ -13,6 +13,12 @@ from sonotype.data.dataset_info import read_dataset_info
 from sonotype.data.file_names import Names
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.csv_table import Table, TableRow, read_csv
+from sonotype.data.readers.label_sets import (
+    class_columns,
+    has_several_labels,
+    merge_rows,
+    with_class_columns,
+)
 from sonotype.data.records import ClipRecord, Listing
 from sonotype.data.splits.groups import assign_groups
 from sonotype.data.validate import TRAINING, Rules, validate
@@ -43,7 +49,9 @@ def read_table(
     group_pattern: str | None = None,
     rules: Rules = TRAINING,
 ) -> Manifest:
-    """Read a manifest from a table with one clip a row.
+    """Read a manifest from a table with one clip a row, or with several labels of a clip.
+
+    Several labels are ``a;b`` in a cell, several rows, or a column of 0 and 1 for each class.
 
     Columns: ``path`` (relative to the table's folder, or absolute), ``category``, and optionally
     ``event``, finer levels (``level_3`` to ``level_6``), ``group`` and ``fold``; see ``ALIASES``
@@ -76,18 +84,43 @@ def list_table(
     columns: Mapping[str, str] | None = None,
     ignore_columns: bool = False,
     group_pattern: str | None = None,
+    problem: str = "auto",
 ) -> Listing:
-    """Read a table without validation."""
+    """Read a table without validation.
+
+    Args:
+        path: as for :func:`read_table`, like the next three.
+        columns: see there.
+        ignore_columns: see there.
+        group_pattern: see there.
+        problem: ``"auto"`` and ``"multi"`` accept several labels of a clip.
+    """
     folder, path = Path(path), find_metadata(Path(path))
     name = folder.resolve().name if folder != path else path.stem
     info, issues = read_dataset_info(path.parent)
     content = read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path)
     names: dict[str, str] = {}
     causes: list[str] = []
+    classes: tuple[str, ...] = ()
     if content.header:
         names, causes = match_columns(content.header, columns or {}, ignore_columns)
+        if "category" not in names and problem != "single":
+            classes = class_columns(content, names.values())
+        if classes:
+            rest = tuple(name for name in content.header if name not in classes)
+            names, causes = match_columns(rest, columns or {}, ignore_columns, required=("path",))
     found = Names()
     rows = [_row(record, names, path, found) for record in content.records if "path" in names]
+    if classes:
+        rows = [
+            with_class_columns(row, record.cells, classes)
+            for row, record in zip(rows, content.records, strict=True)
+        ]
+    several = bool(classes) or problem == "multi"
+    several |= problem == "auto" and has_several_labels(rows)
+    merged: list[DataIssue] = []
+    if several:
+        rows, merged = merge_rows(rows)
     grouped = any(row.group for row in rows)
     if grouped and group_pattern is not None:
         raise OptionsError(
@@ -99,12 +132,13 @@ def list_table(
         source=path,
         name=info.name or name,
         records=assigned,
-        issues=(*issues, *content.issues, *header, *unmatched),
+        issues=(*issues, *content.issues, *header, *merged, *unmatched),
         grouped=grouped or group_pattern is not None,
-        labelled="category" in names,
+        labelled="category" in names or bool(classes),
         synthetic=info.synthetic,
         licence=info.licence,
         citation=info.citation,
+        several=several,
     )
 
 
@@ -115,7 +149,10 @@ def find_metadata(path: Path) -> Path:
 
 
 def match_columns(
-    header: Sequence[str], columns: Mapping[str, str], ignore: bool = False
+    header: Sequence[str],
+    columns: Mapping[str, str],
+    ignore: bool = False,
+    required: Sequence[str] = REQUIRED,
 ) -> tuple[dict[str, str], list[str]]:
     """Find the table's name for each of our columns.
 
@@ -144,7 +181,7 @@ def match_columns(
                     f"columns {' and '.join(map(repr, found))} could both be the {ours}; "
                     f"choose one with --column {ours}={found[0]}"
                 )
-            elif not found and ours in REQUIRED:
+            elif not found and ours in required:
                 causes.append(
                     f"no column for the {ours} ({', '.join(aliases)}); {there}; "
                     f"name it with --column {ours}=NAME"

@@ -85,12 +85,15 @@ def split_table(manifest: Manifest, split: Split) -> str:
     fold_of = {index: number for number, fold in enumerate(split.folds, 1) for index in fold}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["subset", "fold", "path", *manifest.levels, "group", *DIGESTS])
+    windows = any(clip.start is not None for clip in manifest.clips)
+    starts = ["start"] if windows else []
+    writer.writerow(["subset", "fold", "path", *starts, *manifest.levels, "group", *DIGESTS])
     for index, clip in enumerate(manifest.clips):
         if index in subset_of:
-            labels = [clip.label(level) or "" for level in manifest.levels]
+            labels = [";".join(clip.labels.get(level, ())) for level in manifest.levels]
             content = clip.content or Content("")
             where = [subset_of[index], fold_of.get(index, "")]
-            row = [*where, clip.path, *labels, clip.group, content.file, content.sound]
+            begin = ["" if clip.start is None else f"{clip.start:.10g}"] if windows else []
+            row = [*where, clip.path, *begin, *labels, clip.group, content.file, content.sound]
             writer.writerow(row)
     return text.getvalue()

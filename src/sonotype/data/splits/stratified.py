@@ -118,7 +118,7 @@ def _strata(manifest: Manifest, indices: list[int], n_folds: int) -> npt.NDArray
 
     clips = [manifest.clips[index] for index in indices]
     for level in reversed(manifest.levels):
-        if any(clip.label(level) is None and clip.labels for clip in manifest.clips):
+        if any(level not in clip.labels and clip.labels for clip in manifest.clips):
             continue
         names = [clip.label(level) or "" for clip in clips]
         _, inverse, counts = np.unique(names, return_inverse=True, return_counts=True)

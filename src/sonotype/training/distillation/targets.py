@@ -52,8 +52,8 @@ class TeacherTargets:
             AudioError: a clip cannot be read.
             SonotypeError: the outputs do not fit on the disk.
         """
-        wanted = {clip.path for clip in clips}
-        indices = [n for n, clip in enumerate(self.waveforms.clips) if clip.path in wanted]
+        wanted = {clip.place for clip in clips}
+        indices = [n for n, clip in enumerate(self.waveforms.clips) if clip.place in wanted]
 
         def compute(waveform: Tensor) -> dict[str, Tensor]:
             return self._to_cache(self.teachers.outputs(waveform.to(device)))

@@ -1,0 +1,160 @@
+"""Windows of annotated recordings as labelled clips.
+
+A window has the label of every event that lies in it with at least a given share of its length (of
+the window's length, where the event is longer). Of an event that lies in it with less, it is
+uncertain whether the class can be recognised, and such a class is ignored in this window. Where a
+window reaches out of the parts that were listened to, all classes without an event in it are
+uncertain. A window without events is background; most of a recording is, so only some of these
+windows are used.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sonotype.core.annotations import AnnotatedRecording, Event
+from sonotype.core.types import LEVELS, Clip, Problem
+
+LEVEL = LEVELS[0]
+ROUNDING = 1e-6
+"""Seconds within which times are equal."""
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How to cut windows.
+
+    Attributes:
+        seconds: length of a window.
+        hop: seconds from one window to the next; 0 for half a window.
+        min_overlap: share of an event in a window from which the window has its label.
+        background: largest number of windows without events, for each window with one.
+        problem: ``"single"`` gives each window the label of the event with the longest part in it.
+        seed: of the choice of background windows.
+    """
+
+    seconds: float
+    hop: float = 0.0
+    min_overlap: float = 0.5
+    background: float = 1.0
+    problem: Problem = "multi"
+    seed: int = 0
+
+    @property
+    def step(self) -> float:
+        """Seconds from one window to the next."""
+        return self.hop or self.seconds / 2
+
+
+def training_windows(
+    recordings: Iterable[AnnotatedRecording], options: WindowOptions
+) -> tuple[Clip, ...]:
+    """The windows of all recordings, in order: all with events, and some of the background."""
+    recordings = tuple(recordings)
+    classes = sorted({event.label for one in recordings for event in one.events})
+    clips = [clip for one in recordings for clip in labelled_windows(one, classes, options)]
+    empty = [index for index, clip in enumerate(clips) if not clip.labels.get(LEVEL)]
+    kept = round(options.background * (len(clips) - len(empty)))
+    if kept < len(empty):
+        chosen = np.random.default_rng(options.seed).permutation(len(empty))[:kept]
+        dropped = set(empty) - {empty[index] for index in chosen}
+        clips = [clip for index, clip in enumerate(clips) if index not in dropped]
+    return tuple(clips)
+
+
+def labelled_windows(
+    recording: AnnotatedRecording, classes: Sequence[str], options: WindowOptions
+) -> Iterator[Clip]:
+    """Every window of one recording that teaches something, in order.
+
+    Args:
+        recording: with its events.
+        classes: of all recordings.
+        options: how to cut windows.
+    """
+    events = sorted(recording.events, key=lambda event: event.start)
+    starts = [event.start for event in events]
+    longest = max((event.end - event.start for event in events), default=0.0)
+    for start in window_starts(recording, options):
+        end = start + options.seconds
+        first = bisect.bisect_left(starts, start - longest)
+        inside = events[first : bisect.bisect_left(starts, end)]
+        parts: dict[str, list[tuple[float, Event]]] = {}
+        for event in inside:
+            if (share := _share(event, start, end)) > 0:
+                parts.setdefault(event.label, []).append((share, event))
+        present = {
+            label
+            for label, found in parts.items()
+            if any(share >= options.min_overlap - ROUNDING for share, _ in found)
+        }
+        whole = _listened(recording, start, end)
+        labels: dict[str, tuple[str, ...]]
+        uncertain: dict[str, tuple[str, ...]]
+        if not present and (parts or not whole):
+            continue
+        if options.problem == "single":
+            names = (_longest(parts, present, start, end),) if present else ()
+            labels = {LEVEL: names} if names else {}
+            uncertain = {}
+        else:
+            labels = {LEVEL: tuple(sorted(present))}
+            others = (set(parts) if whole else set(classes)) - present
+            uncertain = {LEVEL: tuple(sorted(others))} if others else {}
+        yield Clip(
+            recording.path,
+            labels,
+            recording.group or str(recording.path),
+            recording.fold,
+            recording.content,
+            start,
+            options.seconds,
+            uncertain,
+        )
+
+
+def window_starts(recording: AnnotatedRecording, options: WindowOptions) -> list[float]:
+    """Starts in seconds of the windows of a recording that touch a part that was listened to.
+
+    They are multiples of the hop, and the last one ends with the recording. A recording that is
+    shorter than a window has one window, which silence completes.
+    """
+    last = recording.seconds - options.seconds
+    if last <= ROUNDING:
+        return [0.0] if recording.spans else []
+    count = int(np.floor((last + ROUNDING) / options.step)) + 1
+    starts = [round(number * options.step, 9) for number in range(count)]
+    if last - starts[-1] > ROUNDING:
+        starts.append(round(last, 9))
+    return [
+        start
+        for start in starts
+        if any(low < start + options.seconds and start < high for low, high in recording.spans)
+    ]
+
+
+def _share(event: Event, start: float, end: float) -> float:
+    """Share of an event in a window; 1 also where the event fills the window."""
+    overlap = min(event.end, end) - max(event.start, start)
+    return overlap / min(event.end - event.start, end - start)
+
+
+def _listened(recording: AnnotatedRecording, start: float, end: float) -> bool:
+    """Whether a window lies in a part that was listened to, as far as the recording goes."""
+    end = min(end, recording.seconds)
+    return any(low - ROUNDING <= start and end <= high + ROUNDING for low, high in recording.spans)
+
+
+def _longest(
+    parts: dict[str, list[tuple[float, Event]]], present: set[str], start: float, end: float
+) -> str:
+    """The label with the longest part in a window; the first by name of equal ones."""
+
+    def seconds(label: str) -> float:
+        return sum(min(e.end, end) - max(e.start, start) for _, e in parts[label])
+
+    return max(sorted(present), key=seconds)
