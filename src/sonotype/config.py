@@ -294,6 +294,14 @@ class ScoreOptions:
         0.95, "Share of known clips that must not count as unknown", low=0.6, high=0.999
     )
 
+    thresholds: Literal["f1", "precision", "recall"] = option(
+        "f1",
+        "Threshold of each class: highest f1, or a least precision or recall (--threshold-target)",
+    )
+    threshold_target: float = option(
+        0.9, "Least precision or recall of each class", low=0.01, high=1
+    )
+
 
 @dataclass(frozen=True, kw_only=True)
 class CurveOptions:

@@ -139,7 +139,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     ("change", "facts"),
     [
         (lambda p: replace(p, groups=("one",)), ("1 groups", "3 clips")),
-        (lambda p: with_true(p, category=np.zeros(2, int)), ("category", "shape (2,)", "3 int")),
+        (lambda p: with_true(p, category=np.zeros(2, int)), ("category", "shape (2,)", "(3,) int")),
         (lambda p: with_proba(p, category=np.zeros((3, 5))), ("category", "(3, 5), not (3, 2)")),
         (lambda p: with_proba(p, event=np.zeros((3, 2))), ("event", "(3, 2), not (3, 3)")),
         (lambda p: with_true(p, category=np.array([0, 1, -2])), ("category", "outside -1 to 1")),
@@ -269,7 +269,31 @@ def test_probabilities_that_are_not_finite_are_refused(head: str) -> None:
         assert fact in str(caught.value)
 
 
-def test_several_labels_of_a_clip_are_not_scored_as_one() -> None:
-    heads = (Head("tags", ("x", "y"), "multi"),)
-    with pytest.raises(OptionsError, match="several labels of the level tags"):
-        Predictions(("a",), ("a",), {"tags": np.array([0])}, {"tags": np.ones((1, 2))}, heads)
+def several() -> Predictions:
+    """Predictions of three clips with any number of two labels."""
+    heads = (Head("tags", ("x", "y"), "multi", thresholds=(0.3, 0.6)),)
+    true = np.array([[1, 0], [1, 1], [0, -1]])
+    proba = np.array([[0.4, 0.5], [0.2, 0.7], [0.3, 0.6]])
+    return Predictions(("a", "b", "c"), ("a", "b", "c"), {"tags": true}, {"tags": proba}, heads)
+
+
+def test_several_labels_count_from_their_thresholds_on(tmp_path: Path) -> None:
+    predictions = several()
+    [head] = predictions.heads
+    expected = [[True, False], [False, True], [True, True]]
+    assert predictions.decided(head).tolist() == expected
+    assert predictions.negative.tolist() == [False, False, True]
+    fitted = replace(predictions, present={"tags": ~np.array(expected)})
+    save_predictions(fitted, tmp_path / "p.npz")
+    loaded = load_predictions(tmp_path / "p.npz")
+    assert loaded.decided(loaded.heads[0]).tolist() == (~np.array(expected)).tolist()
+    assert loaded.take(np.array([2])).decided(head).tolist() == [[False, False]]
+    both = concatenate([predictions, fitted])
+    assert both.decided(head).tolist() == [*expected, *(~np.array(expected)).tolist()]
+    write_csv(predictions, tmp_path / "p.csv")
+    rows = (tmp_path / "p.csv").read_text().splitlines()
+    assert [row.split(",")[2] for row in rows] == ["tags", "x", "x;y", ""]
+    with pytest.raises(ValueError, match="tags: true has shape"):
+        replace(predictions, true={"tags": np.array([0, 1, 1])})
+    with pytest.raises(ValueError, match="outside -1 to 1"):
+        replace(predictions, true={"tags": np.full((3, 2), 2)})

@@ -7,7 +7,8 @@ import pytest
 from sklearn.metrics import f1_score
 
 from sonotype.core.types import IGNORE_INDEX
-from sonotype.evaluation.thresholds import DEFAULT, best_thresholds
+from sonotype.evaluation.predictions import DEFAULT_THRESHOLD
+from sonotype.evaluation.thresholds import best_thresholds
 
 
 def predictions(clips: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,8 +50,8 @@ def test_classes_without_clips_and_clips_without_a_class() -> None:
     proba, true = predictions(40, 0)
     true = np.where(true == 3, IGNORE_INDEX, true)
     thresholds = best_thresholds(proba, true)
-    assert thresholds[3] == DEFAULT
+    assert thresholds[3] == DEFAULT_THRESHOLD
     known = true != IGNORE_INDEX
     assert thresholds == best_thresholds(proba[known], true[known])
-    assert best_thresholds(proba[:0], true[:0]) == (DEFAULT,) * 4
-    assert best_thresholds(proba, np.zeros(40, dtype=int)) == (DEFAULT,) * 4
+    assert best_thresholds(proba[:0], true[:0]) == (DEFAULT_THRESHOLD,) * 4
+    assert best_thresholds(proba, np.zeros(40, dtype=int)) == (DEFAULT_THRESHOLD,) * 4

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
+from scipy.special import expit
 
 LOW, HIGH = 0.05, 20.0
 BINS = 15
@@ -38,6 +39,30 @@ def fit_temperature(probability: Array, true: Indices) -> float:
         mean = scaled.mean(axis=1) if scaled.ndim == 3 else scaled
         prior = -np.log(np.maximum(mean, TINY)).mean()
         return float(len(true) * log_loss(mean, true) + prior)
+
+    found = minimize_scalar(loss, bounds=(np.log(LOW), np.log(HIGH)), method="bounded")
+    return float(np.exp(found.x))
+
+
+def fit_sigmoid_temperature(logits: Array, true: Indices) -> float:
+    """The temperature with the highest likelihood of the presence of each class.
+
+    As in :func:`fit_temperature`, one more clip is added: each class is present and absent in
+    equal shares.
+
+    Args:
+        logits: ``[clips, classes]``, or ``[clips, views, classes]`` where the probabilities of
+            several views of a clip are averaged after the temperature.
+        true: ``[clips, classes]``, 1 present, 0 not, negative if not known.
+    """
+    known, present = true >= 0, true == 1
+
+    def loss(log: float) -> float:
+        scaled = expit(logits.astype(np.float64) / np.exp(log))
+        mean = scaled.mean(axis=1) if scaled.ndim == 3 else scaled
+        right = np.where(present, mean, 1 - mean)
+        prior = -(np.log(np.maximum(mean, TINY)) + np.log(np.maximum(1 - mean, TINY))) / 2
+        return float(-np.log(np.maximum(right[known], TINY)).sum() + prior.mean(axis=0).sum())
 
     found = minimize_scalar(loss, bounds=(np.log(LOW), np.log(HIGH)), method="bounded")
     return float(np.exp(found.x))

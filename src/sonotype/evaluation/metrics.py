@@ -4,6 +4,9 @@ Macro precision, recall and F1 are means over the classes that have a true clip 
 A class without clips has no recall; a recall of 0, as in scikit-learn, would only show that the set
 is small. Predictions of such a class still count as errors of the true class. A class that is never
 predicted has a precision of 0.
+
+Heads whose clips have any number of labels are scored by class, see
+:mod:`sonotype.evaluation.multilabel`.
 """
 
 from __future__ import annotations
@@ -14,13 +17,21 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.hierarchy import CategorySource
 from sonotype.core.json_text import json_text
+from sonotype.core.types import IGNORE_INDEX, Head
 from sonotype.evaluation.bootstrap import METRICS, interval, resample
-from sonotype.evaluation.calibration import brier_score, calibration_error, log_loss
+from sonotype.evaluation.calibration import TINY, brier_score, calibration_error, log_loss
+from sonotype.evaluation.multilabel import (
+    MULTI_METRICS,
+    binary_calibration_error,
+    multi_metrics,
+    resample_multi,
+)
 from sonotype.evaluation.predictions import Decisions, FloatArray, IntArray, Predictions
 
 
@@ -59,13 +70,34 @@ class Calibration:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """Scores of one class; all 0 if ``support``, its number of true clips, is 0."""
+    """Scores of one class; all 0 if ``support``, its number of true clips, is 0.
+
+    Only classes of ``"multi"`` heads have the last two: the average precision, and the expected
+    calibration error of the probability that the class is present.
+    """
 
     label: str
     precision: float
     recall: float
     f1: float
     support: int
+    average_precision: float | None = None
+    calibration_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Scores of the probabilities of a ``"multi"`` head, without thresholds.
+
+    Attributes:
+        average_precision: mean average precision over the classes with a true clip (macro mAP).
+        micro_average_precision: average precision over all pairs of clip and class.
+        lwlrap: label-weighted label-ranking average precision.
+    """
+
+    average_precision: Interval
+    micro_average_precision: Interval
+    lwlrap: Interval
 
 
 @dataclass(frozen=True)
@@ -83,6 +115,8 @@ class HeadScores:
         per_class: in the order of the labels.
         confusion: ``confusion[true][predicted]`` clips.
         calibration: of the probabilities; ``None`` in files of earlier versions.
+        ranking: of a ``"multi"`` head; ``None`` for other heads. Such a head has no confusion
+            matrix; its accuracy is the share of clips whose classes are all right.
     """
 
     labels: tuple[str, ...]
@@ -95,6 +129,7 @@ class HeadScores:
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
     calibration: Calibration | None = None
+    ranking: Ranking | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +198,12 @@ def score(
     predictions.require_finite()
     heads, unscored = {}, []
     for head in predictions.heads:
+        if head.problem == "multi":
+            if (predictions.true[head.name] == 1).any():
+                heads[head.name] = _score_multi(predictions, head, resamples, seed)
+            else:
+                unscored.append(f"none of these clips has a {head.name}: it is not scored")
+            continue
         decisions = predictions.decisions(head.name, category_source)
         if len(decisions.true):
             proba = predictions.read(category_source)[head.name][decisions.indices]
@@ -195,6 +236,53 @@ def _unknown(predictions: Predictions) -> UnknownScores | None:
         float((known <= threshold).mean()),
         len(foreign),
         float((foreign <= threshold).mean()) if len(foreign) else None,
+    )
+
+
+def _score_multi(predictions: Predictions, head: Head, resamples: int, seed: int) -> HeadScores:
+    """Scores of a head whose clips have any number of labels."""
+    true, proba = predictions.true[head.name], predictions.proba[head.name]
+    decided = predictions.decided(head)
+    counted = (true != IGNORE_INDEX).any(axis=1)
+    true, proba, decided = true[counted], proba[counted], decided[counted]
+    groups = [group for group, use in zip(predictions.groups, counted, strict=True) if use]
+    values = multi_metrics(true, proba, decided, np.ones((1, len(true))))[0]
+    found = [Interval(float(value)) for value in values]
+    if resamples and len(set(groups)) > 1:
+        draws = resample_multi(true, proba, decided, groups, resamples=resamples, seed=seed)
+        found = intervals(values, draws)
+    by_name = dict(zip(MULTI_METRICS, found, strict=True))
+    classes = []
+    for index, label in enumerate(head.classes):
+        known = true[:, index] != IGNORE_INDEX
+        one = (slice(None), slice(index, index + 1))
+        _, precision, recall, f1, average, _, _ = multi_metrics(
+            true[known][one], proba[known][one], decided[known][one], np.ones((1, known.sum()))
+        )[0].tolist()
+        present = true[known, index] == 1
+        error = binary_calibration_error(present, proba[known, index]) if known.any() else None
+        support = int(present.sum())
+        classes.append(ClassScore(label, precision, recall, f1, support, average, error))
+    known, present = true != IGNORE_INDEX, true == 1
+    return HeadScores(
+        labels=head.classes,
+        n=len(true),
+        groups=len(set(groups)),
+        **{name: by_name[name] for name in METRICS},
+        per_class=tuple(classes),
+        confusion=(),
+        calibration=_binary_calibration(present[known], proba[known]),
+        ranking=Ranking(*(by_name[name] for name in MULTI_METRICS[4:])),
+    )
+
+
+def _binary_calibration(present: npt.NDArray[np.bool_], proba: FloatArray) -> Calibration:
+    """Of all pairs of clip and class: whether the class is present."""
+    right = np.where(present, proba, 1 - proba)
+    return Calibration(
+        binary_calibration_error(present, proba),
+        float(np.square(proba - present).mean()),
+        float(-np.log(np.maximum(right, TINY)).mean()),
     )
 
 
@@ -279,4 +367,9 @@ def _head_from_json(value: Mapping[str, Any]) -> HeadScores:
         per_class=tuple(ClassScore(**entry) for entry in value["per_class"]),
         confusion=tuple(tuple(row) for row in value["confusion"]),
         calibration=Calibration(**found) if (found := value.get("calibration")) else None,
+        ranking=_ranking_from_json(ranking) if (ranking := value.get("ranking")) else None,
     )
+
+
+def _ranking_from_json(value: Mapping[str, Any]) -> Ranking:
+    return Ranking(**{name: Interval(**value[name]) for name in MULTI_METRICS[4:]})

@@ -7,7 +7,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +22,12 @@ from sonotype.core.types import IGNORE_INDEX, Head, Heads, merged_heads
 
 IntArray = npt.NDArray[np.integer]
 FloatArray = npt.NDArray[np.floating]
+BoolArray = npt.NDArray[np.bool_]
 
-TRUE, PROBA = "true.", "proba."
+TRUE, PROBA, PRESENT = "true.", "proba.", "present."
 """Prefixes of the arrays of a head in a file."""
 UNKNOWN = "unknown"
+DEFAULT_THRESHOLD = 0.5
 
 NPZ_ERRORS = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
@@ -57,11 +59,14 @@ class Predictions:
     Attributes:
         paths: the sound files, as shown to the user.
         groups: the recording of each clip; confidence intervals resample recordings.
-        true: by name of a head ``[n]`` class indices; ``IGNORE_INDEX`` for no label.
+        true: by name of a head ``[n]`` class indices; ``IGNORE_INDEX`` for no label. Of a
+            ``"multi"`` head ``[n, classes]``: 1 present, 0 not, ``IGNORE_INDEX`` not known.
         proba: by name of a head ``[n, classes]`` probabilities.
         heads: names of the classes, from coarse to fine.
         unknown: ``[n]`` unknown scores, NaN where not known; ``None`` if the model has none.
         unknown_threshold: score above which a clip counts as unknown; ``None`` likewise.
+        present: by name of a ``"multi"`` head ``[n, classes]`` booleans: which classes count as
+            present, where thresholds were fitted to other clips; see :meth:`decided`.
 
     Raises:
         ValueError: shapes or indices do not fit together.
@@ -74,6 +79,7 @@ class Predictions:
     heads: Heads
     unknown: FloatArray | None = None
     unknown_threshold: float | None = None
+    present: Mapping[str, BoolArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self)
@@ -83,19 +89,17 @@ class Predictions:
         if not set(names) == self.true.keys() == self.proba.keys():
             raise ValueError(f"heads {names}, true of {[*self.true]}, proba of {[*self.proba]}")
         for head in self.heads:
-            if head.problem == "multi":
-                raise OptionsError(
-                    f"clips with several labels of the level {head.name} cannot be scored yet"
-                )
             classes = len(head.classes)
             true, proba = self.true[head.name], self.proba[head.name]
-            if np.shape(true) != (n,) or not np.issubdtype(true.dtype, np.integer):
+            shape = (n,) if head.problem == "single" else (n, classes)
+            if np.shape(true) != shape or not np.issubdtype(true.dtype, np.integer):
                 raise ValueError(
-                    f"{head.name}: true has shape {np.shape(true)} of {true.dtype}, not {n} "
+                    f"{head.name}: true has shape {np.shape(true)} of {true.dtype}, not {shape} "
                     "integers"
                 )
-            if n and not (true.min() >= IGNORE_INDEX and true.max() < classes):
-                raise ValueError(f"{head.name}: true is outside {IGNORE_INDEX} to {classes - 1}")
+            largest = classes - 1 if head.problem == "single" else 1
+            if n and not (true.min() >= IGNORE_INDEX and true.max() <= largest):
+                raise ValueError(f"{head.name}: true is outside {IGNORE_INDEX} to {largest}")
             if np.shape(proba) != (n, classes):
                 raise ValueError(
                     f"{head.name}: proba has shape {np.shape(proba)}, not {(n, classes)}"
@@ -118,11 +122,21 @@ class Predictions:
         return read_hierarchy(self.proba, self.heads, category_source)
 
     def decisions(self, head: str, category_source: CategorySource = "head") -> Decisions:
-        """True and most probable class of the clips that have a label of a head."""
+        """True and most probable class of the clips that have a label of a ``"single"`` head."""
         true, proba = self.true[head], self.read(category_source)[head]
         indices = np.flatnonzero(true != IGNORE_INDEX)
         predicted = proba[indices].argmax(axis=1)
         return Decisions(indices, true[indices], predicted, [self.groups[i] for i in indices])
+
+    def decided(self, head: Head) -> BoolArray:
+        """Which classes of a ``"multi"`` head count as present, ``[n, classes]``.
+
+        From :attr:`present`, or else from the thresholds of the head (0.5 where it has none).
+        """
+        if head.name in self.present:
+            return self.present[head.name]
+        limits = np.array(head.thresholds or (DEFAULT_THRESHOLD,) * len(head.classes))
+        return np.asarray(self.proba[head.name] >= limits)
 
     def take(self, which: npt.NDArray[np.bool_] | IntArray) -> Predictions:
         """The predictions of some clips, selected by ``[n]`` booleans or by indices."""
@@ -135,13 +149,13 @@ class Predictions:
             self.heads,
             None if self.unknown is None else self.unknown[kept],
             self.unknown_threshold,
+            {name: present[kept] for name, present in self.present.items()},
         )
 
     @property
     def negative(self) -> npt.NDArray[np.bool_]:
         """``[n]``: whether a clip has no label of any head."""
-        unlabelled = [true == IGNORE_INDEX for true in self.true.values()]
-        return np.asarray(np.all(unlabelled, axis=0), dtype=bool)
+        return without_label(self.true)
 
     def require_finite(self) -> None:
         """Refuse predictions that cannot be scored.
@@ -159,6 +173,19 @@ class Predictions:
                 f"({int((~finite).sum())} of {len(self)} clips), training has diverged: train with "
                 "a lower learning rate"
             )
+
+
+def without_label(true: Mapping[str, IntArray]) -> BoolArray:
+    """``[n]``: whether a clip has no label of any head.
+
+    Args:
+        true: by name of a head, as in :class:`Predictions`.
+    """
+    unlabelled = [
+        target == IGNORE_INDEX if target.ndim == 1 else (target <= 0).all(axis=1)
+        for target in true.values()
+    ]
+    return np.asarray(np.all(unlabelled, axis=0), dtype=bool)
 
 
 def concatenate(folds: Sequence[Predictions]) -> Predictions:
@@ -183,6 +210,11 @@ def concatenate(folds: Sequence[Predictions]) -> Predictions:
         {name: np.concatenate([fold.proba[name] for fold in folds]) for name in first.proba},
         merged_heads([fold.heads for fold in folds]),
         *combined_unknown(folds, np.concatenate),
+        {
+            head.name: np.concatenate([fold.decided(fold.heads[index]) for fold in folds])
+            for index, head in enumerate(first.heads)
+            if head.problem == "multi"
+        },
     )
 
 
@@ -223,6 +255,7 @@ def save_predictions(predictions: Predictions, path: Path) -> None:
         **{f"{TRUE}{name}": true for name, true in predictions.true.items()},
         **{f"{PROBA}{name}": proba for name, proba in predictions.proba.items()},
     }
+    arrays |= {f"{PRESENT}{name}": present for name, present in predictions.present.items()}
     if predictions.unknown is not None:
         arrays[UNKNOWN] = predictions.unknown
     with replacing(path) as part, part.open("wb") as stream:
@@ -247,6 +280,11 @@ def load_predictions(path: Path) -> Predictions:
                 heads,
                 file.get(UNKNOWN),
                 names.get("unknown_threshold"),
+                {
+                    head.name: file[f"{PRESENT}{head.name}"]
+                    for head in heads
+                    if f"{PRESENT}{head.name}" in file
+                },
             )
     except FileNotFoundError as error:
         raise DataError(path, [DataIssue(str(path), 0, "there is no such file")]) from error
@@ -308,12 +346,16 @@ def _columns(
     name, labels = head.name, head.classes
     top = min(top, len(labels))
     header = [name]
+    multi = head.problem == "multi"
     for rank in range(1, top + 1):
         header += [f"{name}_{rank}", f"{name}_{rank}_probability"]
     order = np.argsort(-proba, axis=1, kind="stable")[:, :top]
     rows = []
     for index, best in enumerate(order):
-        row = ["" if true[index] == IGNORE_INDEX else labels[true[index]]]
+        if multi:
+            row = [";".join(labels[c] for c in np.flatnonzero(true[index] == 1))]
+        else:
+            row = ["" if true[index] == IGNORE_INDEX else labels[true[index]]]
         for label in best:
             row += [labels[label], f"{proba[index, label]:.6f}"]
         rows.append(row)

@@ -14,13 +14,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import expit
 
 from sonotype.core.device import device_of
 from sonotype.core.errors import StoppedError
 from sonotype.core.types import IGNORE_INDEX, Clip, Head, Heads
 from sonotype.data.splits.crossfit import Folds, balanced_folds
-from sonotype.evaluation.calibration import fit_temperature, tempered
-from sonotype.evaluation.predictions import Predictions
+from sonotype.evaluation.calibration import (
+    fit_sigmoid_temperature,
+    fit_temperature,
+    tempered,
+)
+from sonotype.evaluation.predictions import Predictions, without_label
 from sonotype.evaluation.thresholds import with_thresholds
 from sonotype.experiments.context import BuiltSystem, RunContext
 from sonotype.features.cache import own_store, shared_store
@@ -82,8 +87,7 @@ class LinearData:
     @property
     def negative(self) -> npt.NDArray[np.bool_]:
         """``[clips]``: whether a clip has no label of any head."""
-        unlabelled = [target == IGNORE_INDEX for target in self.targets.values()]
-        return np.asarray(np.all(unlabelled, axis=0), dtype=bool)
+        return without_label(self.targets)
 
 
 def fit_linear_heads(
@@ -174,7 +178,7 @@ def fit_to_data(
             for name, target in data.targets.items()
         }
         predictions = predictions_of(context.clips("train"), heads, logits, known)
-        heads = with_thresholds(predictions)
+        heads, predictions = fit_thresholds(context, predictions, data.folds)
     else:
         heads = calibrated(heads, {}, {}, {})
     linear = fit_linear(
@@ -191,6 +195,27 @@ def fit_to_data(
     return FitResult(None, None, False, heads, threshold), predictions
 
 
+def fit_thresholds(
+    context: RunContext, predictions: Predictions, folds: Folds
+) -> tuple[Heads, Predictions]:
+    """The heads with thresholds, and the predictions with the classes that count as present.
+
+    The thresholds of the heads are fitted to all predictions, those that decide about the clips of
+    a fold to the predictions of the other folds.
+    """
+    chosen = context.options.score
+    criterion = (chosen.thresholds, chosen.threshold_target)
+    heads = with_thresholds(predictions, *criterion)
+    present = {head.name: predictions.decided(head) for head in heads if head.problem == "multi"}
+    for fold in folds if present else ():
+        tested = np.asarray(fold, dtype=np.intp)
+        others = predictions.take(np.setdiff1d(np.arange(len(predictions)), tested))
+        for head in with_thresholds(others, *criterion):
+            if head.problem == "multi":
+                present[head.name][tested] = predictions.take(tested).decided(head)
+    return heads, replace(predictions, heads=heads, present=present)
+
+
 def calibrated(
     heads: Heads,
     logits: Mapping[str, Vectors],
@@ -199,12 +224,16 @@ def calibrated(
 ) -> Heads:
     """The heads with the temperatures that fit the held-out logits best, if there are any."""
     fitted = []
-    for head in heads:
+    for head in (replace(head, temperature=1.0) for head in heads):
         known = scored.get(head.name)
         temperature = DEFAULT_TEMPERATURE
         if known is not None and known.sum() >= FEW_SCORED:
-            proba = _probabilities(logits[head.name][known], 1.0)
-            temperature = fit_temperature(proba, found[head.name][known])
+            if head.problem == "multi":
+                target = np.where(known, found[head.name], IGNORE_INDEX)
+                temperature = fit_sigmoid_temperature(logits[head.name], target)
+            else:
+                proba = _probabilities(logits[head.name][known], head)
+                temperature = fit_temperature(proba, found[head.name][known])
         fitted.append(replace(head, temperature=temperature))
     return tuple(fitted)
 
@@ -214,21 +243,20 @@ def predictions_of(
 ) -> Predictions:
     """Predictions from the logits ``[clips, views, classes]``, averaged over views."""
     return Predictions(
-        paths=tuple(str(clip.path) for clip in clips),
+        paths=tuple(clip.name for clip in clips),
         groups=tuple(clip.group for clip in clips),
         true=true,
-        proba={
-            head.name: _probabilities(logits[head.name], head.temperature).mean(axis=1)
-            for head in heads
-        },
+        proba={head.name: _probabilities(logits[head.name], head).mean(axis=1) for head in heads},
         heads=heads,
     )
 
 
-def _probabilities(logits: Vectors, temperature: float) -> npt.NDArray[np.float64]:
-    """Softmax of the logits ``[..., classes]`` at a temperature, in double precision."""
+def _probabilities(logits: Vectors, head: Head) -> npt.NDArray[np.float64]:
+    """Softmax (or sigmoid) of the logits ``[..., classes]`` of a head, in double precision."""
     values = logits.astype(np.float64)
-    return tempered(np.exp(values - values.max(axis=-1, keepdims=True)), temperature)
+    if head.problem == "multi":
+        return np.asarray(expit(values / head.temperature))
+    return tempered(np.exp(values - values.max(axis=-1, keepdims=True)), head.temperature)
 
 
 def fit_unknown(
@@ -240,8 +268,11 @@ def fit_unknown(
 ) -> npt.NDArray[np.floating] | None:
     """Give the system its unknown score; return that of each clip, held out.
 
-    ``None``, and no score, where too few clips can be held out.
+    ``None``, and no score, where too few clips can be held out, and where a clip can have several
+    labels: there, a sound of no class has low probabilities of all classes.
     """
+    if any(head.problem == "multi" for head in context.heads):
+        return None
     head: Head = head_of_unknown(context.heads, data.targets)
     target = data.targets[head.name]
     negative = data.negative

@@ -1,4 +1,4 @@
-"""Linear heads on pooled vectors: multinomial logistic regression.
+"""Linear heads on pooled vectors: multinomial logistic regression, or one regression a class.
 
 The vectors are standardised, weighted and scaled to unit length, see
 :mod:`sonotype.models.statistics`. All vectors then have the same length, so that one strength of
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.optimize import minimize
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from sonotype.core.types import IGNORE_INDEX, Head, Heads
@@ -23,13 +25,16 @@ from sonotype.models.system import System
 
 STRENGTH = 30.0
 """Inverse strength of the L2 penalty for each clip (scikit-learn's ``C``)."""
+MULTI_STRENGTH = 30.0
+"""The same for the regressions of single classes."""
 MAX_ITERATIONS = 300
 ABSENT = -50.0
 """Logit of a class without a training clip."""
 TINY = 1e-6
 
 Targets = Mapping[str, npt.NDArray[np.integer]]
-"""By name of a head the class index of each clip; ``IGNORE_INDEX`` for no label."""
+"""By name of a head the class index of each clip; ``IGNORE_INDEX`` for no label. Of a ``"multi"``
+head ``[clips, classes]``: 1 for a class that is present, 0 for one that is not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +101,7 @@ def fit_linear(
         weights: ``[features]``, see :func:`feature_weights`.
         class_weights: weight classes by the inverse of their count.
     """
-    labelled = np.any([target != IGNORE_INDEX for target in targets.values()], axis=0)
+    labelled = np.any([is_known(target) for target in targets.values()], axis=0)
     rows = vectors[labelled | ~labelled.any()].reshape(-1, vectors.shape[-1])
     mean = rows.mean(0, dtype=np.float64).astype(np.float32)
     deviation = np.sqrt(np.square(rows - mean).mean(0, dtype=np.float64))
@@ -116,10 +121,18 @@ def fit_linear(
     )
 
 
+def is_known(target: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    """``[clips]``: whether something is known about a clip."""
+    known = target != IGNORE_INDEX
+    return known if target.ndim == 1 else np.asarray(known.any(axis=1))
+
+
 def _solve(
     embedding: Vectors, target: npt.NDArray[np.integer], head: Head, class_weights: bool
 ) -> tuple[Vectors, Vectors]:
     """Weights ``[classes, features]`` and biases ``[classes]`` of one head."""
+    if head.problem == "multi":
+        return _solve_multi(embedding, target, class_weights)
     labelled = target != IGNORE_INDEX
     views, features = embedding.shape[1:]
     x, y = embedding[labelled].reshape(-1, features), np.repeat(target[labelled], views)
@@ -146,6 +159,75 @@ def _solve(
     else:
         weight[present], bias[present] = coefficients, model.intercept_
     return weight, bias
+
+
+def _solve_multi(
+    embedding: Vectors, target: npt.NDArray[np.integer], class_weights: bool
+) -> tuple[Vectors, Vectors]:
+    """A logistic regression for each class, all in one minimisation.
+
+    Clips for which a class is not known do not count for this class. A class that is not known to
+    be absent in any clip is taken to be absent where it is not known. With class weights, present
+    and absent clips of a class have the same total weight.
+    """
+    labelled = is_known(target)
+    views, features = embedding.shape[1:]
+    classes = target.shape[1]
+    y = np.repeat(target[labelled], views, axis=0)
+    never_absent = ~(y == 0).any(axis=0)
+    y = np.where((y == IGNORE_INDEX) & never_absent, 0, y)
+    known, present = y != IGNORE_INDEX, y == 1
+    solvable = present.any(axis=0) & (y == 0).any(axis=0)
+    weight = np.zeros((classes, features), np.float32)
+    bias = np.where(present.any(axis=0), 0, ABSENT).astype(np.float32)
+    if not solvable.any():
+        return weight, bias
+    x, basis = _in_span(embedding[labelled].reshape(-1, features))
+    importance = known[:, solvable].astype(np.float32) * np.float32(MULTI_STRENGTH / views)
+    found = present[:, solvable]
+    if class_weights:
+        number = known[:, solvable].sum(axis=0)
+        count = found.sum(axis=0)
+        importance *= np.where(found, number / (2 * count), number / (2 * (number - count)))
+    coefficients, intercepts = _minimise(x, found.astype(np.float32), importance)
+    weight[solvable] = coefficients if basis is None else coefficients @ basis.T
+    bias[solvable] = intercepts
+    return weight, bias
+
+
+def _minimise(x: Vectors, y: Vectors, importance: Vectors) -> tuple[Vectors, Vectors]:
+    """Weights ``[classes, features]`` and biases ``[classes]`` of penalised logistic regressions.
+
+    The minimum over w and b, for each class, of ``w.w / 2 + sum(importance * cross-entropy)``: what
+    scikit-learn's ``LogisticRegression`` minimises for one class.
+
+    Args:
+        x: ``[rows, features]``.
+        y: ``[rows, classes]``, 1 or 0.
+        importance: ``[rows, classes]``.
+    """
+    rows, features = x.shape
+    classes = y.shape[1]
+    # Dividing by the number of rows keeps gradients of the size that the tolerances expect.
+    importance = importance / rows
+
+    def loss(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        parameters = flat.reshape(classes, features + 1)
+        weight, bias = parameters[:, :-1], parameters[:, -1]
+        logits = x @ weight.T.astype(np.float32) + bias.astype(np.float32)
+        error = importance * (expit(logits) - y)
+        entropy = importance * (np.logaddexp(0, logits) - y * logits)
+        gradient = np.empty_like(parameters)
+        gradient[:, :-1] = error.T @ x + weight / rows
+        gradient[:, -1] = error.sum(axis=0, dtype=np.float64)
+        value = entropy.sum(dtype=np.float64) + np.square(weight).sum() / (2 * rows)
+        return float(value), gradient.ravel()
+
+    start = np.zeros(classes * (features + 1))
+    options = {"maxiter": MAX_ITERATIONS, "ftol": 1e-9, "gtol": 1e-6}
+    result = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    found = result.x.reshape(classes, features + 1).astype(np.float32)
+    return found[:, :-1], found[:, -1]
 
 
 def _in_span(x: Vectors) -> tuple[Vectors, Vectors | None]:
@@ -211,15 +293,19 @@ def held_out_logits(
 
     Returns:
         by name of a head the logits ``[clips, views, classes]``, and whether the class of a clip
-        ``[clips]`` has been learnt from another fold, so that the clip can be scored.
+        ``[clips]`` has been learnt from another fold, so that the clip can be scored; of a
+        ``"multi"`` head ``[clips, classes]``.
     """
     clips, views, _ = vectors.shape
     logits = {head.name: np.zeros((clips, views, len(head.classes)), np.float32) for head in heads}
-    scored = {head.name: np.zeros(clips, dtype=bool) for head in heads}
+    scored = {head.name: np.zeros(targets[head.name].shape, dtype=bool) for head in heads}
     for fit in fits:
         for name, values in fit.linear.logits(vectors[fit.tested]).items():
             logits[name][fit.tested] = values
             target = targets[name]
-            known = np.isin(target[fit.tested], target[fit.learnt])
+            if target.ndim == 1:
+                known = np.isin(target[fit.tested], target[fit.learnt])
+            else:
+                known = (target[fit.learnt] == 1).any(axis=0)
             scored[name][fit.tested] = known & (target[fit.tested] != IGNORE_INDEX)
     return logits, scored

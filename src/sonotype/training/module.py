@@ -25,7 +25,8 @@ BRANCH_1, BRANCH_2 = "branch_1.0", "branch_2.0"
 """Names of the log-mels of both branches among the feature maps."""
 
 SCORE = "val_f1"
-"""Metric that chooses the epoch: macro F1 on validation, the mean over the heads."""
+"""Metric that chooses the epoch: macro F1 on validation, the mean over the heads. Of heads whose
+clips have any number of labels, it is the mean average precision."""
 
 MAX_NAMED_FILES = 3
 """Number of files of a batch that an error names."""
@@ -107,7 +108,7 @@ class Learner(pl.LightningModule):
             Predictions(
                 paths=files,
                 groups=files,
-                true={head.name: _array(batch["targets"][head.name]) for head in self.heads},
+                true={head.name: _array(batch["targets"][head.name].long()) for head in self.heads},
                 proba={
                     name: _array(proba)
                     for name, proba in probabilities(output.logits, self.heads).items()
@@ -122,7 +123,12 @@ class Learner(pl.LightningModule):
         predictions = concatenate(self._predictions)
         self._predictions = []
         found = score(predictions, category_source=self.category_source, resamples=0)
-        scores = {f"val_{name}_f1": head.f1.value for name, head in found.heads.items()}
+        scores = {
+            f"val_{name}_map" if head.ranking else f"val_{name}_f1": (
+                head.ranking.average_precision if head.ranking else head.f1
+            ).value
+            for name, head in found.heads.items()
+        }
         mean = sum(scores.values()) / len(scores)
         for head in self.heads[1:]:
             if head.name in found.heads:
