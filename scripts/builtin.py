@@ -41,7 +41,8 @@ from sonotype.experiments.linear_run import (
     linear_data,
     predictions_of,
 )
-from sonotype.experiments.pipeline import build, open_run
+from sonotype.experiments.opening import open_run
+from sonotype.experiments.pipeline import build
 from sonotype.experiments.run_card import build_card
 from sonotype.experiments.run_folder import MODEL, PREDICTIONS
 from sonotype.experiments.run_options import RunOptions

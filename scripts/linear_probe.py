@@ -45,7 +45,8 @@ from sonotype.evaluation.predictions import Predictions, load_predictions, save_
 from sonotype.experiments.context import BuiltSystem, RunContext
 from sonotype.experiments.learning_curve import subset
 from sonotype.experiments.linear_run import LinearData, calibrated, linear_data
-from sonotype.experiments.pipeline import build, open_run
+from sonotype.experiments.opening import open_run
+from sonotype.experiments.pipeline import build
 from sonotype.experiments.run_folder import check_same_config, lock_config
 from sonotype.experiments.run_options import RunOptions
 from sonotype.features.vectors import Vectors

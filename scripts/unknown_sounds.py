@@ -29,7 +29,8 @@ from sonotype.data.splits.crossfit import balanced_folds
 from sonotype.evaluation.calibration import brier_score, calibration_error, log_loss
 from sonotype.experiments.context import BuiltSystem, RunContext
 from sonotype.experiments.linear_run import LinearData, fit_to_data, linear_data
-from sonotype.experiments.pipeline import build, open_run
+from sonotype.experiments.opening import open_run
+from sonotype.experiments.pipeline import build
 from sonotype.experiments.run_options import RunOptions
 from sonotype.features.vectors import NOISES
 from sonotype.inference.postprocess import average_shifts

@@ -15,7 +15,8 @@ from sonotype.core.errors import StoppedError
 from sonotype.evaluation.calibration import fit_temperature, tempered
 from sonotype.evaluation.predictions import load_predictions
 from sonotype.experiments import gradient_crossfit, runner
-from sonotype.experiments.pipeline import TrainResult, open_run, train
+from sonotype.experiments.opening import open_run
+from sonotype.experiments.pipeline import TrainResult, train
 from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.load import load
 from sonotype.modelfile.model_file import read_card

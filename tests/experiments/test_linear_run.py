@@ -24,7 +24,8 @@ from sonotype.evaluation.predictions import load_predictions
 from sonotype.evaluation.thresholds import best_thresholds
 from sonotype.experiments import linear_run
 from sonotype.experiments.linear_run import DEFAULT_TEMPERATURE, linear_data
-from sonotype.experiments.pipeline import TrainResult, build, open_run, train
+from sonotype.experiments.opening import open_run
+from sonotype.experiments.pipeline import TrainResult, build, train
 from sonotype.experiments.run_options import RunOptions
 from sonotype.modelfile.model_file import read_card
 from sonotype.training.linear_fit import fit_linear

@@ -31,7 +31,8 @@ from sonotype.data.splits.subsets import NoteKind
 from sonotype.data.splits.training_split import split_by_options
 from sonotype.evaluation.predictions import load_predictions
 from sonotype.experiments import pipeline
-from sonotype.experiments.pipeline import TrainResult, open_run, train
+from sonotype.experiments.opening import open_run
+from sonotype.experiments.pipeline import TrainResult, train
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import run_or_resume
 from sonotype.inference.classifier import Classifier

@@ -11,7 +11,7 @@ import torch
 from training_data import SMALL
 
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.experiments.pipeline import open_run
+from sonotype.experiments.opening import open_run
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import (
     FailedRunsError,

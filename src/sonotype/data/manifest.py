@@ -91,7 +91,12 @@ class Manifest:
         for root, clip in zip(roots, clips, strict=True):
             names[root] = min(names.get(root, clip.group), clip.group)
         joined = [replace(clip, group=names[root]) for root, clip in zip(roots, clips, strict=True)]
-        return replace(self, clips=tuple(joined), decoded=decoded)
+        groups = {clip.path: clip.group for clip in joined}
+        recordings = tuple(
+            replace(one, content=contents.get(one.path), group=groups.get(one.path, one.group))
+            for one in self.recordings
+        )
+        return replace(self, clips=tuple(joined), decoded=decoded, recordings=recordings)
 
     @property
     def subsets(self) -> dict[str, int]:

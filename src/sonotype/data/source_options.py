@@ -13,6 +13,7 @@ from sonotype.core.errors import OptionsError
 
 if TYPE_CHECKING:
     from sonotype.data.validate import Purpose, Rules
+    from sonotype.data.windows import WindowOptions
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,19 @@ class SourceOptions:
             qualify_events=self.qualify_events,
             partial=self.use_truncated,
             problem=self.problem,
+        )
+
+    def windows(self, seconds: float, seed: int) -> WindowOptions:
+        """How to cut windows of this length in seconds out of annotated recordings."""
+        from sonotype.data.windows import WindowOptions
+
+        return WindowOptions(
+            seconds=seconds,
+            hop=self.window_hop,
+            min_overlap=self.min_overlap,
+            background=self.background,
+            problem="single" if self.problem == "single" else "multi",
+            seed=seed,
         )
 
     def columns(self) -> dict[str, str]:

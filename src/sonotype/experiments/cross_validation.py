@@ -21,7 +21,8 @@ from sonotype.evaluation.predictions import concatenate, load_predictions
 from sonotype.evaluation.report import render_folds
 from sonotype.evaluation.write_report import write_report
 from sonotype.experiments.context import ignore
-from sonotype.experiments.pipeline import open_and_split, score_notes
+from sonotype.experiments.opening import open_and_split
+from sonotype.experiments.pipeline import score_notes
 from sonotype.experiments.run_folder import PREDICTIONS, SCORES
 from sonotype.experiments.run_options import RunOptions, require_no_split_options
 from sonotype.experiments.runner import run_many

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 from pathlib import Path
 
 from sonotype.core.progress import OnMessage
 from sonotype.data.manifest import Manifest
-from sonotype.data.readers.source import open_source
-from sonotype.data.source_options import SourceOptions
 from sonotype.data.splits.split import Split
 from sonotype.data.splits.training_split import fold_split
-from sonotype.data.validate import Purpose, check_sounds
+from sonotype.data.validate import check_sounds
 from sonotype.experiments.context import RunContext, ignore
 from sonotype.experiments.grid_plan import Plan
-from sonotype.experiments.pipeline import (
+from sonotype.experiments.opening import (
+    for_source,
+    open_for_training,
     purpose_of,
     resolve_paths,
     split_of_run,
-    with_clip_length,
 )
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import run_many
@@ -57,21 +57,22 @@ def run_study(
 
 def _contexts(plan: Plan, data: str | Path, out: Path, progress: bool) -> dict[str, RunContext]:
     """Every run by its name; the models of other rows are the teachers of a run."""
-    sources: dict[tuple[SourceOptions, Purpose], tuple[Manifest, str]] = {}
+    sources: dict[Hashable, tuple[Manifest, str]] = {}
     contexts = {}
     for run in plan.runs():
         teachers = tuple(str(out / teacher.folder) for teacher in plan.teachers(run.row))
         values = {"teachers": teachers} if teachers else {}
         chosen = RunOptions.of({**plan.row(run.row).options, **values, "seed": run.seed})
         options = resolve_paths(chosen, progress=progress)
-        source = options.source, purpose_of(options)
+        # Windows of annotated recordings depend on the last two.
+        source = options.source, purpose_of(options), options.system.seconds, options.train.seed
         if source not in sources:
-            manifest = open_source(data, options.source, purpose=source[1])
+            manifest, _ = open_for_training(data, options)
             manifest = check_sounds(manifest, progress=progress)
             # Decoded sounds would take memory for as long as the study runs.
             sources[source] = replace(manifest, decoded=None), manifest.fingerprint()
         manifest, fingerprint = sources[source]
-        options = with_clip_length(options, manifest)
+        options = for_source(options, manifest)
         split = split_of(manifest, options, run.fold)
         folder = out / run.folder
         contexts[run.name] = RunContext(data, manifest, fingerprint, split, options, folder)

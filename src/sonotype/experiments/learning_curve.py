@@ -26,7 +26,8 @@ from sonotype.experiments.context import RunContext, ignore
 from sonotype.experiments.grid_plan import RUNS
 from sonotype.experiments.grid_table import require_own
 from sonotype.experiments.linear_run import calibrated, linear_data, predictions_of
-from sonotype.experiments.pipeline import build, open_and_split
+from sonotype.experiments.opening import open_and_split
+from sonotype.experiments.pipeline import build
 from sonotype.experiments.run_folder import PREDICTIONS
 from sonotype.experiments.run_options import RunOptions, require_no_split_options
 from sonotype.experiments.runner import run_many

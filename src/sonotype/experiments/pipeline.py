@@ -1,23 +1,18 @@
 """A run in six steps: open, split, build, fit, score, save.
 
-:func:`open_and_split` does the first two, for one run or for several on the same source;
-:func:`run` does the others.
+:mod:`sonotype.experiments.opening` does the first two; :func:`run` does the others.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import textwrap
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from sonotype.audio.stream import stated_seconds
 from sonotype.config import SystemOptions
 from sonotype.core.device import device_of
 from sonotype.core.errors import OptionsError
@@ -25,13 +20,8 @@ from sonotype.core.progress import OnMessage
 from sonotype.core.types import Heads
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
-from sonotype.data.readers.source import open_source
 from sonotype.data.readers.unlabelled import unlabelled_clips
-from sonotype.data.splits.crossfit import crossfit_split
-from sonotype.data.splits.split import Split
 from sonotype.data.splits.split_file import SPLIT, write_split
-from sonotype.data.splits.training_split import split_by_options
-from sonotype.data.validate import Purpose, check_sounds
 from sonotype.evaluation.evaluate import SYNTHETIC_NOTE, predict_clips
 from sonotype.evaluation.metrics import Scores, score, scores_to_json
 from sonotype.evaluation.predictions import Predictions, save_predictions
@@ -39,6 +29,7 @@ from sonotype.evaluation.suspicious import SUSPICIOUS, suspicious_labels, write_
 from sonotype.evaluation.write_report import write_report
 from sonotype.experiments.context import BuiltSystem, RunContext, ignore
 from sonotype.experiments.linear_run import fit_linear_heads
+from sonotype.experiments.opening import open_run
 from sonotype.experiments.run_card import build_card
 from sonotype.experiments.run_folder import (
     HISTORY,
@@ -48,15 +39,14 @@ from sonotype.experiments.run_folder import (
     lock_config,
     read_config,
     require_free,
-    with_absolute_paths,
     write_history,
 )
-from sonotype.experiments.run_options import RunOptions, evaluation_of
+from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.torch_engine import TorchEngine
 from sonotype.modelfile.card import audio_spec_of
 from sonotype.modelfile.model_file import save_model
-from sonotype.modelfile.pretrained import available, is_model_file, load_pretrained
+from sonotype.modelfile.pretrained import is_model_file, load_pretrained
 from sonotype.models.backbones.names import COMPACT, NO_BACKBONE
 from sonotype.models.build import build_system
 from sonotype.models.summary import summarise
@@ -76,14 +66,6 @@ from sonotype.training.result import FitResult
 
 MEASURED_CLIPS = 24
 """Clips per class up to which a frozen branch 1 was measured to be best (docs/results.md)."""
-
-COVERED = 0.9
-"""Share of the recordings that fit into a clip of automatic length."""
-SHORTEST_CLIP, LONGEST_CLIP = 1.0, 5.0
-"""Limits of the automatic length in seconds."""
-
-MakeSplits = Callable[[Manifest], Mapping[str, Split]]
-"""The splits of a source, each by the name of its run's folder."""
 
 
 @dataclass(frozen=True)
@@ -155,110 +137,6 @@ def train(
     )  # fmt: skip
     check_same_config(context)
     return run(context)
-
-
-def open_and_split(
-    data: str | Path, folder: Path, options: RunOptions, make_splits: MakeSplits, **shared: Any
-) -> dict[str, RunContext]:
-    """Steps 1 and 2: read a source, check its sounds, split it; a context for each split.
-
-    The source is split before its sounds are decoded, so that an impossible split is reported
-    at once, and again if copies of a sound have joined groups.
-
-    Args:
-        data: the source.
-        folder: of the runs, each in a folder with the name of its split.
-        options: of all runs.
-        make_splits: from the manifest.
-        shared: ``transform``, ``progress``, ``verbose`` and ``on_message`` of all contexts.
-
-    Raises:
-        DataError: every issue of the data.
-        OptionsError: an invalid split.
-        WeightsError: no weights for the backbone.
-    """
-    manifest = open_source(data, options.source, purpose=purpose_of(options))
-    splits = make_splits(manifest)
-    progress = shared.get("progress", False)
-    manifest = check_sounds(manifest, progress=progress)
-    if manifest.copies:
-        splits = make_splits(manifest)
-    fingerprint = manifest.fingerprint()
-    on_message = shared.get("on_message", ignore)
-    options = resolve_paths(options, progress=progress, on_message=on_message)
-    options = with_clip_length(options, manifest)
-    return {
-        name: RunContext(data, manifest, fingerprint, split, options, folder / name, **shared)
-        for name, split in splits.items()
-    }
-
-
-def open_run(data: str | Path, folder: Path, options: RunOptions, **shared: Any) -> RunContext:
-    """:func:`open_and_split` for the single split that the options define."""
-
-    def make_splits(manifest: Manifest) -> dict[str, Split]:
-        return {"": split_of_run(manifest, options)}
-
-    return open_and_split(data, folder, options, make_splits, **shared)[""]
-
-
-def purpose_of(options: RunOptions) -> Purpose:
-    """How strict the checks of the data are: classes with one clip need no test clips."""
-    on_all_clips = options.split.evaluation in ("crossfit", "none")
-    lenient = on_all_clips or options.train.recipe == "linear"
-    return "crossfit" if lenient else "training"
-
-
-def with_clip_length(options: RunOptions, manifest: Manifest) -> RunOptions:
-    """The options with a clip length for the recordings where it is 0.
-
-    Nine of ten recordings fit into a clip, if these are 1 to 5 s long. Short sounds in long clips
-    are mostly padding, which hides what is in them.
-    """
-    if options.system.seconds:
-        return options
-    lengths = [stated_seconds(clip.path) for clip in manifest.clips]
-    known = [seconds for seconds in lengths if seconds] or [LONGEST_CLIP]
-    typical = float(np.quantile(known, COVERED, method="higher"))
-    # Encoders pad a sound by some milliseconds.
-    seconds = min(max(math.ceil((typical - 0.05) * 10) / 10, SHORTEST_CLIP), LONGEST_CLIP)
-    return dataclasses.replace(options, system=dataclasses.replace(options.system, seconds=seconds))
-
-
-def split_of_run(manifest: Manifest, options: RunOptions) -> Split:
-    """The split that the options define.
-
-    Raises:
-        DataError: a subset would be empty, or lacks a class.
-        OptionsError: invalid or contradictory options.
-    """
-    seed = options.train.seed
-    how = evaluation_of(options, own_subsets=len(manifest.subsets) > 1)
-    if how == "crossfit":
-        return crossfit_split(manifest, protocol=options.split.protocol, seed=seed)
-    chosen = options.split
-    if how == "none":
-        chosen = dataclasses.replace(chosen, protocol="all")
-    return split_by_options(
-        manifest,
-        chosen,
-        checkpoint=options.train.checkpoint,
-        seed=seed,
-        note=options.validation_note,
-    )
-
-
-def resolve_paths(
-    options: RunOptions, *, progress: bool = False, on_message: OnMessage = ignore
-) -> RunOptions:
-    """The options with absolute paths, and with an available backbone for ``auto``.
-
-    Raises:
-        WeightsError: no weights are available.
-    """
-    name = available(options.system.backbone, progress=progress, on_message=on_message)
-    system = dataclasses.replace(options.system, backbone=name)
-    return with_absolute_paths(dataclasses.replace(options, system=system))
 
 
 def run(context: RunContext) -> TrainResult:

@@ -36,7 +36,8 @@ from sonotype.core.json_text import json_text
 from sonotype.core.progress import OnMessage, steps
 from sonotype.core.text import counted, duration
 from sonotype.experiments.context import RunContext, ignore
-from sonotype.experiments.pipeline import open_run, run
+from sonotype.experiments.opening import open_run
+from sonotype.experiments.pipeline import run
 from sonotype.experiments.run_folder import SCORES, absolute, check_same_config
 from sonotype.experiments.run_options import RunOptions
 from sonotype.training.random_state import kept_random_state
