@@ -1,4 +1,4 @@
-"""Frozen dataclasses of annotated recordings: events with their times."""
+"""Recordings with labelled intervals."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Event:
     """One labelled interval of a recording.
 
     Attributes:
-        start: in seconds.
-        end: in seconds.
+        start: in seconds from the beginning of the recording.
+        end: in seconds, after ``start``.
         label: the class.
-        low: lowest frequency in Hz, if known.
-        high: highest frequency in Hz, if known.
+        low: lowest frequency in Hz; ``None`` if not known, as for the next.
+        high: highest frequency in Hz.
         file: the label file.
-        line: its line (1-based) in that file.
+        line: its line (1-based) in the label file; in Parquet the row.
     """
 
     start: float
@@ -38,10 +38,12 @@ class AnnotatedRecording:
     Attributes:
         path: the sound file.
         seconds: length of the recording.
-        events: sorted by start; those of no class (background, noise, ...) are left out.
-        spans: start and end of the parts that were listened to, sorted; the events lie inside.
-        group: recordings of one group are never split.
-        fold: the official fold, or ``None`` where the source has none.
+        events: sorted by start. Labels of no class, such as ``noise``, are not events; their
+            intervals count as listened to.
+        spans: the parts that were listened to, as (start, end) in seconds, sorted and disjoint.
+            Every event lies inside a span; in the rest of a span there is no event.
+        group: recordings of one group are never split between subsets.
+        fold: the official fold, or ``None``.
         content: the digests of its sound; ``None`` where they were not computed.
     """
 

@@ -39,6 +39,7 @@ class Manifest:
         problem: ``"multi"`` if any number of classes can be present in a clip; ``None`` leaves it
             to the labels, see :func:`sonotype.core.types.heads_of`.
         recordings: the annotated recordings whose windows the clips are; empty for other sources.
+        not_annotated: number of recordings without a label file, which are not used.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Manifest:
     decoded: Decoded | None = field(default=None, compare=False, repr=False)
     problem: Problem | None = None
     recordings: tuple[AnnotatedRecording, ...] = ()
+    not_annotated: int = 0
 
     @cached_property
     def heads(self) -> Heads:

@@ -253,7 +253,7 @@ def check_sounds(manifest: Manifest, *, progress: bool = False) -> Manifest:
     """
     decoded = Decoded()
     contents, issues = contents_of(
-        [clip.path for clip in manifest.clips],
+        [clip.path for clip in manifest.clips] + [one.path for one in manifest.recordings],
         decoded=decoded,
         partial=manifest.partial,
         progress=progress,

@@ -54,19 +54,9 @@ def read_csv(path: Path) -> Table:
     ``sep=;`` names. Blank lines are passed over. Errors of the table (not UTF-8, open quotes,
     records of another length than the header) come back in ``Table.issues``.
     """
-    if kind := special_kind(path):
-        return _broken(path, 0, f"{kind}, not a table; name a file")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return _broken(path, 0, f"cannot be read: {error.strerror or error}")
-    if cause := _another_kind(content):
-        return _broken(path, 0, f"{cause}; {SAVE_AS}")
-    try:
-        text = content.decode(_encoding(content))
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return _broken(path, line, f"not {_named(content)} text; {SAVE_AS}")
+    text = read_text(path)
+    if isinstance(text, DataIssue):
+        return Table((), (), (text,))
     lines = _lines(path, text)
     head = next(lines, None)
     if isinstance(head, DataIssue):
@@ -89,6 +79,26 @@ def read_csv(path: Path) -> Table:
             continue
         records.append(TableRow(line, dict(zip(header, cells, strict=True))))
     return Table(header, tuple(records), tuple(issues), head[0])
+
+
+def read_text(path: Path, advice: str = SAVE_AS) -> str | DataIssue:
+    """The text of a file in UTF-8, with or without a byte order mark, or in UTF-16 with one.
+
+    For other files the issue, which ends with ``advice``.
+    """
+    if kind := special_kind(path):
+        return DataIssue(str(path), 0, f"{kind}, not a table; name a file")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return DataIssue(str(path), 0, f"cannot be read: {error.strerror or error}")
+    if cause := _another_kind(content):
+        return DataIssue(str(path), 0, f"{cause}; {advice}")
+    try:
+        return content.decode(_encoding(content))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return DataIssue(str(path), line, f"not {_named(content)} text; {advice}")
 
 
 def _another_kind(content: bytes) -> str:

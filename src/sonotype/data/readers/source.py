@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import DataError, DataIssue, OptionsError
+from sonotype.data.annotations.annotated import is_annotated, read_annotated
 from sonotype.data.digest import contents_of, equally_long
 from sonotype.data.file_names import Names
 from sonotype.data.manifest import Manifest
@@ -19,7 +20,7 @@ from sonotype.data.readers.table import find_metadata, list_table
 from sonotype.data.records import Listing
 from sonotype.data.source_options import DEFAULTS, SourceOptions
 from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES, SOUND_SUFFIXES
-from sonotype.data.validate import Purpose, validate
+from sonotype.data.validate import Purpose, check_sounds, validate
 
 TABLES = (".csv", ".parquet")
 
@@ -50,8 +51,12 @@ def open_source(
     """Recognise a source and read it.
 
     A folder is ESC-50 where it has ``meta/esc50.csv``, MSoS where it or a folder up to two levels
-    below has a log sheet, a table where it has ``metadata.csv``, and class folders otherwise. A
-    file is a table, CSV or Parquet, or one of the two data sets' own tables.
+    below has a log sheet, a table where it has ``metadata.csv``, annotated recordings where it has
+    ``annotations.csv`` or label files beside recordings, and class folders otherwise. A file is a
+    table, CSV or Parquet, a label file, or one of the two data sets' own tables.
+
+    The manifest of annotated recordings has no clips: windows are cut when their length is known,
+    see :mod:`sonotype.data.windows`.
 
     Args:
         spec: the folder or file.
@@ -63,8 +68,11 @@ def open_source(
         DataError: with all issues of the source.
         OptionsError: an option that does not fit the source, or has an impossible value.
     """
+    path, kind, place = find_source(spec, options)
+    if kind == "annotated":
+        return annotated_manifest(path, options)
     rules = replace(options.rules(purpose), classes=frozenset(classes))
-    return validate(list_source(spec, options), rules)
+    return validate(_listing(kind, place, options), rules)
 
 
 def inspect_source(
@@ -83,7 +91,11 @@ def inspect_source(
     Raises:
         DataError: with all issues of the source and of its sounds.
     """
-    listing = list_source(spec, options)
+    path, kind, place = find_source(spec, options)
+    if kind == "annotated":
+        manifest = annotated_manifest(path, options)
+        return check_sounds(manifest, progress=progress) if decode else manifest
+    listing = _listing(kind, place, options)
     paths = dict.fromkeys(row.path for row in listing.records if "\0" not in str(row.path))
     files = [path for path in paths if path.is_file()]
     contents, sounds = contents_of(
@@ -97,12 +109,48 @@ def inspect_source(
 
 
 def list_source(spec: str | Path, options: SourceOptions = DEFAULTS) -> Listing:
-    """Recognise and read a source as ``open_source`` does, without validation."""
+    """Recognise and read a source of clips as ``open_source`` does, without validation."""
+    _, kind, place = find_source(spec, options)
+    return _listing(kind, place, options)
+
+
+def find_source(spec: str | Path, options: SourceOptions) -> tuple[Path, str, Path]:
+    """The path of a source, its kind, and where it begins.
+
+    Raises:
+        DataError: there is no such path.
+        OptionsError: an option that does not fit the kind of source.
+    """
     path = Names().find(Path(spec))
     if not os.path.exists(path):  # noqa: PTH110 (of a name that is too long, too)
         raise DataError(path, [DataIssue(str(path), 0, "no such file or folder")])
     kind, place = recognise(path)
     _refuse_misplaced(kind, path, options)
+    return path, kind, place
+
+
+def annotated_manifest(path: Path, options: SourceOptions) -> Manifest:
+    """The manifest of annotated recordings, without clips."""
+    listing = read_annotated(
+        path,
+        label_column=options.label_column,
+        annotated=options.annotated,
+        group_pattern=options.group_pattern,
+    )
+    if not any(recording.events for recording in listing.recordings):
+        cause = "no recording has a labelled event"
+        raise DataError(path, [DataIssue(str(path), 0, cause)])
+    return Manifest(
+        listing.name,
+        (),
+        grouped=True,
+        partial=options.use_truncated,
+        recordings=listing.recordings,
+        not_annotated=len(listing.unlabelled),
+    )
+
+
+def _listing(kind: str, place: Path, options: SourceOptions) -> Listing:
     if kind == "esc50":
         return list_esc50(place, names=options.label_set or "esc50")
     if kind == "msos":
@@ -119,11 +167,16 @@ def list_source(spec: str | Path, options: SourceOptions = DEFAULTS) -> Listing:
 
 
 def recognise(path: Path) -> tuple[str, Path]:
-    """Which kind of source a path is (esc50, msos, table or folder), and where it begins."""
+    """Which kind of source a path is, and where it begins.
+
+    The kinds are esc50, msos, table, annotated and folder.
+    """
     if kind := special_kind(path):
         cause = f"{kind}, neither a folder nor a table ({' or '.join(TABLES)}); {_NAME_DATA}"
         raise DataError(path, [DataIssue(str(path), 0, cause)])
     if path.is_file():
+        if is_annotated(path):
+            return "annotated", path
         if path.suffix.lower() not in TABLES:
             cause = f"neither a folder nor a table ({' or '.join(TABLES)})"
             cause += f": {_ADVICE.get(path.suffix.lower(), _NAME_DATA)}"
@@ -139,18 +192,28 @@ def recognise(path: Path) -> tuple[str, Path]:
         return "msos", path
     if find_metadata(path) != path:
         return "table", path
-    return "folder", path
+    return "annotated" if is_annotated(path) else "folder", path
 
 
 def _refuse_misplaced(kind: str, path: Path, options: SourceOptions) -> None:
     """Raise an ``OptionsError`` for options that have no effect on this kind of source."""
-    names = {"esc50": "ESC-50", "msos": "MSoS", "table": "a table", "folder": "class folders"}
+    names = {
+        "esc50": "ESC-50",
+        "msos": "MSoS",
+        "table": "a table",
+        "annotated": "annotated recordings",
+        "folder": "class folders",
+    }
     fits = {
         "label_set": ("esc50",),
         "subset": ("msos",),
         "column": ("table",),
         "ignore_columns": ("table",),
-        "group_pattern": ("msos", "table", "folder"),
+        "group_pattern": ("msos", "table", "annotated", "folder"),
+        **dict.fromkeys(
+            ("label_column", "annotated", "window_hop", "min_overlap", "background"),
+            ("annotated",),
+        ),
     }
     for option, kinds in fits.items():
         if getattr(options, option) != getattr(DEFAULTS, option) and kind not in kinds:

@@ -1,0 +1,1 @@
+"""Annotated recordings: label files of several programs, paired with their recordings."""
