@@ -18,17 +18,16 @@ import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import chain, combinations
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
+from mixture import RATE, Event, Floats, Plan, Recording, compose
 
-from sonotype.audio.decode import Samples, load_audio
-from sonotype.audio.pad import trim_silence
+from sonotype.audio.decode import Samples
 from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.io import replacing, write_text
@@ -37,13 +36,9 @@ from sonotype.core.prefetch import prefetch
 from sonotype.core.progress import track
 from sonotype.core.text import align, listed
 from sonotype.core.types import Clip
-from sonotype.data.augment.noises import KINDS, synthetic_noise
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.evaluation.outputs import require_free_folder
-
-RATE = 32_000
-"""Hz of all recordings; times are in samples at this rate unless a name says seconds."""
 
 CLASSES = (
     *("dog", "rooster", "cat", "crow", "sheep", "cow", "crying_baby", "sneezing", "clapping"),
@@ -54,28 +49,9 @@ BACKGROUNDS = ("rain", "wind", "sea_waves", "crickets", "engine", "pink noise")
 """In turn, one for each recording. The last is synthetic, the others are classes."""
 
 EVENTS_PER_SECOND = (1 / 10, 1 / 6)
-LEVELS_DB = (-5.0, 20.0)
-"""RMS of an event relative to the RMS of the background during the event."""
-
 OVERLAPPING = 1 / 3
 """Share of the events that overlap another event."""
-LEAST_OVERLAP = 0.3
-"""Of the shorter of two overlapping events."""
-LEAST_GAP = RATE // 2
-"""Between events that do not overlap, and at both ends of a recording."""
 SHORTEST_SECONDS = 10
-
-# Where an event sounds: see `bursts`.
-HOP = RATE // 100
-BURST_GAP = RATE // 2
-QUIET_DB, ABOVE_FLOOR_DB, LOUD_DB, SILENT_DB = -30.0, 10.0, -15.0, -80.0
-SHORTEST_EVENT, LONGEST_EVENT = RATE // 10, 4 * RATE
-FADE = RATE // 125
-
-CROSSFADE = RATE // 2
-BACKGROUND_RMS, HIGHEST_PEAK = 10 ** (-35 / 20), 0.9
-LEAST_BACKGROUND = 0.01
-"""RMS of a lull in the background relative to the whole background; events follow no deeper."""
 
 CUT = 5 * RATE
 CUT_LABEL = 3 * RATE // 10
@@ -87,76 +63,7 @@ RAVEN_COLUMNS = (
     *("Low Freq (Hz)", "High Freq (Hz)", "Annotation"),
 )
 
-Floats = npt.NDArray[np.floating]
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a recording is made of.
-
-    Attributes:
-        subset: ``train`` or ``test``.
-        name: of the recording.
-        clips: one for each event.
-        pairs: number of pairs of events that overlap.
-        background: name of the kind.
-        loop: the clip that is repeated; ``None`` for synthetic noise.
-        length: in samples.
-        seed: of the generator of this recording.
-    """
-
-    subset: str
-    name: str
-    clips: tuple[Clip, ...]
-    pairs: int
-    background: str
-    loop: Clip | None
-    length: int
-    seed: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Event:
-    """An event in a recording.
-
-    Attributes:
-        onset: first sample.
-        offset: the sample after the last.
-        label: its class.
-        level_db: RMS relative to the RMS of the background from onset to offset.
-        source: file name of the clip.
-        source_onset: first sample in the clip, after resampling.
-        source_group: recording that the clip was cut from.
-    """
-
-    onset: int
-    offset: int
-    label: str
-    level_db: float
-    source: str
-    source_onset: int
-    source_group: str
-
-    def common(self, onset: int, offset: int) -> int:
-        """Samples of the event in an interval."""
-        return max(0, min(self.offset, offset) - max(self.onset, onset))
-
-    def overlaps(self, other: Event) -> bool:
-        """Whether the events have ``LEAST_OVERLAP`` of the shorter event in common."""
-        shorter = min(self.offset - self.onset, other.offset - other.onset)
-        return self.common(other.onset, other.offset) >= LEAST_OVERLAP * shorter
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A composed recording: ``samples`` of ``[plan.length]``, and its events by onset."""
-
-    plan: Plan
-    samples: Samples
-    events: tuple[Event, ...]
-    gain_db: float
-    """Applied to the whole mix against clipping."""
 
 
 def main() -> int:
@@ -321,138 +228,6 @@ def clip_deck(clips: Sequence[Clip], rng: np.random.Generator) -> Iterator[Clip]
         yield next(own[group])
 
 
-def compose(plan: Plan) -> Recording:
-    """Mix the events of a plan into its background."""
-    rng = np.random.default_rng(plan.seed)
-    background = background_noise(plan, rng)
-    sounds = [cut_event(load_audio(x.path, sample_rate=RATE).samples, rng) for x in plan.clips]
-    labels = [str(clip.label("event")) for clip in plan.clips]
-    onsets = arrange([len(sound) for _, sound in sounds], labels, plan, rng)
-    mix = background.copy()
-    events = []
-    for clip, label, onset, (source_onset, sound) in zip(
-        plan.clips, labels, onsets, sounds, strict=True
-    ):
-        offset = onset + len(sound)
-        level = float(rng.uniform(*LEVELS_DB))
-        under = max(rms(background[onset:offset]), LEAST_BACKGROUND * BACKGROUND_RMS)
-        mix[onset:offset] += sound * (10 ** (level / 20) * under / rms(sound))
-        events.append(Event(onset, offset, label, level, clip.path.name, source_onset, clip.group))
-    gain = min(1.0, HIGHEST_PEAK / float(np.abs(mix).max()))
-    events.sort(key=lambda event: event.onset)
-    samples = (mix * gain).astype(np.float32)
-    return Recording(plan, samples, tuple(events), 20 * math.log10(gain))
-
-
-def background_noise(plan: Plan, rng: np.random.Generator) -> Floats:
-    """Noise or a repeated clip, ``[plan.length]``, at ``BACKGROUND_RMS``."""
-    if plan.loop is None:
-        number = int(rng.integers(1_000_000)) * len(KINDS) + KINDS.index("pink")
-        noise: Floats = synthetic_noise(number, plan.length, RATE).astype(np.float64)
-    else:
-        clip = trim_silence(load_audio(plan.loop.path, sample_rate=RATE).samples)
-        noise = repeat(clip.astype(np.float64), plan.length, rng)
-    return noise * (BACKGROUND_RMS / rms(noise))
-
-
-def repeat(clip: Floats, length: int, rng: np.random.Generator) -> Floats:
-    """Repeat a clip with crossfades of equal power, from a random place on.
-
-    Every copy begins where the fade-out of the copy before begins.
-
-    Shape:
-        ``[n] -> [length]``
-    """
-    fade = min(CROSSFADE, len(clip) // 4)
-    rising = np.sin(np.pi / 2 * (np.arange(fade) + 0.5) / fade)
-    # One period: the fade-out of the copy before lies over the fade-in.
-    period = clip[: len(clip) - fade].copy()
-    period[:fade] = period[:fade] * rising + clip[len(clip) - fade :] * rising[::-1]
-    return np.resize(np.roll(period, -int(rng.integers(len(period)))), length)
-
-
-def cut_event(samples: Samples, rng: np.random.Generator) -> tuple[int, Floats]:
-    """One of the bursts of a clip with a fade at both ends, and its first sample in the clip.
-
-    Of a long burst the beginning is kept.
-    """
-    found = bursts(samples)
-    first, end = found[int(rng.integers(len(found)))]
-    if end - first > LONGEST_EVENT:
-        end = first + int(rng.uniform(LONGEST_EVENT / 2, LONGEST_EVENT))
-    sound = samples[first : max(end, first + SHORTEST_EVENT)].astype(np.float64)
-    fade = (np.arange(FADE) + 0.5) / FADE
-    sound[:FADE] *= fade
-    sound[-FADE:] *= fade[::-1]
-    return first, sound
-
-
-def bursts(samples: Samples) -> list[tuple[int, int]]:
-    """First sample and end of each separate sound in a clip.
-
-    The level of frames of 20 ms every 10 ms is compared to the loudest frame. A frame sounds above
-    -30 dB and 10 dB above the noise floor, the 10th percentile of the frames that are not digital
-    silence; in a clip that never falls silent, above -15 dB. Sounds that are less than half a
-    second apart are one; a sound has a frame above -15 dB.
-
-    Raises:
-        SonotypeError: the clip is silent.
-    """
-    hops = samples[: len(samples) // HOP * HOP].astype(np.float64).reshape(-1, HOP)
-    energies = np.square(hops).sum(axis=1)
-    powers = energies[:-1] + energies[1:]
-    if not len(powers) or not powers.max():
-        raise SonotypeError("a clip of an event is silent; remove it from the data")
-    levels = 10 * np.log10(np.maximum(powers / powers.max(), 1e-12))
-    floor = float(np.percentile(levels[levels > SILENT_DB], 10))
-    sounding = np.flatnonzero(levels > max(QUIET_DB, min(floor + ABOVE_FLOOR_DB, LOUD_DB)))
-    parts = np.split(sounding, np.flatnonzero(np.diff(sounding) * HOP >= BURST_GAP) + 1)
-    return [
-        (int(part[0]) * HOP, (int(part[-1]) + 2) * HOP)
-        for part in parts
-        if levels[part].max() > LOUD_DB
-    ]
-
-
-def arrange(
-    lengths: Sequence[int], labels: Sequence[str], plan: Plan, rng: np.random.Generator
-) -> list[int]:
-    """Onsets of events; ``plan.pairs`` pairs of different classes overlap, the others do not.
-
-    The second event of a pair begins at a uniformly drawn place where the overlap is large enough.
-    Pairs and single events follow each other in random order with random gaps.
-    """
-    waiting = [int(index) for index in rng.permutation(len(lengths))]
-    units: list[tuple[tuple[int, int], ...]] = []  # pairs of event and onset in the unit
-    while waiting:
-        first = waiting.pop(0)
-        others = [index for index in waiting if labels[index] != labels[first]]
-        if others and sum(len(unit) == 2 for unit in units) < plan.pairs:
-            second = others[0]
-            waiting.remove(second)
-            shared = math.ceil(LEAST_OVERLAP * min(lengths[first], lengths[second]))
-            units.append(((first, 0), (second, int(rng.integers(lengths[first] - shared + 1)))))
-        else:
-            units.append(((first, 0),))
-    units = [units[index] for index in rng.permutation(len(units))]
-    sizes = [max(onset + lengths[index] for index, onset in unit) for unit in units]
-    free = plan.length - sum(sizes) - LEAST_GAP * (len(units) + 1)
-    gaps = LEAST_GAP + np.floor(free * rng.dirichlet(np.ones(len(units) + 1))).astype(int)
-    onsets = [0] * len(lengths)
-    place = 0
-    for unit, size, gap in zip(units, sizes, gaps[:-1], strict=True):
-        place += int(gap)
-        for index, onset in unit:
-            onsets[index] = place + onset
-        place += size
-    return onsets
-
-
-def rms(samples: Floats) -> float:
-    """Root mean square."""
-    return float(np.sqrt(np.mean(np.square(samples))))
-
-
 def write_cuts(folder: Path, recording: Recording) -> Iterator[tuple[str, str, str]]:
     """Write a cut around each event; yields path, labels and group."""
     for number, event in enumerate(recording.events, 1):
@@ -543,7 +318,7 @@ def overlap_share(recordings: Iterable[Sequence[Event]]) -> float:
 def table(subsets: dict[str, dict[str, tuple[Event, ...]]], length: float) -> str:
     """Counts, lengths and levels of the subsets, and the events of each class, as text."""
     columns = {name: figures(recordings, length) for name, recordings in subsets.items()}
-    widths = (36, *[-14] * len(columns))
+    widths = (36, *[-18] * len(columns))
     counts = [
         Counter(event.label for events in recordings.values() for event in events)
         for recordings in subsets.values()
