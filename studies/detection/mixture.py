@@ -143,7 +143,7 @@ def load(clip: Clip) -> Samples:
         AudioError: it is silent, shorter than an event, or cannot be read.
     """
     samples = load_audio(clip.path, sample_rate=RATE).samples
-    if len(samples) < SHORTEST_EVENT or not high_pass(samples, LOW_HZ).any():
+    if len(samples) < SHORTEST_EVENT or not np.ptp(samples):
         raise AudioError(clip.path, "is silent or too short; remove it from the data")
     return samples
 
@@ -199,7 +199,7 @@ def bursts(samples: Samples) -> list[tuple[int, int]]:
     sounds above -30 dB and 8 dB above the noise floor, the 10th percentile of the frames that are
     not digital silence; in a clip that never falls silent, above -10 dB. Sounds that are less than
     half a second apart are one. A sound has a frame above -10 dB, and a tenth of the length of the
-    longest.
+    longest such sound.
     """
     hops = high_pass(samples, LOW_HZ)[: len(samples) // HOP * HOP].reshape(-1, HOP)
     energies = np.square(hops).sum(axis=1)
@@ -208,11 +208,10 @@ def bursts(samples: Samples) -> list[tuple[int, int]]:
     floor = float(np.percentile(levels[levels > SILENT_DB], 10))
     sounding = np.flatnonzero(levels > max(QUIET_DB, min(floor + ABOVE_FLOOR_DB, LOUD_DB)))
     parts = np.split(sounding, np.flatnonzero(np.diff(sounding) * HOP >= BURST_GAP) + 1)
-    longest = max(np.ptp(part) for part in parts)
+    loud = [part for part in parts if levels[part].max() > LOUD_DB]
+    shortest = SHORTEST_SHARE * max(np.ptp(part) for part in loud)
     return [
-        (int(part[0]) * HOP, (int(part[-1]) + 2) * HOP)
-        for part in parts
-        if levels[part].max() > LOUD_DB and np.ptp(part) >= SHORTEST_SHARE * longest
+        (int(part[0]) * HOP, (int(part[-1]) + 2) * HOP) for part in loud if np.ptp(part) >= shortest
     ]
 
 

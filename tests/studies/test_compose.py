@@ -15,8 +15,9 @@ import mixture
 import numpy as np
 import pytest
 import soundfile
+from heads import labelled
 
-from sonotype.core.errors import OptionsError
+from sonotype.core.errors import AudioError, OptionsError
 from sonotype.data.readers.esc50 import TARGETS
 from sonotype.data.readers.source import open_source
 
@@ -295,9 +296,29 @@ def test_bursts_are_where_a_clip_sounds() -> None:
     np.testing.assert_allclose(found, [(0.5, 1.3), (2.5, 2.6)], atol=0.021)
 
 
+def test_long_quiet_sounds_and_short_remains_are_no_bursts() -> None:
+    clip = np.random.default_rng(0).standard_normal(5 * RATE).astype(np.float32)
+    gain = np.zeros(5 * RATE, np.float32)
+    gain[: 2 * RATE] = 0.1  # 20 dB below the others
+    for first, samples in ((3 * RATE, RATE // 10), (4 * RATE, RATE // 2), (5 * RATE - 9, 9)):
+        gain[first : first + samples] = 1
+    found = np.array(mixture.bursts(gain * clip)) / RATE
+    np.testing.assert_allclose(found, [(3, 3.1), (4, 4.5)], atol=0.021)
+    gain[4 * RATE :] = 0
+    found = np.array(mixture.bursts(gain * clip)) / RATE
+    np.testing.assert_allclose(found, [(3, 3.1)], atol=0.021)
+
+
 def test_a_sound_without_pauses_is_one_burst() -> None:
     noise = np.random.default_rng(0).standard_normal(5 * RATE).astype(np.float32)
     assert mixture.bursts(noise) == [(0, 5 * RATE)]
+
+
+@pytest.mark.parametrize("samples", [np.zeros(RATE), np.full(RATE, 0.1), np.ones(100)])
+def test_a_clip_without_a_sound_is_named(tmp_path: Path, samples: np.ndarray) -> None:
+    soundfile.write(tmp_path / "a.wav", samples, RATE)
+    with pytest.raises(AudioError, match=r"a\.wav.*silent or too short"):
+        mixture.load(labelled(tmp_path / "a.wav", "dog"))
 
 
 def test_repeated_noise_keeps_its_power_at_the_seams() -> None:
