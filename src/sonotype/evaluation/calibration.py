@@ -7,6 +7,7 @@ fitted to maximise the likelihood of clips that are not in the training set.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,8 @@ def tempered(probability: Array, temperature: float) -> npt.NDArray[np.float64]:
 class Bin:
     """The clips whose largest probability lies in one of 15 equal parts of 0 to 1.
 
+    Where a clip can have several labels, these are pairs of a clip and a class.
+
     Attributes:
         clips: their number, at least 1.
         confidence: mean of their largest probabilities.
@@ -97,7 +100,11 @@ class Bin:
 
 def reliability(probability: Array, true: Indices) -> list[Bin]:
     """The bins that have clips, from low to high confidence."""
-    confidence, correct = probability.max(axis=1), probability.argmax(axis=1) == true
+    return binary_reliability(probability.max(axis=1), probability.argmax(axis=1) == true)
+
+
+def binary_reliability(confidence: Array, correct: npt.NDArray[np.bool_]) -> list[Bin]:
+    """The same for probabilities ``[n]`` of statements that are true or not."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return [
         Bin(
@@ -111,8 +118,17 @@ def reliability(probability: Array, true: Indices) -> list[Bin]:
 
 def calibration_error(probability: Array, true: Indices) -> float:
     """Expected calibration error: mean distance of accuracy and confidence over 15 bins."""
-    bins = reliability(probability, true)
-    return sum(one.clips * abs(one.confidence - one.accuracy) for one in bins) / len(true)
+    return _error(reliability(probability, true))
+
+
+def binary_calibration_error(confidence: Array, correct: npt.NDArray[np.bool_]) -> float:
+    """The same for probabilities ``[n]`` of statements that are true or not."""
+    return _error(binary_reliability(confidence, correct))
+
+
+def _error(bins: Sequence[Bin]) -> float:
+    total = sum(one.clips for one in bins)
+    return sum(one.clips * abs(one.confidence - one.accuracy) for one in bins) / total
 
 
 def brier_score(probability: Array, true: Indices) -> float:

@@ -25,10 +25,15 @@ from sonotype.core.hierarchy import CategorySource
 from sonotype.core.json_text import json_text
 from sonotype.core.types import IGNORE_INDEX, Head
 from sonotype.evaluation.bootstrap import METRICS, interval, resample
-from sonotype.evaluation.calibration import TINY, brier_score, calibration_error, log_loss
+from sonotype.evaluation.calibration import (
+    TINY,
+    binary_calibration_error,
+    brier_score,
+    calibration_error,
+    log_loss,
+)
 from sonotype.evaluation.multilabel import (
     MULTI_METRICS,
-    binary_calibration_error,
     multi_metrics,
     resample_multi,
 )
@@ -260,7 +265,7 @@ def _score_multi(predictions: Predictions, head: Head, resamples: int, seed: int
             true[known][one], proba[known][one], decided[known][one], np.ones((1, known.sum()))
         )[0].tolist()
         present = true[known, index] == 1
-        error = binary_calibration_error(present, proba[known, index]) if known.any() else None
+        error = binary_calibration_error(proba[known, index], present) if known.any() else None
         support = int(present.sum())
         classes.append(ClassScore(label, precision, recall, f1, support, average, error))
     known, present = true != IGNORE_INDEX, true == 1
@@ -280,7 +285,7 @@ def _binary_calibration(present: npt.NDArray[np.bool_], proba: FloatArray) -> Ca
     """Of all pairs of clip and class: whether the class is present."""
     right = np.where(present, proba, 1 - proba)
     return Calibration(
-        binary_calibration_error(present, proba),
+        binary_calibration_error(proba, present),
         float(np.square(proba - present).mean()),
         float(-np.log(np.maximum(right, TINY)).mean()),
     )

@@ -21,7 +21,6 @@ import numpy.typing as npt
 
 from sonotype.core.types import IGNORE_INDEX
 from sonotype.evaluation.bootstrap import draws
-from sonotype.evaluation.calibration import BINS
 
 MULTI_METRICS = (
     *("accuracy", "precision", "recall", "f1"),
@@ -144,17 +143,3 @@ def label_ranking(
         above = (ranked & known[clip]).sum(axis=1)
         precision[clip] = ((ranked & present[clip]).sum(axis=1) / above).sum()
     return precision, labels
-
-
-def binary_calibration_error(
-    present: Bools, proba: npt.NDArray[np.floating], bins: int = BINS
-) -> float:
-    """Expected calibration error of the probabilities that one class is present.
-
-    The clips are put into bins of equal width by their probability; the error is the mean over
-    clips of the difference of mean probability and share of true clips of their bin.
-    """
-    index = np.minimum((proba * bins).astype(int), bins - 1)
-    mass = np.bincount(index, minlength=bins)
-    gap = np.bincount(index, proba - present, minlength=bins)
-    return float(np.abs(gap).sum() / max(mass.sum(), 1))

@@ -94,30 +94,35 @@ def plot_confusion(head: HeadScores, path: Path, title: str) -> None:
 def plot_per_class(head: HeadScores, path: Path, title: str) -> None:
     """Draw a bar of F1 for each class, worst at the top, with its number of clips.
 
-    Classes without a true clip are left out; the dashed line is the macro F1.
+    Where clips have any number of labels, the bars are average precisions. Classes without a true
+    clip are left out; the dashed line is the macro mean.
 
     Raises:
         OptionsError: the file cannot be written.
     """
     present = [entry for entry in head.per_class if entry.support]
-    ranked = sorted(present, key=lambda entry: (entry.f1, entry.label))
+    name, mean, values = "F1", head.f1.value, {entry.label: entry.f1 for entry in present}
+    if head.ranking is not None:
+        name, mean = "AP", head.ranking.average_precision.value
+        values = {entry.label: entry.average_precision or 0.0 for entry in present}
+    ranked = sorted(present, key=lambda entry: (values[entry.label], entry.label))
     height = min(LARGEST, 0.21 * len(ranked))
     points = min(9.0, 72 * height / max(1, len(ranked)) * 0.62)
     figure = Figure(figsize=(7, height + 1.6), layout="constrained")
     axes = figure.add_subplot()
     rows = range(len(ranked))
-    axes.barh(rows, [entry.f1 for entry in ranked], color=BLUE, height=0.75)
+    axes.barh(rows, [values[entry.label] for entry in ranked], color=BLUE, height=0.75)
     for row, entry in zip(rows, ranked, strict=True):
-        axes.text(1.02, row, f"{entry.f1:.2f}", va="center", fontsize=points)
+        axes.text(1.02, row, f"{values[entry.label]:.2f}", va="center", fontsize=points)
         axes.text(1.13, row, f"{entry.support}", va="center", fontsize=points)
-    for x, name in ((1.02, "F1"), (1.13, "clips")):
-        axes.text(x, -0.9, name, va="bottom", fontsize=9, color="0.35")
-    axes.axvline(head.f1.value, color=ORANGE, linestyle="--", label=f"macro F1 {head.f1.value:.3f}")
+    for x, title_of in ((1.02, name), (1.13, "clips")):
+        axes.text(x, -0.9, title_of, va="bottom", fontsize=9, color="0.35")
+    axes.axvline(mean, color=ORANGE, linestyle="--", label=f"macro {name} {mean:.3f}")
     names = [shorten(entry.label, LABEL_CELLS) for entry in ranked]
     axes.set_yticks(rows, names, fontsize=points, parse_math=False)
     axes.set_ylim(len(ranked) - 0.4, -0.6)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("F1")
+    axes.set_xlabel("average precision" if name == "AP" else name)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower right", frameon=False, fontsize=9)
     save_figure(figure, path, title)

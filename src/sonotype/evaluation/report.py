@@ -25,6 +25,13 @@ TITLES = {
 }
 """The metrics of the paper's table in its order, and the accuracy."""
 
+RANKING_TITLES = {
+    "average_precision": "mAP, macro",
+    "micro_average_precision": "mAP, micro",
+    "lwlrap": "lwlrap",
+}
+"""Metrics of heads whose clips have any number of labels."""
+
 SOURCES = {
     "head": "its own head",
     "events": "the sum of its events",
@@ -32,6 +39,7 @@ SOURCES = {
 }
 METRIC_COLUMNS = (18, 28, 28)
 CLASS_COLUMNS = (40, -10, -10, -10, -10)
+MULTI_CLASS_COLUMNS = (36, -8, -10, -8, -8, -10)
 CONFUSION_COLUMNS = (2, 26, 4, 26, -6, 16)
 FOLD_COLUMNS = (12, -8, *[-7] * 8)
 FOLD_HEADS = (20, 28, 28)
@@ -94,6 +102,13 @@ def _metrics(scores: Scores) -> Iterator[str]:
         titles = [f"{n} {plural(name)}" for n, name in zip(present, names, strict=True)]
         yield ""
         yield align(["", *titles], *columns)
+        if any(head.ranking for head in heads):
+            for metric, title in RANKING_TITLES.items():
+                cells = [
+                    _interval(getattr(head.ranking, metric)) if head.ranking else "-"
+                    for head in heads
+                ]
+                yield align([title, *cells], *columns)
         for metric, title in TITLES.items():
             yield align([title, *(_interval(getattr(head, metric)) for head in heads)], *columns)
         if all(head.calibration is not None for head in heads):
@@ -103,11 +118,17 @@ def _metrics(scores: Scores) -> Iterator[str]:
         yield from _wrap(_unknown(scores.unknown))
     for level, head in scores.heads.items():
         name = plural(level)
+        if head.ranking:
+            yield from _wrap(
+                f"{name}: a clip has any number of labels; precision, recall and F1 are those at "
+                "the thresholds of the classes; accuracy is the share of clips whose classes are "
+                "all right"
+            )
         if head.n < scores.clips:
             yield f"{name} are scored on the {counted(head.n, 'clip')} with such a label"
         if head.accuracy.low is None and head.groups == 1:
             yield f"{name}: all clips are of one group, so there is no interval"
-        elif head.accuracy.low == 1:
+        elif head.accuracy.low == 1 and not head.ranking:
             # Rule of three: without an error in G trials the 95 % bound on the rate is 3 / G.
             bound = _round_down(min(100, 300 / head.groups))
             yield from _wrap(
@@ -155,14 +176,22 @@ def _interval(metric: Interval) -> str:
 def _classes(name: str, head: HeadScores, limit: int) -> Iterator[str]:
     if not limit:
         return
+    multi = head.ranking is not None
     ranked = sorted(
         (entry for entry in head.per_class if entry.support),
-        key=lambda entry: (entry.f1, entry.recall, -entry.support, entry.label),
+        key=lambda entry: (
+            *(entry.average_precision or 0.0 if multi else entry.f1, entry.recall),
+            *(-entry.support, entry.label),
+        ),
     )
-    yield align([f"{name}, worst first", "precision", "recall", "F1", "clips"], *CLASS_COLUMNS)
+    columns = MULTI_CLASS_COLUMNS if multi else CLASS_COLUMNS
+    names = [*(["AP"] if multi else []), "precision", "recall", "F1", "clips"]
+    yield align([f"{name}, worst first", *names], *columns)
     for entry in ranked[:limit]:
-        values = [f"{value:.3f}" for value in (entry.precision, entry.recall, entry.f1)]
-        yield align([entry.label, *values, str(entry.support)], *CLASS_COLUMNS)
+        values = [entry.precision, entry.recall, entry.f1]
+        values = [entry.average_precision or 0.0, *values] if multi else values
+        cells = [f"{value:.3f}" for value in values]
+        yield align([entry.label, *cells, str(entry.support)], *columns)
     if len(ranked) > limit:
         yield f"  ... and {len(ranked) - limit} more, none of them worse"
     if absent := len(head.labels) - len(ranked):

@@ -45,13 +45,15 @@ class SuspiciousLabel:
 
 
 def suspicious_labels(predictions: Predictions) -> list[SuspiciousLabel]:
-    """The suspicious labels of all heads, the most suspicious first.
+    """The suspicious labels of all ``"single"`` heads, the most suspicious first.
 
     Args:
         predictions: of clips that the models were not trained on.
     """
     found = []
     for head in predictions.heads:
+        if head.problem == "multi":
+            continue
         true, proba = predictions.true[head.name], predictions.proba[head.name]
         indices = np.flatnonzero(true != IGNORE_INDEX)
         typical = np.full(len(head.classes), np.inf)

@@ -9,7 +9,7 @@ from typing import Any
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
 from sonotype.core.types import IGNORE_INDEX, Heads
-from sonotype.evaluation.calibration import reliability
+from sonotype.evaluation.calibration import binary_reliability, reliability
 from sonotype.evaluation.metrics import Scores, scores_to_json
 from sonotype.evaluation.plots import (
     plot_confusion,
@@ -23,8 +23,12 @@ from sonotype.evaluation.report import render
 
 def outputs_of(heads: Heads) -> list[str]:
     """Files of :func:`write_report`, without the training curves."""
-    kinds = ("confusion", "f1", "reliability")
-    plots = (f"plots/{head.name}_{kind}.png" for head in heads for kind in kinds)
+    plots = (
+        f"plots/{head.name}_{kind}.png"
+        for head in heads
+        for kind in ("confusion", "f1", "reliability")
+        if head.problem == "single" or kind != "confusion"
+    )
     return ["scores.json", "scores.txt", "predictions.csv", *plots]
 
 
@@ -52,12 +56,17 @@ def write_report(
     plots = folder / "plots"
     proba = predictions.read(scores.category_source)  # type: ignore[arg-type]
     for name, head in scores.heads.items():
-        plot_confusion(head, plots / f"{name}_confusion.png", _title(name, scores))
+        if head.ranking is None:
+            plot_confusion(head, plots / f"{name}_confusion.png", _title(name, scores))
         plot_per_class(head, plots / f"{name}_f1.png", _title(name, scores))
         true = predictions.true[name]
         known = true != IGNORE_INDEX
+        if head.ranking is None:
+            bins = reliability(proba[name][known], true[known])
+        else:
+            bins = binary_reliability(proba[name][known], true[known] == 1)
         plot_reliability(
-            reliability(proba[name][known], true[known]),
+            bins,
             plots / f"{name}_reliability.png",
             _title(name, scores),
         )

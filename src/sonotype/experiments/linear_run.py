@@ -140,7 +140,7 @@ def linear_data(context: RunContext, built: BuiltSystem) -> LinearData:
     shutil.rmtree(folder / "maps", ignore_errors=True)
     if context.manifest.decoded is not None:
         context.manifest.decoded.clear()
-    found = {name: target.numpy() for name, target in targets(clips, context.heads).items()}
+    found = {name: target.long().numpy() for name, target in targets(clips, context.heads).items()}
     weights = feature_weights(built.system)
     return LinearData(vectors, noises, found, weights, folds_of(context))
 

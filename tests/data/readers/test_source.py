@@ -116,7 +116,10 @@ def test_options_reach_the_readers(tmp_path: Path) -> None:
         (
             esc50_folder,
             {"group_pattern": "x"},
-            "--group-pattern is for MSoS or a table or annotated recordings or class folders, but {} is ESC-50",
+            (
+                "--group-pattern is for MSoS or a table or annotated recordings or class folders, "
+                "but {} is ESC-50"
+            ),
         ),
         (four_clips, {"column": ("x",)}, "--column x: use FIELD=COLUMN, such as category=species"),
     ],
