@@ -63,7 +63,8 @@ class Manifest:
     @property
     def folds(self) -> tuple[int, ...]:
         """The official folds that occur, sorted; empty where the source has none."""
-        return tuple(sorted({clip.fold for clip in self.clips if clip.fold is not None}))
+        found = {clip.fold for clip in self.clips} | {one.fold for one in self.recordings}
+        return tuple(sorted(fold for fold in found if fold is not None))
 
     @cached_property
     def sounds(self) -> tuple[int, ...]:
@@ -127,7 +128,9 @@ class Manifest:
                 f"--folds: no fold {', '.join(map(str, unknown))}; "
                 f"{there if self.folds else f'{self.name} has no folds'}"
             )
-        return self.take([index for index, clip in enumerate(self.clips) if clip.fold in folds])
+        kept = self.take([index for index, clip in enumerate(self.clips) if clip.fold in folds])
+        recordings = tuple(one for one in self.recordings if one.fold in folds)
+        return replace(kept, recordings=recordings)
 
     @cached_property
     def levels(self) -> tuple[str, ...]:

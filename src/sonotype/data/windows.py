@@ -4,14 +4,14 @@ A window has the label of every event that lies in it with at least a given shar
 the window's length, where the event is longer). Of an event that lies in it with less, it is
 uncertain whether the class can be recognised, and such a class is ignored in this window. Where a
 window reaches out of the parts that were listened to, all classes without an event in it are
-uncertain. A window without events is background; most of a recording is, so only some of these
+uncertain; a window that reaches out of them and has no label is not used. A window without events is background; most of a recording is, so only some of these
 windows are used.
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,6 @@ import numpy as np
 from sonotype.core.annotations import AnnotatedRecording, Event
 from sonotype.core.types import LEVELS, Clip, Problem
 
-LEVEL = LEVELS[0]
 ROUNDING = 1e-6
 """Seconds within which times are equal."""
 
@@ -35,6 +34,7 @@ class WindowOptions:
         background: largest number of windows without events, for each window with one.
         problem: ``"single"`` gives each window the label of the event with the longest part in it.
         seed: of the choice of background windows.
+        level: name of the level of the labels.
     """
 
     seconds: float
@@ -43,6 +43,7 @@ class WindowOptions:
     background: float = 1.0
     problem: Problem = "multi"
     seed: int = 0
+    level: str = LEVELS[0]
 
     @property
     def step(self) -> float:
@@ -55,9 +56,9 @@ def training_windows(
 ) -> tuple[Clip, ...]:
     """The windows of all recordings, in order: all with events, and some of the background."""
     recordings = tuple(recordings)
-    classes = sorted({event.label for one in recordings for event in one.events})
+    classes = {event.label for one in recordings for event in one.events}
     clips = [clip for one in recordings for clip in labelled_windows(one, classes, options)]
-    empty = [index for index, clip in enumerate(clips) if not clip.labels.get(LEVEL)]
+    empty = [index for index, clip in enumerate(clips) if not clip.labels.get(options.level)]
     kept = round(options.background * (len(clips) - len(empty)))
     if kept < len(empty):
         chosen = np.random.default_rng(options.seed).permutation(len(empty))[:kept]
@@ -67,24 +68,30 @@ def training_windows(
 
 
 def labelled_windows(
-    recording: AnnotatedRecording, classes: Sequence[str], options: WindowOptions
+    recording: AnnotatedRecording,
+    classes: Collection[str],
+    options: WindowOptions,
+    starts: Iterable[float] | None = None,
 ) -> Iterator[Clip]:
     """Every window of one recording that teaches something, in order.
 
     Args:
         recording: with its events.
-        classes: of all recordings.
+        classes: of all recordings; events of other classes are ignored.
         options: how to cut windows.
+        starts: of the windows, in seconds; default: :func:`window_starts`.
     """
-    events = sorted(recording.events, key=lambda event: event.start)
-    starts = [event.start for event in events]
+    events = sorted(
+        (event for event in recording.events if event.label in classes),
+        key=lambda event: event.start,
+    )
+    onsets = [event.start for event in events]
     longest = max((event.end - event.start for event in events), default=0.0)
-    for start in window_starts(recording, options):
+    for start in window_starts(recording, options) if starts is None else starts:
         end = start + options.seconds
-        first = bisect.bisect_left(starts, start - longest)
-        inside = events[first : bisect.bisect_left(starts, end)]
+        first = bisect.bisect_left(onsets, start - longest)
         parts: dict[str, list[tuple[float, Event]]] = {}
-        for event in inside:
+        for event in events[first : bisect.bisect_left(onsets, end)]:
             if (share := _share(event, start, end)) > 0:
                 parts.setdefault(event.label, []).append((share, event))
         present = {
@@ -93,18 +100,18 @@ def labelled_windows(
             if any(share >= options.min_overlap - ROUNDING for share, _ in found)
         }
         whole = _listened(recording, start, end)
+        single = options.problem == "single"
+        if not present and (not whole or (single and parts)):
+            continue
         labels: dict[str, tuple[str, ...]]
         uncertain: dict[str, tuple[str, ...]]
-        if not present and (parts or not whole):
-            continue
-        if options.problem == "single":
+        if single:
             names = (_longest(parts, present, start, end),) if present else ()
-            labels = {LEVEL: names} if names else {}
-            uncertain = {}
+            labels, uncertain = {options.level: names} if names else {}, {}
         else:
-            labels = {LEVEL: tuple(sorted(present))}
             others = (set(parts) if whole else set(classes)) - present
-            uncertain = {LEVEL: tuple(sorted(others))} if others else {}
+            labels = {options.level: tuple(sorted(present))}
+            uncertain = {options.level: tuple(sorted(others))} if others else {}
         yield Clip(
             recording.path,
             labels,

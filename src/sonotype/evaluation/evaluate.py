@@ -47,9 +47,14 @@ def evaluate(
     device: str = "auto",
     force: bool = False,
     progress: bool = False,
+    hop: float | None = None,
+    event_options: EventScoreOptions | None = None,
     **source: Any,
 ) -> Scores:
-    """Score a model on labelled sounds.
+    """Score a model on labelled sounds, or on annotated recordings.
+
+    Annotated recordings are scored by window, and by event: see
+    :mod:`sonotype.evaluation.sound_events`.
 
     Args:
         model: a model file, the run folder that holds it, or a loaded classifier.
@@ -62,9 +67,13 @@ def evaluate(
         device: where to run; a loaded classifier stays where it is.
         force: replace existing outputs in ``out``; inputs are never replaced.
         progress: draw a bar.
+        hop: annotated recordings: seconds from one window to the next; default: a quarter of a
+            window, at most 1 s.
+        event_options: tolerances of the event scores.
         source: fields of :class:`sonotype.data.source_options.SourceOptions`.
 
     Raises:
+        AudioError: an annotated recording cannot be read.
         DataError: issues of the data, or labels that the model does not know.
         ModelFileError: the model file is invalid.
         OptionsError: an invalid option.
@@ -83,19 +92,51 @@ def evaluate(
     )
     manifest = source_of_all.of_folds(folds)
     members = [classifier, *(load(path, device=device, tta_shifts=tta_shifts) for path in also)]
-    predictions = average(
-        [
-            predict_clips(member, manifest, partial=manifest.partial, progress=progress)
-            for member in members
-        ]
-    )
     notes = [SYNTHETIC_NOTE] if manifest.synthetic else []
-    notes += _notes_on_seen(members, source_of_all, manifest, folds, progress=progress)
-    category_source = category_source or classifier.category_source
-    scores = score(predictions, category_source=category_source, notes=notes)
+    if manifest.recordings:
+        scores, predictions = _score_recordings(
+            members, manifest, hop, event_options or EventScoreOptions(), options,
+            progress=progress,
+        )  # fmt: skip
+        notes += _notes_on_seen(members, source_of_all, manifest, folds, progress=progress)
+        scores = replace(scores, notes=(*notes, *scores.notes))
+    else:
+        if hop is not None or event_options is not None:
+            raise OptionsError("--hop and --collar are for annotated recordings, not for clips")
+        predictions = average(
+            [
+                predict_clips(member, manifest, partial=manifest.partial, progress=progress)
+                for member in members
+            ]
+        )
+        notes += _notes_on_seen(members, source_of_all, manifest, folds, progress=progress)
+        scores = score(
+            predictions,
+            category_source=category_source or classifier.category_source,
+            notes=notes,
+        )
     if out is not None:
         write_report(scores, predictions, Path(out))
     return scores
+
+
+def _score_recordings(
+    members: Sequence[Classifier],
+    manifest: Manifest,
+    hop: float | None,
+    event_options: EventScoreOptions,
+    options: SourceOptions,
+    *,
+    progress: bool,
+) -> tuple[Scores, Predictions]:
+    """Scores of windows and of events, and the predictions for the windows."""
+    found = predict_recordings(
+        members, manifest.recordings, hop=hop, min_overlap=options.min_overlap, progress=progress
+    )
+    [head] = found.windows.heads
+    scores = score(found.windows, notes=found.notes)
+    events = score_events(found.detections, head.classes, event_options)
+    return replace(scores, events=events), found.windows
 
 
 def _notes_on_seen(
@@ -122,7 +163,7 @@ def _notes_on_seen(
     trained_on = {training.get("fingerprint") for training in trainings} - {None}
     count, notes = 0, []
     if lists:
-        paths = [clip.path for clip in manifest.clips]
+        paths = [one.path for one in manifest.recordings or manifest.clips]
         contents, _ = contents_of(paths, partial=manifest.partial, progress=progress)
         source = source.with_contents(contents)
         count = clips_seen(frozenset().union(*lists), contents.values())
@@ -130,9 +171,10 @@ def _notes_on_seen(
     if trained_on and (count or not complete) and source.fingerprint() in trained_on:
         notes.append(SEEN_FOLDS_NOTE if folds else SEEN_NOTE)
     if count:
+        what = "recording" if manifest.recordings else "clip"
         who = "the model has" if len(members) == 1 else "the models have"
         notes.append(
-            f"{who} seen {count} of {counted(len(manifest.clips), 'clip')}, in training or to "
+            f"{who} seen {count} of {counted(len(paths), what)}, in training or to "
             "select the epoch: scores on new clips are lower"
         )
     return notes
@@ -196,7 +238,7 @@ def _collect(
 ) -> Predictions:
     predictions = [x for x in found if isinstance(x, Prediction)]
     return Predictions(
-        paths=tuple(str(clip.path) for clip in clips),
+        paths=tuple(clip.name for clip in clips),
         groups=tuple(clip.group for clip in clips),
         true={head.name: np.array([head.target(clip) for clip in clips]) for head in heads},
         proba={

@@ -1,0 +1,186 @@
+"""Run a classifier on annotated recordings, and compare windows and events with the annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sonotype.core.annotations import AnnotatedRecording
+from sonotype.core.errors import DataError, DataIssue
+from sonotype.core.progress import track
+from sonotype.core.text import listed
+from sonotype.core.types import Head
+from sonotype.data.windows import WindowOptions, labelled_windows
+from sonotype.evaluation.event_records import DetectedEvent, RecordingDetections
+from sonotype.evaluation.predictions import DEFAULT_THRESHOLD, Predictions
+from sonotype.inference.classifier import Classifier
+
+MAX_HOP = 1.0
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class RecordingPredictions:
+    """Results for some annotated recordings.
+
+    Attributes:
+        windows: predictions for all windows about which something is known.
+        detections: events and scores over time of each recording.
+        notes: to show beside the scores.
+    """
+
+    windows: Predictions
+    detections: tuple[RecordingDetections, ...]
+    notes: tuple[str, ...] = ()
+
+
+def default_hop(seconds: float) -> float:
+    """Seconds from one window to the next: a quarter of a window, at most 1 s."""
+    return min(seconds / 4, MAX_HOP)
+
+
+def predict_recordings(
+    members: Sequence[Classifier],
+    recordings: Sequence[AnnotatedRecording],
+    *,
+    hop: float | None = None,
+    min_overlap: float = 0.5,
+    progress: bool = False,
+) -> RecordingPredictions:
+    """Scores over time, events, and labelled windows of some recordings.
+
+    Args:
+        members: the models, with equal heads; their probabilities are averaged.
+        recordings: with their events.
+        hop: seconds from one window to the next; default: :func:`default_hop`.
+        min_overlap: share of an event in a window from which the window has its label.
+        progress: draw a bar.
+
+    Raises:
+        AudioError: a recording cannot be read.
+        DataError: the models have none of the classes.
+    """
+    head = head_of(members[0], recordings)
+    seconds = members[0].audio_spec.seconds
+    hop = hop or default_hop(seconds)
+    options = WindowOptions(seconds, hop, min_overlap, level=head.name)
+    names: list[str] = []
+    groups: list[str] = []
+    true: list[int | list[int]] = []
+    proba: list[Floats] = []
+    detections = []
+    for recording in track(recordings, "recordings", len(recordings), show=progress):
+        starts, scores = _scores(members, recording, hop, head)
+        group = recording.group or str(recording.path)
+        clips = {
+            clip.start: clip
+            for clip in labelled_windows(recording, head.index, options, starts.tolist())
+        }
+        used = [index for index, start in enumerate(starts.tolist()) if start in clips]
+        for index in used:
+            clip = clips[starts[index].item()]
+            names.append(clip.name)
+            true.append(head.target(clip))
+        groups += [group] * len(used)
+        proba.append(scores[used])
+        times = frame_times(starts, seconds, recording.seconds)
+        detections.append(
+            RecordingDetections(
+                name=str(recording.path),
+                group=group,
+                spans=recording.spans,
+                reference=tuple(e for e in recording.events if e.label in head.index),
+                detected=tuple(events_above(scores, times, head)),
+                times=times,
+                scores=scores,
+            )
+        )
+    windows = Predictions(
+        tuple(names),
+        tuple(groups),
+        {head.name: np.array(true, dtype=np.int64).reshape(-1, len(head.classes))},
+        {head.name: np.concatenate(proba).astype(np.float64)},
+        (head,),
+    )
+    return RecordingPredictions(windows, tuple(detections), _notes(recordings, head))
+
+
+def head_of(classifier: Classifier, recordings: Sequence[AnnotatedRecording]) -> Head:
+    """The head with the most of the recordings' classes, as one of any number of labels.
+
+    Raises:
+        DataError: the model has none of the classes.
+    """
+    labels = sorted({event.label for one in recordings for event in one.events})
+    head = max(classifier.heads, key=lambda head: len(head.index.keys() & set(labels)))
+    if not head.index.keys() & set(labels):
+        cause = f"the model has no class {listed(labels, 12)}; it has {listed(head.classes, 12)}"
+        raise DataError("the recordings", [DataIssue("the recordings", 0, cause)])
+    if head.problem == "multi":
+        return head
+    return Head(head.name, head.classes, "multi", thresholds=head.thresholds)
+
+
+def frame_times(starts: Floats, seconds: float, total: float) -> npt.NDArray[np.float64]:
+    """Boundaries ``[windows + 1]`` of the time for which each window's score stands.
+
+    That is the time that is nearer to the middle of the window than to that of any other.
+
+    Args:
+        starts: ``[windows]`` in seconds.
+        seconds: length of a window.
+        total: length of the recording.
+    """
+    middles = starts + seconds / 2
+    inner = (middles[1:] + middles[:-1]) / 2
+    return np.concatenate([[0.0], np.minimum(inner, total), [total]])
+
+
+def events_above(
+    scores: Floats, times: npt.NDArray[np.float64], head: Head
+) -> Iterator[DetectedEvent]:
+    """The runs of frames in which a class reaches its threshold, class by class.
+
+    Args:
+        scores: ``[frames, classes]``.
+        times: ``[frames + 1]`` boundaries of the frames in seconds.
+        head: its thresholds; 0.5 where it has none.
+    """
+    limits = np.array(head.thresholds or (DEFAULT_THRESHOLD,) * len(head.classes))
+    for index, label in enumerate(head.classes):
+        above = np.concatenate([[False], scores[:, index] >= limits[index], [False]])
+        edges = np.flatnonzero(np.diff(above))
+        for first, last in zip(edges[::2], edges[1::2], strict=True):
+            start, end = times[first].item(), times[last].item()
+            if end > start:
+                score = float(np.clip(scores[first:last, index].max(), 0, 1))
+                yield DetectedEvent(start, end, label, score)
+
+
+def _scores(
+    members: Sequence[Classifier], recording: AnnotatedRecording, hop: float, head: Head
+) -> tuple[npt.NDArray[np.float64], Floats]:
+    """Starts ``[windows]`` and mean probabilities ``[windows, classes]``."""
+    found = []
+    for member in members:
+        windows = [
+            (one.start, one.proba[head.name]) for one in member.predict_windows(recording.path, hop)
+        ]
+        starts = np.array([start for start, _ in windows])
+        found.append(np.stack([values for _, values in windows]))
+    return starts, np.mean(found, axis=0)
+
+
+def _notes(recordings: Sequence[AnnotatedRecording], head: Head) -> tuple[str, ...]:
+    """A note on events of classes that the model does not have."""
+    others = [e.label for one in recordings for e in one.events if e.label not in head.index]
+    if not others:
+        return ()
+    return (
+        f"{len(others)} events of classes that the model does not have are ignored: "
+        f"{listed(sorted(set(others)), 12)}",
+    )
