@@ -16,6 +16,7 @@ from sonotype.evaluation.sound_events import ClassEventScores, EventScores
 
 TITLES = ("event-based F1", "segment-based F1", "intersection-based F1")
 AVERAGE_COLUMNS = (24, 28, 28)
+HEAD_COLUMNS = (37, -21, -7, -7, -8)
 CLASS_COLUMNS = (21, -7, -9, -7, -7, -7, -7, -7, -8)
 
 
@@ -64,7 +65,7 @@ def _averages(scores: EventScores) -> Iterator[str]:
 def _classes(scores: EventScores, limit: int) -> Iterator[str]:
     ranked = sorted((one for one in scores.per_class if one.reference), key=_rank)
     if ranked and limit:
-        yield align(["", "", "", "event-", "based", "", "segm.", "inter.", "false"], *CLASS_COLUMNS)
+        yield align(["", "event-based", "segm.", "inter.", "false"], *HEAD_COLUMNS)
         heads = ["events", "detected", "prec", "recall", "F1", "F1", "F1", "per h"]
         yield align(["classes, worst first", *heads], *CLASS_COLUMNS)
         for one in ranked[:limit]:
