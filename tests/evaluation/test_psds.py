@@ -233,6 +233,16 @@ def test_reversed_scores_find_nothing_without_false_alarms() -> None:
 
 
 @needs_sed
+def test_a_false_detection_where_another_class_is_active_costs_more_in_psds2() -> None:
+    """It is one in 1 h, and 40 % of it lie in the 2 s of the other class: 1800 in an hour."""
+    one = perfect(spans=((0.0, 30.0), (100.0, 3670.0)))
+    scores = np.concatenate([one.scores, one.scores[-1:]])  # a last frame, from 6 to 30 s
+    scores[36:46, 0] = 0.99
+    found = psds([replace(one, times=np.append(one.times, 30.0), scores=scores)], CLASSES)
+    assert found == {"PSDS1": pytest.approx(0.99), "PSDS2": 0}
+
+
+@needs_sed
 def test_events_that_touch_or_overlap_are_joined() -> None:
     one = perfect()
     first = one.reference[0]

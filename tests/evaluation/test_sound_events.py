@@ -416,6 +416,17 @@ def test_intervals_are_those_of_scoring_the_drawn_groups() -> None:
     np.testing.assert_allclose([one.value for one in found], totals(recordings, classes))
 
 
+def test_draws_without_an_event_or_without_time_do_not_count() -> None:
+    recordings = [
+        recording([(1.0, 2.0, "dog")], [(1.0, 2.0, "dog")], group="a"),
+        recording([], [(3.0, 4.0, "dog")], group="b"),
+        recording(spans=(), group="c"),
+    ]
+    scores = score_events(recordings, ["dog"])
+    assert (scores.event_based.macro.low, scores.event_based.macro.high) == (0.5, 1)
+    assert (scores.false_alarms_per_hour.low, scores.false_alarms_per_hour.high) == (0, 360)
+
+
 def test_one_group_has_no_interval_and_a_recording_without_group_is_one() -> None:
     events = ([(1.0, 2.0, "dog")], [(1.0, 2.0, "dog")])
     same = score_events([recording(*events, group="a")] * 3, ["dog"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,6 +60,7 @@ def require_valid(recordings: Sequence[RecordingDetections], classes: Sequence[s
     if not classes or len(set(classes)) < len(classes):
         raise OptionsError(f"classes must be different names, got {listed(classes) or 'none'}")
     issues: list[DataIssue] = []
+    known = set(classes)
     for one in recordings:
         for start, end in one.spans:
             if not _is_interval(start, end):
@@ -74,7 +76,7 @@ def require_valid(recordings: Sequence[RecordingDetections], classes: Sequence[s
             if not 0 <= found.score <= 1:
                 cause = f"{title}: the score must be from 0 to 1, got {found.score}"
                 issues.append(DataIssue(one.name, 0, cause))
-            if found.label not in classes:
+            if found.label not in known:
                 issues.append(DataIssue(one.name, 0, f"{title}: not a class of the model"))
         if cause := _frame_issue(one, len(classes)):
             issues.append(DataIssue(one.name, 0, cause))
@@ -83,7 +85,7 @@ def require_valid(recordings: Sequence[RecordingDetections], classes: Sequence[s
 
 
 def _is_interval(start: float, end: float) -> bool:
-    return bool(np.isfinite([start, end]).all()) and start < end
+    return math.isfinite(start) and math.isfinite(end) and start < end
 
 
 def _frame_issue(recording: RecordingDetections, classes: int) -> str:
