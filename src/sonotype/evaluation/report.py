@@ -53,11 +53,11 @@ def render(scores: Scores, *, classes: int = CLASSES, confusions: int = CONFUSIO
         classes: largest number of classes of each level, worst F1 first.
         confusions: largest number of pairs of each level.
     """
-    blocks = [list(_notes(scores.notes)), list(_metrics(scores))]
+    blocks = [list(note_lines(scores.notes)), list(_metrics(scores))]
     for name, head in scores.heads.items():
         blocks.append(list(_classes(plural(name), head, classes)))
         blocks.append(list(_confusions(plural(name), head, confusions)))
-    return _join(blocks)
+    return join_blocks(blocks)
 
 
 def render_folds(summary: FoldSummary, pooled: Scores | None = None) -> str:
@@ -72,26 +72,28 @@ def render_folds(summary: FoldSummary, pooled: Scores | None = None) -> str:
     if pooled is not None:
         notes += [note for note in pooled.notes if note not in notes]
         blocks.append(["all folds pooled:", *_metrics(pooled)])
-    return _join([list(_notes(notes)), *blocks])
+    return join_blocks([list(note_lines(notes)), *blocks])
 
 
-def _join(blocks: Sequence[Sequence[str]]) -> str:
+def join_blocks(blocks: Sequence[Sequence[str]]) -> str:
+    """Blocks of lines as one text, with an empty line between them; empty blocks are left out."""
     return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks if block)
 
 
-def _notes(notes: Sequence[str]) -> Iterator[str]:
+def note_lines(notes: Sequence[str]) -> Iterator[str]:
+    """The notes above the tables of a report, in lines of at most 80 columns."""
     for note in notes:
-        yield from _wrap(f"note: {note}", indent="      ")
+        yield from wrap(f"note: {note}", indent="      ")
 
 
-def _wrap(text: str, indent: str = "") -> list[str]:
+def wrap(text: str, indent: str = "") -> list[str]:
     """Lines of at most 80 columns; wide characters take two columns."""
     lines = Text(printable(text)).wrap(Console(width=WIDTH), WIDTH - len(indent))
     return [(indent if number else "") + line.plain for number, line in enumerate(lines)]
 
 
 def _metrics(scores: Scores) -> Iterator[str]:
-    yield from _wrap(
+    yield from wrap(
         f"{counted(scores.clips, 'clip')} in {counted(scores.groups, 'group')}; "
         f"{_source(scores)}; brackets: 95 % interval by group"
     )
@@ -115,7 +117,7 @@ def _metrics(scores: Scores) -> Iterator[str]:
             errors = [f"{head.calibration.error:.3f}" for head in heads if head.calibration]
             yield align(["calib. error", *errors], *columns)
     if scores.unknown is not None:
-        yield from _wrap(_unknown(scores.unknown))
+        yield from wrap(_unknown(scores.unknown))
     for level, head in scores.heads.items():
         name = plural(level)
         if head.ranking:
@@ -131,7 +133,7 @@ def _metrics(scores: Scores) -> Iterator[str]:
         elif head.accuracy.low == 1 and not head.ranking:
             # Rule of three: without an error in G trials the 95 % bound on the rate is 3 / G.
             bound = _round_down(min(100, 300 / head.groups))
-            yield from _wrap(
+            yield from wrap(
                 f"{name}: without an error the interval is a point; an error rate of "
                 f"{bound:g} % is not ruled out by {head.groups} groups (3 / {head.groups})"
             )
@@ -220,7 +222,7 @@ def _confusions(name: str, head: HeadScores, limit: int) -> Iterator[str]:
 
 
 def _folds(summary: FoldSummary) -> Iterator[str]:
-    yield from _wrap(
+    yield from wrap(
         f"{counted(len(summary.names), 'fold')}, {counted(sum(summary.clips), 'clip')}; "
         f"{_source(summary)}"
     )
