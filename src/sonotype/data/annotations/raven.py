@@ -23,11 +23,11 @@ LABELS = (
 """Names of a column of labels; the first one that a table has is used."""
 
 STANDARD = frozenset({
-    "selection", "view", "channel", "begin_time", "end_time", "low_freq", "high_freq",
-    "begin_file", "end_file", "file", "filename", "begin_path", "end_path", "file_offset", "confidence", "score",
-    "notes", "comments", "begin_date", "end_date", "begin_date_time", "end_date_time",
+    "selection", "view", "channel", "begin_time", "end_time", "low_freq", "high_freq", "file",
+    "filename", "begin_file", "end_file", "begin_path", "end_path", "file_offset", "confidence",
+    "score", "notes", "comments", "begin_date", "end_date", "begin_date_time", "end_date_time",
     "begin_clock_time", "end_clock_time", "delta_time", "delta_freq", "occupancy", "template",
-    "detector", "file_count", "sound_id", "begin_hour", "inband_power", "rating",
+    "detector", "file_count", "sound_id", "begin_hour", "inband_power", "rating", "group", "fold",
 })
 # fmt: on
 """Columns of Raven itself; its measurements have a unit in parentheses."""
