@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from label_texts import RAVEN, events, issues, sound, text_grid, write
-from sound_files import RATE, encoded, mp3_without_count, wav
+from sound_files import RATE, encoded, flac_count, mp3_without_count, wav
 
+from sonotype.audio.stream import stated_seconds
 from sonotype.data.annotations.annotated import list_annotated
 from sonotype.data.annotations.check import length_of
 
@@ -121,6 +122,9 @@ def test_lengths(tmp_path: Path) -> None:
     samples = np.zeros(2 * RATE, np.float32)
     (tmp_path / "a.flac").write_bytes(encoded(samples, format="FLAC"))
     assert length_of(tmp_path / "a.flac") == 2
+    (tmp_path / "b.flac").write_bytes(flac_count(encoded(samples, format="FLAC"), 0))
+    assert stated_seconds(tmp_path / "b.flac") == 0
+    assert length_of(tmp_path / "b.flac") == 2
     content, count = mp3_without_count(samples)
     (tmp_path / "a.mp3").write_bytes(content)
     assert length_of(tmp_path / "a.mp3") == pytest.approx(count / RATE, abs=0.06)

@@ -187,3 +187,9 @@ def test_recordings_that_a_table_names(tmp_path: Path) -> None:
         assert isinstance(said, str)
         assert said.startswith(cause)
     assert finder.find("x/../y/a.wav", table) == finder.find("y/a.wav", table)
+
+
+def test_the_same_folder_wins(tmp_path: Path) -> None:
+    sounds = [tmp_path / name for name in ("x/a.wav", "x/y/a.wav", "x/x/a.wav", "y/x/a.wav")]
+    found = RecordingsByName(sounds)
+    assert [found.find(sound.with_suffix(".txt")) for sound in sounds] == [[one] for one in sounds]

@@ -39,6 +39,17 @@ def test_selections_of_several_views_count_once(tmp_path: Path) -> None:
     assert [entry.row.line for entry in file.entries] == [3, 4, 6]
 
 
+def test_views_of_a_table_without_numbers(tmp_path: Path) -> None:
+    """Rows of two views cannot be matched; each row counts."""
+    table = write(
+        tmp_path / "a.txt",
+        "View\tBegin Time (s)\tEnd Time (s)\tSpecies",
+        "Waveform 1\t1.0\t2.0\trobin",
+        "Spectrogram 1\t1.0\t2.0\twren",
+    )
+    assert read(read_raven(table)) == [(1, 2, "robin"), (1, 2, "wren")]
+
+
 def test_many_recordings(tmp_path: Path) -> None:
     """The begin time counts from the first recording, the offset from the recording's begin."""
     sound(tmp_path / "day1/a.wav")
