@@ -282,6 +282,8 @@ def _looks_like_labels(path: Path) -> bool:
 def _paired(file: LabelFile, found: Sequence[Path]) -> tuple[list[Paired], list[DataIssue]]:
     """A label file with its recording, or the issue that there is no or more than one."""
     issues = list(file.issues)
+    if issues and not file.entries and not file.others:
+        return [], issues  # not a label file, or without a column of labels
     if file.by_column:
         return [(file, None)], issues
     if len(found) == 1:
@@ -291,7 +293,7 @@ def _paired(file: LabelFile, found: Sequence[Path]) -> tuple[list[Paired], list[
         cause = f"could belong to {both}; put the full name of the recording before its suffix, "
         cause += f"such as {found[0].name}{file.path.suffix}"
         issues.append(DataIssue(str(file.path), 0, cause))
-    elif file.entries or file.others or not issues:
+    else:
         cause = "a label file without a recording of its name; add the recording, rename the label "
         cause += "file after it, or remove it"
         issues.append(DataIssue(str(file.path), 0, cause))
@@ -324,7 +326,7 @@ def _marked(
         for entry in file.entries:
             home = recording or homes.get(entry.row.recording)
             if home is not None:
-                marked[home].labels.append(Label(file.path, entry))
+                marked[home].labels.append(Label(file.path, entry, file.padded))
     return sorted(marked.values(), key=lambda one: one.path), issues
 
 

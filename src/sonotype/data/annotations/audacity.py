@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sonotype.core.errors import DataIssue
-from sonotype.data.annotations.entries import LabelFile, Row, label_file
+from sonotype.data.annotations.entries import LabelFile, Row, label_file, seconds
 from sonotype.data.readers.csv_table import read_text
 
 _SECONDS = r"-?\d+(?:[.,]\d+)?"
@@ -31,6 +31,7 @@ def read_audacity(path: Path) -> LabelFile:
         return LabelFile(path, issues=(text,))
     rows: list[Row] = []
     issues: list[DataIssue] = []
+    confidences = 0
     for line, content in enumerate(text.splitlines(), 1):
         cells = content.split("\t")
         if not content.strip():
@@ -47,4 +48,5 @@ def read_audacity(path: Path) -> LabelFile:
         else:
             start, end, label = (*cells, "")[:3]
             rows.append(Row(line, start, end, label))
-    return label_file(path, rows, issues)
+            confidences += len(cells) > 3 and seconds(cells[3]) is not None
+    return replace(label_file(path, rows, issues), padded=confidences > 0)

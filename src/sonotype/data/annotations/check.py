@@ -25,10 +25,11 @@ OVERLAP = 0.005
 
 @dataclass(frozen=True)
 class Label:
-    """An entry and its label file."""
+    """An entry and its label file; ``padded`` as there."""
 
     file: Path
     entry: Entry
+    padded: bool = False
 
     @property
     def place(self) -> str:
@@ -113,7 +114,7 @@ def _beyond(labels: Iterable[Label], length: float) -> Iterator[DataIssue]:
         there = f"but the recording has {length:.3f} s; correct the label, or the recording"
         if entry.start >= length:
             yield label.issue(f"begins at {entry.start:g} s, {there}")
-        elif entry.end > length + ROUNDING:
+        elif entry.end > length + ROUNDING and not label.padded:
             yield label.issue(f"ends at {entry.end:g} s, {there}")
 
 

@@ -15,7 +15,8 @@ from sonotype.data.readers.table import read_parquet
 ALIASES: dict[str, tuple[str, ...]] = {
     "recording": (
         "path", "file", "filename", "file_name", "filepath", "file_path", "audio", "audio_file",
-        "audio_filename", "audio_path", "recording", "sound", "sound_file", "wav", "wav_file",
+        "audio_filename", "audio_path", "recording", "notated_path", "sound", "sound_file", "wav",
+        "wav_file",
     ),
     "start": (
         "onset", "start", "begin", "start_time", "begin_time", "onset_time", "start_s", "onset_s",
@@ -39,8 +40,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
 """The columns of a table of events, and the names by which they are recognised (see ``simple``)."""
 
 LABELS = (
-    "annotation", "annotations", "species", "label", "labels", "tags", "tag", "class", "category",
-    "event_label", "event", "call_type", "calltype", "common_name", "scientific_name",
+    "label", "labels", "species", "class", "category", "event_label", "event", "annotation",
+    "annotations", "tags", "tag", "call_type", "calltype", "common_name", "scientific_name",
     "species_code", "name", "type", "sound_type",
 )
 """Names of a column of labels; the first one that a table has is used."""

@@ -69,6 +69,8 @@ class LabelFile:
         others: the other rows. They name recordings too: a recording may have no event.
         issues: of the file and its rows.
         by_column: whether a column names the recordings.
+        padded: whether the last event may exceed the recording: BirdNET-Analyzer labels windows of
+            3 s, and pads the last one.
     """
 
     path: Path
@@ -76,6 +78,7 @@ class LabelFile:
     others: tuple[Row, ...] = ()
     issues: tuple[DataIssue, ...] = ()
     by_column: bool = False
+    padded: bool = False
 
 
 def label_file(

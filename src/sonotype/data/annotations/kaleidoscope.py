@@ -7,8 +7,10 @@ event and DURATION its length, both in seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from sonotype.data.annotations.birdnet import has_birdnet_results
 from sonotype.data.annotations.columns import ALIASES, Columns, choose_label, match_columns, simple
 from sonotype.data.annotations.entries import LabelFile, Row, label_file, seconds
 from sonotype.data.readers.csv_table import read_csv
@@ -49,7 +51,8 @@ def read_kaleidoscope(path: Path, label_column: str | None = None) -> LabelFile:
     if not {"file", "start", "duration", "label"} <= set(columns.names):
         return LabelFile(path, issues=tuple(issues))
     rows = [_row(record.line, record.cells, columns) for record in table.records]
-    return label_file(path, rows, issues, by_column=True)
+    file = label_file(path, rows, issues, by_column=True)
+    return replace(file, padded=has_birdnet_results(table.header))
 
 
 def _row(line: int, cells: Mapping[str, str], columns: Columns) -> Row:

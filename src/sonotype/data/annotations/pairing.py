@@ -45,13 +45,13 @@ class RecordingsByName:
         return []
 
 
-def _distance(one: Path, other: Path) -> tuple[bool, int, int]:
-    """Sorts pairs of files: those in one folder first, those in folders of equal names next."""
+def _distance(one: Path, other: Path) -> tuple[int, int]:
+    """Sorts pairs of files: by the folders above both that share a name, and by steps."""
     first, second = one.parent.parts, other.parent.parts
     pairs = zip(first, second, strict=False)
     shared = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
     steps = len(first) + len(second) - 2 * shared
-    return steps > 0, -len({*map(nfc, first)} & {*map(nfc, second)}), steps
+    return -len({*map(nfc, first)} & {*map(nfc, second)}), steps
 
 
 class RecordingFinder:

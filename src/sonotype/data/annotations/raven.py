@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from sonotype.data.annotations.birdnet import has_birdnet_results
 from sonotype.data.annotations.columns import ALIASES, Columns, choose_label, match_columns, simple
 from sonotype.data.annotations.entries import LabelFile, Row, label_file, seconds
 from sonotype.data.readers.csv_table import TableRow, read_csv
@@ -21,11 +23,11 @@ LABELS = (
 """Names of a column of labels; the first one that a table has is used."""
 
 STANDARD = frozenset({
-    "selection", "view", "channel", "begin_time", "end_time", "low_freq", "high_freq",
-    "begin_file", "end_file", "begin_path", "end_path", "file_offset", "confidence", "score",
-    "notes", "comments", "begin_date", "end_date", "begin_date_time", "end_date_time",
+    "selection", "view", "channel", "begin_time", "end_time", "low_freq", "high_freq", "file",
+    "filename", "begin_file", "end_file", "begin_path", "end_path", "file_offset", "confidence",
+    "score", "notes", "comments", "begin_date", "end_date", "begin_date_time", "end_date_time",
     "begin_clock_time", "end_clock_time", "delta_time", "delta_freq", "occupancy", "template",
-    "detector", "file_count", "sound_id", "begin_hour", "inband_power", "rating",
+    "detector", "file_count", "sound_id", "begin_hour", "inband_power", "rating", "group", "fold",
 })
 # fmt: on
 """Columns of Raven itself; its measurements have a unit in parentheses."""
@@ -39,6 +41,7 @@ _ALIASES = {
     "high": ("high_freq",),
     "begin_path": ("begin_path",),
     "begin_file": ("begin_file",),
+    "file": ("file", "filename"),
     "file_offset": ("file_offset",),
     "group": ALIASES["group"],
     "fold": ALIASES["fold"],
@@ -64,7 +67,8 @@ def read_raven(path: Path, label_column: str | None = None) -> LabelFile:
     if not {"start", "end", "label"} <= set(columns.names):
         return LabelFile(path, issues=tuple(columns.issues(path, table)))
     rows = _once([(record, _row(record, columns)) for record in table.records], columns)
-    return label_file(path, rows, columns.issues(path, table))
+    file = label_file(path, rows, columns.issues(path, table))
+    return replace(file, padded=has_birdnet_results(table.header))
 
 
 def _row(record: TableRow, columns: Columns) -> Row:
@@ -82,7 +86,7 @@ def _row(record: TableRow, columns: Columns) -> Row:
         label=text["label"],
         low=text["low"],
         high=text["high"],
-        recording=text["begin_path"] or text["begin_file"],
+        recording=text["begin_path"] or text["begin_file"] or text["file"],
         group=text["group"],
         fold=text["fold"],
     )
