@@ -28,19 +28,35 @@ def evaluate(
     force: Force = False,
     folds: Folds = None,
     as_json: Json = False,
+    hop: Annotated[
+        float | None,
+        typer.Option(
+            help="Annotated recordings: seconds from one window to the next "
+            "[default: a quarter of a window, at most 1]"
+        ),
+    ] = None,
+    collar: Annotated[
+        float | None,
+        typer.Option(help="Annotated recordings: tolerance of onsets and offsets, seconds"),
+    ] = None,
     **options: Any,
 ) -> None:
-    """Score a model on labelled sounds.
+    """Score a model on labelled sounds or annotated recordings.
 
     Example: sonotype evaluate runs/first/model.safetensors new_recordings
     """
     from sonotype.core.json_text import json_text
     from sonotype.evaluation.evaluate import evaluate as run
     from sonotype.evaluation.metrics import scores_to_json
-    from sonotype.evaluation.report import render
+    from sonotype.evaluation.sound_events import EventScoreOptions
+    from sonotype.evaluation.write_report import full_report
 
-    scores = run(model, data, out=out, folds=folds or (), force=force, progress=True, **options)
-    typer.echo(json_text(scores_to_json(scores), indent=1) if as_json else render(scores))
+    if collar is not None:
+        options["event_options"] = EventScoreOptions(onset_collar=collar, offset_collar=collar)
+    scores = run(
+        model, data, out=out, folds=folds or (), force=force, progress=True, hop=hop, **options
+    )
+    typer.echo(json_text(scores_to_json(scores), indent=1) if as_json else full_report(scores))
     if out is not None and not as_json:
         typer.echo("")
         print_outputs(out)

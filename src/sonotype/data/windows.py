@@ -4,8 +4,8 @@ A window has the label of every event that lies in it with at least a given shar
 the window's length, where the event is longer). Of an event that lies in it with less, it is
 uncertain whether the class can be recognised, and such a class is ignored in this window. Where a
 window reaches out of the parts that were listened to, all classes without an event in it are
-uncertain; a window that reaches out of them and has no label is not used. A window without events is background; most of a recording is, so only some of these
-windows are used.
+uncertain; a window that reaches out of them and has no label is not used. A window without events
+is background; most of a recording is, so only some of these windows are used.
 """
 
 from __future__ import annotations

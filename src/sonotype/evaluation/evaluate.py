@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sonotype.config import from_dict
-from sonotype.core.errors import DataError, DataIssue
+from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.hierarchy import CategorySource
 from sonotype.core.text import counted, listed
 from sonotype.core.types import Clip, Heads
@@ -21,6 +22,8 @@ from sonotype.evaluation.compare import average
 from sonotype.evaluation.metrics import Scores, score
 from sonotype.evaluation.outputs import require_free_folder
 from sonotype.evaluation.predictions import FloatArray, Predictions
+from sonotype.evaluation.recordings import predict_recordings
+from sonotype.evaluation.sound_events import EventScoreOptions, score_events
 from sonotype.evaluation.write_report import outputs_of, write_report
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.engine import BATCH_SIZE

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,9 @@ from sonotype.evaluation.multilabel import (
     resample_multi,
 )
 from sonotype.evaluation.predictions import Decisions, FloatArray, IntArray, Predictions
+
+if TYPE_CHECKING:
+    from sonotype.evaluation.sound_events import EventScores
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,7 @@ class Scores:
         groups: number of their recordings.
         notes: sentences that must be shown with the scores.
         unknown: of the unknown score; ``None`` if the model has none.
+        events: of the detected events; ``None`` for clips.
     """
 
     heads: Mapping[str, HeadScores]
@@ -174,6 +178,7 @@ class Scores:
     groups: int
     notes: tuple[str, ...] = ()
     unknown: UnknownScores | None = None
+    events: EventScores | None = None
 
 
 def score(
@@ -343,7 +348,7 @@ def scores_to_json(scores: Scores) -> dict[str, Any]:
 
 
 def scores_from_json(value: Mapping[str, Any]) -> Scores:
-    """The inverse of :func:`scores_to_json`, exactly.
+    """The inverse of :func:`scores_to_json`, exactly; without the scores of events.
 
     Raises:
         SonotypeError: the value is something else; names the missing or wrong field.

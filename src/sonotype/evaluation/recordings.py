@@ -180,7 +180,5 @@ def _notes(recordings: Sequence[AnnotatedRecording], head: Head) -> tuple[str, .
     others = [e.label for one in recordings for e in one.events if e.label not in head.index]
     if not others:
         return ()
-    return (
-        f"{len(others)} events of classes that the model does not have are ignored: "
-        f"{listed(sorted(set(others)), 12)}",
-    )
+    names = listed(sorted(set(others)), 12)
+    return (f"{len(others)} events of classes that the model does not have are ignored: {names}",)

@@ -121,7 +121,7 @@ def _metrics(scores: Scores) -> Iterator[str]:
     for level, head in scores.heads.items():
         name = plural(level)
         if head.ranking:
-            yield from _wrap(
+            yield from wrap(
                 f"{name}: a clip has any number of labels; precision, recall and F1 are those at "
                 "the thresholds of the classes; accuracy is the share of clips whose classes are "
                 "all right"

@@ -10,6 +10,7 @@ from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
 from sonotype.core.types import IGNORE_INDEX, Heads
 from sonotype.evaluation.calibration import binary_reliability, reliability
+from sonotype.evaluation.event_report import event_report, write_event_csv
 from sonotype.evaluation.metrics import Scores, scores_to_json
 from sonotype.evaluation.plots import (
     plot_confusion,
@@ -20,6 +21,8 @@ from sonotype.evaluation.plots import (
 from sonotype.evaluation.predictions import Predictions, write_csv
 from sonotype.evaluation.report import render
 
+EVENT_SCORES = "event_scores.csv"
+
 
 def outputs_of(heads: Heads) -> list[str]:
     """Files of :func:`write_report`, without the training curves."""
@@ -29,7 +32,7 @@ def outputs_of(heads: Heads) -> list[str]:
         for kind in ("confusion", "f1", "reliability")
         if head.problem == "single" or kind != "confusion"
     )
-    return ["scores.json", "scores.txt", "predictions.csv", *plots]
+    return ["scores.json", "scores.txt", "predictions.csv", EVENT_SCORES, *plots]
 
 
 def write_report(
@@ -50,7 +53,9 @@ def write_report(
     Returns:
         The text of ``scores.txt``.
     """
-    report = render(scores)
+    report = full_report(scores)
+    if scores.events is not None:
+        write_event_csv(folder / EVENT_SCORES, scores.events)
     write_text(folder / "scores.txt", report)
     write_csv(predictions, folder / "predictions.csv", category_source=scores.category_source)  # type: ignore[arg-type]
     plots = folder / "plots"
@@ -75,6 +80,13 @@ def write_report(
     # Written last: this file marks a complete evaluation.
     write_text(folder / "scores.json", json_text(scores_to_json(scores), indent=1) + "\n")
     return report
+
+
+def full_report(scores: Scores) -> str:
+    """The scores of clips, and those of events if there are some."""
+    if scores.events is None:
+        return render(scores)
+    return f"{render(scores)}\n\n{event_report(scores.events)}"
 
 
 def _title(name: str, scores: Scores) -> str:
