@@ -19,6 +19,8 @@ import numpy as np
 from sonotype.core.annotations import AnnotatedRecording, Event
 from sonotype.core.types import LEVELS, Clip, Problem
 
+MOST_WINDOWS = 8000
+"""Largest number of training windows: their features have to fit into memory."""
 ROUNDING = 1e-6
 """Seconds within which times are equal."""
 
@@ -29,7 +31,7 @@ class WindowOptions:
 
     Attributes:
         seconds: length of a window.
-        hop: seconds from one window to the next; 0 for half a window.
+        hop: seconds from one window to the next; 0 for a quarter of a window.
         min_overlap: share of an event in a window from which the window has its label.
         background: largest number of windows without events, for each window with one.
         problem: ``"single"`` gives each window the label of the event with the longest part in it.
@@ -48,13 +50,17 @@ class WindowOptions:
     @property
     def step(self) -> float:
         """Seconds from one window to the next."""
-        return self.hop or self.seconds / 2
+        return self.hop or self.seconds / 4
 
 
 def training_windows(
     recordings: Iterable[AnnotatedRecording], options: WindowOptions
 ) -> tuple[Clip, ...]:
-    """The windows of all recordings, in order: all with events, and some of the background."""
+    """Windows of all recordings, in order: those with events, and some of the background.
+
+    Of more than :data:`MOST_WINDOWS`, a part is chosen in which rare classes have more windows than
+    by chance.
+    """
     recordings = tuple(recordings)
     classes = {event.label for one in recordings for event in one.events}
     clips = [clip for one in recordings for clip in labelled_windows(one, classes, options)]
@@ -64,7 +70,27 @@ def training_windows(
         chosen = np.random.default_rng(options.seed).permutation(len(empty))[:kept]
         dropped = set(empty) - {empty[index] for index in chosen}
         clips = [clip for index, clip in enumerate(clips) if index not in dropped]
-    return tuple(clips)
+    return _thinned(clips, options)
+
+
+def _thinned(clips: list[Clip], options: WindowOptions) -> tuple[Clip, ...]:
+    """At most :data:`MOST_WINDOWS` windows: an equal number of each class, as far as there are."""
+    if len(clips) <= MOST_WINDOWS:
+        return tuple(clips)
+    order = np.random.default_rng(options.seed).permutation(len(clips)).tolist()
+    of_class: dict[str, list[int]] = {}
+    for index in order:
+        for label in clips[index].labels.get(options.level) or ("",):
+            of_class.setdefault(label, []).append(index)
+    chosen: set[int] = set()
+    left = sorted(of_class.values(), key=len)
+    while left and len(chosen) < MOST_WINDOWS:
+        share = max((MOST_WINDOWS - len(chosen)) // len(left), 1)
+        rarest = [index for index in left.pop(0) if index not in chosen]
+        chosen.update(rarest[:share])
+    rest = [index for index in order if index not in chosen]
+    chosen.update(rest[: MOST_WINDOWS - len(chosen)])
+    return tuple(clips[index] for index in sorted(chosen))
 
 
 def labelled_windows(

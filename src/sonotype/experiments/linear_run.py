@@ -19,6 +19,7 @@ from scipy.special import expit
 from sonotype.core.device import device_of
 from sonotype.core.errors import StoppedError
 from sonotype.core.types import IGNORE_INDEX, Clip, Head, Heads
+from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
 from sonotype.data.splits.crossfit import Folds, balanced_folds
 from sonotype.evaluation.calibration import (
     fit_sigmoid_temperature,
@@ -29,7 +30,13 @@ from sonotype.evaluation.predictions import Predictions, without_label
 from sonotype.evaluation.thresholds import with_thresholds
 from sonotype.experiments.context import BuiltSystem, RunContext
 from sonotype.features.cache import own_store, shared_store
-from sonotype.features.vectors import Vectors, noise_vectors, pooled_vectors
+from sonotype.features.vectors import (
+    Mixtures,
+    Vectors,
+    mixture_vectors,
+    noise_vectors,
+    pooled_vectors,
+)
 from sonotype.models.system import System
 from sonotype.training.dataset import targets
 from sonotype.training.linear_fit import (
@@ -40,6 +47,7 @@ from sonotype.training.linear_fit import (
     fit_folds,
     fit_linear,
     held_out_logits,
+    with_mixtures,
 )
 from sonotype.training.result import FitResult
 from sonotype.training.unknown_fit import (
@@ -58,6 +66,11 @@ FEW_SCORED = 10
 """Clips below which a temperature is not fitted."""
 THRESHOLD = 0.5
 """Unknown score above which a sound counts as unknown; the scores are fitted to this value."""
+MOST_MIXTURES = 4
+"""Largest number of mixtures with other clips for each clip, where clips can have several
+labels."""
+MIXTURES = 8000
+"""Largest number of mixtures, if there are fewer clips."""
 DEFAULT_TEMPERATURE = 0.5
 """Temperature of heads without scored clips, from cross-validation of small sets."""
 
@@ -76,6 +89,7 @@ class LinearData:
         targets: of the training clips.
         weights: ``[features]`` of the features in the fit.
         folds: indices of the training clips of each fold.
+        mixtures: of two clips of one fold each, if clips can have several labels.
     """
 
     vectors: Vectors
@@ -83,6 +97,7 @@ class LinearData:
     targets: Targets
     weights: Vectors
     folds: Folds
+    mixtures: Mixtures | None = None
 
     @property
     def negative(self) -> npt.NDArray[np.bool_]:
@@ -137,12 +152,41 @@ def linear_data(context: RunContext, built: BuiltSystem) -> LinearData:
     noises = noise_vectors(
         built.system, built.audio_spec, store, device=device, progress=context.progress
     )
+    found = {name: target.long().numpy() for name, target in targets(clips, context.heads).items()}
+    folds = folds_of(context)
+    mixtures = None
+    if all(head.problem == "multi" for head in context.heads):
+        waveforms, mixed = _mixing(context, built, found, folds)
+        mixtures = mixture_vectors(
+            built.system, waveforms, mixed, store, device=device, progress=context.progress
+        )
     shutil.rmtree(folder / "maps", ignore_errors=True)
     if context.manifest.decoded is not None:
         context.manifest.decoded.clear()
-    found = {name: target.long().numpy() for name, target in targets(clips, context.heads).items()}
     weights = feature_weights(built.system)
-    return LinearData(vectors, noises, found, weights, folds_of(context))
+    return LinearData(vectors, noises, found, weights, folds, mixtures)
+
+
+def _mixing(
+    context: RunContext, built: BuiltSystem, found: Targets, folds: Folds
+) -> tuple[Waveforms, list[int]]:
+    """Waveforms with mixtures, and the indices of the clips to mix: those with a class.
+
+    Only clips of one fold are mixed, so that no fold learns from another.
+    """
+    clips = context.clips("train")
+    fold_of = {index: number for number, fold in enumerate(folds) for index in fold}
+    mixed = np.flatnonzero(~without_label(found)).tolist()
+    copies = min(MOST_MIXTURES, max(1, MIXTURES // max(len(mixed), 1)))
+    waveforms = Waveforms(
+        clips,
+        built.audio_spec,
+        Augmentation(between_class_mix=1.0, n_augmented=1 + copies),
+        context.options.train.seed,
+        [fold_of.get(index, -1) for index in range(len(clips))],
+        context.manifest.decoded,
+    )
+    return waveforms, mixed
 
 
 def folds_of(context: RunContext) -> Folds:
@@ -169,21 +213,28 @@ def fit_to_data(
     fits: list[FoldFit] = []
     if data.folds:
         fits = fit_folds(
-            data.vectors, data.targets, heads, data.weights, data.folds, class_weights=balanced
+            data.vectors,
+            data.targets,
+            heads,
+            data.weights,
+            data.folds,
+            class_weights=balanced,
+            mixtures=data.mixtures,
         )
         logits, scored = held_out_logits(fits, data.vectors, data.targets, heads)
         heads = calibrated(heads, logits, data.targets, scored)
-        known = {
+        true = {
             name: np.where(scored[name], target, IGNORE_INDEX)
             for name, target in data.targets.items()
         }
-        predictions = predictions_of(context.clips("train"), heads, logits, known)
+        predictions = predictions_of(context.clips("train"), heads, logits, true)
         heads, predictions = fit_thresholds(context, predictions, data.folds)
     else:
         heads = calibrated(heads, {}, {}, {})
-    linear = fit_linear(
-        data.vectors, data.targets, context.heads, data.weights, class_weights=balanced
-    )
+    vectors, known = data.vectors, data.targets
+    if data.mixtures is not None:
+        vectors, known = with_mixtures(vectors, known, data.mixtures, np.arange(len(vectors)))
+    linear = fit_linear(vectors, known, context.heads, data.weights, class_weights=balanced)
     linear.load_into(system)
     unknown = fit_unknown(context, system, linear, data, fits)
     threshold = None if unknown is None else THRESHOLD

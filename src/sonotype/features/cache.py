@@ -106,6 +106,20 @@ class CachedRows:
             for name, rows in self._rows.items()
         }
 
+    def every_copy(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """By name the rows of all augmented copies of some clips, ``[clips, copies, ...]``."""
+        numbers = [
+            self._first_rows[index] + copy for index in indices for copy in range(self.n_augmented)
+        ]
+        return {
+            name: torch.from_numpy(
+                np.stack([rows[number] for number in numbers]).reshape(
+                    len(indices), self.n_augmented, *rows[0].shape
+                )
+            )
+            for name, rows in self._rows.items()
+        }
+
 
 def threads_for(waveforms: Waveforms) -> int:
     """Number of decoding threads; a user's transform may have random state, so 1 with it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -74,6 +75,63 @@ def pooled_vectors(
     rows.fill(kinds, range(len(clips)), vectors_of, "feature maps", progress=progress)
     found: Vectors = rows.of([(0, index) for index in range(len(clips))])[VECTORS].numpy()
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class Mixtures:
+    """Mixtures of two clips each.
+
+    Attributes:
+        vectors: ``[mixtures, 1, features]``.
+        first: ``[mixtures]`` indices of the first clips.
+        second: ``[mixtures]`` indices of the second clips.
+    """
+
+    vectors: Vectors
+    first: npt.NDArray[np.intp]
+    second: npt.NDArray[np.intp]
+
+
+def mixture_vectors(
+    system: System,
+    waveforms: Waveforms,
+    indices: Sequence[int],
+    store: FeatureStore,
+    *,
+    device: torch.device | None = None,
+    progress: bool = False,
+) -> Mixtures:
+    """The pooled vectors of the augmented copies of some clips, each mixed with another clip.
+
+    Args:
+        system: as for :func:`pooled_vectors`, like the last three.
+        waveforms: with between-class mixing.
+        indices: of the clips.
+        store: keeps the vectors.
+        device: see there.
+        progress: see there.
+
+    Raises:
+        AudioError: a clip cannot be read.
+        SonotypeError: there is not enough space.
+    """
+    device = device or torch.device("cpu")
+    system = system.eval().channels_last().to(device)
+
+    def vectors_of(waveform: Tensor) -> dict[str, Tensor]:
+        return {VECTORS: _vectors(system, waveform.to(device), 1)}
+
+    rows = CachedRows(waveforms, store)
+    kinds = {VECTORS: vector_kind(system, 1, device)}
+    rows.fill(kinds, indices, vectors_of, "mixtures", progress=progress)
+    found = rows.every_copy(indices)[VECTORS][:, 1:].flatten(0, 1).numpy()
+    pairs = [
+        (index, waveforms.mix_of(index, copy).partner)
+        for index in indices
+        for copy in range(1, rows.n_augmented)
+    ]
+    first, second = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
+    return Mixtures(found, first, second)
 
 
 def noise_vectors(

@@ -19,14 +19,14 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from sonotype.core.types import IGNORE_INDEX, Head, Heads
-from sonotype.features.vectors import Vectors
+from sonotype.features.vectors import Mixtures, Vectors
 from sonotype.models.statistics import statistic_weights
 from sonotype.models.system import System
 
 STRENGTH = 30.0
 """Inverse strength of the L2 penalty for each clip (scikit-learn's ``C``)."""
-MULTI_STRENGTH = 30.0
-"""The same for the regressions of single classes."""
+MULTI_STRENGTH = 3.0
+"""The same for the regressions of single classes, with mixtures of clips."""
 MAX_ITERATIONS = 300
 ABSENT = -50.0
 """Logit of a class without a training clip."""
@@ -265,6 +265,7 @@ def fit_folds(
     folds: Sequence[Sequence[int]],
     *,
     class_weights: bool = False,
+    mixtures: Mixtures | None = None,
 ) -> list[FoldFit]:
     """Fit the heads to all folds but one, for each fold.
 
@@ -275,15 +276,45 @@ def fit_folds(
         weights: see :func:`feature_weights`.
         folds: indices of the clips of each fold. Clips in no fold are always learnt.
         class_weights: weight classes by the inverse of their count.
+        mixtures: of two clips of one fold each; see :func:`with_mixtures`.
     """
     fits = []
     for fold in folds:
         tested = np.asarray(fold, dtype=np.intp)
         learnt = np.setdiff1d(np.arange(len(vectors)), tested)
-        known = {name: target[learnt] for name, target in targets.items()}
-        linear = fit_linear(vectors[learnt], known, heads, weights, class_weights=class_weights)
+        rows = vectors[learnt]
+        known: Targets = {name: target[learnt] for name, target in targets.items()}
+        if mixtures is not None:
+            rows, known = with_mixtures(vectors, targets, mixtures, learnt)
+        linear = fit_linear(rows, known, heads, weights, class_weights=class_weights)
         fits.append(FoldFit(linear, learnt, tested))
     return fits
+
+
+def with_mixtures(
+    vectors: Vectors,
+    targets: Targets,
+    mixtures: Mixtures,
+    learnt: npt.NDArray[np.intp],
+) -> tuple[Vectors, Targets]:
+    """The vectors and targets of some clips and of the mixtures of two of them.
+
+    A class is present in a mixture if it is present in one of both clips.
+
+    Args:
+        vectors: ``[clips, 1, features]``.
+        targets: of ``"multi"`` heads.
+        mixtures: of these clips.
+        learnt: indices of the clips to use.
+    """
+    used = np.isin(mixtures.first, learnt) & np.isin(mixtures.second, learnt)
+    found = {}
+    for name, target in targets.items():
+        pair = np.stack([target[mixtures.first[used]], target[mixtures.second[used]]])
+        absent = np.where((pair == IGNORE_INDEX).any(axis=0), IGNORE_INDEX, 0)
+        union = np.where((pair == 1).any(axis=0), 1, absent)
+        found[name] = np.concatenate([target[learnt], union])
+    return np.concatenate([vectors[learnt], mixtures.vectors[used]]), found
 
 
 def held_out_logits(
