@@ -97,8 +97,8 @@ def inspect_source(
         manifest = annotated_manifest(path, options)
         if decode:
             return check_sounds(manifest, progress=progress)
-        sounds = equally_long(one.path for one in manifest.recordings)
-        contents, _ = contents_of(sounds, decode=False, progress=progress)
+        alike = equally_long(one.path for one in manifest.recordings)
+        contents, _ = contents_of(alike, decode=False, progress=progress)
         return manifest.with_contents(contents)
     listing = _listing(kind, place, options)
     paths = dict.fromkeys(row.path for row in listing.records if "\0" not in str(row.path))
