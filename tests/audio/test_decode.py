@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pytest
 import soundfile
 import soxr
+from sound_files import encoded
 
 from sonotype.audio import decode as decode_module
 from sonotype.audio.decode import from_array, load_audio, seconds_of, verify
@@ -599,3 +600,12 @@ def test_real_clips_are_read_whole(assets: Path) -> None:
 def test_integers_of_64_bits_are_refused_since_their_range_is_unknown() -> None:
     with pytest.raises(AudioError, match="has int64 values of unknown range; give int16 or floats"):
         from_array(np.array([1, 2, 3]), 8000)
+
+
+@pytest.mark.parametrize("rate", [8000, 22_050, 48_000])
+def test_intervals_at_the_end_of_ogg_vorbis(rate: int) -> None:
+    content = encoded(noise(40 * rate), rate, format="OGG")
+    whole = load_audio(content).samples
+    for start in (19.9, 20.1, 38.5, 39.5, 39.7, 39.9, 39.99):
+        found = load_audio(content, start=start, duration=1).samples
+        np.testing.assert_array_equal(found, whole[round(start * rate) :][:rate])

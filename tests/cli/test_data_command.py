@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from label_texts import sound
 from soundsets import esc50_folder, four_clips, tone, touch, write_table
 
 from sonotype.cli.main import run
@@ -221,3 +222,120 @@ def test_check_of_three_levels(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert found["level_3"] == {"bark": 2, "growl": 2, "horn": 2, "purr": 2}
     assert found["events"] == {"car": 2, "cat": 3, "dog": 4}
     assert (found["without_event"], found["without_level_3"]) == ({}, {"cat": 1})
+
+
+# Clips with several labels
+
+
+def test_check_of_several_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    touch(tmp_path, *(f"{letter}.wav" for letter in "abcde"))
+    lines = """path,label,event,group
+        a.wav,dog;cat,bark;meow,1
+        b.wav,cat,,1
+        c.wav,none,,2
+        d.wav,dog,bark,2
+        e.wav,cat,meow,3"""
+    table = write_table(tmp_path, lines)
+    assert run(["data", "check", str(table)]) == 0
+    found = lines_of(capsys.readouterr().out)
+    assert "categories  2; 1 clips without category" in found
+    assert "labels      1 clips with several, 1 with none" in found
+    assert not any("partly labelled" in line for line in found)
+    assert found[found.index("category  clips  recordings") + 1 :][:2] == [
+        "cat           3           2",
+        "dog           2           2",  # a is in the first recording, though cat comes before dog
+    ]
+    assert run(["data", "check", str(table), "--json"]) == 0
+    read = json.loads(capsys.readouterr().out)
+    assert (read["with_several_labels"], read["without_labels"]) == (1, 1)
+    assert read["categories"] == {"cat": 3, "dog": 2}
+    assert run(["data", "check", str(table), "--problem", "single", "--purpose", "evaluation"]) == 0
+    assert "with several" not in capsys.readouterr().out
+
+
+# Annotated recordings
+
+ANNOTATIONS = """path,start,end,label,group,fold
+    a.wav,1,1.5,dog,n,1
+    a.wav,2,5,dog,n,1
+    b.wav,0,1,dog,n,2
+    b.wav,4,7.2,a long name of a class that does not fit into one line of a narrow terminal,n,2"""
+
+
+def annotated(root: Path) -> Path:
+    for number, name in enumerate("abcd"):
+        sound(root / f"{name}.wav", 36 + number)
+    write_table(root, ANNOTATIONS, "annotations.csv")
+    return root
+
+
+def test_check_of_annotated_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = annotated(tmp_path / "night")
+    assert run(["data", "check", str(folder)]) == 0
+    found = lines_of(capsys.readouterr().out)
+    assert max(map(len, found)) <= 80
+    facts = dict(line.split("  ", 1) for line in found[: found.index("")])
+    assert {name: value.strip() for name, value in facts.items()} == {
+        "name": "night",
+        "recordings": "2",
+        "without label file": "2; not used",
+        "copies": "none found",
+        "groups": "1",
+        "folds": "1, 2",
+        "hours": "0.0203",
+        "hours listened to": "0.00311",  # 4 s of a.wav and 7.2 s of b.wav
+        "events": "4",
+        "classes": "2",
+        "licence": "not stated",
+    }
+    (header,) = (line for line in found if line.startswith("class  "))
+    columns = ["events", "recordings", "shortest (s)", "median (s)", "longest (s)"]
+    assert header.split(None, 1)[1] == "  ".join(columns)
+    (dog,) = (line for line in found if line.startswith("dog"))
+    assert dog.split() == ["dog", "3", "2", "0.500", "1.000", "3.000"]
+
+
+def test_annotated_recordings_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = annotated(tmp_path / "night")
+    assert run(["data", "check", str(folder), "--json", "--annotated", "whole", "--decode"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    name = next(label for label in found["classes"] if label != "dog")
+    assert found == {
+        "name": "night",
+        "synthetic": False,
+        "licence": "",
+        "citation": "",
+        "recordings": 2,
+        "not_annotated": 2,
+        "copies": 0,
+        "groups": 1,
+        "folds": [1, 2],
+        "hours": pytest.approx(73 / 3600),
+        "hours_listened": pytest.approx(73 / 3600),
+        "events": 4,
+        "classes": {
+            name: {"events": 1, "recordings": 1, "shortest": 3.2, "median": 3.2, "longest": 3.2},
+            "dog": {"events": 3, "recordings": 2, "shortest": 0.5, "median": 1, "longest": 3},
+        },
+    }
+
+
+def test_copies_and_issues_of_annotated_recordings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = annotated(tmp_path / "night")
+    (folder / "b.wav").write_bytes((folder / "a.wav").read_bytes())
+    write_table(folder, ANNOTATIONS.replace(",group", ",ignored"), "annotations.csv")
+    for flags in ([], ["--decode"]):
+        assert run(["data", "check", str(folder), *flags]) == 0
+        found = lines_of(capsys.readouterr().out)
+        assert any(line.startswith("copies  ") and " 1 " in line for line in found)
+        assert max(map(len, found)) <= 80
+    (folder / "a.wav").write_bytes((folder / "a.wav").read_bytes()[:-20_000])
+    assert run(["data", "check", str(folder), "--decode"]) == 4
+    assert "a.wav: is truncated" in capsys.readouterr().out
+    write_table(folder, "path,start,end,label\na.wav,x,1,dog\ngone.wav,0,1,dog", "annotations.csv")
+    assert run(["data", "check", str(folder), "--json"]) == 4
+    assert [issue["line"] for issue in json.loads(capsys.readouterr().out)["issues"]] == [2, 3]
+    assert run(["data", "check", str(folder), "--label-set", "msos"]) == 2
+    assert "--label-set" in capsys.readouterr().err

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 from heads import labelled, two_heads
 
-from sonotype.core.types import IGNORE_INDEX, Clip, Head, heads_of, level_name, merged_heads
+from sonotype.core.types import (
+    IGNORE_INDEX,
+    Clip,
+    Content,
+    Head,
+    heads_of,
+    level_name,
+    merged_heads,
+)
 
 
 def clip(category: str, event: str | None = None, name: str = "a.wav") -> Clip:
@@ -155,3 +163,67 @@ def test_equal_heads_are_equal_after_use() -> None:
     used[0].target(CLIPS[0])
     assert used == fresh
     assert hash(used) == hash(fresh)
+
+
+def window(start: float | None, *labels: str, uncertain: tuple[str, ...] = ()) -> Clip:
+    seconds = None if start is None else 5.0
+    content = Content("f" * 64, "s" * 64)
+    found = {"category": uncertain} if uncertain else {}
+    return Clip(Path("night.wav"), {"category": labels}, "g", 1, content, start, seconds, found)
+
+
+def test_windows_of_one_recording_are_different_clips() -> None:
+    whole, first, later = window(None, "x"), window(0.0, "x"), window(62.5, "x")
+    assert len({each.place for each in (whole, first, later)}) == 3
+    assert [each.name for each in (whole, first, later)] == [
+        "night.wav",
+        "night.wav#t=0,5",
+        "night.wav#t=62.5,67.5",
+    ]
+    digests = [set(each.digests) for each in (whole, first, later)]
+    assert digests[0] == {"f" * 64, "s" * 64}
+    assert all(len(each) == 2 for each in digests)
+    assert len(set.union(*digests)) == 6
+    assert replace(first, content=None).digests == ()
+    assert set(replace(first, path=Path("copy.wav")).digests) == digests[1]
+
+
+@pytest.mark.parametrize(
+    ("clip", "wanted"),
+    [
+        (window(0, "b"), [0, 1, 0]),
+        (window(0, "c", "a"), [1, 0, 1]),
+        (window(0), [0, 0, 0]),
+        (window(0, "a", uncertain=("c",)), [1, 0, IGNORE_INDEX]),
+        (window(0, "a", uncertain=("a", "b")), [1, IGNORE_INDEX, 0]),  # present after all
+        (window(0, uncertain=("a", "b", "c")), [IGNORE_INDEX] * 3),
+        (window(0, "a", uncertain=("of no model",)), [1, 0, 0]),
+        (Clip(Path("a"), {"event": ("e",)}, "", None), [IGNORE_INDEX] * 3),  # not known
+        (Clip(Path("a"), {}, "", None), [0, 0, 0]),  # a sound of no class
+    ],
+)
+def test_targets_of_several_labels(clip: Clip, wanted: list[int]) -> None:
+    assert Head("category", ("a", "b", "c"), "multi").target(clip) == wanted
+
+
+def test_a_label_that_a_head_of_several_lacks() -> None:
+    with pytest.raises(KeyError, match="d"):
+        Head("category", ("a", "b"), "multi").target(window(0, "d"))
+
+
+def test_problem_of_heads() -> None:
+    one_each = [window(0, "x"), window(5, "y")]
+    assert heads_of(one_each)[0].problem == "single"
+    assert heads_of(one_each, "single")[0].problem == "single"
+    assert heads_of(one_each, "multi")[0].problem == "multi"
+    assert heads_of([*one_each, window(10)])[0] == Head("category", ("x", "y"), "multi")
+    assert heads_of([*one_each, Clip(Path("a"), {}, "", None)])[0].problem == "single"
+
+
+def test_a_level_without_classes_is_no_head() -> None:
+    clips = [
+        Clip(Path("a"), {"category": ("x",), "event": ()}, "", None),
+        Clip(Path("b"), {"category": ("y",), "event": (), "level_3": ("z",)}, "", None),
+    ]
+    assert [head.name for head in heads_of(clips, "multi")] == ["category", "level_3"]
+    assert heads_of([window(0), window(5)]) == ()

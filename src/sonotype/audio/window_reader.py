@@ -11,7 +11,7 @@ from sonotype.audio.buffer import SampleBuffer
 from sonotype.audio.decode import Samples, from_array, load_audio
 from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.audio.stream import stream
-from sonotype.core.errors import TruncatedError
+from sonotype.core.errors import AudioError, TruncatedError
 
 OPEN_RECORDINGS = 4
 """Largest number of recordings that are read at once."""
@@ -54,11 +54,14 @@ class WindowReader:
             while len(self._open) > OPEN_RECORDINGS:
                 self._open.popitem(last=False)
         found = recording.window(start, seconds)
-        if found is None or not len(found):
+        if found is None:
             return load_audio(
                 path, sample_rate=sample_rate, start=start, duration=seconds, partial=True
             ).samples
-        return from_array(found, recording.rate, sample_rate=sample_rate).samples
+        try:
+            return from_array(found, recording.rate, sample_rate=sample_rate).samples
+        except AudioError as error:
+            raise AudioError(path, error.cause) from None
 
     def clear(self) -> None:
         """Close all recordings."""
@@ -74,18 +77,28 @@ class _Recording:
             self.rate = file.rate
         self._buffer = SampleBuffer(_complete(path))
         self._first = 0
+        self._failed = False
         self._lock = Lock()
 
     def window(self, start: float, seconds: float) -> Samples | None:
-        """Samples at the rate of the file; ``None`` if they were dropped already."""
+        """Samples at the rate of the file.
+
+        ``None`` if they were dropped already, if there are none, or after an error.
+        """
         first = round(start * self.rate)
         end = first + round(seconds * self.rate)
         with self._lock:
-            if first < self._first:
+            if self._failed or first < self._first:
                 return None
             self._first = max(self._first, first - round(KEPT_SECONDS * self.rate))
             self._buffer.forget(self._first)
-            self._buffer.reaches(end)
+            try:
+                self._buffer.reaches(end)
+            except AudioError:
+                self._failed = True
+                return None
+            if first >= self._buffer.end:
+                return None
             samples = self._buffer.part(first, min(end, self._buffer.end))
             return samples.copy()
 

@@ -92,7 +92,10 @@ def check(
         _print_issues(error, as_json)
         raise typer.Exit(error.exit_code) from None
     if as_json:
-        typer.echo(json_text(_summary(manifest), indent=2, ensure_ascii=False))
+        summary = _summary_of_events(manifest) if manifest.recordings else _summary(manifest)
+        typer.echo(json_text(summary, indent=2, ensure_ascii=False))
+    elif manifest.recordings:
+        _print_events(manifest)
     else:
         _print_summary(manifest)
 
@@ -108,27 +111,126 @@ def _print_issues(error: DataError, as_json: bool) -> None:
     typer.secho(error.headline, fg=typer.colors.RED, err=True)
 
 
-def _summary(manifest: Manifest) -> dict[str, object]:
-    from sonotype.data.validate import without_label
-
+def _origin(manifest: Manifest) -> dict[str, object]:
     return {
         "name": manifest.name,
         "synthetic": manifest.synthetic,
         "licence": manifest.licence,
         "citation": manifest.citation,
-        **manifest.summary(),
-        **{
-            f"without_{level}": without_label(manifest.clips, level)
-            for level in manifest.levels[1:]
-        },
     }
+
+
+def _summary(manifest: Manifest) -> dict[str, object]:
+    from sonotype.data.validate import without_label
+
+    several = manifest.problem == "multi"
+    return {
+        **_origin(manifest),
+        **manifest.summary(),
+        **(
+            _label_counts(manifest)
+            if several
+            else {
+                f"without_{level}": without_label(manifest.clips, level)
+                for level in manifest.levels[1:]
+            }
+        ),
+    }
+
+
+def _label_counts(manifest: Manifest) -> dict[str, int]:
+    """How many clips have several labels of a level, or no label at all."""
+    labels = [clip.labels.values() for clip in manifest.clips]
+    return {
+        "with_several_labels": sum(any(len(names) > 1 for names in found) for found in labels),
+        "without_labels": sum(not any(found) for found in labels),
+    }
+
+
+def _summary_of_events(manifest: Manifest) -> dict[str, object]:
+    """The facts about annotated recordings; lengths in seconds."""
+    from sonotype.data.annotations.statistics import (
+        copies,
+        events_of_classes,
+        hours,
+        hours_listened,
+    )
+
+    recordings = manifest.recordings
+    classes = [asdict(found) for found in events_of_classes(recordings)]
+    return {
+        **_origin(manifest),
+        "recordings": len(recordings),
+        "not_annotated": manifest.not_annotated,
+        "copies": copies(recordings),
+        "groups": len({one.group for one in recordings}),
+        "folds": list(manifest.folds),
+        "hours": hours(recordings),
+        "hours_listened": hours_listened(recordings),
+        "events": sum(len(one.events) for one in recordings),
+        "classes": {found.pop("label"): found for found in classes},
+    }
+
+
+def _print_events(manifest: Manifest) -> None:
+    """Print the facts about annotated recordings, and a table of their classes."""
+    from sonotype.data.annotations.statistics import (
+        copies,
+        events_of_classes,
+        hours,
+        hours_listened,
+    )
+
+    recordings = manifest.recordings
+    same = copies(recordings)
+    classes = events_of_classes(recordings)
+    _print_facts(
+        {
+            **_name(manifest),
+            "recordings": f"{len(recordings):,}",
+            "without label file": f"{manifest.not_annotated:,}; not used"
+            if manifest.not_annotated
+            else "none",
+            "copies": f"{same:,} with the audio of another recording, in the same group"
+            if same
+            else "none found",
+            "groups": f"{len({one.group for one in recordings}):,}",
+            **_folds(manifest),
+            "hours": f"{hours(recordings):,.3g}",
+            "hours listened to": f"{hours_listened(recordings):,.3g}",
+            "events": f"{sum(len(one.events) for one in recordings):,}",
+            "classes": f"{len(classes):,}",
+            **_licence(manifest),
+        }
+    )
+    lengths = ("shortest", "median", "longest")
+    table = _table("class", "events", "recordings", *(f"{name} (s)" for name in lengths))
+    for found in classes:
+        seconds = (f"{getattr(found, name):.3f}" for name in lengths)
+        table.add_row(found.label, f"{found.events:,}", f"{found.recordings:,}", *seconds)
+    _print(table)
+
+
+def _name(manifest: Manifest) -> dict[str, str]:
+    return {"name": manifest.name + (" (synthetic)" if manifest.synthetic else "")}
+
+
+def _licence(manifest: Manifest) -> dict[str, str]:
+    return {"licence": manifest.licence or "not stated"}
+
+
+def _print_facts(facts: dict[str, str]) -> None:
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        typer.echo(f"{key:<{width}}  {value}")
+    typer.echo("")
 
 
 def _print_summary(manifest: Manifest) -> None:
     clips = manifest.clips
     groups = len({clip.group for clip in clips})
     facts = {
-        "name": manifest.name + (" (synthetic)" if manifest.synthetic else ""),
+        **_name(manifest),
         "clips": f"{len(clips):,}",
         "copies": _copies(manifest),
         "recordings": f"{groups:,}"
@@ -136,17 +238,15 @@ def _print_summary(manifest: Manifest) -> None:
         else "unknown; each clip is a group of its own",
         **_folds(manifest),
         **{plural(level): _count(manifest, level) for level in manifest.levels},
-        "licence": manifest.licence or "not stated",
+        **_several(manifest),
+        **_licence(manifest),
     }
-    width = max(map(len, facts))
-    for key, value in facts.items():
-        typer.echo(f"{key:<{width}}  {value}")
-    typer.echo("")
+    _print_facts(facts)
     for number, head in enumerate(manifest.heads):
         if number:
             typer.echo("")
         _print(_count_table(manifest, head))
-    for above, level in pairwise(manifest.levels):
+    for above, level in pairwise(manifest.levels if manifest.problem != "multi" else ()):
         if note := _partly_labelled(manifest, above, level):
             typer.echo(f"\n{_wrapped(note)}")
 
@@ -182,6 +282,15 @@ def _folds(manifest: Manifest) -> dict[str, str]:
     return {"folds": ", ".join(map(str, manifest.folds)) or "none"}
 
 
+def _several(manifest: Manifest) -> dict[str, str]:
+    """Of clips that can have several labels, how many have several or none."""
+    if manifest.problem != "multi":
+        return {}
+    counts = _label_counts(manifest)
+    several, none = counts["with_several_labels"], counts["without_labels"]
+    return {"labels": f"{several:,} clips with several, {none:,} with none"}
+
+
 def _count(manifest: Manifest, level: str) -> str:
     counts = manifest.counts(level)
     if not counts:
@@ -193,9 +302,10 @@ def _count(manifest: Manifest, level: str) -> str:
 def _count_table(manifest: Manifest, head: Head) -> Table:
     """A table of clips and, if they are known, recordings of each label."""
     clips = manifest.counts(head.name)
-    groups: defaultdict[str | None, set[str]] = defaultdict(set)
+    groups: defaultdict[str, set[str]] = defaultdict(set)
     for clip in manifest.clips:
-        groups[clip.label(head.name)].add(clip.group)
+        for label in clip.labels.get(head.name, ()):
+            groups[label].add(clip.group)
     rows: list[tuple[str, ...]] = [(label,) for label in head.classes]
     above = []
     if head.parent is not None:
@@ -215,8 +325,8 @@ def _table(*columns: str) -> Table:
 
     table = Table(box=None, pad_edge=False)
     for name in columns:
-        right = name in ("clips", "recordings")
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+        right = name in ("clips", "recordings", "events") or name.endswith("(s)")
+        table.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right)
     return table
 
 

@@ -202,7 +202,8 @@ class Head:
     def target(self, clip: Clip) -> int | list[int]:
         """The class index of a clip; of a ``"multi"`` head for each class 1 if it is present, or 0.
 
-        ``IGNORE_INDEX`` stands for what is not known.
+        ``IGNORE_INDEX`` stands for what is not known; of a negative, a clip without labels, it is
+        known that no class of a ``"multi"`` head is present.
 
         Raises:
             KeyError: the head has no such class.
@@ -210,13 +211,13 @@ class Head:
         if self.problem == "single":
             label = clip.label(self.name)
             return IGNORE_INDEX if label is None else self.index[label]
-        if self.name not in clip.labels:
+        if clip.labels and self.name not in clip.labels:
             return [IGNORE_INDEX] * len(self.classes)
         found = [0] * len(self.classes)
         for label in clip.uncertain.get(self.name, ()):
             if label in self.index:
                 found[self.index[label]] = IGNORE_INDEX
-        for label in clip.labels[self.name]:
+        for label in clip.labels.get(self.name, ()):
             found[self.index[label]] = 1
         return found
 
@@ -230,7 +231,7 @@ def heads_of(clips: Iterable[Clip], problem: Problem | None = None) -> Heads:
 
     A level of labels becomes a head. Its parent is the level above, if every class belongs to one
     class of that level. A level where a clip has several labels, or none of the classes, becomes a
-    ``"multi"`` head without a parent.
+    ``"multi"`` head without a parent; a level of which no clip has a class becomes none.
 
     Args:
         clips: the labelled clips.
@@ -242,6 +243,8 @@ def heads_of(clips: Iterable[Clip], problem: Problem | None = None) -> Heads:
     for name in sorted(names, key=level_depth):
         known = [clip for clip in clips if name in clip.labels]
         classes = tuple(sorted({label for clip in known for label in clip.labels[name]}))
+        if not classes:
+            continue
         if problem == "multi" or any(len(clip.labels[name]) != 1 for clip in known):
             heads.append(Head(name, classes, "multi"))
         else:

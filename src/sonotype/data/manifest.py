@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from sonotype.core.annotations import AnnotatedRecording
 from sonotype.core.errors import OptionsError
@@ -19,6 +20,9 @@ from sonotype.data.digest import united
 
 SUBSETS = {1: "train", 2: "validation", 3: "test"}
 """The subset of each fold if the source's folders are named after subsets."""
+
+
+_Item = TypeVar("_Item", Clip, AnnotatedRecording)
 
 
 @dataclass(frozen=True)
@@ -84,22 +88,27 @@ class Manifest:
         Groups with a sound in common become one group, named by the first of their names.
         """
         clips = [replace(clip, content=contents.get(clip.path)) for clip in self.clips]
+        recordings = [
+            replace(one, content=contents.get(one.path), group=one.group or str(one.path))
+            for one in self.recordings
+        ]
+        items: list[Clip | AnnotatedRecording] = [*clips, *recordings]
         roots = united(
             [
-                (("group", clip.group), *(clip.content.digests if clip.content else ()))
-                for clip in clips
+                (("group", item.group), *(item.content.digests if item.content else ()))
+                for item in items
             ]
         )
         names: dict[int, str] = {}
-        for root, clip in zip(roots, clips, strict=True):
-            names[root] = min(names.get(root, clip.group), clip.group)
-        joined = [replace(clip, group=names[root]) for root, clip in zip(roots, clips, strict=True)]
-        groups = {clip.path: clip.group for clip in joined}
-        recordings = tuple(
-            replace(one, content=contents.get(one.path), group=groups.get(one.path, one.group))
-            for one in self.recordings
+        for root, item in zip(roots, items, strict=True):
+            names[root] = min(names.get(root, item.group), item.group)
+        groups = [names[root] for root in roots]
+        return replace(
+            self,
+            clips=tuple(map(_in_group, clips, groups)),
+            decoded=decoded,
+            recordings=tuple(map(_in_group, recordings, groups[len(clips) :])),
         )
-        return replace(self, clips=tuple(joined), decoded=decoded, recordings=recordings)
 
     @property
     def subsets(self) -> dict[str, int]:
@@ -140,23 +149,25 @@ class Manifest:
     def fingerprint(self) -> str:
         """SHA-256 over labels and contents, independent of paths and of the order of the clips.
 
-        Files whose contents are known are not read again.
+        That of annotated recordings is independent of the windows. Files whose contents are known
+        are not read again.
         """
+        if self.recordings:
+            return _fingerprint([*map(_recording_facts, self.recordings)])
         rows = [
-            json.dumps(
-                [
-                    clip.content.file if clip.content else file_sha256(clip.path),
-                    *(self._label_facts(clip, level) for level in self.levels),
-                    *([] if clip.start is None else [clip.start, clip.seconds]),
-                ]
-            )
+            [
+                clip.content.file if clip.content else file_sha256(clip.path),
+                *(self._label_facts(clip, level) for level in self.levels),
+                *([] if clip.start is None else [clip.start, clip.seconds]),
+            ]
             for clip in self.clips
         ]
-        return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
+        return _fingerprint(rows)
 
     def _label_facts(self, clip: Clip, level: str) -> object:
         if any(head.name == level and head.problem == "multi" for head in self.heads):
-            return [*clip.labels.get(level, [None]), [*clip.uncertain.get(level, ())]]
+            uncertain = sorted(clip.uncertain.get(level, ()))
+            return [*sorted(clip.labels[level]), uncertain] if level in clip.labels else [None]
         return clip.label(level)
 
     def summary(self) -> dict[str, object]:
@@ -177,3 +188,16 @@ class Manifest:
         """Clips of each label of a level, by name."""
         counts = Counter(label for clip in self.clips for label in clip.labels.get(level, ()))
         return dict(sorted(counts.items()))
+
+
+def _in_group(item: _Item, group: str) -> _Item:
+    return replace(item, group=group)
+
+
+def _recording_facts(one: AnnotatedRecording) -> list[object]:
+    content = one.content.file if one.content else file_sha256(one.path)
+    return [content, *sorted((e.start, e.end, e.label) for e in one.events), [*one.spans]]
+
+
+def _fingerprint(rows: Sequence[object]) -> str:
+    return hashlib.sha256("\n".join(sorted(map(json.dumps, rows))).encode()).hexdigest()

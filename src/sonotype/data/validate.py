@@ -15,7 +15,7 @@ from sonotype.core.types import Clip, Content, level_depth, level_name, plural
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import contents_of, united
 from sonotype.data.manifest import Manifest
-from sonotype.data.readers.label_sets import similar_labels, with_label_sets
+from sonotype.data.readers.label_sets import SEPARATOR, similar_labels, with_label_sets
 from sonotype.data.records import ClipRecord, Listing, is_negative, normalise_label
 from sonotype.data.splits.groups import stand_alone
 
@@ -91,18 +91,32 @@ def validate(
 def validate_several(
     listing: Listing, rules: Rules, contents: Mapping[Path, Content] | None
 ) -> Manifest:
-    """:func:`validate` for clips with any number of labels."""
+    """:func:`validate` for clips with any number of labels.
+
+    Raises:
+        OptionsError: a rule that is for clips with one label.
+    """
+    for flag, wrong in (
+        ("--rare-events", rules.rare_events != TRAINING.rare_events),
+        ("--qualify-events", rules.qualify_events),
+    ):
+        if wrong:
+            raise OptionsError(
+                f"{flag} is for clips with one label, but those of {listing.source} can have "
+                "several (with --problem single, each clip has one)"
+            )
     records = [with_label_sets(record) for record in listing.records]
     issues = [*listing.issues, *_check_files(replace(listing, records=tuple(records)))]
     if listing.labelled:
         issues += _label_sets(records)
-        issues += [
-            DataIssue(str(listing.source), 0, cause) for cause in similar_labels(_places(records))
-        ]
+        for places in _places(records).values():
+            issues += [DataIssue(str(listing.source), 0, cause) for cause in similar_labels(places)]
         if rules.purpose == "training":
             issues += _one_clip_label_sets(records)
     if not records and not issues:
         issues.append(DataIssue(str(listing.source), 0, "no clips"))
+    certain = [_with_cells(record) for record in records if not record.uncertain]
+    issues += label_conflicts(certain, contents or {})
     raise_issues(listing.source, issues)
     labels = [
         {
@@ -259,11 +273,9 @@ def check_sounds(manifest: Manifest, *, progress: bool = False) -> Manifest:
         progress=progress,
     )
     records = [
-        ClipRecord(
-            clip.path, tuple(";".join(clip.labels.get(level, ())) for level in manifest.levels)
-        )
+        _with_cells(ClipRecord(clip.path, (), label_sets=clip.labels))
         for clip in manifest.clips
-        if clip.start is None
+        if clip.start is None and not clip.uncertain
     ]
     raise_issues(manifest.name, [*issues, *label_conflicts(records, contents)])
     return manifest.with_contents(contents, decoded)
@@ -394,13 +406,23 @@ def _label_sets(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
         yield from _invalid_text(record, [label for found in sets.values() for label in found])
 
 
-def _places(records: Iterable[ClipRecord]) -> dict[str, str]:
-    """For each label where it is used first."""
-    places: dict[str, str] = {}
+def _with_cells(record: ClipRecord) -> ClipRecord:
+    """A record with its sets of labels as one text each, sorted."""
+    deepest = max(map(level_depth, record.label_sets), default=0)
+    levels = map(level_name, range(deepest + 1))
+    return replace(
+        record,
+        labels=tuple(SEPARATOR.join(sorted(record.label_sets.get(level, ()))) for level in levels),
+    )
+
+
+def _places(records: Iterable[ClipRecord]) -> dict[str, dict[str, str]]:
+    """For each label of each level where it is used first."""
+    places: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for record in records:
-        for found in record.label_sets.values():
+        for level, found in record.label_sets.items():
             for label in found:
-                places.setdefault(label, _place(record))
+                places[level].setdefault(label, _place(record))
     return places
 
 

@@ -34,7 +34,7 @@ class WindowOptions:
         hop: seconds from one window to the next; 0 for a quarter of a window.
         min_overlap: share of an event in a window from which the window has its label.
         background: largest number of windows without events, for each window with one.
-        problem: ``"single"`` gives each window the label of the event with the longest part in it.
+        problem: ``"single"`` gives each window the label with the most seconds in it.
         seed: of the choice of background windows.
         level: name of the level of the labels.
     """
@@ -136,6 +136,8 @@ def labelled_windows(
             labels, uncertain = {options.level: names} if names else {}, {}
         else:
             others = (set(parts) if whole else set(classes)) - present
+            if not present and others == set(classes):
+                continue
             labels = {options.level: tuple(sorted(present))}
             uncertain = {options.level: tuple(sorted(others))} if others else {}
         yield Clip(
@@ -171,9 +173,9 @@ def window_starts(recording: AnnotatedRecording, options: WindowOptions) -> list
 
 
 def _share(event: Event, start: float, end: float) -> float:
-    """Share of an event in a window; 1 also where the event fills the window."""
+    """Share of an event in a window; 1 also where the event fills the window; 0 if they touch."""
     overlap = min(event.end, end) - max(event.start, start)
-    return overlap / min(event.end - event.start, end - start)
+    return overlap / min(event.end - event.start, end - start) if overlap > ROUNDING else 0.0
 
 
 def _listened(recording: AnnotatedRecording, start: float, end: float) -> bool:
@@ -185,9 +187,10 @@ def _listened(recording: AnnotatedRecording, start: float, end: float) -> bool:
 def _longest(
     parts: dict[str, list[tuple[float, Event]]], present: set[str], start: float, end: float
 ) -> str:
-    """The label with the longest part in a window; the first by name of equal ones."""
+    """The label with the most seconds in a window; the first by name of equal ones."""
 
-    def seconds(label: str) -> float:
-        return sum(min(e.end, end) - max(e.start, start) for _, e in parts[label])
+    def steps(label: str) -> int:
+        seconds = sum(min(e.end, end) - max(e.start, start) for _, e in parts[label])
+        return round(seconds / ROUNDING)
 
-    return max(sorted(present), key=seconds)
+    return max(sorted(present), key=steps)

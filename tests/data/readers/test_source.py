@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from label_texts import sound
 from soundsets import esc50_folder, faults_of, four_clips, tone, touch, write_table
 
-from sonotype.core.errors import OptionsError
+from sonotype.core.errors import DataError, OptionsError
 from sonotype.data import read_esc50, read_folder, read_msos, read_table
+from sonotype.data.dataset_info import INFO_FILE
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import SourceOptions, inspect_source, open_source, recognise
 
@@ -203,3 +205,125 @@ def test_survey_decodes_what_is_there_and_reports_all_together(tmp_path: Path) -
     tone(tmp_path / "d.wav")
     tone(tmp_path / "gone.wav")
     assert inspect_source(table, decode=True) == inspect_source(table) == open_source(table)
+
+
+# Annotated recordings
+
+
+def make_annotated(root: Path, name: str = "annotations.csv") -> Path:
+    """Three recordings of 10 s, two of them with events."""
+    for recording in ("a.wav", "b.wav", "c.wav"):
+        sound(root / recording)
+    write_table(root, "path,start,end,label\na.wav,1,2,x\na.wav,4,8,y\nb.wav,3,4,x", name)
+    return root
+
+
+def test_annotated_recordings_are_recognised(tmp_path: Path) -> None:
+    folder = make_annotated(tmp_path / "set")
+    assert recognise(folder) == ("annotated", folder)
+    table = folder / "annotations.csv"
+    assert recognise(table) == ("annotated", table)
+    found = open_source(folder)
+    assert (found.clips, found.name, found.grouped) == ((), "set", True)
+    assert [one.path.name for one in found.recordings] == ["a.wav", "b.wav"]
+    assert [(one.seconds, one.spans) for one in found.recordings] == [
+        (10, ((1, 8),)),
+        (10, ((3, 4),)),
+    ]
+    assert found.not_annotated == 1
+    assert open_source(table).recordings == found.recordings
+    single = tmp_path / "single"
+    sound(single / "a.wav")
+    write_table(single, "1\t2\tx", "a.txt")
+    assert recognise(single / "a.txt")[0] == "annotated"
+    assert len(open_source(single / "a.txt").recordings) == 1
+
+
+def test_options_of_annotated_recordings(tmp_path: Path) -> None:
+    folder = make_annotated(tmp_path)
+    whole = open_source(folder, SourceOptions(annotated="whole"))
+    assert [one.spans for one in whole.recordings] == [((0, 10),), ((0, 10),)]
+    grouped = open_source(folder, SourceOptions(group_pattern="[.]wav"))
+    assert {one.group for one in grouped.recordings} == {".wav"}
+    assert open_source(folder, SourceOptions(use_truncated=True)).partial
+    windows = SourceOptions(window_hop=0.5, min_overlap=0.2, background=3).windows(2.0, seed=4)
+    assert (windows.step, windows.min_overlap, windows.background, windows.seed) == (0.5, 0.2, 3, 4)
+    assert (windows.seconds, SourceOptions().windows(2.0, 0).step) == (2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        *(
+            (make_annotated, option)
+            for option in (
+                {"label_set": "msos"},
+                {"subset": "evaluation"},
+                {"column": ("category=label",)},
+                {"ignore_columns": True},
+                {"rare_events": "unlabel"},
+                {"qualify_events": True},
+            )
+        ),
+        *(
+            (make, option)
+            for make in (make_folder, four_clips, esc50_folder, make_msos)
+            for option in (
+                {"label_column": "x"},
+                {"annotated": "whole"},
+                {"window_hop": 1.0},
+                {"min_overlap": 0.4},
+                {"background": 2.0},
+            )
+        ),
+    ],
+)
+def test_options_that_do_not_fit_annotated_recordings_or_others(
+    tmp_path: Path, make: Make, options: dict[str, object]
+) -> None:
+    place = make(tmp_path)
+    flag = "--" + next(iter(options)).replace("_", "-")
+    for read in (open_source, inspect_source):
+        with pytest.raises(OptionsError, match=f"^{flag} is for "):
+            read(place, SourceOptions(**options))  # type: ignore[arg-type]
+
+
+def test_issues_of_annotated_recordings(tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav")
+    write_table(tmp_path, "path,start,end,label\na.wav,1,2,noise", "annotations.csv")
+    (issue,) = faults_of(lambda: open_source(tmp_path), tmp_path)
+    assert "no recording has a labelled event" in issue
+    write_table(tmp_path, "path,start,end,label\na.wav,2,1,x\ngone.wav,1,2,x", "annotations.csv")
+    issues = faults_of(lambda: open_source(tmp_path), tmp_path)
+    assert [issue.split(": ")[0] for issue in issues] == ["annotations.csv:2", "annotations.csv:3"]
+
+
+def test_copies_of_annotated_recordings(tmp_path: Path) -> None:
+    """All of them are silent: with or without decoding, they are one group."""
+    folder = make_annotated(tmp_path)
+    for decode in (False, True):
+        found = inspect_source(folder, decode=decode)
+        assert [one.group for one in found.recordings] == ["a.wav", "a.wav"]
+        assert all(one.content is not None for one in found.recordings)
+    (folder / "b.wav").write_bytes((folder / "b.wav").read_bytes()[:-8000])
+    (issue,) = faults_of(lambda: inspect_source(folder, decode=True), tmp_path)
+    assert issue.startswith("b.wav: is truncated")
+    assert (
+        len(inspect_source(folder, SourceOptions(use_truncated=True), decode=True).recordings) == 2
+    )
+
+
+def test_what_a_set_of_annotated_recordings_says_of_itself(tmp_path: Path) -> None:
+    folder = make_annotated(tmp_path)
+    facts = '{"name": "night", "synthetic": true, "licence": "CC0", "citation": "me"}'
+    (folder / INFO_FILE).write_text(facts)
+    found = open_source(folder)
+    assert (found.name, found.synthetic, found.licence, found.citation) == (
+        "night",
+        True,
+        "CC0",
+        "me",
+    )
+    (folder / INFO_FILE).write_text("{}x")
+    with pytest.raises(DataError, match="not JSON"):
+        open_source(folder)

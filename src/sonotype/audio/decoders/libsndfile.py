@@ -23,6 +23,9 @@ _UNFINISHED_SIZES = (0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000)
 _BLOCK = 1 << 22
 """Values (samples of all channels) that are decoded at once."""
 
+_LAST_SECONDS = 20
+"""Longer than a page of Ogg. Seeks into the last page go wrong (issue 885 of libsndfile)."""
+
 _WINDOWS = os.name == "nt"
 
 
@@ -97,7 +100,9 @@ class SoundfileDecoder(Decoder):
 
     def skip(self, count: int) -> int:
         """Seek forward by ``count`` samples; return how many there were."""
-        skipped = min(count, self._end - self._position)
+        ogg = self._file.format == "OGG"
+        end = self._end - (_LAST_SECONDS * self.rate if ogg else 0)
+        skipped = max(min(count, end - self._position), 0)
         if skipped > 0:
             try:
                 self._file.seek(self._position + skipped)
@@ -105,7 +110,9 @@ class SoundfileDecoder(Decoder):
             except soundfile.LibsndfileError as error:
                 self._fail(error)
                 skipped = 0
-        return skipped + self._second.skip(count - skipped) if self._second else skipped
+        if self._second is not None:
+            return skipped + self._second.skip(count - skipped)
+        return skipped + super().skip(count - skipped) if ogg else skipped
 
     def total(self) -> int:
         """Number of samples, by the header or by where the file was found to end."""

@@ -303,7 +303,7 @@ class Waveforms(Dataset[Samples]):
     def _window(self, clip: Clip, sound: Audio | None) -> Samples:
         """A window of a recording; silence follows the end of the recording."""
         start, seconds, audio_spec = clip.start or 0.0, clip.seconds or 0.0, self.audio_spec
-        if sound is None:
+        if sound is None or round(start * sound.sample_rate) >= len(sound.samples):
             samples = self._windows.read(clip.path, start, seconds, audio_spec.sample_rate)
         else:
             first = round(start * sound.sample_rate)

@@ -1,8 +1,8 @@
 """Partners for mixing two clips: exactly uniform, each drawn in constant time.
 
-The clips are sorted by class, then by digest. A partner of another class is one of the
-``n - n_class`` clips outside the class, a partner of the same class one of the ``n_class - 1``
-others in it. The order of the files has no effect.
+The clips are sorted by class, then by digest and start of the window. A partner of another class is
+one of the ``n - n_class`` clips outside the class, a partner of the same class one of the
+``n_class - 1`` others in it. The order of the files has no effect.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class Partners:
         self, members: Iterable[int], clips: Sequence[Clip], digests: Mapping[int, str]
     ) -> None:
         self._clips = clips
-        self._order = sorted(members, key=lambda index: (_class_of(clips[index]), digests[index]))
+        self._order = sorted(
+            members,
+            key=lambda index: (_class_of(clips[index]), digests[index], clips[index].start or 0.0),
+        )
         self._position = {index: position for position, index in enumerate(self._order)}
         self._runs: dict[Class, tuple[int, int]] = {}
         for position, index in enumerate(self._order):
@@ -60,4 +63,4 @@ class Partners:
 
 def _class_of(clip: Clip) -> Class:
     """The labels of all levels; clips of a category without an event are a class too."""
-    return tuple(clip.labels.items())
+    return tuple((level, tuple(sorted(names))) for level, names in clip.labels.items())

@@ -42,15 +42,19 @@ def class_columns(table: Table, others: Iterable[str]) -> tuple[str, ...]:
 def with_class_columns(
     record: ClipRecord, cells: Mapping[str, str], classes: Sequence[str]
 ) -> ClipRecord:
-    """A record with the classes whose columns say so; empty cells are not known."""
+    """A record with the classes whose columns say so; empty cells are not known.
+
+    The labels of finer levels are split, see :func:`with_label_sets`.
+    """
     values = {name: cells[name].strip().casefold() for name in classes}
     level = level_name(0)
     known = any(values.values())
     present = tuple(normalise_label(name) for name in classes if values[name] in PRESENT)
     uncertain = tuple(normalise_label(name) for name in classes if not values[name])
+    finer = with_label_sets(record).label_sets
     return replace(
         record,
-        label_sets={level: present} if known else {},
+        label_sets={**({level: present} if known else {}), **finer},
         uncertain={level: uncertain} if known and uncertain else {},
     )
 
@@ -59,6 +63,8 @@ def has_several_labels(records: Sequence[ClipRecord]) -> bool:
     """Whether a cell has several labels, or several rows give a file different labels."""
     labels: dict[object, tuple[str, ...]] = {}
     for record in records:
+        if not record.text:
+            continue  # an issue
         if any(len(split_labels(label)) > 1 for label in record.labels):
             return True
         if labels.setdefault(record.path, record.labels) != record.labels:
@@ -77,7 +83,8 @@ def merge_rows(records: Sequence[ClipRecord]) -> tuple[list[ClipRecord], list[Da
     issues = []
     for record in records:
         found = with_label_sets(record)
-        first = merged.setdefault(record.path, found)
+        key = record.path if record.text else record.line  # an empty path is an issue of its line
+        first = merged.setdefault(key, found)
         if first is found:
             continue
         for name in ("group", "fold"):
@@ -93,7 +100,7 @@ def merge_rows(records: Sequence[ClipRecord]) -> tuple[list[ClipRecord], list[Da
         sets = {**first.label_sets, **new}
         if sets == dict(first.label_sets):
             issues.append(record.issue(f"the same file and labels as line {first.line}"))
-        merged[record.path] = replace(first, label_sets=sets)
+        merged[key] = replace(first, label_sets=sets)
     return [*merged.values()], issues
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.data.annotations.annotated import is_annotated, read_annotated
+from sonotype.data.dataset_info import read_dataset_info
 from sonotype.data.digest import contents_of, equally_long
 from sonotype.data.file_names import Names
 from sonotype.data.manifest import Manifest
@@ -20,7 +21,7 @@ from sonotype.data.readers.table import find_metadata, list_table
 from sonotype.data.records import Listing
 from sonotype.data.source_options import DEFAULTS, SourceOptions
 from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES, SOUND_SUFFIXES
-from sonotype.data.validate import Purpose, check_sounds, validate
+from sonotype.data.validate import Purpose, check_sounds, raise_issues, validate
 
 TABLES = (".csv", ".parquet")
 
@@ -94,7 +95,11 @@ def inspect_source(
     path, kind, place = find_source(spec, options)
     if kind == "annotated":
         manifest = annotated_manifest(path, options)
-        return check_sounds(manifest, progress=progress) if decode else manifest
+        if decode:
+            return check_sounds(manifest, progress=progress)
+        alike = equally_long(one.path for one in manifest.recordings)
+        contents, _ = contents_of(alike, decode=False, progress=progress)
+        return manifest.with_contents(contents)
     listing = _listing(kind, place, options)
     paths = dict.fromkeys(row.path for row in listing.records if "\0" not in str(row.path))
     files = [path for path in paths if path.is_file()]
@@ -140,10 +145,15 @@ def annotated_manifest(path: Path, options: SourceOptions) -> Manifest:
     if not any(recording.events for recording in listing.recordings):
         cause = "no recording has a labelled event"
         raise DataError(path, [DataIssue(str(path), 0, cause)])
+    info, issues = read_dataset_info(path if path.is_dir() else path.parent)
+    raise_issues(path, issues)
     return Manifest(
-        listing.name,
+        info.name or listing.name,
         (),
         grouped=True,
+        synthetic=info.synthetic,
+        licence=info.licence,
+        citation=info.citation,
         partial=options.use_truncated,
         recordings=listing.recordings,
         not_annotated=len(listing.unlabelled),
@@ -210,6 +220,7 @@ def _refuse_misplaced(kind: str, path: Path, options: SourceOptions) -> None:
         "column": ("table",),
         "ignore_columns": ("table",),
         "group_pattern": ("msos", "table", "annotated", "folder"),
+        **dict.fromkeys(("rare_events", "qualify_events"), ("esc50", "msos", "table", "folder")),
         **dict.fromkeys(
             ("label_column", "annotated", "window_hop", "min_overlap", "background"),
             ("annotated",),

@@ -51,7 +51,8 @@ def read_table(
 ) -> Manifest:
     """Read a manifest from a table with one clip a row, or with several labels of a clip.
 
-    Several labels are ``a;b`` in a cell, several rows, or a column of 0 and 1 for each class.
+    Several labels are ``a;b`` in a cell, several rows, or a column of 0 and 1 for each class; an
+    empty cell in such a column is a class that is not known to be present or not.
 
     Columns: ``path`` (relative to the table's folder, or absolute), ``category``, and optionally
     ``event``, finer levels (``level_3`` to ``level_6``), ``group`` and ``fold``; see ``ALIASES``
@@ -119,7 +120,7 @@ def list_table(
     several = bool(classes) or problem == "multi"
     several |= problem == "auto" and has_several_labels(rows)
     merged: list[DataIssue] = []
-    if several:
+    if several and not classes:
         rows, merged = merge_rows(rows)
     grouped = any(row.group for row in rows)
     if grouped and group_pattern is not None:

@@ -79,7 +79,10 @@ def file_name(path: str) -> str:
 
 
 def split_table(manifest: Manifest, split: Split) -> str:
-    """The clips of a split as CSV: subset, fold, path, labels, group, and digests if known."""
+    """The clips of a split as CSV: subset, fold, path, labels, group, and digests if known.
+
+    Windows have their start in seconds after the path. Several labels are sorted, as ``a;b``.
+    """
     named = (("train", split.train), ("val", split.val), ("test", split.test))
     subset_of = {index: name for name, indices in named for index in indices}
     fold_of = {index: number for number, fold in enumerate(split.folds, 1) for index in fold}
@@ -90,7 +93,7 @@ def split_table(manifest: Manifest, split: Split) -> str:
     writer.writerow(["subset", "fold", "path", *starts, *manifest.levels, "group", *DIGESTS])
     for index, clip in enumerate(manifest.clips):
         if index in subset_of:
-            labels = [";".join(clip.labels.get(level, ())) for level in manifest.levels]
+            labels = [";".join(sorted(clip.labels.get(level, ()))) for level in manifest.levels]
             content = clip.content or Content("")
             where = [subset_of[index], fold_of.get(index, "")]
             begin = ["" if clip.start is None else f"{clip.start:.10g}"] if windows else []

@@ -10,6 +10,7 @@ the fractions allow it, tested; a class with a single recording is trained and n
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from fractions import Fraction
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -112,6 +113,7 @@ def _ratio(fraction: float, groups: int) -> tuple[int, int]:
 def _strata(manifest: Manifest, indices: list[int], n_folds: int) -> npt.NDArray[np.intp]:
     """The label to balance: of the finest level on which every clip has one, else none.
 
+    Of several labels of a clip, that of the class with the fewest clips is balanced.
     scikit-learn refuses labels if none of them has as many clips as there are folds.
     """
     import numpy as np
@@ -120,7 +122,11 @@ def _strata(manifest: Manifest, indices: list[int], n_folds: int) -> npt.NDArray
     for level in reversed(manifest.levels):
         if any(level not in clip.labels and clip.labels for clip in manifest.clips):
             continue
-        names = [clip.label(level) or "" for clip in clips]
+        clips_of = Counter(label for clip in clips for label in clip.labels.get(level, ()))
+        names = [
+            min(clip.labels.get(level) or ("",), key=lambda label: (clips_of[label], label))
+            for clip in clips
+        ]
         _, inverse, counts = np.unique(names, return_inverse=True, return_counts=True)
         if counts.max() >= n_folds:
             return np.asarray(inverse, dtype=np.intp)
