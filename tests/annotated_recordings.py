@@ -1,4 +1,4 @@
-"""Annotated recordings of tones and noises over soft noise, for tests of training and evaluation."""
+"""Annotated recordings of tones and noises, for tests of training and of evaluation."""
 
 from __future__ import annotations
 
