@@ -74,21 +74,30 @@ def training_windows(
 
 
 def _thinned(clips: list[Clip], options: WindowOptions) -> tuple[Clip, ...]:
-    """At most :data:`MOST_WINDOWS` windows: an equal number of each class, as far as there are."""
+    """At most :data:`MOST_WINDOWS` windows.
+
+    The share of windows without events stays. Of those with events, each class has an equal number
+    as far as there are.
+    """
     if len(clips) <= MOST_WINDOWS:
         return tuple(clips)
     order = np.random.default_rng(options.seed).permutation(len(clips)).tolist()
     of_class: dict[str, list[int]] = {}
+    empty = []
     for index in order:
-        for label in clips[index].labels.get(options.level) or ("",):
+        labels = clips[index].labels.get(options.level)
+        if not labels:
+            empty.append(index)
+        for label in labels or ():
             of_class.setdefault(label, []).append(index)
-    chosen: set[int] = set()
+    chosen = set(empty[: round(MOST_WINDOWS * len(empty) / len(clips))])
     left = sorted(of_class.values(), key=len)
     while left and len(chosen) < MOST_WINDOWS:
         share = max((MOST_WINDOWS - len(chosen)) // len(left), 1)
         rarest = [index for index in left.pop(0) if index not in chosen]
         chosen.update(rarest[:share])
-    rest = [index for index in order if index not in chosen]
+    without = set(empty)
+    rest = [index for index in order if index not in chosen and index not in without]
     chosen.update(rest[: MOST_WINDOWS - len(chosen)])
     return tuple(clips[index] for index in sorted(chosen))
 
