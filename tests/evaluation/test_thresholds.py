@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from sonotype.core.types import IGNORE_INDEX
-from sonotype.evaluation.predictions import DEFAULT_THRESHOLD
+from sonotype.core.types import DEFAULT_THRESHOLD, IGNORE_INDEX
 from sonotype.evaluation.thresholds import best_thresholds
 
 

@@ -41,9 +41,7 @@ def evaluate(
     ] = None,
     psds: Annotated[
         bool,
-        typer.Option(
-            "--psds", help="Annotated recordings: compute PSDS, slow if they are long"
-        ),
+        typer.Option("--psds", help="Annotated recordings: compute PSDS, slow if they are long"),
     ] = False,
     **options: Any,
 ) -> None:

@@ -103,6 +103,8 @@ def evaluate(
     members = [classifier, *(load(path, device=device, tta_shifts=tta_shifts) for path in also)]
     notes = [SYNTHETIC_NOTE] if manifest.synthetic else []
     if manifest.recordings:
+        if category_source is not None:
+            members[0] = classifier.with_options(category_source=category_source)
         scores, predictions = _score_recordings(
             members, manifest, hop, event_options or EventScoreOptions(), options,
             psds=psds, progress=progress,
@@ -148,7 +150,8 @@ def _score_recordings(
     [head] = found.windows.heads
     scores = score(found.windows, notes=found.notes)
     events = score_events(found.detections, head.classes, event_options, psds=psds)
-    return replace(scores, events=events), found.windows
+    source = members[0].category_source if len(members[0].heads) > 1 else "head"
+    return replace(scores, category_source=source, events=events), found.windows
 
 
 def _notes_on_seen(

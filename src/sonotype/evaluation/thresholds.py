@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import precision_recall_curve
 
-from sonotype.core.types import Heads
-from sonotype.evaluation.predictions import DEFAULT_THRESHOLD, Predictions
+from sonotype.core.types import DEFAULT_THRESHOLD, Heads
+from sonotype.evaluation.predictions import Predictions
 
 Criterion = Literal["f1", "precision", "recall"]
 
