@@ -126,14 +126,15 @@ def test_the_temperature_of_several_labels_is_the_best_of_a_grid(seed: int, view
     true[rng.random((30, 4)) < 0.2] = -1
 
     def loss(temperature: float) -> float:
-        proba = sigmoid(logits / temperature)
-        proba = proba.mean(axis=1) if views else proba
-        total = -np.log(proba[true == 1]).sum() - np.log(1 - proba[true == 0]).sum()
-        prior = -(np.log(proba) + np.log(1 - proba)) / 2
+        yes, no = sigmoid(logits / temperature), sigmoid(-logits / temperature)
+        if views:
+            yes, no = yes.mean(axis=1), no.mean(axis=1)
+        total = -np.log(yes[true == 1]).sum() - np.log(no[true == 0]).sum()
+        prior = -(np.log(yes) + np.log(no)) / 2
         return float(total + prior.mean(axis=0).sum())
 
     found = fit_sigmoid_temperature(logits, true)
-    grid = np.exp(np.linspace(np.log(0.7), np.log(15), 600))
+    grid = np.exp(np.linspace(np.log(0.3), np.log(15), 600))
     best = grid[np.argmin([loss(each) for each in grid])]
     assert found == pytest.approx(best, rel=0.02)
 
@@ -143,7 +144,6 @@ def test_extreme_logits_have_a_temperature() -> None:
     right = np.where(true == 1, 200.0, -200.0)
     for logits in (right, -right):
         assert np.isfinite(fit_sigmoid_temperature(logits, true))
-    assert fit_sigmoid_temperature(-right, true) > fit_sigmoid_temperature(right, true)
 
 
 def test_bins_of_statements() -> None:
