@@ -125,7 +125,7 @@ def calibrate(context: RunContext, predictions: Predictions) -> tuple[Heads, Pre
                 temperature = fit_temperature(raw[known], true[known])
             proba[head.name] = tempered(raw, temperature)
         heads.append(replace(head, temperature=temperature))
-    predictions = replace(predictions, proba=proba, heads=tuple(heads))
+    predictions = replace(predictions, proba=proba, heads=tuple(heads), present={})
     limits = np.cumsum([0, *map(len, context.split.folds)]).tolist()
     folds = tuple(tuple(range(start, end)) for start, end in pairwise(limits))
     return fit_thresholds(context, predictions, folds)
