@@ -68,7 +68,7 @@ class SourceOptions:
     )
     window_hop: float = option(
         0.0,
-        "Annotated recordings: seconds between starts of training windows; 0: a quarter of a window",
+        "Annotated recordings: seconds between starts of training windows; 0: a quarter window",
         low=0,
     )
     min_overlap: float = option(
