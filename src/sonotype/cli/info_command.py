@@ -83,6 +83,11 @@ def _facts(card: ModelCard) -> list[tuple[str, str]]:
             for head in card.heads
         ),
     ]
+    for head in card.heads:
+        if head.problem == "multi":
+            pairs = zip(head.classes, head.limits, strict=True)
+            limits = ", ".join(f"{name} {limit:.2f}" for name, limit in pairs)
+            facts.append((f"{head.name} from", f"{limits} (a sound has any number of labels)"))
     if training:
         clips = training.get("clips", {})
         kinds = {"train": "training", "val": "validation", "test": "test"}
@@ -122,11 +127,6 @@ def _trust(card: ModelCard) -> list[tuple[str, str]]:
     temperatures = [f"{head.name} {head.temperature:.2f}" for head in card.heads]
     calibrated = any(head.temperature != 1 for head in card.heads)
     facts = [("temperature", ", ".join(temperatures))] if calibrated else []
-    for head in card.heads:
-        if head.problem == "multi":
-            pairs = zip(head.classes, head.limits, strict=True)
-            limits = ", ".join(f"{name} {limit:.2f}" for name, limit in pairs)
-            facts.append((f"{head.name} from", f"{limits} (a sound has any number of labels)"))
     if card.unknown_threshold is not None:
         facts.append(("unknown", f"where the unknown score is above {card.unknown_threshold:g}"))
     return facts
