@@ -347,3 +347,10 @@ def test_psds_need_their_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setitem(sys.modules, "sed_scores_eval", None)
     with pytest.raises(MissingExtraError, match=r"sonotype\[sed\]"):
         evaluate(tmp_path / "no model", tmp_path / "no data", psds=True)
+
+
+def test_the_report_counts_windows(site: Path) -> None:
+    scores = evaluate(model(), site, annotated="whole")
+    text = full_report(scores)
+    assert text.startswith(f"{scores.clips} windows in 4 groups")
+    assert "1 category" in text
