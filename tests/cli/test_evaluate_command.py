@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from small_models import CATEGORIES, write_model
-from training_data import write_tones
+from training_data import RATE, tone, write_tones
 
 import sonotype
 from sonotype.cli.main import run
@@ -190,3 +193,52 @@ def test_a_table_in_the_folder_is_not_replaced_even_with_force(
     assert run(argv) == 2
     assert f"predictions.csv is an input ({table})" in capsys.readouterr().err
     assert table.read_text().startswith("path,category,event")
+
+
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two recordings of 3 s with a hum from 1 to 2 s."""
+    folder = tmp_path_factory.mktemp("data") / "site"
+    folder.mkdir()
+    for number in range(2):
+        samples = np.zeros(3 * RATE, np.float32)
+        samples[RATE : 2 * RATE] = tone(200.0, number)
+        soundfile.write(folder / f"r{number}.wav", samples, RATE)
+        (folder / f"r{number}.txt").write_text("1.0\t2.0\thum\n")
+    return folder
+
+
+def test_annotated_recordings(
+    model: Path, annotated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["evaluate", str(model), str(annotated), "--annotated", "whole"]
+    assert run([*argv, "--hop", "0.5", "--collar", "0.3", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert list(values["heads"]) == ["event"]
+    assert values["clips"] == 2 * 5
+    assert values["events"]["options"]["onset_collar"] == 0.3
+    assert values["events"]["psds"] is None
+    assert run([*argv, "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "event-based F1" in text
+    assert max(map(len, text.splitlines()[:-3])) <= 80
+    assert (tmp_path / "out" / "event_scores.csv").exists()
+
+
+def test_psds_without_their_package(
+    model: Path,
+    annotated: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "sed_scores_eval", None)
+    assert run(["evaluate", str(model), str(annotated), "--psds"]) != 0
+    assert "sonotype[sed]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", [["--hop", "1"], ["--collar", "1"]])
+def test_clips_have_no_options_of_recordings(
+    model: Path, tones: Path, capsys: pytest.CaptureFixture[str], flag: list[str]
+) -> None:
+    assert run(["evaluate", str(model), str(tones), *flag]) == 2
+    assert flag[0] in capsys.readouterr().err

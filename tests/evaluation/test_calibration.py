@@ -8,8 +8,11 @@ from sklearn.metrics import brier_score_loss
 from sklearn.metrics import log_loss as reference_log_loss
 
 from sonotype.evaluation.calibration import (
+    binary_calibration_error,
+    binary_reliability,
     brier_score,
     calibration_error,
+    fit_sigmoid_temperature,
     fit_temperature,
     log_loss,
     tempered,
@@ -105,3 +108,50 @@ def test_scores_of_probabilities_equal_scikit_learn() -> None:
     assert brier_score(certain, np.arange(3)) == log_loss(certain, np.arange(3)) == 0
     assert brier_score(certain, np.array([1, 2, 0])) == 2
     assert np.isfinite(log_loss(certain, np.array([1, 2, 0])))
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-logits)))
+
+
+@pytest.mark.parametrize("views", [0, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_temperature_of_several_labels_is_the_best_of_a_grid(seed: int, views: int) -> None:
+    """The likelihood of the known entries, and of one clip of average probabilities."""
+    rng = np.random.default_rng(seed)
+    shape = (30, views, 4) if views else (30, 4)
+    logits = 4 * rng.standard_normal(shape)
+    centre = logits.mean(axis=1) if views else logits
+    true = (rng.random((30, 4)) < sigmoid(centre / 2)).astype(int)
+    true[rng.random((30, 4)) < 0.2] = -1
+
+    def loss(temperature: float) -> float:
+        yes, no = sigmoid(logits / temperature), sigmoid(-logits / temperature)
+        if views:
+            yes, no = yes.mean(axis=1), no.mean(axis=1)
+        total = -np.log(yes[true == 1]).sum() - np.log(no[true == 0]).sum()
+        prior = -(np.log(yes) + np.log(no)) / 2
+        return float(total + prior.mean(axis=0).sum())
+
+    found = fit_sigmoid_temperature(logits, true)
+    grid = np.exp(np.linspace(np.log(0.3), np.log(15), 600))
+    best = grid[np.argmin([loss(each) for each in grid])]
+    assert found == pytest.approx(best, rel=0.02)
+
+
+def test_extreme_logits_have_a_temperature() -> None:
+    true = np.array([[1, 0], [0, 1]])
+    right = np.where(true == 1, 200.0, -200.0)
+    for logits in (right, -right):
+        assert np.isfinite(fit_sigmoid_temperature(logits, true))
+
+
+def test_bins_of_statements() -> None:
+    confidence = np.array([0.0, 0.05, 0.5, 0.51, 1.0])
+    correct = np.array([False, True, True, False, True])
+    bins = binary_reliability(confidence, correct)
+    assert [one.clips for one in bins] == [2, 2, 1]
+    assert [one.accuracy for one in bins] == [0.5, 0.5, 1.0]
+    assert [one.confidence for one in bins] == pytest.approx([0.025, 0.505, 1.0])
+    wanted = (2 * abs(0.025 - 0.5) + 2 * abs(0.505 - 0.5) + 0) / 5
+    assert binary_calibration_error(confidence, correct) == pytest.approx(wanted)

@@ -11,7 +11,7 @@ from heads import coarse, predicted, two_heads, with_true
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.types import IGNORE_INDEX
+from sonotype.core.types import IGNORE_INDEX, Head
 from sonotype.evaluation.bootstrap import METRICS, draws
 from sonotype.evaluation.compare import Key, Metric, RunResults, TableRow, average, compare
 from sonotype.evaluation.predictions import Predictions
@@ -282,3 +282,24 @@ def test_errors() -> None:
         assert str(caught.value) == (
             "predictions can be averaged only on the same clips with the same labels"
         )
+
+
+def several(values: list[list[float]], thresholds: tuple[float, ...]) -> Predictions:
+    head = Head("category", ("a", "b"), "multi", thresholds=thresholds)
+    found = predicted((head,), [[[1, 0], [0, 1]]], [values])
+    return replace(found, present={"category": found.decided(head)})
+
+
+def test_the_mean_of_models_decides_by_its_own_probabilities() -> None:
+    first = several([[0.9, 0.1], [0.1, 0.9]], (0.4, 0.4))
+    second = several([[0.1, 0.1], [0.3, 0.9]], (0.6, 0.4))
+    mean = average([first, second])
+    assert mean.heads[0].thresholds == pytest.approx((0.5, 0.4))
+    assert mean.decided(mean.heads[0]).tolist() == [[True, False], [False, True]]
+    assert average([first]).present == first.present
+
+
+def test_rows_of_several_labels_are_refused() -> None:
+    row = RunResults("plain", {(None, 0): several([[0.9, 0.1], [0.1, 0.9]], ())})
+    with pytest.raises(OptionsError, match=r"plain.*category"):
+        compare([row], "plain")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,7 +11,7 @@ from matplotlib.image import imread
 
 from sonotype.core.errors import OptionsError
 from sonotype.evaluation import plots
-from sonotype.evaluation.metrics import ClassScore, HeadScores, Interval
+from sonotype.evaluation.metrics import ClassScore, HeadScores, Interval, Ranking
 from sonotype.evaluation.plots import (
     plot_attention,
     plot_confusion,
@@ -181,3 +182,27 @@ def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OptionsError, match=r"picture\.png cannot be written \(.+\): choose anoth"):
         plot_confusion(head(2), tmp_path / "file" / "picture.png", "")
+
+
+def test_the_bars_of_several_labels_are_average_precisions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = []
+    monkeypatch.setattr(plots, "save_figure", lambda figure, *_: figures.append(figure))
+    plain = head(3)
+    ranked = replace(
+        plain,
+        per_class=tuple(
+            replace(entry, average_precision=value)
+            for entry, value in zip(plain.per_class, (0.75, 0.25, 0.5), strict=True)
+        ),
+        ranking=Ranking(Interval(0.5), Interval(0.4), Interval(0.3)),
+    )
+    plot_per_class(ranked, tmp_path / "a.png", "a")
+    [axes] = figures[0].axes
+    assert [bar.get_width() for bar in axes.patches] == [0.25, 0.5, 0.75]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "class 1", "class 2", "class 0",
+    ]  # fmt: skip
+    assert axes.lines[0].get_xdata()[0] == 0.5
+    assert axes.get_xlabel() == "average precision"

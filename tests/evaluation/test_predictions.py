@@ -297,3 +297,36 @@ def test_several_labels_count_from_their_thresholds_on(tmp_path: Path) -> None:
         replace(predictions, true={"tags": np.array([0, 1, 1])})
     with pytest.raises(ValueError, match="outside -1 to 1"):
         replace(predictions, true={"tags": np.full((3, 2), 2)})
+
+
+def two_classes(proba: list[list[float]], thresholds: tuple[float, ...] = ()) -> Predictions:
+    head = Head("category", ("a", "b"), "multi", thresholds=thresholds)
+    true = [[1, 0], [IGNORE_INDEX, 1], [0, 0]][: len(proba)]
+    return predicted((head,), [true], [proba])
+
+
+def test_which_classes_count_as_present(tmp_path: Path) -> None:
+    values = [[0.5, 0.2], [0.9, 0.6], [0.3, 0.3]]
+    plain, with_limits = two_classes(values), two_classes(values, (0.6, 0.2))
+    head = plain.heads[0]
+    assert plain.decided(head).tolist() == [[True, False], [True, True], [False, False]]
+    wanted = [[False, True], [True, True], [False, True]]
+    assert with_limits.decided(with_limits.heads[0]).tolist() == wanted
+    # What was decided is kept, whatever the thresholds of the pooled head are.
+    pooled = concatenate([plain, with_limits])
+    assert pooled.decided(pooled.heads[0]).tolist() == [*plain.decided(head).tolist(), *wanted]
+    assert pooled.take(np.array([3, 0])).present["category"].tolist() == [
+        [False, True], [True, False],
+    ]  # fmt: skip
+    save_predictions(pooled, tmp_path / "p.npz")
+    again = load_predictions(tmp_path / "p.npz")
+    assert again.present["category"].tolist() == pooled.present["category"].tolist()
+    assert again.heads[0].thresholds == pooled.heads[0].thresholds
+    assert plain.negative.tolist() == [False, False, True]
+
+
+def test_targets_of_several_labels_are_checked() -> None:
+    good = two_classes([[0.5, 0.5]])
+    for wrong in (np.array([[2, 0]]), np.array([[-2, 0]]), np.array([1]), np.array([[1.0, 0.0]])):
+        with pytest.raises(ValueError, match="category"):
+            replace(good, true={"category": wrong})

@@ -18,11 +18,10 @@ import pytest
 from sonotype.core.annotations import Event
 from sonotype.core.errors import DataError, MissingExtraError, OptionsError
 from sonotype.evaluation.event_counts import EventScoreOptions, count_events, matched
-from sonotype.evaluation.psds import MAX_FRAMES, require_sed
+from sonotype.evaluation.psds import MAX_FRAMES, psds, require_sed
 from sonotype.evaluation.sound_events import (
     DetectedEvent,
     RecordingDetections,
-    psds,
     score_events,
 )
 
@@ -203,7 +202,7 @@ def test_psds_are_those_of_a_direct_call(seed: int) -> None:
     }  # fmt: skip
     found = psds(recordings, CLASSES)
     assert found == pytest.approx({name: value[0] for name, value in direct.items()}, abs=1e-9)
-    assert score_events(recordings, CLASSES, resamples=0).psds == found
+    assert score_events(recordings, CLASSES, resamples=0, psds=True).psds == found
 
 
 def perfect(
@@ -287,14 +286,14 @@ def test_what_cannot_be_computed_is_an_error_and_a_note_in_the_scores() -> None:
     ):
         with pytest.raises(OptionsError, match=word):
             psds(recordings, CLASSES)
-        scores = score_events(recordings, CLASSES, resamples=0)
+        scores = score_events(recordings, CLASSES, resamples=0, psds=True)
         assert scores.psds is None
         assert word in scores.notes[-1]
 
 
-def test_without_frame_scores_there_is_no_note() -> None:
-    one = replace(perfect(), times=np.empty(0), scores=np.empty((0, 0)))
-    scores = score_events([one], CLASSES, resamples=0)
+def test_psds_are_computed_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sed_scores_eval", None)
+    scores = score_events([perfect()], CLASSES, resamples=0)
     assert (scores.psds, scores.notes) == (None, ())
 
 
@@ -302,9 +301,8 @@ def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sed_scores_eval", None)
     with pytest.raises(MissingExtraError, match=r"sonotype\[sed\]"):
         psds([perfect()], CLASSES)
-    scores = score_events([perfect()], CLASSES, resamples=0)
-    assert scores.psds is None
-    assert "sonotype[sed]" in scores.notes[-1]
+    with pytest.raises(MissingExtraError, match=r"sonotype\[sed\]"):
+        score_events([perfect()], CLASSES, resamples=0, psds=True)
 
 
 def test_scores_that_are_not_finite_are_refused_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,12 @@ from heads import coarse, predicted, two_heads
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import write_text
+from sonotype.core.types import IGNORE_INDEX, Head
 from sonotype.evaluation.evaluate import SYNTHETIC_NOTE
 from sonotype.evaluation.metrics import Scores, score, scores_from_json
 from sonotype.evaluation.predictions import Predictions
 from sonotype.evaluation.report import render
-from sonotype.evaluation.write_report import write_report
+from sonotype.evaluation.write_report import EVENT_SCORES, outputs_of, write_report
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -114,3 +115,64 @@ def test_text_is_written_whole(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "Ärger\n")
     assert (tmp_path / "a.txt").read_bytes() == "Ärger\n".encode()
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def several(clips: int = 12) -> Predictions:
+    """A head of any number of labels beside a head of single labels."""
+    rng = np.random.default_rng(1)
+    multi = Head("category", ("cat", "dog", "owl"), "multi", thresholds=(0.5, 0.4, 0.6))
+    single = Head("event", ("near", "far"))
+    true = (rng.random((clips, 3)) < 0.5).astype(int)
+    true[0] = IGNORE_INDEX
+    return predicted(
+        (multi, single),
+        [true, np.arange(clips) % 2],
+        [rng.random((clips, 3)), rng.dirichlet((1, 1), clips)],
+        groups=[f"g{number // 2}" for number in range(clips)],
+    )
+
+
+def test_the_files_of_heads_with_several_labels(tmp_path: Path) -> None:
+    given = several()
+    scores = scored(given)
+    history = [{"epoch": "0", "train_loss": "1.0", "val_f1": "0.5", "val_category_map": "0.5"}]
+    report = write_report(scores, given, tmp_path, history=history)
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == set(outputs_of(given.heads)) - {EVENT_SCORES} | {"plots/training.png"}
+    assert "plots/category_confusion.png" not in found
+    assert "plots/event_confusion.png" in found
+    lines = report.splitlines()
+    assert max(map(len, lines)) <= 80
+    [row] = [line for line in lines if line.startswith("mAP, macro")]
+    ranking = scores.heads["category"].ranking
+    assert ranking is not None
+    assert f"{ranking.average_precision.value:.3f}" in row
+    assert row.rstrip().endswith("-"), "the other head has none"
+    assert any(line.split()[-5:] == ["AP", "precision", "recall", "F1", "clips"] for line in lines)
+    stored = json.loads((tmp_path / "scores.json").read_text())
+    assert scores_from_json(stored) == scores
+    with (tmp_path / "predictions.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    true = given.true["category"]
+    names = given.heads[0].classes
+    assert [row["category"] for row in rows] == [
+        ";".join(name for name, value in zip(names, line, strict=True) if value == 1)
+        for line in true
+    ]
+
+
+def test_the_name_of_the_validation_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = []
+
+    def draw(*_: object, scores: dict[str, str], **__: object) -> None:
+        titles.append(scores["val_f1"])
+
+    monkeypatch.setattr("sonotype.evaluation.write_report.plot_history", draw)
+    given = answers()
+    for columns in ({}, {"val_event_f1": "1"}, {"val_category_map": "1"},
+                    {"val_category_map": "1", "val_event_f1": "1"}):  # fmt: skip
+        history = [{"epoch": "0", "val_f1": "0.5", **columns}]
+        write_report(scored(given), given, tmp_path, history=history)
+    assert titles == [
+        "validation F1", "validation F1", "validation mAP", "validation F1 and mAP"
+    ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from sonotype.evaluation.predictions import load_predictions
 from sonotype.experiments import ensemble_run, runner
 from sonotype.experiments.gradient_crossfit import calibrate
 from sonotype.experiments.pipeline import TrainResult, train
+from sonotype.experiments.run_options import RunOptions
 from sonotype.modelfile.model_file import read_card
 
 LINEAR: dict[str, Any] = {"backbone": "builtin", "seconds": 1.0, "device": "cpu"}
@@ -98,7 +100,8 @@ def test_the_model_averages_all_networks(finished: TrainResult, tones: Path) -> 
     own.engine.fused.members = None  # type: ignore[attr-defined]
     alone = own.predict(path)
     calibrated = ensemble_run.concatenate(parts)
-    temperatures = {head.name: head.temperature for head in calibrate(calibrated)[0]}
+    context: Any = SimpleNamespace(options=RunOptions.of({}), split=SimpleNamespace(folds=()))
+    temperatures = {head.name: head.temperature for head in calibrate(context, calibrated)[0]}
     own_temperatures = load_file(finished.model)["members.temperatures"].tolist()
     for head, own_temperature in zip(found.proba, own_temperatures, strict=True):
         joint = next(one for one in own.heads if one.name == head).temperature

@@ -113,3 +113,28 @@ def test_an_unknown_sound(score: float, threshold: float, unknown: bool) -> None
 
 def test_a_model_without_unknown_score() -> None:
     assert prediction().is_unknown is False
+
+
+SEVERAL = Head("category", ("bark", "howl", "miaow"), "multi", thresholds=(0.5, 0.3, 0.9))
+
+
+def of_several(proba: list[float], head: Head = SEVERAL) -> Prediction:
+    return replace(prediction(), heads=(head,), proba={"category": np.array(proba, np.float32)})
+
+
+def test_classes_that_are_present() -> None:
+    found = of_several([0.5, 0.75, 0.8])
+    assert found.present == {"category": ("howl", "bark")}
+    assert found.labels == {"category": "miaow"}
+    assert of_several([0.4, 0.1, 0.8]).present == {"category": ()}
+    plain = replace(SEVERAL, thresholds=())
+    assert of_several([0.5, 0.75, 0.8], plain).present == {"category": ("miaow", "howl", "bark")}
+    assert prediction().present == {}
+
+
+def test_as_json_values_of_several_labels() -> None:
+    values = of_several([0.5, 0.75, 0.875]).to_dict(2)
+    assert (values["category"], values["category_probability"]) == ("howl;bark", 0.875)
+    assert [entry["label"] for entry in values["top"]] == ["miaow", "howl"]
+    nothing = of_several([0.25, 0.125, 0.5]).to_dict()
+    assert (nothing["category"], nothing["category_probability"]) == ("", 0.5)

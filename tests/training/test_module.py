@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from sonotype.config import TrainOptions, resolve
 from sonotype.core.errors import SonotypeError
-from sonotype.core.types import IGNORE_INDEX, Heads
+from sonotype.core.types import IGNORE_INDEX, Head, Heads
 from sonotype.evaluation.metrics import score
 from sonotype.evaluation.predictions import Predictions, concatenate
 from sonotype.models.backbones.compact import Compact
@@ -347,3 +347,29 @@ def test_frozen_parameters_have_no_gradients() -> None:
     assert all(x.grad is None for x in (*feature_maps.values(), *system.branch_1.parameters()))
     assert system.branch_2 is not None
     assert system.branch_2.adapters["4"].conv.weight.grad is not None
+
+
+def several_labels(target: list[list[float]]) -> dict[str, float]:
+    """The validation of a head of two labels that is sure of the first one."""
+    head = Head("category", ("a", "b"), "multi")
+    module = validating(heads=(head,))
+    logged: dict[str, float] = {}
+    module.log = lambda name, value, **_: logged.update({name: float(value)})  # type: ignore[method-assign, misc]
+    logits = torch.tensor([[4.0, -1.0], [2.0, 1.0], [3.0, -2.0]])[: len(target)]
+    module.system.trained_part = lambda _: with_logits({"category": logits})  # type: ignore[method-assign, assignment, misc]
+    batch = {"feature_maps": {}, "targets": {"category": torch.tensor(target)}}
+    module.validation_step(batch, 0)
+    module.on_validation_epoch_end()
+    return logged
+
+
+def test_the_validation_score_of_several_labels_is_the_mean_average_precision() -> None:
+    found = several_labels([[1.0, 0.0], [1.0, 1.0], [0.0, -1.0]])
+    # Class a: ranks 1 and 3 of three; class b: rank 1 of the two known clips.
+    assert found["val_category_map"] == pytest.approx((5 / 6 + 1) / 2)
+    assert found["val_f1"] == found["val_category_map"]
+    assert "val_category_f1" not in found
+
+
+def test_a_validation_without_a_label_has_the_score_0() -> None:
+    assert several_labels([[0.0, 0.0], [0.0, -1.0]])["val_f1"] == 0

@@ -39,6 +39,10 @@ def evaluate(
         float | None,
         typer.Option(help="Annotated recordings: tolerance of onsets and offsets, seconds"),
     ] = None,
+    psds: Annotated[
+        bool,
+        typer.Option("--psds", help="Annotated recordings: compute PSDS, slow if they are long"),
+    ] = False,
     **options: Any,
 ) -> None:
     """Score a model on labelled sounds or annotated recordings.
@@ -54,8 +58,9 @@ def evaluate(
     if collar is not None:
         options["event_options"] = EventScoreOptions(onset_collar=collar, offset_collar=collar)
     scores = run(
-        model, data, out=out, folds=folds or (), force=force, progress=True, hop=hop, **options
-    )
+        model, data, out=out, folds=folds or (), force=force, progress=True, hop=hop, psds=psds,
+        **options,
+    )  # fmt: skip
     typer.echo(json_text(scores_to_json(scores), indent=1) if as_json else full_report(scores))
     if out is not None and not as_json:
         typer.echo("")

@@ -83,6 +83,11 @@ def _facts(card: ModelCard) -> list[tuple[str, str]]:
             for head in card.heads
         ),
     ]
+    for head in card.heads:
+        if head.problem == "multi":
+            pairs = zip(head.classes, head.limits, strict=True)
+            limits = ", ".join(f"{name} {limit:.2f}" for name, limit in pairs)
+            facts.append((f"{head.name} from", f"{limits} (a sound has any number of labels)"))
     if training:
         clips = training.get("clips", {})
         kinds = {"train": "training", "val": "validation", "test": "test"}

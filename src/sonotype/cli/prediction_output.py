@@ -103,7 +103,7 @@ def _file_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
         labels = _labels(result, top)
         if result.truncated:
             labels += f"; error: {result.truncated}"
-        best = ["{} {:.2f}".format(*_best(result, level)) for level in coarse]
+        best = ["{} {:.2f}".format(*_best(result, level)).lstrip() for level in coarse]
         table.add_row(_text(name), *map(_text, best), _text(labels))
     _console(stream).print(table)
 
@@ -134,8 +134,8 @@ def _window_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
 
 
 def _best(result: Prediction, level: str) -> tuple[str, float]:
-    """The most probable class of a level, and its probability."""
-    return result.labels[level], result.proba[level].max().item()
+    """The label of a level, or all classes that are present, and the largest probability."""
+    return result.shown[level], result.proba[level].max().item()
 
 
 def _console(stream: TextIO) -> Console:

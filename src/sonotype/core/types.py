@@ -22,6 +22,8 @@ RESERVED = frozenset(
 """Names of other values that stand beside those of the heads, in batches and in output files."""
 
 MAX_TEMPERATURE = 1000
+DEFAULT_THRESHOLD = 0.5
+"""Probability from which a class counts as present where a head has no thresholds."""
 
 LEVELS = ("category", "event")
 """Names of the two coarsest levels of labels, as in the paper."""
@@ -190,6 +192,11 @@ class Head:
         """The index of each class."""
         return {name: index for index, name in enumerate(self.classes)}
 
+    @property
+    def limits(self) -> tuple[float, ...]:
+        """The thresholds of the classes, or the default threshold for each."""
+        return self.thresholds or (DEFAULT_THRESHOLD,) * len(self.classes)
+
     def unlabelled_shares(self, parents: int) -> tuple[float, ...]:
         """``unlabelled``; where it is empty, 1 for a class of the parent without classes, else 0.
 
@@ -276,7 +283,10 @@ def _single(name: str, classes: tuple[str, ...], above: Head | None, clips: Sequ
 
 
 def merged_heads(models: Sequence[Heads]) -> Heads:
-    """The heads of models that predict together: equal heads, with the mean of ``unlabelled``."""
+    """The heads of models that predict together: equal heads with means of some numbers.
+
+    These are ``unlabelled``, and the thresholds where the models have different ones.
+    """
     sizes = {head.name: len(head.classes) for head in models[0]}
     merged = []
     for heads in zip(*models, strict=True):
@@ -285,5 +295,8 @@ def merged_heads(models: Sequence[Heads]) -> Heads:
         if any(share != shares[0] for share in shares):
             mean = tuple(sum(column) / len(models) for column in zip(*shares, strict=True))
             first = replace(first, unlabelled=mean)
+        if len({head.thresholds for head in heads}) > 1:
+            limits = zip(*(head.limits for head in heads), strict=True)
+            first = replace(first, thresholds=tuple(sum(each) / len(models) for each in limits))
         merged.append(first)
     return tuple(merged)

@@ -59,11 +59,15 @@ def fit_sigmoid_temperature(logits: Array, true: Indices) -> float:
     known, present = true >= 0, true == 1
 
     def loss(log: float) -> float:
-        scaled = expit(logits.astype(np.float64) / np.exp(log))
-        mean = scaled.mean(axis=1) if scaled.ndim == 3 else scaled
-        right = np.where(present, mean, 1 - mean)
-        prior = -(np.log(np.maximum(mean, TINY)) + np.log(np.maximum(1 - mean, TINY))) / 2
-        return float(-np.log(np.maximum(right[known], TINY)).sum() + prior.mean(axis=0).sum())
+        scaled = logits.astype(np.float64) / np.exp(log)
+        # 1 - expit(x) would be 0 for a large x.
+        yes, no = (
+            np.maximum(each.mean(axis=1) if each.ndim == 3 else each, TINY)
+            for each in (expit(scaled), expit(-scaled))
+        )
+        right = np.where(present, yes, no)
+        prior = -(np.log(yes) + np.log(no)) / 2
+        return float(-np.log(right[known]).sum() + prior.mean(axis=0).sum())
 
     found = minimize_scalar(loss, bounds=(np.log(LOW), np.log(HIGH)), method="bounded")
     return float(np.exp(found.x))

@@ -86,8 +86,15 @@ def compare(
         seed: the same seed gives the same intervals.
 
     Raises:
-        OptionsError: no row has the baseline's name.
+        OptionsError: no row has the baseline's name, or clips have any number of labels.
     """
+    for row in results:
+        for predictions in row.predictions.values():
+            if several := [head.name for head in predictions.heads if head.problem == "multi"]:
+                raise OptionsError(
+                    f"the clips of {row.name} can have any number of labels "
+                    f"({', '.join(several)}); only clips with one label can be compared"
+                )
     base = next((row for row in results if row.name == baseline), None)
     if base is None:
         raise OptionsError(f"there is no row {baseline!r} to compare with")
@@ -113,6 +120,8 @@ def average(members: Sequence[Predictions]) -> Predictions:
         proba=mean_proba([member.proba for member in members]),
         unknown=unknown,
         unknown_threshold=threshold,
+        # The decisions of one model are not those of the mean.
+        present=first.present if len(members) == 1 else {},
     )
 
 

@@ -22,6 +22,7 @@ from sonotype.evaluation.compare import average
 from sonotype.evaluation.metrics import Scores, score
 from sonotype.evaluation.outputs import require_free_folder
 from sonotype.evaluation.predictions import FloatArray, Predictions
+from sonotype.evaluation.psds import require_sed
 from sonotype.evaluation.recordings import predict_recordings
 from sonotype.evaluation.sound_events import EventScoreOptions, score_events
 from sonotype.evaluation.write_report import outputs_of, write_report
@@ -52,6 +53,7 @@ def evaluate(
     progress: bool = False,
     hop: float | None = None,
     event_options: EventScoreOptions | None = None,
+    psds: bool = False,
     **source: Any,
 ) -> Scores:
     """Score a model on labelled sounds, or on annotated recordings.
@@ -73,15 +75,19 @@ def evaluate(
         hop: annotated recordings: seconds from one window to the next; default: a quarter of a
             window, at most 1 s.
         event_options: tolerances of the event scores.
+        psds: annotated recordings: compute PSDS as well, see :mod:`sonotype.evaluation.psds`.
         source: fields of :class:`sonotype.data.source_options.SourceOptions`.
 
     Raises:
         AudioError: an annotated recording cannot be read.
         DataError: issues of the data, or labels that the model does not know.
+        MissingExtraError: ``psds``, and the extra ``[sed]`` is not installed.
         ModelFileError: the model file is invalid.
         OptionsError: an invalid option.
     """
     options = from_dict(SourceOptions, source)
+    if psds:
+        require_sed()
     if isinstance(model, Classifier):
         classifier = model.with_options(tta_shifts=tta_shifts)
     else:
@@ -97,15 +103,19 @@ def evaluate(
     members = [classifier, *(load(path, device=device, tta_shifts=tta_shifts) for path in also)]
     notes = [SYNTHETIC_NOTE] if manifest.synthetic else []
     if manifest.recordings:
+        if category_source is not None:
+            members[0] = classifier.with_options(category_source=category_source)
         scores, predictions = _score_recordings(
             members, manifest, hop, event_options or EventScoreOptions(), options,
-            progress=progress,
+            psds=psds, progress=progress,
         )  # fmt: skip
         notes += _notes_on_seen(members, source_of_all, manifest, folds, progress=progress)
         scores = replace(scores, notes=(*notes, *scores.notes))
     else:
-        if hop is not None or event_options is not None:
-            raise OptionsError("--hop and --collar are for annotated recordings, not for clips")
+        if hop is not None or event_options is not None or psds:
+            raise OptionsError(
+                "--hop, --collar and --psds are for annotated recordings, not for clips"
+            )
         predictions = average(
             [
                 predict_clips(member, manifest, partial=manifest.partial, progress=progress)
@@ -130,6 +140,7 @@ def _score_recordings(
     event_options: EventScoreOptions,
     options: SourceOptions,
     *,
+    psds: bool,
     progress: bool,
 ) -> tuple[Scores, Predictions]:
     """Scores of windows and of events, and the predictions for the windows."""
@@ -138,8 +149,9 @@ def _score_recordings(
     )
     [head] = found.windows.heads
     scores = score(found.windows, notes=found.notes)
-    events = score_events(found.detections, head.classes, event_options)
-    return replace(scores, events=events), found.windows
+    events = score_events(found.detections, head.classes, event_options, psds=psds)
+    source = members[0].category_source if len(members[0].heads) > 1 else "head"
+    return replace(scores, category_source=source, events=events), found.windows
 
 
 def _notes_on_seen(

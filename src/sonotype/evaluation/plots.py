@@ -268,8 +268,14 @@ def plot_attention(
     save_figure(figure, path, title)
 
 
-def plot_reliability(bins: Sequence[Bin], path: Path, title: str) -> None:
+def plot_reliability(bins: Sequence[Bin], path: Path, title: str, *, several: bool = False) -> None:
     """Draw the accuracy over the confidence of clips, and how many clips each point has.
+
+    Args:
+        bins: of the clips.
+        path: the PNG file.
+        title: shown above.
+        several: clips have any number of labels, so the bins have pairs of clip and class.
 
     Raises:
         OptionsError: the file cannot be written.
@@ -280,13 +286,13 @@ def plot_reliability(bins: Sequence[Bin], path: Path, title: str) -> None:
     confidence = [one.confidence for one in bins]
     accuracy = [one.accuracy for one in bins]
     above.plot(confidence, accuracy, color=BLUE, marker="o", label="measured")
-    above.set_ylabel("share of correct clips")
+    above.set_ylabel("share with the class" if several else "share of correct clips")
     above.set_ylim(0, 1.03)
     above.grid(alpha=0.3)
     above.legend(loc="upper left", frameon=False)
     below.bar(confidence, [one.clips for one in bins], width=0.04, color=BLUE, alpha=0.5)
-    below.set_ylabel("clips")
-    below.set_xlabel("largest probability")
+    below.set_ylabel("pairs" if several else "clips")
+    below.set_xlabel("probability of a class" if several else "largest probability")
     below.set_xlim(0, 1)
     save_figure(figure, path, title)
 

@@ -27,7 +27,6 @@ BoolArray = npt.NDArray[np.bool_]
 TRUE, PROBA, PRESENT = "true.", "proba.", "present."
 """Prefixes of the arrays of a head in a file."""
 UNKNOWN = "unknown"
-DEFAULT_THRESHOLD = 0.5
 
 NPZ_ERRORS = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
@@ -135,8 +134,7 @@ class Predictions:
         """
         if head.name in self.present:
             return self.present[head.name]
-        limits = np.array(head.thresholds or (DEFAULT_THRESHOLD,) * len(head.classes))
-        return np.asarray(self.proba[head.name] >= limits)
+        return np.asarray(self.proba[head.name] >= np.array(head.limits))
 
     def take(self, which: npt.NDArray[np.bool_] | IntArray) -> Predictions:
         """The predictions of some clips, selected by ``[n]`` booleans or by indices."""

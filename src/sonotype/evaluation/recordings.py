@@ -12,11 +12,12 @@ from sonotype.core.annotations import AnnotatedRecording
 from sonotype.core.errors import DataError, DataIssue
 from sonotype.core.progress import track
 from sonotype.core.text import listed
-from sonotype.core.types import Head
+from sonotype.core.types import Head, Heads
 from sonotype.data.windows import WindowOptions, labelled_windows
 from sonotype.evaluation.event_records import DetectedEvent, RecordingDetections
-from sonotype.evaluation.predictions import DEFAULT_THRESHOLD, Predictions
+from sonotype.evaluation.predictions import Predictions
 from sonotype.inference.classifier import Classifier
+from sonotype.inference.ensemble import Ensemble
 
 MAX_HOP = 1.0
 
@@ -53,6 +54,8 @@ def predict_recordings(
 ) -> RecordingPredictions:
     """Scores over time, events, and labelled windows of some recordings.
 
+    Coarse levels are read in the way of the first model.
+
     Args:
         members: the models, with equal heads; their probabilities are averaged.
         recordings: with their events.
@@ -63,10 +66,12 @@ def predict_recordings(
     Raises:
         AudioError: a recording cannot be read.
         DataError: the models have none of the classes.
+        OptionsError: a hop that is too small; models whose labels or windows differ.
     """
-    head = head_of(members[0], recordings)
-    seconds = members[0].audio_spec.seconds
-    hop = hop or default_hop(seconds)
+    ensemble = Ensemble(members)
+    head = head_of(ensemble.heads, recordings)
+    seconds = ensemble.audio_spec.seconds
+    hop = default_hop(seconds) if hop is None else hop
     options = WindowOptions(seconds, hop, min_overlap, level=head.name)
     names: list[str] = []
     groups: list[str] = []
@@ -74,7 +79,7 @@ def predict_recordings(
     proba: list[Floats] = []
     detections = []
     for recording in track(recordings, "recordings", len(recordings), show=progress):
-        starts, scores = _scores(members, recording, hop, head)
+        starts, scores = _scores(ensemble, recording, hop, head)
         group = recording.group or str(recording.path)
         clips = {
             clip.start: clip
@@ -88,6 +93,8 @@ def predict_recordings(
         groups += [group] * len(used)
         proba.append(scores[used])
         times = frame_times(starts, seconds, recording.seconds)
+        lasting = np.diff(times) > 0
+        times, scores = np.append(times[:-1][lasting], times[-1]), scores[lasting]
         detections.append(
             RecordingDetections(
                 name=str(recording.path),
@@ -109,14 +116,14 @@ def predict_recordings(
     return RecordingPredictions(windows, tuple(detections), _notes(recordings, head))
 
 
-def head_of(classifier: Classifier, recordings: Sequence[AnnotatedRecording]) -> Head:
+def head_of(heads: Heads, recordings: Sequence[AnnotatedRecording]) -> Head:
     """The head with the most of the recordings' classes, as one of any number of labels.
 
     Raises:
         DataError: the model has none of the classes.
     """
     labels = sorted({event.label for one in recordings for event in one.events})
-    head = max(classifier.heads, key=lambda head: len(head.index.keys() & set(labels)))
+    head = max(heads, key=lambda head: len(head.index.keys() & set(labels)))
     if not head.index.keys() & set(labels):
         cause = f"the model has no class {listed(labels, 12)}; it has {listed(head.classes, 12)}"
         raise DataError("the recordings", [DataIssue("the recordings", 0, cause)])
@@ -150,9 +157,8 @@ def events_above(
         times: ``[frames + 1]`` boundaries of the frames in seconds.
         head: its thresholds; 0.5 where it has none.
     """
-    limits = np.array(head.thresholds or (DEFAULT_THRESHOLD,) * len(head.classes))
     for index, label in enumerate(head.classes):
-        above = np.concatenate([[False], scores[:, index] >= limits[index], [False]])
+        above = np.concatenate([[False], scores[:, index] >= head.limits[index], [False]])
         edges = np.flatnonzero(np.diff(above))
         for first, last in zip(edges[::2], edges[1::2], strict=True):
             start, end = times[first].item(), times[last].item()
@@ -162,17 +168,13 @@ def events_above(
 
 
 def _scores(
-    members: Sequence[Classifier], recording: AnnotatedRecording, hop: float, head: Head
+    ensemble: Ensemble, recording: AnnotatedRecording, hop: float, head: Head
 ) -> tuple[npt.NDArray[np.float64], Floats]:
     """Starts ``[windows]`` and mean probabilities ``[windows, classes]``."""
-    found = []
-    for member in members:
-        windows = [
-            (one.start, one.proba[head.name]) for one in member.predict_windows(recording.path, hop)
-        ]
-        starts = np.array([start for start, _ in windows])
-        found.append(np.stack([values for _, values in windows]))
-    return starts, np.mean(found, axis=0)
+    windows = [
+        (one.start, one.proba[head.name]) for one in ensemble.predict_windows(recording.path, hop)
+    ]
+    return np.array([start for start, _ in windows]), np.stack([values for _, values in windows])
 
 
 def _notes(recordings: Sequence[AnnotatedRecording], head: Head) -> tuple[str, ...]:

@@ -94,14 +94,17 @@ def wrap(text: str, indent: str = "") -> list[str]:
 
 def _metrics(scores: Scores) -> Iterator[str]:
     yield from wrap(
-        f"{counted(scores.clips, 'clip')} in {counted(scores.groups, 'group')}; "
-        f"{_source(scores)}; brackets: 95 % interval by group"
+        f"{counted(scores.clips, 'clip' if scores.events is None else 'window')} in "
+        f"{counted(scores.groups, 'group')}; {_source(scores)}; brackets: 95 % interval by group"
     )
     for names in _pairs(scores.heads):
         columns = METRIC_COLUMNS[: 1 + len(names)]
         heads = [scores.heads[name] for name in names]
         present = [sum(entry.support > 0 for entry in head.per_class) for head in heads]
-        titles = [f"{n} {plural(name)}" for n, name in zip(present, names, strict=True)]
+        titles = [
+            f"{n} {name if n == 1 else plural(name)}"
+            for n, name in zip(present, names, strict=True)
+        ]
         yield ""
         yield align(["", *titles], *columns)
         if any(head.ranking for head in heads):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from sonotype.config import check
-from sonotype.core.errors import MissingExtraError, OptionsError
+from sonotype.core.errors import OptionsError
 from sonotype.core.json_text import json_text
 from sonotype.core.text import counted, listed
 from sonotype.evaluation.bootstrap import CHUNK, draws
@@ -44,7 +44,8 @@ from sonotype.evaluation.event_records import (
     require_valid,
 )
 from sonotype.evaluation.metrics import Interval, intervals
-from sonotype.evaluation.psds import psds
+from sonotype.evaluation.psds import psds as psds_of
+from sonotype.evaluation.psds import require_sed
 
 __all__ = [
     "AverageF1",
@@ -55,7 +56,6 @@ __all__ = [
     "Rates",
     "RecordingDetections",
     "event_scores_to_json",
-    "psds",
     "score_events",
 ]
 
@@ -121,7 +121,7 @@ class EventScores:
         intersection_based: sufficient overlap.
         false_alarms_per_hour: of all classes; NaN without spans.
         psds: threshold-independent scores by name, see :mod:`sonotype.evaluation.psds`; ``None``
-            if they were not computed, which a note explains if there are frame scores.
+            if they were not requested, or cannot be computed, which a note explains.
         per_class: in the order of the classes.
         options: of the scores.
         notes: sentences that must be shown with the scores.
@@ -150,6 +150,7 @@ def score_events(
     *,
     resamples: int = 1000,
     seed: int = 0,
+    psds: bool = False,
 ) -> EventScores:
     """Score detected events.
 
@@ -161,12 +162,16 @@ def score_events(
         resamples: draws of the bootstrap. There are no intervals with 0 draws, or if all recordings
             are of one group.
         seed: the same seed gives the same intervals.
+        psds: compute PSDS as well, whose time grows with the square of the frames of a span.
 
     Raises:
         DataError: lists all invalid spans, events and frame scores.
+        MissingExtraError: ``psds``, and sed_scores_eval is not installed.
         OptionsError: no recordings, no or repeated classes, or an invalid option.
     """
     check(options)
+    if psds:
+        require_sed()
     if resamples < 0:
         raise OptionsError(f"resamples is {resamples}: give 0 for no intervals, or about 1000")
     require_valid(recordings, classes)
@@ -178,7 +183,7 @@ def score_events(
     length = np.array([(parts[:, 1] - parts[:, 0]).sum() for parts in spans], dtype=np.int64)
     group = _group_indices(recordings)
     averages, alarms = _averages(counts, length, group, resamples, seed)
-    areas, psds_notes = _psds(recordings, classes)
+    areas, psds_notes = _psds(recordings, classes) if psds else (None, [])
     return EventScores(
         hours=float(length.sum() / HOUR),
         recordings=len(recordings),
@@ -314,12 +319,10 @@ def _rates(counts: Sequence[int], references: int) -> Rates:
 def _psds(
     recordings: Sequence[RecordingDetections], classes: Sequence[str]
 ) -> tuple[dict[str, float] | None, list[str]]:
-    """PSDS, or a note that says why there is none; no note without frame scores."""
-    if not any(np.size(one.times) for one in recordings):
-        return None, []
+    """PSDS, or a note that says why there is none."""
     try:
-        return psds(recordings, classes), []
-    except (MissingExtraError, OptionsError) as error:
+        return psds_of(recordings, classes), []
+    except OptionsError as error:
         return None, [f"no PSDS: {error}"]
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import precision_recall_curve
 
-from sonotype.core.types import Heads
-from sonotype.evaluation.predictions import DEFAULT_THRESHOLD, Predictions
+from sonotype.core.types import DEFAULT_THRESHOLD, Heads
+from sonotype.evaluation.predictions import Predictions
 
 Criterion = Literal["f1", "precision", "recall"]
 
@@ -24,7 +24,8 @@ def best_thresholds(
     """The best thresholds on held-out clips; 0.5 for a class without clips, or without others.
 
     Of equally good thresholds, the middle of their range counts: a clip that lies between the
-    classes then has the same chance to be on either side.
+    classes then has the same chance to be on either side. Of thresholds with equal precision, the
+    criteria ``"precision"`` and ``"recall"`` take that with the higher recall.
 
     Args:
         proba: ``[clips, classes]``.
@@ -78,7 +79,10 @@ def _best(
         quality = np.where(reached, recall, -1) if reached.any() else precision
     else:
         quality = np.where(recall >= target, precision, -1)
-    best = int(np.flatnonzero(quality == quality.max())[-1])
+    equal = np.flatnonzero(quality == quality.max())
+    if criterion != "f1":
+        equal = equal[recall[equal] == recall[equal].max()]
+    best = int(equal[-1])
     below = proba[proba < thresholds[best]]
     low = below.max() if len(below) else 0.0
     return float((thresholds[best] + low) / 2)

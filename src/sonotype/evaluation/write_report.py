@@ -22,10 +22,12 @@ from sonotype.evaluation.predictions import Predictions, write_csv
 from sonotype.evaluation.report import render
 
 EVENT_SCORES = "event_scores.csv"
+KINDS = {"f1": "F1", "map": "mAP"}
+"""Scores of the validation by the end of their names, as the plot names them."""
 
 
 def outputs_of(heads: Heads) -> list[str]:
-    """Files of :func:`write_report`, without the training curves."""
+    """Files that :func:`write_report` can write, without the training curves."""
     plots = (
         f"plots/{head.name}_{kind}.png"
         for head in heads
@@ -74,9 +76,15 @@ def write_report(
             bins,
             plots / f"{name}_reliability.png",
             _title(name, scores),
+            several=head.ranking is not None,
         )
     if history:
-        plot_history(history, plots / "training.png", title=_title("training", scores))
+        plot_history(
+            history,
+            plots / "training.png",
+            title=_title("training", scores),
+            scores={"val_f1": f"validation {_validated(history)}"},
+        )
     # Written last: this file marks a complete evaluation.
     write_text(folder / "scores.json", json_text(scores_to_json(scores), indent=1) + "\n")
     return report
@@ -87,6 +95,16 @@ def full_report(scores: Scores) -> str:
     if scores.events is None:
         return render(scores)
     return f"{render(scores)}\n\n{event_report(scores.events)}"
+
+
+def _validated(history: Sequence[Mapping[str, Any]]) -> str:
+    """What the validation score is: F1, mAP where clips have several labels, or the mean of both.
+
+    See :mod:`sonotype.training.module`.
+    """
+    columns = {name for row in history for name in row if name.startswith("val_")} - {"val_f1"}
+    kinds = {name.rpartition("_")[2] for name in columns} & {"f1", "map"}
+    return " and ".join(title for kind, title in KINDS.items() if kind in (kinds or {"f1"}))
 
 
 def _title(name: str, scores: Scores) -> str:

@@ -20,6 +20,7 @@ from sonotype.evaluation.predictions import Predictions, concatenate, load_predi
 from sonotype.experiments.context import BuiltSystem, RunContext
 from sonotype.experiments.gradient_crossfit import calibrate, fold_contexts
 from sonotype.experiments.linear_run import folds_of
+from sonotype.experiments.opening import require_single
 from sonotype.experiments.run_folder import MODEL, PREDICTIONS
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import run_many
@@ -74,7 +75,7 @@ def add_members(
         )
     folders = [run.folder for run in runs.values()]
     heads, predictions = calibrate(
-        concatenate([load_predictions(folder / PREDICTIONS) for folder in folders])
+        context, concatenate([load_predictions(folder / PREDICTIONS) for folder in folders])
     )
     temperatures = {head.name: head.temperature for head in heads}
     members = []
@@ -83,12 +84,13 @@ def add_members(
         members[-1].divide_logits(temperatures)
     own = {head.name: head.temperature for head in fitted.heads}
     built.system.set_members(Members(members, own))
-    heads, mean = calibrate(mean_predictions(held_out, predictions))
+    heads, mean = calibrate(context, mean_predictions(held_out, predictions))
     return dataclasses.replace(fitted, heads=heads), mean
 
 
 def require_folds(context: RunContext) -> None:
-    """Raise an ``OptionsError`` if the training clips make no folds."""
+    """Raise an ``OptionsError`` if the training clips make no folds, or have several labels."""
+    require_single(context.manifest, "an ensemble")
     if not folds_of(context):
         raise OptionsError(
             "ensemble needs a network for each fold, and these clips make no folds: give two or "

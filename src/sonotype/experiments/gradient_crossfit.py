@@ -8,21 +8,29 @@ that were best in the folds.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
+from scipy.special import expit, logit
 
 from sonotype.core.errors import StoppedError
 from sonotype.core.types import IGNORE_INDEX, Heads
 from sonotype.data.splits.crossfit import Folds
 from sonotype.data.splits.split import Split
-from sonotype.evaluation.calibration import fit_temperature, tempered
+from sonotype.evaluation.calibration import (
+    TINY,
+    fit_sigmoid_temperature,
+    fit_temperature,
+    tempered,
+)
 from sonotype.evaluation.predictions import Predictions, concatenate, load_predictions
-from sonotype.evaluation.thresholds import with_thresholds
 from sonotype.experiments.context import RunContext
+from sonotype.experiments.linear_run import fit_thresholds
 from sonotype.experiments.run_folder import MODEL, PREDICTIONS
 from sonotype.experiments.runner import run_many
 from sonotype.modelfile.model_file import read_card
 
+EPSILON = np.finfo(np.float64).eps
 FOLDS = "folds"
 """Folder of the trainings of the folds, in the run folder."""
 
@@ -90,23 +98,34 @@ def _scorable(context: RunContext, predictions: Predictions) -> Predictions:
         names = {name for clip in learnt for name in clip.labels.get(head.name, ())}
         known = np.array([name in names for name in head.classes] + [False])  # the last: no label
         found = predictions.true[head.name]
-        true[head.name] = np.where(known[found], found, IGNORE_INDEX)
+        scorable = known[found] if head.problem == "single" else known[:-1]
+        true[head.name] = np.where(scorable, found, IGNORE_INDEX)
     return replace(predictions, true=true)
 
 
-def calibrate(predictions: Predictions) -> tuple[Heads, Predictions]:
+def calibrate(context: RunContext, predictions: Predictions) -> tuple[Heads, Predictions]:
     """Heads with temperatures and thresholds that fit held-out predictions, and these predictions.
 
     Args:
-        predictions: at temperature 1.
+        context: of the run.
+        predictions: at temperature 1, of the folds one after the other.
     """
     heads, proba = [], {}
     for head in predictions.heads:
         true, raw = predictions.true[head.name], predictions.proba[head.name]
         known = true >= 0
-        temperature = fit_temperature(raw[known], true[known]) if known.any() else 1.0
-        proba[head.name] = tempered(raw, temperature)
+        temperature = 1.0
+        if head.problem == "multi":
+            logits = logit(np.clip(raw.astype(np.float64), TINY, 1 - EPSILON))
+            if known.any():
+                temperature = fit_sigmoid_temperature(logits, true)
+            proba[head.name] = expit(logits / temperature)
+        else:
+            if known.any():
+                temperature = fit_temperature(raw[known], true[known])
+            proba[head.name] = tempered(raw, temperature)
         heads.append(replace(head, temperature=temperature))
-    predictions = replace(predictions, proba=proba, heads=tuple(heads))
-    fitted = with_thresholds(predictions)
-    return fitted, replace(predictions, heads=fitted)
+    predictions = replace(predictions, proba=proba, heads=tuple(heads), present={})
+    limits = np.cumsum([0, *map(len, context.split.folds)]).tolist()
+    folds = tuple(tuple(range(start, end)) for start, end in pairwise(limits))
+    return fit_thresholds(context, predictions, folds)

@@ -17,6 +17,7 @@ from sonotype.experiments.opening import (
     for_source,
     open_for_training,
     purpose_of,
+    require_single,
     resolve_paths,
     split_of_run,
 )
@@ -68,6 +69,7 @@ def _contexts(plan: Plan, data: str | Path, out: Path, progress: bool) -> dict[s
         source = options.source, purpose_of(options), options.system.seconds, options.train.seed
         if source not in sources:
             manifest, _ = open_for_training(data, options)
+            require_single(manifest, "a study")
             manifest = check_sounds(manifest, progress=progress)
             # Decoded sounds would take memory for as long as the study runs.
             sources[source] = replace(manifest, decoded=None), manifest.fingerprint()

@@ -26,7 +26,7 @@ from sonotype.experiments.context import RunContext, ignore
 from sonotype.experiments.grid_plan import RUNS
 from sonotype.experiments.grid_table import require_own
 from sonotype.experiments.linear_run import calibrated, linear_data, predictions_of
-from sonotype.experiments.opening import open_and_split
+from sonotype.experiments.opening import open_and_split, require_single
 from sonotype.experiments.pipeline import build
 from sonotype.experiments.run_folder import PREDICTIONS
 from sonotype.experiments.run_options import RunOptions, require_no_split_options
@@ -88,6 +88,7 @@ def run_learning_curve(
     require_own(folder, [f"{CURVE}.{suffix}" for suffix in ("png", "txt", "json")], [Path(data)])
 
     def make_splits(manifest: Manifest) -> dict[str, Split]:
+        require_single(manifest, "a learning curve")
         return splits_by_size(manifest, how, chosen.train.seed)
 
     runs = open_and_split(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sonotype.audio.stream import stated_seconds
-from sonotype.core.errors import DataError, DataIssue
+from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.progress import OnMessage
 from sonotype.core.types import LEVELS
 from sonotype.data.manifest import Manifest
@@ -109,6 +109,21 @@ def open_run(data: str | Path, folder: Path, options: RunOptions, **shared: Any)
         return {"": split_of_run(manifest, options)}
 
     return open_and_split(data, folder, options, make_splits, **shared)[""]
+
+
+def require_single(manifest: Manifest, what: str) -> None:
+    """Raise an ``OptionsError`` if clips can have any number of labels.
+
+    Args:
+        manifest: the clips.
+        what: what is not possible, for the message.
+    """
+    several = [head.name for head in manifest.heads if head.problem == "multi"]
+    if several:
+        raise OptionsError(
+            f"{what} needs clips with one label each, and these can have any number of labels "
+            f"({', '.join(several)}); train a single model with train, or give one label a clip"
+        )
 
 
 def purpose_of(options: RunOptions) -> Purpose:

@@ -340,7 +340,7 @@ def crossfit_system(
     from sonotype.experiments.gradient_crossfit import calibrate, crossfit
 
     context, predictions = crossfit(context)
-    heads, predictions = calibrate(predictions)
+    heads, predictions = calibrate(context, predictions)
     fitted = fit_system(context, built)
     return dataclasses.replace(fitted, heads=heads), None if fitted.interrupted else predictions
 

@@ -15,6 +15,8 @@ Array = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.floating]
 
 
+PRESENT_SEPARATOR = ";"
+"""Between the present classes in the value of a head whose clips have any number of labels."""
 UNKNOWN_KEYS = ("unknown_score", "is_unknown")
 
 
@@ -76,6 +78,27 @@ class Prediction:
         return {head.name: head.classes[int(self.proba[head.name].argmax())] for head in self.heads}
 
     @property
+    def present(self) -> dict[str, tuple[str, ...]]:
+        """Of each ``"multi"`` head the classes that are present, the most probable first.
+
+        These reach their thresholds, or a probability of 0.5 where the head has none.
+        """
+        found = {}
+        for head in self.heads:
+            if head.problem == "multi":
+                proba = self.proba[head.name]
+                reached = proba >= np.array(head.limits)
+                order = np.argsort(-proba, kind="stable")
+                found[head.name] = tuple(head.classes[index] for index in order[reached[order]])
+        return found
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What a table shows for each head: the label, or all classes that are present."""
+        present = {name: PRESENT_SEPARATOR.join(names) for name, names in self.present.items()}
+        return self.labels | present
+
+    @property
     def probabilities(self) -> dict[str, dict[str, float]]:
         """By name of a head the probability of each class by name, in the model's order."""
         return {
@@ -102,7 +125,7 @@ class Prediction:
     def to_dict(self, k: int = 5) -> dict[str, Any]:
         """JSON values, without embedding and attention."""
         best: dict[str, Any] = dict.fromkeys(head_keys(LEVELS))
-        for name, label in self.labels.items():
+        for name, label in self.shown.items():
             best |= zip(head_keys([name]), (label, self.proba[name].max().item()), strict=True)
         return {
             "file": self.source,

@@ -47,7 +47,7 @@ class TrainingBar(pl.Callback):
         score = trainer.callback_metrics.get(SCORE)
         self._update(
             description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
-            score="" if score is None else f"val F1 {float(score):.3f}",
+            score="" if score is None else f"{_title(trainer)} {float(score):.3f}",
         )
 
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
@@ -107,7 +107,7 @@ class EpochLines(pl.Callback):
             return
         left = (epochs - epoch) * sum(self._durations) / len(self._durations)
         validation = (
-            f"  val loss {values.get('val_loss', float('nan')):.3f}  val F1 {score:.3f}"
+            f"  val loss {values.get('val_loss', float('nan')):.3f}  {_title(trainer)} {score:.3f}"
             f"{' *' if better else '  '}"
             if SCORE in values
             else ""
@@ -116,3 +116,11 @@ class EpochLines(pl.Callback):
         self.on_message(
             f"epoch {epoch:>3}/{epochs}  {loss}{validation}  {duration(left)} left at most"
         )
+
+
+def _title(trainer: pl.Trainer) -> str:
+    """What the validation score is: F1, or mAP where clips have several labels."""
+    names = trainer.callback_metrics
+    multi = any(name.endswith("_map") for name in names)
+    single = any(name.endswith("_f1") for name in names if name != SCORE)
+    return ("val score" if single else "val mAP") if multi else "val F1"

@@ -129,7 +129,7 @@ class Learner(pl.LightningModule):
             ).value
             for name, head in found.heads.items()
         }
-        mean = sum(scores.values()) / len(scores)
+        mean = sum(scores.values()) / max(len(scores), 1)  # no clip may have a class
         for head in self.heads[1:]:
             if head.name in found.heads:
                 scores[f"val_{head.name}_accuracy"] = found.heads[head.name].accuracy.value
