@@ -18,12 +18,7 @@ from sonotype.models.backbones.mobilenet import MobileNet
 from sonotype.models.build import build_system
 from sonotype.models.fusion import JoinedPooling, SeparatePooling
 from sonotype.models.pooling import MaxPooling, MeanPooling
-from sonotype.models.statistics import (
-    STATISTICS,
-    GlobalMaxPooling,
-    LearnedStandardisation,
-    StandardisedFeatures,
-)
+from sonotype.models.statistics import STATISTICS, GlobalMaxPooling, StandardisedFeatures
 from sonotype.models.system import System
 
 HEADS = two_heads(("a", "b", "c"), ("d", "e"), (0, 1))
@@ -221,17 +216,6 @@ def test_linear_heads_are_for_one_pretrained_branch() -> None:
     for changed in ({"system": "cbir_1"}, {"system": "cbir_4"}, {"backbone": "none"}):
         with pytest.raises(OptionsError, match="cannot be set with the recipe linear"):
             RunOptions.of({"recipe": "linear", **changed})
-    with pytest.raises(OptionsError, match="pooling statistics is for branch 1 alone"):
-        build_system(dataclasses.replace(chosen, width=0.5), HEADS)
-
-
-def test_a_trained_branch_has_a_standardisation_that_learns() -> None:
-    options = {"recipe": "student", "pooling": "statistics", "pool_blocks": (3, 4)}
-    system = build_system(RunOptions.of(options).system, HEADS)
-    assert isinstance(system.embedding, LearnedStandardisation)
-    waveforms = torch.randn(4, 2 * system.sample_rate, generator=torch.Generator().manual_seed(0))
-    output = system.train()(waveforms)
-    sum(logits.square().sum() for logits in output.logits.values()).backward()
-    gradients = [weight.grad for weight in system.branch_1.parameters()]
-    assert all(one is not None and one.isfinite().all() for one in gradients)
-    assert system.embedding.mean.abs().max() > 0
+    for changed in ({"width": 0.5}, {"unfreeze_from": 4}):
+        with pytest.raises(OptionsError, match="pooling statistics is for a frozen branch 1"):
+            build_system(dataclasses.replace(chosen, **changed), HEADS)

@@ -18,7 +18,6 @@ from sonotype.models.statistics import (
     BandDeviationPooling,
     GlobalMaxPooling,
     GlobalMeanPooling,
-    LearnedStandardisation,
     StandardisedFeatures,
     TimeDeviationPooling,
     statistic_weights,
@@ -163,27 +162,3 @@ def test_standardised_features_of_the_mean_are_zero_and_nothing_is_trained() -> 
     assert torch.equal(layer(torch.full((2, 4), 2.0)), torch.zeros(2, 4))
     assert not list(layer.parameters())
     assert set(layer.state_dict()) == {"mean", "scale"}
-
-
-def test_learned_standardisation_equals_batch_normalisation_and_follows_the_batches() -> None:
-    weights = torch.tensor([1.0, 0.5, 2.0])
-    layer, reference = LearnedStandardisation(weights), torch.nn.BatchNorm1d(3, affine=False)
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(200):
-        x = torch.tensor([3.0, 0.1, 20.0]) * (1 + torch.randn(64, 3, generator=generator))
-        expected = torch.nn.functional.normalize(reference(x) * weights)
-        assert torch.allclose(layer(x), expected, atol=1e-5)
-    assert layer.mean.tolist() == pytest.approx(reference.running_mean.tolist(), rel=1e-3)
-    scale = weights / (reference.running_var + layer.EPSILON).sqrt()
-    assert layer.scale.tolist() == pytest.approx(scale.tolist(), rel=0.04)
-    before = layer.eval().mean.clone()
-    assert torch.equal(layer(x), torch.nn.functional.normalize((x - before) * layer.scale))
-    assert torch.equal(layer.mean, before)
-    assert set(layer.state_dict()) == {"mean", "scale"}
-
-
-@statistics
-def test_the_gradient_of_a_silent_channel_is_finite(kind: type[Pooling]) -> None:
-    x = torch.zeros(2, 3, 4, 5, requires_grad=True)
-    kind(3)(x)[0].sum().backward()
-    assert x.grad is not None and x.grad.isfinite().all()

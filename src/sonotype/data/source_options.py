@@ -68,7 +68,7 @@ class SourceOptions:
     )
     window_hop: float = option(
         0.0,
-        "Annotated recordings: seconds from one training window to the next; 0: a quarter of one",
+        "Annotated recordings: seconds between starts of training windows; 0: a quarter window",
         low=0,
     )
     min_overlap: float = option(

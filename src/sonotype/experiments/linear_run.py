@@ -70,7 +70,7 @@ MOST_MIXTURES = 4
 """Largest number of mixtures with other clips for each clip, where clips can have several
 labels."""
 MIXTURES = 8000
-"""Largest number of mixtures, if there are fewer clips."""
+"""Largest number of all views of mixtures, if there are fewer views of clips."""
 DEFAULT_TEMPERATURE = 0.5
 """Temperature of heads without scored clips, from cross-validation of small sets."""
 
@@ -158,7 +158,13 @@ def linear_data(context: RunContext, built: BuiltSystem) -> LinearData:
     if all(head.problem == "multi" for head in context.heads):
         waveforms, mixed = _mixing(context, built, found, folds)
         mixtures = mixture_vectors(
-            built.system, waveforms, mixed, store, device=device, progress=context.progress
+            built.system,
+            waveforms,
+            mixed,
+            store,
+            views=options.score.tta_shifts,
+            device=device,
+            progress=context.progress,
         )
     shutil.rmtree(folder / "maps", ignore_errors=True)
     if context.manifest.decoded is not None:
@@ -177,7 +183,8 @@ def _mixing(
     clips = context.clips("train")
     fold_of = {index: number for number, fold in enumerate(folds) for index in fold}
     mixed = np.flatnonzero(~without_label(found)).tolist()
-    copies = min(MOST_MIXTURES, max(1, MIXTURES // max(len(mixed), 1)))
+    rows = max(len(mixed) * context.options.score.tta_shifts, 1)
+    copies = min(MOST_MIXTURES, max(1, MIXTURES // rows))
     waveforms = Waveforms(
         clips,
         built.audio_spec,

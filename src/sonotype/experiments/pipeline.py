@@ -17,6 +17,7 @@ from sonotype.config import SystemOptions
 from sonotype.core.device import device_of
 from sonotype.core.errors import OptionsError
 from sonotype.core.progress import OnMessage
+from sonotype.core.text import counted, duration
 from sonotype.core.types import Heads
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
@@ -237,8 +238,10 @@ def _announce(context: RunContext, built: BuiltSystem) -> None:
     )
     teachers = built.teachers.note(context.clips("train")) if built.teachers else ""
     labelled = sum(bool(clip.labels) for clip in context.clips("train"))
-    advice = freezing_advice(options, labelled, context.heads)
-    for text in filter(None, (built.note, teachers, advice)):
+    recordings = context.manifest.recordings
+    advice = "" if recordings else freezing_advice(options, labelled, context.heads)
+    labels = recordings_text(context) if recordings else several_labels_text(context)
+    for text in filter(None, (labels, built.note, teachers, advice)):
         context.on_message(textwrap.fill(text, 80))
     if context.verbose:
         total = summarise(built.system, options.seconds).total
@@ -246,6 +249,44 @@ def _announce(context: RunContext, built: BuiltSystem) -> None:
             f"{total.parameters:,} parameters, {total.frozen:,} of them frozen; "
             f"{total.multiply_adds / 1e6:,.0f} million multiply-adds a clip"
         )
+
+
+def several_labels_text(context: RunContext) -> str:
+    """How many clips have several labels, or none, if some can."""
+    multi = [head.name for head in context.heads if head.problem == "multi"]
+    if not multi:
+        return ""
+    counts = [len(clip.labels.get(multi[0], ())) for clip in context.manifest.clips]
+    several, none = sum(count > 1 for count in counts), sum(count == 0 for count in counts)
+    return (
+        f"{several} of {counted(len(counts), 'clip')} have several labels, {none} have none: each "
+        "class is predicted by itself"
+    )
+
+
+def recordings_text(context: RunContext) -> str:
+    """What the windows of annotated recordings were cut from."""
+    manifest, options = context.manifest, context.options
+    recordings = manifest.recordings
+    total = sum(one.seconds for one in recordings)
+    listened = sum(end - start for one in recordings for start, end in one.spans)
+    events = sum(len(one.events) for one in recordings)
+    level = manifest.levels[0]
+    labelled = sum(bool(clip.labels.get(level)) for clip in manifest.clips)
+    text = (
+        f"{counted(len(recordings), 'recording')} of {duration(total)}, {duration(listened)} of it "
+        f"annotated, {counted(events, 'event')}: {counted(labelled, 'window')} of "
+        f"{options.system.seconds:g} s with events, {len(manifest.clips) - labelled} without"
+    )
+    if manifest.not_annotated:
+        missing = counted(manifest.not_annotated, "recording")
+        text += f"; {missing} without a label file not used"
+    if options.source.annotated == "labels" and listened < 0.9 * total:
+        text += (
+            "; parts before the first and after the last label are not used: if you listened to "
+            "all of the recordings, add --annotated whole"
+        )
+    return text
 
 
 def freezing_advice(options: SystemOptions, clips: int, heads: Heads) -> str:

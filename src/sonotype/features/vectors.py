@@ -82,7 +82,7 @@ class Mixtures:
     """Mixtures of two clips each.
 
     Attributes:
-        vectors: ``[mixtures, 1, features]``.
+        vectors: ``[mixtures, views, features]``.
         first: ``[mixtures]`` indices of the first clips.
         second: ``[mixtures]`` indices of the second clips.
     """
@@ -98,16 +98,18 @@ def mixture_vectors(
     indices: Sequence[int],
     store: FeatureStore,
     *,
+    views: int = 1,
     device: torch.device | None = None,
     progress: bool = False,
 ) -> Mixtures:
     """The pooled vectors of the augmented copies of some clips, each mixed with another clip.
 
     Args:
-        system: as for :func:`pooled_vectors`, like the last three.
+        system: as for :func:`pooled_vectors`, like the last four.
         waveforms: with between-class mixing.
         indices: of the clips.
-        store: keeps the vectors.
+        store: see there.
+        views: see there.
         device: see there.
         progress: see there.
 
@@ -119,10 +121,10 @@ def mixture_vectors(
     system = system.eval().channels_last().to(device)
 
     def vectors_of(waveform: Tensor) -> dict[str, Tensor]:
-        return {VECTORS: _vectors(system, waveform.to(device), 1)}
+        return {VECTORS: _vectors(system, waveform.to(device), views)}
 
     rows = CachedRows(waveforms, store)
-    kinds = {VECTORS: vector_kind(system, 1, device)}
+    kinds = {VECTORS: vector_kind(system, views, device)}
     rows.fill(kinds, indices, vectors_of, "mixtures", progress=progress)
     found = rows.every_copy(indices)[VECTORS][:, 1:].flatten(0, 1).numpy()
     pairs = [

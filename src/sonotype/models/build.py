@@ -162,8 +162,8 @@ def _contradictions(options: SystemOptions) -> list[str]:
         )
     if len(set(options.pool_blocks)) != len(options.pool_blocks) or not options.pool_blocks:
         issues.append(f"pool_blocks is {options.pool_blocks}, different blocks are wanted")
-    if options.pooling == "statistics" and options.width:
-        issues.append("pooling statistics is for branch 1 alone: set width to 0")
+    if options.pooling == "statistics" and (options.width or options.unfreeze_from):
+        issues.append("pooling statistics is for a frozen branch 1 alone: set width to 0")
     if options.pooling != "attention" and options.system == "cbir_4":
         issues.append("pooling is for cbir_1 to cbir_3: cbir_4 takes the global maximum")
     return issues

@@ -19,9 +19,6 @@ from sonotype.models.reduction import MAXIMUM, SUM, Pooling, contribution, posit
 MEAN_WEIGHT, SPREAD_WEIGHT = 1.0, 0.5
 """Weights of the standardised means and of the other statistics, found by cross-validation."""
 
-LEAST_VARIANCE = 1e-30
-"""Smallest variance in training: the derivative of the square root is infinite at 0."""
-
 
 class Statistic(Pooling):
     """A pooling that has one feature for each channel of the map."""
@@ -132,10 +129,7 @@ def _deviation(profile: Tensor) -> tuple[Tensor, Tensor]:
         ``[batch, channels, positions] -> [batch, channels], [batch, positions]``
     """
     share = contribution((profile - profile.mean(2, keepdim=True)).transpose(1, 2))
-    variance = profile.var(2, correction=0)
-    if variance.requires_grad:
-        variance = variance.clamp_min(LEAST_VARIANCE)
-    return variance.sqrt(), share
+    return profile.var(2, correction=0).sqrt(), share
 
 
 STATISTICS = (GlobalMeanPooling, GlobalMaxPooling, TimeDeviationPooling, BandDeviationPooling)
@@ -174,35 +168,3 @@ class StandardisedFeatures(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[batch, features] -> [batch, features]``."""
         return F.normalize((x - self.mean) * self.scale)
-
-
-class LearnedStandardisation(StandardisedFeatures):
-    """Standardisation of features of maps that are trained.
-
-    In training mode each batch is standardised by its own mean and deviation, as in batch
-    normalisation, and :attr:`mean` and :attr:`scale` follow those of the batches.
-
-    Args:
-        weights: the scale of each standardised feature, ``[features]``.
-    """
-
-    MOMENTUM = 0.1
-    EPSILON = 1e-5
-
-    weights: Tensor
-
-    def __init__(self, weights: Tensor) -> None:
-        super().__init__(len(weights))
-        self.register_buffer("weights", weights, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``[batch, features] -> [batch, features]``."""
-        if not self.training:
-            return super().forward(x)
-        x = x.float()
-        variance, mean = torch.var_mean(x, 0, correction=0)
-        scale = self.weights / (variance + self.EPSILON).sqrt()
-        with torch.no_grad():
-            self.mean.lerp_(mean, self.MOMENTUM)
-            self.scale.lerp_(scale, self.MOMENTUM)
-        return F.normalize((x - mean) * scale)

@@ -25,11 +25,7 @@ from sonotype.models.fold_batch_norm import FusedBlocks
 from sonotype.models.fusion import Fusion, Reduction
 from sonotype.models.members import Members
 from sonotype.models.precision import full_precision
-from sonotype.models.statistics import (
-    LearnedStandardisation,
-    StandardisedFeatures,
-    statistic_weights,
-)
+from sonotype.models.statistics import StandardisedFeatures
 from sonotype.models.unknown import UnknownScore
 
 BLOCKS = 4
@@ -99,13 +95,7 @@ class System(nn.Module):
         self.embedding: nn.Module
         if linear:
             self.embedding_size = pooling.features
-            self.embedding = (
-                StandardisedFeatures(pooling.features)
-                if unfreeze_from == FULLY_FROZEN
-                else LearnedStandardisation(
-                    statistic_weights(one for one, _ in pooling.reductions())
-                )
-            )
+            self.embedding = StandardisedFeatures(pooling.features)
         else:
             self.embedding_size = EMBEDDING
             self.embedding = nn.Sequential(

@@ -302,7 +302,7 @@ def with_mixtures(
     A class is present in a mixture if it is present in one of both clips.
 
     Args:
-        vectors: ``[clips, 1, features]``.
+        vectors: ``[clips, views, features]``.
         targets: of ``"multi"`` heads.
         mixtures: of these clips.
         learnt: indices of the clips to use.
