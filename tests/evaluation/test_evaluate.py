@@ -12,7 +12,7 @@ from small_models import CATEGORIES, HEADS, write_model
 from training_data import TONES, write_tones
 
 from sonotype.core.errors import DataError
-from sonotype.core.types import IGNORE_INDEX
+from sonotype.core.types import IGNORE_INDEX, Clip, Head
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.evaluation.evaluate import predict_clips, refuse_unknown_labels
@@ -147,3 +147,19 @@ def test_sounds_that_cannot_be_read_are_all_named(
         "wav, flac, ogg, opus, mp3, m4a and other formats of libsndfile and FFmpeg are read\n"
         f"  {tones}/low/hum/hum_1.wav: is empty (0 bytes)"
     )
+
+
+def test_several_labels_for_a_model_of_one() -> None:
+    clips = [
+        Clip(Path(f"{number}.wav"), {"category": labels}, "", None)
+        for number, labels in enumerate([("a",), ("a", "b"), (), ("b", "c")])
+    ]
+    manifest = Manifest("made", tuple(clips), problem="multi")
+    with pytest.raises(DataError) as caught:
+        refuse_unknown_labels(manifest, (Head("category", ("a", "b")),))
+    assert [issue.file for issue in caught.value.issues] == ["made", "1.wav", "3.wav"]
+    assert "has 2 labels (a, b)" in caught.value.issues[1].cause
+    with pytest.raises(DataError) as caught:
+        refuse_unknown_labels(manifest, (Head("category", ("a", "b"), "multi"),))
+    assert [issue.file for issue in caught.value.issues] == ["made"]
+    refuse_unknown_labels(manifest, (Head("category", ("a", "b", "c"), "multi"),))

@@ -23,6 +23,7 @@ from sonotype.config import SystemOptions, TrainOptions, resolve
 from sonotype.core.errors import (
     SonotypeError,
 )
+from sonotype.core.types import Clip
 from sonotype.data.augment import augmented_copies
 from sonotype.data.augment.augmented_copies import Waveforms
 from sonotype.data.readers.folder import read_folder
@@ -136,9 +137,9 @@ def test_the_test_subset_is_read_once_and_never_augmented(
     samples = Waveforms._samples
     read, trained_on = Waveforms._read, set()
 
-    def recorded(self: Any, path: Path, *arguments: Any) -> Any:
-        trained_on.add(str(path))
-        return read(self, path, *arguments)
+    def recorded(self: Any, clip: Clip, *arguments: Any) -> Any:
+        trained_on.add(str(clip.path))
+        return read(self, clip, *arguments)
 
     monkeypatch.setattr(Waveforms, "_read", recorded)
 

@@ -232,7 +232,10 @@ def predict_clips(
 
 
 def refuse_unknown_labels(manifest: Manifest, heads: Heads) -> None:
-    """Raise a ``DataError`` that lists the labels of the data that the model does not have."""
+    """Raise a ``DataError`` that lists the labels of the data that the model does not have.
+
+    Several labels of a clip are an issue too, where the model gives each clip one.
+    """
     issues = []
     for head in heads:
         found = {label for clip in manifest.clips for label in clip.labels.get(head.name, ())}
@@ -243,6 +246,16 @@ def refuse_unknown_labels(manifest: Manifest, heads: Heads) -> None:
                 f"the model has no {head.name} {name!r}; it has {listed(head.classes, 12)}",
             )
             for name in sorted(found - set(head.classes))
+        ]
+        issues += [
+            DataIssue(
+                clip.name,
+                0,
+                f"has {len(names)} labels ({listed(names)}), but the model gives each clip one "
+                f"{head.name}; give each clip one, or train with --problem multi",
+            )
+            for clip in manifest.clips
+            if head.problem == "single" and len(names := clip.labels.get(head.name, ())) > 1
         ]
     if issues:
         raise DataError(manifest.name, issues)
