@@ -29,7 +29,7 @@ MULTI_METRICS = (
 """Order of the last axis of :func:`multi_metrics`. Accuracy is the share of clips whose known
 classes are all right; precision, recall, F1 and average precision are macro means."""
 
-CHUNK = 2**23
+CHUNK = 2**22
 """Largest number of weights in memory, as float64."""
 
 Floats = npt.NDArray[np.float64]
@@ -118,13 +118,16 @@ def average_precision(
     if not present.any():
         return np.zeros(len(weights))
     order = np.argsort(-proba, kind="stable")
-    last_of_ties = np.append(np.diff(proba[order]) != 0, True)
-    weights = weights[:, order]
-    claims = np.cumsum(weights, axis=1)[:, last_of_ties]
-    hits = np.cumsum(weights * present[order], axis=1)[:, last_of_ties]
-    steps = np.diff(hits, axis=1, prepend=0)
-    total = (steps * hits / np.maximum(claims, 1e-12)).sum(axis=1)
-    return np.asarray(total / np.maximum(hits[:, -1], 1e-12))
+    present, falling = present[order], -proba[order]
+    positives = np.flatnonzero(present)
+    # For each true clip the last clip, and the last true clip, of the same probability.
+    last = np.searchsorted(falling, falling[positives], side="right") - 1
+    last_true = np.searchsorted(falling[positives], falling[positives], side="right") - 1
+    own = weights[:, order[positives]]
+    claims = np.cumsum(weights[:, order], axis=1)[:, last]
+    hits = np.cumsum(own, axis=1)[:, last_true]
+    total = (own * hits / np.maximum(claims, 1e-12)).sum(axis=1)
+    return np.asarray(total / np.maximum(own.sum(axis=1), 1e-12))
 
 
 def label_ranking(
