@@ -15,11 +15,12 @@ from safetensors.torch import load_file
 from torch import equal
 
 import sonotype
-from sonotype.core.errors import DataError, StoppedError
+from sonotype.core.errors import DataError, OptionsError, StoppedError
 from sonotype.evaluation.metrics import scores_to_json
 from sonotype.evaluation.predictions import load_predictions
 from sonotype.experiments import linear_run
 from sonotype.experiments.pipeline import TrainResult, train
+from sonotype.export.onnx import export_onnx
 from sonotype.modelfile.model_file import read_card
 
 OPTIONS: dict[str, Any] = {"backbone": "builtin", "device": "cpu"}
@@ -155,3 +156,27 @@ def test_messages_say_what_is_used(site: Path, tmp_path: Path) -> None:
     said.clear()
     train(folder, tmp_path / "whole", on_message=said.append, annotated="whole", **OPTIONS)
     assert "--annotated" not in " ".join(said)
+
+
+def test_windows_of_a_test_set_are_read_as_windows(site: Path, tmp_path: Path) -> None:
+    """Held-out windows of a gradient training; a prediction of the whole file would be wrong."""
+    result = train(
+        site, tmp_path / "run", recipe="modern", epochs=3, min_steps=0, n_augmented=1,
+        evaluation="holdout", background=0.3, **OPTIONS,
+    )  # fmt: skip
+    predictions = load_predictions(result.folder / "predictions.npz")
+    assert result.scores["heads"]["category"]["ranking"]["average_precision"]["value"] > 0.6
+    model = sonotype.load(result.folder)
+    path, _, window = predictions.paths[len(predictions) // 2].partition("#t=")
+    start = float(window.split(",")[0])
+    windows = model.predict_windows(path, 0.25, exact=True)
+    expected = next(one for one in windows if one.start == pytest.approx(start))
+    found = predictions.proba["category"][len(predictions) // 2]
+    np.testing.assert_allclose(found, expected.proba["category"], atol=0.02)
+
+
+def test_annotated_recordings_are_no_clips_for_an_export(
+    run: TrainResult, site: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionsError, match="annotated recordings"):
+        export_onnx(run.folder, tmp_path / "m.onnx", data=site)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sonotype.config import from_dict
+from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.hierarchy import CategorySource
+from sonotype.core.prefetch import prefetch
+from sonotype.core.progress import track
 from sonotype.core.text import counted, listed
 from sonotype.core.types import Clip, Heads
+from sonotype.data.augment.augmented_copies import ORIGINAL, Waveforms
 from sonotype.data.digest import clips_seen, contents_of
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
@@ -217,6 +222,8 @@ def predict_clips(
             or are truncated.
     """
     refuse_unknown_labels(manifest, classifier.heads)
+    if any(clip.start is not None for clip in manifest.clips):
+        return _predict_window_clips(classifier, manifest, batch_size, progress=progress)
     # Predictions hold the output of each head; coarse levels are read by the score.
     heads = classifier.with_options(category_source="head")
     files = [clip.path for clip in manifest.clips]
@@ -229,6 +236,39 @@ def predict_clips(
     if issues:
         raise DataError(manifest.name, issues)
     return _collect(manifest.clips, classifier.heads, found)
+
+
+def _predict_window_clips(
+    classifier: Classifier, manifest: Manifest, batch_size: int, *, progress: bool
+) -> Predictions:
+    """:func:`predict_clips` for windows of recordings, each as a clip of its own."""
+    clips = manifest.clips
+    waveforms = Waveforms(clips, classifier.audio_spec, decoded=manifest.decoded)
+    sounds = prefetch(
+        lambda index: waveforms.augmented_copy(index, ORIGINAL),
+        range(len(clips)),
+        threads=available_cpus(),
+        buffer_size=batch_size,
+    )
+    outputs = [
+        classifier.predict_proba(np.stack(list(islice(sounds, batch_size))))
+        for _ in track(range(0, len(clips), batch_size), "classifying", show=progress)
+    ]
+    unknown = [one.unknown for one in outputs if one.unknown is not None]
+    return Predictions(
+        paths=tuple(clip.name for clip in clips),
+        groups=tuple(clip.group for clip in clips),
+        true={
+            head.name: np.array([head.target(clip) for clip in clips]) for head in classifier.heads
+        },
+        proba={
+            head.name: np.concatenate([one.proba[head.name] for one in outputs]).astype(np.float64)
+            for head in classifier.heads
+        },
+        heads=classifier.heads,
+        unknown=np.concatenate(unknown) if unknown else None,
+        unknown_threshold=classifier.card.unknown_threshold if unknown else None,
+    )
 
 
 def refuse_unknown_labels(manifest: Manifest, heads: Heads) -> None:

@@ -106,6 +106,10 @@ def export_onnx(
     if data is not None:
         options = from_dict(SourceOptions, source)
         manifest = open_source(data, options, purpose="evaluation").of_folds(folds)
+        if manifest.recordings:
+            raise OptionsError(
+                f"{data} holds annotated recordings; name labelled clips for the comparison"
+            )
     with steps("exporting", 3 if int8 else 2, show=progress) as bar:
         content = onnx_graph(classifier.engine.system, classifier.card)
         with bar.done():
