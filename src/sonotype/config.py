@@ -239,6 +239,12 @@ TWO_BRANCH_SYSTEMS = ("cbir_1", "cbir_3")
 """Systems that join the last feature maps of both branches; ``pool_blocks`` does not apply."""
 
 
+def shortest_clip(options: SystemOptions) -> float:
+    """Shortest clip in seconds: a patch of VGGish and its hop, or a few frames of other maps."""
+    patches = options.width > 0 or options.backbone in ("vggish", "none")
+    return 1.0 if patches else 0.25
+
+
 def network_defaults(recipe: str, system: str, backbone: str) -> dict[str, Any]:
     """The network defaults of a recipe; the paper's where the system or backbone needs them."""
     defaults = dict(NETWORKS[recipe])

@@ -17,6 +17,7 @@ from sonotype.config import (
     from_flat,
     network_defaults,
     resolve,
+    shortest_clip,
     to_dict,
 )
 from sonotype.core.errors import OptionsError
@@ -110,13 +111,14 @@ def _recipe_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
 def _check_contradictions(options: RunOptions) -> None:
     train, teaching, split = options.train, options.teaching, options.split
     wrong = _not_linear(options) if train.recipe == "linear" else []
+    shortest = shortest_clip(options.system)
     rules = {
         f"{', '.join(wrong)} cannot be set with the recipe linear; set recipe to modern": wrong,
         "ensemble is for the recipe linear; leave it out, or the options of gradient training": (
             train.ensemble and train.recipe != "linear"
         ),
-        f"seconds is {options.system.seconds:g}, must be 0 or at least 1": (
-            0 < options.system.seconds < 1
+        f"seconds is {options.system.seconds:g}, must be 0 or at least {shortest:g}": (
+            0 < options.system.seconds < shortest
         ),
         "evaluation none leaves no test clips; leave out the options of the split": (
             split.evaluation == "none" and _splits(split)

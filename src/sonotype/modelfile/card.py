@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sonotype.audio.clip import AudioSpec
-from sonotype.config import ScoreOptions, SystemOptions, from_dict, to_dict
+from sonotype.config import ScoreOptions, SystemOptions, from_dict, shortest_clip, to_dict
 from sonotype.core.errors import ModelFileError, OptionsError
 from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource
 from sonotype.core.json_text import json_text
@@ -185,8 +185,9 @@ def _check_rest(card: ModelCard) -> None:
         raise ValueError(
             f"sample_rate is {_shown(rate)}, must be a multiple of {RATE_STEP} up to {HIGHEST_RATE}"
         )
-    if card.options.seconds < 1:
-        raise ValueError(f"seconds is {card.options.seconds:g}, must be at least 1")
+    shortest = shortest_clip(card.options)
+    if card.options.seconds < shortest:
+        raise ValueError(f"seconds is {card.options.seconds:g}, must be at least {shortest:g}")
     if card.unknown_head not in ("", *(head.name for head in card.heads)):
         raise ValueError(f"unknown_head is {_shown(card.unknown_head)}, must be a head")
     if card.unknown_threshold is not None:
