@@ -29,9 +29,10 @@ from sonotype.evaluation.calibration import calibration_error, fit_temperature, 
 from sonotype.evaluation.metrics import score, scores_to_json
 from sonotype.evaluation.predictions import Predictions, concatenate, load_predictions
 from sonotype.evaluation.report import render
+from sonotype.evaluation.thresholds import with_thresholds
 from sonotype.experiments.context import BuiltSystem, RunContext
 from sonotype.experiments.ensemble_run import mean_predictions
-from sonotype.experiments.gradient_crossfit import calibrate
+from sonotype.experiments.gradient_crossfit import with_temperatures
 from sonotype.experiments.grid import run_study
 from sonotype.experiments.grid_plan import Plan, read_plan
 from sonotype.experiments.linear_run import (
@@ -114,10 +115,11 @@ def pack(data: Path, runs: Mapping[int, Path], student: Path, folder: Path) -> N
     networks = concatenate([load_predictions(run / PREDICTIONS) for run in runs.values()])
     held_out = held_out_linear(data, {fold: run / MODEL for fold, run in runs.items()}, folder)
     own = {head.name: head.temperature for head in held_out.predictions.heads}
-    student_heads, networks = calibrate(networks)
+    networks = with_temperatures(networks)
     joint = mean_predictions(held_out.predictions, networks)
     report_calibration(joint, held_out.folds)
-    heads, predictions = calibrate(joint)
+    predictions = with_temperatures(joint)
+    heads = with_thresholds(predictions)
 
     context, built = open_linear(data, student, folder)
     clips = linear_data(context, built)
@@ -129,11 +131,12 @@ def pack(data: Path, runs: Mapping[int, Path], student: Path, folder: Path) -> N
     set_threshold(unknown, held_out.quantities, context.options.score.keep_known)
     built.system.set_unknown(head.name, unknown.to(torch.float32))
     member = member_of(load_model(student)[0])
-    member.divide_logits({head.name: head.temperature for head in student_heads})
+    member.divide_logits({head.name: head.temperature for head in networks.heads})
     built.system.set_members(Members([member], own))
 
     predictions = dataclasses.replace(
         predictions,
+        heads=heads,
         unknown=scores_of(unknown, held_out.quantities),
         unknown_threshold=THRESHOLD,
     )

@@ -177,8 +177,8 @@ def test_unknown_names_and_invalid_values_are_reported_together() -> None:
     text = str(caught.value)
     assert "category_source must be one of head, events, both" in text
     assert (
-        "unknown options category, colour; known options: category_source, keep_known, threshold_target, thresholds, tta_shifts"
-        in text
+        "unknown options category, colour; known options: category_source, keep_known, "
+        "threshold_target, thresholds, tta_shifts" in text
     )
 
 

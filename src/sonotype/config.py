@@ -302,11 +302,9 @@ class ScoreOptions:
 
     thresholds: Literal["f1", "precision", "recall"] = option(
         "f1",
-        "Threshold of each class: highest f1, or a least precision or recall (--threshold-target)",
+        "Threshold of each class: highest f1; or precision or recall of at least the target",
     )
-    threshold_target: float = option(
-        0.9, "Least precision or recall of each class", low=0.01, high=1
-    )
+    threshold_target: float = option(0.9, "The target of the thresholds", low=0.01, high=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -199,7 +199,7 @@ def test_the_help_names_commands_and_exit_codes(
     text = capsys.readouterr().out
     assert text in (bare.out, bare.err), "the help is shown without arguments"
     for line in (
-        "  evaluate        Score a model on labelled sounds.",
+        "  evaluate        Score a model on labelled sounds or annotated recordings.",
         "  predict         Classify sound files, and all sounds in folders.",
         "  Example: sonotype train recordings --out runs/first",
         "  Exit codes:",

@@ -54,8 +54,6 @@ class SourceOptions:
         "auto",
         "Classes in a clip: exactly one (single) or any number (multi); auto: multi for annotated "
         "recordings and for clips with several labels",
-        common=True,
-        metavar="NAME",
     )
     label_column: str | None = option(
         None, "Annotated recordings: column (or TextGrid tier) of the labels", metavar="NAME"

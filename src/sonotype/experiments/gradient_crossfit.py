@@ -110,6 +110,17 @@ def calibrate(context: RunContext, predictions: Predictions) -> tuple[Heads, Pre
         context: of the run.
         predictions: at temperature 1, of the folds one after the other.
     """
+    limits = np.cumsum([0, *map(len, context.split.folds)]).tolist()
+    folds = tuple(tuple(range(start, end)) for start, end in pairwise(limits))
+    return fit_thresholds(context, with_temperatures(predictions), folds)
+
+
+def with_temperatures(predictions: Predictions) -> Predictions:
+    """Held-out predictions at the temperatures that fit them best.
+
+    Args:
+        predictions: at temperature 1.
+    """
     heads, proba = [], {}
     for head in predictions.heads:
         true, raw = predictions.true[head.name], predictions.proba[head.name]
@@ -125,7 +136,4 @@ def calibrate(context: RunContext, predictions: Predictions) -> tuple[Heads, Pre
                 temperature = fit_temperature(raw[known], true[known])
             proba[head.name] = tempered(raw, temperature)
         heads.append(replace(head, temperature=temperature))
-    predictions = replace(predictions, proba=proba, heads=tuple(heads), present={})
-    limits = np.cumsum([0, *map(len, context.split.folds)]).tolist()
-    folds = tuple(tuple(range(start, end)) for start, end in pairwise(limits))
-    return fit_thresholds(context, predictions, folds)
+    return replace(predictions, proba=proba, heads=tuple(heads), present={})
