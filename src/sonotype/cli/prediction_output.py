@@ -118,14 +118,20 @@ def _window_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
         if isinstance(result, Failure):
             console.print(_text(f"  error: {result.cause}"), soft_wrap=True)
             continue
+        times = [Column(width=10, justify="right"), Column(width=10, justify="right")]
+        start, end = f"{result.start:.2f}", f"{result.end:.2f}"
+        if result.heads[-1].problem == "multi":
+            row = Table.grid(*times, Column(overflow="fold"), padding=(0, 2, 0, 0))
+            row.add_row(start, end, _text(_present(result)))
+            console.print(row)
+            continue
         category, probability = _best(result, result.heads[0].name)
         name_width = max(width(printable(name)) for name in result.heads[0].classes)
-        columns = [Column(width=10, justify="right"), Column(width=10, justify="right")]
-        columns += [Column(width=name_width, overflow="fold"), Column(width=4)]
+        columns = [*times, Column(width=name_width, overflow="fold"), Column(width=4)]
         row = Table.grid(*columns, Column(overflow="fold"), padding=(0, 2, 0, 0))
         row.add_row(
-            f"{result.start:.2f}",
-            f"{result.end:.2f}",
+            start,
+            end,
             _text(category),
             f"{probability:.2f}",
             _text(_labels(result, top)),
@@ -135,7 +141,17 @@ def _window_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
 
 def _best(result: Prediction, level: str) -> tuple[str, float]:
     """The label of a level, or all classes that are present, and the largest probability."""
-    return result.shown[level], result.proba[level].max().item()
+    present = result.present.get(level)
+    label = result.labels[level] if present is None else ", ".join(present)
+    return label, result.proba[level].max().item()
+
+
+def _present(result: Prediction) -> str:
+    """The present classes of the finest level with their probabilities."""
+    head = result.heads[-1]
+    proba = result.probabilities[head.name]
+    found = [f"{label} {proba[label]:.2f}" for label in result.present[head.name]]
+    return ", ".join(found) or "-"
 
 
 def _console(stream: TextIO) -> Console:

@@ -234,7 +234,8 @@ def _announce(context: RunContext, built: BuiltSystem) -> None:
     options, split = context.options.system, context.split
     context.on_message(
         f"{options.system} with backbone {options.backbone}: {len(split.train)} "
-        f"clips to train on, {len(split.val)} to validate, {len(split.test)} to test"
+        f"{'windows' if context.manifest.recordings else 'clips'} to train on, {len(split.val)} to "
+        f"validate, {len(split.test)} to test"
     )
     teachers = built.teachers.note(context.clips("train")) if built.teachers else ""
     labelled = sum(bool(clip.labels) for clip in context.clips("train"))
