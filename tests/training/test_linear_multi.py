@@ -105,6 +105,10 @@ def test_a_mixture_has_the_classes_of_both_clips() -> None:
     assert rows.ravel().tolist() == [0, 1, 2, 10, 11]
     assert found["category"][3:].tolist() == [[1, 0, 1], [-1, 0, 1]]
     assert found["category"][:3].tolist() == target[:3].tolist()
+    noises = np.array([50, 60], np.float32).reshape(2, 1, 1)
+    rows, found = with_mixtures(vectors, {"category": target}, mixtures, learnt, noises)
+    assert rows.ravel().tolist() == [0, 1, 2, 10, 11, 50, 60]
+    assert found["category"][5:].tolist() == [[0, 0, 0]] * 2
 
 
 def test_no_fold_learns_from_its_clips_or_their_mixtures() -> None:

@@ -227,6 +227,7 @@ def fit_to_data(
             data.folds,
             class_weights=balanced,
             mixtures=data.mixtures,
+            noises=data.noises,
         )
         logits, scored = held_out_logits(fits, data.vectors, data.targets, heads)
         heads = calibrated(heads, logits, data.targets, scored)
@@ -240,7 +241,8 @@ def fit_to_data(
         heads = calibrated(heads, {}, {}, {})
     vectors, known = data.vectors, data.targets
     if data.mixtures is not None:
-        vectors, known = with_mixtures(vectors, known, data.mixtures, np.arange(len(vectors)))
+        everything = np.arange(len(vectors))
+        vectors, known = with_mixtures(vectors, known, data.mixtures, everything, data.noises)
     linear = fit_linear(vectors, known, context.heads, data.weights, class_weights=balanced)
     linear.load_into(system)
     unknown = fit_unknown(context, system, linear, data, fits)
@@ -327,7 +329,7 @@ def fit_unknown(
     """Give the system its unknown score; return that of each clip, held out.
 
     ``None``, and no score, where too few clips can be held out, and where a clip can have several
-    labels: there, a sound of no class has low probabilities of all classes.
+    labels: there, the heads learn from sounds of no class themselves.
     """
     if any(head.problem == "multi" for head in context.heads):
         return None

@@ -266,6 +266,7 @@ def fit_folds(
     *,
     class_weights: bool = False,
     mixtures: Mixtures | None = None,
+    noises: Vectors | None = None,
 ) -> list[FoldFit]:
     """Fit the heads to all folds but one, for each fold.
 
@@ -277,6 +278,7 @@ def fit_folds(
         folds: indices of the clips of each fold. Clips in no fold are always learnt.
         class_weights: weight classes by the inverse of their count.
         mixtures: of two clips of one fold each; see :func:`with_mixtures`.
+        noises: sounds of no class; see there.
     """
     fits = []
     for fold in folds:
@@ -285,7 +287,7 @@ def fit_folds(
         rows = vectors[learnt]
         known: Targets = {name: target[learnt] for name, target in targets.items()}
         if mixtures is not None:
-            rows, known = with_mixtures(vectors, targets, mixtures, learnt)
+            rows, known = with_mixtures(vectors, targets, mixtures, learnt, noises)
         linear = fit_linear(rows, known, heads, weights, class_weights=class_weights)
         fits.append(FoldFit(linear, learnt, tested))
     return fits
@@ -296,17 +298,21 @@ def with_mixtures(
     targets: Targets,
     mixtures: Mixtures,
     learnt: npt.NDArray[np.intp],
+    noises: Vectors | None = None,
 ) -> tuple[Vectors, Targets]:
-    """The vectors and targets of some clips and of the mixtures of two of them.
+    """The vectors and targets of some clips, of the mixtures of two of them, and of noises.
 
-    A class is present in a mixture if it is present in one of both clips.
+    A class is present in a mixture if it is present in one of both clips. No class is present in
+    noises.
 
     Args:
         vectors: ``[clips, views, features]``.
         targets: of ``"multi"`` heads.
         mixtures: of these clips.
         learnt: indices of the clips to use.
+        noises: ``[sounds, 1, features]`` of sounds of no class.
     """
+    rows = [vectors[learnt]]
     used = np.isin(mixtures.first, learnt) & np.isin(mixtures.second, learnt)
     found = {}
     for name, target in targets.items():
@@ -314,7 +320,14 @@ def with_mixtures(
         absent = np.where((pair == IGNORE_INDEX).any(axis=0), IGNORE_INDEX, 0)
         union = np.where((pair == 1).any(axis=0), 1, absent)
         found[name] = np.concatenate([target[learnt], union])
-    return np.concatenate([vectors[learnt], mixtures.vectors[used]]), found
+    rows.append(mixtures.vectors[used])
+    if noises is not None:
+        rows.append(np.repeat(noises, vectors.shape[1], axis=1))
+        found = {
+            name: np.concatenate([target, np.zeros((len(noises), target.shape[1]), target.dtype)])
+            for name, target in found.items()
+        }
+    return np.concatenate(rows), found
 
 
 def held_out_logits(
