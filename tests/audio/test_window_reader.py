@@ -84,8 +84,9 @@ def test_a_recording_in_order_is_decoded_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "a.wav", 30)
-    monkeypatch.setattr(module, "load_audio", lambda *_, **__: pytest.fail("decoded by itself"))
     reader = WindowReader()
+    reader.read(path, 0, 2, 22_050)  # one window alone is decoded by itself
+    monkeypatch.setattr(module, "load_audio", lambda *_, **__: pytest.fail("decoded by itself"))
     for number in range(60):
         start = number / 2 - (KEPT_SECONDS if number % 5 == 4 and number > 20 else 0)
         assert len(reader.read(path, start, 2, 22_050)) == min(2, 30 - start) * 22_050
@@ -169,9 +170,13 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     most = 0
     for start in range(0, 298, 2):
         reader.read(path, start, 2, 8000)
-        most = max(most, len(reader._open[path]._buffer._kept))
+        if path in reader._open:
+            most = max(most, len(reader._open[path]._buffer._kept))
+    assert list(reader._open) == [path]
     assert most <= (KEPT_SECONDS + 2) * 8000 + 2 * BLOCK
     fresh = WindowReader()
+    fresh.read(path, 288, 2, 8000)
+    assert not fresh._open, "a single window is decoded by itself"
     fresh.read(path, 290, 2, 8000)
     assert len(fresh._open[path]._buffer._kept) <= (KEPT_SECONDS + 2) * 8000 + 2 * BLOCK
 
@@ -181,6 +186,7 @@ def test_few_recordings_are_open(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{n}.wav", 2) for n in range(OPEN_RECORDINGS + 3)]
     for path in paths:
         reader.read(path, 0, 1, 8000)
+        reader.read(path, 0.25, 1, 8000)
     reader.read(paths[-2], 0.5, 1, 8000)
     assert list(reader._open) == [*paths[-OPEN_RECORDINGS:-2], paths[-1], paths[-2]]
     reader.clear()
@@ -202,3 +208,20 @@ def test_a_pickled_copy_is_empty(tmp_path: Path) -> None:
     copy = pickle.loads(pickle.dumps(reader))
     assert not copy._open
     np.testing.assert_array_equal(copy.read(path, 1, 2, 8000), alone(path, 1, 2, 8000))
+
+
+def test_windows_in_any_order_do_not_decode_what_lies_between(tmp_path: Path) -> None:
+    """As partners of mixtures are read: far from each other, while another is read in order."""
+    path = write(tmp_path / "long.flac", 600, "FLAC", rate=8000)
+    other = write(tmp_path / "other.flac", 60, "FLAC", rate=8000)
+    reader = WindowReader()
+    for step, start in enumerate((500, 20, 300, 560, 100, 420)):
+        found = reader.read(path, start, 2, 8000)
+        np.testing.assert_array_equal(found, alone(path, start, 2, 8000))
+        reader.read(other, step, 2, 8000)
+    assert list(reader._open) == [other]
+    reader.read(other, 59, 1, 8000)
+    reader.read(path, 425, 2, 8000)
+    decoded = reader._open[path].seconds_read
+    reader.read(path, 599, 1, 8000)
+    assert reader._open[path].seconds_read == decoded < 600

@@ -17,17 +17,22 @@ OPEN_RECORDINGS = 4
 """Largest number of recordings that are read at once."""
 KEPT_SECONDS = 10.0
 """Samples before a window that are kept: threads may ask for earlier windows a little later."""
+NEAR_SECONDS = 20.0
+"""A window this much after the last one of its recording continues a reading in order."""
+AHEAD_SECONDS = 60.0
+"""Part of a recording that is decoded to reach a window; a later window is decoded by itself."""
 
 
 class WindowReader:
     """Reads windows ``[samples]`` of recordings; threads may share it.
 
-    A window that begins much before the last one of its recording is decoded by itself. Memory
-    does not grow with the length of the recordings. A pickled copy is empty.
+    Windows that are not read in order are decoded by themselves, which is fast for formats in which
+    one can seek. Memory does not grow with the length of the recordings. A pickled copy is empty.
     """
 
     def __init__(self) -> None:
         self._open: OrderedDict[Path, _Recording] = OrderedDict()
+        self._last: dict[Path, float] = {}
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[type[WindowReader], tuple[()]]:
@@ -49,24 +54,37 @@ class WindowReader:
             AudioError: the recording cannot be read, or ends before the window begins.
         """
         with self._lock:
-            recording = self._open.pop(path, None) or _Recording(path)
-            self._open[path] = recording
-            while len(self._open) > OPEN_RECORDINGS:
-                self._open.popitem(last=False)
-        found = recording.window(start, seconds)
+            recording = self._recording(path, start)
+        found = None if recording is None else recording.window(start, seconds)
         if found is None:
             return load_audio(
                 path, sample_rate=sample_rate, start=start, duration=seconds, partial=True
             ).samples
         try:
-            return from_array(found, recording.rate, sample_rate=sample_rate).samples
+            return from_array(found[0], found[1], sample_rate=sample_rate).samples
         except AudioError as error:
             raise AudioError(path, error.cause) from None
+
+    def _recording(self, path: Path, start: float) -> _Recording | None:
+        """The recording in which a window is read in order, if it is."""
+        last, self._last[path] = self._last.get(path), start
+        recording = self._open.get(path)
+        if recording is None:
+            if last is None or not 0 <= start - last <= NEAR_SECONDS:
+                return None
+            recording = self._open[path] = _Recording(path)
+        elif start > recording.seconds_read + AHEAD_SECONDS:
+            return None
+        self._open.move_to_end(path)
+        while len(self._open) > OPEN_RECORDINGS:
+            self._open.popitem(last=False)
+        return recording
 
     def clear(self) -> None:
         """Close all recordings."""
         with self._lock:
             self._open.clear()
+            self._last.clear()
 
 
 class _Recording:
@@ -80,8 +98,13 @@ class _Recording:
         self._failed = False
         self._lock = Lock()
 
-    def window(self, start: float, seconds: float) -> Samples | None:
-        """Samples at the rate of the file.
+    @property
+    def seconds_read(self) -> float:
+        """Length of the part that has been decoded."""
+        return self._buffer.end / self.rate
+
+    def window(self, start: float, seconds: float) -> tuple[Samples, int] | None:
+        """Samples, and the rate of the file, which is theirs.
 
         ``None`` if they were dropped already, if there are none, or after an error.
         """
@@ -100,7 +123,7 @@ class _Recording:
             if first >= self._buffer.end:
                 return None
             samples = self._buffer.part(first, min(end, self._buffer.end))
-            return samples.copy()
+            return samples.copy(), self.rate
 
 
 def _complete(path: Path) -> Iterator[Samples]:
