@@ -20,7 +20,13 @@ from sonotype.core.json_text import json_text
 from sonotype.core.text import printable, width
 from sonotype.core.types import LEVELS, plural
 from sonotype.evaluation.outputs import growing, is_standard_output
-from sonotype.inference.prediction import UNKNOWN_KEYS, Failure, Prediction, head_keys
+from sonotype.inference.prediction import (
+    PRESENT_SEPARATOR,
+    UNKNOWN_KEYS,
+    Failure,
+    Prediction,
+    head_keys,
+)
 
 Result = Prediction | Failure
 Values = dict[str, Any]
@@ -120,6 +126,7 @@ def _window_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
             continue
         category, probability = _best(result, result.heads[0].name)
         name_width = max(width(printable(name)) for name in result.heads[0].classes)
+        name_width += len(PRESENT_SEPARATOR) * (result.heads[0].problem == "multi")
         columns = [Column(width=10, justify="right"), Column(width=10, justify="right")]
         columns += [Column(width=name_width, overflow="fold"), Column(width=4)]
         row = Table.grid(*columns, Column(overflow="fold"), padding=(0, 2, 0, 0))
@@ -135,7 +142,10 @@ def _window_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
 
 def _best(result: Prediction, level: str) -> tuple[str, float]:
     """The label of a level, or all classes that are present, and the largest probability."""
-    return result.shown[level], result.proba[level].max().item()
+    present = result.present.get(level)
+    # A blank after the separator lets a narrow column break between the classes.
+    label = result.shown[level] if present is None else f"{PRESENT_SEPARATOR} ".join(present)
+    return label, result.proba[level].max().item()
 
 
 def _console(stream: TextIO) -> Console:
