@@ -65,6 +65,7 @@ def test_present_classes_in_every_format(
     assert run(["predict", str(several), str(sounds)]) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
     for line, names, one in zip(lines, joined, wanted, strict=True):
+        names = names.replace(";", "; ")
         assert f"{names} {one.proba['category'].max():.2f}".strip() in line
     assert max(map(len, lines)) <= 80
 

@@ -205,3 +205,19 @@ def test_one_group_has_no_interval() -> None:
     assert head.ranking is not None
     assert head.ranking.lwlrap.low is None
     assert head.f1.low is None
+
+
+def test_draws_without_a_true_class_do_not_count() -> None:
+    true, proba = np.zeros((6, 2), dtype=np.int64), np.full((6, 2), 0.1)
+    true[:2, 0], proba[:2, 0] = 1, 0.9
+    groups = ["events", "events", "quiet", "quiet", "quiet", "quiet"]
+    drawn = resample_multi(true, proba, proba >= 0.5, groups, resamples=50, seed=0)
+    none = np.isnan(drawn[:, 1])
+    assert 0 < none.sum() < 50
+    assert np.isfinite(drawn[:, 0]).all() and np.isnan(drawn[none, 1:]).all()
+    heads = (Head("category", ("a", "b"), "multi"),)
+    names = tuple(map(str, range(6)))
+    found = Predictions(names, tuple(groups), {"category": true}, {"category": proba}, heads)
+    head = score(found, resamples=50).heads["category"]
+    assert head.ranking is not None
+    assert (head.ranking.average_precision.low, head.ranking.average_precision.high) == (1, 1)

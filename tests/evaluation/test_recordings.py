@@ -234,6 +234,13 @@ def test_a_hop_that_is_too_small(tmp_path: Path, hop: float) -> None:
         predict_recordings([model()], [one], hop=hop)
 
 
+def test_a_hop_longer_than_a_window_leaves_sounds_out(tmp_path: Path) -> None:
+    one = recording(tmp_path / "a.wav", [(1.0, 2.0)], 4.0)
+    seconds = model().audio_spec.seconds
+    with pytest.raises(OptionsError, match="at most"):
+        predict_recordings([model()], [one], hop=seconds + 0.5)
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """Four recordings with a table of their events, in two folds."""

@@ -158,6 +158,34 @@ def test_messages_say_what_is_used(site: Path, tmp_path: Path) -> None:
     assert "--annotated" not in " ".join(said)
 
 
+def test_a_class_without_a_window_is_named(site: Path, tmp_path: Path) -> None:
+    """A short call inside a long one is never the longest label."""
+    folder = tmp_path / "copy"
+    shutil.copytree(site, folder)
+    rows = ["path,onset,offset,label"]
+    rows += [f"site_{n}.wav,{t},{t + 2},long" for n in range(3) for t in (1, 8)]
+    rows += [f"site_{n}.wav,2.0,2.1,call" for n in range(3)]
+    (folder / "annotations.csv").write_text("\n".join(rows) + "\n")
+    for problem, named in (("single", True), ("multi", False)):
+        said: list[str] = []
+        train(folder, tmp_path / problem, on_message=said.append, problem=problem, **OPTIONS)
+        assert ("no window has call" in " ".join(" ".join(said).split())) == named
+
+
+def test_a_class_in_every_window_is_named(site: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(site, folder)
+    rows = ["path,onset,offset,label", *(f"site_{n}.wav,1.0,1.4,call" for n in range(3))]
+    (folder / "annotations.csv").write_text("\n".join(rows) + "\n")
+    said: list[str] = []
+    train(folder, tmp_path / "run", on_message=said.append, **OPTIONS)
+    text = " ".join(" ".join(said).split())
+    assert "without call" in text and "--annotated whole" in text
+    said.clear()
+    train(folder, tmp_path / "whole", on_message=said.append, annotated="whole", **OPTIONS)
+    assert "without call" not in " ".join(" ".join(said).split())
+
+
 def test_windows_of_a_test_set_are_read_as_windows(site: Path, tmp_path: Path) -> None:
     """Held-out windows of a gradient training; a prediction of the whole file would be wrong."""
     result = train(

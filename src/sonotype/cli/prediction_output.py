@@ -20,7 +20,13 @@ from sonotype.core.json_text import json_text
 from sonotype.core.text import printable, width
 from sonotype.core.types import LEVELS, plural
 from sonotype.evaluation.outputs import growing, is_standard_output
-from sonotype.inference.prediction import UNKNOWN_KEYS, Failure, Prediction, head_keys
+from sonotype.inference.prediction import (
+    PRESENT_SEPARATOR,
+    UNKNOWN_KEYS,
+    Failure,
+    Prediction,
+    head_keys,
+)
 
 Result = Prediction | Failure
 Values = dict[str, Any]
@@ -142,7 +148,8 @@ def _window_table(results: Iterable[Result], top: int, stream: TextIO) -> None:
 def _best(result: Prediction, level: str) -> tuple[str, float]:
     """The label of a level, or all classes that are present, and the largest probability."""
     present = result.present.get(level)
-    label = result.labels[level] if present is None else ", ".join(present)
+    # A blank after the separator lets a narrow column break between the classes.
+    label = result.shown[level] if present is None else f"{PRESENT_SEPARATOR} ".join(present)
     return label, result.proba[level].max().item()
 
 

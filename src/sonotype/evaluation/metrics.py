@@ -260,7 +260,8 @@ def _score_multi(predictions: Predictions, head: Head, resamples: int, seed: int
     found = [Interval(float(value)) for value in values]
     if resamples and len(set(groups)) > 1:
         draws = resample_multi(true, proba, decided, groups, resamples=resamples, seed=seed)
-        found = intervals(values, draws)
+        draws = draws[np.isfinite(draws).all(axis=1)]
+        found = intervals(values, draws) if len(draws) else found
     by_name = dict(zip(MULTI_METRICS, found, strict=True))
     classes = []
     for index, label in enumerate(head.classes):

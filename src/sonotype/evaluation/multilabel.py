@@ -92,13 +92,19 @@ def resample_multi(
     resamples: int,
     seed: int,
 ) -> Floats:
-    """The metrics of draws of the recordings, ``[resamples, 7]``."""
+    """The metrics of draws of the recordings, ``[resamples, 7]``.
+
+    A draw without a true class has only an accuracy, its other metrics are NaN.
+    """
     names, group = np.unique(np.asarray(groups), return_inverse=True)
     rows = max(1, CHUNK // max(true.size, 1))
-    found = [
-        multi_metrics(true, proba, decided, counts[:, group])
-        for counts in draws(len(names), resamples, seed, rows)
-    ]
+    positive = (true == 1).any(axis=1)
+    found = []
+    for counts in draws(len(names), resamples, seed, rows):
+        weights = counts[:, group]
+        metrics = multi_metrics(true, proba, decided, weights)
+        metrics[weights @ positive == 0, 1:] = np.nan
+        found.append(metrics)
     return np.concatenate(found)
 
 

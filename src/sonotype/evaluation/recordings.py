@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sonotype.core.annotations import AnnotatedRecording
-from sonotype.core.errors import DataError, DataIssue
+from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.progress import track
 from sonotype.core.text import listed
 from sonotype.core.types import Head, Heads
@@ -66,12 +66,18 @@ def predict_recordings(
     Raises:
         AudioError: a recording cannot be read.
         DataError: the models have none of the classes.
-        OptionsError: a hop that is too small; models whose labels or windows differ.
+        OptionsError: a hop that is too small, or longer than a window; models whose labels or
+            windows differ.
     """
     ensemble = Ensemble(members)
     head = head_of(ensemble.heads, recordings)
     seconds = ensemble.audio_spec.seconds
     hop = default_hop(seconds) if hop is None else hop
+    if hop > seconds:
+        raise OptionsError(
+            f"hop is {hop:g} s, must be at most {seconds:g} s, the length of the model's windows: "
+            "sounds between the windows would not be scored"
+        )
     options = WindowOptions(seconds, hop, min_overlap, level=head.name)
     names: list[str] = []
     groups: list[str] = []

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from sonotype.config import SystemOptions
 from sonotype.core.device import device_of
 from sonotype.core.errors import OptionsError
 from sonotype.core.progress import OnMessage
-from sonotype.core.text import counted, duration
+from sonotype.core.text import counted, duration, listed
 from sonotype.core.types import Heads
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
@@ -242,7 +243,7 @@ def _announce(context: RunContext, built: BuiltSystem) -> None:
     recordings = context.manifest.recordings
     advice = "" if recordings else freezing_advice(options, labelled, context.heads)
     labels = recordings_text(context) if recordings else several_labels_text(context)
-    for text in filter(None, (labels, built.note, teachers, advice)):
+    for text in filter(None, (labels, always_present_text(context), built.note, teachers, advice)):
         context.on_message(textwrap.fill(text, 80))
     if context.verbose:
         total = summarise(built.system, options.seconds).total
@@ -287,7 +288,36 @@ def recordings_text(context: RunContext) -> str:
             "; parts before the first and after the last label are not used: if you listened to "
             "all of the recordings, add --annotated whole"
         )
+    of_windows = {label for clip in manifest.clips for label in clip.labels.get(level, ())}
+    lost = sorted({event.label for one in recordings for event in one.events} - of_windows)
+    if lost:
+        single = options.source.problem == "single"
+        why = "each has one label, its longest; " if single else ""
+        text += f"; no window has {listed(lost, 12)}, which the model does not learn: {why}"
+        text += "choose shorter windows (--seconds)" + (" or --problem multi" if single else "")
     return text
+
+
+def always_present_text(context: RunContext) -> str:
+    """Which classes cannot be told from their absence, because no clip is known to lack them."""
+    always = [
+        label
+        for head in context.heads
+        if head.problem == "multi"
+        for label, column in zip(
+            head.classes, np.array([head.target(c) for c in context.manifest.clips]).T, strict=True
+        )
+        if not (column == 0).any()
+    ]
+    if not always:
+        return ""
+    advice = "; add recordings without them"
+    if context.manifest.recordings and context.options.source.annotated == "labels":
+        advice += ", or use all of these recordings with --annotated whole"
+    return (
+        f"no clip is known to be without {listed(always, 12)}: the model cannot learn when they "
+        f"are absent, and their scores say nothing{advice}"
+    )
 
 
 def freezing_advice(options: SystemOptions, clips: int, heads: Heads) -> str:

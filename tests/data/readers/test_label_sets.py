@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from soundsets import faults_of, tone, touch, write_table
 
-from sonotype.core.errors import OptionsError
+from sonotype.core.errors import DataError, OptionsError
 from sonotype.core.types import Clip, Head
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.label_sets import similar_labels, split_labels
@@ -287,3 +287,12 @@ def test_rules_choose_the_problem() -> None:
 def test_a_negative_clip_of_class_folders_for_a_model_of_several_labels() -> None:
     clip = Clip(Path("noise.wav"), {}, "", None)
     assert Head("category", ("a", "b"), "multi").target(clip) == [0, 0]
+
+
+def test_a_wrong_cell_of_a_class_column_is_named(tmp_path: Path) -> None:
+    lines = "path,dog,cat\na.wav,1,0\nb.wav,0,maybe\nc.wav,1,1\nd.wav,0,"
+    with pytest.raises(DataError) as caught:
+        opened(tmp_path, lines)
+    assert any("'cat' has 'maybe' (line 3)" in issue.cause for issue in caught.value.issues)
+    found = opened(tmp_path, lines, ignore_columns=True)
+    assert sets(found) == {"a": ("dog",), "b": (), "c": ("dog",), "d": ()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sonotype.core.errors import DataIssue
@@ -37,6 +37,23 @@ def class_columns(table: Table, others: Iterable[str]) -> tuple[str, ...]:
         if name not in known and cells and cells <= allowed:
             found.append(name)
     return tuple(found)
+
+
+def nearly_class_columns(table: Table, others: Iterable[str]) -> Iterator[str]:
+    """A sentence for each other column that says in most cells whether a class is present.
+
+    Args:
+        table: as read.
+        others: columns with a meaning.
+    """
+    known = set(others)
+    for name in table.header:
+        cells = {row.line: row.cells[name].strip() for row in table.records if name not in known}
+        filled = {line: cell for line, cell in cells.items() if cell}
+        wrong = [line for line, cell in filled.items() if cell.casefold() not in PRESENT | ABSENT]
+        if wrong and 2 * len(wrong) <= len(filled):
+            places = listed([f"{filled[line]!r} (line {line})" for line in wrong], 5)
+            yield f"column {name!r} has {places}; as the column of a class it needs 1, 0 or nothing"
 
 
 def with_class_columns(

@@ -17,6 +17,7 @@ from sonotype.data.readers.label_sets import (
     class_columns,
     has_several_labels,
     merge_rows,
+    nearly_class_columns,
     with_class_columns,
 )
 from sonotype.data.records import ClipRecord, Listing
@@ -110,6 +111,8 @@ def list_table(
         if classes:
             rest = tuple(name for name in content.header if name not in classes)
             names, causes = match_columns(rest, columns or {}, ignore_columns, required=("path",))
+            if not ignore_columns:
+                causes += nearly_class_columns(content, (*names.values(), *classes))
     found = Names()
     rows = [_row(record, names, path, found) for record in content.records if "path" in names]
     if classes:
