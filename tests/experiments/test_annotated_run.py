@@ -208,3 +208,18 @@ def test_annotated_recordings_are_no_clips_for_an_export(
 ) -> None:
     with pytest.raises(OptionsError, match="annotated recordings"):
         export_onnx(run.folder, tmp_path / "m.onnx", data=site)
+
+
+def test_a_quiet_site_has_false_alarms_only(run: TrainResult, site: Path, tmp_path: Path) -> None:
+    quiet = tmp_path / "quiet"
+    quiet.mkdir()
+    shutil.copy(site / "site_0.wav", quiet / "night.wav")
+    header = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tSpecies\n"
+    (quiet / "night.Table.1.selections.txt").write_text(header)
+    scores = sonotype.evaluate(run.folder, quiet, out=tmp_path / "out")
+    assert scores.events is not None
+    assert scores.events.false_alarms_per_hour.value > 100
+    assert sum(one.reference for one in scores.events.per_class) == 0
+    assert (tmp_path / "out" / "event_scores.csv").exists()
+    with pytest.raises(DataError, match="no recording has a labelled event"):
+        train(quiet, tmp_path / "none", **OPTIONS)

@@ -56,7 +56,8 @@ def _averages(scores: EventScores) -> Iterator[str]:
         f"event-based: onset within {options.onset_collar:g} s, offset within "
         f"{options.offset_collar:g} s or {100 * options.offset_collar_rate:g} % of the length; "
         f"segments of {options.segment:g} s; intersection of {100 * options.dtc:g} % of the "
-        f"detection and {100 * options.gtc:g} % of the event"
+        f"detection and {100 * options.gtc:g} % of the event; false alarms: detections that meet "
+        "no event of their class"
     )
     if scores.groups == 1:
         yield "all recordings are of one group, so there is no interval"

@@ -23,6 +23,7 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.hierarchy import CategorySource
 from sonotype.core.json_text import json_text
+from sonotype.core.text import listed
 from sonotype.core.types import IGNORE_INDEX, Head
 from sonotype.evaluation.bootstrap import METRICS, interval, resample
 from sonotype.evaluation.calibration import (
@@ -80,8 +81,8 @@ class Calibration:
 class ClassScore:
     """Scores of one class; all 0 if ``support``, its number of true clips, is 0.
 
-    Only classes of ``"multi"`` heads have the last two: the average precision, and the expected
-    calibration error of the probability that the class is present.
+    Only classes of ``"multi"`` heads have the last two: the average precision, if the class is
+    absent in some clip, and the expected calibration error of the probability that it is present.
     """
 
     label: str
@@ -211,6 +212,15 @@ def score(
         if head.problem == "multi":
             if (predictions.true[head.name] == 1).any():
                 heads[head.name] = _score_multi(predictions, head, resamples, seed)
+                always = [
+                    one.label
+                    for one in heads[head.name].per_class
+                    if one.support and one.average_precision is None
+                ]
+                if always:
+                    unscored.append(
+                        f"no scored clip is known to lack {listed(always)}: no average precision"
+                    )
             else:
                 unscored.append(f"none of these clips has a {head.name}: it is not scored")
             continue
@@ -273,7 +283,8 @@ def _score_multi(predictions: Predictions, head: Head, resamples: int, seed: int
         present = true[known, index] == 1
         error = binary_calibration_error(proba[known, index], present) if known.any() else None
         support = int(present.sum())
-        classes.append(ClassScore(label, precision, recall, f1, support, average, error))
+        scored = average if (true[known, index] == 0).any() else None
+        classes.append(ClassScore(label, precision, recall, f1, support, scored, error))
     known, present = true != IGNORE_INDEX, true == 1
     return HeadScores(
         labels=head.classes,

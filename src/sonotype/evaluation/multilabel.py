@@ -27,7 +27,8 @@ MULTI_METRICS = (
     *("average_precision", "micro_average_precision", "lwlrap"),
 )
 """Order of the last axis of :func:`multi_metrics`. Accuracy is the share of clips whose known
-classes are all right; precision, recall, F1 and average precision are macro means."""
+classes are all right. Precision, recall and F1 are means over the classes with a true clip, average
+precision is the mean over those of them that are absent in another clip."""
 
 CHUNK = 2**22
 """Largest number of weights in memory, as float64."""
@@ -74,8 +75,12 @@ def multi_metrics(
             axis=1,
         ),
     )
-    classes = np.maximum(has_clips.sum(axis=1), 1)
-    macro = [np.where(has_clips, one, 0).sum(axis=1) / classes for one in per_class]
+    # A class that is never absent has no order of clips to score.
+    ranked = has_clips & (counts @ (known & ~present) > 0)
+    macro = [
+        np.where(used, one, 0).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
+        for one, used in zip(per_class, (*[has_clips] * 3, ranked), strict=True)
+    ]
     clip, which = np.nonzero(known)
     micro = average_precision(present[clip, which], proba[clip, which], counts[:, clip])
     precision, labels = label_ranking(true, proba)
@@ -94,7 +99,8 @@ def resample_multi(
 ) -> Floats:
     """The metrics of draws of the recordings, ``[resamples, 7]``.
 
-    A draw without a true class has only an accuracy, its other metrics are NaN.
+    A draw without a true class has only an accuracy, its other metrics are NaN. A draw in which no
+    class is present and absent has no average precision.
     """
     names, group = np.unique(np.asarray(groups), return_inverse=True)
     rows = max(1, CHUNK // max(true.size, 1))
@@ -104,6 +110,8 @@ def resample_multi(
         weights = counts[:, group]
         metrics = multi_metrics(true, proba, decided, weights)
         metrics[weights @ positive == 0, 1:] = np.nan
+        ranked = (weights @ (true == 1) > 0) & (weights @ (true == 0) > 0)
+        metrics[~ranked.any(axis=1), 4] = np.nan
         found.append(metrics)
     return np.concatenate(found)
 

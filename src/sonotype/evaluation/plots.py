@@ -104,6 +104,7 @@ def plot_per_class(head: HeadScores, path: Path, title: str) -> None:
     name, mean, values = "F1", head.f1.value, {entry.label: entry.f1 for entry in present}
     if head.ranking is not None:
         name, mean = "AP", head.ranking.average_precision.value
+        present = [one for one in present if one.average_precision is not None] or present
         values = {entry.label: entry.average_precision or 0.0 for entry in present}
     ranked = sorted(present, key=lambda entry: (values[entry.label], entry.label))
     height = min(LARGEST, 0.21 * len(ranked))

@@ -119,7 +119,7 @@ def predict_recordings(
         {head.name: np.concatenate(proba).astype(np.float64)},
         (head,),
     )
-    return RecordingPredictions(windows, tuple(detections), _notes(recordings, head))
+    return RecordingPredictions(windows, tuple(detections), _notes(recordings, head, seconds))
 
 
 def head_of(heads: Heads, recordings: Sequence[AnnotatedRecording]) -> Head:
@@ -130,7 +130,7 @@ def head_of(heads: Heads, recordings: Sequence[AnnotatedRecording]) -> Head:
     """
     labels = sorted({event.label for one in recordings for event in one.events})
     head = max(heads, key=lambda head: len(head.index.keys() & set(labels)))
-    if not head.index.keys() & set(labels):
+    if labels and not head.index.keys() & set(labels):
         cause = f"the model has no class {listed(labels, 12)}; it has {listed(head.classes, 12)}"
         raise DataError("the recordings", [DataIssue("the recordings", 0, cause)])
     if head.problem == "multi":
@@ -183,10 +183,20 @@ def _scores(
     return np.array([start for start, _ in windows]), np.stack([values for _, values in windows])
 
 
-def _notes(recordings: Sequence[AnnotatedRecording], head: Head) -> tuple[str, ...]:
-    """A note on events of classes that the model does not have."""
-    others = [e.label for one in recordings for e in one.events if e.label not in head.index]
-    if not others:
-        return ()
-    names = listed(sorted(set(others)), 12)
-    return (f"{len(others)} events of classes that the model does not have are ignored: {names}",)
+def _notes(recordings: Sequence[AnnotatedRecording], head: Head, seconds: float) -> tuple[str, ...]:
+    """Notes on events of classes that the model does not have, and on short events."""
+    notes = []
+    events = [event for one in recordings for event in one.events]
+    if others := [event.label for event in events if event.label not in head.index]:
+        names = listed(sorted(set(others)), 12)
+        notes.append(
+            f"{len(others)} events of classes that the model does not have are ignored: {names}"
+        )
+    lengths = [event.end - event.start for event in events if event.label in head.index]
+    if lengths and (middle := float(np.median(lengths))) < seconds / 2:
+        notes.append(
+            f"half of the events are shorter than {middle:.2g} s, but detected events last about "
+            f"as long as a window ({seconds:g} s): event-based scores are low; shorter windows "
+            "(sonotype train --seconds) are nearer to the times"
+        )
+    return tuple(notes)

@@ -11,7 +11,7 @@ from rich.text import Text
 from sonotype.core.text import align, counted, printable
 from sonotype.core.types import plural
 from sonotype.evaluation.folds import FoldSummary, Spread
-from sonotype.evaluation.metrics import HeadScores, Interval, Scores, UnknownScores
+from sonotype.evaluation.metrics import ClassScore, HeadScores, Interval, Scores, UnknownScores
 
 WIDTH = 80
 CLASSES = 10
@@ -185,7 +185,7 @@ def _classes(name: str, head: HeadScores, limit: int) -> Iterator[str]:
     ranked = sorted(
         (entry for entry in head.per_class if entry.support),
         key=lambda entry: (
-            *(entry.average_precision or 0.0 if multi else entry.f1, entry.recall),
+            *(_average(entry) if multi else entry.f1, entry.recall),
             *(-entry.support, entry.label),
         ),
     )
@@ -194,13 +194,19 @@ def _classes(name: str, head: HeadScores, limit: int) -> Iterator[str]:
     yield align([f"{name}, worst first", *names], *columns)
     for entry in ranked[:limit]:
         values = [entry.precision, entry.recall, entry.f1]
-        values = [entry.average_precision or 0.0, *values] if multi else values
         cells = [f"{value:.3f}" for value in values]
+        if multi:
+            cells.insert(0, "-" if entry.average_precision is None else f"{_average(entry):.3f}")
         yield align([entry.label, *cells, str(entry.support)], *columns)
     if len(ranked) > limit:
         yield f"  ... and {len(ranked) - limit} more, none of them worse"
     if absent := len(head.labels) - len(ranked):
         yield f"  {absent} of {len(head.labels)} without a clip: not in the means"
+
+
+def _average(entry: ClassScore) -> float:
+    """The average precision; 1 for a class that has none, so that it is not among the worst."""
+    return 1.0 if entry.average_precision is None else entry.average_precision
 
 
 def _confusions(name: str, head: HeadScores, limit: int) -> Iterator[str]:

@@ -13,6 +13,7 @@ from sonotype.core.annotations import AnnotatedRecording, Event
 from sonotype.core.errors import AudioError, DataIssue
 from sonotype.data.annotations.entries import ROUNDING, Entry, Row
 from sonotype.data.annotations.spans import SpanTable, spans_of_labels, within
+from sonotype.data.readers.label_sets import SEPARATOR
 from sonotype.data.records import is_negative
 from sonotype.data.validate import parse_fold
 
@@ -80,7 +81,7 @@ def check_recording(
         return None, [DataIssue(str(marked.path), 0, error.cause)]
     if not length > 0:
         return None, [DataIssue(str(marked.path), 0, "has no samples; replace the recording")]
-    issues = [*_beyond(marked.labels, length)]
+    issues = [*_beyond(marked.labels, length), *_separators(marked.labels)]
     kept, twice = _once(marked.labels)
     issues += twice
     issues += _overlaps(label for label in kept if not label.negative)
@@ -116,6 +117,15 @@ def _beyond(labels: Iterable[Label], length: float) -> Iterator[DataIssue]:
             yield label.issue(f"begins at {entry.start:g} s, {there}")
         elif entry.end > length + ROUNDING and not label.padded:
             yield label.issue(f"ends at {entry.end:g} s, {there}")
+
+
+def _separators(labels: Iterable[Label]) -> Iterator[DataIssue]:
+    for label in labels:
+        if SEPARATOR in label.entry.label:
+            yield label.issue(
+                f"has a {SEPARATOR!r}, which separates labels in tables; give each label an event "
+                "of its own, or rename it"
+            )
 
 
 def _once(labels: Iterable[Label]) -> tuple[list[Label], list[DataIssue]]:

@@ -71,7 +71,7 @@ def open_source(
     """
     path, kind, place = find_source(spec, options)
     if kind == "annotated":
-        return annotated_manifest(path, options)
+        return annotated_manifest(path, options, purpose)
     rules = replace(options.rules(purpose), classes=frozenset(classes))
     return validate(_listing(kind, place, options), rules)
 
@@ -94,7 +94,7 @@ def inspect_source(
     """
     path, kind, place = find_source(spec, options)
     if kind == "annotated":
-        manifest = annotated_manifest(path, options)
+        manifest = annotated_manifest(path, options, purpose)
         if decode:
             return check_sounds(manifest, progress=progress)
         alike = equally_long(one.path for one in manifest.recordings)
@@ -134,7 +134,9 @@ def find_source(spec: str | Path, options: SourceOptions) -> tuple[Path, str, Pa
     return path, kind, place
 
 
-def annotated_manifest(path: Path, options: SourceOptions) -> Manifest:
+def annotated_manifest(
+    path: Path, options: SourceOptions, purpose: Purpose = "training"
+) -> Manifest:
     """The manifest of annotated recordings, without clips."""
     listing = read_annotated(
         path,
@@ -142,8 +144,8 @@ def annotated_manifest(path: Path, options: SourceOptions) -> Manifest:
         annotated=options.annotated,
         group_pattern=options.group_pattern,
     )
-    if not any(recording.events for recording in listing.recordings):
-        cause = "no recording has a labelled event"
+    if purpose != "evaluation" and not any(one.events for one in listing.recordings):
+        cause = "no recording has a labelled event; a model needs examples of its classes"
         raise DataError(path, [DataIssue(str(path), 0, cause)])
     info, issues = read_dataset_info(path if path.is_dir() else path.parent)
     raise_issues(path, issues)
