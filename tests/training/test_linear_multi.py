@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler, normalize
 
 from sonotype.core.types import IGNORE_INDEX, Head
+from sonotype.experiments.linear_run import present_share
 from sonotype.features.vectors import Mixtures
 from sonotype.training.linear_fit import (
     ABSENT,
@@ -109,6 +110,18 @@ def test_a_mixture_has_the_classes_of_both_clips() -> None:
     rows, found = with_mixtures(vectors, {"category": target}, mixtures, learnt, noises)
     assert rows.ravel().tolist() == [0, 1, 2, 10, 11, 50, 60]
     assert found["category"][5:].tolist() == [[0, 0, 0]] * 2
+
+
+def test_the_share_of_present_classes() -> None:
+    target = np.array([[1, 0, -1], [1, 1, 0]])
+    assert present_share({"category": target}) == 3 / 5
+    nothing = np.zeros(0, dtype=np.intp)
+    vectors = np.zeros((2, 1, 4), np.float32)
+    rows, found = with_mixtures(
+        vectors, {"category": target}, Mixtures(vectors[:0], nothing, nothing), np.arange(2)
+    )
+    assert rows.shape == (2, 1, 4)
+    assert found["category"].tolist() == target.tolist()
 
 
 def test_no_fold_learns_from_its_clips_or_their_mixtures() -> None:

@@ -71,6 +71,9 @@ MOST_MIXTURES = 4
 labels."""
 MIXTURES = 8000
 """Largest number of all views of mixtures, if there are fewer views of clips."""
+DENSE = 0.4
+"""Share of present classes above which clips are not mixed: mixtures would have so many more that
+the probabilities would be too high."""
 DEFAULT_TEMPERATURE = 0.5
 """Temperature of heads without scored clips, from cross-validation of small sets."""
 
@@ -155,7 +158,11 @@ def linear_data(context: RunContext, built: BuiltSystem) -> LinearData:
     found = {name: target.long().numpy() for name, target in targets(clips, context.heads).items()}
     folds = folds_of(context)
     mixtures = None
-    if all(head.problem == "multi" for head in context.heads):
+    multi = all(head.problem == "multi" for head in context.heads)
+    if multi and present_share(found) > DENSE:
+        nothing = np.zeros(0, dtype=np.intp)
+        mixtures = Mixtures(vectors[:0], nothing, nothing)
+    elif multi:
         waveforms, mixed = _mixing(context, built, found, folds)
         mixtures = mixture_vectors(
             built.system,
@@ -171,6 +178,12 @@ def linear_data(context: RunContext, built: BuiltSystem) -> LinearData:
         context.manifest.decoded.clear()
     weights = feature_weights(built.system)
     return LinearData(vectors, noises, found, weights, folds, mixtures)
+
+
+def present_share(found: Targets) -> float:
+    """Share of the known pairs of clip and class in which the class is present."""
+    known = sum(int((target != IGNORE_INDEX).sum()) for target in found.values())
+    return sum(int((target == 1).sum()) for target in found.values()) / max(known, 1)
 
 
 def _mixing(
