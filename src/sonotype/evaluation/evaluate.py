@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -235,7 +235,17 @@ def predict_clips(
     ]
     if issues:
         raise DataError(manifest.name, issues)
-    return _collect(manifest.clips, classifier.heads, found)
+    predictions = [x for x in found if isinstance(x, Prediction)]
+    return _collect(
+        manifest.clips,
+        classifier.heads,
+        {
+            head.name: np.array([one.proba[head.name] for one in predictions])
+            for head in classifier.heads
+        },
+        _unknown_scores(predictions),
+        predictions[0].unknown_threshold if predictions else None,
+    )
 
 
 def _predict_window_clips(
@@ -255,19 +265,15 @@ def _predict_window_clips(
         for _ in track(range(0, len(clips), batch_size), "classifying", show=progress)
     ]
     unknown = [one.unknown for one in outputs if one.unknown is not None]
-    return Predictions(
-        paths=tuple(clip.name for clip in clips),
-        groups=tuple(clip.group for clip in clips),
-        true={
-            head.name: np.array([head.target(clip) for clip in clips]) for head in classifier.heads
-        },
-        proba={
-            head.name: np.concatenate([one.proba[head.name] for one in outputs]).astype(np.float64)
+    return _collect(
+        clips,
+        classifier.heads,
+        {
+            head.name: np.concatenate([one.proba[head.name] for one in outputs])
             for head in classifier.heads
         },
-        heads=classifier.heads,
-        unknown=np.concatenate(unknown) if unknown else None,
-        unknown_threshold=classifier.card.unknown_threshold if unknown else None,
+        np.concatenate(unknown) if unknown else None,
+        classifier.card.unknown_threshold if unknown else None,
     )
 
 
@@ -302,20 +308,21 @@ def refuse_unknown_labels(manifest: Manifest, heads: Heads) -> None:
 
 
 def _collect(
-    clips: Sequence[Clip], heads: Heads, found: Sequence[Prediction | Failure]
+    clips: Sequence[Clip],
+    heads: Heads,
+    proba: Mapping[str, FloatArray],
+    unknown: FloatArray | None,
+    unknown_threshold: float | None,
 ) -> Predictions:
-    predictions = [x for x in found if isinstance(x, Prediction)]
+    """Predictions for labelled clips, with probabilities in double precision."""
     return Predictions(
         paths=tuple(clip.name for clip in clips),
         groups=tuple(clip.group for clip in clips),
         true={head.name: np.array([head.target(clip) for clip in clips]) for head in heads},
-        proba={
-            head.name: np.array([one.proba[head.name] for one in predictions], np.float64)
-            for head in heads
-        },
+        proba={name: values.astype(np.float64) for name, values in proba.items()},
         heads=heads,
-        unknown=_unknown_scores(predictions),
-        unknown_threshold=predictions[0].unknown_threshold if predictions else None,
+        unknown=unknown,
+        unknown_threshold=unknown_threshold,
     )
 
 

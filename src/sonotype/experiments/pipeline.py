@@ -20,6 +20,7 @@ from sonotype.core.errors import OptionsError
 from sonotype.core.progress import OnMessage
 from sonotype.core.text import counted, duration, listed
 from sonotype.core.types import Heads
+from sonotype.data.annotations.statistics import SECONDS_PER_HOUR, hours, hours_listened
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.unlabelled import unlabelled_clips
@@ -270,8 +271,8 @@ def recordings_text(context: RunContext) -> str:
     """What the windows of annotated recordings were cut from."""
     manifest, options = context.manifest, context.options
     recordings = manifest.recordings
-    total = sum(one.seconds for one in recordings)
-    listened = sum(end - start for one in recordings for start, end in one.spans)
+    total = SECONDS_PER_HOUR * hours(recordings)
+    listened = SECONDS_PER_HOUR * hours_listened(recordings)
     events = sum(len(one.events) for one in recordings)
     level = manifest.levels[0]
     labelled = sum(bool(clip.labels.get(level)) for clip in manifest.clips)

@@ -64,15 +64,9 @@ def pooled_vectors(
         AudioError: a clip cannot be read.
         SonotypeError: there is not enough space.
     """
-    device = device or torch.device("cpu")
-    system = system.eval().channels_last().to(device)
-
-    def vectors_of(waveform: Tensor) -> dict[str, Tensor]:
-        return {VECTORS: _vectors(system, waveform.to(device), views)}
-
     rows = CachedRows(Waveforms(clips, audio_spec, decoded=decoded), store)
-    kinds = {VECTORS: vector_kind(system, views, device)}
-    rows.fill(kinds, range(len(clips)), vectors_of, "feature maps", progress=progress)
+    indices = range(len(clips))
+    _fill(rows, system, indices, "feature maps", views=views, device=device, progress=progress)
     found: Vectors = rows.of([(0, index) for index in range(len(clips))])[VECTORS].numpy()
     return found
 
@@ -117,15 +111,8 @@ def mixture_vectors(
         AudioError: a clip cannot be read.
         SonotypeError: there is not enough space.
     """
-    device = device or torch.device("cpu")
-    system = system.eval().channels_last().to(device)
-
-    def vectors_of(waveform: Tensor) -> dict[str, Tensor]:
-        return {VECTORS: _vectors(system, waveform.to(device), views)}
-
     rows = CachedRows(waveforms, store)
-    kinds = {VECTORS: vector_kind(system, views, device)}
-    rows.fill(kinds, indices, vectors_of, "mixtures", progress=progress)
+    _fill(rows, system, indices, "mixtures", views=views, device=device, progress=progress)
     found = rows.every_copy(indices)[VECTORS][:, 1:].flatten(0, 1).numpy()
     pairs = [
         (index, waveforms.mix_of(index, copy).partner)
@@ -134,6 +121,27 @@ def mixture_vectors(
     ]
     first, second = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
     return Mixtures(found, first, second)
+
+
+def _fill(
+    rows: CachedRows,
+    system: System,
+    indices: Sequence[int],
+    title: str,
+    *,
+    views: int,
+    device: torch.device | None,
+    progress: bool,
+) -> None:
+    """Compute the vectors of every copy of some clips that the store does not have yet."""
+    device = device or torch.device("cpu")
+    system = system.eval().channels_last().to(device)
+
+    def vectors_of(waveform: Tensor) -> dict[str, Tensor]:
+        return {VECTORS: _vectors(system, waveform.to(device), views)}
+
+    kinds = {VECTORS: vector_kind(system, views, device)}
+    rows.fill(kinds, indices, vectors_of, title, progress=progress)
 
 
 def noise_vectors(
