@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from sonotype.core.annotations import Event
+from sonotype.core.detections import DetectedEvent
 from sonotype.core.errors import OptionsError
 from sonotype.core.text import width
 from sonotype.evaluation.event_report import event_report, write_event_csv
 from sonotype.evaluation.sound_events import (
-    DetectedEvent,
     EventScores,
     RecordingDetections,
     score_events,

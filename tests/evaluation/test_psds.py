@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from sonotype.core.annotations import Event
+from sonotype.core.detections import DetectedEvent
 from sonotype.core.errors import DataError, MissingExtraError, OptionsError
 from sonotype.evaluation.event_counts import EventScoreOptions, count_events, matched
 from sonotype.evaluation.psds import MAX_FRAMES, psds, require_sed
 from sonotype.evaluation.sound_events import (
-    DetectedEvent,
     RecordingDetections,
     score_events,
 )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sonotype.core.annotations import Event
+from sonotype.core.detections import DetectedEvent
 from sonotype.core.errors import DataError, OptionsError
 from sonotype.evaluation.bootstrap import draws
 from sonotype.evaluation.event_counts import (
@@ -26,7 +27,6 @@ from sonotype.evaluation.event_counts import (
 )
 from sonotype.evaluation.sound_events import (
     ClassEventScores,
-    DetectedEvent,
     EventScores,
     Rates,
     RecordingDetections,

@@ -10,19 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sonotype.core.annotations import Event
+from sonotype.core.detections import DetectedEvent
 from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.text import counted, listed
 from sonotype.evaluation.event_counts import IntArray, cut, microseconds
-
-
-@dataclass(frozen=True)
-class DetectedEvent:
-    """An event that a model detected: start and end in seconds, class, and score from 0 to 1."""
-
-    start: float
-    end: float
-    label: str
-    score: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sonotype.core.annotations import AnnotatedRecording
+from sonotype.core.detections import DetectedEvent
 from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.progress import track
 from sonotype.core.text import listed
 from sonotype.core.types import Head, Heads
 from sonotype.data.windows import WindowOptions, labelled_windows
-from sonotype.evaluation.event_records import DetectedEvent, RecordingDetections
+from sonotype.evaluation.event_records import RecordingDetections
 from sonotype.evaluation.predictions import Predictions
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.ensemble import Ensemble

@@ -38,7 +38,6 @@ from sonotype.evaluation.event_counts import (
     microseconds,
 )
 from sonotype.evaluation.event_records import (
-    DetectedEvent,
     RecordingDetections,
     events_of,
     require_valid,
@@ -50,7 +49,6 @@ from sonotype.evaluation.psds import require_sed
 __all__ = [
     "AverageF1",
     "ClassEventScores",
-    "DetectedEvent",
     "EventScoreOptions",
     "EventScores",
     "Rates",

@@ -1,0 +1,1 @@
+"""From recordings to events with a start, an end and a score."""
