@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Iterable
 
 from sonotype.core.detections import DetectedRecording
 from sonotype.core.json_text import json_text
 from sonotype.detect.writers.event_rows import COLUMNS, event_rows, number_text, score_text
+
+_SPECIAL = re.compile('[",\r\n]')
 
 
 def csv_header() -> str:
@@ -29,10 +30,15 @@ def json_lines(recording: DetectedRecording) -> str:
 
 
 def csv_text(rows: Iterable[Iterable[str]]) -> str:
-    """Rows as lines of CSV."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    """Rows as lines of CSV, with quotes where a cell needs them.
+
+    The module ``csv`` of Python before 3.13 writes a carriage return without quotes.
+    """
+    return "".join(",".join(map(_quoted, row)) + "\n" for row in rows)
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if _SPECIAL.search(cell) else cell
 
 
 def _cell(column: str, value: object) -> str:
