@@ -90,7 +90,8 @@ def test_rows_are_the_events() -> None:
     rows = expected()
     assert len(rows) == len(HOSTILE) * (len(LABELS) + 1) + 1 + 10_000
     names = list(dict.fromkeys(row["file"] for row in rows))
-    assert names == [*HOSTILE, "failed.wav", "many.wav"] or "caf\\udce9.wav" in names
+    named = [name.replace("\udce9", "\\udce9") for name in HOSTILE]
+    assert names == [*named, "failed.wav", "many.wav"]
     for row, one in zip(rows[-10_000:], many(10_000), strict=True):
         assert row["start"] == pytest.approx(one.start, abs=0.5e-6)
         assert row["score"] == pytest.approx(one.score, rel=5e-6)

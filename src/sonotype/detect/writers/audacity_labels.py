@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sonotype.core.detections import DetectedRecording
-from sonotype.detect.writers.event_rows import number_text
+from sonotype.detect.writers.event_rows import decimal_text
 from sonotype.detect.writers.label_events import band, label_events
 
 
@@ -22,7 +22,7 @@ def audacity_labels(recording: DetectedRecording) -> str:
 
 def _lines(recording: DetectedRecording) -> Iterator[str]:
     for event in label_events(recording):
-        yield f"{number_text(event.start)}\t{number_text(event.end)}\t{event.label}\n"
+        yield f"{decimal_text(event.start)}\t{decimal_text(event.end)}\t{event.label}\n"
         if event.low is not None or event.high is not None:
-            low, high = map(number_text, band(event, recording))
+            low, high = map(decimal_text, band(event, recording))
             yield f"\\\t{low}\t{high}\n"

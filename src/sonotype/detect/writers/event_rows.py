@@ -64,7 +64,12 @@ def rounded(value: float) -> float:
 
 def number_text(value: float) -> str:
     """A time or a frequency as text with at most 6 decimals: ``0``, ``12.5``, ``0.000001``."""
-    return f"{rounded(value):.{DECIMALS}f}".rstrip("0").rstrip(".")
+    return decimal_text(value).rstrip("0").rstrip(".")
+
+
+def decimal_text(value: float) -> str:
+    """A time or a frequency with 6 decimals: some readers want a decimal point in each number."""
+    return f"{rounded(value):.{DECIMALS}f}"
 
 
 def score_text(score: float) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from sonotype.core.detections import DetectedRecording
-from sonotype.detect.writers.event_rows import number_text, score_text
+from sonotype.detect.writers.event_rows import decimal_text, score_text
 from sonotype.detect.writers.label_events import band, label_events, one_line
 
 HEADER = (
@@ -45,10 +45,10 @@ def _rows(recording: DetectedRecording, before: float, number: int) -> Iterator[
             str(selection),
             "Spectrogram 1",
             "1",
-            *map(number_text, times),
+            *map(decimal_text, times),
             path.name,
             str(path),
-            number_text(event.start),
+            decimal_text(event.start),
             event.label,
             score_text(event.score),
         )
