@@ -6,6 +6,9 @@ import unicodedata
 from collections.abc import Iterable
 
 ELLIPSIS = "..."
+WIDTH = 80
+"""Columns of a report."""
+
 ZERO_WIDTH_JOINER = "\u200d"
 
 
@@ -78,6 +81,20 @@ def align(texts: Iterable[str], *columns: int) -> str:
         pad(shorten(x, abs(n)), abs(n), right=n < 0) for x, n in zip(texts, columns, strict=True)
     )
     return "".join(cells).rstrip()
+
+
+def wrap(text: str, indent: str = "") -> list[str]:
+    """Lines of at most 80 columns; wide characters take two columns.
+
+    Args:
+        text: whitespace is as good as a space.
+        indent: before each line but the first.
+    """
+    from rich.console import Console  # late: the command line starts without rich
+    from rich.text import Text
+
+    lines = Text(printable(text)).wrap(Console(width=WIDTH), WIDTH - len(indent))
+    return [(indent if number else "") + line.plain for number, line in enumerate(lines)]
 
 
 def _joins(char: str) -> bool:
