@@ -33,6 +33,19 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def clock(seconds: float) -> str:
+    """A time in a recording as h:mm:ss, rounded down: 0:02:05."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def probability(value: float) -> str:
+    """A probability with two decimals, near 0 and 1 with up to four: 0.50, 0.998, 0.0004."""
+    if 0.01 <= value <= 0.99 or value in (0, 1):
+        return f"{value:.2f}"
+    return f"{value:.4f}".rstrip("0").rstrip(".")
+
+
 def width(text: str) -> int:
     """Width in terminal columns: 2 for a wide character, 0 for a combining one."""
     from rich.cells import cell_len  # late: the command line starts without rich
