@@ -233,8 +233,8 @@ def levels_of(thresholds: FloatArray) -> FloatArray:
 def log_odds(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """ln(p / (1 - p)) in the precision of the scores."""
     clipped = scores.clip(LEAST, 1 - LEAST)
-    odds: npt.NDArray[Any] = clipped / (1 - clipped)
-    return np.log(odds, out=odds)
+    values: npt.NDArray[Any] = np.log(clipped / (1 - clipped))
+    return values
 
 
 def _rounded(value: float) -> float:

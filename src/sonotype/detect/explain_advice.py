@@ -158,7 +158,7 @@ def _raised(entry: ClassSummary, frames: int) -> str:
             )
     last = entry.levels[-1]
     share = percent(last.frames, frames)
-    return f"; a higher threshold does not help, {exact(last.threshold)} leaves {share}"
+    return f"; a higher threshold is not enough, {exact(last.threshold)} leaves {share}"
 
 
 def _many(summary: Summary) -> list[str]:
