@@ -40,10 +40,8 @@ def clock(seconds: float) -> str:
 
 
 def probability(value: float) -> str:
-    """A probability with two decimals, near 0 and 1 with up to four: 0.50, 0.998, 0.0004."""
-    if 0.01 <= value <= 0.99 or value in (0, 1):
-        return f"{value:.2f}"
-    return f"{value:.4f}".rstrip("0").rstrip(".")
+    """A probability with two decimals, near 0 and 1 with four: 0.50, 0.9980, 0.0004."""
+    return f"{value:.2f}" if 0.01 <= value <= 0.99 or value in (0, 1) else f"{value:.4f}"
 
 
 def width(text: str) -> int:

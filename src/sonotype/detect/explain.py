@@ -244,9 +244,10 @@ def _rounded(value: float) -> float:
     return float(f"{1 - float(f'{1 - value:.2g}'):.10g}")
 
 
-def _column_sums(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """``[columns]`` number of true values; fast where few are true."""
-    return np.bincount(np.nonzero(mask)[1], minlength=mask.shape[1])
+def _column_sums(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """``[columns]`` number of true values; faster than the sum of a mask."""
+    sums: npt.NDArray[np.int32] = mask.view(np.uint8).sum(axis=0, dtype=np.int32)
+    return sums
 
 
 def _around(edges: FloatArray, start: float, end: float) -> slice:

@@ -141,8 +141,9 @@ def _background(summary: Summary) -> list[str]:
         names = ", ".join(f"{name(one)} {percent(one.levels[SAME].frames, whole)}" for one in most)
         found.append(
             f"In {percent(summary.above, whole)} of the frames some class is at or above its "
-            f"threshold (most often: {names}): the background resembles several classes. Add "
-            "recordings of the background to the training data, or raise the thresholds."
+            f"threshold (most often: {names}). If the recordings are not full of these classes, "
+            "the model takes the background for several of them: add recordings of the background "
+            "to the training data, or raise the thresholds."
         )
     return found
 
