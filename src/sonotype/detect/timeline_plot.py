@@ -93,8 +93,9 @@ def plot_timeline(
     legend = _draw_events(axes, recording.events, labels, seconds) if counts else ""
     _label_rows(axes, labels)
     for row, index in enumerate(shown):
-        numbers = (str(counts[classes[index]]), highest[index], thresholds[index])
-        _numbers(axes, row + 0.5, [x if isinstance(x, str) else probability(x) for x in numbers])
+        score = probability(highest[index]) if len(scores) else "-"
+        numbers = (str(counts[classes[index]]), score, probability(thresholds[index]))
+        _numbers(axes, row + 0.5, numbers)
     _numbers(axes, -0.35, ["events", "highest", "threshold"], color=GREY)
     _time_axis(axes, seconds)
     _legend(figure, legend)
