@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonotype.models.reduction import MAXIMUM, SUM, Pooling, contribution, positions_last, widened
+from sonotype.models.operation import MAXIMUM, SUM
+from sonotype.models.reduction import Pooling, contribution, positions_last, widened
 
 MEAN_WEIGHT, SPREAD_WEIGHT = 1.0, 0.5
 """Weights of the standardised means and of the other statistics, found by cross-validation."""
