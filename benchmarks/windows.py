@@ -38,8 +38,9 @@ from sonotype.inference.torch_engine import TorchEngine
 from sonotype.modelfile.card import ModelCard
 from sonotype.models.backbones.mobilenet import SqueezeExcitation
 from sonotype.models.build import build_system
-from sonotype.sliding.shared import SharedWindows
+from sonotype.sliding.chunk import ChunkMaps
 from sonotype.sliding.squeeze import SlidingSqueeze
+from sonotype.sliding.system_windows import system_windows
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "cbir_2 vggish, width 1": {"backbone": "vggish", "width": 1.0},
@@ -121,17 +122,17 @@ def deviation(options: argparse.Namespace) -> None:
     for path in [None, *options.model]:
         model = load(path)
         system, rate = cast(TorchEngine, model.engine).fused, model.audio_spec.sample_rate
-        windows_of = partial(SharedWindows, system, model.audio_spec.length)
+        windows_of = partial(system_windows, system, model.audio_spec.length)
         for kind, sound in recordings(options, rate).items():
             title = f"{name_of(path)}, {kind}"
             reference, finest = exact_windows(model, sound), model.heads[-1].name
-            maps = windows_of().maps
+            maps = ChunkMaps(system, model.audio_spec.length)
             squeezes = SQUEEZES if maps.squeezes else {"shared": SlidingSqueeze}
             for name, squeeze in squeezes.items():
                 pieces = np.array_split(sound, len(sound) // rate)
                 outputs = [
                     probabilities(output.logits, model.heads)[finest].numpy()
-                    for output in windows_of(squeeze=squeeze).outputs(pieces, rate)
+                    for _, output in windows_of(squeeze=squeeze).outputs(pieces, rate)
                 ]
                 print_row(f"{title}: {name}", reference, np.concatenate(outputs))
             offset = maps.coarsest * maps.frame // 2

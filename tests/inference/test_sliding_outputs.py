@@ -21,6 +21,7 @@ from sonotype.inference.prediction import Prediction
 from sonotype.inference.sliding_outputs import windows_in
 from sonotype.models.system import System
 from sonotype.sliding.shared import SharedWindows
+from sonotype.sliding.system_windows import WindowOutputs, system_windows
 
 
 @pytest.fixture(scope="module")
@@ -134,11 +135,11 @@ def test_shared_windows_are_built_once_for_each_engine_and_length(
 ) -> None:
     built: list[int] = []
 
-    def build(system: System, samples: int) -> SharedWindows:
+    def build(system: System, samples: int) -> SharedWindows[WindowOutputs]:
         built.append(samples)
-        return SharedWindows(system, samples)
+        return system_windows(system, samples)
 
-    monkeypatch.setattr("sonotype.inference.torch_engine.SharedWindows", build)
+    monkeypatch.setattr("sonotype.inference.torch_engine.system_windows", build)
     model = load(write_model(tmp_path / "model.safetensors"))
     for seconds in (3, 4):
         list(model.predict_windows(recording(seconds), 0.5, sample_rate=RATE))

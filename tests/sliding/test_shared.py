@@ -21,8 +21,8 @@ from sonotype.models.build import cbir_1, cbir_2, cbir_4
 from sonotype.models.shared_copy import shared_copy
 from sonotype.models.system import System
 from sonotype.sliding.chunk import ChunkLogMel, ChunkMaps, reach_of
-from sonotype.sliding.shared import SharedWindows
 from sonotype.sliding.squeeze import SlidingSqueeze
+from sonotype.sliding.system_windows import system_windows
 
 SYSTEMS: dict[str, tuple[Callable[..., System], dict[str, Any]]] = {
     "joined": (cbir_1, {"backbone": partial(VGGish, width=0.125)}),
@@ -148,12 +148,12 @@ def shared(
     system: System, sound: np.ndarray, hop: float, *, least: int = 1, **options: Any
 ) -> Tensor:
     """The outputs of all windows, from at least ``least`` chunks."""
-    windows = SharedWindows(system, clip_samples(system), **options)
+    windows = system_windows(system, clip_samples(system), **options)
     outputs = list(windows.outputs(np.array_split(sound, 7), hop))
     assert len(outputs) >= least
-    firsts = np.cumsum([0, *(len(output.embedding) for output in outputs)])
-    assert [output.first for output in outputs] == firsts[:-1].tolist()
-    return torch.cat([side_by_side(output.logits, output.embedding) for output in outputs])
+    firsts = np.cumsum([0, *(len(output.embedding) for _, output in outputs)])
+    assert [first for first, _ in outputs] == firsts[:-1].tolist()
+    return torch.cat([side_by_side(output.logits, output.embedding) for _, output in outputs])
 
 
 def is_squeezed(system: System) -> bool:

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from sonotype.core.errors import MissingExtraError
 from sonotype.core.types import Heads
+from sonotype.export.torch_to_onnx import exported
 from sonotype.frontends.matmul_dft import matmul_frontend
 from sonotype.inference.onnx_engine import EMBEDDING, UNKNOWN, WAVEFORM
+from sonotype.inference.onnx_windows import CHUNK, WINDOWS_KEY, WindowGraphs, total_name
 from sonotype.inference.postprocess import probabilities
 from sonotype.modelfile.card import KEY, ModelCard, document_of
 from sonotype.models.fold_batch_norm import fuse_batch_norm
 from sonotype.models.shared_copy import shared_copy
 from sonotype.models.system import Output, System
+from sonotype.sliding.chunk import ChunkMaps
+from sonotype.sliding.system_windows import (
+    ChunkRows,
+    WindowOutputs,
+    WindowVectors,
+    layout_of,
+    reductions_of,
+)
 
-OPSET = 18
-NOISY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+
+def with_matrix_products(system: System) -> System:
+    """The system with folded batch norm, and front ends that need no Fourier transform."""
+    fused = fuse_batch_norm(system).cpu()
+    front_ends = (fused.branch_1.front_end, fused.front_end_2)
+    replaced: dict[nn.Module, nn.Module] = {
+        front_end: matmul_frontend(front_end) for front_end in front_ends if front_end
+    }
+    return cast(System, shared_copy(fused, replaced))
 
 
-class OnnxModel(nn.Module):
-    """A system whose front ends are matrix products, and whose outputs are probabilities.
+class ClipGraph(nn.Module):
+    """A system whose outputs are probabilities.
 
     The attention maps are left out: they would take longer than the probabilities.
 
@@ -37,66 +50,97 @@ class OnnxModel(nn.Module):
 
     def __init__(self, system: System, heads: Heads) -> None:
         super().__init__()
-        self.heads = heads
-        front_ends = (system.branch_1.front_end, system.front_end_2)
-        replaced: dict[nn.Module, nn.Module] = {
-            front_end: matmul_frontend(front_end) for front_end in front_ends if front_end
-        }
-        self.system = shared_copy(system, replaced)
+        self.system, self.heads = system, heads
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
         """Probabilities of the heads, the embedding, and unknown scores."""
-        output: Output = self.system(waveform)
-        unknown = () if output.unknown is None else (output.unknown,)
-        return (*probabilities(output.logits, self.heads).values(), output.embedding, *unknown)
+        return graph_outputs(self.system(waveform), self.heads)
 
 
-def onnx_graph(system: System, card: ModelCard) -> bytes:
+def graph_outputs(output: Output | WindowOutputs, heads: Heads) -> tuple[Tensor, ...]:
+    """Probabilities of the heads, the embedding, and unknown scores, if there are any."""
+    unknown = () if output.unknown is None else (output.unknown,)
+    return (*probabilities(output.logits, heads).values(), output.embedding, *unknown)
+
+
+def output_names(system: System, heads: Heads) -> list[str]:
+    """Names of :func:`graph_outputs`."""
+    unknown = [UNKNOWN] if system.unknown is not None else []
+    return [*(head.name for head in heads), EMBEDDING, *unknown]
+
+
+def onnx_graph(system: System, card: ModelCard, *, windows: bool = True) -> bytes:
     """An ONNX model of a system, for batches of any size and clips of any length from one second.
 
     Input and outputs have the names that :mod:`sonotype.inference.onnx_engine` expects; the card is
     in the metadata.
+
+    Args:
+        system: the network.
+        card: of the system.
+        windows: add the graphs for shared windows to the metadata.
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
     """
     require_onnx()
     rate = system.sample_rate
-    model = OnnxModel(fuse_batch_norm(system).cpu(), card.heads)
-    unknown = [UNKNOWN] if system.unknown is not None else []
-    outputs = [*(head.name for head in card.heads), EMBEDDING, *unknown]
+    system = with_matrix_products(system)
     any_size = {0: torch.export.Dim("batch"), 1: torch.export.Dim("samples", min=rate)}
-    with _quiet():
-        program = torch.onnx.export(
-            model,
-            (torch.zeros(2, 2 * rate),),
-            dynamo=True,
-            input_names=[WAVEFORM],
-            output_names=outputs,
-            dynamic_shapes=(any_size,),
-            opset_version=OPSET,
-            verbose=False,
-        )
-    proto = program.model_proto  # type: ignore[union-attr]  # None without dynamo alone
-    _drop_traces(proto)
-    proto.producer_name = "sonotype"
-    entry = proto.metadata_props.add()
-    entry.key, entry.value = KEY, document_of(card)
+    proto = exported(
+        ClipGraph(system, card.heads),
+        (torch.zeros(2, 2 * rate),),
+        [WAVEFORM],
+        output_names(system, card.heads),
+        (any_size,),
+    )
+    metadata = {KEY: document_of(card)}
+    if windows:
+        metadata[WINDOWS_KEY] = window_graphs_of(system, card).document()
+    for key, value in metadata.items():
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = key, value
     content: bytes = proto.SerializeToString()
     return content
 
 
-def _drop_traces(proto: Any) -> None:
-    """Remove the exporter's notes on its own source code: stack traces with paths of this machine.
+class WindowsGraph(nn.Module):
+    """From the totals of windows to the outputs that :class:`ClipGraph` has for clips."""
 
-    They are part of every node and value, and as large as a twentieth of the file.
-    """
-    for graph in (proto.graph, *proto.functions):
-        for entry in (graph, *graph.node, *graph.value_info):
-            del entry.metadata_props[:]
-            entry.doc_string = ""
-    for entry in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
-        del entry.metadata_props[:]
+    def __init__(self, maps: ChunkMaps, heads: Heads) -> None:
+        super().__init__()
+        self.vectors, self.heads = WindowVectors(maps), heads
+
+    def forward(self, totals: list[Tensor]) -> tuple[Tensor, ...]:
+        """Probabilities of the heads, the embedding, and unknown scores."""
+        return graph_outputs(self.vectors(totals), self.heads)
+
+
+def window_graphs_of(system: System, card: ModelCard) -> WindowGraphs:
+    """The graphs for shared windows of the length of a clip."""
+    maps = ChunkMaps(system, card.audio_spec.length)
+    layout, reductions, chunk_rows = layout_of(maps), reductions_of(maps), ChunkRows(maps)
+    unit = layout.coarsest * layout.frame
+    chunk = torch.zeros(1, layout.samples + 4 * unit)
+    with torch.no_grad():
+        parts = chunk_rows(chunk)
+    longer = {1: unit * torch.export.Dim("grown", min=1) + layout.samples}
+    rows = exported(
+        chunk_rows, (chunk,), [CHUNK], [f"rows_{n}" for n in range(len(parts))], (longer,)
+    )
+    rest = iter(parts)
+    totals = [[next(rest)[:, :3] for _ in one.maps][0] for one in reductions]
+    any_count = {1: torch.export.Dim("windows")}
+    outputs = exported(
+        WindowsGraph(maps, card.heads),
+        (totals,),
+        [total_name(n) for n in range(len(totals))],
+        output_names(system, card.heads),
+        ([any_count] * len(totals),),
+    )
+    return WindowGraphs(
+        layout, tuple(reductions), rows.SerializeToString(), outputs.SerializeToString()
+    )
 
 
 def require_onnx() -> None:
@@ -108,19 +152,3 @@ def require_onnx() -> None:
     except ImportError:
         raise MissingExtraError("export to ONNX", "onnx") from None
     del onnx, onnxruntime, onnxscript
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress the exporter's warnings and log messages about its own steps."""
-    loggers = [logging.getLogger(name) for name in NOISY]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

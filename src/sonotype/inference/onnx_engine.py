@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from pickle import PicklingError
 from typing import Any
 
+from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import MissingExtraError, ModelFileError, OptionsError
 from sonotype.inference.engine import EngineOutput
+from sonotype.inference.onnx_windows import WINDOWS_KEY, graph_windows, window_graphs
 from sonotype.inference.prediction import Array
 from sonotype.modelfile.card import KEY, ModelCard, card_of
+from sonotype.sliding.shared import SharedWindows
 
 WAVEFORM = "waveform"
 EMBEDDING = "embedding"
@@ -44,12 +48,35 @@ class OnnxEngine:
     def __call__(self, waveforms: Array) -> EngineOutput:
         """Output for clips ``[batch, samples]`` at the sample rate of the network."""
         values = self.session.run(self.outputs, {WAVEFORM: waveforms})
-        found = dict(zip(self.outputs, values, strict=True))
-        embedding, unknown = found.pop(EMBEDDING), found.pop(UNKNOWN, None)
-        return EngineOutput(found, embedding, unknown=unknown)
+        return _output(dict(zip(self.outputs, values, strict=True)))
 
-    def windows(self, pieces: Iterable[Array], samples: int, hop: float) -> None:
-        """Return ``None``: windows of an ONNX graph share no feature maps."""
+    def windows(
+        self, pieces: Iterable[Array], samples: int, hop: float
+    ) -> Iterator[tuple[int, EngineOutput]] | None:
+        """Output for overlapping windows; ``None`` if the file has no graphs for their length."""
+        shared = self._shared
+        if shared is None or shared.layout.samples != samples:
+            return None
+        return shared.outputs(pieces, hop)
+
+    @cached_property
+    def _shared(self) -> SharedWindows[EngineOutput] | None:
+        """Shared windows by the graphs in the metadata; ``None`` without them."""
+        document = self.session.get_modelmeta().custom_metadata_map.get(WINDOWS_KEY)
+        try:
+            graphs = None if document is None else window_graphs(document)
+        except ValueError as error:
+            name = self.path or "model"
+            raise ModelFileError(f"{name}: {WINDOWS_KEY} in its metadata: {error}") from None
+        if graphs is None:
+            return None
+        return graph_windows(graphs, _session, _output, available_cpus())
+
+
+def _output(found: Mapping[str, Array]) -> EngineOutput:
+    """The output from the arrays of a graph by name."""
+    proba = {name: value for name, value in found.items() if name not in (EMBEDDING, UNKNOWN)}
+    return EngineOutput(proba, found[EMBEDDING], unknown=found.get(UNKNOWN))
 
 
 def onnx_engine(content: bytes, path: Path | None = None) -> OnnxEngine:
@@ -59,6 +86,11 @@ def onnx_engine(content: bytes, path: Path | None = None) -> OnnxEngine:
         MissingExtraError: onnxruntime is not installed.
         ModelFileError: onnxruntime refuses the file, with the reason.
     """
+    return OnnxEngine(_session(content, path), None if path is None else path.absolute())
+
+
+def _session(content: bytes, path: Path | None = None) -> Any:
+    """An onnxruntime session with one thread; errors as for :func:`onnx_engine`."""
     try:
         import onnxruntime
     except ImportError:
@@ -67,12 +99,11 @@ def onnx_engine(content: bytes, path: Path | None = None) -> OnnxEngine:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only: it warns about processors that it does not know
     try:
-        session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's error classes are not public
         reason = " ".join(str(error).split())[:200]
         name = path or "model"
         raise ModelFileError(f"{name}: is no ONNX model, or damaged ({reason})") from None
-    return OnnxEngine(session, None if path is None else path.absolute())
 
 
 def load_onnx(path: str | Path, *, device: str = "cpu") -> tuple[OnnxEngine, ModelCard]:

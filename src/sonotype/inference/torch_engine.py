@@ -13,7 +13,8 @@ from sonotype.inference.postprocess import probabilities
 from sonotype.inference.prediction import Array
 from sonotype.models.fold_batch_norm import fuse_batch_norm
 from sonotype.models.system import Output, System
-from sonotype.sliding.shared import SharedWindows, WindowOutputs
+from sonotype.sliding.shared import SharedWindows
+from sonotype.sliding.system_windows import WindowOutputs, system_windows
 
 
 class TorchEngine:
@@ -33,7 +34,7 @@ class TorchEngine:
         self.heads = heads
         self.system = system.eval().to(self.device).channels_last()
         self.fused = fuse_batch_norm(self.system).channels_last()
-        self._shared: dict[int, SharedWindows] = {}
+        self._shared: dict[int, SharedWindows[WindowOutputs]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the shared windows: they hold closures, which cannot be pickled."""
@@ -50,9 +51,9 @@ class TorchEngine:
     ) -> Iterator[tuple[int, EngineOutput]]:
         """Output for overlapping windows, without attention."""
         if (shared := self._shared.get(samples)) is None:
-            shared = self._shared[samples] = SharedWindows(self.fused, samples)
-        for output in shared.outputs(pieces, hop):
-            yield output.first, self._output(output)
+            shared = self._shared[samples] = system_windows(self.fused, samples)
+        for first, output in shared.outputs(pieces, hop):
+            yield first, self._output(output)
 
     @torch.inference_mode()
     def _output(

@@ -27,10 +27,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sonotype.models.operation import LOG_SUM, SUM
 from sonotype.models.reduction import (
     FEATURES,
-    LOG_SUM,
-    SUM,
     Pooling,
     contribution,
     norm_act,

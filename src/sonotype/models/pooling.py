@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from sonotype.models.attention import ATTENTIONS, SOFTMAX_OVER, SoftmaxOver
+from sonotype.models.operation import MAXIMUM, SUM
 from sonotype.models.reduction import (
     FEATURES,
-    MAXIMUM,
-    SUM,
     Pooling,
     contribution,
     norm_act,

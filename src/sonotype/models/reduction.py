@@ -14,34 +14,13 @@ rows in constant time, for any pooling that has these methods.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
+
+from sonotype.models.operation import Operation
 
 FEATURES = 256
 TINY = 1e-30
-
-
-@dataclass(frozen=True)
-class Operation:
-    """An associative operation on numbers.
-
-    Attributes:
-        combine: two tensors, element by element.
-        scan: its running form along an axis.
-        neutral: the number that changes nothing.
-    """
-
-    combine: Callable[[Tensor, Tensor], Tensor]
-    scan: Callable[[Tensor, int], Tensor]
-    neutral: float
-
-
-SUM = Operation(torch.add, torch.cumsum, 0.0)
-MAXIMUM = Operation(torch.maximum, lambda x, dim: torch.cummax(x, dim).values, -torch.inf)
-LOG_SUM = Operation(torch.logaddexp, torch.logcumsumexp, -torch.inf)
 
 
 class Pooling(nn.Module, ABC):

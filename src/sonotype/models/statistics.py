@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonotype.models.reduction import MAXIMUM, SUM, Pooling, contribution, positions_last, widened
+from sonotype.models.operation import MAXIMUM, SUM
+from sonotype.models.reduction import Pooling, contribution, positions_last, widened
 
 MEAN_WEIGHT, SPREAD_WEIGHT = 1.0, 0.5
 """Weights of the standardised means and of the other statistics, found by cross-validation."""
@@ -117,7 +118,7 @@ class BandDeviationPooling(Statistic):
 
     def vector(self, total: Tensor, positions: int) -> Tensor:
         """Deviation of the bands' means."""
-        bands = total[0].view(len(total[0]), -1, self.features)
+        bands = total[0].unflatten(1, (-1, self.features))
         time = positions / bands.shape[1]
         return (bands / time).var(1, correction=0).sqrt().float()
 

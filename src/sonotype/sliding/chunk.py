@@ -21,7 +21,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from sonotype.frontends.efficientat_logmel import EfficientATLogMel
+from sonotype.frontends.matmul_dft import MatmulVGGishLogMel
 from sonotype.frontends.vggish_logmel import VGGishLogMel
 from sonotype.models.backbones.mobilenet import SqueezeExcitation
 from sonotype.models.backbones.vggish import PATCH
@@ -132,11 +132,12 @@ class ChunkLogMel(nn.Module):
     themselves have all frames.
     """
 
-    def __init__(self, front_end: VGGishLogMel | EfficientATLogMel) -> None:
+    def __init__(self, front_end: nn.Module) -> None:
         super().__init__()
         self.front_end = front_end
-        padded = isinstance(front_end, VGGishLogMel) and not front_end.pad_end
-        self.silence = PATCH * front_end.sample_rate // FRAMES_A_SECOND if padded else 0
+        vggish = isinstance(front_end, VGGishLogMel | MatmulVGGishLogMel)
+        padded = vggish and not front_end.pad_end
+        self.silence = PATCH * VGGishLogMel.sample_rate // FRAMES_A_SECOND if padded else 0
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel of long waveforms ``[batch, samples]``."""

@@ -1,4 +1,4 @@
-"""Pooling of every window of a long map in constant time for each window.
+"""Reduction of every window of rows in constant time for each window.
 
 A pooling is a reduction over the rows of a map by an associative operation
 (:mod:`sonotype.models.reduction`): addition of (a, a v) for attention and of the map itself for the
@@ -17,20 +17,24 @@ window by a single operation. (van Herk 1992; Gil and Werman 1993, for the maxim
 prefix sums over the whole recording would take the same time for sums, but they lose digits with
 the length of the recording, all of them where scores span several powers of e, and a maximum has
 no differences.
+
+Rows are few beside the values of a network, so numpy computes them for all engines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
-from sonotype.models.reduction import Operation, Pooling
+from sonotype.models.operation import Operation
+
+Rows = npt.NDArray[np.floating[Any]]
+"""Contributions ``[parts, time, features]`` of the rows of a map to a pooling."""
 
 
-def windows_of(operation: Operation, rows: Tensor, starts: Tensor, count: int) -> Tensor:
+def windows_of(operation: Operation, rows: Rows, starts: npt.NDArray[np.int64], count: int) -> Rows:
     """Reduce ``count`` rows from each start on.
 
     Shape:
@@ -39,26 +43,14 @@ def windows_of(operation: Operation, rows: Tensor, starts: Tensor, count: int) -
     """
     parts, time, features = rows.shape
     blocks = time // count + 1  # the end of the last window is in a block, too
-    padded = rows.new_full((parts, blocks * count, features), operation.neutral)
-    padded[:, :time] = rows
-    grouped = padded.view(parts, blocks, count, features)
-    suffix = operation.scan(grouped.flip(2), 2).flip(2).flatten(1, 2)
-    # Before a row, not up to it: the neutral number at the start of a block.
-    neutral = rows.new_full((parts, blocks, 1, features), operation.neutral)
-    prefix = torch.cat([neutral, operation.scan(grouped[:, :, :-1], 2)], dim=2).flatten(1, 2)
-    return operation.combine(suffix[:, starts], prefix[:, starts + count])
-
-
-def pool_windows(
-    pooling: Pooling, maps: Sequence[tuple[Tensor, Tensor, int]], positions: int
-) -> Tensor:
-    """Pooled vectors ``[windows, features]`` of windows over one or several maps.
-
-    Args:
-        pooling: the pooling.
-        maps: for each map the result of :meth:`Pooling.rows`, the first row of every window, and
-            the number of rows in a window.
-        positions: number of positions in a window, of all maps.
-    """
-    totals = [windows_of(pooling.operation, *one) for one in maps]
-    return pooling.vector(reduce(pooling.operation.combine, totals), positions)
+    suffix = np.full((parts, blocks * count, features), operation.neutral, rows.dtype)
+    suffix[:, :time] = rows
+    prefix = np.empty_like(suffix)  # before a row, not up to it
+    behind, before = (x.reshape(parts, blocks, count, features) for x in (suffix, prefix))
+    with np.errstate(invalid="ignore"):  # values that are not finite are refused later
+        before[:, :, 0] = operation.neutral
+        for row in range(1, count):
+            operation.combine(before[:, :, row - 1], behind[:, :, row - 1], out=before[:, :, row])
+        for row in range(count - 2, -1, -1):
+            operation.combine(behind[:, :, row], behind[:, :, row + 1], out=behind[:, :, row])
+        return np.asarray(operation.combine(suffix[:, starts], prefix[:, starts + count]))

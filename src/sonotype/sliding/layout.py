@@ -1,0 +1,104 @@
+"""Which sound a chunk of a long recording has, and which rows a window takes; without torch.
+
+Chunks follow each other by whole strides. Each is computed with the sound on both sides that its
+rows depend on, and the rows of that context are dropped; so the ends of chunks do not matter:
+
+    frames     0 ............ end ............
+    chunk 1    [ core       | context ]
+    chunk 2          [context | core      | context ]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sonotype.audio.buffer import Indices, SampleBuffer, window_count, window_start
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A chunk of a recording, in frames.
+
+    Attributes:
+        first: the first frame of its sound.
+        grown: how many frames it is longer than a clip.
+        core: the first frame whose rows are kept.
+        end: frame after the last one; ``None`` to keep all rows.
+        windows: number of windows that this chunk and those before complete.
+    """
+
+    first: int
+    grown: int
+    core: int
+    end: int | None
+    windows: int
+
+    def rows(self, stride: int) -> slice:
+        """The rows of its core in a map with this many frames to a row."""
+        end = None if self.end is None else (self.end - self.first) // stride
+        return slice((self.core - self.first) // stride, end)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes of windows, chunks and rows.
+
+    Attributes:
+        samples: of a window.
+        frame: samples of a frame.
+        frames: of a clip, that the network takes.
+        coarsest: the additional frames of a chunk are a multiple of it.
+        context: frames of context on each side of a chunk, a multiple of ``coarsest``.
+        step: frames of a chunk without its context, a multiple of ``coarsest``.
+        strides: frames to a row of each pooled map.
+        counts: rows of each pooled map of a clip.
+    """
+
+    samples: int
+    frame: int
+    frames: int
+    coarsest: int
+    context: int
+    step: int
+    strides: tuple[int, ...]
+    counts: tuple[int, ...]
+
+    def chunks(self, sound: SampleBuffer, hop: float) -> Iterator[Chunk]:
+        """Chunks while there is sound for all of their context, then the last chunk."""
+        core = 0
+        while True:
+            end, first = core + self.step, max(core - self.context, 0)
+            grown = whole(max(end + self.context - self.frames - first, 0), self.coarsest)
+            if not sound.reaches((first + grown) * self.frame + self.samples):
+                break
+            yield Chunk(first, grown, core, end, self._windows_before(end, hop))
+            core = end
+        windows = window_count(sound.end, self.samples, hop)
+        last = whole(-(-int(window_start(windows - 1, hop)) // self.frame), self.coarsest)
+        first = max(min(core - self.context, last), 0)
+        yield Chunk(first, last - first, core, None, windows)
+
+    def first_rows(self, start: int | Indices) -> list[Indices]:
+        """The row of each pooled map that is nearest to a sample where a window starts."""
+        widths = [self.frame * stride for stride in self.strides]
+        return [np.asarray((2 * start + width) // (2 * width)) for width in widths]
+
+    def _windows_before(self, end: int, hop: float) -> int:
+        """Number of windows that have all their rows before a frame."""
+        limit = min(
+            self.frame * (end - stride * count + stride / 2)
+            for stride, count in zip(self.strides, self.counts, strict=True)
+        )
+        windows = max(math.ceil(limit / hop) - 1, 0)
+        while window_start(windows, hop) < limit:
+            windows += 1
+        return windows
+
+
+def whole(frames: int, coarsest: int) -> int:
+    """Frames rounded up to a multiple of the coarsest stride."""
+    return -(-frames // coarsest) * coarsest

@@ -1,0 +1,146 @@
+"""Shared windows of a system that torch runs, and the two steps as modules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sonotype.models.system import System
+from sonotype.sliding.chunk import ChunkMaps, Squeeze
+from sonotype.sliding.layout import Layout, whole
+from sonotype.sliding.reductions import Rows
+from sonotype.sliding.shared import RowReduction, Samples, SharedWindows
+from sonotype.sliding.squeeze import SlidingSqueeze
+
+SQUEEZE_CONTEXT = 512
+"""Additional frames of context for systems with squeezes. Each squeeze reaches half a clip further,
+but weakly."""
+LARGEST_MAP = 8_000_000
+"""Values of the largest map inside a network, 32 MB; sets how long a chunk is."""
+SHORTEST_CHUNK, LONGEST_CHUNK = 960, 5_760
+"""Frames of a chunk without its context."""
+
+
+class WindowOutputs(NamedTuple):
+    """Outputs of consecutive windows.
+
+    Attributes:
+        logits: by name of a head ``[windows, classes]``.
+        embedding: ``[windows, features]``.
+        unknown: ``[windows]``, see :class:`sonotype.models.system.Output`.
+    """
+
+    logits: dict[str, Tensor]
+    embedding: Tensor
+    unknown: Tensor | None = None
+
+
+class ChunkRows(nn.Module):
+    """From a chunk to the rows of each reduction and each of its maps.
+
+    Shape:
+        ``[1, samples] -> [parts, time, features]`` each; the chunk is longer than a clip by a
+        multiple of the coarsest stride
+    """
+
+    def __init__(self, maps: ChunkMaps) -> None:
+        super().__init__()
+        self.maps, self.system = maps, maps.system
+        self.reductions = maps.system.reductions()
+
+    def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
+        """Rows of all the chunk, its context included."""
+        grown = (waveform.shape[1] - self.maps.samples) // self.maps.frame
+        maps = self.system.pooling.align(self.maps(waveform, grown))
+        return tuple(
+            pooling.rows(maps[index][0])
+            for pooling, indices in self.reductions
+            for index in indices
+        )
+
+
+class WindowVectors(nn.Module):
+    """From the totals of windows to their logits, embedding and unknown scores.
+
+    Shape:
+        ``[parts, windows, features]`` for each reduction ``->`` see :class:`WindowOutputs`
+    """
+
+    def __init__(self, maps: ChunkMaps) -> None:
+        super().__init__()
+        self.system = maps.system
+        self.reductions = maps.system.reductions()
+        self.positions = [
+            sum(maps.counts[index] * maps.bands[index] for index in indices)
+            for _, indices in self.reductions
+        ]
+
+    def forward(self, totals: Sequence[Tensor]) -> WindowOutputs:
+        """Pooled vectors, classified."""
+        each = zip(self.reductions, totals, self.positions, strict=True)
+        vectors = [pooling.vector(total, positions) for (pooling, _), total, positions in each]
+        return WindowOutputs(*self.system.classify(torch.cat(vectors, dim=1)))
+
+
+class SystemNetwork:
+    """The two steps of a system, on arrays."""
+
+    def __init__(self, maps: ChunkMaps) -> None:
+        self.device = maps.system.device
+        self._rows, self._vectors = ChunkRows(maps), WindowVectors(maps)
+
+    @torch.inference_mode()
+    def rows(self, waveform: Samples) -> list[Rows]:
+        """Rows of a chunk ``[samples]``."""
+        found = self._rows(torch.from_numpy(waveform).to(self.device)[None])
+        return [rows.cpu().numpy() for rows in found]
+
+    @torch.inference_mode()
+    def outputs(self, totals: Sequence[Rows]) -> WindowOutputs:
+        """Outputs of windows from their totals."""
+        found: WindowOutputs = self._vectors(
+            [torch.from_numpy(total).to(self.device) for total in totals]
+        )
+        return found
+
+
+def system_windows(
+    system: System, samples: int, *, squeeze: Squeeze = SlidingSqueeze, chunk: int | None = None
+) -> SharedWindows[WindowOutputs]:
+    """Windows of long recordings by a system.
+
+    Args:
+        system: in evaluation mode; it is not changed.
+        samples: length of a window.
+        squeeze: replaces a squeeze over the whole clip.
+        chunk: frames of a chunk without its context; ``None`` to set it by the size of the maps.
+    """
+    maps = ChunkMaps(system, samples, squeeze=squeeze)
+    return SharedWindows(layout_of(maps, chunk), reductions_of(maps), SystemNetwork(maps))
+
+
+def layout_of(maps: ChunkMaps, chunk: int | None = None) -> Layout:
+    """The layout of a system's chunks; ``chunk`` as for :func:`system_windows`."""
+    context = maps.reach + (SQUEEZE_CONTEXT if maps.squeezes else 0)
+    if chunk is None:
+        chunk = min(max(LARGEST_MAP // maps.largest, SHORTEST_CHUNK), LONGEST_CHUNK)
+    return Layout(
+        samples=maps.samples,
+        frame=maps.frame,
+        frames=maps.frames,
+        coarsest=maps.coarsest,
+        context=whole(context, maps.coarsest),
+        step=whole(chunk, maps.coarsest),
+        strides=tuple(maps.strides),
+        counts=tuple(maps.counts),
+    )
+
+
+def reductions_of(maps: ChunkMaps) -> list[RowReduction]:
+    """The reductions of a system's pooling, without their weights."""
+    return [
+        RowReduction(pooling.operation, indices) for pooling, indices in maps.system.reductions()
+    ]
