@@ -58,3 +58,16 @@ class Engine(Protocol):
             if the engine cannot share feature maps between windows.
         """
         ...
+
+    def frames(self, pieces: Iterable[Array], samples: int) -> Iterator[tuple[int, Array]] | None:
+        """Probabilities of the frames of a recording, see :mod:`sonotype.sliding.frames`.
+
+        Args:
+            pieces: consecutive pieces ``[samples]`` of the recording.
+            samples: length of a clip.
+
+        Returns:
+            the number of the first frame and the probabilities ``[frames, classes]``, for several
+            frames at a time; ``None`` if the model has no frame head.
+        """
+        ...

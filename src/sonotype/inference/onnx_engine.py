@@ -59,6 +59,9 @@ class OnnxEngine:
             return None
         return shared.outputs(pieces, hop)
 
+    def frames(self, pieces: Iterable[Array], samples: int) -> None:
+        """Return ``None``: the file has no frame head."""
+
     @cached_property
     def _shared(self) -> SharedWindows[EngineOutput] | None:
         """Shared windows by the graphs in the metadata; ``None`` without them."""

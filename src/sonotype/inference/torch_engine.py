@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
+from scipy.special import expit
 
 from sonotype.core.types import Heads
 from sonotype.inference.engine import EngineOutput
@@ -13,7 +14,9 @@ from sonotype.inference.postprocess import probabilities
 from sonotype.inference.prediction import Array
 from sonotype.models.fold_batch_norm import fuse_batch_norm
 from sonotype.models.system import Output, System
+from sonotype.sliding.frames import SharedFrames
 from sonotype.sliding.shared import SharedWindows
+from sonotype.sliding.system_frames import system_frames
 from sonotype.sliding.system_windows import WindowOutputs, system_windows
 
 
@@ -35,10 +38,11 @@ class TorchEngine:
         self.system = system.eval().to(self.device).channels_last()
         self.fused = fuse_batch_norm(self.system).channels_last()
         self._shared: dict[int, SharedWindows[WindowOutputs]] = {}
+        self._frames: dict[int, SharedFrames[Array]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the shared windows: they hold closures, which cannot be pickled."""
-        return {**self.__dict__, "_shared": {}}
+        return {**self.__dict__, "_shared": {}, "_frames": {}}
 
     def __call__(self, waveforms: Array) -> EngineOutput:
         """Output for clips ``[batch, samples]`` at the sample rate of the system."""
@@ -54,6 +58,14 @@ class TorchEngine:
             shared = self._shared[samples] = system_windows(self.fused, samples)
         for first, output in shared.outputs(pieces, hop):
             yield first, self._output(output)
+
+    def frames(self, pieces: Iterable[Array], samples: int) -> Iterator[tuple[int, Array]] | None:
+        """Probabilities of frames; ``None`` without a frame head."""
+        if self.fused.frame_head is None:
+            return None
+        if (shared := self._frames.get(samples)) is None:
+            shared = self._frames[samples] = system_frames(self.fused, samples)
+        return ((first, expit(logits)) for first, logits in shared.outputs(pieces))
 
     @torch.inference_mode()
     def _output(

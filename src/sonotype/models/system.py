@@ -22,6 +22,7 @@ from sonotype.models.backbones.names import Backbone
 from sonotype.models.backbones.vggish import stack_patches
 from sonotype.models.branch import TrainedBranch
 from sonotype.models.fold_batch_norm import FusedBlocks
+from sonotype.models.frame_head import FrameHead
 from sonotype.models.fusion import Fusion, Reduction
 from sonotype.models.members import Members
 from sonotype.models.precision import full_precision
@@ -110,6 +111,7 @@ class System(nn.Module):
         self.members: Members | None = None
         self.unknown: UnknownScore | None = None
         self.unknown_head = ""
+        self.frame_head: FrameHead | None = None
         self._last_block = max((*self.pool_blocks, *self.adapters))
         self._fused = FusedBlocks()
         branch_1.requires_grad_(False)
@@ -124,6 +126,10 @@ class System(nn.Module):
     def set_unknown(self, head: str, score: UnknownScore) -> None:
         """Compute unknown scores from the embedding and the logits of a head."""
         self.unknown, self.unknown_head = score.to(self.device), head
+
+    def set_frame_head(self, head: FrameHead) -> None:
+        """Compute scores of the frames of recordings, see :mod:`sonotype.sliding.system_frames`."""
+        self.frame_head = head.to(self.device)
 
     @property
     def device(self) -> torch.device:

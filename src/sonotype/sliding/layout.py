@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,6 +42,18 @@ class Chunk:
         """The rows of its core in a map with this many frames to a row."""
         end = None if self.end is None else (self.end - self.first) // stride
         return slice((self.core - self.first) // stride, end)
+
+
+class Span(NamedTuple):
+    """Some of the rows of a window, in rows of the coarsest pooled map.
+
+    Attributes:
+        first: the first row.
+        count: number of rows.
+    """
+
+    first: int
+    count: int
 
 
 @dataclass(frozen=True)
@@ -86,6 +99,13 @@ class Layout:
         """The row of each pooled map that is nearest to a sample where a window starts."""
         widths = [self.frame * stride for stride in self.strides]
         return [np.asarray((2 * start + width) // (2 * width)) for width in widths]
+
+    def rows_of(self, span: Span | None, index: int) -> tuple[int, int]:
+        """First row and number of rows of a span in a map; ``None`` for the whole window."""
+        if span is None:
+            return 0, self.counts[index]
+        fine = self.coarsest // self.strides[index]
+        return span.first * fine, span.count * fine
 
     def _windows_before(self, end: int, hop: float) -> int:
         """Number of windows that have all their rows before a frame."""

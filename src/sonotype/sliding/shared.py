@@ -30,7 +30,7 @@ import numpy.typing as npt
 from sonotype.audio.buffer import SampleBuffer, window_start
 from sonotype.core.prefetch import prefetch
 from sonotype.models.operation import Operation
-from sonotype.sliding.layout import Chunk, Layout
+from sonotype.sliding.layout import Chunk, Layout, Span
 from sonotype.sliding.reductions import Rows, windows_of
 
 Samples = npt.NDArray[np.float32]
@@ -70,6 +70,8 @@ class SharedWindows(Generic[Output_co]):
         reductions: of the pooling.
         network: computes rows and outputs; several threads may call ``rows`` at once.
         threads: chunks to compute side by side; 1 computes each when it is needed.
+        spans: of each window, whose totals the network gets: those of the first span, then those
+            of the next; ``None`` is the whole window.
     """
 
     def __init__(
@@ -79,9 +81,11 @@ class SharedWindows(Generic[Output_co]):
         network: WindowNetwork[Output_co],
         *,
         threads: int = 1,
+        spans: Sequence[Span | None] = (None,),
     ) -> None:
         self.layout, self.reductions = layout, tuple(reductions)
         self.network, self.threads = network, threads
+        self.spans = tuple(spans)
         self._maps = [index for reduction in reductions for index in reduction.maps]
 
     def outputs(self, pieces: Iterable[Samples], hop: float) -> Iterator[tuple[int, Output_co]]:
@@ -130,24 +134,19 @@ class SharedWindows(Generic[Output_co]):
         return prefetch(compute, chunks, threads=self.threads)
 
     def _totals(self, held: _HeldRows, first: int, end: int, hop: float) -> list[Rows]:
-        """The total of each reduction over windows ``first`` to ``end``."""
+        """The total of each span and reduction over windows ``first`` to ``end``."""
         starts = self.layout.first_rows(window_start(np.arange(first, end), hop))
-        parts = iter(held.parts)
-        return [
-            reduce(
-                reduction.operation.combine,
-                [
-                    windows_of(
-                        reduction.operation,
-                        next(parts),
-                        starts[index] - held.firsts[index],
-                        self.layout.counts[index],
-                    )
-                    for index in reduction.maps
-                ],
-            )
-            for reduction in self.reductions
-        ]
+        totals = []
+        for span in self.spans:
+            parts = iter(held.parts)
+            for reduction in self.reductions:
+                operation, pieces = reduction.operation, []
+                for index in reduction.maps:
+                    offset, count = self.layout.rows_of(span, index)
+                    begin = starts[index] - held.firsts[index] + offset
+                    pieces.append(windows_of(operation, next(parts), begin, count))
+                totals.append(reduce(operation.combine, pieces))
+        return totals
 
 
 class _HeldRows:

@@ -1,0 +1,118 @@
+"""Frames of long recordings by a system that torch runs: their vectors and their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sonotype.models.frame_head import scales_within
+from sonotype.models.statistics import Statistic
+from sonotype.models.system import System
+from sonotype.sliding.chunk import ChunkMaps
+from sonotype.sliding.frames import SharedFrames, rows_of_clip
+from sonotype.sliding.reductions import Rows
+from sonotype.sliding.shared import RowReduction, Samples
+from sonotype.sliding.system_windows import ChunkRows, layout_of
+
+Vectors = npt.NDArray[np.float32]
+
+
+class FrameVectors(nn.Module):
+    """From the totals of all spans to the vectors of frames, or to their logits.
+
+    Args:
+        maps: of the system.
+        scales: frames of each span.
+        head: applied to the vectors; ``None`` for the vectors themselves.
+
+    Shape:
+        ``[parts, frames, features]`` for each span and reduction ``-> [frames, features]``, or
+        ``[frames, classes]``
+    """
+
+    def __init__(
+        self, maps: ChunkMaps, scales: Sequence[int], head: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.head = head
+        self.poolings = nn.ModuleList()
+        self.positions: list[int] = []
+        for scale in scales:
+            for pooling, indices in maps.system.pooling.reductions():
+                self.poolings.append(pooling)
+                self.positions.append(
+                    sum(
+                        scale * maps.coarsest // maps.strides[index] * maps.bands[index]
+                        for index in indices
+                    )
+                )
+
+    def forward(self, totals: Sequence[Tensor]) -> Tensor:
+        """Pooled vectors of all spans, side by side."""
+        each = zip(self.poolings, totals, self.positions, strict=True)
+        vectors = [pooling.vector(total, positions) for pooling, total, positions in each]  # type: ignore[operator]
+        joined = torch.cat(vectors, dim=1)
+        return joined if self.head is None else self.head(joined)
+
+
+class FrameNetwork:
+    """The two steps of a system, on arrays."""
+
+    def __init__(
+        self, maps: ChunkMaps, scales: Sequence[int], head: nn.Module | None = None
+    ) -> None:
+        self.device = maps.system.device
+        self._rows, self._vectors = ChunkRows(maps), FrameVectors(maps, scales, head)
+        self._parts = sum(len(indices) for _, indices in maps.system.pooling.reductions())
+
+    @torch.inference_mode()
+    def rows(self, waveform: Samples) -> list[Rows]:
+        """Rows of a chunk ``[samples]``, without those of the members of an ensemble."""
+        found = self._rows(torch.from_numpy(waveform).to(self.device)[None])
+        return [rows.cpu().numpy() for rows in found[: self._parts]]
+
+    @torch.inference_mode()
+    def outputs(self, totals: Sequence[Rows]) -> Vectors:
+        """Vectors or logits of frames from their totals."""
+        found: Vectors = (
+            self._vectors([torch.from_numpy(total).to(self.device) for total in totals])
+            .cpu()
+            .numpy()
+        )
+        return found
+
+
+def has_frames(system: System) -> bool:
+    """Whether frame heads are possible: the poolings have no trained weights."""
+    return all(isinstance(pooling, Statistic) for pooling, _ in system.pooling.reductions())
+
+
+def frame_scales(system: System, samples: int) -> tuple[int, ...]:
+    """The scales of frames for clips of this length."""
+    return scales_within(rows_of_clip(layout_of(ChunkMaps(system, samples))))
+
+
+def system_frames(system: System, samples: int, *, vectors: bool = False) -> SharedFrames[Vectors]:
+    """Frames of long recordings by a system.
+
+    Args:
+        system: in evaluation mode; it is not changed.
+        samples: of a clip.
+        vectors: give vectors ``[frames, features]``, with all scales that fit, instead of the
+            logits ``[frames, classes]`` of the frame head.
+    """
+    maps = ChunkMaps(system, samples)
+    layout = layout_of(maps)
+    reductions = [
+        RowReduction(pooling.operation, indices) for pooling, indices in system.pooling.reductions()
+    ]
+    head = system.frame_head
+    if vectors or head is None:
+        scales, head = scales_within(rows_of_clip(layout)), None
+    else:
+        scales = head.scales
+    return SharedFrames(layout, reductions, FrameNetwork(maps, scales, head), scales)
