@@ -19,7 +19,7 @@ in parts, and a stream keeps only the scores of classes that are active: both gi
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,27 @@ def class_events(times: FloatArray, score: FloatArray, options: EventOptions) ->
         found += [_timed(times[first : stop + 1], span) for span in spans]
     limited = (limit_length(event, options) for event in close_gaps(found, options.merge_gap))
     return [event for event in limited if event]
+
+
+def find_events(
+    times: FloatArray,
+    scores: npt.NDArray[np.floating],
+    classes: Sequence[str],
+    options: Sequence[EventOptions],
+) -> list[DetectedEvent]:
+    """The events of all classes in a whole recording, by start, end and label.
+
+    Args:
+        times: ``[frames + 1]`` boundaries of the frames in seconds.
+        scores: ``[frames, classes]`` from 0 to 1.
+        classes: names, in the order of the columns of the scores.
+        options: of each class.
+    """
+    return _events(
+        (label, event)
+        for label, score, one in zip(classes, scores.T, options, strict=True)
+        for event in class_events(times, score, one)
+    )
 
 
 class EventFinder:
@@ -162,11 +183,7 @@ class EventFinder:
         return found
 
     def _found(self, events: list[tuple[int, TimedSpan]]) -> list[DetectedEvent]:
-        found = [
-            DetectedEvent(start, end, self._classes[index], score)
-            for index, (start, end, score) in events
-        ]
-        return sorted(found, key=lambda event: (event.start, event.end, event.label))
+        return _events((self._classes[index], event) for index, event in events)
 
 
 def check_events(options: EventOptions) -> None:
@@ -314,3 +331,9 @@ def _part_events(
 def _timed(times: FloatArray, span: Span) -> TimedSpan:
     first, stop, score = span
     return times[first].item(), times[stop].item(), score
+
+
+def _events(found: Iterable[tuple[str, TimedSpan]]) -> list[DetectedEvent]:
+    """Events of labels, by start, end and label."""
+    events = [DetectedEvent(start, end, label, score) for label, (start, end, score) in found]
+    return sorted(events, key=lambda event: (event.start, event.end, event.label))
