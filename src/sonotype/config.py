@@ -308,6 +308,46 @@ class ScoreOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EventOptions:
+    """How to make events from the scores of a class over time."""
+
+    method: Literal["threshold", "change_point"] = option(
+        "change_point",
+        "Where events start and end: where the score crosses the threshold, or changes most",
+    )
+    threshold: float = option(0.5, "Score from which an event counts", low=0, high=1)
+    hysteresis: float = option(
+        1.0,
+        "Method threshold: an event goes on, to both sides, while the score is at least this share "
+        "of the threshold; 1 for no hysteresis",
+        low=0.01,
+        high=1,
+    )
+    median: float = option(0.0, "Length of the median filter in seconds; 0 for none", low=0)
+    merge_gap: float = option(
+        0.0, "Join events of a class with a gap of at most this length in seconds", low=0
+    )
+    min_length: float = option(0.0, "Drop events that are shorter, in seconds", low=0)
+    max_length: float = option(
+        0.0, "End longer events at this length in seconds; 0 for no limit", low=0
+    )
+    step: float = option(0.64, "Method change_point: length of the step filter in seconds", low=0)
+    merge_absolute: float = option(
+        0.2,
+        "Method change_point: join events if their score is less than this above that of the gap; "
+        "0 for off",
+        low=0,
+        high=1,
+    )
+    merge_relative: float = option(
+        2.0,
+        "Method change_point: join events if their score is less than this multiple of that of the "
+        "gap; 0 for off",
+        low=0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class CurveOptions:
     """Sizes of a learning curve."""
 
