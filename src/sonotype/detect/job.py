@@ -202,7 +202,7 @@ class _Job:
         wanted = self._wanted(recording)
         if wanted.picture and not (entry.outputs and entry.outputs.picture):
             return Work.DETECTION
-        if entry.outputs is None or not entry.outputs.covers(wanted):
+        if entry.outputs is None or not entry.complete or not entry.outputs.covers(wanted):
             return Work.FILES
         return Work.FILES if self._writer.labels_are_missing(recording.path) else Work.NOTHING
 

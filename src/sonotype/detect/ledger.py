@@ -30,7 +30,7 @@ _SCHEMA = (
     """CREATE TABLE recordings (
         path BLOB PRIMARY KEY, size INTEGER NOT NULL, modified INTEGER NOT NULL,
         digest TEXT NOT NULL, error TEXT NOT NULL, seconds REAL NOT NULL, highest REAL NOT NULL,
-        events TEXT NOT NULL, outputs TEXT NOT NULL
+        events TEXT NOT NULL, outputs TEXT NOT NULL, complete INTEGER NOT NULL
     )""",
     "CREATE TABLE files (name BLOB PRIMARY KEY, path BLOB NOT NULL)",
     "CREATE INDEX files_by_path ON files (path)",
@@ -104,12 +104,14 @@ class Entry:
     Attributes:
         stamp: at its detection.
         failed: whether the recording could not be read to its end.
-        outputs: its files; ``None`` while they are being written.
+        outputs: its files; ``None`` if they may be of another result.
+        complete: whether all of them are written.
     """
 
     stamp: Stamp
     failed: bool
     outputs: Outputs | None
+    complete: bool
 
 
 class Ledger:
@@ -160,18 +162,16 @@ class Ledger:
     def entry(self, path: Path) -> Entry | None:
         """The state of a recording; ``None`` if it is new."""
         rows = self._rows(
-            "SELECT size, modified, digest, error != '', outputs FROM recordings WHERE path = ?",
+            "SELECT size, modified, digest, error != '', outputs, complete FROM recordings "
+            "WHERE path = ?",
             _key(path),
         )
         if not rows:
             return None
-        size, modified, digest, failed, outputs = rows[0]
-        values = json.loads(outputs) if outputs else None
-        if values:
-            values["formats"] = tuple(values["formats"])
-        return Entry(
-            Stamp(size, modified, digest), bool(failed), Outputs(**values) if values else None
-        )
+        size, modified, digest, failed, text, complete = rows[0]
+        values = json.loads(text) if text else None
+        outputs = Outputs(**values | {"formats": tuple(values["formats"])}) if values else None
+        return Entry(Stamp(size, modified, digest), bool(failed), outputs, bool(complete))
 
     def recording(self, path: Path) -> DetectedRecording:
         """The result of a recording, under the path of the caller.
@@ -188,18 +188,23 @@ class Ledger:
         found = tuple(DetectedEvent(*values) for values in json.loads(events))
         return DetectedRecording(path, seconds, found, highest, error)
 
-    def claim(self, path: Path, names: Iterable[str]) -> None:
+    def claim(self, path: Path, names: Iterable[str], *, new_result: bool) -> None:
         """Before its files are written: they belong to a recording, which is now incomplete.
 
-        A recording that had one of these files is incomplete, too.
+        Args:
+            path: of the recording.
+            names: of the files. A recording that had one of them is incomplete, too.
+            new_result: whether the files replace those of the stored result.
         """
         key = _key(path)
         with self._transaction():
-            self._execute("UPDATE recordings SET outputs = '' WHERE path = ?", key)
+            self._execute("UPDATE recordings SET complete = 0 WHERE path = ?", key)
+            if new_result:
+                self._execute("UPDATE recordings SET outputs = '' WHERE path = ?", key)
             for name in map(os.fsencode, names):
                 self._execute(
-                    "UPDATE recordings SET outputs = '' WHERE path IN "
-                    "(SELECT path FROM files WHERE name = ?)", name,
+                    "UPDATE recordings SET outputs = '', complete = 0 WHERE path IN "
+                    "(SELECT path FROM files WHERE name = ? AND path != ?)", name, key,
                 )  # fmt: skip
                 self._execute("INSERT OR REPLACE INTO files VALUES (?, ?)", name, key)
 
@@ -231,7 +236,7 @@ class Ledger:
         ]
         with self._transaction():
             self._execute(
-                "INSERT OR REPLACE INTO recordings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO recordings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
                 _key(recording.path), stamp.size, stamp.modified, stamp.digest,
                 _text(recording.error), float(recording.seconds), float(recording.highest),
                 json_text(events), json_text(outputs.__dict__),

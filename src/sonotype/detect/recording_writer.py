@@ -39,6 +39,7 @@ class RecordingWriter:
         stamp: Stamp,
         outputs: Outputs,
         *,
+        new: bool = True,
         cut: bool = True,
         draw: Draw | None = None,
     ) -> DetectedRecording:
@@ -51,6 +52,7 @@ class RecordingWriter:
             found: the result.
             stamp: of the recording before it was read.
             outputs: the files.
+            new: whether the result is not that of the ledger.
             cut: whether to write the clips, which may exist.
             draw: writes the picture; ``None`` if it exists or if there is nothing to draw.
 
@@ -67,7 +69,7 @@ class RecordingWriter:
             names.add(_picture(outputs))
         removed = set(self._ledger.files(found.path)) - names
         if names or removed:
-            self._ledger.claim(found.path, names)
+            self._ledger.claim(found.path, names, new_result=new)
         if cut and outputs.margin is not None:
             found = self._cut(found, spans, outputs.margin)
         self._write_texts(found, outputs)
@@ -87,16 +89,15 @@ class RecordingWriter:
         """
         found, old = self._ledger.recording(path), entry.outputs
         if old is None:
-            self.write(found, entry.stamp, wanted)
+            self.write(found, entry.stamp, wanted, new=False)
             return
         outputs, picture = old.joined(wanted), self._folder / _picture(old)
         # Clips that the user deleted do not come back with another format of labels.
-        cut = (old.clip_name, old.margin) != (outputs.clip_name, outputs.margin)
+        same = (old.clip_name, old.margin) == (outputs.clip_name, outputs.margin)
         moved = old.name != outputs.name and picture.exists()
-        self.write(
-            found, entry.stamp, outputs, cut=cut,
-            draw=(lambda new, _: _move(picture, new)) if moved else None,
-        )  # fmt: skip
+        draw: Draw | None = (lambda new, _: _move(picture, new)) if moved else None
+        cut = not (same and entry.complete)
+        self.write(found, entry.stamp, outputs, new=False, cut=cut, draw=draw)
 
     def labels_are_missing(self, path: Path) -> bool:
         """Whether the user deleted label files of a recording."""
