@@ -32,6 +32,7 @@ class FakeDetector:
     """
 
     classes = CLASSES
+    thresholds = (0.5,) * len(CLASSES)
 
     def __init__(self, options: str = "", delay: float = 0.0) -> None:
         self.digest = f"fake {options}"
@@ -62,7 +63,7 @@ class FakeDetector:
 class FakeTimeline:
     """Counts the blocks in place of a picture."""
 
-    def __init__(self, classes: object) -> None:
+    def __init__(self, *_: object) -> None:
         self.blocks = 0
 
     def add(self, block: ScoreBlock) -> None:

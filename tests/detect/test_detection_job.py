@@ -18,7 +18,7 @@ from fake_detector import FakeDetector, job
 
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.detect import recording_writer
-from sonotype.detect.job import LEDGER, LOCK
+from sonotype.detect.job_folder import LEDGER, LOCK
 from sonotype.detect.ledger import Ledger
 
 ODD_NAMES = (

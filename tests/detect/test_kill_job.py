@@ -19,7 +19,7 @@ import pytest
 import soundfile
 from fake_detector import job
 
-from sonotype.detect.job import LEDGER, LOCK
+from sonotype.detect.job_folder import LEDGER, LOCK
 
 FILES, KILLS = 40, 10
 OPTIONS = {"formats": ["csv,jsonl,audacity,raven"], "clips": True, "margin": 0.05}

@@ -9,22 +9,18 @@ end, so they have the rows of each recording once, in the order of the inputs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock, Timeout
-
 from sonotype.audio.stream import stated_seconds
 from sonotype.core.detections import DetectedRecording, ScoreBlock
-from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.io import remove_parts
 from sonotype.core.progress import measure
-from sonotype.core.text import listed
-from sonotype.detect.ledger import Ledger, Outputs, Stamp, iterate
+from sonotype.detect.job_folder import LEDGER, locked, output_errors
+from sonotype.detect.ledger import Ledger, iterate
+from sonotype.detect.ledger_entry import Outputs, Stamp
 from sonotype.detect.output_names import Recording
 from sonotype.detect.output_options import OutputOptions
 from sonotype.detect.recording_writer import RecordingWriter
@@ -37,7 +33,6 @@ from sonotype.detect.tables import (
     write_table,
 )
 
-LEDGER, LOCK = "ledger.sqlite", "ledger.lock"
 SHOWN_FAILURES = 3
 
 OnBlock = Callable[[ScoreBlock], None]
@@ -68,8 +63,18 @@ class ScoreTimeline(Protocol):
         """Write the picture as PNG."""
 
 
-NewTimeline = Callable[[Sequence[str]], ScoreTimeline]
-"""Makes a picture without scores for some classes."""
+class ScoreExplanation(Protocol):
+    """Collects the scores of all recordings that are read."""
+
+    def add(self, path: Path, block: ScoreBlock) -> None:
+        """Add the next block of scores of a recording."""
+
+    def finish_recording(self, recording: DetectedRecording) -> None:
+        """Add the events of a recording, after its last block."""
+
+
+NewTimeline = Callable[[], ScoreTimeline]
+"""Makes a picture without scores."""
 
 
 class Work(Enum):
@@ -120,6 +125,7 @@ def detect_recordings(
     options: OutputOptions,
     *,
     new_timeline: NewTimeline,
+    explanation: ScoreExplanation | None = None,
 ) -> JobSummary:
     """Detect the events of recordings, and write them into a folder with a ledger.
 
@@ -132,6 +138,7 @@ def detect_recordings(
         folder: new, empty, or of an earlier job.
         options: the files to write.
         new_timeline: makes a picture without scores.
+        explanation: gets the scores of the recordings that are read.
 
     Raises:
         OptionsError: invalid options; the folder has other files or cannot be written.
@@ -139,8 +146,8 @@ def detect_recordings(
     """
     if "parquet" in options.all_formats():
         require_parquet()
-    with _output_errors(folder), _locked(folder), Ledger(folder / LEDGER) as ledger:
-        return _Job(detector, folder, options, ledger, new_timeline).run(recordings)
+    with output_errors(folder), locked(folder), Ledger(folder / LEDGER) as ledger:
+        return _Job(detector, folder, options, ledger, new_timeline, explanation).run(recordings)
 
 
 class _Job:
@@ -153,9 +160,10 @@ class _Job:
         options: OutputOptions,
         ledger: Ledger,
         new_timeline: NewTimeline,
+        explanation: ScoreExplanation | None,
     ) -> None:
         self._detector, self._folder, self._options = detector, folder, options
-        self._ledger, self._new_timeline = ledger, new_timeline
+        self._ledger, self._new_timeline, self._explanation = ledger, new_timeline, explanation
         self._writer = RecordingWriter(folder, ledger, detector.classes)
 
     def run(self, recordings: Sequence[Recording]) -> JobSummary:
@@ -240,56 +248,20 @@ class _Job:
         def on_block(block: ScoreBlock) -> None:
             if self._options.picture:
                 if not timelines:
-                    timelines.append(self._new_timeline(self._detector.classes))
+                    timelines.append(self._new_timeline())
                 timelines[0].add(block)
+            if self._explanation is not None:
+                self._explanation.add(recording.path, block)
             advance(done + float(block.times[-1]))
 
         if recording.cause:
             found = DetectedRecording(recording.path, 0.0, (), 0.0, recording.cause)
         else:
             found = self._detector.detect(recording.path, on_block=on_block)
+        if self._explanation is not None:
+            self._explanation.finish_recording(found)
         draw = timelines[0].save if timelines else None
         return self._writer.write(found, stamp, self._wanted(recording), draw=draw)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Create the folder, or check that it is of a job; no other job may use it meanwhile."""
-    if folder.exists() and not folder.is_dir():
-        raise OptionsError(f"--out {folder}: is a file; name a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    names = {path.name for path in folder.iterdir()} - {LOCK}
-    if names and LEDGER not in names:
-        raise OptionsError(
-            f"--out {folder}: holds files of another kind ({listed(sorted(names), 3)}); name a new "
-            "or an empty folder"
-        )
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise SonotypeError(
-            f"--out {folder}: another sonotype detect is writing into it; wait until it ends, or "
-            "name another folder"
-        ) from None
-    try:
-        remove_parts(folder)
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _output_errors(folder: Path) -> Iterator[None]:
-    """Errors of writing, such as a full disk, with the remedy."""
-    try:
-        yield
-    except OSError as error:
-        raise SonotypeError(
-            f"--out {folder}: cannot be written ({error.strerror or error}); free some space there "
-            "or allow writing, then start the same command again: it goes on, or name another "
-            "folder"
-        ) from error
 
 
 def _stated_seconds(path: Path) -> float:

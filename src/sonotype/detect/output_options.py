@@ -21,15 +21,15 @@ class OutputOptions:
 
     formats: tuple[str, ...] = option(
         ("csv",),
-        f"Formats of the events, as in csv,raven; {', '.join(FORMATS)}",
+        f"Formats, as in csv,raven; {', '.join(FORMATS)}",
         flag="format",
         metavar="FORMATS",
         common=True,
     )
     table: Literal["one", "per-file"] = option(
         "one",
-        "One table of all recordings, or a file for each; audacity and textgrid are always a file "
-        "for each recording",
+        "One table, or one for each file; audacity and textgrid always write a file for each "
+        "recording",
         common=True,
     )
     clips: bool = option(
@@ -39,16 +39,18 @@ class OutputOptions:
     )
     margin: float = option(
         0.5,
-        "Seconds before and after the event in a clip",
+        "Seconds of a clip around its event; before and after it",
         low=0,
         high=60,
         metavar="SECONDS",
         common=True,
     )
-    picture: bool = option(True, "Draw the scores of each recording over time", common=True)
+    picture: bool = option(
+        True, "Draw the scores over time; a picture for each recording", common=True
+    )
     retry: bool = option(
         False,
-        "Try unreadable recordings again; without it only those that changed",
+        "Try unreadable recordings again; without it, only if they changed",
         common=True,
     )
     prune: bool = option(

@@ -10,7 +10,8 @@ from pathlib import Path
 from sonotype.core.detections import DetectedRecording
 from sonotype.core.errors import AudioError
 from sonotype.detect.clips import Span, clip_names, cut_clips
-from sonotype.detect.ledger import Entry, Ledger, Outputs, Stamp
+from sonotype.detect.ledger import Ledger
+from sonotype.detect.ledger_entry import Entry, Outputs, Stamp
 from sonotype.detect.output_names import label_folders
 from sonotype.detect.tables import recording_files, write_recording_file
 
