@@ -190,3 +190,14 @@ def test_draws_of_the_probe_keep_recordings_apart(tmp_path: Path) -> None:
         assert len(one.train) == 3 * one.size
     assert sum(one.size == 4 for one in planned) == 10
     assert sum(one.size == 12 for one in planned) == 5
+
+
+def test_the_timeline_of_the_documentation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = load_script("timeline")
+    monkeypatch.setattr(script, "CLIPS", 2)
+    monkeypatch.setattr("sys.argv", ["timeline.py", str(tmp_path / "timeline.png")])
+    assert script.main() == 0
+    assert (tmp_path / "timeline.png").stat().st_size > 10_000
+    assert "1 recording, 10 s" in capsys.readouterr().out

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from sonotype.core.text import pad, printable, shorten, width
+from sonotype.core.text import clock, pad, printable, probability, shorten, width, wrap
 
 FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
 
@@ -53,3 +53,39 @@ def test_padding_counts_columns_not_characters() -> None:
     assert pad("\u6f22", 4) == "\u6f22  "
     assert pad("\u6f22", 4, right=True) == "  \u6f22"
     assert pad("long", 2) == "long"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0:00:00"),
+        (59.99, "0:00:59"),
+        (125, "0:02:05"),
+        (3600, "1:00:00"),
+        (360_061, "100:01:01"),
+    ],
+)
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.00"),
+        (0.00042, "0.0004"),
+        (0.01, "0.01"),
+        (0.5, "0.50"),
+        (0.998, "0.9980"),
+        (1.0, "1.00"),
+    ],
+)
+def test_probability(value: float, text: str) -> None:
+    assert probability(value) == text
+
+
+def test_wrapped_lines_fit_and_are_indented() -> None:
+    lines = wrap("\u6f22" * 30 + " word" * 40, "  ")
+    assert max(map(width, lines)) <= 80
+    assert [line.startswith("  ") for line in lines] == [False] + [True] * (len(lines) - 1)
+    assert len(lines) > 2

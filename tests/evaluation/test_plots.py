@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from sonotype.core import figures
 from sonotype.core.errors import OptionsError
 from sonotype.evaluation import plots
 from sonotype.evaluation.metrics import ClassScore, HeadScores, Interval, Ranking
@@ -131,7 +132,7 @@ def test_a_failing_plot_leaves_the_older_picture(
         Path(target).write_bytes(b"half")
         raise MemoryError
 
-    monkeypatch.setattr(plots.FigureCanvasAgg, "print_figure", fail)
+    monkeypatch.setattr(figures.FigureCanvasAgg, "print_figure", fail)
     with pytest.raises(MemoryError):
         plot_confusion(head(3), path, "")
     assert path.read_bytes() == b"old"
@@ -187,8 +188,8 @@ def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
 def test_the_bars_of_several_labels_are_average_precisions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figures = []
-    monkeypatch.setattr(plots, "save_figure", lambda figure, *_: figures.append(figure))
+    drawn = []
+    monkeypatch.setattr(plots, "save_figure", lambda figure, *_: drawn.append(figure))
     plain = head(3)
     ranked = replace(
         plain,
@@ -199,7 +200,7 @@ def test_the_bars_of_several_labels_are_average_precisions(
         ranking=Ranking(Interval(0.5), Interval(0.4), Interval(0.3)),
     )
     plot_per_class(ranked, tmp_path / "a.png", "a")
-    [axes] = figures[0].axes
+    [axes] = drawn[0].axes
     assert [bar.get_width() for bar in axes.patches] == [0.25, 0.5, 0.75]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "class 1", "class 2", "class 0",

@@ -7,11 +7,12 @@ import pytest
 from heads import deep_heads, predicted, two_heads
 from rich.cells import cell_len
 
+from sonotype.core.text import WIDTH
 from sonotype.core.types import IGNORE_INDEX
 from sonotype.evaluation.folds import summarise_folds
 from sonotype.evaluation.metrics import score
 from sonotype.evaluation.predictions import Predictions, concatenate
-from sonotype.evaluation.report import WIDTH, render, render_folds
+from sonotype.evaluation.report import render, render_folds
 
 
 def answers(

@@ -6,6 +6,9 @@ import unicodedata
 from collections.abc import Iterable
 
 ELLIPSIS = "..."
+WIDTH = 80
+"""Columns of a report."""
+
 ZERO_WIDTH_JOINER = "\u200d"
 
 
@@ -28,6 +31,17 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def clock(seconds: float) -> str:
+    """A time in a recording as h:mm:ss, rounded down: 0:02:05."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def probability(value: float) -> str:
+    """A probability with two decimals, near 0 and 1 with four: 0.50, 0.9980, 0.0004."""
+    return f"{value:.2f}" if 0.01 <= value <= 0.99 or value in (0, 1) else f"{value:.4f}"
 
 
 def width(text: str) -> int:
@@ -78,6 +92,20 @@ def align(texts: Iterable[str], *columns: int) -> str:
         pad(shorten(x, abs(n)), abs(n), right=n < 0) for x, n in zip(texts, columns, strict=True)
     )
     return "".join(cells).rstrip()
+
+
+def wrap(text: str, indent: str = "") -> list[str]:
+    """Lines of at most 80 columns; wide characters take two columns.
+
+    Args:
+        text: whitespace is as good as a space.
+        indent: before each line but the first.
+    """
+    from rich.console import Console  # late: the command line starts without rich
+    from rich.text import Text
+
+    lines = Text(printable(text)).wrap(Console(width=WIDTH), WIDTH - len(indent))
+    return [(indent if number else "") + line.plain for number, line in enumerate(lines)]
 
 
 def _joins(char: str) -> bool:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sonotype.core.io import replacing
-from sonotype.core.text import align, counted, listed
+from sonotype.core.text import align, counted, listed, wrap
 from sonotype.evaluation.event_counts import SCORES
 from sonotype.evaluation.metrics import Interval
-from sonotype.evaluation.report import CLASSES, join_blocks, note_lines, wrap
+from sonotype.evaluation.report import CLASSES, join_blocks, note_lines
 from sonotype.evaluation.sound_events import ClassEventScores, EventScores
 
 TITLES = ("event-based F1", "segment-based F1", "intersection-based F1")

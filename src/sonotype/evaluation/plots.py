@@ -7,46 +7,25 @@ colour maps are readable for colour-blind people.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
-from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.io import replacing
+from sonotype.core.figures import BLUE, GREEN, ORANGE, save_figure
 from sonotype.core.text import shorten
 from sonotype.evaluation.calibration import Bin
 from sonotype.evaluation.metrics import HeadScores
 from sonotype.evaluation.power_law import Curve
 
-DPI = 120
 LABEL_CELLS = 24
-TITLE_CELLS_PER_INCH = 10
 LARGEST = 40.0
 """Longest side that grows with the number of classes, in inches (4,800 pixels)."""
-
-# Okabe and Ito's palette for colour-blind people (https://jfly.uni-koeln.de/color/).
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
-FONTS = (
-    "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Microsoft YaHei",
-    "Yu Gothic",
-    "Malgun Gothic",
-    "PingFang SC",
-    "Hiragino Sans",
-    "Apple SD Gothic Neo",
-)
-"""Tried in turn for each character; fonts that are not installed are skipped."""
 
 
 def plot_confusion(head: HeadScores, path: Path, title: str) -> None:
@@ -296,26 +275,6 @@ def plot_reliability(bins: Sequence[Bin], path: Path, title: str, *, several: bo
     below.set_xlabel("probability of a class" if several else "largest probability")
     below.set_xlim(0, 1)
     save_figure(figure, path, title)
-
-
-def save_figure(figure: Figure, path: Path, title: str) -> None:
-    """Write a figure as PNG, with a title and with fonts for its characters.
-
-    Raises:
-        OptionsError: the file cannot be written.
-    """
-    if title:
-        room = int(TITLE_CELLS_PER_INCH * figure.get_figwidth())
-        figure.suptitle(shorten(title, room), fontsize=11, parse_math=False)
-    installed = set(fontManager.get_font_names())
-    fonts = [font for font in FONTS if font in installed]
-    for text in figure.findobj(match=Text):
-        text.set_fontfamily(fonts)
-    canvas = FigureCanvasAgg(figure)
-    with replacing(path) as part, warnings.catch_warnings():
-        # A character that no installed font has is drawn as a box.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        canvas.print_figure(part, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.15)
 
 
 def plot_curve(curve: Curve, path: Path, title: str) -> None:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich.console import Console
-from rich.text import Text
-
-from sonotype.core.text import align, counted, printable
+from sonotype.core.text import align, counted, wrap
 from sonotype.core.types import plural
 from sonotype.evaluation.folds import FoldSummary, Spread
 from sonotype.evaluation.metrics import ClassScore, HeadScores, Interval, Scores, UnknownScores
 
-WIDTH = 80
 CLASSES = 10
 CONFUSIONS = 10
 
@@ -84,12 +80,6 @@ def note_lines(notes: Sequence[str]) -> Iterator[str]:
     """The notes above the tables of a report, in lines of at most 80 columns."""
     for note in notes:
         yield from wrap(f"note: {note}", indent="      ")
-
-
-def wrap(text: str, indent: str = "") -> list[str]:
-    """Lines of at most 80 columns; wide characters take two columns."""
-    lines = Text(printable(text)).wrap(Console(width=WIDTH), WIDTH - len(indent))
-    return [(indent if number else "") + line.plain for number, line in enumerate(lines)]
 
 
 def _metrics(scores: Scores) -> Iterator[str]:

@@ -172,3 +172,17 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
 def test_recognised_headers(tmp_path: Path, header: str, kind: str) -> None:
     assert recognise_labels(write(tmp_path / "t.csv", header)) == kind
     assert recognise_labels(write(tmp_path / "t.csv", "sep=,", header)) == kind
+
+
+def test_a_row_with_an_error_says_nothing_about_events(tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav")
+    sound(tmp_path / "b.wav")
+    sound(tmp_path / "c.wav")
+    write(
+        tmp_path / "annotations.csv",
+        "file,start,end,label,error",
+        "a.wav,1,2,owl,0.5",
+        "b.wav,,,,cannot be read",
+        "c.wav,,,,",
+    )
+    assert events(list_annotated(tmp_path)) == {"a.wav": [(1, 2, "owl")], "c.wav": []}

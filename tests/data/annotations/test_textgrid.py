@@ -124,3 +124,14 @@ def test_spans_of_a_text_grid(tmp_path: Path) -> None:
     listing = list_annotated(tmp_path)
     assert events(listing) == {"a.wav": LABELS}
     assert listing.recordings[0].spans == ((0.5, 7.5),)
+
+
+def test_a_tier_for_each_class(tmp_path: Path) -> None:
+    """Most texts are the name of their tier: all tiers are read, also a corrected text."""
+    path = tmp_path / "a.TextGrid"
+    owl = [(1.0, 2.0, "owl"), (3.0, 4.0, "jay")]
+    path.write_text(text_grid(("owl", owl), ("wren", [(1.5, 2.5, " wren")]), ("type", [])))
+    assert sorted(read(read_textgrid(path))) == [(1, 2, "owl"), (1.5, 2.5, "wren"), (3, 4, "jay")]
+    assert read(read_textgrid(path, "owl")) == owl
+    path.write_text(text_grid(("owl", owl), ("wren", [(1.5, 2.5, "jay")])))
+    assert "'owl', 'wren'" in str(read_textgrid(path).issues[0])

@@ -32,6 +32,9 @@ def read_event_table(
 ) -> LabelFile:
     """Read a table of events; a row with a recording alone says that it has no event.
 
+    A row with a recording and an error alone, as in a table of detected events, says that the
+    recording could not be read; it is passed over.
+
     A table without a column of recordings belongs to the recording of its name.
     """
     table = read_any_table(path)
@@ -40,8 +43,12 @@ def read_event_table(
     issues = columns.issues(path, table)
     if not {"start", "end", "label"} <= set(columns.names):
         return LabelFile(path, issues=tuple(issues))
+    errors = [name for name in table.header if simple(name) == "error"]
     rows = []
     for record in table.records:
         cells = {ours: columns.cell(record.cells, ours) for ours in (*ALIASES, "label")}
+        empty = not any((cells["start"], cells["end"], cells["label"]))
+        if empty and any(record.cells[name].strip() for name in errors):
+            continue
         rows.append(Row(line=record.line, **cells))
     return label_file(path, rows, issues, by_column="recording" in columns.names)

@@ -11,7 +11,7 @@ people: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html. The 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +80,8 @@ def read_textgrid(path: Path, tier: str | None = None) -> LabelFile:
     Args:
         path: the TextGrid.
         tier: its name. It may be omitted where one tier of intervals has texts, or has a usual name
-            of a column of labels.
+            of a column of labels, or where each tier is a class: most texts are the name of their
+            tier. Then all tiers are read.
     """
     text = read_text(path, SAVE_AS)
     if isinstance(text, DataIssue):
@@ -90,6 +91,8 @@ def read_textgrid(path: Path, tier: str | None = None) -> LabelFile:
         tiers = tuple(_tiers(tokens))
     except ValueError as error:
         return LabelFile(path, issues=(DataIssue(str(path), tokens.line, str(error)),))
+    if tier is None and _are_classes(tiers):
+        return label_file(path, (row for found in tiers for row in found.rows))
     names = listed(dict.fromkeys(repr(found.name) for found in tiers)) or "no tier of intervals"
     if tier is not None:
         chosen = [found for found in tiers if found.name == tier]
@@ -106,6 +109,12 @@ def read_textgrid(path: Path, tier: str | None = None) -> LabelFile:
     if not chosen or (tier is None and len(chosen) > 1):
         return LabelFile(path, issues=(DataIssue(str(path), 0, cause),))
     return label_file(path, (row for found in chosen for row in found.rows))
+
+
+def _are_classes(tiers: Sequence[Tier]) -> bool:
+    """Whether most texts of the tiers are the name of their tier; a listener may correct some."""
+    named = [row.label.strip() == tier.name.strip() for tier in tiers for row in tier.rows]
+    return 2 * sum(named) > len(named)
 
 
 def _tiers(tokens: _Tokens) -> Iterator[Tier]:

@@ -1,0 +1,1 @@
+"""Files of detected events: tables of many recordings, and label files of other programs."""
