@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ import soundfile
 from fake_detector import FakeDetector, job
 
 from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.data.readers.folder import read_folder
+from sonotype.data.validate import Rules
 from sonotype.detect import recording_writer
 from sonotype.detect.job_folder import LEDGER, LOCK
 from sonotype.detect.ledger import Ledger
@@ -216,6 +219,17 @@ def test_known_causes_are_rows(sounds: Path, tmp_path: Path) -> None:
     out, link = tmp_path / "out", sounds / "broken.wav"
     job([sounds], out, causes={link: "is a broken link", sounds / "a" / "1.wav": ""})
     assert table(out)[0] == ("sounds/broken.wav", "", "is a broken link")
+
+
+def test_clips_are_class_folders(sounds: Path, tmp_path: Path) -> None:
+    """With the pattern of the documentation, the clips of a recording are a group."""
+    page = Path(__file__).parents[2] / "docs" / "detect.md"
+    [pattern] = re.findall("--group-pattern '(.*?)'", page.read_text(encoding="utf-8"))
+    out = tmp_path / "out"
+    job([sounds], out, clips=True)
+    manifest = read_folder(out / "clips", group_pattern=pattern, rules=Rules("crossfit"))
+    assert {clip.group for clip in manifest.clips} == {"a_1", "a_2", "b_1"}
+    assert len(manifest.clips) == 6
 
 
 def test_equal_names_do_not_collide(tmp_path: Path) -> None:

@@ -136,4 +136,4 @@ def _as_os_error(file: Path) -> Iterator[None]:
     try:
         yield
     except soundfile.LibsndfileError as error:
-        raise OSError(errno.EIO, error.error_string, str(file)) from error
+        raise OSError(errno.EIO, error.error_string.rstrip("."), str(file)) from error
