@@ -31,11 +31,10 @@ class FakeDetector:
         delay: seconds for each recording.
     """
 
-    classes = CLASSES
-    thresholds = (0.5,) * len(CLASSES)
-
     def __init__(self, options: str = "", delay: float = 0.0) -> None:
         self.digest = f"fake {options}"
+        self.classes = tuple(label + options for label in CLASSES)
+        self.thresholds = (0.5,) * len(CLASSES)
         self._options, self._delay = options, delay
         self.read: list[Path] = []
 

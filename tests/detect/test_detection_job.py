@@ -187,6 +187,18 @@ def test_a_removed_recording_leaves_the_tables_only(sounds: Path, tmp_path: Path
     assert job([sounds], out).others == 0
 
 
+def test_a_missing_recording_that_is_named_keeps_its_result(sounds: Path, tmp_path: Path) -> None:
+    """Its disk may not be connected."""
+    out, gone, again = tmp_path / "out", sounds / "a" / "1.wav", FakeDetector()
+    job([gone], out, clips=True)
+    before = files(out), table(out)
+    gone.unlink()
+    assert job([gone], out, clips=True, detector=again).failures == 0
+    assert (files(out), table(out)) == before
+    assert again.read == []
+    assert job([gone, sounds / "a" / "0.wav"], out, clips=True).failures == 1
+
+
 def test_a_bad_recording_is_a_row(sounds: Path, tmp_path: Path) -> None:
     out, bad = tmp_path / "out", sounds / "a" / "1.wav"
     bad.write_bytes(b"RIFF no sound")

@@ -10,15 +10,14 @@ import typer
 from sonotype.cli.flags import with_options
 from sonotype.config import Device, from_flat
 from sonotype.core.errors import AudioError, OptionsError, StoppedError
-from sonotype.core.text import counted, duration, shorten
+from sonotype.core.text import counted, duration, shorten, width
 from sonotype.detect.output_options import OutputOptions
 
 if TYPE_CHECKING:
     from sonotype.detect.job import JobSummary
     from sonotype.detect.output_names import Recording
 
-SHOWN_CLASSES = 4
-LINE, LABEL_WIDTH = 80, 14
+LINE, LABEL_WIDTH = 80, 16
 """Columns of the summary and of the classes in it."""
 
 
@@ -112,11 +111,7 @@ def print_summary(summary: JobSummary, out: Path, options: OutputOptions) -> Non
     of_them = f", {earlier} of them read before" if earlier else ""
     sound = f"{counted(summary.recordings, 'recording')}, {duration(summary.seconds)} of sound"
     typer.echo(sound + of_them)
-    classes = summary.events.most_common(SHOWN_CLASSES)
-    names = [f"{shorten(label, LABEL_WIDTH)} {number}" for label, number in classes]
-    if more := len(summary.events) - len(classes):
-        names.append(f"{more} more")
-    typer.echo(f"{counted(summary.events.total(), 'event')}: {', '.join(names) or 'none'}")
+    typer.echo(_events_line(summary))
     if summary.failures:
         typer.echo(f"could not read {counted(summary.failures, 'recording')} completely:")
         for path, cause in summary.first_failures:
@@ -125,6 +120,17 @@ def print_summary(summary: JobSummary, out: Path, options: OutputOptions) -> Non
         done = "removed" if options.prune else "left out of the tables (--prune removes them)"
         typer.echo(f"{counted(summary.others, 'recording')} of earlier starts: {done}")
     typer.echo(f"{out}: {', '.join(outputs_in(out))}")
+
+
+def _events_line(summary: JobSummary) -> str:
+    """The number of events, and those of the most frequent classes, as many as fit in a line."""
+    line = f"{counted(summary.events.total(), 'event')}: "
+    for shown, (label, number) in enumerate(summary.events.most_common()):
+        text = f"{shorten(label, LABEL_WIDTH)} {number}, "
+        if width(line + text) > LINE - len("12345 more"):
+            return f"{line}{len(summary.events) - shown} more"
+        line += text
+    return line.removesuffix(", ") if summary.events else "no events"
 
 
 def outputs_in(out: Path) -> list[str]:

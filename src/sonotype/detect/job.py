@@ -42,7 +42,7 @@ class RecordingDetector(Protocol):
     """Detects events in recordings.
 
     Attributes:
-        classes: that it can detect.
+        classes: all labels of events.
         digest: of all that its results depend on, except the recording.
     """
 
@@ -205,7 +205,9 @@ class _Job:
         """What a recording needs."""
         entry = self._ledger.entry(recording.path)
         stamp = Stamp.of(recording.path, self._detector.digest)
-        if entry is None or entry.stamp != stamp or (entry.failed and self._options.retry):
+        if entry is None or not entry.stamp.still_holds(stamp):
+            return Work.DETECTION
+        if entry.failed and self._options.retry:
             return Work.DETECTION
         wanted = self._wanted(recording)
         if wanted.picture and not (entry.outputs and entry.outputs.picture):

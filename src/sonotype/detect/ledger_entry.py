@@ -20,6 +20,10 @@ class Stamp:
     modified: int
     digest: str
 
+    def still_holds(self, now: Stamp) -> bool:
+        """Whether the events are those of the recording now, or its last ones if it is missing."""
+        return self == now or (now.size < 0 and self.digest == now.digest)
+
     @classmethod
     def of(cls, path: Path, digest: str) -> Stamp:
         """The stamp of a file as it is now."""

@@ -28,11 +28,12 @@ class RecordingWriter:
     Args:
         folder: of the job.
         ledger: in that folder.
-        classes: of the detector.
+        classes: all labels that events can have.
     """
 
     def __init__(self, folder: Path, ledger: Ledger, classes: Iterable[str]) -> None:
-        self._folder, self._ledger, self._classes = folder, ledger, tuple(classes)
+        self._folder, self._ledger = folder, ledger
+        self._label_folders = label_folders(classes)
 
     def write(
         self,
@@ -121,8 +122,7 @@ class RecordingWriter:
     def _spans(self, found: DetectedRecording, outputs: Outputs) -> dict[str, Span]:
         if outputs.margin is None:
             return {}
-        labels = (*self._classes, *(event.label for event in found.events))
-        spans = clip_names(found.events, outputs.clip_name, label_folders(labels))
+        spans = clip_names(found.events, outputs.clip_name, self._label_folders)
         return {f"{CLIPS}/{name}": span for name, span in spans.items()}
 
     def _cut(
