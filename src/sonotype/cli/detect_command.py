@@ -115,7 +115,7 @@ def print_summary(summary: JobSummary, out: Path, options: OutputOptions) -> Non
     if summary.failures:
         typer.echo(f"could not read {counted(summary.failures, 'recording')} completely:")
         for path, cause in summary.first_failures:
-            typer.echo(shorten(f"  {path.name}: {cause}", LINE))
+            typer.echo(shorten(f"  {path.name}: {cause.partition(';')[0]}", LINE))
     if summary.others:
         done = "removed" if options.prune else "left out of the tables (--prune removes them)"
         typer.echo(f"{counted(summary.others, 'recording')} of earlier starts: {done}")
