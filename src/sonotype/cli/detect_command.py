@@ -127,8 +127,8 @@ def _events_line(summary: JobSummary) -> str:
     line = f"{counted(summary.events.total(), 'event')}: "
     for shown, (label, number) in enumerate(summary.events.most_common()):
         text = f"{shorten(label, LABEL_WIDTH)} {number}, "
-        if width(line + text) > LINE - len("12345 more"):
-            return f"{line}{len(summary.events) - shown} more"
+        if width(line + text) > LINE - len("12345 other classes"):
+            return f"{line}other classes: {len(summary.events) - shown}"
         line += text
     return line.removesuffix(", ") if summary.events else "no events"
 
