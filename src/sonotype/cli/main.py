@@ -12,6 +12,7 @@ import typer
 from sonotype.cli import data_command as data
 from sonotype.cli import weights_command as weights
 from sonotype.cli.crossval_command import crossval
+from sonotype.cli.detect_command import detect
 from sonotype.cli.distill_command import distill
 from sonotype.cli.evaluate_command import evaluate
 from sonotype.cli.export_command import export
@@ -33,7 +34,7 @@ Exit codes:
   0    success
   1    any other error
   2    wrong usage or an invalid option
-  3    unreadable audio (predict: at least one file)
+  3    unreadable audio (predict, detect: at least one file)
   4    invalid data
   5    pretrained weights not available
   6    invalid model file
@@ -52,7 +53,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for command in (
-    train, distill, evaluate, crossval, study, learning_curve, predict, info, export,
+    train, distill, evaluate, crossval, study, learning_curve, predict, detect, info, export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")

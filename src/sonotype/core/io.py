@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from sonotype.core.errors import OptionsError
 PART = ".part"
 NAME_CHARACTERS = 50
 """Of the file's name in its temporary name; file systems limit names to 255 bytes."""
+
+_PART_NAME = re.compile(rf"\..*\.[0-9a-f]{{32}}{re.escape(PART)}", re.DOTALL)
 
 NO_FOLDER_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 """Errors of file systems that cannot sync a folder."""
@@ -72,6 +75,17 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OptionsError(
             f"{path} cannot be written ({error.strerror or error}): choose another place"
         ) from error
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove the temporary files of :func:`atomic` that killed processes left in a folder.
+
+    No other process may write into the folder or into the folders in it.
+    """
+    for root, _, names in os.walk(folder):
+        for name in names:
+            if _PART_NAME.fullmatch(name):
+                Path(root, name).unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -30,6 +30,20 @@ def track(
 
 
 @contextmanager
+def measure(description: str, total: float) -> Iterator[Callable[[float], None]]:
+    """A bar with the time left; yields a function that is called with the part that is done."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda done: bar.update(task, completed=min(done, total))
+
+
+@contextmanager
 def steps(description: str, total: int, *, show: bool = True) -> Iterator[Steps]:
     """A bar for long steps that print lines in between; drawn under the same conditions."""
     if not show or not sys.stderr.isatty() or not total:

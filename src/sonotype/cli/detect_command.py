@@ -1,0 +1,142 @@
+"""``sonotype detect``: events in long recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sonotype.cli.flags import with_options
+from sonotype.config import Device, from_flat
+from sonotype.core.errors import AudioError, OptionsError, StoppedError
+from sonotype.core.text import counted, duration, shorten, width
+from sonotype.detect.output_options import OutputOptions
+
+if TYPE_CHECKING:
+    from sonotype.detect.job import JobSummary
+    from sonotype.detect.output_names import Recording
+
+LINE, LABEL_WIDTH = 80, 16
+"""Columns of the summary and of the classes in it."""
+
+
+@with_options(Output=OutputOptions)
+def detect(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RECORDINGS",
+            help="A model, if any; then sound files or folders",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results")],
+    also: Annotated[
+        list[Path] | None,
+        typer.Option("--also", metavar="MODEL", help="Model to average with; repeat for more"),
+    ] = None,
+    device: Annotated[Device, typer.Option("--device", help="Device", hidden=True)] = "auto",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Explain why there are few or many events")
+    ] = False,
+    **options: Any,
+) -> None:
+    """Detect events in recordings, and in all recordings in folders.
+
+    A stopped job goes on if it is started again with the same --out folder: only new and
+    changed recordings are read. The exit code is 3 if a recording could not be read.
+
+    Example: sonotype detect model.safetensors field --out results --clips
+    """
+    (outputs,) = from_flat([OutputOptions], options)
+    outputs.all_formats()
+    model, recordings = _inputs(paths, out, also or [])
+    from sonotype.detect.detector import open_detector
+    from sonotype.detect.explain import Explanation
+    from sonotype.detect.job import detect_recordings
+    from sonotype.detect.timeline import Timeline
+
+    detector = open_detector([model, *(also or [])], device=device)
+    explanation = Explanation(detector.classes, detector.thresholds) if explain else None
+    try:
+        summary = detect_recordings(
+            detector, recordings, out, outputs, explanation=explanation,
+            new_timeline=lambda: Timeline(detector.classes, detector.thresholds),
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; the results so far are in {out}", err=True)
+        typer.echo("start the same command again to go on", err=True)
+        raise typer.Exit(StoppedError.exit_code) from None
+    print_summary(summary, out, outputs)
+    if explanation is not None:
+        if summary.detected < summary.recordings:
+            typer.echo("\nonly the recordings that this start read are explained:")
+        typer.echo(f"\n{explanation.text()}")
+    if summary.failures:
+        raise typer.Exit(AudioError.exit_code)
+
+
+def _inputs(paths: list[Path], out: Path, also: list[Path]) -> tuple[Path | None, list[Recording]]:
+    """The model, if the first path is one, and the recordings.
+
+    Raises:
+        OptionsError: no recordings, standard input, or an input in the output folder.
+        ModelFileError: the first path is a run folder without a model.
+    """
+    from sonotype.cli.prediction_inputs import STANDARD_INPUT, collect_items, split_model
+    from sonotype.detect.output_names import name_recordings, outside
+    from sonotype.inference.prediction import Failure
+
+    model, sounds = split_model(paths)
+    if any(str(path) in STANDARD_INPUT for path in sounds):
+        raise OptionsError(
+            "detect reads no standard input, since a stopped job reads recordings again; write "
+            "the sound into a file, or use sonotype predict - --hop SECONDS"
+        )
+    causes: dict[Path, str] = {}
+    for item in collect_items(sounds):
+        if isinstance(item, Failure):
+            causes[Path(item.source)] = item.cause
+        elif isinstance(item, Path):
+            causes[item] = ""
+    causes = outside(causes, out, [*filter(None, [model]), *also, *sounds])
+    if not causes:
+        raise OptionsError(f"no recordings outside of --out {out}; name another folder")
+    return model, name_recordings(causes, sounds)
+
+
+def print_summary(summary: JobSummary, out: Path, options: OutputOptions) -> None:
+    """Print what was found and where it is, in at most 8 lines."""
+    earlier = summary.recordings - summary.detected
+    of_them = f", {earlier} of them read before" if earlier else ""
+    sound = f"{counted(summary.recordings, 'recording')}, {duration(summary.seconds)} of sound"
+    typer.echo(sound + of_them)
+    typer.echo(_events_line(summary))
+    if summary.failures:
+        typer.echo(f"could not read {counted(summary.failures, 'recording')} completely:")
+        for path, cause in summary.first_failures:
+            typer.echo(shorten(f"  {path.name}: {cause.partition(';')[0]}", LINE))
+    if summary.others:
+        done = "removed" if options.prune else "left out of the tables (--prune removes them)"
+        typer.echo(f"{counted(summary.others, 'recording')} of earlier starts: {done}")
+    typer.echo(f"{out}: {', '.join(outputs_in(out))}")
+
+
+def _events_line(summary: JobSummary) -> str:
+    """The number of events, and those of the most frequent classes, as many as fit in a line."""
+    line = f"{counted(summary.events.total(), 'event')}: "
+    for shown, (label, number) in enumerate(summary.events.most_common()):
+        text = f"{shorten(label, LABEL_WIDTH)} {number}, "
+        if width(line + text) > LINE - len("12345 other classes"):
+            return f"{line}other classes: {len(summary.events) - shown}"
+        line += text
+    return line.removesuffix(", ") if summary.events else "no events"
+
+
+def outputs_in(out: Path) -> list[str]:
+    """The tables and folders of results in a folder."""
+    from sonotype.detect.recording_writer import CLIPS, LABELS, PICTURES
+    from sonotype.detect.tables import TABLE_NAMES
+
+    tables = [name for name in TABLE_NAMES.values() if (out / name).exists()]
+    return tables + [f"{name}/" for name in (LABELS, PICTURES, CLIPS) if (out / name).is_dir()]

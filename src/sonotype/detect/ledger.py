@@ -1,0 +1,249 @@
+"""The ledger of a detection job: what was found in each recording, and which files belong to it.
+
+It is an SQLite database. A recording is stored in one transaction, after its files were written, so
+a job that is killed at any moment knows exactly which recordings are complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sonotype.core.detections import DetectedEvent, DetectedRecording
+from sonotype.core.errors import SonotypeError
+from sonotype.core.json_text import json_text
+from sonotype.detect.ledger_entry import Entry, Outputs, Stamp
+
+APPLICATION = 0x534F4E4F
+"""Marks a database of this program in its header."""
+VERSION = 1
+TABLES = b""
+"""Stands for a recording in the owners of files: the tables of all recordings."""
+
+_SCHEMA = (
+    """CREATE TABLE recordings (
+        path BLOB PRIMARY KEY, size INTEGER NOT NULL, modified INTEGER NOT NULL,
+        digest TEXT NOT NULL, error TEXT NOT NULL, seconds REAL NOT NULL, highest REAL NOT NULL,
+        events TEXT NOT NULL, outputs TEXT NOT NULL, complete INTEGER NOT NULL
+    )""",
+    "CREATE TABLE files (name BLOB PRIMARY KEY, path BLOB NOT NULL)",
+    "CREATE INDEX files_by_path ON files (path)",
+    f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA user_version = {VERSION}",
+)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class Ledger:
+    """A ledger in a file; a context manager.
+
+    Args:
+        path: of the file, which is created if it is missing or empty.
+
+    Raises:
+        SonotypeError: it is damaged, of another program, or of a newer version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._clear_errors():
+            self._database = sqlite3.connect(path, isolation_level=None)
+            try:
+                self._open()
+            except BaseException:
+                self._database.close()
+                raise
+
+    def _open(self) -> None:
+        if self._pragma("quick_check(1)") != "ok":
+            raise self._damaged()
+        if self._pragma("application_id") == 0 and not self._rows("SELECT 1 FROM sqlite_master"):
+            with self._transaction():
+                for statement in _SCHEMA:
+                    self._database.execute(statement)
+        if self._pragma("application_id") != APPLICATION:
+            raise SonotypeError(f"{self._path}: is of another program; name another --out folder")
+        if self._pragma("user_version") != VERSION:
+            raise SonotypeError(
+                f"{self._path}: is of another version of sonotype; name another --out folder"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._database.close()
+
+    def entry(self, path: Path) -> Entry | None:
+        """The state of a recording; ``None`` if it is new."""
+        rows = self._rows(
+            "SELECT size, modified, digest, error != '', outputs, complete FROM recordings "
+            "WHERE path = ?",
+            _key(path),
+        )
+        if not rows:
+            return None
+        size, modified, digest, failed, text, complete = rows[0]
+        values = json.loads(text) if text else None
+        outputs = Outputs(**values | {"formats": tuple(values["formats"])}) if values else None
+        return Entry(Stamp(size, modified, digest), bool(failed), outputs, bool(complete))
+
+    def recording(self, path: Path) -> DetectedRecording:
+        """The result of a recording, under the path of the caller.
+
+        Raises:
+            KeyError: there is no result.
+        """
+        rows = self._rows(
+            "SELECT seconds, events, highest, error FROM recordings WHERE path = ?", _key(path)
+        )
+        if not rows:
+            raise KeyError(path)
+        seconds, events, highest, error = rows[0]
+        found = tuple(DetectedEvent(*values) for values in json.loads(events))
+        return DetectedRecording(path, seconds, found, highest, error)
+
+    def claim(self, path: Path, names: Iterable[str], *, new_result: bool) -> None:
+        """Before its files are written: they belong to a recording, which is now incomplete.
+
+        Args:
+            path: of the recording.
+            names: of the files. A recording that had one of them is incomplete, too.
+            new_result: whether the files replace those of the stored result.
+        """
+        key = _key(path)
+        with self._transaction():
+            self._execute("UPDATE recordings SET complete = 0 WHERE path = ?", key)
+            if new_result:
+                self._execute("UPDATE recordings SET outputs = '' WHERE path = ?", key)
+            for name in map(os.fsencode, names):
+                self._execute(
+                    "UPDATE recordings SET outputs = '', complete = 0 WHERE path IN "
+                    "(SELECT path FROM files WHERE name = ? AND path != ?)", name, key,
+                )  # fmt: skip
+                self._execute("INSERT OR REPLACE INTO files VALUES (?, ?)", name, key)
+
+    def store(
+        self,
+        recording: DetectedRecording,
+        stamp: Stamp,
+        outputs: Outputs,
+        removed: Iterable[str] = (),
+    ) -> None:
+        """After its files were written: store a recording in place of its earlier result.
+
+        Args:
+            recording: the result.
+            stamp: of the file before it was read.
+            outputs: its files.
+            removed: names of files that it no longer has.
+        """
+        events = [
+            [
+                float(event.start),
+                float(event.end),
+                event.label,
+                float(event.score),
+                event.low if event.low is None else float(event.low),
+                event.high if event.high is None else float(event.high),
+            ]
+            for event in recording.events
+        ]
+        with self._transaction():
+            self._execute(
+                "INSERT OR REPLACE INTO recordings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
+                _key(recording.path), stamp.size, stamp.modified, stamp.digest,
+                _text(recording.error), float(recording.seconds), float(recording.highest),
+                json_text(events), json_text(outputs.__dict__),
+            )  # fmt: skip
+            for name in removed:
+                self._execute("DELETE FROM files WHERE name = ?", os.fsencode(name))
+
+    def own_tables(self, names: Iterable[str]) -> None:
+        """Note that tables of all recordings are written."""
+        with self._transaction():
+            for name in map(os.fsencode, names):
+                self._execute("INSERT OR IGNORE INTO files VALUES (?, ?)", name, TABLES)
+
+    def files(self, path: Path | None) -> list[str]:
+        """Names of the files of a recording, or of the tables, relative to the folder."""
+        key = TABLES if path is None else _key(path)
+        rows = self._rows("SELECT name FROM files WHERE path = ? ORDER BY name", key)
+        return [os.fsdecode(name) for (name,) in rows]
+
+    def others(self, paths: Iterable[Path]) -> list[Path]:
+        """Absolute paths of the recordings that are not among the given ones."""
+        known = set(map(_key, paths))
+        rows = self._rows("SELECT path FROM recordings ORDER BY path")
+        return [Path(os.fsdecode(path)) for (path,) in rows if path not in known]
+
+    def remove(self, path: Path) -> None:
+        """Forget a recording and its files."""
+        with self._transaction():
+            for table in ("recordings", "files"):
+                self._execute(f"DELETE FROM {table} WHERE path = ?", _key(path))  # noqa: S608
+
+    def _execute(self, statement: str, *values: Any) -> None:
+        self._database.execute(statement, values)
+
+    def _rows(self, statement: str, *values: Any) -> list[Any]:
+        with self._clear_errors():
+            return self._database.execute(statement, values).fetchall()
+
+    def _pragma(self, name: str) -> Any:
+        return self._rows(f"PRAGMA {name}")[0][0]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._clear_errors():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _clear_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _DAMAGED:
+                raise self._damaged() from error
+            raise OSError(0, str(error), str(self._path)) from error
+
+    def _damaged(self) -> SonotypeError:
+        return SonotypeError(
+            f"{self._path}: is damaged; to detect all recordings again, name another --out folder, "
+            f"or remove {self._path.parent}"
+        )
+
+
+def _key(path: Path) -> bytes:
+    """The absolute path in bytes; a name may be invalid text."""
+    return os.fsencode(os.path.abspath(path))  # noqa: PTH100 (keeps links)
+
+
+def _text(text: str) -> str:
+    """Text without the stray bytes that a database cannot store."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def iterate(ledger: Ledger, paths: Iterable[Path]) -> Iterator[DetectedRecording]:
+    """The results of recordings in the given order, one in memory at a time."""
+    for path in paths:
+        yield ledger.recording(path)

@@ -1,0 +1,86 @@
+"""A job that is killed again and again ends with the same files as one that is not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import fake_detector
+import numpy as np
+import pytest
+import soundfile
+from fake_detector import job
+
+from sonotype.detect.job_folder import LEDGER, LOCK
+
+FILES, KILLS = 40, 10
+OPTIONS = {"formats": ["csv,jsonl,audacity,raven"], "clips": True, "margin": 0.05}
+
+
+def write_sounds(folder: Path, number: int) -> Path:
+    generator = np.random.default_rng(1)
+    for index in range(number):
+        path = folder / f"site {index % 3}" / f"{index:02d}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        seconds = 1 + index % 3
+        soundfile.write(path, generator.uniform(-0.5, 0.5, 8000 * seconds), 8000)
+    return folder
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """All files except the ledger, whose bytes depend on its history."""
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file() and path.name not in (LEDGER, LOCK)
+    }
+
+
+def rows(table: Path) -> Counter[tuple[str, ...]]:
+    with table.open(newline="", encoding="utf-8") as stream:
+        return Counter(map(tuple, csv.reader(stream)))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_kills_at_random_moments(tmp_path: Path) -> None:
+    sounds = write_sounds(tmp_path / "sounds", FILES)
+    whole, out = tmp_path / "whole", tmp_path / "killed"
+    job([sounds], whole, **OPTIONS)
+    script = fake_detector.__file__
+    command = [
+        sys.executable, script, str(out), "0.02", json.dumps(OPTIONS), str(sounds),
+    ]  # fmt: skip
+    generator = random.Random(2)
+    killed, stages = 0, set()
+    while killed < KILLS:
+        process = subprocess.Popen(command)
+        wait_for(out / "events.csv", process)
+        before = len(rows(out / "events.csv"))
+        stages.add(before)
+        time.sleep(generator.uniform(0.0, 0.25))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "the job ended before it was killed"
+        killed += 1
+    assert len(stages) > KILLS // 2  # it does go on
+    assert subprocess.run(command).returncode == 0
+    expected, found = rows(whole / "events.csv"), rows(out / "events.csv")
+    assert (expected - found).total() == 0, "lost"
+    assert (found - expected).total() == 0, "doubled"
+    assert contents(out) == contents(whole)
+
+
+def wait_for(table: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process has written the table of its start."""
+    begun = time.time()
+    while not table.exists() or table.stat().st_mtime < begun:
+        assert process.poll() is None
+        assert time.time() < begun + 60
+        time.sleep(0.002)
