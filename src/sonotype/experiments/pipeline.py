@@ -31,6 +31,7 @@ from sonotype.evaluation.predictions import Predictions, save_predictions
 from sonotype.evaluation.suspicious import SUSPICIOUS, suspicious_labels, write_suspicious
 from sonotype.evaluation.write_report import write_report
 from sonotype.experiments.context import BuiltSystem, RunContext, ignore
+from sonotype.experiments.frame_run import add_detection
 from sonotype.experiments.linear_run import fit_linear_heads
 from sonotype.experiments.opening import open_run
 from sonotype.experiments.run_card import build_card
@@ -161,6 +162,7 @@ def run(context: RunContext) -> TrainResult:
         fitted, held_out = fit_linear_heads(context, built)
         if context.options.train.ensemble and held_out is not None:
             fitted, held_out = add_members(context, built, fitted, held_out)
+        fitted = add_detection(context, built, fitted)
     elif context.split.folds:
         fitted, held_out = crossfit_system(context, built)
     else:

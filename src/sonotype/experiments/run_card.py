@@ -36,6 +36,7 @@ def build_card(context: RunContext, built: BuiltSystem, fitted: FitResult) -> Mo
         tta_shifts=options.score.tta_shifts,
         unknown_head=system.unknown_head,
         unknown_threshold=fitted.unknown_threshold,
+        detection=fitted.detection,
         training={
             "data": manifest.name,
             "synthetic": manifest.synthetic,

@@ -35,9 +35,13 @@ class Engine(Protocol):
 
     Attributes:
         side_by_side: whether single clips in one thread per processor are faster than batches.
+        frame_seconds: length of the frames of :meth:`frames`; ``None`` without a frame head.
     """
 
     side_by_side: bool
+
+    @property
+    def frame_seconds(self) -> float | None: ...
 
     def __call__(self, waveforms: Array) -> EngineOutput:
         """Output for clips ``[batch, samples]`` at the sample rate of the network."""

@@ -34,6 +34,7 @@ class OnnxEngine:
     """
 
     side_by_side = True
+    frame_seconds: float | None = None
 
     def __init__(self, session: Any, path: Path | None = None) -> None:
         self.session, self.path = session, path

@@ -58,7 +58,7 @@ def sliding_outputs(
         AudioError: the recording cannot be read to its end; after the outputs for all windows
             before the error.
     """
-    samples, error = hop * audio_spec.sample_rate, _DeferredError()
+    samples, error = hop * audio_spec.sample_rate, DeferredError()
     pieces = error.defer(pieces)
     sound = SampleBuffer(pieces)
     overlapping = sound.reaches(audio_spec.length + 1) and hop < audio_spec.seconds
@@ -86,7 +86,7 @@ def windows_in(seconds: float, hop: float, clip_seconds: float) -> int:
     )
 
 
-class _DeferredError:
+class DeferredError:
     """Keeps an error of the recording until the windows before it are done."""
 
     def __init__(self) -> None:

@@ -14,6 +14,7 @@ from sonotype.inference.postprocess import probabilities
 from sonotype.inference.prediction import Array
 from sonotype.models.fold_batch_norm import fuse_batch_norm
 from sonotype.models.system import Output, System
+from sonotype.sliding.chunk import FRAMES_A_SECOND
 from sonotype.sliding.frames import SharedFrames
 from sonotype.sliding.shared import SharedWindows
 from sonotype.sliding.system_frames import system_frames
@@ -39,6 +40,13 @@ class TorchEngine:
         self.fused = fuse_batch_norm(self.system).channels_last()
         self._shared: dict[int, SharedWindows[WindowOutputs]] = {}
         self._frames: dict[int, SharedFrames[Array]] = {}
+
+    @property
+    def frame_seconds(self) -> float | None:
+        """Length of a frame: of a row of the coarsest pooled map."""
+        if self.fused.frame_head is None:
+            return None
+        return self.fused.frame_layout[1] / FRAMES_A_SECOND
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the shared windows: they hold closures, which cannot be pickled."""

@@ -18,9 +18,10 @@ from sonotype.core.errors import ModelFileError, OptionsError
 from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource
 from sonotype.core.json_text import json_text
 from sonotype.core.types import Head, Heads
+from sonotype.modelfile.detection import Detection, detection_of
 from sonotype.modelfile.older_formats import upgrade
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 KEY = "sonotype"
 """Key of the document in the metadata of a file."""
 RATE_STEP, HIGHEST_RATE = 16_000, 192_000
@@ -41,6 +42,7 @@ class ModelCard:
         unknown_head: name of the head whose classes are the known ones; empty if the network has no
             unknown score.
         unknown_threshold: score above which a sound counts as unknown; ``None`` if not known.
+        detection: how to detect events in recordings; ``None`` if this was not fitted.
         training: recipe and options, split, data source and its fingerprint, best epoch.
         scores: of the test split, from :func:`sonotype.evaluation.metrics.scores_to_json`.
         versions: of Python and the packages at training time.
@@ -55,6 +57,7 @@ class ModelCard:
     tta_shifts: int = 1
     unknown_head: str = ""
     unknown_threshold: float | None = None
+    detection: Detection | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -80,7 +83,12 @@ def audio_spec_of(options: SystemOptions, sample_rate: int) -> AudioSpec:
 def document_of(card: ModelCard) -> str:
     """The card as JSON, in ASCII."""
     return json_text(
-        {"format_version": FORMAT_VERSION, **asdict(card), "options": to_dict(card.options)},
+        {
+            "format_version": FORMAT_VERSION,
+            **asdict(card),
+            "options": to_dict(card.options),
+            "detection": None if card.detection is None else card.detection.to_json(),
+        },
         ensure_ascii=True,  # file names may hold characters that UTF-8 cannot encode
         sort_keys=True,
     )
@@ -111,12 +119,15 @@ def card_of(document: str, path: str | Path) -> ModelCard:
     try:
         values = upgrade(values, version)
         heads = _heads_of(values.pop("heads"))
+        classes = {head.name: len(head.classes) for head in heads}
+        detection = detection_of(values.pop("detection", None), classes)
         # Refuses other types and values below 1.
         from_dict(ScoreOptions, {"tta_shifts": values.get("tta_shifts", 1)})
         card = ModelCard(
             options=from_dict(SystemOptions, _object("options", values.pop("options"))),
             heads=heads,
             front_ends=_strings("front_ends", values.pop("front_ends")),
+            detection=detection,
             **values,
         )
         _check_rest(card)

@@ -25,9 +25,11 @@ from sonotype.core.io import atomic
 from sonotype.modelfile.card import KEY, ModelCard, card_of, document_of
 from sonotype.modelfile.older_formats import renamed_weights
 from sonotype.models.build import build_system
+from sonotype.models.frame_head import FrameHead
 from sonotype.models.members import POOLING, Members, member_of
 from sonotype.models.system import System
 from sonotype.models.unknown import UnknownScore
+from sonotype.sliding.system_frames import frame_scales, has_frames
 
 DIGEST = "sha256"
 MEMBER_NAME = re.compile(r"members\.networks\.(\d+)\.pooling\.attentions\.(\d+)\.")
@@ -115,6 +117,7 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
         )
     _add_unknown(system, card, tensors, path)
     _add_members(system, card, tensors, path)
+    _add_frame_head(system, card, tensors, path)
     try:
         system.load_state_dict(renamed_weights(tensors))
     except RuntimeError as error:
@@ -133,6 +136,22 @@ def _add_unknown(
     if centres is None or axes is None or centres.ndim != 2 or axes.ndim != 2:
         raise ModelFileError(f"{path}: the weights do not fit the header (no unknown score)")
     system.set_unknown(card.unknown_head, UnknownScore(len(centres), centres.shape[1], len(axes)))
+
+
+def _add_frame_head(
+    system: System, card: ModelCard, tensors: Mapping[str, Tensor], path: Path
+) -> None:
+    """Give the system a frame head of the shape in the file, if the card names its scales."""
+    if card.detection is None or not card.detection.frame_scales:
+        return
+    weight, scales = tensors.get("frame_head.classify.weight"), card.detection.frame_scales
+    count = next(len(head.classes) for head in card.heads if head.name == card.detection.head)
+    features = system.pooling.features
+    if weight is None or tuple(weight.shape) != (count, len(scales) * features):
+        raise ModelFileError(f"{path}: the weights do not fit the header (frame head)")
+    if not has_frames(system) or max(scales) > max(frame_scales(system, card.audio_spec.length)):
+        raise ModelFileError(f"{path}: the header does not describe a model (frame_scales)")
+    system.set_frame_head(FrameHead(scales, features, count))
 
 
 def _add_members(

@@ -1,4 +1,4 @@
-"""Upgrade model files of older formats; format 6 added entries that may be missing."""
+"""Upgrade model files of older formats; formats 6 and 7 added entries that may be missing."""
 
 from __future__ import annotations
 

@@ -103,7 +103,9 @@ def fit_frame_head(
         for fold in sorted(set(fold_of.tolist()) - {-1})
     }
     scored = frames.logits(recordings, fold_of, fits, vectors, chosen)
-    known = [(logits, target) for logits, target in zip(scored, targets, strict=True) if len(logits)]
+    known = [
+        (logits, target) for logits, target in zip(scored, targets, strict=True) if len(logits)
+    ]
     temperature = _temperature(known)
     held_out = tuple(
         ScoredFrames(one, frames.bounds(len(logits), one.seconds), expit(logits / temperature))
@@ -154,9 +156,7 @@ class _Frames:
         found = []
         each = list(zip(recordings, chosen, strict=True))
         for one, use in track(each, "frames", len(each), show=self.progress):
-            parts = [
-                vectors[use[first : first + len(vectors)]] for first, vectors in self._of(one)
-            ]
+            parts = [vectors[use[first : first + len(vectors)]] for first, vectors in self._of(one)]
             found.append(np.concatenate(parts))
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sonotype.core.types import Heads
+from sonotype.modelfile.detection import Detection
 
 DONE = "done.json"
 """Marks a finished training in its folder."""
@@ -20,6 +21,7 @@ class FitResult:
         interrupted: by ctrl-C; the system has the weights of the best epoch so far.
         heads: with their temperatures and thresholds; empty where these were not fitted.
         unknown_threshold: unknown score above which a sound is unknown; ``None`` if not fitted.
+        detection: how to detect events; ``None`` if not fitted.
     """
 
     best_epoch: int | None
@@ -27,3 +29,4 @@ class FitResult:
     interrupted: bool
     heads: Heads = ()
     unknown_threshold: float | None = None
+    detection: Detection | None = None

@@ -1,0 +1,243 @@
+"""A detector: scores of a recording over time by one or several models, and the events in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sonotype.config import EventOptions, check, option, to_dict
+from sonotype.core.detections import DetectedEvent, DetectedRecording, ScoreBlock
+from sonotype.core.errors import OptionsError, cause_of
+from sonotype.core.io import file_sha256
+from sonotype.core.json_text import json_text
+from sonotype.core.text import listed
+from sonotype.core.types import Head
+from sonotype.core.version import __version__
+from sonotype.detect.event_finder import EventFinder
+from sonotype.detect.score_sources import frame_blocks, has_frame_heads, window_blocks
+from sonotype.inference.ensemble import Ensemble
+from sonotype.inference.load import load
+from sonotype.inference.locate import find_model
+from sonotype.modelfile.detection import Detection
+from sonotype.modelfile.pretrained import builtin_path
+
+MAX_HOP = 1.0
+"""Seconds: the default hop is never longer."""
+
+OnBlock = Callable[[ScoreBlock], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectOptions:
+    """How to detect events with a model; empty values are those of the model."""
+
+    hop: float = option(
+        0.0,
+        "Score windows every SECONDS; default: frames if the model has them, else the hop of the "
+        "model",
+        metavar="SECONDS",
+        low=0,
+        high=60,
+        common=True,
+    )
+    threshold: tuple[str, ...] = option(
+        (),
+        "Least score of an event, as in 0.7 or in dog=0.7; repeat for more classes",
+        metavar="[CLASS=]SCORE",
+        common=True,
+    )
+    classes: tuple[str, ...] = option(
+        (), "Detect only this class; repeat for more", flag="class", metavar="CLASS", common=True
+    )
+    level: str = option("", "Level of the labels; default: that of the model's settings, or the "
+                        "finest", metavar="NAME")  # fmt: skip
+
+
+class Detector:
+    """Detects events in recordings.
+
+    Args:
+        ensemble: the models; their scores are averaged.
+        options: of the detection.
+        digests: of the model files.
+
+    Attributes:
+        classes: that are detected.
+        events: how to make events, for each class.
+        from_frames: whether frames are scored, and not windows.
+        hop: seconds from one window to the next, where windows are scored.
+        highest: highest frequency of the input of the models in Hz.
+        digest: of everything that the results depend on except the recording.
+
+    Raises:
+        OptionsError: unknown classes or levels, or an invalid threshold.
+    """
+
+    def __init__(
+        self, ensemble: Ensemble, options: DetectOptions, digests: Sequence[str] = ()
+    ) -> None:
+        check(options)
+        self.ensemble = ensemble
+        first = ensemble.members[0]
+        settings = first.card.detection
+        head = _head_of(ensemble, options.level, settings)
+        if settings is not None and settings.head != head.name:
+            settings = None
+        seconds = ensemble.audio_spec.seconds
+        self.from_frames = not options.hop and has_frame_heads(ensemble, head.name)
+        if settings is not None and settings.frame_scales and not self.from_frames:
+            settings = None  # fitted to frames
+        tuned_hop = settings.hop if settings is not None else 0.0
+        self.hop = options.hop or tuned_hop or default_hop(seconds)
+        if self.hop > seconds and not self.from_frames:
+            raise OptionsError(
+                f"--hop is {self.hop:g} s, must be at most {seconds:g} s, the length of the "
+                "model's windows: sounds between the windows would not be scored"
+            )
+        events = settings.events if settings is not None else window_events(head, self.hop)
+        self.head, self._columns = head, _columns(head, options.classes)
+        self.classes = tuple(head.classes[index] for index in self._columns)
+        limits = _thresholds(options.threshold, self.classes)
+        self.events = tuple(
+            replace(events[index], threshold=limits[label]) if label in limits else events[index]
+            for index, label in zip(self._columns, self.classes, strict=True)
+        )
+        self.highest = first.audio_spec.sample_rate / 2
+        self.digest = _digest(digests, self)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The least score of an event, for each class."""
+        return tuple(one.threshold for one in self.events)
+
+    def score_blocks(self, path: Path) -> Iterator[ScoreBlock]:
+        """Scores of the detected classes over time.
+
+        Raises:
+            AudioError: the recording cannot be read to its end; after the blocks before the error.
+        """
+        if self.from_frames:
+            blocks = frame_blocks(self.ensemble, path)
+        else:
+            blocks = window_blocks(self.ensemble, path, self.hop, self.head.name)
+        for block in blocks:
+            yield ScoreBlock(block.times, block.scores[:, self._columns])
+
+    def detect(self, path: Path, *, on_block: OnBlock | None = None) -> DetectedRecording:
+        """The events of a recording; of a damaged recording those before the error, and the error.
+
+        Args:
+            path: of the recording.
+            on_block: is called with each block of scores.
+        """
+        finder, events, end, error = EventFinder(self.classes, self.events), [], 0.0, ""
+        try:
+            for block in self.score_blocks(path):
+                end = float(block.times[-1])
+                events += finder.add(block)
+                if on_block is not None:
+                    on_block(block)
+        except Exception as failure:
+            error = cause_of(failure)
+        events += finder.finish()
+        return DetectedRecording(path, end, tuple(sorted(events, key=_order)), self.highest, error)
+
+
+def open_detector(
+    models: Sequence[Path | None], options: DetectOptions | None = None, *, device: str = "auto"
+) -> Detector:
+    """A detector with the models in some files.
+
+    Args:
+        models: model files or run folders; ``None`` for the built-in model.
+        options: of the detection.
+        device: to run them on.
+
+    Raises:
+        ModelFileError: a file is no model.
+        OptionsError: models with different labels, or invalid options.
+    """
+    paths = [None if model is None else find_model(model) for model in models]
+    ensemble = Ensemble([load(path, device=device, tta_shifts=1) for path in paths])
+    digests = [file_sha256(builtin_path() if path is None else path) for path in paths]
+    return Detector(ensemble, options or DetectOptions(), digests)
+
+
+def default_hop(seconds: float) -> float:
+    """Seconds from one window to the next: a quarter of a window, at most 1 s."""
+    return min(seconds / 4, MAX_HOP)
+
+
+def window_events(head: Head, hop: float) -> tuple[EventOptions, ...]:
+    """How to make events from windows, where it was not fitted: runs above the thresholds.
+
+    A gap of one window between two runs is closed.
+    """
+    return tuple(
+        EventOptions(method="threshold", threshold=limit, merge_gap=hop) for limit in head.limits
+    )
+
+
+def _head_of(ensemble: Ensemble, level: str, settings: Detection | None) -> Head:
+    heads = {head.name: head for head in ensemble.heads}
+    if level and level not in heads:
+        raise OptionsError(f"--level {level}: unknown level; the model has {listed(heads)}")
+    if level or settings is None:
+        return heads[level or ensemble.heads[-1].name]
+    return heads[settings.head]
+
+
+def _columns(head: Head, classes: Sequence[str]) -> npt.NDArray[np.intp]:
+    """The columns of some classes, in the order of the head; all where none is named."""
+    if unknown := [name for name in classes if name not in head.index]:
+        raise OptionsError(
+            f"--class {listed(unknown)}: unknown class; the model has {listed(head.classes, 30)}"
+        )
+    chosen = sorted(head.index[name] for name in set(classes or head.classes))
+    return np.array(chosen, dtype=np.intp)
+
+
+def _thresholds(texts: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
+    """By class the threshold that was given; those of single classes count more than that of all.
+
+    Raises:
+        OptionsError: lists all invalid thresholds.
+    """
+    found: dict[str, float] = {}
+    issues = []
+    for text in sorted(texts, key=lambda text: "=" in text):
+        label, _, number = text.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 1:
+            issues.append(f"{text!r} is not a score from 0 to 1, or CLASS=SCORE")
+        elif label and label not in classes:
+            issues.append(f"{text!r}: unknown class; the model has {listed(classes, 30)}")
+        found |= {label: value} if label else dict.fromkeys(classes, value)
+    if issues:
+        raise OptionsError("--threshold: " + "; ".join(issues))
+    return found
+
+
+def _digest(digests: Sequence[str], detector: Detector) -> str:
+    facts = [
+        __version__,
+        list(digests),
+        list(detector.classes),
+        [to_dict(one) for one in detector.events],
+        detector.from_frames,
+        detector.hop,
+        detector.head.name,
+    ]
+    return hashlib.sha256(json_text(facts).encode()).hexdigest()
+
+
+def _order(event: DetectedEvent) -> tuple[float, float, str]:
+    return event.start, event.end, event.label

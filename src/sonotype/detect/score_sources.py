@@ -1,0 +1,186 @@
+"""Scores of recordings over time: of frames by frame heads, or of sliding windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sonotype.audio.decode import Samples
+from sonotype.core.detections import ScoreBlock
+from sonotype.core.errors import AudioError
+from sonotype.inference.classifier import Classifier
+from sonotype.inference.ensemble import Ensemble
+from sonotype.inference.postprocess import NOT_FINITE
+from sonotype.inference.prediction import Prediction
+from sonotype.inference.recording import open_recording
+from sonotype.inference.sliding_outputs import DeferredError
+from sonotype.sliding.frames import frame_bounds
+
+WINDOWS = 512
+"""Windows in a block of scores."""
+
+Floats = npt.NDArray[np.floating]
+
+
+def has_frame_heads(ensemble: Ensemble, level: str) -> bool:
+    """Whether all models have a frame head for this level of labels, with frames of one length."""
+    settings = [member.card.detection for member in ensemble.members]
+    lengths = {member.engine.frame_seconds for member in ensemble.members}
+    return len(lengths) == 1 and all(
+        one is not None and one.frame_scales and one.head == level for one in settings
+    )
+
+
+def frame_blocks(ensemble: Ensemble, path: Path) -> Iterator[ScoreBlock]:
+    """Mean scores of the frames of a recording; errors as for :func:`window_blocks`."""
+    tracks = [_FrameTrack(member, path) for member in ensemble.members]
+    first, seconds = 0, tracks[0].seconds
+    for parts in _aligned([track.scores() for track in tracks]):
+        scores = np.mean(parts, axis=0)
+        if not np.isfinite(scores).all():
+            raise AudioError(path, NOT_FINITE)
+        times = frame_bounds(first, len(scores), seconds, tracks[0].end)
+        first += len(scores)
+        lasting = np.diff(times) > 0
+        if lasting.any():
+            yield ScoreBlock(np.append(times[:-1][lasting], times[-1]), scores[lasting])
+    for track in tracks:
+        track.raise_deferred()
+
+
+class _FrameTrack:
+    """The scores of one model, and the length of the recording as far as it is known."""
+
+    def __init__(self, member: Classifier, path: Path) -> None:
+        self._spec = member.audio_spec
+        self._engine, self._path = member.engine, path
+        self._samples, self._ended = 0, False
+        self._error = DeferredError()
+        self.seconds = float(member.engine.frame_seconds or 0.0)
+
+    @property
+    def end(self) -> float:
+        """Length of the recording in seconds; infinite until it was read."""
+        return self._samples / self._spec.sample_rate if self._ended else np.inf
+
+    def scores(self) -> Iterator[Floats]:
+        """``[frames, classes]``, many frames at a time."""
+        pieces = open_recording(self._path, None, self._spec.sample_rate).pieces
+        found = self._engine.frames(self._counted(self._error.defer(pieces)), self._spec.length)
+        for _, scores in found or ():
+            yield scores
+
+    def raise_deferred(self) -> None:
+        """Raise the error that ended the recording early."""
+        if self._error.deferred is not None:
+            raise self._error.deferred
+
+    def _counted(self, pieces: Iterator[Samples]) -> Iterator[Samples]:
+        for piece in pieces:
+            self._samples += len(piece)
+            yield piece
+        self._ended = True
+
+
+def _aligned(tracks: Sequence[Iterator[Floats]]) -> Iterator[list[Floats]]:
+    """Blocks of equal length from tracks whose blocks differ in length, to the shortest end."""
+    kept: list[Floats | None] = [None] * len(tracks)
+    while True:
+        for index, track in enumerate(tracks):
+            part = kept[index]
+            if part is None or not len(part):
+                kept[index] = next(track, None)
+        parts = [part for part in kept if part is not None]
+        if len(parts) < len(tracks):
+            return
+        count = min(map(len, parts))
+        yield [part[:count] for part in parts]
+        kept = [part[count:] for part in parts]
+
+
+def window_blocks(ensemble: Ensemble, path: Path, hop: float, level: str) -> Iterator[ScoreBlock]:
+    """Mean scores of sliding windows, each for the time nearest to the middle of its window.
+
+    The scores of a window that is probably of no class are reduced.
+
+    Args:
+        ensemble: the models.
+        path: of the recording.
+        hop: seconds from one window to the next.
+        level: name of the head.
+
+    Raises:
+        AudioError: the recording cannot be read to its end, or an output is not finite; after the
+            blocks before the error.
+    """
+    seconds = ensemble.audio_spec.seconds
+    begin, kept = 0.0, []
+    total = 0.0
+    try:
+        for window in ensemble.predict_windows(path, hop):
+            total = window.file_seconds
+            kept.append(window)
+            if len(kept) > WINDOWS:
+                middle = (kept[-1].start + kept[-2].start + seconds) / 2
+                yield _window_block(kept[:-1], begin, middle, seconds, level)
+                begin, kept = middle, kept[-1:]
+    except AudioError:
+        if kept:
+            end = kept[-1].start + seconds
+            yield _window_block(
+                kept, begin, min(end, total) if total > begin else end, seconds, level
+            )
+        raise
+    yield from _last_blocks(kept, begin, total, seconds, level)
+
+
+def _last_blocks(
+    kept: list[Prediction], begin: float, total: float, seconds: float, level: str
+) -> Iterator[ScoreBlock]:
+    """The block at the end of a recording, without windows for which no time is left."""
+    inside = [one for one in kept[1:] if one.start + seconds / 2 < total]
+    kept = [*kept[:1], *inside]
+    if kept and total > begin:
+        yield _window_block(kept, begin, total, seconds, level)
+
+
+def _window_block(
+    windows: Sequence[Prediction], begin: float, end: float, seconds: float, level: str
+) -> ScoreBlock:
+    starts = np.array([one.start for one in windows])
+    times = window_times(starts, seconds, end)
+    times[0] = begin
+    scores = np.stack([scores_of(one, level) for one in windows])
+    lasting = np.diff(times) > 0
+    return ScoreBlock(np.append(times[:-1][lasting], times[-1]), scores[lasting])
+
+
+def scores_of(window: Prediction, level: str) -> Floats:
+    """The scores ``[classes]`` of a window.
+
+    Where the unknown score is above its threshold, they are multiplied by a factor that falls from
+    1 to 0 as the unknown score rises to 1.
+    """
+    scores = window.proba[level]
+    unknown, limit = window.unknown_score, window.unknown_threshold
+    if unknown is None or limit is None or unknown <= limit:
+        return scores
+    return np.asarray(scores * ((1 - unknown) / (1 - limit)))
+
+
+def window_times(starts: Floats, seconds: float, total: float) -> npt.NDArray[np.float64]:
+    """Boundaries ``[windows + 1]`` of the time for which each window's score stands.
+
+    That is the time that is nearer to the middle of the window than to that of any other.
+
+    Args:
+        starts: ``[windows]`` in seconds.
+        seconds: length of a window.
+        total: length of the recording.
+    """
+    middles = starts + seconds / 2
+    inner = (middles[1:] + middles[:-1]) / 2
+    return np.concatenate([[0.0], np.minimum(inner, total), [total]])
