@@ -13,7 +13,8 @@ from sonotype.config import EventOptions
 from sonotype.core.detections import DetectedEvent, ScoreBlock
 from sonotype.core.errors import OptionsError
 from sonotype.detect.change_points import box_scores, boxes
-from sonotype.detect.event_finder import EventFinder, class_events, find_events
+from sonotype.detect.class_events import class_events
+from sonotype.detect.event_finder import EventFinder, find_events
 from sonotype.detect.filters import filter_sizes, typical_frame
 
 FRAME = 0.25
