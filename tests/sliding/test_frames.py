@@ -157,12 +157,8 @@ def test_members_of_an_ensemble_change_no_frame() -> None:
     system = alone()
     ensemble = with_members(alone()).eval()
     waveform = sound(6.0, system.sample_rate)
-    found = [
-        np.concatenate(
-            [v for _, v in system_frames(one, one.sample_rate, vectors=True).outputs([waveform])]
-        )
-        for one in (system, ensemble)
-    ]
+    shared = [system_frames(one, one.sample_rate, vectors=True) for one in (system, ensemble)]
+    found = [np.concatenate([v for _, v in one.outputs([waveform])]) for one in shared]
     np.testing.assert_allclose(*found, atol=1e-6)
 
 

@@ -129,10 +129,7 @@ def window_blocks(ensemble: Ensemble, path: Path, hop: float, level: str) -> Ite
                 begin, kept = middle, kept[-1:]
     except AudioError:
         if kept:
-            end = kept[-1].start + seconds
-            yield _window_block(
-                kept, begin, min(end, total) if total > begin else end, seconds, level
-            )
+            yield _window_block(kept, begin, kept[-1].start + seconds, seconds, level)
         raise
     yield from _last_blocks(kept, begin, total, seconds, level)
 

@@ -41,7 +41,9 @@ class Engine(Protocol):
     side_by_side: bool
 
     @property
-    def frame_seconds(self) -> float | None: ...
+    def frame_seconds(self) -> float | None:
+        """Length of a frame in seconds."""
+        ...
 
     def __call__(self, waveforms: Array) -> EngineOutput:
         """Output for clips ``[batch, samples]`` at the sample rate of the network."""

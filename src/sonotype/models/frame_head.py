@@ -1,9 +1,9 @@
 """Scores of every frame of a recording: a linear head on statistics of the rows around the frame.
 
 A frame is a row of the coarsest pooled map, 0.32 s for the mn networks. Its vector has the
-statistics of :mod:`sonotype.models.statistics` over the frame alone, over 3 frames and over 7 frames
-with this frame in the middle: short spans tell when a sound begins and ends, long spans which sound
-it is.
+statistics of :mod:`sonotype.models.statistics` over the frame alone, over 3 frames and over 7
+frames with this frame in the middle: short spans tell when a sound begins and ends, long spans
+which sound it is.
 """
 
 from __future__ import annotations

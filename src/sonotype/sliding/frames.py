@@ -2,8 +2,8 @@
 
 A frame is a row of the coarsest pooled map. It is computed as a window as long as a clip, with the
 frame in its middle: the window moves by one row at a time, and spans of rows around the frame are
-pooled instead of the whole window. Silence is added at both ends of the recording, so that the first
-and the last frame have a window.
+pooled instead of the whole window. Silence is added at both ends of the recording, so that the
+first and the last frame have a window.
 
 Row r of a map with strides of S frames in total is centred at frame r S, since every layer with a
 stride is centred: frame k lasts from (k - 1/2) S to (k + 1/2) S.

@@ -49,11 +49,11 @@ class Span(NamedTuple):
 
     Attributes:
         first: the first row.
-        count: number of rows.
+        rows: number of rows.
     """
 
     first: int
-    count: int
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Layout:
         if span is None:
             return 0, self.counts[index]
         fine = self.coarsest // self.strides[index]
-        return span.first * fine, span.count * fine
+        return span.first * fine, span.rows * fine
 
     def _windows_before(self, end: int, hop: float) -> int:
         """Number of windows that have all their rows before a frame."""
