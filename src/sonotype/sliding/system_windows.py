@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sonotype.models.fusion import Reduction
 from sonotype.models.system import System
 from sonotype.sliding.chunk import ChunkMaps, Squeeze
 from sonotype.sliding.layout import Layout, whole
@@ -41,15 +42,19 @@ class WindowOutputs(NamedTuple):
 class ChunkRows(nn.Module):
     """From a chunk to the rows of each reduction and each of its maps.
 
+    Args:
+        maps: of the system.
+        reductions: those of the system, or some of them.
+
     Shape:
         ``[1, samples] -> [parts, time, features]`` each; the chunk is longer than a clip by a
         multiple of the coarsest stride
     """
 
-    def __init__(self, maps: ChunkMaps) -> None:
+    def __init__(self, maps: ChunkMaps, reductions: Sequence[Reduction] | None = None) -> None:
         super().__init__()
         self.maps, self.system = maps, maps.system
-        self.reductions = maps.system.reductions()
+        self.reductions = reductions or maps.system.reductions()
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
         """Rows of all the chunk, its context included."""
