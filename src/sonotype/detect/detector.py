@@ -99,7 +99,7 @@ class Detector:
                 f"--hop is {self.hop:g} s, must be at most {seconds:g} s, the length of the "
                 "model's windows: sounds between the windows would not be scored"
             )
-        events = settings.events if settings is not None else window_events(head, self.hop)
+        events = settings.events if settings is not None else window_events(head)
         self.head, self._columns = head, _columns(head, options.classes)
         self.classes = tuple(head.classes[index] for index in self._columns)
         limits = _thresholds(options.threshold, self.classes)
@@ -173,14 +173,9 @@ def default_hop(seconds: float) -> float:
     return min(seconds / 4, MAX_HOP)
 
 
-def window_events(head: Head, hop: float) -> tuple[EventOptions, ...]:
-    """How to make events from windows, where it was not fitted: runs above the thresholds.
-
-    A gap of one window between two runs is closed.
-    """
-    return tuple(
-        EventOptions(method="threshold", threshold=limit, merge_gap=hop) for limit in head.limits
-    )
+def window_events(head: Head) -> tuple[EventOptions, ...]:
+    """How to make events from windows, where it was not fitted: runs above the thresholds."""
+    return tuple(EventOptions(method="threshold", threshold=limit) for limit in head.limits)
 
 
 def _head_of(ensemble: Ensemble, level: str, settings: Detection | None) -> Head:
