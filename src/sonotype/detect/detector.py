@@ -19,6 +19,7 @@ from sonotype.core.text import listed
 from sonotype.core.types import Head
 from sonotype.core.version import __version__
 from sonotype.detect.event_finder import EventFinder
+from sonotype.detect.frequency_range import with_frequencies
 from sonotype.detect.score_sources import frame_blocks, has_frame_heads, window_blocks
 from sonotype.inference.ensemble import Ensemble
 from sonotype.inference.load import load
@@ -56,6 +57,9 @@ class DetectOptions:
     )
     level: str = option("", "Level of the labels; default: that of the model's settings, or the "
                         "finest", metavar="NAME")  # fmt: skip
+    frequencies: bool = option(
+        True, "Measure the lowest and highest frequency of each event; where it stands out"
+    )
 
 
 class Detector:
@@ -71,6 +75,7 @@ class Detector:
         events: how to make events, for each class.
         from_frames: whether frames are scored, and not windows.
         hop: seconds from one window to the next, where windows are scored.
+        frequencies: whether the lowest and the highest frequency of each event are measured.
         highest: highest frequency of the input of the models in Hz.
         digest: of everything that the results depend on except the recording.
 
@@ -107,6 +112,7 @@ class Detector:
             replace(events[index], threshold=limits[label]) if label in limits else events[index]
             for index, label in zip(self._columns, self.classes, strict=True)
         )
+        self.frequencies = options.frequencies
         self.highest = first.audio_spec.sample_rate / 2
         self.digest = _digest(digests, self)
 
@@ -145,7 +151,10 @@ class Detector:
         except Exception as failure:
             error = cause_of(failure)
         events += finder.finish()
-        return DetectedRecording(path, end, tuple(sorted(events, key=_order)), self.highest, error)
+        found = tuple(sorted(events, key=_order))
+        if self.frequencies:
+            found = with_frequencies(path, found, self.highest)
+        return DetectedRecording(path, end, found, self.highest, error)
 
 
 def open_detector(
@@ -230,6 +239,7 @@ def _digest(digests: Sequence[str], detector: Detector) -> str:
         detector.from_frames,
         detector.hop,
         detector.head.name,
+        detector.frequencies,
     ]
     return hashlib.sha256(json_text(facts).encode()).hexdigest()
 
