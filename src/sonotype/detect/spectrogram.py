@@ -109,7 +109,7 @@ class Spectrogram:
         # parts with samples in common are read as one
         for first, padded_end in merged((first, end + SHARED) for first, end in parts):
             frame, end = int(first), int(padded_end) - SHARED
-            position += sound.skip(frame * self.hop - position)
+            position += sound.skip_about(frame * self.hop - position)
             samples = np.zeros(0, dtype=np.float32)
             while frame < end:
                 wanted = (min(BLOCK, end - frame) + SHARED - 1) * self.hop - len(samples)

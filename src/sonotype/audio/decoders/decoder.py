@@ -74,6 +74,14 @@ class Decoder:
             skipped += len(samples)
         return skipped
 
+    def skip_about(self, count: int) -> int:
+        """Skip samples, fast rather than exactly; return about how many there were.
+
+        In damaged files the samples that follow may be others than after :meth:`skip`. Afterwards
+        :attr:`damage` and :meth:`total` may be wrong.
+        """
+        return self.skip(count)
+
     def total(self) -> int:
         """Count the samples of the file; may read the rest of it."""
         while self.frames is None:

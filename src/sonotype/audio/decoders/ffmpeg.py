@@ -68,6 +68,12 @@ _LOST_SECONDS, _LOST_SHARE = 0.5, 0.05
 
 _MICROSECONDS = 1_000_000
 
+_INDEPENDENT = ("mp3", "aac")
+"""Codecs that can be decoded from any packet on; the samples of the first few are wrong."""
+
+_WARM_UP_PACKETS = 16
+"""Packets that are decoded before the first one that is wanted, after some were left out."""
+
 _EXACT_COUNT_SECONDS = 60
 """To count samples, so much is decoded; for the rest the durations of the packets are added, which
 may be wrong by some hundredths of a second."""
@@ -156,7 +162,7 @@ class FFmpegDecoder(Decoder):
         self._seconds = self._decoded_seconds = 0.0
         self._decodes_all = self._last_is_complete = True
         self._last = b""
-        self._audio_packets = self._read_packets()
+        self._audio_packets: Iterator[Any] = self._read_packets()
         self._rest = next(self._blocks, self._rest)  # some codecs state their rate in a frame
         self.is_empty = not len(self._rest)
         self.stated_seconds = self._declared_seconds()  # FFmpeg corrects it by the first frame
@@ -166,6 +172,20 @@ class FFmpegDecoder(Decoder):
         if self._stream.duration and self._stream.time_base:
             return max(float(self._stream.duration * self._stream.time_base), 0.0)
         return max((self._container.duration or 0) / _MICROSECONDS, 0.0)
+
+    def skip_about(self, count: int) -> int:
+        """Skip samples; those of MP3 and AAC are not decoded."""
+        skipped = self.skip(min(count, len(self._rest)))
+        if self._stream.codec_context.codec.canonical_name not in _INDEPENDENT:
+            return skipped + self.skip(count - skipped)
+        while (packet := next(self._audio_packets, None)) is not None:
+            samples = round(float((packet.duration or 0) * (packet.time_base or 0)) * self.rate)
+            if not samples or skipped + (_WARM_UP_PACKETS + 1) * samples > count:
+                self._audio_packets = chain([packet], self._audio_packets)
+                break
+            skipped += samples
+            self._position += samples
+        return skipped + self.skip(count - skipped)
 
     def total(self) -> int:
         """Number of samples."""
@@ -180,10 +200,14 @@ class FFmpegDecoder(Decoder):
 
     def _decode(self) -> Iterator[Samples]:
         """Mono samples of each frame, at the rate of the first frame."""
-        frames = chain.from_iterable(map(self._frames_of, self._audio_packets))
+        frames = chain.from_iterable(map(self._frames_of, self._next_packets()))
         for rate, group in groupby(frames, key=lambda frame: int(frame.sample_rate)):
             self.rate = self.rate or rate
             yield from resampled(map(samples_of, group), rate, self.rate)
+
+    def _next_packets(self) -> Iterator[Any]:
+        while (packet := next(self._audio_packets, None)) is not None:
+            yield packet
 
     def _read_packets(self) -> Iterator[Any]:
         """All packets; after the last one, :attr:`damage` is known."""
