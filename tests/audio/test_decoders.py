@@ -455,3 +455,22 @@ def test_well_formed_files_are_decoded_by_libsndfile() -> None:
         "vorbis": "SoundfileDecoder",
         "mp3": "FFmpegDecoder",
     }
+
+
+@pytest.mark.parametrize("form", ["MP3", "FLAC", "OGG"])
+@pytest.mark.parametrize("rate", [RATE, 22_050])
+def test_skipping_without_decoding(form: str, rate: int) -> None:
+    """The samples that follow are those that are decoded from the start on."""
+    content = encoded(noise(20, rate=rate), rate, format=form)
+    with open_sound(content, "") as sound:
+        whole = sound.read(1 << 40)
+    with open_sound(content, "") as sound:
+        position = 0
+        for seconds in (0.0, 0.1, 3.0, 3.5, 12.25, 19.0):
+            position += sound.skip_about(round(seconds * rate) - position)
+            assert position == round(seconds * rate)
+            samples = sound.read(rate // 10)
+            np.testing.assert_allclose(samples, whole[position:][: len(samples)], atol=1e-6)
+            position += len(samples)
+        assert sound.skip_about(100 * rate) == pytest.approx(rate * 0.9, abs=1200)
+        assert len(sound.read(1)) == 0

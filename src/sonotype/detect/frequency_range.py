@@ -46,6 +46,7 @@ HIGH_PASS = 500.0
 """Hz: below this frequency the power is attenuated by 6 dB per octave."""
 
 Mask = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.intp]
 Band = tuple[float, float]
 """Lowest and highest frequency in Hz."""
 
@@ -115,7 +116,7 @@ def _bands(
         return
     with open_sound(path, str(path)) as sound:
         spectrogram = Spectrogram.up_to(highest, sound.rate)
-        intervals = _Intervals(events, spectrogram)
+        intervals = Intervals(events, spectrogram)
         parts = list(zip(intervals.begin.tolist(), intervals.until.tolist(), strict=True))
         longest = max(until - begin for begin, until in parts)
         blocks = spectrogram.blocks(sound, parts)
@@ -130,7 +131,7 @@ def _bands(
                     yield index, band
 
 
-class _Intervals:
+class Intervals:
     """The frames of events, and those that they are compared with.
 
     Attributes:
@@ -153,13 +154,19 @@ class _Intervals:
         self._sorted_start = self._start[self._order]
         self._latest_end = np.maximum.accumulate(self._end[self._order])
 
-    def _near(self, index: int) -> npt.NDArray[np.intp]:
+    def _near(self, index: int) -> Indices:
         """The other events that are active in the frames of an event."""
         first = np.searchsorted(self._latest_end, self.begin[index], side="right")
         end = np.searchsorted(self._sorted_start, self.until[index])
         found = self._order[first:end]
         is_near = (self._end[found] > self.begin[index]) & (found != index)
         return np.asarray(found[is_near])
+
+    def _active(self, events: Indices, origin: int, count: int) -> Indices:
+        """The number of active events in some frames, ``[count]`` from ``origin`` on."""
+        starts = np.bincount(np.maximum(self._start[events] - origin, 0), minlength=count)
+        ends = np.bincount(np.minimum(self._end[events] - origin, count), minlength=count + 1)
+        return np.cumsum(starts - ends[:count])
 
     def masks(self, index: int) -> tuple[Mask, Mask]:
         """Which frames from ``begin`` to ``until`` are the event, and which its background.
@@ -176,17 +183,12 @@ class _Intervals:
         inside[start - origin : end - origin] = True
         outside = np.ones_like(inside)
         outside[max(start - self._guard - origin, 0) : end + self._guard - origin] = False
-        behind, single = np.zeros(len(inside), dtype=np.intp), np.zeros_like(inside)
-        covering = 0
-        for other in self._near(index).tolist():
-            active = slice(max(self._start[other] - origin, 0), self._end[other] - origin)
-            if self._start[other] <= start and self._end[other] >= end:
-                behind[active] += 1
-                covering += 1
-            else:
-                single[active] = True
+        near = self._near(index)
+        covers = (self._start[near] <= start) & (self._end[near] >= end)
+        behind = self._active(near[covers], origin, len(inside))
+        single = self._active(near[~covers], origin, len(inside)) > 0
         alone = inside & ~single
-        background = outside & ~single & (behind == covering)
+        background = outside & ~single & (behind == np.count_nonzero(covers))
         if np.count_nonzero(background) < self.min_background:
             background = outside
         return (alone if alone.any() else inside), background
