@@ -18,7 +18,7 @@ from sound_files import encoded
 from sonotype.audio.decoders.decoder import Decoder
 from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.core.detections import DetectedEvent, ScoreBlock
-from sonotype.detect.detector import Detector, DetectOptions, open_detector
+from sonotype.detect.detector import DetectOptions, Detector, open_detector
 from sonotype.detect.frequency_range import LONGEST, Intervals, frequency_range, with_frequencies
 from sonotype.detect.spectrogram import BIN, FLOOR, SHARED, Spectrogram
 
@@ -188,7 +188,9 @@ def test_background_with_the_same_other_events() -> None:
     assert parts(3) == [[(8.5, 9.0)], [(6.4, 8.4), (9.1, 10.0)]]
     assert parts(4) == [[(0.0, 3.0)], [(3.1, 5.0)]]
     assert parts(1) == [[(5.0, 8.5), (9.0, 10.0), (12.0, 20.0)], [(20.1, 22.1)]]
-    assert parts(5)[1] == [(2.9, 4.9)]  # of 55 s only 30 are read, and all of it has other events
+    assert parts(5) == [[(20.0, 35.0)], [(3.0, 4.9)]]  # of 55 s only 30 are read
+    intervals = Intervals([event(10, 11), event(7, 9.9), event(11.1, 14)], spectrogram)
+    assert parts(0) == [[(10.0, 11.0)], [(7.9, 9.9), (11.1, 13.1)]]  # no frames without events
 
 
 def test_the_highest_frequency(tmp_path: Path) -> None:
