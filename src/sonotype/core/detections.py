@@ -18,7 +18,7 @@ class DetectedEvent:
         end: in seconds.
         label: class.
         score: calibrated probability from 0 to 1.
-        low: lowest frequency in Hz; ``None`` if the model does not tell.
+        low: lowest frequency in Hz; ``None`` if it is not known.
         high: highest frequency in Hz; ``None`` likewise.
     """
 
