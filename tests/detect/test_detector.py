@@ -18,7 +18,8 @@ from sonotype.config import EventOptions, SystemOptions
 from sonotype.core.detections import ScoreBlock
 from sonotype.core.errors import ModelFileError, OptionsError
 from sonotype.core.types import Head
-from sonotype.detect.detector import DetectOptions, Detector, default_hop, open_detector
+from sonotype.detect.detect_options import DetectOptions
+from sonotype.detect.detector import Detector, default_hop, open_detector
 from sonotype.detect.event_finder import find_events
 from sonotype.detect.score_sources import joined, scores_of
 from sonotype.inference.ensemble import Ensemble

@@ -17,7 +17,8 @@ from sonotype.core.text import listed
 from sonotype.core.types import Head, Heads
 from sonotype.data.windows import WindowOptions, labelled_windows
 from sonotype.detect.change_points import box_scores, boxes
-from sonotype.detect.detector import DetectOptions, Detector, default_hop
+from sonotype.detect.detect_options import DetectOptions
+from sonotype.detect.detector import Detector, default_hop
 from sonotype.detect.event_finder import find_events
 from sonotype.detect.score_sources import block_of_windows, joined
 from sonotype.evaluation.event_records import RecordingDetections
