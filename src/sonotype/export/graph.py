@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -76,39 +76,40 @@ def output_names(system: System, heads: Heads) -> list[str]:
     return [*(head.name for head in heads), EMBEDDING, *unknown]
 
 
-def onnx_graph(system: System, card: ModelCard, *, windows: bool = True) -> bytes:
-    """An ONNX model of a system, for batches of any size and clips of any length from one second.
+def onnx_graph(system: System, card: ModelCard) -> bytes:
+    """An ONNX model of a system: :func:`clip_graph`, with the graphs for shared windows.
 
-    Input and outputs have the names that :mod:`sonotype.inference.onnx_engine` expects; the card is
-    in the metadata.
-
-    Args:
-        system: the network.
-        card: of the system.
-        windows: add the graphs for shared windows to the metadata.
+    The card and these graphs are in the metadata.
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
     """
     require_onnx()
-    rate = system.sample_rate
     system = with_matrix_products(system)
-    any_size = {0: torch.export.Dim("batch"), 1: torch.export.Dim("samples", min=rate)}
-    proto = exported(
-        ClipGraph(system, card.heads),
-        (torch.zeros(2, 2 * rate),),
-        [WAVEFORM],
-        output_names(system, card.heads),
-        (any_size,),
-    )
-    metadata = {KEY: document_of(card)}
-    if windows:
-        metadata[WINDOWS_KEY] = window_graphs_of(system, card).document()
+    proto = clip_graph(system, card.heads)
+    metadata = {KEY: document_of(card), WINDOWS_KEY: window_graphs_of(system, card).document()}
     for key, value in metadata.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, value
     content: bytes = proto.SerializeToString()
     return content
+
+
+def clip_graph(system: System, heads: Heads) -> Any:
+    """An ONNX model for batches of any size and clips of any length from one second.
+
+    Input and outputs have the names that :mod:`sonotype.inference.onnx_engine` expects.
+
+    Args:
+        system: from :func:`with_matrix_products`.
+        heads: of the system.
+    """
+    rate = system.sample_rate
+    any_size = {0: torch.export.Dim("batch"), 1: torch.export.Dim("samples", min=rate)}
+    example = (torch.zeros(2, 2 * rate),)
+    return exported(
+        ClipGraph(system, heads), example, [WAVEFORM], output_names(system, heads), (any_size,)
+    )
 
 
 class FrontEndsGraph(nn.Module):
