@@ -1,9 +1,9 @@
-"""Shared windows of a model.onnx: two more graphs in its metadata, from chunks to windows.
+"""Shared windows of a model.onnx: more graphs in its metadata, from chunks to windows.
 
 The graph of a file takes clips. For windows that share their feature maps
 (:mod:`sonotype.sliding.shared`), its metadata holds a JSON document with the layout of chunks and
-two graphs in Base64: from a chunk of sound to the rows of each reduction, and from the totals of
-windows to the outputs that the clip graph has. Other runtimes ignore the entry.
+three graphs in Base64: from sound to log-mels, from these to the rows of each reduction, and from
+the totals of windows to the outputs that the clip graph has. Other runtimes ignore the entry.
 """
 
 from __future__ import annotations
@@ -25,11 +25,17 @@ WINDOWS_KEY = "sonotype_windows"
 """Of the entry in the metadata."""
 VERSION = 1
 CHUNK = "chunk"
-"""Name of the input of the first graph; its outputs are in the order of the rows."""
+"""Name of the input of the first graph."""
+GRAPHS = ("front_ends", "rows", "outputs")
+
+
+def log_mel_name(index: int) -> str:
+    """Name of the log-mel of a branch, an output of the first graph and an input of the second."""
+    return f"log_mel_{index}"
 
 
 def total_name(index: int) -> str:
-    """Name of the input of the second graph for a reduction."""
+    """Name of the input of the third graph for a reduction."""
     return f"total_{index}"
 
 
@@ -40,12 +46,14 @@ class WindowGraphs:
     Attributes:
         layout: of chunks and windows.
         reductions: of the pooling.
-        rows: the graph from a chunk ``[1, samples]`` to rows, as an ONNX model.
+        front_ends: the graph from sound ``[1, samples]`` to log-mels, as an ONNX model.
+        rows: the graph from log-mels to rows, in the order of the reductions and their maps.
         outputs: the graph from totals ``[parts, windows, features]`` to outputs.
     """
 
     layout: Layout
     reductions: tuple[RowReduction, ...]
+    front_ends: bytes
     rows: bytes
     outputs: bytes
 
@@ -56,8 +64,7 @@ class WindowGraphs:
                 "version": VERSION,
                 "layout": asdict(self.layout),
                 "reductions": [[one.operation.name, one.maps] for one in self.reductions],
-                "rows": b64encode(self.rows).decode(),
-                "outputs": b64encode(self.outputs).decode(),
+                **{name: b64encode(getattr(self, name)).decode() for name in GRAPHS},
             }
         )
 
@@ -72,7 +79,7 @@ def window_graphs(document: str) -> WindowGraphs | None:
     if not isinstance(found, dict) or found.get("version") != VERSION:
         return None
     try:
-        layout = {
+        layout: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in found["layout"].items()
         }
@@ -80,30 +87,41 @@ def window_graphs(document: str) -> WindowGraphs | None:
             RowReduction(OPERATIONS[operation], tuple(maps))
             for operation, maps in found["reductions"]
         ]
-        rows, outputs = (b64decode(found[name], validate=True) for name in ("rows", "outputs"))
-        return WindowGraphs(Layout(**layout), tuple(reductions), rows, outputs)
+        graphs = {name: b64decode(found[name], validate=True) for name in GRAPHS}
+        return WindowGraphs(Layout(**layout), tuple(reductions), **graphs)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"a field is missing or invalid: {error}") from None
 
 
+OutputOf = Callable[[Mapping[str, Any]], EngineOutput]
+"""From arrays by name of an output of a graph."""
+
+
 class GraphNetwork:
-    """The two steps of a file, in onnxruntime sessions that several threads may use at once.
+    """The steps of a file, in onnxruntime sessions that several threads may use at once.
 
     Args:
-        rows: session of the first graph.
-        outputs: session of the second.
-        output_of: from arrays by name of an output.
+        graphs: of the file.
+        session_of: an onnxruntime session of an ONNX model.
+        output_of: from arrays by name.
     """
 
     def __init__(
-        self, rows: Any, outputs: Any, output_of: Callable[[Mapping[str, Any]], EngineOutput]
+        self, graphs: WindowGraphs, session_of: Callable[[bytes], Any], output_of: OutputOf
     ) -> None:
-        self._rows, self._outputs, self._output_of = rows, outputs, output_of
-        self._names = [output.name for output in outputs.get_outputs()]
+        self.layout, self._output_of = graphs.layout, output_of
+        self._front_ends, self._rows, self._outputs = (
+            session_of(getattr(graphs, name)) for name in GRAPHS
+        )
+        self._names = [output.name for output in self._outputs.get_outputs()]
 
     def rows(self, waveform: Samples) -> list[Rows]:
         """Rows of a chunk ``[samples]``."""
-        found: list[Rows] = self._rows.run(None, {CHUNK: waveform[None]})
+        log_mels = self.layout.log_mels(
+            lambda sound: self._front_ends.run(None, {CHUNK: sound}), waveform
+        )
+        given = {log_mel_name(index): log_mel for index, log_mel in enumerate(log_mels)}
+        found: list[Rows] = self._rows.run(None, given)
         return found
 
     def outputs(self, totals: Sequence[Rows]) -> EngineOutput:
@@ -116,7 +134,7 @@ class GraphNetwork:
 def graph_windows(
     graphs: WindowGraphs,
     session_of: Callable[[bytes], Any],
-    output_of: Callable[[Mapping[str, Any]], EngineOutput],
+    output_of: OutputOf,
     threads: int,
 ) -> SharedWindows[EngineOutput]:
     """Windows of long recordings by the graphs of a file.
@@ -127,5 +145,5 @@ def graph_windows(
         output_of: from arrays by name of an output.
         threads: chunks to compute side by side.
     """
-    network = GraphNetwork(session_of(graphs.rows), session_of(graphs.outputs), output_of)
+    network = GraphNetwork(graphs, session_of, output_of)
     return SharedWindows(graphs.layout, graphs.reductions, network, threads=threads)
