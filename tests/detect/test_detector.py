@@ -287,3 +287,20 @@ def test_cards_with_wrong_settings_are_refused(tmp_path: Path) -> None:
         wrong = {**document, "detection": {**document["detection"], **change}}
         with pytest.raises(ModelFileError):
             card_of(json.dumps(wrong), "x")
+
+
+def test_an_exported_file_has_the_same_frames(folder: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from sonotype.export.onnx import export_onnx
+
+    exported = folder / "frames.onnx"
+    export_onnx(folder / "frames.safetensors", exported)
+    detectors = [
+        open_detector([path], device="cpu") for path in (folder / "frames.safetensors", exported)
+    ]
+    assert detectors[1].from_frames
+    tracks = [joined(list(one.score_blocks(folder / "sound.wav"))) for one in detectors]
+    assert tracks[0].times.tolist() == tracks[1].times.tolist()
+    assert tracks[1].scores == pytest.approx(tracks[0].scores, abs=1e-3)
+    assert detectors[0].events == detectors[1].events

@@ -14,7 +14,9 @@ from sonotype.frontends.matmul_dft import matmul_frontend
 from sonotype.inference.onnx_engine import EMBEDDING, UNKNOWN, WAVEFORM
 from sonotype.inference.onnx_windows import (
     CHUNK,
+    FRAMES,
     WINDOWS_KEY,
+    FrameGraph,
     WindowGraphs,
     log_mel_name,
     total_name,
@@ -22,10 +24,12 @@ from sonotype.inference.onnx_windows import (
 from sonotype.inference.postprocess import probabilities
 from sonotype.modelfile.card import KEY, ModelCard, document_of
 from sonotype.models.fold_batch_norm import fuse_batch_norm
+from sonotype.models.frame_head import FrameHead, frame_reductions
 from sonotype.models.shared_copy import shared_copy
 from sonotype.models.system import Output, System
 from sonotype.sliding.chunk import ChunkMaps
 from sonotype.sliding.layout import FRONT_END_REACH
+from sonotype.sliding.system_frames import FrameVectors
 from sonotype.sliding.system_windows import (
     ChunkRows,
     WindowOutputs,
@@ -148,6 +152,7 @@ def window_graphs_of(system: System, card: ModelCard) -> WindowGraphs:
         front_ends=_front_ends_graph(maps, chunk),
         rows=_rows_graph(maps, log_mels),
         outputs=_outputs_graph(maps, log_mels, card.heads),
+        frames=_frame_graph(maps, log_mels),
     )
 
 
@@ -173,6 +178,42 @@ def _rows_graph(maps: ChunkMaps, log_mels: list[Tensor]) -> bytes:
         ([{2: grown + frames} for frames in maps.mel_frames],),
     ).SerializeToString()
     return content
+
+
+class FramesGraph(nn.Module):
+    """From the totals of all spans to the probabilities of frames ``[frames, classes]``."""
+
+    def __init__(self, maps: ChunkMaps, head: FrameHead) -> None:
+        super().__init__()
+        self.logits = FrameVectors(maps, head.scales, head)
+
+    def forward(self, totals: list[Tensor]) -> Tensor:
+        """The sigmoid of the logits."""
+        logits: Tensor = self.logits(totals)
+        return logits.sigmoid()
+
+
+def _frame_graph(maps: ChunkMaps, log_mels: list[Tensor]) -> FrameGraph | None:
+    """What a file needs for frames, if the system has a frame head."""
+    head = maps.system.frame_head
+    if head is None:
+        return None
+    used = frame_reductions(maps.system.pooling.reductions())
+    every = maps.system.reductions()
+    with torch.no_grad():
+        parts = ChunkRows(maps, used)(log_mels)
+    counts = [len(indices) for _, indices in used]
+    totals = [parts[sum(counts[:n])][:, :3] for n in range(len(counts))] * len(head.scales)
+    any_count = {1: torch.export.Dim("frames")}
+    content: bytes = exported(
+        FramesGraph(maps, head),
+        (totals,),
+        [total_name(n) for n in range(len(totals))],
+        [FRAMES],
+        ([any_count] * len(totals),),
+    ).SerializeToString()
+    indices = [next(n for n, one in enumerate(every) if one[0] is pair[0]) for pair in used]
+    return FrameGraph(head.scales, tuple(indices), content)
 
 
 def _outputs_graph(maps: ChunkMaps, log_mels: list[Tensor], heads: Heads) -> bytes:

@@ -27,10 +27,8 @@ from sonotype.models.backbones.mobilenet import SqueezeExcitation
 from sonotype.models.backbones.vggish import PATCH
 from sonotype.models.shared_copy import shared_copy
 from sonotype.models.system import BLOCKS, System
-from sonotype.sliding.layout import FRONT_END_REACH
+from sonotype.sliding.layout import FRAMES_A_SECOND, FRONT_END_REACH
 from sonotype.sliding.squeeze import SlidingSqueeze
-
-FRAMES_A_SECOND = 100
 
 Squeeze = Callable[[SqueezeExcitation, int], nn.Module]
 """From a squeeze over the whole map, and its rows in a clip, to the layer that replaces it."""

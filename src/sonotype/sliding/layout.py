@@ -54,6 +54,9 @@ class Chunk:
         return slice((self.core - self.first) // stride, end)
 
 
+FRAMES_A_SECOND = 100
+
+
 class Span(NamedTuple):
     """Some of the rows of a window, in rows of the coarsest pooled map.
 

@@ -89,12 +89,12 @@ class WindowVectors(nn.Module):
         return WindowOutputs(*self.system.classify(torch.cat(vectors, dim=1)))
 
 
-class SystemNetwork:
-    """The two steps of a system, on arrays."""
+class SystemRows:
+    """The first step of a system, on arrays; arguments as for :class:`ChunkRows`."""
 
-    def __init__(self, maps: ChunkMaps) -> None:
+    def __init__(self, maps: ChunkMaps, reductions: Sequence[Reduction] | None = None) -> None:
         self.maps, self.device = maps, maps.system.device
-        self._rows, self._vectors = ChunkRows(maps), WindowVectors(maps)
+        self._rows = ChunkRows(maps, reductions)
 
     @torch.inference_mode()
     def rows(self, waveform: Samples) -> list[Rows]:
@@ -104,12 +104,22 @@ class SystemNetwork:
         found = self._rows(self.maps.log_mels(sound, grown))
         return [rows.cpu().numpy() for rows in found]
 
+    def tensors(self, totals: Sequence[Rows]) -> list[Tensor]:
+        """Totals on the device of the system."""
+        return [torch.from_numpy(total).to(self.device) for total in totals]
+
+
+class SystemNetwork(SystemRows):
+    """The two steps of a system, on arrays."""
+
+    def __init__(self, maps: ChunkMaps) -> None:
+        super().__init__(maps)
+        self._vectors = WindowVectors(maps)
+
     @torch.inference_mode()
     def outputs(self, totals: Sequence[Rows]) -> WindowOutputs:
         """Outputs of windows from their totals."""
-        found: WindowOutputs = self._vectors(
-            [torch.from_numpy(total).to(self.device) for total in totals]
-        )
+        found: WindowOutputs = self._vectors(self.tensors(totals))
         return found
 
 
