@@ -258,12 +258,12 @@ def _choose(counts: IntArray, prior: float | None, allowed: float) -> Indices:
         shared = smooth + prior / total[0, TRUE] * total
     chosen: Indices = np.zeros(len(counts), dtype=np.intp)
     for _ in range(5):
-        chosen = _gain(shared, f1, 0.0).argmax(axis=1)
+        chosen = _middle_best(_gain(shared, f1, 0.0))
         f1 = _f1(_at(smooth, chosen).sum(axis=0))
     if np.isinf(allowed):
         return chosen
     for cost in COSTS:
-        chosen = _gain(shared, f1, cost).argmax(axis=1)
+        chosen = _middle_best(_gain(shared, f1, cost))
         if _at(counts, chosen)[:, ALARMS].sum() <= allowed:
             break
     return chosen
@@ -277,6 +277,15 @@ def _gain(counts: FloatArray, f1: float, cost: float) -> FloatArray:
         - cost * counts[..., ALARMS]
     )
     return gain
+
+
+def _middle_best(gain: FloatArray) -> Indices:
+    """``[classes]`` the best threshold; of equal neighbours the middle one."""
+    equal = gain >= gain.max(axis=1, keepdims=True) - 1e-9
+    first = equal.argmax(axis=1)
+    later = np.arange(gain.shape[1]) > first[:, None]
+    beyond = np.pad(later & ~equal, ((0, 0), (0, 1)), constant_values=True)
+    return (first + beyond.argmax(axis=1) - 1) // 2
 
 
 def _smooth(counts: IntArray) -> FloatArray:
