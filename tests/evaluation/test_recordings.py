@@ -26,7 +26,6 @@ from sonotype.evaluation.evaluate import evaluate
 from sonotype.evaluation.metrics import Scores
 from sonotype.evaluation.recordings import (
     default_hop,
-    events_above,
     frame_times,
     head_of,
     predict_recordings,
@@ -115,31 +114,6 @@ def test_each_frame_is_nearest_to_the_middle_of_its_window(hop: float, total: fl
         frame = int(np.searchsorted(times, time)) - 1
         distances = np.abs(starts + 0.5 - time)
         assert distances[frame] == pytest.approx(distances.min(), abs=1e-9)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_events_against_a_loop(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    head = Head("x", ("a", "b", "c"), "multi", thresholds=(0.5, 0.2, 0.9))
-    scores = rng.random((40, 3)).round(1)
-    times = np.concatenate([[0.0], np.cumsum(rng.random(40))])
-    found = [(e.label, e.start, e.end, e.score) for e in events_above(scores, times, head)]
-    wanted = []
-    for index, label in enumerate(head.classes):
-        start = None
-        for frame in range(41):
-            above = frame < 40 and scores[frame, index] >= head.thresholds[index]
-            if above and start is None:
-                start = frame
-            if not above and start is not None:
-                peak = scores[start:frame, index].max()
-                wanted.append((label, times[start], times[frame], peak))
-                start = None
-    assert found == wanted
-    plain = Head("x", ("a", "b", "c"), "multi")
-    assert list(events_above(scores, times, plain)) == list(
-        events_above(scores, times, replace(plain, thresholds=(0.5,) * 3))
-    )
 
 
 def test_the_head_with_the_classes(tmp_path: Path) -> None:

@@ -1,77 +1,59 @@
-"""From the scores of classes over time to events, for whole recordings and for streams.
+"""Events of all classes, for whole recordings and for streams.
 
-The steps for each class are:
-
-1. Scores below a floor count as 0: below the lower threshold of the hysteresis (method threshold),
-   or below a tenth of the threshold (method change_point).
-2. The median filter.
-3. Method threshold: an event is a run of frames with at least the lower threshold that reaches the
-   threshold. Its score is its highest score, so an event is found at each threshold up to its
-   score. Method change_point: an event is a box, see :mod:`sonotype.detect.change_points`, with a
-   mean score of at least the threshold.
-4. Short gaps between events are closed; the joined event has the highest score of its parts.
-5. Short events are dropped, and long events end at the maximum length.
-
-After enough frames of background no filter sees what was before. A recording is therefore treated
-in parts, and a stream keeps only the scores of classes that are active: both give the same events.
+The steps are those of :mod:`sonotype.detect.class_events`.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.config import EventOptions, check
+from sonotype.config import EventOptions
 from sonotype.core.detections import DetectedEvent, ScoreBlock
 from sonotype.core.errors import OptionsError
-from sonotype.detect.change_points import curve_boxes
+from sonotype.detect.class_events import check_events, class_events, part_events, timed
 from sonotype.detect.filters import (
     TOLERANCE,
     TYPICAL_FRAMES,
     FilterSizes,
     FloatArray,
-    Span,
     TimedSpan,
     active_parts,
-    close_gaps,
     filter_sizes,
     join,
     limit_length,
-    median_filter,
     typical_frame,
 )
 
 
-def class_events(times: FloatArray, score: FloatArray, options: EventOptions) -> list[TimedSpan]:
-    """The events of one class in a whole recording.
+def find_events(
+    times: FloatArray,
+    scores: npt.NDArray[np.floating],
+    classes: Sequence[str],
+    options: Sequence[EventOptions],
+) -> list[DetectedEvent]:
+    """The events of all classes in a whole recording, by start, end and label.
 
     Args:
         times: ``[frames + 1]`` boundaries of the frames in seconds.
-        score: ``[frames]`` of the class, from 0 to 1.
-        options: of the class.
-
-    Returns:
-        Start and end in seconds and score of each event, in order of time.
+        scores: ``[frames, classes]`` from 0 to 1.
+        classes: names, in the order of the columns of the scores.
+        options: of each class.
     """
-    sizes = filter_sizes(options, typical_frame(times))
-    score = np.asarray(score, dtype=np.float64)
-    active = score >= sizes.floor
-    score = np.where(active, score, 0.0)
-    found = []
-    for first, stop in active_parts(active, sizes.separation):
-        spans = _part_events(score[first:stop], sizes, options, first, len(score) - stop)
-        found += [_timed(times[first : stop + 1], span) for span in spans]
-    limited = (limit_length(event, options) for event in close_gaps(found, options.merge_gap))
-    return [event for event in limited if event]
+    return _events(
+        (label, event)
+        for label, score, one in zip(classes, scores.T, options, strict=True)
+        for event in class_events(times, score, one)
+    )
 
 
 class EventFinder:
     """Finds the events of all classes in the score blocks of one recording.
 
-    The events are those of :func:`class_events`. Memory is needed for the frames of classes that
+    The events are those of :func:`find_events`. Memory is needed for the frames of classes that
     are active, that is, with scores above the floor, and for a short time after.
 
     Args:
@@ -162,25 +144,7 @@ class EventFinder:
         return found
 
     def _found(self, events: list[tuple[int, TimedSpan]]) -> list[DetectedEvent]:
-        found = [
-            DetectedEvent(start, end, self._classes[index], score)
-            for index, (start, end, score) in events
-        ]
-        return sorted(found, key=lambda event: (event.start, event.end, event.label))
-
-
-def check_events(options: EventOptions) -> None:
-    """Check the options of a class.
-
-    Raises:
-        OptionsError: invalid values; a maximum length below the minimum.
-    """
-    check(options)
-    if 0 < options.max_length < options.min_length:
-        raise OptionsError(
-            f"max_length is {options.max_length:g} s, must be at least min_length, "
-            f"{options.min_length:g} s"
-        )
+        return _events((self._classes[index], event) for index, event in events)
 
 
 class _Part:
@@ -196,13 +160,15 @@ class _Part:
         self._score = array("d")
         self._times = array("d", [start])
 
-    def __len__(self) -> int:
+    @property
+    def frames(self) -> int:
+        """Number of frames kept."""
         return len(self._score)
 
     @property
     def next(self) -> int:
         """Index in the recording of the frame after those kept."""
-        return self.first + len(self)
+        return self.first + self.frames
 
     @property
     def start(self) -> float:
@@ -237,7 +203,7 @@ class _Track:
     @property
     def kept_frames(self) -> int:
         """Number of scores in memory."""
-        return len(self._part) if self._part else 0
+        return self._part.frames if self._part else 0
 
     def add(
         self,
@@ -276,8 +242,8 @@ class _Track:
         self._part = None
         times, score = part.arrays()
         after = frames - part.last - 1
-        spans = _part_events(score, self._sizes, self._options, part.first, after)
-        return [event for span in spans for event in self._take(_timed(times, span))]
+        spans = part_events(score, self._sizes, self._options, part.first, after)
+        return [event for span in spans for event in self._take(timed(times, span))]
 
     def _take(self, event: TimedSpan | None) -> list[TimedSpan]:
         """Join an event with the one before, or give that back as complete."""
@@ -288,29 +254,7 @@ class _Track:
         return [limited] if limited else []
 
 
-def _part_events(
-    score: FloatArray, sizes: FilterSizes, options: EventOptions, before: int, after: int
-) -> list[Span]:
-    """Events of a part of a curve, which begins and ends with an active frame.
-
-    Args:
-        score: ``[frames]`` of the part; 0 below the floor.
-        sizes: of the filters.
-        options: of the class.
-        before: frames of the recording before the part.
-        after: frames after it.
-    """
-    smooth = median_filter(score, sizes.median, before, after)
-    if options.method == "change_point":
-        found = curve_boxes(smooth, sizes.floor, sizes.step, options)
-    else:
-        runs = active_parts(smooth >= sizes.floor, 1)
-        found = [(first, stop, smooth[first:stop].max().item()) for first, stop in runs]
-    return [
-        (first, stop, min(score, 1.0)) for first, stop, score in found if score >= options.threshold
-    ]
-
-
-def _timed(times: FloatArray, span: Span) -> TimedSpan:
-    first, stop, score = span
-    return times[first].item(), times[stop].item(), score
+def _events(found: Iterable[tuple[str, TimedSpan]]) -> list[DetectedEvent]:
+    """Events of labels, by start, end and label."""
+    events = [DetectedEvent(start, end, label, score) for label, (start, end, score) in found]
+    return sorted(events, key=lambda event: (event.start, event.end, event.label))

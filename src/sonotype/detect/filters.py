@@ -99,8 +99,8 @@ def median_filter(score: FloatArray, size: int, before: int, after: int) -> Floa
     Args:
         score: of the part; 0 where it is below the floor.
         size: odd.
-        before: frames of the recording before the part. They are background. The curve is
-            mirrored at the start of the recording.
+        before: frames of the recording before the part. They are background. Before the start of
+            the recording its first score counts.
         after: likewise after the part.
     """
     if size == 1:
@@ -109,7 +109,7 @@ def median_filter(score: FloatArray, size: int, before: int, after: int) -> Floa
 
     before, after = min(before, size // 2), min(after, size // 2)
     padded = np.pad(score, (before, after))
-    filtered: FloatArray = scipy_filter(padded, size, mode="reflect")
+    filtered: FloatArray = scipy_filter(padded, size, mode="nearest")
     return filtered[before : before + len(score)]
 
 

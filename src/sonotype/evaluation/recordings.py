@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from sonotype.config import EventOptions
 from sonotype.core.annotations import AnnotatedRecording
-from sonotype.core.detections import DetectedEvent
 from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.progress import track
 from sonotype.core.text import listed
 from sonotype.core.types import Head, Heads
 from sonotype.data.windows import WindowOptions, labelled_windows
+from sonotype.detect.event_finder import find_events
 from sonotype.evaluation.event_records import RecordingDetections
 from sonotype.evaluation.predictions import Predictions
 from sonotype.inference.classifier import Classifier
@@ -80,6 +81,7 @@ def predict_recordings(
             "sounds between the windows would not be scored"
         )
     options = WindowOptions(seconds, hop, min_overlap, level=head.name)
+    limits = [EventOptions(method="threshold", threshold=limit) for limit in head.limits]
     names: list[str] = []
     groups: list[str] = []
     true: list[int | list[int]] = []
@@ -108,7 +110,7 @@ def predict_recordings(
                 group=group,
                 spans=recording.spans,
                 reference=tuple(e for e in recording.events if e.label in head.index),
-                detected=tuple(events_above(scores, times, head)),
+                detected=tuple(find_events(times, scores, head.classes, limits)),
                 times=times,
                 scores=scores,
             )
@@ -152,26 +154,6 @@ def frame_times(starts: Floats, seconds: float, total: float) -> npt.NDArray[np.
     middles = starts + seconds / 2
     inner = (middles[1:] + middles[:-1]) / 2
     return np.concatenate([[0.0], np.minimum(inner, total), [total]])
-
-
-def events_above(
-    scores: Floats, times: npt.NDArray[np.float64], head: Head
-) -> Iterator[DetectedEvent]:
-    """The runs of frames in which a class reaches its threshold, class by class.
-
-    Args:
-        scores: ``[frames, classes]``.
-        times: ``[frames + 1]`` boundaries of the frames in seconds.
-        head: its thresholds; 0.5 where it has none.
-    """
-    for index, label in enumerate(head.classes):
-        above = np.concatenate([[False], scores[:, index] >= head.limits[index], [False]])
-        edges = np.flatnonzero(np.diff(above))
-        for first, last in zip(edges[::2], edges[1::2], strict=True):
-            start, end = times[first].item(), times[last].item()
-            if end > start:
-                score = float(np.clip(scores[first:last, index].max(), 0, 1))
-                yield DetectedEvent(start, end, label, score)
 
 
 def _scores(
