@@ -13,15 +13,15 @@ from sonotype.config import EventOptions
 from sonotype.core.annotations import Event
 from sonotype.core.errors import DataError, OptionsError
 from sonotype.core.event_matching import covered, cut, matched, merge, microseconds
-from sonotype.detect.event_finder import class_events
+from sonotype.detect.class_events import class_events
 from sonotype.detect.tuning import (
     BASE,
     TuningOptions,
     TuningReport,
-    _clearly_best,
     tune_events,
     with_scale,
 )
+from sonotype.detect.tuning_choice import clearly_best
 from sonotype.detect.tuning_counts import (
     GRID,
     ScoredRecording,
@@ -132,7 +132,7 @@ def test_counts_are_those_of_the_detected_events(options: EventOptions) -> None:
 
 
 def test_report_has_the_scores_of_the_chosen_options() -> None:
-    recordings = random_recordings(1)
+    recordings = random_recordings(1, 8)
     options, report = tune_events(recordings, CLASSES)
     counts = np.array(
         [slow_counts(recordings, index, one, FIXED) for index, one in enumerate(options)]
@@ -196,6 +196,17 @@ def test_limit_on_false_alarms() -> None:
     assert loose.rates.false_alarms == pytest.approx(9 / loose.background)
     assert (report.rates.recall, report.rates.false_alarms) == (3 / 9, 0)
     assert report.limit_met is True
+
+
+def test_limit_keeps_a_distance_from_the_false_alarms() -> None:
+    """Alarms of 0.4 with a threshold just above would become detections with a little noise."""
+    one = at_regular_times({"bark": 0.9}, 9)
+    for index in range(9):
+        put(one.scores, 16.0 + 20 * index, 19.0 + 20 * index, "bark", 0.4)
+    options, report = tune_events([one], CLASSES, options=FIXED)
+    lower = with_scale(options, math.exp(-0.5))
+    assert lower[0].threshold > 0.4
+    assert report.rates.recall == 1
 
 
 def test_limit_that_cannot_be_met_is_reported() -> None:
@@ -300,9 +311,9 @@ def test_other_options_must_be_clearly_better() -> None:
     counts = np.zeros((3, 1, len(GRID), 4), dtype=np.int64)
     counts[..., 2] = counts[..., 1] = 100
     counts[:, 0, :, 0] = np.array([[50], [52], [51]])
-    assert _clearly_best(list(counts)) == 0
+    assert clearly_best(list(counts)) == 0
     counts[2, ..., 0] = 60
-    assert _clearly_best(list(counts)) == 2
+    assert clearly_best(list(counts)) == 2
 
 
 def test_invalid_recordings_are_all_listed() -> None:
