@@ -57,6 +57,18 @@ from sonotype.detect.tuning_counts import (
     require_scored,
 )
 
+__all__ = [
+    "BASE",
+    "ClassTuning",
+    "OperatingPoint",
+    "Rates",
+    "ScoredRecording",
+    "TuningOptions",
+    "TuningReport",
+    "tune_events",
+    "with_scale",
+]
+
 BASE = EventOptions(threshold=0.25, step=0.64, merge_absolute=0.3, merge_relative=8.0)
 """The best options on the recordings of the project's measurements."""
 ALTERNATIVES: tuple[dict[str, object], ...] = (
