@@ -14,17 +14,9 @@ import pytest
 from sonotype.core.annotations import Event
 from sonotype.core.detections import DetectedEvent
 from sonotype.core.errors import DataError, OptionsError
+from sonotype.core.event_matching import covered, cut, matched, merge, microseconds
 from sonotype.evaluation.bootstrap import draws
-from sonotype.evaluation.event_counts import (
-    EventScoreOptions,
-    count_events,
-    covered,
-    cut,
-    matched,
-    merge,
-    microseconds,
-    segments,
-)
+from sonotype.evaluation.event_counts import EventScoreOptions, count_events, segments
 from sonotype.evaluation.sound_events import (
     ClassEventScores,
     EventScores,
