@@ -41,6 +41,9 @@ LEAST_BACKGROUND = 0.01
 """RMS of a lull in the background relative to the whole background; events follow no deeper."""
 LOWEST_RMS = 1e-4
 """As if the background were at least as loud, where it is silent."""
+EVENTS_PER_CLASS = 16
+LEAST_MINUTES, MOST_MINUTES = 10.0, 60.0
+"""Of recordings, by default."""
 MOST_COVERED = 0.6
 """Share of a recording that events cover at most."""
 
@@ -73,6 +76,12 @@ class _Plan:
     events: int
     background: Background | None
     rng: np.random.Generator
+
+
+def minutes_for(classes: int) -> float:
+    """Minutes of recordings in which each class has about ``EVENTS_PER_CLASS`` events."""
+    minutes = classes * EVENTS_PER_CLASS / (60 * sum(EVENTS_PER_SECOND) / 2)
+    return float(np.clip(minutes, LEAST_MINUTES, MOST_MINUTES))
 
 
 def simulate_streams(
