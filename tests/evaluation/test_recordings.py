@@ -22,14 +22,11 @@ from sonotype.core.annotations import AnnotatedRecording, Event
 from sonotype.core.errors import DataError, MissingExtraError, OptionsError
 from sonotype.core.types import IGNORE_INDEX, Head, Heads
 from sonotype.data.digest import PREFIX, file_sha256
+from sonotype.detect.detector import default_hop
+from sonotype.detect.score_sources import window_times
 from sonotype.evaluation.evaluate import evaluate
 from sonotype.evaluation.metrics import Scores
-from sonotype.evaluation.recordings import (
-    default_hop,
-    frame_times,
-    head_of,
-    predict_recordings,
-)
+from sonotype.evaluation.recordings import head_of, predict_recordings
 from sonotype.evaluation.sound_events import EventScoreOptions
 from sonotype.evaluation.write_report import full_report, outputs_of
 from sonotype.inference.classifier import Classifier
@@ -106,7 +103,7 @@ def test_each_frame_is_nearest_to_the_middle_of_its_window(hop: float, total: fl
     starts = starts[: 1 + int(np.argmax(starts + 1.0 >= total))]
     if not (starts + 1.0 >= total).any():
         starts = np.arange(0, total, hop)
-    times = frame_times(starts, 1.0, total)
+    times = window_times(starts, 1.0, total)
     assert len(times) == len(starts) + 1
     assert (times[0], times[-1]) == (0, total)
     assert (np.diff(times) > 0).all()

@@ -11,13 +11,14 @@ from ensembles import with_members
 
 from sonotype.inference.torch_engine import TorchEngine
 from sonotype.models.build import cbir_2
-from sonotype.models.frame_head import FrameHead, scales_within
+from sonotype.models.frame_head import FrameHead, frame_reductions, scales_within
 from sonotype.models.system import System
 from sonotype.sliding.chunk import ChunkMaps
 from sonotype.sliding.frames import SharedFrames, frame_bounds, rows_of_clip
 from sonotype.sliding.shared import RowReduction
 from sonotype.sliding.system_frames import (
     FrameNetwork,
+    frame_features,
     frame_scales,
     has_frames,
     system_frames,
@@ -59,7 +60,7 @@ def slow_vectors(system: System, samples: int, waveform: np.ndarray) -> np.ndarr
             vector = []
             for scale in scales_within(rows):
                 first = frame + centre - scale // 2
-                for pooling, (index,) in system.pooling.reductions():
+                for pooling, (index,) in frame_reductions(system.pooling.reductions()):
                     fine = layout.coarsest // layout.strides[index]
                     part = found[index][:, :, first * fine : (first + scale) * fine]
                     vector.append(pooling(part)[0][0])
@@ -88,7 +89,8 @@ def test_chunks_and_pieces_do_not_matter(backbone: str, threads: int) -> None:
     maps = ChunkMaps(system, samples)
     scales = scales_within(rows_of_clip(layout_of(maps)))
     reductions = [
-        RowReduction(pooling.operation, indices) for pooling, indices in system.pooling.reductions()
+        RowReduction(pooling.operation, indices)
+        for pooling, indices in frame_reductions(system.pooling.reductions())
     ]
     whole, chunked = (
         SharedFrames(
@@ -169,7 +171,7 @@ def test_an_engine_gives_probabilities_of_frames() -> None:
     assert TorchEngine(system, ()).frame_seconds is None
     torch.manual_seed(2)
     scales = frame_scales(system, rate)
-    head = FrameHead(scales, system.pooling.features, 4)
+    head = FrameHead(scales, frame_features(system), 4)
     vectors = np.concatenate(
         [v for _, v in system_frames(system, rate, vectors=True).outputs([sound(3.0, rate)])]
     )

@@ -28,10 +28,9 @@ Floats = npt.NDArray[np.floating]
 def has_frame_heads(ensemble: Ensemble, level: str) -> bool:
     """Whether all models have a frame head for this level of labels, with frames of one length."""
     settings = [member.card.detection for member in ensemble.members]
-    lengths = {member.engine.frame_seconds for member in ensemble.members}
-    return len(lengths) == 1 and all(
-        one is not None and one.frame_scales and one.head == level for one in settings
-    )
+    if not all(one is not None and one.frame_scales and one.head == level for one in settings):
+        return False
+    return len({member.engine.frame_seconds for member in ensemble.members} - {None}) == 1
 
 
 def frame_blocks(ensemble: Ensemble, path: Path) -> Iterator[ScoreBlock]:
@@ -153,6 +152,19 @@ def _window_block(
     scores = np.stack([scores_of(one, level) for one in windows])
     lasting = np.diff(times) > 0
     return ScoreBlock(np.append(times[:-1][lasting], times[-1]), scores[lasting])
+
+
+def block_of_windows(
+    windows: Sequence[Prediction], seconds: float, total: float, level: str
+) -> ScoreBlock:
+    """All windows of a recording as one block; arguments as for :func:`window_blocks`."""
+    return joined(list(_last_blocks(list(windows), 0.0, total, seconds, level)))
+
+
+def joined(blocks: Sequence[ScoreBlock]) -> ScoreBlock:
+    """Consecutive blocks as one."""
+    times = [blocks[0].times[:1], *(block.times[1:] for block in blocks)]
+    return ScoreBlock(np.concatenate(times), np.concatenate([block.scores for block in blocks]))
 
 
 def scores_of(window: Prediction, level: str) -> Floats:

@@ -10,18 +10,25 @@ import numpy.typing as npt
 
 from sonotype.config import EventOptions
 from sonotype.core.annotations import AnnotatedRecording
+from sonotype.core.detections import ScoreBlock
 from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.progress import track
 from sonotype.core.text import listed
 from sonotype.core.types import Head, Heads
 from sonotype.data.windows import WindowOptions, labelled_windows
+from sonotype.detect.change_points import box_scores, boxes
+from sonotype.detect.detect_options import DetectOptions
+from sonotype.detect.detector import Detector, default_hop
 from sonotype.detect.event_finder import find_events
+from sonotype.detect.score_sources import block_of_windows, joined
 from sonotype.evaluation.event_records import RecordingDetections
 from sonotype.evaluation.predictions import Predictions
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.ensemble import Ensemble
+from sonotype.inference.sliding_outputs import check_hop
 
-MAX_HOP = 1.0
+LOWEST_SCORE = 0.01
+"""Scores below it are no box."""
 
 Floats = npt.NDArray[np.floating]
 
@@ -41,11 +48,6 @@ class RecordingPredictions:
     notes: tuple[str, ...] = ()
 
 
-def default_hop(seconds: float) -> float:
-    """Seconds from one window to the next: a quarter of a window, at most 1 s."""
-    return min(seconds / 4, MAX_HOP)
-
-
 def predict_recordings(
     members: Sequence[Classifier],
     recordings: Sequence[AnnotatedRecording],
@@ -61,7 +63,9 @@ def predict_recordings(
     Args:
         members: the models, with equal heads; their probabilities are averaged.
         recordings: with their events.
-        hop: seconds from one window to the next; default: :func:`default_hop`.
+        hop: seconds from one window to the next; default:
+            :func:`sonotype.detect.detector.default_hop` for windows, and frames for events, if the
+            models have them.
         min_overlap: share of an event in a window from which the window has its label.
         progress: draw a bar.
 
@@ -71,24 +75,27 @@ def predict_recordings(
         OptionsError: a hop that is too small, or longer than a window; models whose labels or
             windows differ.
     """
+    if hop is not None:
+        check_hop(hop)
     ensemble = Ensemble(members)
     head = head_of(ensemble.heads, recordings)
     seconds = ensemble.audio_spec.seconds
-    hop = default_hop(seconds) if hop is None else hop
-    if hop > seconds:
+    detector = Detector(ensemble, DetectOptions(hop=hop or 0.0, level=head.name))
+    step = hop or default_hop(seconds)
+    if step > seconds:
         raise OptionsError(
-            f"hop is {hop:g} s, must be at most {seconds:g} s, the length of the model's windows: "
+            f"hop is {step:g} s, must be at most {seconds:g} s, the length of the model's windows: "
             "sounds between the windows would not be scored"
         )
-    options = WindowOptions(seconds, hop, min_overlap, level=head.name)
-    limits = [EventOptions(method="threshold", threshold=limit) for limit in head.limits]
+    options = WindowOptions(seconds, step, min_overlap, level=head.name)
     names: list[str] = []
     groups: list[str] = []
     true: list[int | list[int]] = []
     proba: list[Floats] = []
     detections = []
     for recording in track(recordings, "recordings", len(recordings), show=progress):
-        starts, scores = _scores(ensemble, recording, hop, head)
+        windows = list(ensemble.predict_windows(recording.path, step))
+        starts = np.array([one.start for one in windows])
         group = recording.group or str(recording.path)
         clips = {
             clip.start: clip
@@ -100,29 +107,46 @@ def predict_recordings(
             names.append(clip.name)
             true.append(head.target(clip))
         groups += [group] * len(used)
-        proba.append(scores[used])
-        times = frame_times(starts, seconds, recording.seconds)
-        lasting = np.diff(times) > 0
-        times, scores = np.append(times[:-1][lasting], times[-1]), scores[lasting]
+        proba.append(np.stack([one.proba[head.name] for one in windows])[used])
+        if detector.from_frames:
+            block = joined(list(detector.score_blocks(recording.path)))
+        else:
+            block = block_of_windows(windows, seconds, recording.seconds, head.name)
+        found = find_events(block.times, block.scores, head.classes, detector.events)
         detections.append(
             RecordingDetections(
                 name=str(recording.path),
                 group=group,
                 spans=recording.spans,
                 reference=tuple(e for e in recording.events if e.label in head.index),
-                detected=tuple(find_events(times, scores, head.classes, limits)),
-                times=times,
-                scores=scores,
+                detected=tuple(found),
+                times=block.times,
+                scores=shown_scores(block, detector.events),
             )
         )
-    windows = Predictions(
+    predictions = Predictions(
         tuple(names),
         tuple(groups),
         {head.name: np.array(true, dtype=np.int64).reshape(-1, len(head.classes))},
         {head.name: np.concatenate(proba).astype(np.float64)},
         (head,),
     )
-    return RecordingPredictions(windows, tuple(detections), _notes(recordings, head, seconds))
+    notes = _notes(recordings, head, 0.0 if detector.from_frames else seconds)
+    return RecordingPredictions(predictions, tuple(detections), notes)
+
+
+def shown_scores(block: ScoreBlock, events: Sequence[EventOptions]) -> Floats:
+    """Scores without a threshold, for PSDS: of a class with change points those of its boxes.
+
+    Shape:
+        ``[frames, classes]``
+    """
+    scores = np.array(block.scores, dtype=np.float64)
+    for index, options in enumerate(events):
+        if options.method == "change_point":
+            found = boxes(block.times, scores[:, index], options, LOWEST_SCORE)
+            scores[:, index] = box_scores(block.times, [found])[:, 0]
+    return scores
 
 
 def head_of(heads: Heads, recordings: Sequence[AnnotatedRecording]) -> Head:
@@ -139,31 +163,6 @@ def head_of(heads: Heads, recordings: Sequence[AnnotatedRecording]) -> Head:
     if head.problem == "multi":
         return head
     return Head(head.name, head.classes, "multi", thresholds=head.thresholds)
-
-
-def frame_times(starts: Floats, seconds: float, total: float) -> npt.NDArray[np.float64]:
-    """Boundaries ``[windows + 1]`` of the time for which each window's score stands.
-
-    That is the time that is nearer to the middle of the window than to that of any other.
-
-    Args:
-        starts: ``[windows]`` in seconds.
-        seconds: length of a window.
-        total: length of the recording.
-    """
-    middles = starts + seconds / 2
-    inner = (middles[1:] + middles[:-1]) / 2
-    return np.concatenate([[0.0], np.minimum(inner, total), [total]])
-
-
-def _scores(
-    ensemble: Ensemble, recording: AnnotatedRecording, hop: float, head: Head
-) -> tuple[npt.NDArray[np.float64], Floats]:
-    """Starts ``[windows]`` and mean probabilities ``[windows, classes]``."""
-    windows = [
-        (one.start, one.proba[head.name]) for one in ensemble.predict_windows(recording.path, hop)
-    ]
-    return np.array([start for start, _ in windows]), np.stack([values for _, values in windows])
 
 
 def unknown_events(recordings: Sequence[AnnotatedRecording], head: Head) -> list[str]:

@@ -24,7 +24,8 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.readers.walk import sounds_below
 from sonotype.data.source_options import SourceOptions
-from sonotype.detect.detector import DetectOptions, Detector, window_events
+from sonotype.detect.detect_options import DetectOptions
+from sonotype.detect.detector import Detector, window_events
 from sonotype.detect.tuning import BASE, TuningOptions, TuningReport, tune_events
 from sonotype.detect.tuning_counts import ScoredRecording
 from sonotype.evaluation.evaluate import notes_on_seen, refuse_unknown_labels
@@ -206,7 +207,7 @@ class _Job:
                 facts = {"scores": "frames"}
             else:
                 scales, hop = (), detector.hop
-                base, facts = window_events(self.head, hop)[0], {"scores": "windows", "hop": hop}
+                base, facts = window_events(self.head)[0], {"scores": "windows", "hop": hop}
         limit = TuningOptions(false_alarms=self._options.false_alarms)
         events, report = tune_events(scored, self.head.classes, base=base, options=limit)
         facts = {

@@ -29,7 +29,7 @@ from sonotype.models.frame_head import FrameHead
 from sonotype.models.members import POOLING, Members, member_of
 from sonotype.models.system import System
 from sonotype.models.unknown import UnknownScore
-from sonotype.sliding.system_frames import frame_scales, has_frames
+from sonotype.sliding.system_frames import frame_features, frame_scales, has_frames
 
 DIGEST = "sha256"
 MEMBER_NAME = re.compile(r"members\.networks\.(\d+)\.pooling\.attentions\.(\d+)\.")
@@ -146,7 +146,7 @@ def _add_frame_head(
         return
     weight, scales = tensors.get("frame_head.classify.weight"), card.detection.frame_scales
     count = next(len(head.classes) for head in card.heads if head.name == card.detection.head)
-    features = system.pooling.features
+    features = frame_features(system)
     if weight is None or tuple(weight.shape) != (count, len(scales) * features):
         raise ModelFileError(f"{path}: the weights do not fit the header (frame head)")
     if not has_frames(system) or max(scales) > max(frame_scales(system, card.audio_spec.length)):

@@ -1,9 +1,9 @@
 """Scores of every frame of a recording: a linear head on statistics of the rows around the frame.
 
-A frame is a row of the coarsest pooled map, 0.32 s for the mn networks. Its vector has the
-statistics of :mod:`sonotype.models.statistics` over the frame alone, over 3 frames and over 7
-frames with this frame in the middle: short spans tell when a sound begins and ends, long spans
-which sound it is.
+A frame is a row of the coarsest pooled map, 0.32 s for the mn networks. Its vector has the mean and
+the maximum of each channel over the frame alone, over 3 frames and over 7 frames with this frame in
+the middle: short spans tell when a sound begins and ends, long spans which sound it is. The other
+statistics of :mod:`sonotype.models.statistics` add nothing here.
 """
 
 from __future__ import annotations
@@ -12,10 +12,17 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from sonotype.models.statistics import StandardisedFeatures
+from sonotype.models.fusion import Reduction
+from sonotype.models.statistics import (
+    GlobalMaxPooling,
+    GlobalMeanPooling,
+    StandardisedFeatures,
+    Statistic,
+)
 
 FRAME_SCALES = (1, 3, 7)
 """Frames of the spans, odd, found by cross-validation."""
+FRAME_STATISTICS = (GlobalMeanPooling, GlobalMaxPooling)
 
 
 class FrameHead(nn.Module):
@@ -41,6 +48,16 @@ class FrameHead(nn.Module):
         """
         logits: Tensor = self.classify(self.embedding(vectors))
         return logits
+
+
+def frame_reductions(reductions: Sequence[Reduction]) -> list[Reduction]:
+    """The reductions that frames have, of those of a system's own pooling.
+
+    Empty if a pooling has trained weights, which belong to clips.
+    """
+    if not all(isinstance(pooling, Statistic) for pooling, _ in reductions):
+        return []
+    return [pair for pair in reductions if isinstance(pair[0], FRAME_STATISTICS)]
 
 
 def scales_within(rows: int) -> tuple[int, ...]:

@@ -9,14 +9,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sonotype.models.frame_head import scales_within
-from sonotype.models.statistics import Statistic
+from sonotype.models.frame_head import frame_reductions, scales_within
 from sonotype.models.system import System
 from sonotype.sliding.chunk import ChunkMaps
 from sonotype.sliding.frames import SharedFrames, rows_of_clip
 from sonotype.sliding.reductions import Rows
-from sonotype.sliding.shared import RowReduction, Samples
-from sonotype.sliding.system_windows import ChunkRows, layout_of
+from sonotype.sliding.shared import RowReduction
+from sonotype.sliding.system_windows import SystemRows, layout_of
 
 Vectors = npt.NDArray[np.float32]
 
@@ -39,56 +38,54 @@ class FrameVectors(nn.Module):
     ) -> None:
         super().__init__()
         self.head = head
-        self.poolings = nn.ModuleList()
-        self.positions: list[int] = []
-        for scale in scales:
-            for pooling, indices in maps.system.pooling.reductions():
-                self.poolings.append(pooling)
-                self.positions.append(
-                    sum(
-                        scale * maps.coarsest // maps.strides[index] * maps.bands[index]
-                        for index in indices
-                    )
+        self.reductions = frame_reductions(maps.system.pooling.reductions())
+        self.positions = [
+            [
+                sum(
+                    scale * maps.coarsest // maps.strides[index] * maps.bands[index]
+                    for index in indices
                 )
+                for _, indices in self.reductions
+            ]
+            for scale in scales
+        ]
 
     def forward(self, totals: Sequence[Tensor]) -> Tensor:
         """Pooled vectors of all spans, side by side."""
-        each = zip(self.poolings, totals, self.positions, strict=True)
-        vectors = [pooling.vector(total, positions) for pooling, total, positions in each]  # type: ignore[operator]
+        rest = iter(totals)
+        vectors = [
+            pooling.vector(next(rest), positions)
+            for of_scale in self.positions
+            for (pooling, _), positions in zip(self.reductions, of_scale, strict=True)
+        ]
         joined = torch.cat(vectors, dim=1)
         return joined if self.head is None else self.head(joined)
 
 
-class FrameNetwork:
-    """The two steps of a system, on arrays."""
+class FrameNetwork(SystemRows):
+    """The two steps of a system, on arrays; arguments as for :class:`FrameVectors`."""
 
     def __init__(
         self, maps: ChunkMaps, scales: Sequence[int], head: nn.Module | None = None
     ) -> None:
-        self.device = maps.system.device
-        self._rows, self._vectors = ChunkRows(maps), FrameVectors(maps, scales, head)
-        self._parts = sum(len(indices) for _, indices in maps.system.pooling.reductions())
-
-    @torch.inference_mode()
-    def rows(self, waveform: Samples) -> list[Rows]:
-        """Rows of a chunk ``[samples]``, without those of the members of an ensemble."""
-        found = self._rows(torch.from_numpy(waveform).to(self.device)[None])
-        return [rows.cpu().numpy() for rows in found[: self._parts]]
+        super().__init__(maps, frame_reductions(maps.system.pooling.reductions()))
+        self._vectors = FrameVectors(maps, scales, head)
 
     @torch.inference_mode()
     def outputs(self, totals: Sequence[Rows]) -> Vectors:
         """Vectors or logits of frames from their totals."""
-        found: Vectors = (
-            self._vectors([torch.from_numpy(total).to(self.device) for total in totals])
-            .cpu()
-            .numpy()
-        )
+        found: Vectors = self._vectors(self.tensors(totals)).cpu().numpy()
         return found
 
 
 def has_frames(system: System) -> bool:
-    """Whether frame heads are possible: the poolings have no trained weights."""
-    return all(isinstance(pooling, Statistic) for pooling, _ in system.pooling.reductions())
+    """Whether a frame head is possible: the poolings have no trained weights."""
+    return bool(frame_reductions(system.pooling.reductions()))
+
+
+def frame_features(system: System) -> int:
+    """Size of the vector of one span."""
+    return sum(pooling.features for pooling, _ in frame_reductions(system.pooling.reductions()))
 
 
 def frame_scales(system: System, samples: int) -> tuple[int, ...]:
@@ -107,12 +104,13 @@ def system_frames(system: System, samples: int, *, vectors: bool = False) -> Sha
     """
     maps = ChunkMaps(system, samples)
     layout = layout_of(maps)
-    reductions = [
-        RowReduction(pooling.operation, indices) for pooling, indices in system.pooling.reductions()
-    ]
     head = system.frame_head
     if vectors or head is None:
         scales, head = scales_within(rows_of_clip(layout)), None
     else:
         scales = head.scales
+    reductions = [
+        RowReduction(pooling.operation, indices)
+        for pooling, indices in frame_reductions(system.pooling.reductions())
+    ]
     return SharedFrames(layout, reductions, FrameNetwork(maps, scales, head), scales)

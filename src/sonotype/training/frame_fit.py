@@ -22,11 +22,12 @@ from sonotype.core.annotations import AnnotatedRecording
 from sonotype.core.progress import track
 from sonotype.core.types import IGNORE_INDEX, Head
 from sonotype.evaluation.calibration import fit_sigmoid_temperature
-from sonotype.models.frame_head import FrameHead
+from sonotype.models.frame_head import FrameHead, frame_reductions
+from sonotype.models.statistics import statistic_weights
 from sonotype.models.system import System
 from sonotype.sliding.frames import SharedFrames, frame_bounds
 from sonotype.sliding.system_frames import Vectors, frame_scales, system_frames
-from sonotype.training.linear_fit import LinearHeads, feature_weights, fit_linear
+from sonotype.training.linear_fit import LinearHeads, fit_linear
 
 MOST_FRAMES = 12_000
 """Largest number of frames that a head learns from."""
@@ -134,7 +135,8 @@ class _Frames:
         self.seconds = self.shared.unit / system.sample_rate
         self.name = "frames"
         self.classes = Head(self.name, classes, "multi")
-        self.weights = np.tile(feature_weights(system), len(self.scales))
+        poolings = [pooling for pooling, _ in frame_reductions(system.pooling.reductions())]
+        self.weights = np.tile(statistic_weights(poolings).numpy(), len(self.scales))
 
     def count(self, seconds: float) -> int:
         """Number of frames of a recording."""
