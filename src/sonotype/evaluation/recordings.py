@@ -165,15 +165,19 @@ def head_of(heads: Heads, recordings: Sequence[AnnotatedRecording]) -> Head:
     return Head(head.name, head.classes, "multi", thresholds=head.thresholds)
 
 
+def unknown_events(recordings: Sequence[AnnotatedRecording], head: Head) -> list[str]:
+    """A note on events of classes that the model does not have, if there are any."""
+    others = [e.label for one in recordings for e in one.events if e.label not in head.index]
+    if not others:
+        return []
+    names = listed(sorted(set(others)), 12)
+    return [f"{len(others)} events of classes that the model does not have are ignored: {names}"]
+
+
 def _notes(recordings: Sequence[AnnotatedRecording], head: Head, seconds: float) -> tuple[str, ...]:
     """Notes on events of classes that the model does not have, and on short events."""
-    notes = []
+    notes = unknown_events(recordings, head)
     events = [event for one in recordings for event in one.events]
-    if others := [event.label for event in events if event.label not in head.index]:
-        names = listed(sorted(set(others)), 12)
-        notes.append(
-            f"{len(others)} events of classes that the model does not have are ignored: {names}"
-        )
     lengths = [event.end - event.start for event in events if event.label in head.index]
     if lengths and (middle := float(np.median(lengths))) < seconds / 2:
         notes.append(
