@@ -21,7 +21,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain, combinations
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import soundfile
@@ -36,6 +35,7 @@ from sonotype.core.prefetch import prefetch
 from sonotype.core.progress import track
 from sonotype.core.text import align, listed
 from sonotype.core.types import Clip
+from sonotype.data.augment.event_mixture import EVENTS_PER_SECOND, OVERLAPPING, clip_deck, deck
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.evaluation.outputs import require_free_folder
@@ -48,9 +48,6 @@ CLASSES = (
 BACKGROUNDS = ("rain", "wind", "sea_waves", "crickets", "engine", "pink noise")
 """In turn, one for each recording. The last is synthetic, the others are classes."""
 
-EVENTS_PER_SECOND = (1 / 10, 1 / 6)
-OVERLAPPING = 1 / 3
-"""Share of the events that overlap another event."""
 SHORTEST_SECONDS = 10
 
 CUT = 5 * RATE
@@ -62,8 +59,6 @@ RAVEN_COLUMNS = (
     *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)"),
     *("Low Freq (Hz)", "High Freq (Hz)", "Annotation"),
 )
-
-Item = TypeVar("Item")
 
 
 def main() -> int:
@@ -209,23 +204,6 @@ def plan_subset(
             length=round(arguments.seconds * RATE),
             seed=(*seed, number),
         )
-
-
-def deck(items: Sequence[Item], rng: np.random.Generator) -> Iterator[Item]:
-    """The items in random order, again and again, each once before any occurs again."""
-    while True:
-        for index in rng.permutation(len(items)):
-            yield items[index]
-
-
-def clip_deck(clips: Sequence[Clip], rng: np.random.Generator) -> Iterator[Clip]:
-    """Clips, from each source recording one before any source recording occurs again."""
-    groups: defaultdict[str, list[Clip]] = defaultdict(list)
-    for clip in clips:
-        groups[clip.group].append(clip)
-    own = {group: deck(members, rng) for group, members in groups.items()}
-    for group in deck(list(groups), rng):
-        yield next(own[group])
 
 
 def write_cuts(folder: Path, recording: Recording) -> Iterator[tuple[str, str, str]]:

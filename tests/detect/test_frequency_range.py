@@ -18,7 +18,8 @@ from sound_files import encoded
 from sonotype.audio.decoders.decoder import Decoder
 from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.core.detections import DetectedEvent, ScoreBlock
-from sonotype.detect.detector import DetectOptions, Detector, open_detector
+from sonotype.detect.detect_options import DetectOptions
+from sonotype.detect.detector import Detector, open_detector
 from sonotype.detect.frequency_range import LONGEST, Intervals, frequency_range, with_frequencies
 from sonotype.detect.spectrogram import BIN, FLOOR, SHARED, Spectrogram
 

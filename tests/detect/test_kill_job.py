@@ -6,20 +6,24 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fake_detector
 import numpy as np
 import pytest
 import soundfile
-from fake_detector import job
+from fake_detector import FakeDetector, job
 
 from sonotype.detect.job_folder import LEDGER, LOCK
+from sonotype.detect.ledger import Ledger
 
 FILES, KILLS = 40, 10
 OPTIONS = {"formats": ["csv,jsonl,audacity,raven"], "clips": True, "margin": 0.05}
@@ -84,3 +88,64 @@ def wait_for(table: Path, process: subprocess.Popen[bytes]) -> None:
         assert process.poll() is None
         assert time.time() < begun + 60
         time.sleep(0.002)
+
+
+class Steps:
+    """Kills the process at one of its writes: syncs, renames, removals, statements of SQL."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, self.last = 0, 0
+        monkeypatch.setattr(os, "fsync", lambda handle: self.step())
+        for owner, name in ((Path, "replace"), (Path, "unlink"), (Ledger, "_execute")):
+            monkeypatch.setattr(owner, name, self.counted(getattr(owner, name)))
+
+    def step(self) -> None:
+        self.count += 1
+        if self.count == self.last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.step()
+            result = function(*arguments, **options)
+            self.step()
+            return result
+
+        return call
+
+
+FIRST: dict[str, Any] = {"formats": ["csv,audacity"], "clips": True, "margin": 0.05}
+SECOND: dict[str, Any] = {"formats": ["jsonl,textgrid"], "clips": True, "margin": 0.1}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("detector", ["", "_other"], ids=["other files", "other options"])
+def test_a_kill_at_each_step_of_a_second_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str
+) -> None:
+    """The second start has other files, and in one case another detector."""
+    sounds = write_sounds(tmp_path / "sounds", 1)
+    job([sounds], tmp_path / "start", **FIRST)
+    steps = Steps(monkeypatch)
+
+    def second(out: Path) -> None:
+        job([sounds], out, detector=FakeDetector(detector), **SECOND)
+
+    whole, out = tmp_path / "whole", tmp_path / "killed"
+    shutil.copytree(tmp_path / "start", whole)
+    steps.count = 0
+    second(whole)
+    number = steps.count
+    assert number > 50
+    for last in range(1, number + 1, 2):
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(tmp_path / "start", out)
+        process = os.fork()
+        if not process:
+            steps.count, steps.last = 0, last
+            second(out)
+            os._exit(0)
+        assert os.WIFSIGNALED(os.waitpid(process, 0)[1])
+        second(out)
+        assert contents(out) == contents(whole), f"killed at step {last}"

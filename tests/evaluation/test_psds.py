@@ -18,7 +18,8 @@ import pytest
 from sonotype.core.annotations import Event
 from sonotype.core.detections import DetectedEvent
 from sonotype.core.errors import DataError, MissingExtraError, OptionsError
-from sonotype.evaluation.event_counts import EventScoreOptions, count_events, matched
+from sonotype.core.event_matching import matched
+from sonotype.evaluation.event_counts import EventScoreOptions, count_events
 from sonotype.evaluation.psds import MAX_FRAMES, psds, require_sed
 from sonotype.evaluation.sound_events import (
     RecordingDetections,

@@ -14,17 +14,9 @@ import pytest
 from sonotype.core.annotations import Event
 from sonotype.core.detections import DetectedEvent
 from sonotype.core.errors import DataError, OptionsError
+from sonotype.core.event_matching import covered, cut, matched, merge, microseconds
 from sonotype.evaluation.bootstrap import draws
-from sonotype.evaluation.event_counts import (
-    EventScoreOptions,
-    count_events,
-    covered,
-    cut,
-    matched,
-    merge,
-    microseconds,
-    segments,
-)
+from sonotype.evaluation.event_counts import EventScoreOptions, count_events, segments
 from sonotype.evaluation.sound_events import (
     ClassEventScores,
     EventScores,
@@ -122,6 +114,21 @@ def test_pieces_inside_spans() -> None:
         (3, [20, 22]),
         (5, [25, 30]),
     ]
+
+
+def test_cut_agrees_with_a_loop_over_spans_and_intervals() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(30):
+        spans = merge(np.sort(rng.integers(0, 60, (6, 2)), axis=1))
+        intervals = np.sort(rng.integers(0, 60, (15, 2)), axis=1)
+        expected = []
+        for start, end in spans.tolist():
+            for index, (first, last) in enumerate(intervals.tolist()):
+                inside = min(end, last) - max(start, first)
+                if inside > 0 and (inside >= 4 or 2 * inside >= last - first):
+                    expected.append((max(start, first), min(end, last), index))
+        pieces, indices = cut(intervals, spans, 4)
+        assert np.column_stack([pieces, indices]).tolist() == [list(one) for one in expected]
 
 
 def test_segments_begin_anew_in_each_span() -> None:

@@ -19,7 +19,7 @@ from torch import nn
 from sonotype.config import SystemOptions
 from sonotype.core.errors import AudioError, MissingExtraError
 from sonotype.core.types import Head, Heads
-from sonotype.export.graph import onnx_graph
+from sonotype.export.graph import clip_graph, onnx_graph, with_matrix_products
 from sonotype.export.quantise import unquantised_nodes
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.onnx_engine import onnx_engine
@@ -134,7 +134,8 @@ def shallow_mobilenet() -> MobileNet:
 def made(name: str) -> Made:
     system, card = system_of(name)
     before = {key: tensor.clone() for key, tensor in system.state_dict().items()}
-    return Made(system, card, onnx_graph(system, card), before)
+    graph = clip_graph(with_matrix_products(system), card.heads)
+    return Made(system, card, graph.SerializeToString(), before)
 
 
 @torch.no_grad()

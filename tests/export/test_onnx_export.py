@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from small_models import HEADS, write_model
-from training_data import write_tones
+from training_data import RATE, write_tones
 
 import sonotype
 from sonotype.cli.main import run
@@ -28,7 +28,7 @@ from sonotype.export import onnx as export_room
 from sonotype.export.onnx import export_onnx
 from sonotype.export.quantise import unquantised_nodes
 from sonotype.inference.prediction import Failure, Prediction
-from sonotype.modelfile.card import ModelCard, document_of
+from sonotype.modelfile.card import KEY, ModelCard, document_of
 from sonotype.models.system import System
 
 
@@ -74,7 +74,7 @@ def exported(folder: Path, model: Path) -> Path:
 def with_document(exported: Path, path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     """The exported model with another document in its metadata, which no digest covers."""
     proto = onnx.load(exported)
-    (entry,) = proto.metadata_props
+    [entry] = [one for one in proto.metadata_props if one.key == KEY]
     values = json.loads(entry.value)
     change(values)
     entry.value = json.dumps(values)
@@ -177,6 +177,23 @@ def test_the_file_predicts_as_the_model_does(folder: Path, model: Path, exported
     np.testing.assert_allclose(numbers(rolled), numbers(wanted_rolled), atol=1e-4)
 
 
+@pytest.mark.parametrize(("seconds", "hop"), [(1.02, 0.25), (7.3, 0.3337), (70.0, 0.5)])
+def test_windows_share_their_maps_as_those_of_the_model(
+    model: Path, exported: Path, seconds: float, hop: float
+) -> None:
+    rng = np.random.default_rng(0)
+    level = np.repeat(rng.uniform(0.01, 0.3, int(5 * seconds) + 1), RATE // 5)
+    sound = (level * rng.standard_normal(len(level)))[: round(seconds * RATE)]
+    ours, theirs, exact = (
+        list(sonotype.load(path).predict_windows(sound, hop, sample_rate=RATE, exact=exact))
+        for path, exact in ((model, False), (exported, False), (exported, True))
+    )
+    assert [one.start for one in theirs] == [one.start for one in ours]
+    found = np.array([numbers(one) for one in theirs])
+    np.testing.assert_allclose(found, [numbers(one) for one in ours], rtol=0, atol=1e-4)
+    assert np.abs(found - [numbers(one) for one in exact]).max() > 1e-4 or seconds < 2
+
+
 def test_an_ensemble_of_a_model_and_its_export(folder: Path, model: Path, exported: Path) -> None:
     path = min((folder / "tönes").rglob("*.wav"))
     both = sonotype.load_ensemble([model, exported]).predict(path)
@@ -193,6 +210,9 @@ def test_prediction_needs_no_torch(folder: Path, exported: Path) -> None:
     argv = [sys.executable, "-c", code, "predict", str(exported), str(folder / "tönes")]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 13
+    windows = [*argv[:-1], str(min((folder / "tönes").rglob("*.wav"))), "--hop", "0.1"]
+    done = subprocess.run([*windows, "--format", "csv"], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) > 2
     single = [sys.executable, "-c", code, "info", str(exported)]
     shown = subprocess.run(single, capture_output=True, text=True, check=True).stdout
     assert "beep, buzz, hum, whistle" in shown
@@ -226,6 +246,7 @@ def test_eight_bits(folder: Path, model: Path, capsys: pytest.CaptureFixture[str
     inside = [node.op_type for node in proto.graph.node if node.name in front]
     assert "Conv" in inside
     assert "QuantizeLinear" not in inside
+    assert [entry.key for entry in proto.metadata_props] == [KEY]
     path = min((folder / "tönes").rglob("*.wav"))
     prediction = sonotype.load(out).predict(path)
     assert tuple(prediction.probabilities["event"]) == HEADS[1].classes

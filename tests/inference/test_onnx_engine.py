@@ -11,15 +11,17 @@ from heads import two_heads
 from training_data import RATE, tone
 
 from sonotype.config import SystemOptions
+from sonotype.core.errors import ModelFileError
 from sonotype.inference.load import load
 from sonotype.inference.onnx_engine import onnx_engine
+from sonotype.inference.onnx_windows import WINDOWS_KEY
 from sonotype.modelfile.card import KEY, ModelCard, document_of
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 
-def write_onnx(path: Path) -> Path:
+def write_onnx(path: Path, **metadata: str) -> Path:
     """A model whose categories depend on the mean of a clip."""
     helper, number = onnx.helper, onnx.TensorProto.FLOAT
     nodes = [
@@ -37,7 +39,7 @@ def write_onnx(path: Path) -> Path:
     opsets = [helper.make_opsetid("", 17)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     card = ModelCard(SystemOptions(seconds=1.0), two_heads(("a", "b")), RATE, ())
-    helper.set_model_props(model, {KEY: document_of(card)})
+    helper.set_model_props(model, {KEY: document_of(card), **metadata})
     path.write_bytes(model.SerializeToString())
     return path
 
@@ -61,3 +63,29 @@ def test_an_engine_without_a_file_cannot_be_pickled(tmp_path: Path) -> None:
     engine = onnx_engine(write_onnx(tmp_path / "model.onnx").read_bytes())
     with pytest.raises(pickle.PicklingError, match="has no file"):
         pickle.dumps(engine)
+
+
+@pytest.mark.parametrize("metadata", [{}, {WINDOWS_KEY: '{"version": 1000}'}])
+def test_windows_are_clips_where_the_file_has_no_graphs_for_them(
+    tmp_path: Path, metadata: dict[str, str]
+) -> None:
+    model = load(write_onnx(tmp_path / "model.onnx", **metadata))
+    sound = 0.5 * tone(440.0, 1, 3.0)
+    assert model.engine.windows([sound], RATE, RATE / 2) is None
+    shared, exact = (
+        [
+            one.proba["category"]
+            for one in model.predict_windows(sound, 0.5, sample_rate=RATE, exact=exact)
+        ]
+        for exact in (False, True)
+    )
+    np.testing.assert_array_equal(shared, exact)
+
+
+def test_damaged_graphs_for_windows_are_refused(tmp_path: Path) -> None:
+    path = write_onnx(tmp_path / "model.onnx", **{WINDOWS_KEY: '{"version": 1}'})
+    model, sound = load(path), 0.5 + 0.5 * tone(440.0, 1, 3.0)
+    assert model.predict(sound, RATE).label == "a"
+    with pytest.raises(ModelFileError) as caught:
+        list(model.predict_windows(sound, 0.5, sample_rate=RATE))
+    assert str(caught.value).startswith(f"{path}: {WINDOWS_KEY} in its metadata")

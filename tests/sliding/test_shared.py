@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ensembles import with_members
+from lively_systems import lively, lively_sound
 from torch import Tensor, nn
 
 from sonotype.audio.buffer import SampleBuffer, window_count, window_start
@@ -21,8 +22,14 @@ from sonotype.models.build import cbir_1, cbir_2, cbir_4
 from sonotype.models.shared_copy import shared_copy
 from sonotype.models.system import System
 from sonotype.sliding.chunk import ChunkLogMel, ChunkMaps, reach_of
+from sonotype.sliding.shared import SharedWindows
 from sonotype.sliding.squeeze import SlidingSqueeze
-from sonotype.sliding.system_windows import system_windows
+from sonotype.sliding.system_windows import (
+    SystemNetwork,
+    layout_of,
+    reductions_of,
+    system_windows,
+)
 
 SYSTEMS: dict[str, tuple[Callable[..., System], dict[str, Any]]] = {
     "joined": (cbir_1, {"backbone": partial(VGGish, width=0.125)}),
@@ -75,34 +82,12 @@ def build(name: str) -> System:
     return lively(function(**{"categories": 3, "events": 7, "width": 0.06} | options | own))
 
 
-@torch.no_grad()
-def lively(system: System) -> System:
-    """Batch norms as after training; with those of a fresh network, sounds fade in MobileNet."""
-    torch.manual_seed(1)
-    for layer in system.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-            layer.momentum = 1.0
-    for part in system.modules():
-        part.training = True
-    system(torch.from_numpy(recording(system)[: 8 * system.sample_rate].reshape(8, -1)))
-    return system.eval()
-
-
 def clip_samples(system: System) -> int:
     return round(SECONDS * system.sample_rate)
 
 
-def recording(system: System, frames: int = FRAMES_BEYOND, seed: int = 0) -> np.ndarray:
-    """Noise and tones whose level changes five times a second."""
-    rng = np.random.default_rng(seed)
-    rate = system.sample_rate
-    samples = clip_samples(system) + frames * rate // 100
-    level = np.repeat(rng.uniform(0.01, 0.3, samples // (rate // 5) + 1), rate // 5)[:samples]
-    pitch = np.repeat(rng.uniform(200, 4000, samples // (rate // 5) + 1), rate // 5)[:samples]
-    tone = np.sin(2 * np.pi * np.cumsum(pitch) / rate)
-    return cast(np.ndarray, (level * (tone + 0.3 * rng.standard_normal(samples)))).astype("f4")
+def recording(system: System, frames: int = FRAMES_BEYOND) -> np.ndarray:
+    return lively_sound(system, clip_samples(system) / system.sample_rate + frames / 100)
 
 
 @torch.no_grad()
@@ -259,6 +244,41 @@ def test_a_row_depends_on_no_more_than_its_reach(name: str) -> None:
         rows = (one - other).abs().amax((0, 1, 3)) > 1e-5
         first = int(rows.int().argmax()) * stride
         assert 500 - maps.reach - stride <= first < 500
+
+
+@pytest.mark.parametrize("name", ["squeezed, two branches", "joined, one map", "joined"])
+@pytest.mark.parametrize("grown", [96, 960, 1_920])
+@torch.no_grad()
+def test_log_mels_in_pieces_are_those_of_the_whole(name: str, grown: int) -> None:
+    system = build(name)
+    maps = ChunkMaps(system, clip_samples(system))
+    sound = recording(system, grown)
+    wanted = maps.log_mels(torch.from_numpy(sound)[None], grown)
+
+    def front_ends(waveform: np.ndarray) -> list[np.ndarray]:
+        return [x.numpy() for x in maps.system.log_mels(torch.from_numpy(waveform))]
+
+    found = layout_of(maps).log_mels(front_ends, sound)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other.numpy(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["joined, positions", "squeezed"])
+def test_chunks_side_by_side_have_the_same_windows_in_order(name: str) -> None:
+    system = build(name)
+    sound, hop = recording(system, LONG[True]), 0.3337 * system.sample_rate
+    maps = ChunkMaps(system, clip_samples(system))
+    both = []
+    for threads in (1, 3):
+        windows = SharedWindows(
+            layout_of(maps, 97), reductions_of(maps), SystemNetwork(maps), threads=threads
+        )
+        outputs = list(windows.outputs(np.array_split(sound, 7), hop))
+        assert len(outputs) > 5
+        both.append([(first, output.embedding.numpy()) for first, output in outputs])
+    for (first, one), (same, other) in zip(*both, strict=True):
+        assert first == same
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
 
 
 def test_the_original_is_left_as_it_was() -> None:

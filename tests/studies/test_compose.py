@@ -18,6 +18,7 @@ import soundfile
 from heads import labelled
 
 from sonotype.core.errors import AudioError, OptionsError
+from sonotype.data.augment.event_mixture import clip_deck
 from sonotype.data.readers.esc50 import TARGETS
 from sonotype.data.readers.source import open_source
 
@@ -282,38 +283,6 @@ def test_all_invalid_arguments_are_named_at_once(data: Path, tmp_path: Path) -> 
         run_script(data, tmp_path / "out", "--classes", "dog,dog")
 
 
-def test_bursts_are_where_a_clip_sounds() -> None:
-    rng = np.random.default_rng(0)
-    clip = 1e-3 * rng.standard_normal(5 * RATE)
-    clip[4 * RATE :] = 0  # digital silence counts for nothing
-    loud = rng.standard_normal(5 * RATE)
-    for first, end in ((0.5, 0.8), (1.2, 1.3), (2.5, 2.6)):  # the first two are one
-        here = slice(round(first * RATE), round(end * RATE))
-        clip[here] = loud[here]
-    time = np.arange(5 * RATE) / RATE
-    clip += 3 * np.sin(2 * np.pi * 30 * time)  # louder than all, but no sound of interest
-    found = np.array(mixture.bursts(clip.astype(np.float32))) / RATE
-    np.testing.assert_allclose(found, [(0.5, 1.3), (2.5, 2.6)], atol=0.021)
-
-
-def test_long_quiet_sounds_and_short_remains_are_no_bursts() -> None:
-    clip = np.random.default_rng(0).standard_normal(5 * RATE).astype(np.float32)
-    gain = np.zeros(5 * RATE, np.float32)
-    gain[: 2 * RATE] = 0.1  # 20 dB below the others
-    for first, samples in ((3 * RATE, RATE // 10), (4 * RATE, RATE // 2), (5 * RATE - 9, 9)):
-        gain[first : first + samples] = 1
-    found = np.array(mixture.bursts(gain * clip)) / RATE
-    np.testing.assert_allclose(found, [(3, 3.1), (4, 4.5)], atol=0.021)
-    gain[4 * RATE :] = 0
-    found = np.array(mixture.bursts(gain * clip)) / RATE
-    np.testing.assert_allclose(found, [(3, 3.1)], atol=0.021)
-
-
-def test_a_sound_without_pauses_is_one_burst() -> None:
-    noise = np.random.default_rng(0).standard_normal(5 * RATE).astype(np.float32)
-    assert mixture.bursts(noise) == [(0, 5 * RATE)]
-
-
 @pytest.mark.parametrize("samples", [np.zeros(RATE), np.full(RATE, 0.1), np.ones(100)])
 def test_a_clip_without_a_sound_is_named(tmp_path: Path, samples: np.ndarray) -> None:
     soundfile.write(tmp_path / "a.wav", samples, RATE)
@@ -321,22 +290,9 @@ def test_a_clip_without_a_sound_is_named(tmp_path: Path, samples: np.ndarray) ->
         mixture.load(labelled(tmp_path / "a.wav", "dog"))
 
 
-def test_repeated_noise_keeps_its_power_at_the_seams() -> None:
-    rng = np.random.default_rng(0)
-    clip = rng.standard_normal(2 * RATE)
-    period = len(clip) - RATE // 2
-    noise = mixture.repeat(clip, 10 * RATE, rng)
-    assert len(noise) == 10 * RATE
-    np.testing.assert_array_equal(noise[:period], noise[period : 2 * period])
-    blocks = noise[: 9 * RATE].reshape(-1, RATE // 10)
-    powers = np.square(blocks).mean(axis=1)
-    assert (powers > 0.85).all()
-    assert (powers < 1.15).all()
-
-
 def test_every_source_is_used_before_any_is_used_again(data: Path) -> None:
     clips = [clip for clip in open_source(data).clips if clip.label("event") == "cat"]
-    drawn = compose.clip_deck(clips, np.random.default_rng(0))
+    drawn = clip_deck(clips, np.random.default_rng(0))
     groups = [next(drawn).group for _ in range(3 * len(clips))]
     for first in range(0, len(groups), len(clips)):
         assert len(set(groups[first : first + len(clips)])) == len(clips)

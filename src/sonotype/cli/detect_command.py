@@ -11,6 +11,7 @@ from sonotype.cli.flags import with_options
 from sonotype.config import Device, from_flat
 from sonotype.core.errors import AudioError, OptionsError, StoppedError
 from sonotype.core.text import counted, duration, shorten, width
+from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.output_options import OutputOptions
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ LINE, LABEL_WIDTH = 80, 16
 """Columns of the summary and of the classes in it."""
 
 
-@with_options(Output=OutputOptions)
+@with_options(Detection=DetectOptions, Output=OutputOptions)
 def detect(
     paths: Annotated[
         list[Path],
@@ -48,7 +49,7 @@ def detect(
 
     Example: sonotype detect model.safetensors field --out results --clips
     """
-    (outputs,) = from_flat([OutputOptions], options)
+    chosen, outputs = from_flat([DetectOptions, OutputOptions], options)
     outputs.all_formats()
     model, recordings = _inputs(paths, out, also or [])
     from sonotype.detect.detector import open_detector
@@ -56,7 +57,7 @@ def detect(
     from sonotype.detect.job import detect_recordings
     from sonotype.detect.timeline import Timeline
 
-    detector = open_detector([model, *(also or [])], device=device)
+    detector = open_detector([model, *(also or [])], chosen, device=device)
     explanation = Explanation(detector.classes, detector.thresholds) if explain else None
     try:
         summary = detect_recordings(

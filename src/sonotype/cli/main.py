@@ -22,6 +22,7 @@ from sonotype.cli.learning_curve_command import learning_curve
 from sonotype.cli.predict_command import predict
 from sonotype.cli.study_command import study
 from sonotype.cli.train_command import train
+from sonotype.cli.tune_command import tune
 from sonotype.core.errors import SonotypeError
 from sonotype.core.version import __version__
 
@@ -53,7 +54,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for command in (
-    train, distill, evaluate, crossval, study, learning_curve, predict, detect, info, export,
+    train, distill, evaluate, crossval, study, learning_curve, predict, tune, detect, info,
+    export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.config import EventOptions, check, option, to_dict
+from sonotype.config import EventOptions, check, to_dict
 from sonotype.core.detections import DetectedEvent, DetectedRecording, ScoreBlock
 from sonotype.core.errors import OptionsError, cause_of
 from sonotype.core.io import file_sha256
 from sonotype.core.json_text import json_text
 from sonotype.core.text import listed
-from sonotype.core.types import Head
+from sonotype.core.types import DEFAULT_THRESHOLD, Head
 from sonotype.core.version import __version__
+from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.event_finder import EventFinder
 from sonotype.detect.frequency_range import with_frequencies
 from sonotype.detect.score_sources import frame_blocks, has_frame_heads, window_blocks
@@ -31,35 +32,6 @@ MAX_HOP = 1.0
 """Seconds: the default hop is never longer."""
 
 OnBlock = Callable[[ScoreBlock], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectOptions:
-    """How to detect events with a model; empty values are those of the model."""
-
-    hop: float = option(
-        0.0,
-        "Score windows every SECONDS; default: frames if the model has them, else the hop of the "
-        "model",
-        metavar="SECONDS",
-        low=0,
-        high=60,
-        common=True,
-    )
-    threshold: tuple[str, ...] = option(
-        (),
-        "Least score of an event, as in 0.7 or in dog=0.7; repeat for more classes",
-        metavar="[CLASS=]SCORE",
-        common=True,
-    )
-    classes: tuple[str, ...] = option(
-        (), "Detect only this class; repeat for more", flag="class", metavar="CLASS", common=True
-    )
-    level: str = option("", "Level of the labels; default: that of the model's settings, or the "
-                        "finest", metavar="NAME")  # fmt: skip
-    frequencies: bool = option(
-        True, "Measure the lowest and highest frequency of each event; where it stands out"
-    )
 
 
 class Detector:
@@ -183,8 +155,15 @@ def default_hop(seconds: float) -> float:
 
 
 def window_events(head: Head) -> tuple[EventOptions, ...]:
-    """How to make events from windows, where it was not fitted: runs above the thresholds."""
-    return tuple(EventOptions(method="threshold", threshold=limit) for limit in head.limits)
+    """How to make events from windows, where it was not fitted: runs above the thresholds.
+
+    The thresholds of a ``"single"`` head tell its classes apart in clips that have one. Most of a
+    recording has none, so a class must have at least half of the probability.
+    """
+    least = DEFAULT_THRESHOLD if head.problem == "single" else 0.0
+    return tuple(
+        EventOptions(method="threshold", threshold=max(limit, least)) for limit in head.limits
+    )
 
 
 def _head_of(ensemble: Ensemble, level: str, settings: Detection | None) -> Head:

@@ -114,7 +114,7 @@ def evaluate(
             members, manifest, hop, event_options or EventScoreOptions(), options,
             psds=psds, progress=progress,
         )  # fmt: skip
-        notes += _notes_on_seen(members, source_of_all, manifest, folds, progress=progress)
+        notes += notes_on_seen(members, source_of_all, manifest, folds, progress=progress)
         scores = replace(scores, notes=(*notes, *scores.notes))
     else:
         if hop is not None or event_options is not None or psds:
@@ -127,7 +127,7 @@ def evaluate(
                 for member in members
             ]
         )
-        notes += _notes_on_seen(members, source_of_all, manifest, folds, progress=progress)
+        notes += notes_on_seen(members, source_of_all, manifest, folds, progress=progress)
         scores = score(
             predictions,
             category_source=category_source or classifier.category_source,
@@ -159,7 +159,7 @@ def _score_recordings(
     return replace(scores, category_source=source, events=events), found.windows
 
 
-def _notes_on_seen(
+def notes_on_seen(
     members: Sequence[Classifier],
     source: Manifest,
     manifest: Manifest,

@@ -1,9 +1,7 @@
 """Counts of right and wrong sound events of one recording, for three kinds of score.
 
-All times are integers, microseconds, so that comparisons on a limit are exact. One function,
-:func:`covered`, serves most of the counts. Let U be a union of disjoint intervals and C(t) the
-length of U before t, a piecewise linear function with slopes 0 and 1. An interval [a, b] has
-C(b) - C(a) of its length in U.
+All times are integers, microseconds, so that comparisons on a limit are exact; see
+:mod:`sonotype.core.event_matching`.
 
 Event-based (Mesaros, Heittola and Virtanen, "Metrics for polyphonic sound event detection", 2016).
     A detected event can match a reference event of its class if the onsets differ by at most the
@@ -35,15 +33,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from sonotype.config import option
+from sonotype.core.event_matching import MICROSECONDS, IntArray, covered, matched, merge
 
-MICROSECONDS = 1_000_000
 SCORES = ("event_based", "segment_based", "intersection_based")
 
-IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -86,74 +81,6 @@ class EventCounts:
     detected: IntArray
     false_alarms: IntArray
     cross_triggers: IntArray
-
-
-def microseconds(intervals: Sequence[tuple[float, float]]) -> IntArray:
-    """``[n, 2]`` starts and ends in microseconds from seconds."""
-    seconds = np.array(intervals, dtype=np.float64).reshape(-1, 2)
-    return np.rint(seconds * MICROSECONDS).astype(np.int64)
-
-
-def merge(intervals: IntArray) -> IntArray:
-    """``[n, 2]`` sorted, disjoint intervals that cover the same; touching ones are joined."""
-    intervals = intervals[intervals[:, 1] > intervals[:, 0]]
-    if not len(intervals):
-        return intervals
-    intervals = intervals[np.argsort(intervals[:, 0])]
-    ends = np.maximum.accumulate(intervals[:, 1])
-    first = np.append(True, intervals[1:, 0] > ends[:-1])
-    last = np.append(first[1:], True)
-    return np.stack([intervals[first, 0], ends[last]], axis=1)
-
-
-def covered(intervals: IntArray, union: IntArray) -> IntArray:
-    """``[n]`` lengths that the union, from :func:`merge`, covers of ``[n, 2]`` intervals."""
-    if not len(union):
-        return np.zeros(len(intervals), dtype=np.int64)
-    # The values at the bounds are exact as float64, and so are values between them: the slope is 1.
-    total = np.append(0, np.cumsum(union[:, 1] - union[:, 0])).repeat(2)[1:-1]
-    before = np.interp(intervals, union.ravel(), total)
-    length: IntArray = (before[:, 1] - before[:, 0]).astype(np.int64)
-    return length
-
-
-def cut(intervals: IntArray, spans: IntArray, shortest: int) -> tuple[IntArray, IntArray]:
-    """The pieces of intervals inside the spans, ``[m, 2]``, and the indices of their intervals.
-
-    An interval that reaches into several spans gives a piece for each. A piece shorter than
-    ``shortest`` is dropped if it is less than half of its interval: the end of a detected event
-    that lies outside of the span is not an event of the span.
-    """
-    pieces, indices = [np.empty((0, 2), dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    length = intervals[:, 1] - intervals[:, 0]
-    for start, end in spans:
-        piece = np.clip(intervals, start, end)
-        inside = piece[:, 1] - piece[:, 0]
-        kept = (inside > 0) & ((inside >= shortest) | (2 * inside >= length))
-        pieces.append(piece[kept])
-        indices.append(np.flatnonzero(kept))
-    return np.concatenate(pieces), np.concatenate(indices)
-
-
-def matched(reference: IntArray, detected: IntArray, options: EventScoreOptions) -> int:
-    """Number of pairs of a maximum matching of events of one class."""
-    if not (len(reference) and len(detected)):
-        return 0
-    collar = round(options.onset_collar * MICROSECONDS)
-    length = reference[:, 1] - reference[:, 0]
-    tolerance = np.maximum(
-        round(options.offset_collar * MICROSECONDS), np.rint(options.offset_collar_rate * length)
-    )
-    detected = detected[np.argsort(detected[:, 0])]
-    low = np.searchsorted(detected[:, 0], reference[:, 0] - collar, "left")
-    high = np.searchsorted(detected[:, 0], reference[:, 0] + collar, "right")
-    # The pairs whose onsets agree: for each reference event a range of detected events.
-    rows = np.repeat(np.arange(len(reference)), high - low)
-    columns = np.arange(len(rows)) + np.repeat(high - np.cumsum(high - low), high - low)
-    close = np.abs(detected[columns, 1] - reference[rows, 1]) <= tolerance[rows]
-    pairs = (np.ones(close.sum(), dtype=np.int8), (rows[close], columns[close]))
-    graph = csr_array(pairs, shape=(len(reference), len(detected)))
-    return int((maximum_bipartite_matching(graph, perm_type="column") >= 0).sum())
 
 
 def segments(spans: IntArray, length: int) -> IntArray:

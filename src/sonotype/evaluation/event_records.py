@@ -12,8 +12,8 @@ import numpy.typing as npt
 from sonotype.core.annotations import Event
 from sonotype.core.detections import DetectedEvent
 from sonotype.core.errors import DataError, DataIssue, OptionsError
+from sonotype.core.event_matching import IntArray, cut, microseconds
 from sonotype.core.text import counted, listed
-from sonotype.evaluation.event_counts import IntArray, cut, microseconds
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sonotype.core.errors import MissingExtraError, OptionsError
-from sonotype.evaluation.event_counts import MICROSECONDS, IntArray, merge, microseconds
+from sonotype.core.event_matching import MICROSECONDS, IntArray, merge, microseconds
 from sonotype.evaluation.event_records import RecordingDetections, events_of, require_valid
 
 SETTINGS: dict[str, dict[str, float | None]] = {

@@ -17,7 +17,8 @@ from sonotype.core.text import listed
 from sonotype.core.types import Head, Heads
 from sonotype.data.windows import WindowOptions, labelled_windows
 from sonotype.detect.change_points import box_scores, boxes
-from sonotype.detect.detector import DetectOptions, Detector, default_hop
+from sonotype.detect.detect_options import DetectOptions
+from sonotype.detect.detector import Detector, default_hop
 from sonotype.detect.event_finder import find_events
 from sonotype.detect.score_sources import block_of_windows, joined
 from sonotype.evaluation.event_records import RecordingDetections
@@ -164,15 +165,19 @@ def head_of(heads: Heads, recordings: Sequence[AnnotatedRecording]) -> Head:
     return Head(head.name, head.classes, "multi", thresholds=head.thresholds)
 
 
+def unknown_events(recordings: Sequence[AnnotatedRecording], head: Head) -> list[str]:
+    """A note on events of classes that the model does not have, if there are any."""
+    others = [e.label for one in recordings for e in one.events if e.label not in head.index]
+    if not others:
+        return []
+    names = listed(sorted(set(others)), 12)
+    return [f"{len(others)} events of classes that the model does not have are ignored: {names}"]
+
+
 def _notes(recordings: Sequence[AnnotatedRecording], head: Head, seconds: float) -> tuple[str, ...]:
     """Notes on events of classes that the model does not have, and on short events."""
-    notes = []
+    notes = unknown_events(recordings, head)
     events = [event for one in recordings for event in one.events]
-    if others := [event.label for event in events if event.label not in head.index]:
-        names = listed(sorted(set(others)), 12)
-        notes.append(
-            f"{len(others)} events of classes that the model does not have are ignored: {names}"
-        )
     lengths = [event.end - event.start for event in events if event.label in head.index]
     if lengths and (middle := float(np.median(lengths))) < seconds / 2:
         notes.append(

@@ -22,20 +22,16 @@ import numpy as np
 
 from sonotype.config import check
 from sonotype.core.errors import OptionsError
+from sonotype.core.event_matching import MICROSECONDS, IntArray, cut, merge, microseconds
 from sonotype.core.json_text import json_text
 from sonotype.core.text import counted, listed
 from sonotype.evaluation.bootstrap import CHUNK, draws
 from sonotype.evaluation.event_counts import (
-    MICROSECONDS,
     SCORES,
     EventCounts,
     EventScoreOptions,
     FloatArray,
-    IntArray,
     count_events,
-    cut,
-    merge,
-    microseconds,
 )
 from sonotype.evaluation.event_records import (
     RecordingDetections,

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from sonotype.core.annotations import AnnotatedRecording
 from sonotype.core.errors import StoppedError
-from sonotype.detect.tuning import ScoredRecording, tune_events
+from sonotype.detect.tuning import tune_events
+from sonotype.detect.tuning_counts import ScoredRecording
 from sonotype.experiments.context import BuiltSystem, RunContext
+from sonotype.experiments.tune_report import report_json
 from sonotype.modelfile.detection import Detection
 from sonotype.sliding.system_frames import has_frames
 from sonotype.training.frame_fit import FrameFit, fit_frame_head
@@ -49,11 +51,17 @@ def add_detection(context: RunContext, built: BuiltSystem, fitted: FitResult) ->
 def _tuned(fit: FrameFit, level: str, classes: tuple[str, ...]) -> Detection:
     """The settings that fit the held-out scores best."""
     tracks = [
-        ScoredRecording(one.times, one.scores, one.recording.events, one.recording.spans)
+        ScoredRecording(
+            str(one.recording.path),
+            one.times,
+            one.scores,
+            one.recording.events,
+            one.recording.spans,
+        )
         for one in fit.held_out
     ]
     events, report = tune_events(tracks, classes)
-    return Detection(level, events, fit.head.scales, tuned=report.to_json())
+    return Detection(level, events, fit.head.scales, tuned=report_json(report))
 
 
 def _training_recordings(context: RunContext) -> list[AnnotatedRecording]:

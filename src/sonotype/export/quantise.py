@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from sonotype.inference.onnx_engine import UNKNOWN, WAVEFORM
+from sonotype.inference.onnx_windows import WINDOWS_KEY
 from sonotype.inference.prediction import Array
 
 QUANTISED = ("Conv", "Gemm", "MatMul")
 
 
 def quantised(content: bytes, waveforms: Iterable[Array]) -> bytes:
-    """An ONNX model with 8-bit convolutions and matrix products.
+    """An ONNX model with 8-bit convolutions and matrix products, without shared windows.
+
+    The graphs for shared windows are in single precision, and larger than the model.
 
     Args:
         content: of a file from :func:`sonotype.export.graph.onnx_graph`.
@@ -64,7 +67,12 @@ def quantised(content: bytes, waveforms: Iterable[Array]) -> bytes:
             )
         finally:
             root.setLevel(level)
-        return after.read_bytes()
+        model = onnx.load(after)
+    kept = [entry for entry in model.metadata_props if entry.key != WINDOWS_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    small: bytes = model.SerializeToString()
+    return small
 
 
 def unquantised_nodes(model: Any) -> list[str]:

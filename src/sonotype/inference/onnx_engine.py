@@ -11,10 +11,10 @@ from typing import Any
 from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import MissingExtraError, ModelFileError, OptionsError
 from sonotype.inference.engine import EngineOutput
-from sonotype.inference.onnx_windows import WINDOWS_KEY, graph_windows, window_graphs
+from sonotype.inference.onnx_windows import WINDOWS_KEY, SharedSessions, window_graphs
 from sonotype.inference.prediction import Array
 from sonotype.modelfile.card import KEY, ModelCard, card_of
-from sonotype.sliding.shared import SharedWindows
+from sonotype.sliding.layout import FRAMES_A_SECOND
 
 WAVEFORM = "waveform"
 EMBEDDING = "embedding"
@@ -34,7 +34,6 @@ class OnnxEngine:
     """
 
     side_by_side = True
-    frame_seconds: float | None = None
 
     def __init__(self, session: Any, path: Path | None = None) -> None:
         self.session, self.path = session, path
@@ -56,16 +55,27 @@ class OnnxEngine:
     ) -> Iterator[tuple[int, EngineOutput]] | None:
         """Output for overlapping windows; ``None`` if the file has no graphs for their length."""
         shared = self._shared
-        if shared is None or shared.layout.samples != samples:
+        if shared is None or shared.windows.layout.samples != samples:
             return None
-        return shared.outputs(pieces, hop)
+        return shared.windows.outputs(pieces, hop)
 
-    def frames(self, pieces: Iterable[Array], samples: int) -> None:
-        """Return ``None``: the file has no frame head."""
+    @property
+    def frame_seconds(self) -> float | None:
+        """Length of a frame in seconds; ``None`` if the file has no frame head."""
+        if self._shared is None or self._shared.frames is None:
+            return None
+        return self._shared.windows.layout.coarsest / FRAMES_A_SECOND
+
+    def frames(self, pieces: Iterable[Array], samples: int) -> Iterator[tuple[int, Array]] | None:
+        """Probabilities of frames; ``None`` if the file has no frame head."""
+        shared = self._shared
+        if shared is None or shared.frames is None or shared.windows.layout.samples != samples:
+            return None
+        return shared.frames.outputs(pieces)
 
     @cached_property
-    def _shared(self) -> SharedWindows[EngineOutput] | None:
-        """Shared windows by the graphs in the metadata; ``None`` without them."""
+    def _shared(self) -> SharedSessions | None:
+        """Windows and frames by the graphs in the metadata; ``None`` without them."""
         document = self.session.get_modelmeta().custom_metadata_map.get(WINDOWS_KEY)
         try:
             graphs = None if document is None else window_graphs(document)
@@ -74,7 +84,7 @@ class OnnxEngine:
             raise ModelFileError(f"{name}: {WINDOWS_KEY} in its metadata: {error}") from None
         if graphs is None:
             return None
-        return graph_windows(graphs, _session, _output, available_cpus())
+        return SharedSessions(graphs, _session, _output, available_cpus())
 
 
 def _output(found: Mapping[str, Array]) -> EngineOutput:

@@ -14,8 +14,8 @@ from sonotype.inference.postprocess import probabilities
 from sonotype.inference.prediction import Array
 from sonotype.models.fold_batch_norm import fuse_batch_norm
 from sonotype.models.system import Output, System
-from sonotype.sliding.chunk import FRAMES_A_SECOND
 from sonotype.sliding.frames import SharedFrames
+from sonotype.sliding.layout import FRAMES_A_SECOND
 from sonotype.sliding.shared import SharedWindows
 from sonotype.sliding.system_frames import system_frames
 from sonotype.sliding.system_windows import WindowOutputs, system_windows

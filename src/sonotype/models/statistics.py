@@ -118,7 +118,7 @@ class BandDeviationPooling(Statistic):
 
     def vector(self, total: Tensor, positions: int) -> Tensor:
         """Deviation of the bands' means."""
-        bands = total[0].unflatten(1, (-1, self.features))
+        bands = total[0].view(total.shape[1], -1, self.features)
         time = positions / bands.shape[1]
         return (bands / time).var(1, correction=0).sqrt().float()
 

@@ -27,14 +27,8 @@ from sonotype.models.backbones.mobilenet import SqueezeExcitation
 from sonotype.models.backbones.vggish import PATCH
 from sonotype.models.shared_copy import shared_copy
 from sonotype.models.system import BLOCKS, System
+from sonotype.sliding.layout import FRAMES_A_SECOND, FRONT_END_REACH
 from sonotype.sliding.squeeze import SlidingSqueeze
-
-FRAMES_A_SECOND = 100
-FRONT_END_REACH = 3
-"""Frames at a cut that differ from those of the whole recording: MobileNet's are centred and read
-401 samples on each side, a hop and a quarter; decimation reads 95 samples of 32 kHz. Where zeros
-follow the sound, they are in the last three frames, because a window of 400
-samples spans 2.5 hops."""
 
 Squeeze = Callable[[SqueezeExcitation, int], nn.Module]
 """From a squeeze over the whole map, and its rows in a clip, to the layer that replaces it."""
@@ -55,7 +49,7 @@ class ChunkMaps:
         counts: rows of each pooled map of a clip.
         bands: positions in a row of each.
         coarsest: the additional frames of a chunk are a multiple of it.
-        frames: frames of a clip that the network takes, the fewest of its branches.
+        mel_frames: frames of a clip that each branch takes.
         reach: frames before and behind its own that a row depends on, without squeezes.
         squeezes: whether there are any.
         largest: values of the largest map, for each frame.
@@ -84,8 +78,7 @@ class ChunkMaps:
         system = self.system
         silence = torch.zeros(1, self.samples, device=system.device)
         log_mels = system.log_mels(silence)
-        self._frames = [x.shape[2] for x in log_mels]
-        self.frames = min(self._frames)
+        self.mel_frames = [x.shape[2] for x in log_mels]
         rows: dict[nn.Module, int] = {}
         sizes: list[int] = []
 
@@ -101,7 +94,7 @@ class ChunkMaps:
             maps = pooled_maps(system, log_mels)
         self.counts = [x.shape[2] for x in maps]
         self.bands = [x.shape[3] for x in maps]
-        self.largest = -(-max(sizes) // self._frames[0])
+        self.largest = -(-max(sizes) // self.mel_frames[0])
         self.squeezes = bool(rows)
         replaced = {layer: squeeze(cast(SqueezeExcitation, layer), rows[layer]) for layer in rows}
         for front_end in (system.branch_1.front_end, system.front_end_2):
@@ -115,8 +108,16 @@ class ChunkMaps:
         Shape:
             waveform ``[1, samples + grown * frame]``; ``grown`` a multiple of :attr:`coarsest`
         """
-        log_mels = zip(self.system.log_mels(waveform), self._frames, strict=True)
-        return pooled_maps(self.system, [x[:, :, : frames + grown] for x, frames in log_mels])
+        return self.of_log_mels(self.log_mels(waveform, grown))
+
+    def log_mels(self, waveform: Tensor, grown: int) -> list[Tensor]:
+        """The log-mel ``[1, 1, frames, bands]`` of each branch, as for :meth:`__call__`."""
+        log_mels = zip(self.system.log_mels(waveform), self.mel_frames, strict=True)
+        return [x[:, :, : frames + grown] for x, frames in log_mels]
+
+    def of_log_mels(self, log_mels: list[Tensor]) -> list[Tensor]:
+        """The pooled maps of the log-mels of a chunk."""
+        return pooled_maps(self.system, log_mels)
 
 
 def pooled_maps(system: System, log_mels: list[Tensor]) -> list[Tensor]:

@@ -11,13 +11,23 @@ rows depend on, and the rows of that context are dropped; so the ends of chunks 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from sonotype.audio.buffer import Indices, SampleBuffer, window_count, window_start
+from sonotype.audio.decode import Samples
+
+FRONT_END_REACH = 3
+"""Frames at a cut that differ from those of the whole recording: MobileNet's are centred and read
+401 samples on each side, a hop and a quarter; decimation reads 95 samples of 32 kHz. Where zeros
+follow the sound, they are in the last three frames, because a window of 400
+samples spans 2.5 hops."""
+PIECE = 500
+"""Frames of a log-mel that are computed at once where a front end runs piece by piece: what lies
+between its steps then fits the cache of a processor."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +54,18 @@ class Chunk:
         return slice((self.core - self.first) // stride, end)
 
 
+FRAMES_A_SECOND = 100
+
+
 class Span(NamedTuple):
     """Some of the rows of a window, in rows of the coarsest pooled map.
 
     Attributes:
-        first: the first row.
-        rows: number of rows.
+        centre: the row in the middle.
+        rows: number of rows, odd.
     """
 
-    first: int
+    centre: int
     rows: int
 
 
@@ -63,7 +76,7 @@ class Layout:
     Attributes:
         samples: of a window.
         frame: samples of a frame.
-        frames: of a clip, that the network takes.
+        mel_frames: frames of a clip that each branch takes.
         coarsest: the additional frames of a chunk are a multiple of it.
         context: frames of context on each side of a chunk, a multiple of ``coarsest``.
         step: frames of a chunk without its context, a multiple of ``coarsest``.
@@ -73,7 +86,7 @@ class Layout:
 
     samples: int
     frame: int
-    frames: int
+    mel_frames: tuple[int, ...]
     coarsest: int
     context: int
     step: int
@@ -85,7 +98,7 @@ class Layout:
         core = 0
         while True:
             end, first = core + self.step, max(core - self.context, 0)
-            grown = whole(max(end + self.context - self.frames - first, 0), self.coarsest)
+            grown = whole(max(end + self.context - min(self.mel_frames) - first, 0), self.coarsest)
             if not sound.reaches((first + grown) * self.frame + self.samples):
                 break
             yield Chunk(first, grown, core, end, self._windows_before(end, hop))
@@ -95,17 +108,44 @@ class Layout:
         first = max(min(core - self.context, last), 0)
         yield Chunk(first, last - first, core, None, windows)
 
+    def log_mels(
+        self, front_ends: Callable[[Samples], Sequence[Samples]], waveform: Samples
+    ) -> list[Samples]:
+        """The log-mels of a chunk, computed piece by piece.
+
+        Args:
+            front_ends: from a waveform ``[1, samples]`` to the log-mel of each branch
+                ``[1, 1, frames, bands]``.
+            waveform: ``[samples]``.
+        """
+        total = -(-len(waveform) // self.frame)
+        pieces = []
+        for start in range(0, total, PIECE):
+            first = max(start - FRONT_END_REACH, 0)
+            end = start + PIECE + FRONT_END_REACH
+            end = len(waveform) if end >= total else end * self.frame
+            found = front_ends(waveform[None, first * self.frame : end])
+            pieces.append([x[:, :, start - first :][:, :, :PIECE] for x in found])
+        grown = (len(waveform) - self.samples) // self.frame
+        branches = zip(zip(*pieces, strict=True), self.mel_frames, strict=True)
+        return [np.concatenate(x, axis=2)[:, :, : frames + grown] for x, frames in branches]
+
     def first_rows(self, start: int | Indices) -> list[Indices]:
         """The row of each pooled map that is nearest to a sample where a window starts."""
         widths = [self.frame * stride for stride in self.strides]
         return [np.asarray((2 * start + width) // (2 * width)) for width in widths]
 
     def rows_of(self, span: Span | None, index: int) -> tuple[int, int]:
-        """First row and number of rows of a span in a map; ``None`` for the whole window."""
+        """First row and number of rows of a span in a map; ``None`` for the whole window.
+
+        A row is centred at its number times its stride, so that in a finer map, too, an odd number
+        of rows is centred at the middle of the span.
+        """
         if span is None:
             return 0, self.counts[index]
         fine = self.coarsest // self.strides[index]
-        return span.first * fine, span.rows * fine
+        rows = rows_of_span(span.rows, fine)
+        return span.centre * fine - rows // 2, rows
 
     def _windows_before(self, end: int, hop: float) -> int:
         """Number of windows that have all their rows before a frame."""
@@ -117,6 +157,16 @@ class Layout:
         while window_start(windows, hop) < limit:
             windows += 1
         return windows
+
+
+def rows_of_span(rows: int, fine: int) -> int:
+    """Odd number of rows of a map in a span.
+
+    Args:
+        rows: of the span, in the coarsest map.
+        fine: rows of the map in a row of the coarsest map, a power of 2.
+    """
+    return rows * fine - (fine > 1)
 
 
 def whole(frames: int, coarsest: int) -> int:

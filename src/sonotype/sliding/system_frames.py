@@ -13,9 +13,10 @@ from sonotype.models.frame_head import frame_reductions, scales_within
 from sonotype.models.system import System
 from sonotype.sliding.chunk import ChunkMaps
 from sonotype.sliding.frames import SharedFrames, rows_of_clip
+from sonotype.sliding.layout import rows_of_span
 from sonotype.sliding.reductions import Rows
-from sonotype.sliding.shared import RowReduction, Samples
-from sonotype.sliding.system_windows import ChunkRows, layout_of
+from sonotype.sliding.shared import RowReduction
+from sonotype.sliding.system_windows import SystemRows, layout_of
 
 Vectors = npt.NDArray[np.float32]
 
@@ -42,7 +43,7 @@ class FrameVectors(nn.Module):
         self.positions = [
             [
                 sum(
-                    scale * maps.coarsest // maps.strides[index] * maps.bands[index]
+                    rows_of_span(scale, maps.coarsest // maps.strides[index]) * maps.bands[index]
                     for index in indices
                 )
                 for _, indices in self.reductions
@@ -62,27 +63,19 @@ class FrameVectors(nn.Module):
         return joined if self.head is None else self.head(joined)
 
 
-class FrameNetwork:
+class FrameNetwork(SystemRows):
     """The two steps of a system, on arrays; arguments as for :class:`FrameVectors`."""
 
     def __init__(
         self, maps: ChunkMaps, scales: Sequence[int], head: nn.Module | None = None
     ) -> None:
-        self.device = maps.system.device
+        super().__init__(maps, frame_reductions(maps.system.pooling.reductions()))
         self._vectors = FrameVectors(maps, scales, head)
-        self._rows = ChunkRows(maps, self._vectors.reductions)
-
-    @torch.inference_mode()
-    def rows(self, waveform: Samples) -> list[Rows]:
-        """Rows of a chunk ``[samples]``."""
-        found = self._rows(torch.from_numpy(waveform).to(self.device)[None])
-        return [rows.cpu().numpy() for rows in found]
 
     @torch.inference_mode()
     def outputs(self, totals: Sequence[Rows]) -> Vectors:
         """Vectors or logits of frames from their totals."""
-        given = [torch.from_numpy(total).to(self.device) for total in totals]
-        found: Vectors = self._vectors(given).cpu().numpy()
+        found: Vectors = self._vectors(self.tensors(totals)).cpu().numpy()
         return found
 
 

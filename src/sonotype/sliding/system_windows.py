@@ -40,15 +40,15 @@ class WindowOutputs(NamedTuple):
 
 
 class ChunkRows(nn.Module):
-    """From a chunk to the rows of each reduction and each of its maps.
+    """From the log-mels of a chunk to the rows of each reduction and each of its maps.
 
     Args:
         maps: of the system.
         reductions: those of the system, or some of them.
 
     Shape:
-        ``[1, samples] -> [parts, time, features]`` each; the chunk is longer than a clip by a
-        multiple of the coarsest stride
+        ``[1, 1, frames, bands]`` for each branch ``-> [parts, time, features]`` each; the frames
+        exceed those of a clip by a multiple of the coarsest stride
     """
 
     def __init__(self, maps: ChunkMaps, reductions: Sequence[Reduction] | None = None) -> None:
@@ -56,10 +56,9 @@ class ChunkRows(nn.Module):
         self.maps, self.system = maps, maps.system
         self.reductions = reductions or maps.system.reductions()
 
-    def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, log_mels: list[Tensor]) -> tuple[Tensor, ...]:
         """Rows of all the chunk, its context included."""
-        grown = (waveform.shape[1] - self.maps.samples) // self.maps.frame
-        maps = self.system.pooling.align(self.maps(waveform, grown))
+        maps = self.system.pooling.align(self.maps.of_log_mels(log_mels))
         return tuple(
             pooling.rows(maps[index][0])
             for pooling, indices in self.reductions
@@ -90,25 +89,37 @@ class WindowVectors(nn.Module):
         return WindowOutputs(*self.system.classify(torch.cat(vectors, dim=1)))
 
 
-class SystemNetwork:
-    """The two steps of a system, on arrays."""
+class SystemRows:
+    """The first step of a system, on arrays; arguments as for :class:`ChunkRows`."""
 
-    def __init__(self, maps: ChunkMaps) -> None:
-        self.device = maps.system.device
-        self._rows, self._vectors = ChunkRows(maps), WindowVectors(maps)
+    def __init__(self, maps: ChunkMaps, reductions: Sequence[Reduction] | None = None) -> None:
+        self.maps, self.device = maps, maps.system.device
+        self._rows = ChunkRows(maps, reductions)
 
     @torch.inference_mode()
     def rows(self, waveform: Samples) -> list[Rows]:
         """Rows of a chunk ``[samples]``."""
-        found = self._rows(torch.from_numpy(waveform).to(self.device)[None])
+        grown = (len(waveform) - self.maps.samples) // self.maps.frame
+        sound = torch.from_numpy(waveform).to(self.device)[None]
+        found = self._rows(self.maps.log_mels(sound, grown))
         return [rows.cpu().numpy() for rows in found]
+
+    def tensors(self, totals: Sequence[Rows]) -> list[Tensor]:
+        """Totals on the device of the system."""
+        return [torch.from_numpy(total).to(self.device) for total in totals]
+
+
+class SystemNetwork(SystemRows):
+    """The two steps of a system, on arrays."""
+
+    def __init__(self, maps: ChunkMaps) -> None:
+        super().__init__(maps)
+        self._vectors = WindowVectors(maps)
 
     @torch.inference_mode()
     def outputs(self, totals: Sequence[Rows]) -> WindowOutputs:
         """Outputs of windows from their totals."""
-        found: WindowOutputs = self._vectors(
-            [torch.from_numpy(total).to(self.device) for total in totals]
-        )
+        found: WindowOutputs = self._vectors(self.tensors(totals))
         return found
 
 
@@ -135,7 +146,7 @@ def layout_of(maps: ChunkMaps, chunk: int | None = None) -> Layout:
     return Layout(
         samples=maps.samples,
         frame=maps.frame,
-        frames=maps.frames,
+        mel_frames=tuple(maps.mel_frames),
         coarsest=maps.coarsest,
         context=whole(context, maps.coarsest),
         step=whole(chunk, maps.coarsest),

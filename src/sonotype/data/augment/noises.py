@@ -1,7 +1,8 @@
 """Synthetic sounds that belong to no class: silence, noise, hum, tones and sweeps.
 
 They are the negative examples of the unknown score (:mod:`sonotype.models.unknown`). All are
-stationary or nearly so, from -60 dB to full scale, and depend on their number alone.
+stationary or nearly so, from -60 dB to full scale, and depend on their number alone. Another noise,
+:func:`ambience`, is the background of simulated recordings.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ LOWEST_DB = -60.0
 SPECTRAL_SLOPES = {"white": 0.0, "pink": 1.0, "brown": 2.0}
 """Exponent of the fall of the power spectrum with frequency."""
 HARMONICS = 30
+LOWEST_HZ, STEEPEST_DB, COLOUR_DB = 20.0, 6.0, 5.0
+SWELL_SECONDS, MOST_SWELL_DB = 2, 3.0
+"""Of :func:`ambience`."""
 
 
 def synthetic_noise(number: int, samples: int, sample_rate: int) -> Samples:
@@ -99,3 +103,25 @@ def _phase(rng: np.random.Generator) -> float:
 def _scaled(wave: Wave, decibels: float) -> Wave:
     """The wave with this peak level, in dB of full scale."""
     return wave / max(float(np.abs(wave).max()), 1e-30) * 10 ** (decibels / 20)
+
+
+def ambience(samples: int, sample_rate: int, rng: np.random.Generator) -> Wave:
+    """Noise ``[samples]`` like that of a place, with an RMS of 1.
+
+    The spectrum falls by 0 to 6 dB an octave and differs from that by a few dB from octave to
+    octave; the level changes slowly by a few dB.
+    """
+    frequency = np.fft.rfftfreq(samples, 1 / sample_rate)
+    octaves = np.log2(np.maximum(frequency, LOWEST_HZ) / LOWEST_HZ)
+    knots = np.arange(int(octaves[-1]) + 2)
+    gains = rng.normal(0, COLOUR_DB, len(knots)) - rng.uniform(0, STEEPEST_DB) * knots
+    spectrum = np.fft.rfft(rng.standard_normal(samples)) * 10 ** (
+        np.interp(octaves, knots, gains) / 20
+    )
+    spectrum[frequency < LOWEST_HZ] = 0
+    moments = np.arange(0, samples + SWELL_SECONDS * sample_rate, SWELL_SECONDS * sample_rate)
+    swell = rng.normal(0, rng.uniform(0, MOST_SWELL_DB), len(moments))
+    wave = np.fft.irfft(spectrum, samples) * 10 ** (
+        np.interp(np.arange(samples), moments, swell) / 20
+    )
+    return wave / max(float(np.sqrt(np.mean(np.square(wave)))), 1e-30)
