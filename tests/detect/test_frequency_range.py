@@ -129,7 +129,8 @@ def test_no_background(tmp_path: Path) -> None:
     found = measured(tmp_path / "a.wav", samples, (0.0, 3.0))
     assert found == [(None, None)]
     assert measured(tmp_path / "a.wav", samples, (0.5, 3.0)) == [(None, None)]
-    assert measured(tmp_path / "a.wav", samples, (0.8, 3.0)) != [(None, None)]
+    samples = with_sounds(noise(3), (0.7, sound("noise", 1000, 2000, 2.3)))
+    assert measured(tmp_path / "a.wav", samples, (0.7, 3.0)) != [(None, None)]
 
 
 def test_digital_silence_around_a_sound(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ LEVEL = 0.75
 """Quantile over time of the power of the background; louder frames may be parts of the event."""
 FACTOR = 6.0
 """Smallest ratio of the power of an event to that of the background: 8 dB."""
-MIN_CELLS = 4
-"""Fewer cells may exceed the background by chance."""
+MIN_CELLS, MIN_SHARE_OF_CELLS = 4, 0.001
+"""Fewer cells of an event may exceed the background by chance."""
 SHARE = 0.95
 """Part of the power of an event between its two frequencies."""
 HIGH_PASS = 500.0
@@ -83,7 +83,7 @@ def frequency_range(
     """
     level = _quantile(background)
     above = event > np.float32(FACTOR) * level
-    if np.count_nonzero(above) < MIN_CELLS:
+    if np.count_nonzero(above) < max(MIN_CELLS, MIN_SHARE_OF_CELLS * above.size):
         return None
     squares = edges[:-1] * edges[1:]
     attenuation = squares / (squares + HIGH_PASS**2)
