@@ -116,6 +116,21 @@ def test_pieces_inside_spans() -> None:
     ]
 
 
+def test_cut_agrees_with_a_loop_over_spans_and_intervals() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(30):
+        spans = merge(np.sort(rng.integers(0, 60, (6, 2)), axis=1))
+        intervals = np.sort(rng.integers(0, 60, (15, 2)), axis=1)
+        expected = []
+        for start, end in spans.tolist():
+            for index, (first, last) in enumerate(intervals.tolist()):
+                inside = min(end, last) - max(start, first)
+                if inside > 0 and (inside >= 4 or 2 * inside >= last - first):
+                    expected.append((max(start, first), min(end, last), index))
+        pieces, indices = cut(intervals, spans, 4)
+        assert np.column_stack([pieces, indices]).tolist() == [list(one) for one in expected]
+
+
 def test_segments_begin_anew_in_each_span() -> None:
     spans = microseconds([(0.5, 3), (10, 12)])
     assert (segments(spans, 10**6) / 1e6).tolist() == [

@@ -15,7 +15,7 @@ from torch import nn
 
 from sonotype.config import SystemOptions
 from sonotype.export.graph import window_graphs_of, with_matrix_products
-from sonotype.inference.onnx_windows import WindowGraphs, graph_windows, window_graphs
+from sonotype.inference.onnx_windows import SharedSessions, WindowGraphs, window_graphs
 from sonotype.inference.torch_engine import TorchEngine
 from sonotype.modelfile.card import ModelCard
 from sonotype.modelfile.model_file import load_model
@@ -89,7 +89,7 @@ def test_windows_are_those_of_torch(name: str, windows: float, hop: float) -> No
     sound = lively_sound(system, windows * card.audio_spec.seconds)
     pieces, hop = np.array_split(sound, 7), hop * length
     wanted = list(TorchEngine(system, card.heads).windows(pieces, length, hop))
-    shared = graph_windows(graphs, session_of, dict, threads=2)  # type: ignore[arg-type]
+    shared = SharedSessions(graphs, session_of, dict, threads=2).windows  # type: ignore[arg-type]
     found: list[tuple[int, Any]] = list(shared.outputs(pieces, hop))
     assert [first for first, _ in found] == [first for first, _ in wanted]
     assert len(found) > 2 or windows < 30, "there are several chunks"

@@ -84,7 +84,7 @@ def test_windows_are_clips_where_the_file_has_no_graphs_for_them(
 
 def test_damaged_graphs_for_windows_are_refused(tmp_path: Path) -> None:
     path = write_onnx(tmp_path / "model.onnx", **{WINDOWS_KEY: '{"version": 1}'})
-    model, sound = load(path), 0.5 * tone(440.0, 1, 3.0)
+    model, sound = load(path), 0.5 + 0.5 * tone(440.0, 1, 3.0)
     assert model.predict(sound, RATE).label == "a"
     with pytest.raises(ModelFileError) as caught:
         list(model.predict_windows(sound, 0.5, sample_rate=RATE))

@@ -59,10 +59,11 @@ def slow_vectors(system: System, samples: int, waveform: np.ndarray) -> np.ndarr
         for frame in range(int(np.ceil(len(waveform) / unit))):
             vector = []
             for scale in scales_within(rows):
-                first = frame + centre - scale // 2
                 for pooling, (index,) in frame_reductions(system.pooling.reductions()):
                     fine = layout.coarsest // layout.strides[index]
-                    part = found[index][:, :, first * fine : (first + scale) * fine]
+                    # As many rows before as behind the row at the time of the frame.
+                    middle, half = (frame + centre) * fine, (scale * fine - 1) // 2
+                    part = found[index][:, :, middle - half : middle + half + 1]
                     vector.append(pooling(part)[0][0])
             frames.append(torch.cat(vector).numpy())
     return np.stack(frames)

@@ -17,10 +17,12 @@ The scores must be of models that were not trained on the recordings. The choice
    cost alarms``. So the classes that cause the alarms get a higher threshold, not all classes.
 
 Measured on 2 x 20 recordings of 2 minutes with 20 classes and 679 events, each time chosen on four
-fifths of the recordings and scored on the rest: a common threshold with change points has a micro
-F1 of 0.617, thresholds of the classes without a prior count 0.57 to 0.59, with it 0.61 to 0.62. A
-limit of 6 alarms an hour halves the alarms at the same F1; a common factor on all thresholds that
-meets the same limit has an F1 of 0.54.
+fifths of the recordings and scored on the rest, micro F1: 0.56 for a median filter and a common
+threshold; 0.62 for change points and a common threshold; 0.58 to 0.60 for thresholds of the classes
+with a prior of 2 events; 0.62 with 32 events. The limit of 6 alarms an hour halves the alarms there
+at the same F1, while one threshold for all classes that meets it has an F1 below 0.46. On 2 x 20
+other recordings the choice had an F1 of 0.65 with 6 alarms an hour; without the limit 0.64 with 20,
+and 0.59 for the median filter and a common threshold.
 """
 
 from __future__ import annotations
@@ -30,19 +32,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from sonotype.config import EventOptions, check, option
 from sonotype.core.errors import OptionsError
 from sonotype.core.event_matching import IntArray
 from sonotype.core.text import listed
-from sonotype.detect.event_finder import check_events
-from sonotype.detect.filters import FloatArray
+from sonotype.detect.class_events import check_events
+from sonotype.detect.tuning_choice import (
+    LIMIT_SHARE,
+    PRIOR,
+    Indices,
+    at_thresholds,
+    choose_thresholds,
+    clearly_best,
+)
 from sonotype.detect.tuning_counts import (
     ALARMS,
-    FOUND,
     GRID,
-    RIGHT,
     STEP,
     TRUE,
     ScoredRecording,
@@ -51,7 +57,17 @@ from sonotype.detect.tuning_counts import (
     require_scored,
 )
 
-Indices = npt.NDArray[np.intp]
+__all__ = [
+    "BASE",
+    "ClassTuning",
+    "OperatingPoint",
+    "Rates",
+    "ScoredRecording",
+    "TuningOptions",
+    "TuningReport",
+    "tune_events",
+    "with_scale",
+]
 
 BASE = EventOptions(threshold=0.25, step=0.64, merge_absolute=0.3, merge_relative=8.0)
 """The best options on the recordings of the project's measurements."""
@@ -61,14 +77,6 @@ ALTERNATIVES: tuple[dict[str, object], ...] = (
     {"method": "change_point", "step": 0.64, "merge_gap": 1.0},
     {"method": "threshold", "hysteresis": 0.6, "median": 1.0, "merge_gap": 1.0},
 )
-MARGIN = 0.03
-"""By which the F1 of other options must be higher: the usual error of the difference for 20
-recordings."""
-PRIOR = 32
-"""Number of events over all classes that count as events of each class."""
-LIMIT_SHARE = 0.5
-"""Share of the limit on false alarms that the thresholds must meet: new recordings have more."""
-COSTS = (0.0, *np.geomspace(0.02, 1000, 80).tolist())
 SCALES = range(-8, 9, 2)
 """Of the operating points, in steps of the thresholds."""
 
@@ -195,17 +203,17 @@ def tune_events(
     if options.alternatives:
         tried += [replace(tried[0], **changes) for changes in ALTERNATIVES]  # type: ignore[arg-type]
     all_counts = [count([one] * len(classes)) for one in tried]
-    best = _clearly_best(all_counts)
+    best = clearly_best(all_counts)
     common, counts = tried[best], all_counts[best]
     allowed = np.inf
     if options.false_alarms is not None and truth.background:
         allowed = options.false_alarms * truth.background
     prior = PRIOR if options.per_class else None
-    chosen = _choose(counts, prior, allowed * LIMIT_SHARE)
+    chosen = choose_thresholds(counts, prior, allowed * LIMIT_SHARE)
     found = tuple(replace(common, threshold=GRID[at].item()) for at in chosen)
-    common = replace(common, threshold=GRID[_choose(counts, None, np.inf)[0]].item())
+    common = replace(common, threshold=GRID[choose_thresholds(counts, None, np.inf)[0]].item())
     counts = count(found)  # with the floor of each threshold, as when events are detected
-    total = _at(counts, chosen)
+    total = at_thresholds(counts, chosen)
     report = TuningReport(
         common=common,
         rates=_rates(total.sum(axis=0), truth.background),
@@ -216,7 +224,9 @@ def tune_events(
         operating_points=tuple(
             OperatingPoint(
                 float(np.exp(STEP * shift)),
-                _rates(_at(counts, _shifted(chosen, shift)).sum(axis=0), truth.background),
+                _rates(
+                    at_thresholds(counts, _shifted(chosen, shift)).sum(axis=0), truth.background
+                ),
             )
             for shift in SCALES
         ),
@@ -232,73 +242,6 @@ def with_scale(options: Sequence[EventOptions], scale: float) -> tuple[EventOpti
         replace(one, threshold=scale * one.threshold / (1 - one.threshold + scale * one.threshold))
         for one in options
     )
-
-
-def _clearly_best(counts: Sequence[IntArray]) -> int:
-    """Index of the options with the highest F1 if it is clearly above that of the first."""
-    best = [_f1(_smooth(one).sum(axis=0)).max().item() for one in counts]
-    highest = int(np.argmax(best))
-    return highest if best[highest] > best[0] + MARGIN else 0
-
-
-def _choose(counts: IntArray, prior: float | None, allowed: float) -> Indices:
-    """``[classes]`` indices of the thresholds; one for all if there is no prior.
-
-    Args:
-        counts: ``[classes, thresholds, 4]``.
-        prior: number of events over all classes that are added to each.
-        allowed: most false alarms in all recordings together.
-    """
-    smooth = _smooth(counts)
-    total = smooth.sum(axis=0)
-    f1 = _f1(total).max()
-    if prior is None:
-        shared = np.broadcast_to(total, smooth.shape)
-    else:
-        shared = smooth + prior / total[0, TRUE] * total
-    chosen: Indices = np.zeros(len(counts), dtype=np.intp)
-    for _ in range(5):
-        chosen = _gain(shared, f1, 0.0).argmax(axis=1)
-        f1 = _f1(_at(smooth, chosen).sum(axis=0))
-    if np.isinf(allowed):
-        return chosen
-    for cost in COSTS:
-        chosen = _gain(shared, f1, cost).argmax(axis=1)
-        if _at(counts, chosen)[:, ALARMS].sum() <= allowed:
-            break
-    return chosen
-
-
-def _gain(counts: FloatArray, f1: float, cost: float) -> FloatArray:
-    """``[classes, thresholds]`` what a threshold adds; see the top of this file."""
-    gain: FloatArray = (
-        2 * counts[..., RIGHT]
-        - f1 * (counts[..., FOUND] + counts[..., TRUE])
-        - cost * counts[..., ALARMS]
-    )
-    return gain
-
-
-def _smooth(counts: IntArray) -> FloatArray:
-    """Mean over three neighbouring thresholds, without the false detections of absent classes.
-
-    The recordings may have no labels of a class without events. Its false alarms are kept.
-    """
-    counts = counts.copy()
-    counts[counts[:, 0, TRUE] == 0, :, FOUND] = 0
-    padded = np.pad(counts, ((0, 0), (1, 1), (0, 0)), mode="edge")
-    smooth: FloatArray = (padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]) / 3
-    return smooth
-
-
-def _f1(counts: FloatArray) -> FloatArray:
-    found: FloatArray = 2 * counts[..., RIGHT] / (counts[..., FOUND] + counts[..., TRUE])
-    return found
-
-
-def _at(counts: npt.NDArray[np.generic], indices: Indices) -> npt.NDArray[np.generic]:
-    """``[classes, 4]`` counts at one threshold for each class."""
-    return counts[np.arange(len(counts)), indices]
 
 
 def _shifted(indices: Indices, steps: int) -> Indices:

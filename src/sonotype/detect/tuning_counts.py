@@ -124,7 +124,11 @@ def require_scored(recordings: Sequence[ScoredRecording], classes: Sequence[str]
 
 def join_recordings(recordings: Sequence[ScoredRecording], classes: Sequence[str]) -> Truth:
     """The reference events and spans of all recordings on the common axis."""
-    lengths = [float(one.times[-1]) + PAUSE for one in recordings]
+    ends = [
+        [float(one.times[-1]), *(end for _, end in one.spans), *(item.end for item in one.events)]
+        for one in recordings
+    ]
+    lengths = [max(times) + PAUSE for times in ends]
     starts = np.cumsum([0.0, *lengths[:-1]])
     pairs = list(zip(starts.tolist(), recordings, strict=True))
     spans = merge(microseconds([(at + a, at + b) for at, one in pairs for a, b in one.spans]))

@@ -203,7 +203,10 @@ def _frame_graph(maps: ChunkMaps, log_mels: list[Tensor]) -> FrameGraph | None:
     with torch.no_grad():
         parts = ChunkRows(maps, used)(log_mels)
     counts = [len(indices) for _, indices in used]
-    totals = [parts[sum(counts[:n])][:, :3] for n in range(len(counts))] * len(head.scales)
+    # A tensor of its own for each input: the exporter takes equal tensors for one input.
+    totals = [
+        parts[sum(counts[:n])][:, :3].clone() for _ in head.scales for n in range(len(counts))
+    ]
     any_count = {1: torch.export.Dim("frames")}
     content: bytes = exported(
         FramesGraph(maps, head),

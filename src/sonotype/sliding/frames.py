@@ -44,7 +44,7 @@ class SharedFrames(Generic[Output_co]):
         self.unit = layout.coarsest * layout.frame
         self.rows = rows_of_clip(layout)
         centre = (self.rows - 1) // 2
-        spans = [Span(centre - scale // 2, scale) for scale in scales]
+        spans = [Span(centre, scale) for scale in scales]
         self.before, self.after = centre, self.rows - centre
         self._windows = SharedWindows(layout, reductions, network, threads=threads, spans=spans)
 

@@ -61,11 +61,11 @@ class Span(NamedTuple):
     """Some of the rows of a window, in rows of the coarsest pooled map.
 
     Attributes:
-        first: the first row.
-        rows: number of rows.
+        centre: the row in the middle.
+        rows: number of rows, odd.
     """
 
-    first: int
+    centre: int
     rows: int
 
 
@@ -136,11 +136,16 @@ class Layout:
         return [np.asarray((2 * start + width) // (2 * width)) for width in widths]
 
     def rows_of(self, span: Span | None, index: int) -> tuple[int, int]:
-        """First row and number of rows of a span in a map; ``None`` for the whole window."""
+        """First row and number of rows of a span in a map; ``None`` for the whole window.
+
+        A row is centred at its number times its stride, so that in a finer map, too, an odd number
+        of rows is centred at the middle of the span.
+        """
         if span is None:
             return 0, self.counts[index]
         fine = self.coarsest // self.strides[index]
-        return span.first * fine, span.rows * fine
+        rows = rows_of_span(span.rows, fine)
+        return span.centre * fine - rows // 2, rows
 
     def _windows_before(self, end: int, hop: float) -> int:
         """Number of windows that have all their rows before a frame."""
@@ -152,6 +157,16 @@ class Layout:
         while window_start(windows, hop) < limit:
             windows += 1
         return windows
+
+
+def rows_of_span(rows: int, fine: int) -> int:
+    """Odd number of rows of a map in a span.
+
+    Args:
+        rows: of the span, in the coarsest map.
+        fine: rows of the map in a row of the coarsest map, a power of 2.
+    """
+    return rows * fine - (fine > 1)
 
 
 def whole(frames: int, coarsest: int) -> int:

@@ -13,6 +13,7 @@ from sonotype.models.frame_head import frame_reductions, scales_within
 from sonotype.models.system import System
 from sonotype.sliding.chunk import ChunkMaps
 from sonotype.sliding.frames import SharedFrames, rows_of_clip
+from sonotype.sliding.layout import rows_of_span
 from sonotype.sliding.reductions import Rows
 from sonotype.sliding.shared import RowReduction
 from sonotype.sliding.system_windows import SystemRows, layout_of
@@ -42,7 +43,7 @@ class FrameVectors(nn.Module):
         self.positions = [
             [
                 sum(
-                    scale * maps.coarsest // maps.strides[index] * maps.bands[index]
+                    rows_of_span(scale, maps.coarsest // maps.strides[index]) * maps.bands[index]
                     for index in indices
                 )
                 for _, indices in self.reductions
