@@ -88,6 +88,8 @@ def test_commands() -> None:
         "study",
         "learning-curve",
         "predict",
+        "tune",
+        "detect",
         "info",
         "data",
         "data list",
@@ -204,7 +206,7 @@ def test_the_help_names_commands_and_exit_codes(
         "  Example: sonotype train recordings --out runs/first",
         "  Exit codes:",
         "    0    success",
-        "    3    unreadable audio (predict: at least one file)",
+        "    3    unreadable audio (predict, detect: at least one file)",
         "    130  interrupted",
     ):
         assert line in text.splitlines()

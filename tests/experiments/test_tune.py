@@ -151,12 +151,13 @@ def test_backgrounds_count_for_false_alarms(
     assert fitted.report.background == pytest.approx(found.report.background)
 
 
-def test_the_limit_on_false_alarms(windows: Path, site: Path, tmp_path: Path) -> None:
+def test_the_limit_on_false_alarms(tuned: Tuned, site: Path, tmp_path: Path) -> None:
     few, many = (
-        tune(windows, site, tmp_path / f"{limit}.safetensors",
+        tune(tuned.path, site, tmp_path / f"{limit:g}.safetensors",
              TuneOptions(false_alarms=limit, device="cpu"))
         for limit in (0.0, 1e6)
     )  # fmt: skip
+    assert few.detection.tuned["false_alarms_limit"] == 0
     assert few.report.rates.false_alarms <= many.report.rates.false_alarms
     for one, other in zip(few.detection.events, many.detection.events, strict=True):
         assert one.threshold >= other.threshold

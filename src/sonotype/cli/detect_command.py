@@ -42,7 +42,7 @@ def detect(
     ] = False,
     **options: Any,
 ) -> None:
-    """Detect events in recordings, and in all recordings in folders.
+    """Detect events in recordings, and in folders of recordings.
 
     A stopped job goes on if it is started again with the same --out folder: only new and
     changed recordings are read. The exit code is 3 if a recording could not be read.

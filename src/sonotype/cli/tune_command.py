@@ -51,11 +51,11 @@ def tune(
     device: Annotated[Device, typer.Option("--device", help="Device", hidden=True)] = "auto",
     **options: Any,
 ) -> None:
-    """Fit how a model detects events to annotated recordings or to labelled clips.
+    """Fit how a model detects events, to recordings or to clips.
 
-    Writes a new model for sonotype detect; the network and its classes stay as they are.
+    Writes a new model for sonotype detect; network and classes stay as they are.
 
-    Example: sonotype tune runs/first/model.safetensors recordings --false-alarms 2
+    Example: sonotype tune runs/first/model.safetensors recordings
     """  # fmt: skip
     from sonotype.core.json_text import json_text
     from sonotype.experiments.tune import TuneOptions

@@ -33,7 +33,7 @@ def report_text(report: TuningReport, facts: Mapping[str, Any], notes: Sequence[
         lines.append(
             align((name, *_rates(point.rates), _number(point.rates.false_alarms)), *COLUMNS)
         )
-    lines += ["", f"method {report.common.method}; {_limit(report, limit)}", ""]
+    lines += ["", *wrap(f"method {report.common.method}; {_limit(report, limit)}"), ""]
     lines.append(
         align(("class, worst first", "events", "threshold", "missed", "F1"), *CLASS_COLUMNS)
     )
@@ -66,8 +66,8 @@ def _limit(report: TuningReport, limit: float) -> str:
     hours = f"{duration(report.background * 3600)} of background"
     if report.limit_met is None:
         return "no background, so false alarms are not limited"
-    verdict = "" if report.limit_met else " is not met: it"
-    return f"limit{verdict} {limit:g} false alarms an hour, in {hours}"
+    verdict = "at most" if report.limit_met else "the limit is not met:"
+    return f"{verdict} {limit:g} false alarms an hour, in {hours}"
 
 
 def _rates(rates: Rates) -> tuple[str, str, str]:
