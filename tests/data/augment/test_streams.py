@@ -232,5 +232,5 @@ def test_ambience_is_noise_of_one_level() -> None:
 
 
 def test_minutes_grow_with_the_classes() -> None:
-    # 8 events a minute, 16 of each class
-    assert [minutes_for(number) for number in (1, 10, 20, 1000)] == [10, 20, 40, 60]
+    # 8 events a minute, 24 of each class
+    assert [minutes_for(number) for number in (1, 10, 20, 1000)] == [20, 30, 60, 60]

@@ -41,8 +41,8 @@ LEAST_BACKGROUND = 0.01
 """RMS of a lull in the background relative to the whole background; events follow no deeper."""
 LOWEST_RMS = 1e-4
 """As if the background were at least as loud, where it is silent."""
-EVENTS_PER_CLASS = 16
-LEAST_MINUTES, MOST_MINUTES = 10.0, 60.0
+EVENTS_PER_CLASS = 24
+LEAST_MINUTES, MOST_MINUTES = 20.0, 60.0
 """Of recordings, by default."""
 MOST_COVERED = 0.6
 """Share of a recording that events cover at most."""
