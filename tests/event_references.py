@@ -47,6 +47,36 @@ def change_boxes(score: list[float], floor: float, half: int, options: EventOpti
     return found
 
 
+def refined_boxes(times: Times, score: list[float], spans: Spans) -> list[tuple[float, ...]]:
+    """Starts and ends inside frames, by the covered share of the two frames at each end."""
+
+    def at(frame: int) -> float:
+        return score[frame] if 0 <= frame < len(score) else 0.0
+
+    def length(frame: int) -> float:
+        return times[frame + 1] - times[frame] if 0 <= frame < len(score) else 0.0
+
+    def covered(out: int, edge: int, inside: int, level: float) -> float:
+        low = min(at(out), at(edge))
+        if level <= low:
+            return length(inside)
+        return sum(
+            min(max((at(one) - low) / (level - low), 0.0), 1.0) * length(one)
+            for one in (edge, inside)
+        )
+
+    found: list[tuple[float, ...]] = []
+    for number, (first, stop, value) in enumerate(spans):
+        level = max(score[first:stop])
+        start = times[first + 1] - covered(first - 2, first - 1, first, level)
+        end = times[stop - 1] + covered(stop + 1, stop, stop - 1, level)
+        if found and start <= found[-1][1]:
+            start = times[first]
+            found[-1] = (found[-1][0], times[spans[number - 1][1]], found[-1][2])
+        found.append((start, end, value))
+    return found
+
+
 def events(times: Times, score: list[float], options: EventOptions) -> list[tuple[float, ...]]:
     """All steps on a whole curve, without dividing it into parts."""
     lengths = sorted(b - a for a, b in pairwise(times[:10]))
@@ -60,10 +90,11 @@ def events(times: Times, score: list[float], options: EventOptions) -> list[tupl
     smooth = median_filtered([value if value >= floor else 0.0 for value in score], size)
     if change:
         step = max(1, round(options.step / 2 / frame))
-        spans = [box for box in change_boxes(smooth, floor, step, options) if box[2] >= threshold]
+        spans = change_boxes(smooth, floor, step, options)
+        found = [box for box in refined_boxes(times, smooth, spans) if box[2] >= threshold]
     else:
         spans = hysteresis_runs(smooth, floor, threshold)
-    found = [(times[first], times[stop], value) for first, stop, value in spans]
+        found = [(times[first], times[stop], value) for first, stop, value in spans]
     index = 1
     while index < len(found):
         before, after = found[index - 1], found[index]

@@ -16,6 +16,7 @@ import soundfile
 from fake_detector import FakeDetector, FakeTimeline
 
 from sonotype.cli.main import run
+from sonotype.detect.detect_options import DetectOptions
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +24,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The arguments with which detectors were opened."""
     calls: list[dict[str, Any]] = []
 
-    def open_detector(models: list[Path | None], **options: Any) -> FakeDetector:
-        calls.append({"models": models, **options})
+    def open_detector(
+        models: list[Path | None], chosen: DetectOptions, **options: Any
+    ) -> FakeDetector:
+        calls.append({"models": models, "options": chosen, **options})
         return FakeDetector()
 
     detector = SimpleNamespace(open_detector=open_detector)

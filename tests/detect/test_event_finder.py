@@ -91,7 +91,9 @@ def test_gaps_and_lengths_by_hand() -> None:
 
 
 def test_change_points_by_hand() -> None:
-    assert found([0, 0.2, 0.9, 0.8, 0.9, 0.1, 0], CHANGE) == [(2, 5, round(2.6 / 3, 6))]
+    # Frames 1 and 5 are covered for 0.2 / 0.9 and 0.1 / 0.9 of their length.
+    [event] = found([0, 0.2, 0.9, 0.8, 0.9, 0.1, 0], CHANGE)
+    assert event == pytest.approx((2 - 2 / 9, 5 + 1 / 9, round(2.6 / 3, 6)))
     assert found([0.9, 0.9, 0, 0], CHANGE) == [(0, 2, 0.9)]  # from the start of the recording
     assert found([0, 0, 0.9, 0.9], CHANGE) == [(2, 4, 0.9)]
     one = [0, 0.9, 0.9, 0.7, 0.7, 0.9, 0.9, 0]  # 0.9 - 0.7 is at least 0.2, but 0.9 < 2 * 0.7
@@ -121,11 +123,13 @@ def test_boxes_and_their_frame_scores() -> None:
     score = np.array([0, 0, 0.9, 0.8, 0, 0, 0, 0.3, 0.3, 0, 0])
     times = times_of(len(score))
     both = boxes(times, score, CHANGE)
-    assert both == [(0.5, 1.0, 0.85), (1.75, 2.25, 0.3)]
+    # Of 0.25 s, a frame of 0.8 is covered for 0.8 / 0.9.
+    assert both[0] == pytest.approx((0.5, 0.75 + 0.25 * 8 / 9, 0.85))
+    assert both[1] == (1.75, 2.25, 0.3)
     values = box_scores(times, [both, []])
     assert values[:, 0].tolist() == [0, 0, 0.85, 0.85, 0, 0, 0, 0.3, 0.3, 0, 0]
     assert not values[:, 1].any()
-    assert boxes(times, score / 10, CHANGE) == [(0.5, 1.0, 0.085)]
+    assert boxes(times, score / 10, CHANGE) == [pytest.approx((*both[0][:2], 0.085))]
     low = [value for _, _, value in boxes(times, score / 10, CHANGE, floor=0.001)]
     assert low == [0.085, 0.03]
 

@@ -25,6 +25,7 @@ Choices made here, for recordings of any length; they may differ from the paper:
 - The two boxes with the smallest difference from their gap are joined first, then all confidences
   around them are computed again.
 - Of several equal maxima or minima in a row, the one that makes the box shorter counts.
+- Start and end lie inside frames, see :func:`refined`.
 """
 
 from __future__ import annotations
@@ -69,17 +70,61 @@ def boxes(
     sizes = filter_sizes(options, typical_frame(times), floor)
     score = np.where(score >= sizes.floor, score, 0.0).astype(np.float64)
     smooth = median_filter(score, sizes.median, 0, 0)
-    return [
-        (times[first].item(), times[stop].item(), confidence)
-        for first, stop, confidence in curve_boxes(smooth, sizes.floor, sizes.step, options)
-    ]
+    return refined(times, smooth, curve_boxes(smooth, sizes.floor, sizes.step, options))
+
+
+def refined(times: FloatArray, score: FloatArray, spans: Sequence[Span]) -> list[TimedSpan]:
+    """Boxes with a start and an end inside a frame.
+
+    A frame that a sound covers in part has a score between that of the background, b, and that of
+    the sound, L: the share ``(s - b) / (L - b)`` of it is covered. L is the highest score of the
+    box, b the lower score of the two frames before the box. The box starts as long before the end
+    of its first frame as this frame and the one before are covered together. The end is found in
+    the same way. Where two boxes would then touch, the ends of the frames stay.
+
+    Args:
+        times: ``[frames + 1]`` boundaries in seconds.
+        score: ``[frames]`` of the class; outside it is 0.
+        spans: in order of time.
+    """
+    lengths = np.pad(np.diff(times), 2)
+    padded = np.pad(score, 2)  # frame i is at i + 2
+    found: list[TimedSpan] = []
+    last = 0.0
+    for first, stop, confidence in spans:
+        level = score[first:stop].max().item()
+        start = times[first + 1] - _covered(padded, lengths, [first, first + 1, first + 2], level)
+        end = times[stop - 1] + _covered(padded, lengths, [stop + 3, stop + 2, stop + 1], level)
+        if found and start <= found[-1][1]:
+            start = times[first]
+            found[-1] = (found[-1][0], last, found[-1][2])
+        last = times[stop].item()
+        found.append((float(start), float(end), confidence))
+    return found
+
+
+def _covered(score: FloatArray, lengths: FloatArray, frames: list[int], level: float) -> float:
+    """Seconds that a sound covers of the last two of three frames, from outside to inside."""
+    parts = score[frames]
+    background = parts[:2].min()
+    if level <= background:
+        return float(lengths[frames[2]])
+    share = np.clip((parts[1:] - background) / (level - background), 0, 1)
+    return float(share @ lengths[frames[1:]])
+
+
+def box_times(end: float, boxes_of: Sequence[Sequence[TimedSpan]]) -> FloatArray:
+    """Boundaries ``[frames + 1]``, from 0 to the end, at which boxes of any class start or end."""
+    edges = [time for found in boxes_of for start, stop, _ in found for time in (start, stop)]
+    inner = np.unique(np.array(edges, dtype=np.float64))
+    return np.concatenate([[0.0], inner[(inner > 0) & (inner < end)], [end]])
 
 
 def box_scores(times: FloatArray, boxes_of: Sequence[Sequence[TimedSpan]]) -> FloatArray:
     """Frame scores ``[frames, classes]`` in which each box has its confidence; 0 between boxes.
 
     Args:
-        times: ``[frames + 1]`` boundaries in seconds.
+        times: ``[frames + 1]`` boundaries in seconds, such as :func:`box_times`.
         boxes_of: the boxes of each class, which do not overlap.
     """
     middles = (times[1:] + times[:-1]) / 2

@@ -22,11 +22,10 @@ import numpy as np
 
 from sonotype.config import EventOptions, check
 from sonotype.core.errors import OptionsError
-from sonotype.detect.change_points import curve_boxes
+from sonotype.detect.change_points import curve_boxes, refined
 from sonotype.detect.filters import (
     FilterSizes,
     FloatArray,
-    Span,
     TimedSpan,
     active_parts,
     close_gaps,
@@ -54,8 +53,8 @@ def class_events(times: FloatArray, score: FloatArray, options: EventOptions) ->
     score = np.where(active, score, 0.0)
     found = []
     for first, stop in active_parts(active, sizes.separation):
-        spans = part_events(score[first:stop], sizes, options, first, len(score) - stop)
-        found += [timed(times[first : stop + 1], span) for span in spans]
+        part = times[first : stop + 1]
+        found += part_events(part, score[first:stop], sizes, options, (first, len(score) - stop))
     limited = (limit_length(event, options) for event in close_gaps(found, options.merge_gap))
     return [event for event in limited if event]
 
@@ -75,29 +74,30 @@ def check_events(options: EventOptions) -> None:
 
 
 def part_events(
-    score: FloatArray, sizes: FilterSizes, options: EventOptions, before: int, after: int
-) -> list[Span]:
+    times: FloatArray,
+    score: FloatArray,
+    sizes: FilterSizes,
+    options: EventOptions,
+    outside: tuple[int, int],
+) -> list[TimedSpan]:
     """Events of a part of a curve, which begins and ends with an active frame.
 
     Args:
+        times: ``[frames + 1]`` boundaries in seconds.
         score: ``[frames]`` of the part; 0 below the floor.
         sizes: of the filters.
         options: of the class.
-        before: frames of the recording before the part.
-        after: frames after it.
+        outside: frames of the recording before and after the part.
     """
-    smooth = median_filter(score, sizes.median, before, after)
+    smooth = median_filter(score, sizes.median, *outside)
     if options.method == "change_point":
-        found = curve_boxes(smooth, sizes.floor, sizes.step, options)
+        found = refined(times, smooth, curve_boxes(smooth, sizes.floor, sizes.step, options))
     else:
         runs = active_parts(smooth >= sizes.floor, 1)
-        found = [(first, stop, smooth[first:stop].max().item()) for first, stop in runs]
+        found = [
+            (times[first].item(), times[stop].item(), smooth[first:stop].max().item())
+            for first, stop in runs
+        ]
     return [
-        (first, stop, min(score, 1.0)) for first, stop, score in found if score >= options.threshold
+        (start, end, min(score, 1.0)) for start, end, score in found if score >= options.threshold
     ]
-
-
-def timed(times: FloatArray, span: Span) -> TimedSpan:
-    """A span with start and end in seconds by ``times``, the boundaries of the frames."""
-    first, stop, score = span
-    return times[first].item(), times[stop].item(), score

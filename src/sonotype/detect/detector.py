@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,7 +123,7 @@ class Detector:
         except Exception as failure:
             error = cause_of(failure)
         events += finder.finish()
-        found = tuple(sorted(events, key=_order))
+        found = tuple(within(sorted(events, key=_order), end))
         if self.frequencies:
             found = with_frequencies(path, found, self.highest)
         return DetectedRecording(path, end, found, self.highest, error)
@@ -164,6 +164,11 @@ def window_events(head: Head) -> tuple[EventOptions, ...]:
     return tuple(
         EventOptions(method="threshold", threshold=max(limit, least)) for limit in head.limits
     )
+
+
+def within(events: Iterable[DetectedEvent], end: float) -> list[DetectedEvent]:
+    """Events that end with the recording at the latest; events behind its end are left out."""
+    return [replace(one, end=min(one.end, end)) for one in events if one.start < end]
 
 
 def _head_of(ensemble: Ensemble, level: str, settings: Detection | None) -> Head:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sonotype.config import EventOptions
 from sonotype.core.detections import DetectedEvent, ScoreBlock
 from sonotype.core.errors import OptionsError
-from sonotype.detect.class_events import check_events, class_events, part_events, timed
+from sonotype.detect.class_events import check_events, class_events, part_events
 from sonotype.detect.filters import (
     TOLERANCE,
     TYPICAL_FRAMES,
@@ -242,8 +242,9 @@ class _Track:
         self._part = None
         times, score = part.arrays()
         after = frames - part.last - 1
-        spans = part_events(score, self._sizes, self._options, part.first, after)
-        return [event for span in spans for event in self._take(timed(times, span))]
+        outside = (part.first, after)
+        events = part_events(times, score, self._sizes, self._options, outside)
+        return [found for event in events for found in self._take(event)]
 
     def _take(self, event: TimedSpan | None) -> list[TimedSpan]:
         """Join an event with the one before, or give that back as complete."""

@@ -16,9 +16,9 @@ from sonotype.core.progress import track
 from sonotype.core.text import listed
 from sonotype.core.types import Head, Heads
 from sonotype.data.windows import WindowOptions, labelled_windows
-from sonotype.detect.change_points import box_scores, boxes
+from sonotype.detect.change_points import box_scores, box_times, boxes
 from sonotype.detect.detect_options import DetectOptions
-from sonotype.detect.detector import Detector, default_hop
+from sonotype.detect.detector import Detector, default_hop, within
 from sonotype.detect.event_finder import find_events
 from sonotype.detect.score_sources import block_of_windows, joined
 from sonotype.evaluation.event_records import RecordingDetections
@@ -112,7 +112,11 @@ def predict_recordings(
             block = joined(list(detector.score_blocks(recording.path)))
         else:
             block = block_of_windows(windows, seconds, recording.seconds, head.name)
-        found = find_events(block.times, block.scores, head.classes, detector.events)
+        found = within(
+            find_events(block.times, block.scores, head.classes, detector.events),
+            float(block.times[-1]),
+        )
+        shown = shown_scores(block, detector.events)
         detections.append(
             RecordingDetections(
                 name=str(recording.path),
@@ -120,8 +124,8 @@ def predict_recordings(
                 spans=recording.spans,
                 reference=tuple(e for e in recording.events if e.label in head.index),
                 detected=tuple(found),
-                times=block.times,
-                scores=shown_scores(block, detector.events),
+                times=shown.times,
+                scores=shown.scores,
             )
         )
     predictions = Predictions(
@@ -135,18 +139,16 @@ def predict_recordings(
     return RecordingPredictions(predictions, tuple(detections), notes)
 
 
-def shown_scores(block: ScoreBlock, events: Sequence[EventOptions]) -> Floats:
-    """Scores without a threshold, for PSDS: of a class with change points those of its boxes.
-
-    Shape:
-        ``[frames, classes]``
-    """
-    scores = np.array(block.scores, dtype=np.float64)
-    for index, options in enumerate(events):
-        if options.method == "change_point":
-            found = boxes(block.times, scores[:, index], options, LOWEST_SCORE)
-            scores[:, index] = box_scores(block.times, [found])[:, 0]
-    return scores
+def shown_scores(block: ScoreBlock, events: Sequence[EventOptions]) -> ScoreBlock:
+    """Scores without a threshold, for PSDS: those of frames, or of boxes with change points."""
+    if not all(options.method == "change_point" for options in events):
+        return block
+    found = [
+        boxes(block.times, score, options, LOWEST_SCORE)
+        for score, options in zip(block.scores.T.astype(np.float64), events, strict=True)
+    ]
+    times = box_times(float(block.times[-1]), found)
+    return ScoreBlock(times, box_scores(times, found))
 
 
 def head_of(heads: Heads, recordings: Sequence[AnnotatedRecording]) -> Head:
