@@ -104,7 +104,7 @@ def slow_counts(
         alarms = 0
         for interval in found:
             piece = interval[None]
-            if not covered(piece, merge(true))[0]:
+            if 10 * covered(piece, merge(true))[0] < interval[1] - interval[0]:
                 alarms += covered(piece, active)[0] <= (interval[1] - interval[0]) / 2
         total += matched(true, found, collars), len(found), len(true), alarms
     return total.tolist()
@@ -354,3 +354,14 @@ def test_report_is_complete_for_a_single_event() -> None:
     assert isinstance(report, TuningReport)
     assert report.rates.f1 == 1
     assert len(options) == len(report.per_class) == 3
+
+
+def test_a_detection_that_never_ends_is_a_false_alarm() -> None:
+    scores = np.full((FRAMES, len(CLASSES)), 0.001)
+    put(scores, 0.0, SECONDS, "bark", 0.9)
+    one = recording([(50.0, 53.0, "bark"), (90.0, 93.0, "bark")], scores)
+    (bark, *_), report = tune_events([one], CLASSES, options=replace(FIXED, false_alarms=0.0))
+    assert bark.threshold > 0.9
+    assert report.rates.false_alarms == 0
+    _, loose = tune_events([one], CLASSES, options=replace(FIXED, false_alarms=None))
+    assert loose.operating_points[0].rates.false_alarms == pytest.approx(1 / loose.background)

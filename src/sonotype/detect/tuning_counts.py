@@ -45,6 +45,9 @@ STEP = 0.25
 RIGHT, FOUND, TRUE, ALARMS = range(4)
 """Columns of the counts: right detected events, detected events, reference events, and false alarms
 in stretches without any event."""
+OWN_SHARE = 10
+"""A detection in background is a false alarm if less than this part of it is an event of its class:
+one tenth."""
 PAUSE = 3600.0
 """Seconds between two recordings on the common axis; collars and gaps are shorter."""
 
@@ -171,8 +174,10 @@ def count_thresholds(
                 continue
             last = events
             pieces, _ = cut(events, truth.spans, shortest)
-            quiet = 2 * covered(pieces, truth.active) <= pieces[:, 1] - pieces[:, 0]
-            alarms = quiet & (covered(pieces, own) == 0)
+            length = pieces[:, 1] - pieces[:, 0]
+            quiet = 2 * covered(pieces, truth.active) <= length
+            # A short event with wide ends is none, but a detection that never ends is one.
+            alarms = quiet & (OWN_SHARE * covered(pieces, own) < length)
             counts[index, at] = (
                 matched(true, pieces, collars), len(pieces), len(true), alarms.sum()
             )  # fmt: skip
