@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 
 from sonotype.core.annotations import AnnotatedRecording
 from sonotype.core.errors import StoppedError
-from sonotype.detect.tuning import tune_events
+from sonotype.core.types import Head
+from sonotype.detect.tuning import BASE, tune_events
 from sonotype.detect.tuning_counts import ScoredRecording
 from sonotype.experiments.context import BuiltSystem, RunContext
 from sonotype.experiments.tune_report import report_json
@@ -35,12 +37,12 @@ def add_detection(context: RunContext, built: BuiltSystem, fitted: FitResult) ->
             built.audio_spec.length,
             recordings,
             head.classes,
-            _folds(context),
+            _folds(context, recordings),
             seed=context.options.train.seed,
             progress=context.progress,
         )
         built.system.set_frame_head(fit.head)
-        detection = _tuned(fit, head.name, head.classes)
+        detection = _tuned(context, fit, head)
     except KeyboardInterrupt:
         raise StoppedError(
             f"{context.folder}: interrupted; continue with --resume {context.folder}"
@@ -48,8 +50,8 @@ def add_detection(context: RunContext, built: BuiltSystem, fitted: FitResult) ->
     return replace(fitted, detection=detection)
 
 
-def _tuned(fit: FrameFit, level: str, classes: tuple[str, ...]) -> Detection:
-    """The settings that fit the held-out scores best."""
+def _tuned(context: RunContext, fit: FrameFit, head: Head) -> Detection:
+    """The settings that fit the held-out scores best; the usual ones if there are none."""
     tracks = [
         ScoredRecording(
             str(one.recording.path),
@@ -60,8 +62,17 @@ def _tuned(fit: FrameFit, level: str, classes: tuple[str, ...]) -> Detection:
         )
         for one in fit.held_out
     ]
-    events, report = tune_events(tracks, classes)
-    return Detection(level, events, fit.head.scales, tuned=report_json(report))
+    if not any(event.label in head.index for one in tracks for event in one.events):
+        context.on_message(
+            textwrap.fill(
+                "the thresholds of events are the usual ones: there are not enough recordings to "
+                "choose them on some that the model has not learnt from",
+                80,
+            )
+        )
+        return Detection(head.name, (BASE,) * len(head.classes), fit.head.scales)
+    events, report = tune_events(tracks, head.classes)
+    return Detection(head.name, events, fit.head.scales, tuned=report_json(report))
 
 
 def _training_recordings(context: RunContext) -> list[AnnotatedRecording]:
@@ -72,13 +83,14 @@ def _training_recordings(context: RunContext) -> list[AnnotatedRecording]:
     ]
 
 
-def _folds(context: RunContext) -> dict[str, int]:
-    """The fold of each group of recordings."""
+def _folds(context: RunContext, recordings: list[AnnotatedRecording]) -> dict[str, int]:
+    """The fold of each group of recordings, also of those without a training window."""
     from sonotype.experiments.linear_run import folds_of
 
     clips = context.clips("train")
-    return {
-        clips[index].group: number
-        for number, fold in enumerate(folds_of(context))
-        for index in fold
-    }
+    folds = folds_of(context)
+    found = {clips[index].group: number for number, fold in enumerate(folds) for index in fold}
+    groups = dict.fromkeys(one.group or str(one.path) for one in recordings)
+    learnt = {clip.group for clip in clips}
+    others = [group for group in groups if group not in learnt] if folds else []
+    return found | {group: number % len(folds) for number, group in enumerate(others)}
