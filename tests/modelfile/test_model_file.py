@@ -178,7 +178,8 @@ def test_the_file_says_everything_in_its_header(tmp_path: Path, written: bytes) 
     document = json.loads(metadata["sonotype"])
     defaults = {"problem": "single", "temperature": 1.0, "thresholds": []}
     assert document == {
-        "format_version": 6,
+        "format_version": 7,
+        "detection": None,
         "options": to_dict(CARD.options),
         "heads": [
             {
