@@ -133,10 +133,16 @@ def measure(
         events = find_events(block.times, block.scores, detector.classes, detector.events)
         found = [(event.start, event.end, event.label) for event in events]
         total += count(found, truth[one.path.name], one.seconds)
-        scores = shown_scores(block, detector.events)
+        shown = shown_scores(block, detector.events)
         tracks.append(
             RecordingDetections(
-                str(one.path), str(one.path), one.spans, one.events, (), block.times, scores
+                name=str(one.path),
+                group=str(one.path),
+                spans=one.spans,
+                reference=one.events,
+                detected=(),
+                times=shown.times,
+                scores=shown.scores,
             )
         )
     return total, tracks
