@@ -33,7 +33,7 @@ from sonotype.data.splits.split_file import (
     write_split,
 )
 from sonotype.data.validate import check_sounds
-from sonotype.evaluation.evaluate import SEEN_FOLDS_NOTE, SEEN_NOTE
+from sonotype.evaluation.seen import SEEN_FOLDS_NOTE, SEEN_NOTE
 from sonotype.experiments.context import RunContext
 from sonotype.experiments.cross_validation import crossval
 from sonotype.experiments.grid import run_study
