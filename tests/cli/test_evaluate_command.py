@@ -121,6 +121,30 @@ def test_unknown_labels(tmp_path: Path, model: Path, capsys: pytest.CaptureFixtu
         assert name in output.err
 
 
+def test_renamed_labels(
+    tmp_path: Path, model: Path, tones: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two levels, with one label under a name that otherwise stands for sounds of no class."""
+    other = write_tones(tmp_path / "tones", clips=3)
+    for theirs, ours in (("growl", "low/hum"), ("Buzz", "low/buzz"), ("noise", "high")):
+        (other / ours).rename((other / ours).parent / theirs)
+    flags = [x for name in ("growl=hum", "Buzz=buzz", "noise=high") for x in ("--rename", name)]
+    assert run(["evaluate", str(model), str(other), "--json", *flags]) == 0
+    found = json.loads(capsys.readouterr().out)
+    wanted = scores_to_json(sonotype.evaluate(model, tones))
+    assert found["foreign"] == {}
+    for level in ("category", "event"):
+        theirs, ours = (one["heads"][level] for one in (found, wanted))
+        assert theirs["n"] == ours["n"]
+        assert theirs["f1"]["value"] == pytest.approx(ours["f1"]["value"])
+    assert run(["evaluate", str(model), str(other), "--rename", "grwl=hum"]) == 2
+    error = capsys.readouterr().err
+    assert "'grwl' (similar: growl)" in error
+    assert "beep, buzz, hum, whistle" in error
+    assert run(["evaluate", str(model), str(other), "--rename", "growl"]) == 2
+    assert "THEIRS=OURS" in capsys.readouterr().err
+
+
 def test_unreadable_sounds(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tones = write_tones(tmp_path / "tones", clips=2)
     (tones / "low" / "hum" / "hum_0.wav").write_bytes(b"")
