@@ -73,6 +73,7 @@ def test_only_the_common_classes_count() -> None:
         known = getattr(old.heads["category"], metric)
         side = change.metrics[metric].held_out
         assert side.value == pytest.approx(getattr(alone, metric).value)
+        assert side.low is not None
         assert side.value - side.low == pytest.approx(wider * (known.value - known.low))
 
 
