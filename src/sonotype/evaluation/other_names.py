@@ -19,7 +19,7 @@ from sonotype.data.manifest import Manifest
 from sonotype.data.records import normalise_label
 from sonotype.evaluation.recordings import head_of
 
-LIKENESS = 0.75
+LIKENESS = 0.8
 """Least ratio of ``difflib`` at which two names are similar."""
 
 LIKENESS_OF_TYPO = 0.6
@@ -59,7 +59,7 @@ class Foreign:
         notes = [f"{text} ({clips} of foreign classes; {fate}): {listed(self.labels, MOST)}"]
         if self.near:
             flags = [f"--rename {_quoted(theirs, ours)}" for theirs, ours in self.near.items()]
-            notes.append(f"similar names: {' '.join(flags[:MOST])}")
+            notes.append(f"similar names, if they mean the same: {' '.join(flags[:MOST])}")
         return notes
 
 
