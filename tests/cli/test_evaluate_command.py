@@ -103,11 +103,46 @@ def test_options_of_the_data(model: Path, tones: Path, capsys: pytest.CaptureFix
 def test_unknown_labels(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tones = write_tones(tmp_path / "tones", clips=2)
     (tones / "low" / "hum").rename(tones / "low" / "growl")
+    assert run(["evaluate", str(model), str(tones), "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["foreign"] == {"growl": 2}
+    assert scores["heads"]["event"]["n"] == 6
+    assert scores["heads"]["category"]["n"] == 8
+    assert any("growl" in note for note in scores["notes"])
+    for label in ("low", "high"):
+        (tones / label).rename(tones / f"very {label}")
+    for event in tones.glob("*/*"):
+        event.rename(event.parent / f"other {event.name}")
     assert run(["evaluate", str(model), str(tones)]) == 4
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.startswith("error: tones: 1 issue\n")
-    assert "'growl'" in output.err
+    for name in ("very low", "other growl", "high, low", "hum, whistle"):
+        assert name in output.err
+
+
+def test_renamed_labels(
+    tmp_path: Path, model: Path, tones: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two levels, with one label under a name that otherwise stands for sounds of no class."""
+    other = write_tones(tmp_path / "tones", clips=3)
+    for theirs, ours in (("growl", "low/hum"), ("Buzz", "low/buzz"), ("noise", "high")):
+        (other / ours).rename((other / ours).parent / theirs)
+    flags = [x for name in ("growl=hum", "Buzz=buzz", "noise=high") for x in ("--rename", name)]
+    assert run(["evaluate", str(model), str(other), "--json", *flags]) == 0
+    found = json.loads(capsys.readouterr().out)
+    wanted = scores_to_json(sonotype.evaluate(model, tones))
+    assert found["foreign"] == {}
+    for level in ("category", "event"):
+        theirs, ours = (one["heads"][level] for one in (found, wanted))
+        assert theirs["n"] == ours["n"]
+        assert theirs["f1"]["value"] == pytest.approx(ours["f1"]["value"])
+    assert run(["evaluate", str(model), str(other), "--rename", "grwl=hum"]) == 2
+    error = capsys.readouterr().err
+    assert "'grwl' (similar: growl)" in error
+    assert "beep, buzz, hum, whistle" in error
+    assert run(["evaluate", str(model), str(other), "--rename", "growl"]) == 2
+    assert "THEIRS=OURS" in capsys.readouterr().err
 
 
 def test_unreadable_sounds(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:

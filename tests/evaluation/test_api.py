@@ -18,8 +18,9 @@ import sonotype
 from sonotype.core.errors import DataError, ModelFileError, OptionsError
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
-from sonotype.evaluation.evaluate import SEEN_FOLDS_NOTE, SEEN_NOTE, SYNTHETIC_NOTE
+from sonotype.evaluation.evaluate import SYNTHETIC_NOTE
 from sonotype.evaluation.metrics import scores_to_json
+from sonotype.evaluation.seen import SEEN_FOLDS_NOTE, SEEN_NOTE
 from sonotype.inference.classifier import Classifier
 
 

@@ -254,6 +254,17 @@ def test_evaluation(site: Path, tmp_path: Path) -> None:
         evaluate(model(), site, out=out)
 
 
+def test_renamed_events(site: Path) -> None:
+    wanted = evaluate(model(), site, annotated="whole")
+    table = site / "annotations.csv"
+    table.write_text(table.read_text().replace("loud", "Thunder"))
+    assert evaluate(model(), site, annotated="whole", rename={"Thunder": "loud"}) == wanted
+    with pytest.raises(DataError, match="Thunder"):
+        evaluate(model(), site)
+    with pytest.raises(OptionsError, match=r"'thunder' \(similar: Thunder\)"):
+        evaluate(model(), site, rename={"thunder": "loud"})
+
+
 def test_options_of_the_evaluation(site: Path) -> None:
     strict = EventScoreOptions(onset_collar=0.05, offset_collar=0.05, offset_collar_rate=0.0)
     scores = evaluate(model(), site, event_options=strict)
@@ -279,6 +290,9 @@ def test_recordings_that_the_model_has_seen(site: Path) -> None:
     [note] = seen_notes(evaluate(trained, site, folds=[1]))
     assert "2 of 2 recordings" in note
     assert seen_notes(evaluate(model(training={"seen": []}), site)) == []
+    unseen = evaluate(trained, site, unseen=True)
+    assert unseen.events is not None
+    assert unseen.events.recordings == 1
 
 
 def seen_notes(scores: Scores) -> list[str]:

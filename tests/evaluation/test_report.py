@@ -75,7 +75,7 @@ def test_the_whole_text_of_a_small_case() -> None:
         "categories, worst first                  precision    recall        F1     clips\n"
         "dog                                          1.000     0.400     0.571         5\n"
         "cat                                          0.500     1.000     0.667         3\n"
-        "  1 of 3 without a clip: not in the means\n"
+        "  1 of 3 without a clip, not in the means: cow\n"
         "\n"
         "categories, largest confusions (3 of 8 clips wrong)\n"
         "  dog                        -> cat                            3 of 5"

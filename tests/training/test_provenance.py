@@ -19,7 +19,7 @@ from training_data import FOLDED, RATE, SMALL, TONES, tone, write_table, write_t
 import sonotype
 from sonotype.audio import clip as clip_module
 from sonotype.audio import decode as decode_module
-from sonotype.core.errors import DataError
+from sonotype.core.errors import DataError, OptionsError
 from sonotype.core.types import Content
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import clips_seen, prefixes
@@ -33,7 +33,7 @@ from sonotype.data.splits.split_file import (
     write_split,
 )
 from sonotype.data.validate import check_sounds
-from sonotype.evaluation.evaluate import SEEN_FOLDS_NOTE, SEEN_NOTE
+from sonotype.evaluation.seen import SEEN_FOLDS_NOTE, SEEN_NOTE
 from sonotype.experiments.context import RunContext
 from sonotype.experiments.cross_validation import crossval
 from sonotype.experiments.grid import run_study
@@ -351,15 +351,23 @@ def test_evaluate_counts_the_clips_that_the_model_has_seen(
         soundfile.write(folder / f"x{number}.flac", samples, rate)
         soundfile.write(folder / f"new{number}.wav", tone(500.0, 100 + number), RATE)
     more = sonotype.evaluate(run / "model.safetensors", tmp_path / "more")
+    assert whole.held_out == more.held_out == {}
+    unseen = sonotype.evaluate(run / "model.safetensors", tmp_path / "more", unseen=True)
+    assert unseen.clips == 48 - seen
+    assert f"{seen} sounds" in unseen.notes[0]
+    assert unseen.held_out.keys() == {"category", "event"}
     (counted,) = [one for one in more.notes if "seen" in one]
     assert counted.startswith(f"the model has seen {seen} of 48 clips, in training or to select")
     for path in (tmp_path / "more").rglob("x*.flac"):
         path.unlink()
     new = sonotype.evaluate(run / "model.safetensors", tmp_path / "more")
     assert new.notes == ()
+    assert new.held_out.keys() == {"category", "event"}
     other = write_model(tmp_path / "other.safetensors")
     both = sonotype.evaluate(run / "model.safetensors", data, also=[other])
     assert f"the models have seen {seen} of 24 clips" in " ".join(both.notes)
+    with pytest.raises(OptionsError, match="--unseen"):
+        sonotype.evaluate(other, data, unseen=True)
 
 
 def test_folds_that_a_model_has_not_seen_have_no_note(tmp_path: Path) -> None:
@@ -372,6 +380,8 @@ def test_folds_that_a_model_has_not_seen_have_no_note(tmp_path: Path) -> None:
     first = sonotype.evaluate(model, table, folds=[1]).notes
     assert first[0] == SEEN_FOLDS_NOTE
     assert first[1].startswith("the model has seen 4 of 4 clips")
+    with pytest.raises(OptionsError, match="every clip"):
+        sonotype.evaluate(model, table, folds=[1], unseen=True)
 
 
 def test_content_is_no_part_of_what_makes_clips_equal() -> None:

@@ -43,6 +43,17 @@ def evaluate(
         bool,
         typer.Option("--psds", help="Annotated recordings: compute PSDS, slow if they are long"),
     ] = False,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="THEIRS=OURS",
+            help="A label of the data, and the class of the model that it stands for; "
+            "repeat for more",
+        ),
+    ] = None,
+    unseen: Annotated[
+        bool, typer.Option("--unseen", help="Leave out sounds that the model has seen in training")
+    ] = False,
     **options: Any,
 ) -> None:
     """Score a model on labelled sounds or annotated recordings.
@@ -52,6 +63,7 @@ def evaluate(
     from sonotype.core.json_text import json_text
     from sonotype.evaluation.evaluate import evaluate as run
     from sonotype.evaluation.metrics import scores_to_json
+    from sonotype.evaluation.other_names import parse_renames
     from sonotype.evaluation.sound_events import EventScoreOptions
     from sonotype.evaluation.write_report import full_report
 
@@ -59,7 +71,7 @@ def evaluate(
         options["event_options"] = EventScoreOptions(onset_collar=collar, offset_collar=collar)
     scores = run(
         model, data, out=out, folds=folds or (), force=force, progress=True, hop=hop, psds=psds,
-        **options,
+        rename=parse_renames(rename or ()), unseen=unseen, **options,
     )  # fmt: skip
     typer.echo(json_text(scores_to_json(scores), indent=1) if as_json else full_report(scores))
     if out is not None and not as_json:

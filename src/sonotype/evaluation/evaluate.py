@@ -16,19 +16,21 @@ from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.hierarchy import CategorySource
 from sonotype.core.prefetch import prefetch
 from sonotype.core.progress import track
-from sonotype.core.text import counted, listed
+from sonotype.core.text import listed
 from sonotype.core.types import Clip, Heads
 from sonotype.data.augment.augmented_copies import ORIGINAL, Waveforms
-from sonotype.data.digest import clips_seen, contents_of
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.source_options import SourceOptions
 from sonotype.evaluation.compare import average
+from sonotype.evaluation.held_out import changes
 from sonotype.evaluation.metrics import Scores, score
+from sonotype.evaluation.other_names import renamed, without_foreign
 from sonotype.evaluation.outputs import require_free_folder
 from sonotype.evaluation.predictions import FloatArray, Predictions
 from sonotype.evaluation.psds import require_sed
 from sonotype.evaluation.recordings import predict_recordings
+from sonotype.evaluation.seen import find_seen
 from sonotype.evaluation.sound_events import EventScoreOptions, score_events
 from sonotype.evaluation.write_report import outputs_of, write_report
 from sonotype.inference.classifier import Classifier
@@ -38,10 +40,6 @@ from sonotype.inference.locate import find_model
 from sonotype.inference.prediction import Failure, Prediction
 
 SYNTHETIC_NOTE = "synthetic sounds: these scores say nothing about real ones"
-SEEN_NOTE = "the model was trained on these recordings: its scores on new recordings are lower"
-SEEN_FOLDS_NOTE = (
-    "the model was trained on this data set: only the folds that it was tested on are new to it"
-)
 
 
 def evaluate(
@@ -59,12 +57,16 @@ def evaluate(
     hop: float | None = None,
     event_options: EventScoreOptions | None = None,
     psds: bool = False,
+    rename: Mapping[str, str] | None = None,
+    unseen: bool = False,
     **source: Any,
 ) -> Scores:
     """Score a model on labelled sounds, or on annotated recordings.
 
     Annotated recordings are scored by window, and by event: see
-    :mod:`sonotype.evaluation.sound_events`.
+    :mod:`sonotype.evaluation.sound_events`. Clips of classes that the model does not have test its
+    unknown score (:mod:`sonotype.evaluation.other_names`). Scores on new clips are compared with
+    the held-out scores of training (:mod:`sonotype.evaluation.held_out`).
 
     Args:
         model: a model file, the run folder that holds it, or a loaded classifier.
@@ -81,11 +83,13 @@ def evaluate(
             window, at most 1 s.
         event_options: tolerances of the event scores.
         psds: annotated recordings: compute PSDS as well, see :mod:`sonotype.evaluation.psds`.
+        rename: classes of the model by label of the data; the labels are replaced by them.
+        unseen: leave out the sounds that the models have seen in training.
         source: fields of :class:`sonotype.data.source_options.SourceOptions`.
 
     Raises:
         AudioError: an annotated recording cannot be read.
-        DataError: issues of the data, or labels that the model does not know.
+        DataError: issues of the data, or no label that the model knows.
         MissingExtraError: ``psds``, and the extra ``[sed]`` is not installed.
         ModelFileError: the model file is invalid.
         OptionsError: an invalid option.
@@ -101,12 +105,21 @@ def evaluate(
         read = [find_model(one) for one in (model, *also) if not isinstance(one, Classifier)]
         names = outputs_of(classifier.heads)
         require_free_folder(Path(out), names, inputs=[Path(data), *read], force=force)
-    source_of_all = open_source(
-        data, options, purpose="evaluation", classes=classifier.heads[0].classes
-    )
-    manifest = source_of_all.of_folds(folds)
+    rename = rename or {}
+    known = [*classifier.heads[0].classes, *rename]
+    everything = open_source(data, options, purpose="evaluation", classes=known)
+    manifest = renamed(everything, classifier.heads, rename).of_folds(folds)
     members = [classifier, *(load(path, device=device, tta_shifts=tta_shifts) for path in also)]
+    if not manifest.recordings:  # refused before any file is read
+        refuse_several_labels(manifest, classifier.heads)
+        without_foreign(manifest, classifier.heads)
+    seen = find_seen(members, everything, manifest, folds, progress=progress)
+    if unseen:
+        manifest = seen.left_out(manifest)
     notes = [SYNTHETIC_NOTE] if manifest.synthetic else []
+    notes += [seen.left_out_note] if unseen else seen.notes
+    if seen.paths and not unseen:
+        notes[-1] += "; --unseen leaves them out"
     if manifest.recordings:
         if category_source is not None:
             members[0] = classifier.with_options(category_source=category_source)
@@ -114,28 +127,37 @@ def evaluate(
             members, manifest, hop, event_options or EventScoreOptions(), options,
             psds=psds, progress=progress,
         )  # fmt: skip
-        notes += notes_on_seen(members, source_of_all, manifest, folds, progress=progress)
-        scores = replace(scores, notes=(*notes, *scores.notes))
     else:
         if hop is not None or event_options is not None or psds:
             raise OptionsError(
                 "--hop, --collar and --psds are for annotated recordings, not for clips"
             )
-        predictions = average(
-            [
-                predict_clips(member, manifest, partial=manifest.partial, progress=progress)
-                for member in members
-            ]
-        )
-        notes += notes_on_seen(members, source_of_all, manifest, folds, progress=progress)
-        scores = score(
-            predictions,
-            category_source=category_source or classifier.category_source,
-            notes=notes,
-        )
+        source_of_category = category_source or classifier.category_source
+        scores, predictions = _score_clips(members, manifest, source_of_category, progress=progress)
+        if len(members) == 1 and (unseen or not seen.notes):
+            scores = replace(scores, held_out=changes(scores, classifier.card.scores))
+    scores = replace(scores, notes=(*notes, *scores.notes))
     if out is not None:
         write_report(scores, predictions, Path(out))
     return scores
+
+
+def _score_clips(
+    members: Sequence[Classifier],
+    manifest: Manifest,
+    category_source: CategorySource,
+    *,
+    progress: bool,
+) -> tuple[Scores, Predictions]:
+    """Scores of clips, and the predictions; clips of foreign classes test the unknown score."""
+    card = members[0].card
+    manifest, foreign = without_foreign(manifest, card.heads, card.unknown_head)
+    found = average([predict_clips(one, manifest, partial=manifest.partial, progress=progress)
+                     for one in members])  # fmt: skip
+    predictions = replace(found, foreign=foreign.clips if any(foreign.clips) else ())
+    notes = foreign.notes(unknown=found.unknown is not None)
+    scores = score(predictions, category_source=category_source, notes=notes)
+    return replace(scores, foreign=foreign.labels), predictions
 
 
 def _score_recordings(
@@ -157,47 +179,6 @@ def _score_recordings(
     events = score_events(found.detections, head.classes, event_options, psds=psds)
     source = members[0].category_source if len(members[0].heads) > 1 else "head"
     return replace(scores, category_source=source, events=events), found.windows
-
-
-def notes_on_seen(
-    members: Sequence[Classifier],
-    source: Manifest,
-    manifest: Manifest,
-    folds: Sequence[int],
-    *,
-    progress: bool,
-) -> list[str]:
-    """Notes if the models have seen some of the scored clips in training.
-
-    Files are read only if a model file lists its training clips.
-
-    Args:
-        members: the models.
-        source: all clips of the data.
-        manifest: the scored clips.
-        folds: the selected folds.
-        progress: draw a bar.
-    """
-    trainings = [member.card.training for member in members]
-    lists = [x["seen"] for x in trainings if isinstance(x.get("seen"), list)]
-    trained_on = {training.get("fingerprint") for training in trainings} - {None}
-    count, notes = 0, []
-    if lists:
-        paths = [one.path for one in manifest.recordings or manifest.clips]
-        contents, _ = contents_of(paths, partial=manifest.partial, progress=progress)
-        source = source.with_contents(contents)
-        count = clips_seen(frozenset().union(*lists), contents.values())
-    complete = len(lists) == len(members)
-    if trained_on and (count or not complete) and source.fingerprint() in trained_on:
-        notes.append(SEEN_FOLDS_NOTE if folds else SEEN_NOTE)
-    if count:
-        what = "recording" if manifest.recordings else "clip"
-        who = "the model has" if len(members) == 1 else "the models have"
-        notes.append(
-            f"{who} seen {count} of {counted(len(paths), what)}, in training or to "
-            "select the epoch: scores on new clips are lower"
-        )
-    return notes
 
 
 def predict_clips(
@@ -293,18 +274,29 @@ def refuse_unknown_labels(manifest: Manifest, heads: Heads) -> None:
             )
             for name in sorted(found - set(head.classes))
         ]
-        issues += [
-            DataIssue(
-                clip.name,
-                0,
-                f"has {len(names)} labels ({listed(names)}), but the model gives each clip one "
-                f"{head.name}; give each clip one, or train with --problem multi",
-            )
-            for clip in manifest.clips
-            if head.problem == "single" and len(names := clip.labels.get(head.name, ())) > 1
-        ]
+    issues += _several_labels(manifest, heads)
     if issues:
         raise DataError(manifest.name, issues)
+
+
+def refuse_several_labels(manifest: Manifest, heads: Heads) -> None:
+    """Raise a ``DataError`` that lists the clips with several labels of a head of one class."""
+    if issues := _several_labels(manifest, heads):
+        raise DataError(manifest.name, issues)
+
+
+def _several_labels(manifest: Manifest, heads: Heads) -> list[DataIssue]:
+    return [
+        DataIssue(
+            clip.name,
+            0,
+            f"has {len(names)} labels ({listed(names)}), but the model gives each clip one "
+            f"{head.name}; give each clip one, or train with --problem multi",
+        )
+        for head in heads
+        for clip in manifest.clips
+        if head.problem == "single" and len(names := clip.labels.get(head.name, ())) > 1
+    ]
 
 
 def _collect(

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.hierarchy import CategorySource
@@ -41,6 +41,7 @@ from sonotype.evaluation.multilabel import (
 from sonotype.evaluation.predictions import Decisions, FloatArray, IntArray, Predictions
 
 if TYPE_CHECKING:
+    from sonotype.evaluation.held_out import HeadChange
     from sonotype.evaluation.sound_events import EventScores
 
 
@@ -150,12 +151,19 @@ class UnknownScores:
         kept: share of these that do not count as unknown.
         negatives: clips of no class.
         false_alarms: share of these that do not count as unknown; ``None`` without such clips.
+        foreign: clips of classes that the model does not have.
+        recognised: share of these that count as unknown; ``None`` without such clips.
+        auroc: probability that the unknown score of a foreign clip is above that of a known clip;
+            ``None`` likewise.
     """
 
     known: int
     kept: float
     negatives: int = 0
     false_alarms: float | None = None
+    foreign: int = 0
+    recognised: float | None = None
+    auroc: float | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +179,8 @@ class Scores:
         notes: sentences that must be shown with the scores.
         unknown: of the unknown score; ``None`` if the model has none.
         events: of the detected events; ``None`` for clips.
+        foreign: labels of the data that the model does not have, with their number of clips.
+        held_out: by head the change against the held-out scores of training, where these are known.
     """
 
     heads: Mapping[str, HeadScores]
@@ -180,6 +190,8 @@ class Scores:
     notes: tuple[str, ...] = ()
     unknown: UnknownScores | None = None
     events: EventScores | None = None
+    foreign: Mapping[str, int] = field(default_factory=dict)
+    held_out: Mapping[str, HeadChange] = field(default_factory=dict)
 
 
 def score(
@@ -248,14 +260,20 @@ def _unknown(predictions: Predictions) -> UnknownScores | None:
     if scores is None or threshold is None:
         return None
     measured, negative = np.isfinite(scores), predictions.negative
-    known, foreign = scores[measured & ~negative], scores[measured & negative]
+    is_foreign = np.array([*map(bool, predictions.foreign)] or [False] * len(scores))
+    known = scores[measured & ~negative & ~is_foreign]
+    negatives, foreign = scores[measured & negative & ~is_foreign], scores[measured & is_foreign]
     if not len(known):
         return None
+    is_known = [True] * len(known) + [False] * len(foreign)
     return UnknownScores(
         len(known),
         float((known <= threshold).mean()),
+        len(negatives),
+        float((negatives <= threshold).mean()) if len(negatives) else None,
         len(foreign),
-        float((foreign <= threshold).mean()) if len(foreign) else None,
+        float((foreign > threshold).mean()) if len(foreign) else None,
+        float(roc_auc_score(is_known, -np.concatenate([known, foreign]))) if len(foreign) else None,
     )
 
 
@@ -360,7 +378,7 @@ def scores_to_json(scores: Scores) -> dict[str, Any]:
 
 
 def scores_from_json(value: Mapping[str, Any]) -> Scores:
-    """The inverse of :func:`scores_to_json`, exactly; without the scores of events.
+    """The inverse of :func:`scores_to_json`, exactly; without ``events`` and ``held_out``.
 
     Raises:
         SonotypeError: the value is something else; names the missing or wrong field.
@@ -373,6 +391,7 @@ def scores_from_json(value: Mapping[str, Any]) -> Scores:
             groups=value["groups"],
             notes=tuple(value["notes"]),
             unknown=UnknownScores(**found) if (found := value.get("unknown")) else None,
+            foreign=dict(value.get("foreign", {})),
         )
     except KeyError as error:
         raise SonotypeError(f"not scores of sonotype: {error} is missing") from error

@@ -66,6 +66,8 @@ class Predictions:
         unknown_threshold: score above which a clip counts as unknown; ``None`` likewise.
         present: by name of a ``"multi"`` head ``[n, classes]`` booleans: which classes count as
             present, where thresholds were fitted to other clips; see :meth:`decided`.
+        foreign: for each clip of a class that the model does not have its labels, an empty text for
+            each other clip; empty if there is no such clip.
 
     Raises:
         ValueError: shapes or indices do not fit together.
@@ -79,9 +81,12 @@ class Predictions:
     unknown: FloatArray | None = None
     unknown_threshold: float | None = None
     present: Mapping[str, BoolArray] = field(default_factory=dict)
+    foreign: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self)
+        if self.foreign and len(self.foreign) != n:
+            raise ValueError(f"{len(self.foreign)} foreign labels for {n} clips")
         if len(self.groups) != n:
             raise ValueError(f"{len(self.groups)} groups for {n} clips")
         names = [head.name for head in self.heads]
@@ -148,6 +153,7 @@ class Predictions:
             None if self.unknown is None else self.unknown[kept],
             self.unknown_threshold,
             {name: present[kept] for name, present in self.present.items()},
+            tuple(self.foreign[index] for index in kept) if self.foreign else (),
         )
 
     @property
@@ -306,7 +312,8 @@ def write_csv(
     """Write a line for each clip: path, group, true label, and the ``top`` most probable labels.
 
     The columns are ``path, group, category, category_1, category_1_probability, category_2, ...``
-    and the same for each other head; ``category_1`` is the predicted category.
+    and the same for each other head; ``category_1`` is the predicted category. The
+    column ``foreign`` has the labels of clips of foreign classes, if there are such clips.
 
     Raises:
         OptionsError: the file cannot be written, or ``top`` is less than 1.
@@ -326,6 +333,9 @@ def write_csv(
             [*row, f"{score:.6f}" if np.isfinite(score) else ""]
             for row, score in zip(rows, predictions.unknown, strict=True)
         ]
+    if predictions.foreign:
+        header.append("foreign")
+        rows = [[*row, name] for row, name in zip(rows, predictions.foreign, strict=True)]
     # File names that are not UTF-8 are decoded with surrogates and encoded back to their bytes.
     with (
         replacing(path) as part,

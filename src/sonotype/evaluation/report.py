@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from sonotype.core.text import align, counted, wrap
+from sonotype.core.text import align, counted, listed, wrap
 from sonotype.core.types import plural
 from sonotype.evaluation.folds import FoldSummary, Spread
 from sonotype.evaluation.metrics import ClassScore, HeadScores, Interval, Scores, UnknownScores
 
 CLASSES = 10
 CONFUSIONS = 10
+ABSENT = 50
 
 TITLES = {
     "precision": "macro precision",
@@ -136,10 +137,15 @@ def _unknown(unknown: UnknownScores) -> str:
     """One sentence on known sounds, and one on sounds of no class."""
     rejected = 100 * (1 - unknown.kept)
     text = f"{rejected:.0f} % of {counted(unknown.known, 'known clip')} are rejected as unknown"
-    if unknown.false_alarms is None:
-        return text
-    alarms = f"{100 * unknown.false_alarms:.0f} % of {counted(unknown.negatives, 'clip')}"
-    return f"{text}; {alarms} of no class are taken for a class (false alarms)"
+    if unknown.false_alarms is not None:
+        alarms = f"{100 * unknown.false_alarms:.0f} % of {counted(unknown.negatives, 'clip')}"
+        text += f"; {alarms} of no class are taken for a class (false alarms)"
+    if unknown.recognised is not None:
+        found = f"{100 * unknown.recognised:.0f} % of {counted(unknown.foreign, 'clip')}"
+        text += (
+            f"; {found} of foreign classes are recognised as unknown (AUROC {unknown.auroc:.3f})"
+        )
+    return text
 
 
 def _pairs(heads: Iterable[str]) -> list[list[str]]:
@@ -190,8 +196,9 @@ def _classes(name: str, head: HeadScores, limit: int) -> Iterator[str]:
         yield align([entry.label, *cells, str(entry.support)], *columns)
     if len(ranked) > limit:
         yield f"  ... and {len(ranked) - limit} more, none of them worse"
-    if absent := len(head.labels) - len(ranked):
-        yield f"  {absent} of {len(head.labels)} without a clip: not in the means"
+    if absent := [entry.label for entry in head.per_class if not entry.support]:
+        text = f"  {len(absent)} of {len(head.labels)} without a clip, not in the means: "
+        yield from wrap(text + listed(absent, ABSENT), indent="  ")
 
 
 def _average(entry: ClassScore) -> float:

@@ -11,6 +11,7 @@ from sonotype.core.json_text import json_text
 from sonotype.core.types import IGNORE_INDEX, Heads
 from sonotype.evaluation.calibration import binary_reliability, reliability
 from sonotype.evaluation.event_report import event_report, write_event_csv
+from sonotype.evaluation.held_out import change_lines
 from sonotype.evaluation.metrics import Scores, scores_to_json
 from sonotype.evaluation.plots import (
     plot_confusion,
@@ -91,10 +92,11 @@ def write_report(
 
 
 def full_report(scores: Scores) -> str:
-    """The scores of clips, and those of events if there are some."""
-    if scores.events is None:
-        return render(scores)
-    return f"{render(scores)}\n\n{event_report(scores.events)}"
+    """The scores of clips, the change against training, and the scores of events, if known."""
+    text = render(scores)
+    if scores.held_out:
+        text += "\n\n" + "\n".join(change_lines(scores.held_out))
+    return text if scores.events is None else f"{text}\n\n{event_report(scores.events)}"
 
 
 def _validated(history: Sequence[Mapping[str, Any]]) -> str:

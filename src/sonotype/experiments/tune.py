@@ -28,9 +28,10 @@ from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.detector import Detector, window_events
 from sonotype.detect.tuning import BASE, TuningOptions, TuningReport, tune_events
 from sonotype.detect.tuning_counts import ScoredRecording
-from sonotype.evaluation.evaluate import notes_on_seen, refuse_unknown_labels
+from sonotype.evaluation.evaluate import refuse_unknown_labels
 from sonotype.evaluation.outputs import require_free
 from sonotype.evaluation.recordings import head_of, unknown_events
+from sonotype.evaluation.seen import find_seen
 from sonotype.experiments.recording_folds import fold_of_groups
 from sonotype.experiments.tune_report import report_json
 from sonotype.inference.classifier import Classifier
@@ -147,7 +148,7 @@ def tune(
         raise StoppedError("interrupted; no model was written") from None
     notes = list(unknown_events(manifest.recordings, job.head))
     if not job.fits:
-        notes += notes_on_seen([classifier], everything, manifest, folds, progress=progress)
+        notes += find_seen([classifier], everything, manifest, folds, progress=progress).notes
     facts = {"simulated": bool(manifest.clips), **facts, "notes": notes}
     tuned = json.loads(json_text({**facts, **report_json(report)}))
     detection = replace(detection, tuned=tuned)
