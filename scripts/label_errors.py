@@ -14,29 +14,39 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from sonotype.core.errors import SonotypeError
-from sonotype.core.types import heads_of
-from sonotype.data.splits.crossfit import own_folds
+from sonotype.core.types import Clip, heads_of
 from sonotype.evaluation.predictions import Predictions
 from sonotype.evaluation.suspects import best_other, is_foreign, label_scores
-from sonotype.experiments.context import BuiltSystem, RunContext
-from sonotype.experiments.linear_run import LinearData, fit_to_data, linear_data
+from sonotype.experiments.linear_run import (
+    LinearData,
+    agreement_of,
+    calibrated,
+    linear_data,
+    predictions_of,
+)
 from sonotype.experiments.opening import open_run
 from sonotype.experiments.pipeline import build
 from sonotype.experiments.run_options import RunOptions
+from sonotype.models.unknown import AXES, UnknownScore
+from sonotype.training.linear_fit import fit_folds, held_out_logits
+from sonotype.training.unknown_fit import held_out_scores, scores_of, set_threshold
 
-DRAWS = 5
+DRAWS = (0, 1, 2, 3, 4)
 WRONG, LISTED = 0.05, 0.06
 """Share of the clips with a planted error, and share of the list that is looked at."""
 LEFT_OUT = 5
 """One class in so many is foreign."""
+LEVEL = "category"
+KEEP_KNOWN = 0.95
+"""Share of the known clips below the threshold of the unknown score, as by default."""
 ERRORS = ("random", "confused", "foreign", "foreign, fitting")
 HALVES = 99
 """Seed of the division of the classes into two halves."""
@@ -53,8 +63,8 @@ def main() -> int:
     )
     parser.add_argument("data", type=Path, help="data with official folds, such as ESC-50")
     parser.add_argument("--backbone", default="mn04")
-    parser.add_argument("--draws", type=int, default=DRAWS)
-    parser.add_argument("--first-draw", type=int, default=0)
+    parser.add_argument("--draws", type=int, nargs="+", default=DRAWS, help="seeds")
+    parser.add_argument("--errors", nargs="+", choices=ERRORS, default=ERRORS)
     parser.add_argument("--classes", choices=("all", "first", "second"), default="all",
         help="use all classes, or the first or second half of them in a random order")  # fmt: skip
     arguments = parser.parse_args()
@@ -66,22 +76,29 @@ def main() -> int:
     labels = np.array([clip.label(level) for clip in context.manifest.clips])
     classes = half_of(np.unique(labels), arguments.classes)
     kept = np.flatnonzero(np.isin(labels, classes))
-    clean = fit_labels(context, built, data, kept, labels)
+    clips = context.manifest.clips
+    clean = fit_labels(*take(data, clips, kept), labels[kept])
     found: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for draw in range(arguments.first_draw, arguments.first_draw + arguments.draws):
-        for error in ERRORS:
+    for draw in arguments.draws:
+        for error in arguments.errors:
             rng = np.random.default_rng(draw)
             used, given = plant(error, kept, labels, clean, rng)
-            predictions = fit_labels(context, built, data, used, given)
+            predictions = fit_labels(*take(data, clips, used), given[used])
             planted = given[used] != labels[used]
             shares = shares_found(predictions, planted, labels[used])
             for ranking, share in shares.items():
                 found[ranking][error].append(share)
-            print(f"draw {draw}, {error}: suspects {shares['suspects']:.3f}", flush=True)
+            texts = (f"{name} {share:.3f}" for name, share in shares.items())
+            print(f"draw {draw}, {error}: " + ", ".join(texts), flush=True)
     print(f"\nshare of the errors in the first {LISTED:.0%} of the list, mean [lowest, highest]")
-    print(" | ".join(["| ranking", *ERRORS]) + " |\n" + "|---" * (len(ERRORS) + 1) + "|")
+    print(
+        " | ".join(["| ranking", *arguments.errors])
+        + " |\n"
+        + "|---" * (len(arguments.errors) + 1)
+        + "|"
+    )
     for ranking, by_error in found.items():
-        cells = (cell(by_error.get(error, [])) for error in ERRORS)
+        cells = (cell(by_error.get(error, [])) for error in arguments.errors)
         print(" | ".join([f"| {ranking}", *cells]) + " |")
     return 0
 
@@ -135,34 +152,36 @@ def plant(
     return np.sort(np.concatenate([base, added])), given
 
 
-def fit_labels(
-    context: RunContext, built: BuiltSystem, data: LinearData, used: Indices, labels: Labels
-) -> Predictions:
-    """Held-out predictions of some clips by cross-fitted models that learn given labels."""
-    clips = tuple(
-        replace(context.manifest.clips[index], labels={"category": (str(labels[index]),)})
-        for index in used
-    )
-    manifest = replace(context.manifest, clips=clips)
-    split = replace(context.split, train=tuple(range(len(clips))), folds=own_folds(manifest))
-    subset = replace(context, manifest=manifest, split=split)
+def fit_labels(data: LinearData, clips: Sequence[Clip], labels: Labels) -> Predictions:
+    """Held-out predictions of some clips by cross-fitted heads that learn given labels.
+
+    Args:
+        data: pooled vectors of these clips, and their folds.
+        clips: the clips; their own labels are not used.
+        labels: of the clips.
+    """
+    clips = [replace(one, labels={LEVEL: (str(x),)}) for one, x in zip(clips, labels, strict=True)]
     heads = heads_of(clips)
-    size, system = built.system.embedding_size, built.system
-    classifiers = {head.name: torch.nn.Linear(size, len(head.classes)) for head in heads}
-    system.classifiers = torch.nn.ModuleDict(classifiers)
-    _, predictions = fit_to_data(
-        subset,
-        system,
-        replace(
-            data,
-            vectors=data.vectors[used],
-            targets={head.name: np.array([head.target(clip) for clip in clips]) for head in heads},
-            folds=split.folds,
-        ),
+    target = np.array([heads[0].target(clip) for clip in clips])
+    targets = {LEVEL: target}
+    fits = fit_folds(data.vectors, targets, heads, data.weights, data.folds)
+    logits, scored = held_out_logits(fits, data.vectors, targets, heads)
+    heads = calibrated(heads, logits, targets, scored)
+    predictions = predictions_of(clips, heads, logits, targets)
+    quantities, known = held_out_scores(
+        fits, data.vectors, target, heads[0], data.noises, np.zeros(len(clips), dtype=bool)
     )
-    if predictions is None:
-        raise SonotypeError("the data need two or more folds")
-    return predictions
+    score = UnknownScore(len(heads[0].classes), data.vectors.shape[-1], AXES)
+    set_threshold(score, quantities[known], KEEP_KNOWN)
+    agreement = agreement_of(fits[0].linear, replace(data, targets=targets), predictions)
+    return replace(predictions, unknown=scores_of(score, quantities), agreement=agreement)
+
+
+def take(data: LinearData, clips: Sequence[Clip], used: Indices) -> tuple[LinearData, list[Clip]]:
+    """The data of some clips, and these clips."""
+    fold_of = np.array([clips[index].fold for index in used])
+    folds = tuple(tuple(np.flatnonzero(fold_of == fold).tolist()) for fold in np.unique(fold_of))
+    return replace(data, vectors=data.vectors[used], folds=folds), [clips[index] for index in used]
 
 
 def shares_found(
@@ -201,6 +220,7 @@ def rankings(predictions: Predictions) -> dict[str, Floats]:
         "log odds": np.log(best) - np.log(given),
         "confident learning": best - given + 2 * chosen,
         "10 nearest clips": 1 - agreement,
+        "probability, 10 nearest clips": 1 - given - agreement,
         "unknown score": unknown,
         "probability, unknown score": 1 - given * (1 - unknown),
         "margin, 10 nearest clips": best - given - agreement,

@@ -46,16 +46,16 @@ def test_the_swapped_clip_is_first(finished: Path, capsys: pytest.CaptureFixture
     assert "3 of 20 clips" in lines
 
 
-def test_json_and_csv(
-    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_and_csv(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "all.csv"
     assert run(["suspects", str(finished), "--count", "2", "--json", "--out", str(out)]) == 0
     shown = json.loads(capsys.readouterr().out)
     rows = rows_of(out)
     assert [one["rank"] for one in shown] == [1, 2]
     assert [int(row["rank"]) for row in rows] == list(range(1, 21))
-    assert {row["path"] for row in rows} == {str(c.path) for c in open_source(data_of(finished)).clips}
+    assert {row["path"] for row in rows} == {
+        str(c.path) for c in open_source(data_of(finished)).clips
+    }
     assert shown[0]["level"] == "event"
     assert 0 <= shown[1]["score"] <= shown[0]["score"] <= 1
     assert run(["suspects", str(finished), "--out", str(out)]) == 2

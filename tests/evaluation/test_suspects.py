@@ -14,6 +14,10 @@ from sonotype.evaluation.suspects import rank_suspects, suspects_table
 HEADS = two_heads(("animal", "street"), ("cat", "dog", "siren"), (0, 0, 1))
 
 
+PAIRS = ((0.2, 0.75), (0.25, 0.4), (0.7, 0.3), (0.9, 0.1))
+"""Probabilities of the label and of the best other class, the most suspicious clip first."""
+
+
 def four_clips() -> Predictions:
     """A right, a wrong and a foreign event, and a clip of a category without an event."""
     found = predicted(
@@ -32,7 +36,8 @@ def test_scores_and_suggestions_by_hand() -> None:
     ranked = rank_suspects(four_clips())
     assert [one.rank for one in ranked] == [1, 2, 3, 4]
     assert [one.path.split(".")[0] for one in ranked] == ["wrong", "foreign", "coarse", "right"]
-    assert [one.score for one in ranked] == pytest.approx([0.8, 0.75, 0.3, 0.1])
+    expected = [(2 * (1 - p) + 0.3 * (1 + best - p)) / 2.6 for p, best in PAIRS]
+    assert [one.score for one in ranked] == pytest.approx(expected)
     assert [one.level for one in ranked] == ["event", "event", "category", "event"]
     assert [one.suspected for one in ranked[:3]] == ["cat", "foreign", "animal"]
     assert ranked[2].unknown_score is None and ranked[2].agreement is None
@@ -42,9 +47,9 @@ def test_neighbours_count_as_much_as_the_probability() -> None:
     shares = {"event": np.array([0.1, 0.4, np.nan, np.nan])}
     ranked = rank_suspects(replace(four_clips(), agreement=shares))
     scores = {one.path: one.score for one in ranked}
-    assert scores["right.wav"] == pytest.approx(1 - (0.9 + 0.1) / 2)
-    assert scores["wrong.wav"] == pytest.approx(1 - (0.2 + 0.4) / 2)
-    assert scores["foreign.wav"] == pytest.approx(0.75)
+    assert scores["right.wav"] == pytest.approx((0.1 + 0.9 + 0.3 * 0.2) / 2.6)
+    assert scores["wrong.wav"] == pytest.approx((0.8 + 0.6 + 0.3 * 1.55) / 2.6)
+    assert scores["foreign.wav"] == pytest.approx((0.75 + 0.75 + 0.3 * 1.15) / 2.6)
 
 
 def test_several_labels_and_no_labels_are_refused() -> None:

@@ -1,8 +1,12 @@
 """All clips of a run in the order of how unlikely their labels are.
 
-The score of a clip is one minus the mean of two estimates that its label is right, both from other
-recordings only: the held-out probability of the label, and the share of the nearest clips that have
-it (where that was computed). A clip is suspected to be a foreign sound where no class fits: where
+Three quantities, all from other recordings only, make the score of a clip: the held-out probability
+p of its label, that of the best other class p', and the share s of the nearest clips that have the
+label (p where that was not computed):
+
+    score = ((1 - p) + (1 - s) + w (1 + p' - p)) / (2 + 2 w)
+
+A clip is suspected to be a foreign sound where no class fits: where
 the probability of the best other class, times that of a known sound, is small. ``scripts/
 label_errors.py`` compares this order with others.
 """
@@ -23,6 +27,7 @@ from sonotype.core.types import IGNORE_INDEX, Head
 from sonotype.evaluation.predictions import FloatArray, IntArray, Predictions
 
 FOREIGN = "foreign"
+MARGIN_WEIGHT = 0.3
 FITTING = 0.3
 """Probability that a sound is known and of the best other class, below which it is foreign."""
 COLUMNS = (
@@ -108,10 +113,11 @@ def label_scores(
     Returns:
         ``[clips]``
     """
-    given = proba[np.arange(len(true)), true].astype(np.float64)
-    if agreement is None:
-        return 1 - given
-    return np.asarray(1 - (given + np.where(np.isnan(agreement), given, agreement)) / 2)
+    rows, proba = np.arange(len(true)), proba.astype(np.float64)
+    given, best = proba[rows, true], proba[rows, best_other(proba, true)]
+    shares = np.full(len(true), np.nan) if agreement is None else agreement
+    doubt = 2 - given - np.where(np.isnan(shares), given, shares)
+    return np.asarray((doubt + MARGIN_WEIGHT * (1 + best - given)) / (2 + 2 * MARGIN_WEIGHT))
 
 
 def best_other(proba: FloatArray, true: IntArray) -> IntArray:
