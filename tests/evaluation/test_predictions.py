@@ -330,3 +330,13 @@ def test_targets_of_several_labels_are_checked() -> None:
     for wrong in (np.array([[2, 0]]), np.array([[-2, 0]]), np.array([1]), np.array([[1.0, 0.0]])):
         with pytest.raises(ValueError, match="category"):
             replace(good, true={"category": wrong})
+
+
+def test_the_agreement_with_neighbours_is_kept(tmp_path: Path) -> None:
+    shares = {"event": np.array([0.25, 1.0, np.nan])}
+    save_predictions(replace(answers(), agreement=shares), tmp_path / "some.npz")
+    found = load_predictions(tmp_path / "some.npz")
+    np.testing.assert_array_equal(found.agreement["event"], shares["event"])
+    np.testing.assert_array_equal(found.take(np.array([1])).agreement["event"], [1.0])
+    save_predictions(answers(), tmp_path / "none.npz")
+    assert not load_predictions(tmp_path / "none.npz").agreement

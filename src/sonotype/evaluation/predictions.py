@@ -24,7 +24,7 @@ IntArray = npt.NDArray[np.integer]
 FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
 
-TRUE, PROBA, PRESENT = "true.", "proba.", "present."
+TRUE, PROBA, PRESENT, AGREEMENT = "true.", "proba.", "present.", "agreement."
 """Prefixes of the arrays of a head in a file."""
 UNKNOWN = "unknown"
 
@@ -68,6 +68,8 @@ class Predictions:
             present, where thresholds were fitted to other clips; see :meth:`decided`.
         foreign: for each clip of a class that the model does not have its labels, an empty text for
             each other clip; empty if there is no such clip.
+        agreement: by name of a ``"single"`` head ``[n]``: share of the nearest clips of other
+            recordings that have the label of the clip, NaN where not known; where it was computed.
 
     Raises:
         ValueError: shapes or indices do not fit together.
@@ -82,6 +84,7 @@ class Predictions:
     unknown_threshold: float | None = None
     present: Mapping[str, BoolArray] = field(default_factory=dict)
     foreign: tuple[str, ...] = ()
+    agreement: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self)
@@ -154,6 +157,7 @@ class Predictions:
             self.unknown_threshold,
             {name: present[kept] for name, present in self.present.items()},
             tuple(self.foreign[index] for index in kept) if self.foreign else (),
+            {name: agreement[kept] for name, agreement in self.agreement.items()},
         )
 
     @property
@@ -260,6 +264,7 @@ def save_predictions(predictions: Predictions, path: Path) -> None:
         **{f"{PROBA}{name}": proba for name, proba in predictions.proba.items()},
     }
     arrays |= {f"{PRESENT}{name}": present for name, present in predictions.present.items()}
+    arrays |= {f"{AGREEMENT}{name}": shares for name, shares in predictions.agreement.items()}
     if predictions.unknown is not None:
         arrays[UNKNOWN] = predictions.unknown
     with replacing(path) as part, part.open("wb") as stream:
@@ -288,6 +293,11 @@ def load_predictions(path: Path) -> Predictions:
                     head.name: file[f"{PRESENT}{head.name}"]
                     for head in heads
                     if f"{PRESENT}{head.name}" in file
+                },
+                {
+                    head.name: file[f"{AGREEMENT}{head.name}"]
+                    for head in heads
+                    if f"{AGREEMENT}{head.name}" in file
                 },
             )
     except FileNotFoundError as error:

@@ -49,6 +49,7 @@ from sonotype.training.linear_fit import (
     held_out_logits,
     with_mixtures,
 )
+from sonotype.training.neighbours import neighbour_agreement
 from sonotype.training.result import FitResult
 from sonotype.training.unknown_fit import (
     FEWEST_FOLDS,
@@ -264,8 +265,23 @@ def fit_to_data(
         if unknown is not None:
             # Other folds may have measured clips that have no score.
             unknown = np.where(data.negative | ~predictions.negative, unknown, np.nan)
-        predictions = replace(predictions, unknown=unknown, unknown_threshold=threshold)
+        agreement = agreement_of(linear, data, predictions)
+        predictions = replace(
+            predictions, unknown=unknown, unknown_threshold=threshold, agreement=agreement
+        )
     return FitResult(None, None, False, heads, threshold), predictions
+
+
+def agreement_of(
+    linear: LinearHeads, data: LinearData, predictions: Predictions
+) -> dict[str, npt.NDArray[np.float64]]:
+    """By name of a ``"single"`` head the agreement of each clip with its nearest neighbours."""
+    embedding = linear.embed(data.vectors).mean(axis=1)
+    return {
+        head.name: neighbour_agreement(embedding, data.targets[head.name], predictions.groups)
+        for head in predictions.heads
+        if head.problem == "single"
+    }
 
 
 def fit_thresholds(

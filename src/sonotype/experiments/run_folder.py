@@ -15,6 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sonotype.core.errors import OptionsError, SonotypeError
@@ -87,9 +88,20 @@ def read_config(folder: Path, options: Mapping[str, Any]) -> tuple[str, RunOptio
         raise OptionsError(f"--resume {folder}: is not a folder; name a run folder")
     if not (folder / CONFIG).exists():
         raise OptionsError(f"--resume {folder}: holds no run ({CONFIG} is missing)")
-    config = _read_json(folder / CONFIG)
     if (folder / SCORES).exists():
         raise OptionsError(f"{folder} is finished; its scores are in {folder / SCORES}")
+    return config_of_folder(folder, options)
+
+
+def config_of_folder(
+    folder: Path, options: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[str, RunOptions]:
+    """Data and options of a run, with other values of some options.
+
+    Raises:
+        OptionsError: ``config.json`` cannot be read.
+    """
+    config = _read_json(folder / CONFIG)
     try:
         return str(config["data"]), RunOptions.of({**config["options"], **options})
     except (KeyError, TypeError) as error:
