@@ -21,7 +21,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -152,20 +152,21 @@ def main() -> int:
             curves[name] = curve(study, *key, curves[f"all {key[2]}"])
             write_text(path, json_text(curves, indent=1) + "\n")
             print(name, " ".join(f"{value:.3f}" for value in curves[name]), flush=True)
-    text = "\n".join(table(curves))
+    text = "\n".join(table(curves, len(study.head.classes)))
     write_text(arguments.out / f"{TABLE}.txt", text + "\n")
     print(text)
     return 0
 
 
 def open_study(data: Path, out: Path, backbone: str) -> Study:
-    """Open the data and compute or load the vectors of all clips."""
+    """Open the data and compute or load the vectors of all clips; one view of each is fast."""
     options = RunOptions.of({"recipe": "linear", "backbone": backbone, "evaluation": "none"})
     context = open_run(data, out, options, progress=True, on_message=print)
     check_same_config(context)
     built = build(context)
     lock_config(context)
-    return Study(context, linear_data(context, built))
+    data = linear_data(context, built)
+    return Study(context, replace(data, vectors=data.vectors[:, :1]))
 
 
 def split(study: Study, fold: int) -> tuple[list[int], list[int]]:
@@ -219,10 +220,14 @@ def labels_needed(found: Sequence[float], first: int, accuracy: float) -> float:
     return float("nan")
 
 
-def table(curves: dict[str, list[float]]) -> list[str]:
+def table(curves: dict[str, list[float]], first: int) -> list[str]:
     """Mean and standard deviation of the labels needed, by start and strategy, in two halves.
 
     The weights were chosen on the first half of the folds.
+
+    Args:
+        curves: accuracies of the rounds by start, draw, fold and strategy; and with all labels.
+        first: number of labels of the first round.
     """
     full = {int(name.split()[1]): value for name, value in curves.items() if name.startswith("all")}
     folds = sorted(full)
@@ -234,7 +239,7 @@ def table(curves: dict[str, list[float]]) -> list[str]:
         cells = []
         for half, share in product(halves, SHARES):
             needed = [
-                labels_needed(curves[" ".join(run)], BATCH, share * float(full[int(run[2])]))
+                labels_needed(curves[" ".join(run)], first, share * float(full[int(run[2])]))
                 for run in runs
                 if (run[0], run[3]) == (start, strategy) and int(run[2]) in half
             ]

@@ -4,7 +4,7 @@ The embeddings of all sounds are divided into as many clusters as there are soun
 k-means in which a sound counts by how unsure the model is about it. Of each cluster the sound that
 is nearest to its centre is chosen (after Zhdanov, *Diverse mini-batch active learning*, arXiv
 1901.05954). Sounds that a model is equally unsure about are often alike, so that their labels say
-the same thing; they fall into one cluster. The sound at its centre is a typical one, not an outlier.
+the same thing; they fall into one cluster. The sound at its centre is typical, not an outlier.
 """
 
 from __future__ import annotations
