@@ -26,8 +26,8 @@ COLUMNS = (
 )  # fmt: skip
 SHOWN = 20
 """Suggestions in the table of a terminal."""
-WIDTHS = (-3, 2, 19, -9, 2, 14, -5, 2, 14, -5)
-"""Columns of that table; it has the reason in addition, in at most 10 columns of 80."""
+WIDTHS = (-3, 1, 19, -9, 1, 13, -5, 1, 13, -5)
+"""Columns of that table; it has the reason in addition, in 10 more columns of 80."""
 
 
 def write_suggestions(
@@ -82,7 +82,7 @@ def write_suggestions(
 def table_lines(chosen: Sequence[Suggestion]) -> list[str]:
     """The first suggestions as lines of at most 80 columns."""
     head = ("", "", "recording", "start", "", "guess", "", "", "or", "", "  because")
-    lines = [align(head, *WIDTHS, 11)]
+    lines = [align(head, *WIDTHS, 10)]
     for rank, one in enumerate(chosen[:SHOWN], start=1):
         found = one.candidate
         second = f"{found.second_score:.2f}" if found.second else ""
@@ -90,7 +90,7 @@ def table_lines(chosen: Sequence[Suggestion]) -> list[str]:
             str(rank), "", found.recording.name, clock(found.start), "", found.label,
             f"{found.score:.2f}", "", found.second, second, f"  {one.reason}",
         )  # fmt: skip
-        lines.append(align(cells, *WIDTHS, 11))
+        lines.append(align(cells, *WIDTHS, 10))
     return lines
 
 
