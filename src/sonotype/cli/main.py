@@ -21,6 +21,7 @@ from sonotype.cli.layout import Command
 from sonotype.cli.learning_curve_command import learning_curve
 from sonotype.cli.predict_command import predict
 from sonotype.cli.study_command import study
+from sonotype.cli.suggest_command import suggest
 from sonotype.cli.suspects_command import suspects
 from sonotype.cli.train_command import train
 from sonotype.cli.tune_command import tune
@@ -36,7 +37,7 @@ Exit codes:
   0    success
   1    any other error
   2    wrong usage or an invalid option
-  3    unreadable audio (predict, detect: at least one file)
+  3    unreadable audio (predict, detect, suggest: at least one file)
   4    invalid data
   5    pretrained weights not available
   6    invalid model file
@@ -56,7 +57,7 @@ app = typer.Typer(
 )
 for command in (
     train, distill, evaluate, crossval, study, learning_curve, suspects, predict, tune, detect,
-    info, export,
+    suggest, info, export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")
