@@ -112,7 +112,7 @@ def test_levels_and_failures(model: Classifier, recordings: list[Recording]) -> 
     assert len(found.chosen) == 3
     assert [one.candidate.label in HEADS[0].classes for one in found.chosen] == [True] * 3
     assert [recording for recording, _ in found.failures] == [damaged]
-    with pytest.raises(OptionsError, match="species.*category.*event"):
+    with pytest.raises(OptionsError, match=r"species.*category.*event"):
         suggest(model, recordings, 3, hop=0.0, level="species")
 
 

@@ -176,7 +176,7 @@ def count_thresholds(
             pieces, _ = cut(events, truth.spans, shortest)
             length = pieces[:, 1] - pieces[:, 0]
             quiet = 2 * covered(pieces, truth.active) <= length
-            # A short event with wide ends is none, but a detection that never ends is one.
+            # A short event with wide ends is not counted, but a detection that never ends is.
             alarms = quiet & (OWN_SHARE * covered(pieces, own) < length)
             counts[index, at] = (
                 matched(true, pieces, collars), len(pieces), len(true), alarms.sum()

@@ -294,7 +294,7 @@ def load_predictions(path: Path) -> Predictions:
                     for head in heads
                     if f"{PRESENT}{head.name}" in file
                 },
-                {
+                agreement={
                     head.name: file[f"{AGREEMENT}{head.name}"]
                     for head in heads
                     if f"{AGREEMENT}{head.name}" in file

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.io import replacing
@@ -99,7 +99,7 @@ def read_decisions(path: Path) -> dict[str, Decision]:
     for row in rows:
         if [*row] != names or None in row.values() or row["choice"] not in get_args(Choice):
             raise OptionsError(f"{path} holds no decisions of a review: name another --out")
-    found = [Decision(**{**row, "choice": cast(Choice, row["choice"])}) for row in rows]
+    found = [Decision(**row) for row in rows]  # type: ignore[arg-type]  # checked above
     return {one.path: one for one in found}
 
 
