@@ -87,9 +87,11 @@ def test_commands() -> None:
         "crossval",
         "study",
         "learning-curve",
+        "suspects",
         "predict",
         "tune",
         "detect",
+        "suggest",
         "info",
         "data",
         "data list",
@@ -206,7 +208,7 @@ def test_the_help_names_commands_and_exit_codes(
         "  Example: sonotype train recordings --out runs/first",
         "  Exit codes:",
         "    0    success",
-        "    3    unreadable audio (predict, detect: at least one file)",
+        "    3    unreadable audio (predict, detect, suggest: at least one file)",
         "    130  interrupted",
     ):
         assert line in text.splitlines()

@@ -29,7 +29,8 @@ def test_suggestions_become_training_data(
         rows = list(csv.DictReader(stream))
     assert len(rows) == 5
     assert sorted(out.glob("clips/*/*.wav")) == sorted(out / row["clip"] for row in rows)
-    clips = open_source(out / "clips").clips
+    # The model has random weights and may guess one class for all.
+    clips = open_source(out / "clips", purpose="evaluation").clips
     assert len(clips) == 5
     assert {clip.labels["category"] for clip in clips} == {(row["label"],) for row in rows}
 
