@@ -6,17 +6,23 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sonotype.core.cpu import available_cpus
 from sonotype.core.prefetch import prefetch
 from sonotype.core.progress import track
 from sonotype.core.text import counted
 from sonotype.data.source_options import DEFAULTS, SourceOptions
+from sonotype.doctor.duplicates import check_exact, check_near, exact_copies
 from sonotype.doctor.file_format import format_of, wrong_suffix
 from sonotype.doctor.findings import Finding, Place, findings_of
 from sonotype.doctor.measure import Measurement, measure
+from sonotype.doctor.set_checks import check_grouping, check_labels
 from sonotype.doctor.sound_checks import check_sound
 from sonotype.doctor.sound_set import Item, SoundSet, open_leniently
+
+if TYPE_CHECKING:
+    from sonotype.doctor.similar_sounds import SimilarSounds
 
 Found = Iterator[tuple[str, Place]]
 
@@ -41,33 +47,65 @@ class Diagnosis:
 
 
 def examine(
-    spec: str | Path, options: SourceOptions = DEFAULTS, *, progress: bool = False
+    spec: str | Path,
+    options: SourceOptions = DEFAULTS,
+    *,
+    near: bool = True,
+    progress: bool = False,
 ) -> Diagnosis:
     """Examine all sounds of a data source, and the set.
 
     Args:
         spec: a folder or table, as for training.
         options: how to read it.
+        near: also look for near copies.
         progress: draw a bar.
 
     Raises:
         DataError: there is no such source.
         OptionsError: an option that does not fit the source.
+        WeightsError: no weights for near copies.
     """
     sounds = open_leniently(spec, options)
-    results = prefetch(measure, (item.path for item in sounds.items), threads=available_cpus())
-    measured = tuple(track(results, "examining", len(sounds.items), show=progress))
-    places = [
-        *_listing(sounds),
-        *(
-            place
-            for pair in zip(sounds.items, measured, strict=True)
-            for place in _sound(sounds, *pair)
-        ),
-        *_passed_over(sounds),
-        *_rates(measured),
-    ]
+    similar = _similar_sounds() if near and len(sounds.items) > 1 else None
+    measured = _measure_all(sounds, similar, progress)
+    copies = exact_copies(measured)
+    places = [*_listing(sounds), *_passed_over(sounds), *_rates(measured)]
+    for item, found in zip(sounds.items, measured, strict=True):
+        places += _sound(sounds, item, found)
+    places += check_exact(sounds, copies)
+    if similar is not None:
+        paths = [item.path for item in sounds.items]
+        places += check_near(sounds, similar.pairs(paths, known=copies, progress=progress))
+    places += check_labels(sounds.items)
+    if not sounds.grouped and sounds.kind not in ("esc50", "msos"):
+        places += check_grouping(sounds.items)
     return Diagnosis(sounds, measured, tuple(findings_of(places)))
+
+
+def _similar_sounds() -> SimilarSounds:
+    from sonotype.doctor.similar_sounds import SimilarSounds
+
+    return SimilarSounds()
+
+
+def _measure_all(
+    sounds: SoundSet, similar: SimilarSounds | None, progress: bool
+) -> tuple[Measurement, ...]:
+    """Measure all sounds in threads; embed them on the way."""
+
+    def of(index: int) -> Measurement:
+        path = sounds.items[index].path
+        return measure(path) if similar is None else similar.measure(index, path)
+
+    count = len(sounds.items)
+    results = prefetch(of, range(count), threads=available_cpus(), buffer_size=2)
+    measured = []
+    for index, found in enumerate(track(results, "examining", count, show=progress)):
+        measured.append(found)
+        if similar is not None:
+            similar.embed(index)
+    return tuple(measured)
 
 
 def _listing(sounds: SoundSet) -> Found:

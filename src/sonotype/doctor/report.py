@@ -55,8 +55,8 @@ def _lines(finding: Finding, examples: int) -> Iterable[str]:
 
 def _wrapped(text: str, indent: str) -> list[str]:
     """Lines of at most 80 columns, all indented."""
-    lines = wrap(indent + printable(text), indent + "  ")
-    return [line.rstrip() for line in lines]
+    first, *rest = wrap(text, indent + "  ")
+    return [indent + first, *rest]
 
 
 def json_report(diagnosis: Diagnosis) -> str:

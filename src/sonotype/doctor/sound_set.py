@@ -60,6 +60,7 @@ class SoundSet:
         passed_over: files in class folders that have no suffix of a sound.
         grouped: whether groups are known.
         several: whether a sound can have several labels of a level.
+        uncertain: whether it is not known of some classes if they are present.
     """
 
     source: Path
@@ -70,6 +71,7 @@ class SoundSet:
     passed_over: tuple[Path, ...] = ()
     grouped: bool = False
     several: bool = False
+    uncertain: bool = False
 
     def name(self, path: str | Path) -> str:
         """A path relative to the root, for reports."""
@@ -98,6 +100,7 @@ def open_leniently(spec: str | Path, options: SourceOptions) -> SoundSet:
         tuple(_passed_over(path)) if kind == "folder" else (),
         listing.grouped,
         listing.several,
+        any(record.uncertain for record in listing.records),
     )
 
 
