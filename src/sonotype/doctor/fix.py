@@ -53,8 +53,8 @@ def require_fixable(sounds: SoundSet) -> None:
         raise OptionsError("--fix writes tables of clips; correct label files by hand")
     if sounds.uncertain:
         raise OptionsError(
-            f"--fix cannot write classes that are not known to be present or not, as {sounds.source} "
-            "has; correct the table by hand"
+            f"--fix cannot write the empty cells of class columns in {sounds.source}; correct the "
+            "table by hand"
         )
 
 

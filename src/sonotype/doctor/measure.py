@@ -44,6 +44,7 @@ class Measurement:
         flat: samples at the very peak, in runs of at least three.
         at_peak: samples in the top 0.1 % of the amplitude, and those in the next 0.3 %.
         near_full_scale: samples of 0.95 and more, and those from 0.8 to 0.9.
+        full_scale_pairs: neighbouring samples of 0.95 and more.
         cutoff: of :func:`sonotype.doctor.spectrum.cutoff`: Hz and dB.
         hum: of :func:`sonotype.doctor.spectrum.hum`: Hz and dBFS.
         channels: peaks of the channels; empty for one channel.
@@ -63,6 +64,7 @@ class Measurement:
     flat: int = 0
     at_peak: tuple[int, int] = (0, 0)
     near_full_scale: tuple[int, int] = (0, 0)
+    full_scale_pairs: int = 0
     cutoff: tuple[float, float] = (0.0, 0.0)
     hum: tuple[float, float] = (0.0, 0.0)
     channels: tuple[float, ...] = ()
@@ -121,6 +123,7 @@ class _Blocks:
     peak: float = 0.0
     invalid: bool = False
     flat: int = 0
+    pairs: int = 0
     levels: list[FloatArray] = field(default_factory=list)
     histogram: npt.NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(2 * _BINS_PER_UNIT + 1, np.int64)
@@ -154,6 +157,8 @@ class _Blocks:
             high = int(flat.sum())
             self.at_peak = (high, int((magnitude >= 0.996 * peak).sum()) - high)
             self.peak = peak
+        near = magnitude >= 0.95
+        self.pairs += int((near[1:] & near[:-1]).sum())
         bins = np.minimum(magnitude * _BINS_PER_UNIT, 2 * _BINS_PER_UNIT).astype(np.int64)
         self.histogram += np.bincount(bins, minlength=len(self.histogram))
 
@@ -174,6 +179,7 @@ class _Blocks:
             flat=self.flat,
             at_peak=self.at_peak,
             near_full_scale=(high, lower),
+            full_scale_pairs=self.pairs,
             cutoff=cutoff(self.power / self.size, self.rate) if has_spectrum else (0.0, 0.0),
             hum=self.hum,
             **others,  # type: ignore[arg-type]

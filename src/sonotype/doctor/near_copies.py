@@ -4,7 +4,7 @@ Candidates are sounds with similar embeddings of windows of about a second. A ca
 if the phases of its two sounds agree: the cross-correlation with whitened spectra (GCC-PHAT, Knapp
 and Carter 1976, https://doi.org/10.1109/TASSP.1976.1162830) has one peak, at the shift. The peak is
 the part of the spectrum that agrees, so it does not depend on level. Similar sounds of two
-recordings have no common phase, not even tones of one frequency.
+recordings have no common phase.
 """
 
 from __future__ import annotations

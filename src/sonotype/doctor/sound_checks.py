@@ -29,6 +29,11 @@ FLAT_SAMPLES = 10
 FLAT_RATIO, SMEARED_RATIO = 3.0, 2.5
 """How many more samples a clipped sound has at its peak than just below; a sine has 1 and 1.65."""
 
+LOSSY_PEAK = 1.5
+"""Largest peak of a clipped sound after lossy encoding."""
+PAIRED = 0.3
+"""Least part of the samples at full scale that follow another one: single peaks are no limit."""
+
 
 def check_sound(found: Measurement, *, negative: bool = False) -> Iterator[tuple[str, str]]:
     """The kind and detail of each fault of a sound.
@@ -57,8 +62,11 @@ def check_sound(found: Measurement, *, negative: bool = False) -> Iterator[tuple
         if not negative and not _cancels(found):
             yield "silent", _level(found.peak)
         return
+    silence = found.seconds - found.active_seconds
     if found.peak < QUIET and not negative:
         yield "quiet", f"peak {_level(found.peak)}"
+    elif silence >= LONG_SILENCE and found.active_seconds < NEARLY_EMPTY * found.seconds:
+        yield "nearly_empty", f"{found.active_seconds:.2f} of {found.seconds:.1f} s are not silent"
     yield from _shape(found)
 
 
@@ -81,9 +89,6 @@ def _cancels(found: Measurement) -> bool:
 
 def _shape(found: Measurement) -> Iterator[tuple[str, str]]:
     """Faults of a sound that is not silent."""
-    silence = found.seconds - found.active_seconds
-    if silence >= LONG_SILENCE and found.active_seconds < NEARLY_EMPTY * found.seconds:
-        yield "nearly_empty", f"{found.active_seconds:.2f} of {found.seconds:.1f} s are not silent"
     if clipped := _clipped_samples(found):
         yield "clipped", counted(clipped, "sample")
     if abs(found.mean) >= min(DC_OFFSET, DC_PART * found.peak):
@@ -105,7 +110,8 @@ def _clipped_samples(found: Measurement) -> int:
     if found.flat >= FLAT_SAMPLES and high > FLAT_RATIO * below:
         return high
     high, below = found.near_full_scale
-    return high if high >= 5 * FLAT_SAMPLES and high > SMEARED_RATIO * below else 0
+    smeared = found.peak <= LOSSY_PEAK and found.full_scale_pairs > PAIRED * high
+    return high if smeared and high >= 5 * FLAT_SAMPLES and high > SMEARED_RATIO * below else 0
 
 
 def _level(peak: float) -> str:
