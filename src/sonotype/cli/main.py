@@ -14,6 +14,7 @@ from sonotype.cli import weights_command as weights
 from sonotype.cli.crossval_command import crossval
 from sonotype.cli.detect_command import detect
 from sonotype.cli.distill_command import distill
+from sonotype.cli.doctor_command import doctor
 from sonotype.cli.evaluate_command import evaluate
 from sonotype.cli.export_command import export
 from sonotype.cli.info_command import info
@@ -57,7 +58,7 @@ app = typer.Typer(
 )
 for command in (
     train, distill, evaluate, crossval, study, learning_curve, suspects, predict, tune, detect,
-    suggest, info, export,
+    suggest, doctor, info, export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")

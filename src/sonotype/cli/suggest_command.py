@@ -62,7 +62,7 @@ def suggest(
     ] = "",
     device: Annotated[Device, typer.Option("--device", help="Device", hidden=True)] = "auto",
 ) -> None:
-    """Suggest which windows of unlabelled recordings to label next.
+    """Suggest which parts of recordings to label next.
 
     Writes the windows as sound files, in folders by the guess of the model, and a table.
     The exit code is 3 if a recording could not be read.

@@ -1,0 +1,1 @@
+"""Find faults in a data set before a model learns from it."""
