@@ -40,6 +40,8 @@ def doctor(
     """Find faults in labelled sounds, with a remedy for each.
 
     The exit code is 4 if there are errors, and 0 if there are only warnings.
+
+    Example: sonotype doctor recordings --html doctor.html --fix cleaned.csv
     """
     from sonotype.core.io import write_text
     from sonotype.doctor.examine import examine
