@@ -7,14 +7,22 @@ from collections.abc import Iterator, Sequence
 from sonotype.data.digest import united
 from sonotype.doctor.findings import Place
 from sonotype.doctor.measure import Measurement
+from sonotype.doctor.sound_checks import SILENCE
 from sonotype.doctor.sound_set import Item, SoundSet
 
 Found = Iterator[tuple[str, Place]]
 
 
 def exact_copies(measured: Sequence[Measurement]) -> list[tuple[int, int]]:
-    """Pairs of sounds with equal samples or equal bytes: each copy with the first of its kind."""
-    known = [index for index, found in enumerate(measured) if found.content is not None]
+    """Pairs of sounds with equal samples or equal bytes: each copy with the first of its kind.
+
+    Silent sounds are left out: they are no copies of each other.
+    """
+    known = [
+        index
+        for index, found in enumerate(measured)
+        if found.content is not None and found.peak >= SILENCE
+    ]
     digests = [measured[index].content.digests for index in known]  # type: ignore[union-attr]
     return [
         (known[first], known[copy]) for copy, first in enumerate(united(digests)) if first != copy

@@ -29,7 +29,7 @@ FLAT_SAMPLES = 10
 FLAT_RATIO, SMEARED_RATIO = 3.0, 2.5
 """How many more samples a clipped sound has at its peak than just below; a sine has 1 and 1.65."""
 
-LOSSY_PEAK = 1.5
+LOSSY_PEAK = 1.9
 """Largest peak of a clipped sound after lossy encoding."""
 PAIRED = 0.3
 """Least part of the samples at full scale that follow another one: single peaks are no limit."""

@@ -30,7 +30,7 @@ TOLERANCE = 0.25
 LINE = 15.0
 """dB of a line of hum above its neighbourhood."""
 FEWEST_LINES = 4
-MOST_HUM = 0.5
+MOST_HUM = 0.9
 """Part of the power above which the lines are the sound itself: an engine, a transformer."""
 
 
@@ -81,7 +81,7 @@ def hum(samples: Samples, rate: int) -> tuple[float, float]:
     Hum has lines at exact multiples of 50 or 60 Hz in the first and in the second half of a sound.
     A steady tone at such a frequency has lines at the multiples of its own frequency only: lines
     whose indices have a common divisor above 2 do not count. Neither do lines that have more than
-    half of the power: a machine or a transformer that is the sound itself.
+    nine tenths of the power: a machine or a transformer that is the sound itself.
     """
     length = round(HUM_SECONDS * rate)
     half = len(samples) // 2
