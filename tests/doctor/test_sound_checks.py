@@ -95,7 +95,7 @@ def test_clipping_below_full_scale_is_found(tmp_path: Path, subtype: str) -> Non
 
 
 def test_clipping_is_found_after_lossy_encoding(tmp_path: Path) -> None:
-    clipped = np.clip(8 * coloured(), -1, 1)
+    clipped = np.clip(20 * coloured(), -1, 1)  # slight clipping is lost in the encoding
     path = tmp_path / "sound.ogg"
     path.write_bytes(encoded(clipped, RATE, format="OGG", subtype="VORBIS"))
     assert "clipped" in found_in(path)
