@@ -205,6 +205,8 @@ class _Job:
         """What a recording needs."""
         entry = self._ledger.entry(recording.path)
         stamp = Stamp.of(recording.path, self._detector.digest)
+        if entry is not None and stamp.size < 0 and not entry.failed:
+            return Work.NOTHING  # the recording is not there now: its result stays
         if entry is None or not entry.stamp.still_holds(stamp):
             return Work.DETECTION
         if entry.failed and self._options.retry:

@@ -30,7 +30,8 @@ def has_frame_heads(ensemble: Ensemble, level: str) -> bool:
     settings = [member.card.detection for member in ensemble.members]
     if not all(one is not None and one.frame_scales and one.head == level for one in settings):
         return False
-    return len({member.engine.frame_seconds for member in ensemble.members} - {None}) == 1
+    lengths = {member.engine.frame_seconds for member in ensemble.members}
+    return None not in lengths and len(lengths) == 1
 
 
 def frame_blocks(ensemble: Ensemble, path: Path) -> Iterator[ScoreBlock]:
