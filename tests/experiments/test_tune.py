@@ -239,7 +239,7 @@ def test_interrupted(
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tune_module, "_scores", stop)
+    monkeypatch.setattr(tune_module, "joined", stop)
     with pytest.raises(StoppedError):
         tune(windows, site, tmp_path / "out.safetensors", TuneOptions(device="cpu"))
     assert not list(tmp_path.iterdir())

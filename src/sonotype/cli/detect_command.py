@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sonotype.cli.flags import with_options
+from sonotype.cli.recordings import (
+    LINE,
+    ModelAndRecordings,
+    model_and_recordings,
+    print_failures,
+)
 from sonotype.config import Device, from_flat
 from sonotype.core.errors import AudioError, OptionsError, StoppedError
 from sonotype.core.text import counted, duration, shorten, width
@@ -16,21 +22,14 @@ from sonotype.detect.output_options import OutputOptions
 
 if TYPE_CHECKING:
     from sonotype.detect.job import JobSummary
-    from sonotype.detect.output_names import Recording
 
-LINE, LABEL_WIDTH = 80, 16
-"""Columns of the summary and of the classes in it."""
+LABEL_WIDTH = 16
+"""Columns of the classes in the summary."""
 
 
 @with_options(Detection=DetectOptions, Output=OutputOptions)
 def detect(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RECORDINGS",
-            help="A model, if any; then sound files or folders",
-        ),
-    ],
+    paths: ModelAndRecordings,
     out: Annotated[Path, typer.Option("--out", help="Folder of the results")],
     also: Annotated[
         list[Path] | None,
@@ -51,7 +50,13 @@ def detect(
     """
     chosen, outputs = from_flat([DetectOptions, OutputOptions], options)
     outputs.all_formats()
-    model, recordings = _inputs(paths, out, also or [])
+    model, recordings = model_and_recordings(
+        paths, out, also or [],
+        no_standard_input="detect reads no standard input, since a stopped job reads recordings "
+        "again; write the sound into a file, or use sonotype predict - --hop SECONDS",
+    )  # fmt: skip
+    if not recordings:
+        raise OptionsError(f"no recordings outside of --out {out}; name another folder")
     from sonotype.detect.detector import open_detector
     from sonotype.detect.explain import Explanation
     from sonotype.detect.job import detect_recordings
@@ -77,35 +82,6 @@ def detect(
         raise typer.Exit(AudioError.exit_code)
 
 
-def _inputs(paths: list[Path], out: Path, also: list[Path]) -> tuple[Path | None, list[Recording]]:
-    """The model, if the first path is one, and the recordings.
-
-    Raises:
-        OptionsError: no recordings, standard input, or an input in the output folder.
-        ModelFileError: the first path is a run folder without a model.
-    """
-    from sonotype.cli.prediction_inputs import STANDARD_INPUT, collect_items, split_model
-    from sonotype.detect.output_names import name_recordings, outside
-    from sonotype.inference.prediction import Failure
-
-    model, sounds = split_model(paths)
-    if any(str(path) in STANDARD_INPUT for path in sounds):
-        raise OptionsError(
-            "detect reads no standard input, since a stopped job reads recordings again; write "
-            "the sound into a file, or use sonotype predict - --hop SECONDS"
-        )
-    causes: dict[Path, str] = {}
-    for item in collect_items(sounds):
-        if isinstance(item, Failure):
-            causes[Path(item.source)] = item.cause
-        elif isinstance(item, Path):
-            causes[item] = ""
-    causes = outside(causes, out, [*filter(None, [model]), *also, *sounds])
-    if not causes:
-        raise OptionsError(f"no recordings outside of --out {out}; name another folder")
-    return model, name_recordings(causes, sounds)
-
-
 def print_summary(summary: JobSummary, out: Path, options: OutputOptions) -> None:
     """Print what was found and where it is, in at most 8 lines."""
     earlier = summary.recordings - summary.detected
@@ -114,9 +90,7 @@ def print_summary(summary: JobSummary, out: Path, options: OutputOptions) -> Non
     typer.echo(sound + of_them)
     typer.echo(_events_line(summary))
     if summary.failures:
-        typer.echo(f"could not read {counted(summary.failures, 'recording')} completely:")
-        for path, cause in summary.first_failures:
-            typer.echo(shorten(f"  {path.name}: {cause.partition(';')[0]}", LINE))
+        print_failures(summary.failures, summary.first_failures)
     if summary.others:
         done = "removed" if options.prune else "left out of the tables (--prune removes them)"
         typer.echo(f"{counted(summary.others, 'recording')} of earlier starts: {done}")

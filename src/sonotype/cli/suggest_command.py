@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from sonotype.cli.recordings import ModelAndRecordings, model_and_recordings, print_failures
 from sonotype.config import Device
 from sonotype.core.errors import AudioError, OptionsError
-from sonotype.core.text import counted, duration, shorten
+from sonotype.core.text import counted, duration
 
-if TYPE_CHECKING:
-    from sonotype.detect.output_names import Recording
-
-LINE, SHOWN_FAILURES = 80, 3
+SHOWN_FAILURES = 3
 MOST = 500
 """Windows of one call; more would be chosen without the labels of the first ones."""
 
 
 def suggest(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RECORDINGS",
-            help="A model, if any; then unlabelled sound files or folders",
-        ),
-    ],
+    paths: ModelAndRecordings,
     out: Annotated[Path, typer.Option("--out", help="New folder of the windows")],
     count: Annotated[
         int, typer.Option("--count", min=1, max=MOST, metavar="NUMBER", help="Windows to suggest")
@@ -70,7 +62,12 @@ def suggest(
     Example: sonotype suggest runs/first field --count 50 --out next
     """  # fmt: skip
     chosen_formats = _formats(formats)
-    model_path, recordings = _inputs(paths, out)
+    model_path, recordings = model_and_recordings(
+        paths, out,
+        no_standard_input="suggest reads no standard input; write the sound into a file",
+    )  # fmt: skip
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OptionsError(f"--out {out}: exists already; name a new or an empty folder")
     from sonotype.inference.load import load
     from sonotype.suggest.output import SHOWN, TABLE, table_lines, write_suggestions
     from sonotype.suggest.suggest import suggest as suggest_windows
@@ -94,7 +91,9 @@ def suggest(
     if found.chosen:
         typer.echo(f"{out}: {TABLE}, clips/{', labels/' if chosen_formats else ''}")
     if failures:
-        _report(failures)
+        print_failures(
+            len(failures), [(one.path, cause) for one, cause in failures[:SHOWN_FAILURES]]
+        )
         raise typer.Exit(AudioError.exit_code)
 
 
@@ -113,35 +112,3 @@ def _formats(text: str) -> list[str]:
                 f"--format {name!r}: unknown format; choose from {', '.join(LABEL_FORMATS)}"
             )
     return list(dict.fromkeys(formats))
-
-
-def _inputs(paths: list[Path], out: Path) -> tuple[Path | None, list[Recording]]:
-    """The model, if the first path is one, and the recordings.
-
-    Raises:
-        OptionsError: no recordings, standard input, or an output folder that is not empty.
-        ModelFileError: the first path is a run folder without a model.
-    """
-    from sonotype.cli.prediction_inputs import STANDARD_INPUT, collect_items, split_model
-    from sonotype.detect.output_names import name_recordings, outside
-    from sonotype.inference.prediction import Failure
-
-    model, sounds = split_model(paths)
-    if any(str(path) in STANDARD_INPUT for path in sounds):
-        raise OptionsError("suggest reads no standard input; write the sound into a file")
-    causes: dict[Path, str] = {}
-    for item in collect_items(sounds):
-        if isinstance(item, Failure):
-            causes[Path(item.source)] = item.cause
-        elif isinstance(item, Path):
-            causes[item] = ""
-    causes = outside(causes, out, [*filter(None, [model]), *sounds])
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OptionsError(f"--out {out}: exists already; name a new or an empty folder")
-    return model, name_recordings(causes, sounds)
-
-
-def _report(failures: list[tuple[Recording, str]]) -> None:
-    typer.echo(f"could not read {counted(len(failures), 'recording')} completely:")
-    for recording, cause in failures[:SHOWN_FAILURES]:
-        typer.echo(shorten(f"  {recording.path.name}: {cause.partition(';')[0]}", LINE))

@@ -54,3 +54,8 @@ class AnnotatedRecording:
     group: str = ""
     fold: int | None = None
     content: Content | None = field(default=None, compare=False)
+
+    @property
+    def own_group(self) -> str:
+        """The group; a recording without a group is its own, named by its path."""
+        return self.group or str(self.path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, get_args
 
+from sonotype.core.errors import OptionsError
+from sonotype.core.text import listed
 from sonotype.core.types import Head, Heads
 
 if TYPE_CHECKING:
@@ -13,6 +15,18 @@ if TYPE_CHECKING:
 
 CategorySource = Literal["head", "events", "both"]
 CATEGORY_SOURCES: tuple[CategorySource, ...] = get_args(CategorySource)
+
+
+def head_of_level(heads: Heads, level: str) -> Head:
+    """The head of a level of labels, or the finest head for an empty name.
+
+    Raises:
+        OptionsError: there is no such level.
+    """
+    found = {head.name: head for head in heads}
+    if level and level not in found:
+        raise OptionsError(f"--level {level}: unknown level; the model has {listed(found)}")
+    return found[level or heads[-1].name]
 
 
 def read_hierarchy(

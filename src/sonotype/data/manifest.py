@@ -89,7 +89,7 @@ class Manifest:
         """
         clips = [replace(clip, content=contents.get(clip.path)) for clip in self.clips]
         recordings = [
-            replace(one, content=contents.get(one.path), group=one.group or str(one.path))
+            replace(one, content=contents.get(one.path), group=one.own_group)
             for one in self.recordings
         ]
         items: list[Clip | AnnotatedRecording] = [*clips, *recordings]

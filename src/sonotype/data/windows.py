@@ -152,7 +152,7 @@ def labelled_windows(
         yield Clip(
             recording.path,
             labels,
-            recording.group or str(recording.path),
+            recording.own_group,
             recording.fold,
             recording.content,
             start,

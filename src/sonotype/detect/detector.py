@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sonotype.config import EventOptions, check, to_dict
 from sonotype.core.detections import DetectedEvent, DetectedRecording, ScoreBlock
 from sonotype.core.errors import OptionsError, cause_of
+from sonotype.core.hierarchy import head_of_level
 from sonotype.core.io import file_sha256
 from sonotype.core.json_text import json_text
 from sonotype.core.text import listed
@@ -25,7 +26,6 @@ from sonotype.detect.score_sources import frame_blocks, has_frame_heads, window_
 from sonotype.inference.ensemble import Ensemble
 from sonotype.inference.load import load
 from sonotype.inference.locate import find_model
-from sonotype.modelfile.detection import Detection
 from sonotype.modelfile.pretrained import builtin_path
 
 MAX_HOP = 1.0
@@ -62,7 +62,8 @@ class Detector:
         self.ensemble = ensemble
         first = ensemble.members[0]
         settings = first.card.detection
-        head = _head_of(ensemble, options.level, settings)
+        chosen = options.level or ("" if settings is None else settings.head)
+        head = head_of_level(ensemble.heads, chosen)
         if settings is not None and settings.head != head.name:
             settings = None
         seconds = ensemble.audio_spec.seconds
@@ -169,15 +170,6 @@ def window_events(head: Head) -> tuple[EventOptions, ...]:
 def within(events: Iterable[DetectedEvent], end: float) -> list[DetectedEvent]:
     """Events that end with the recording at the latest; events behind its end are left out."""
     return [replace(one, end=min(one.end, end)) for one in events if one.start < end]
-
-
-def _head_of(ensemble: Ensemble, level: str, settings: Detection | None) -> Head:
-    heads = {head.name: head for head in ensemble.heads}
-    if level and level not in heads:
-        raise OptionsError(f"--level {level}: unknown level; the model has {listed(heads)}")
-    if level or settings is None:
-        return heads[level or ensemble.heads[-1].name]
-    return heads[settings.head]
 
 
 def _columns(head: Head, classes: Sequence[str]) -> npt.NDArray[np.intp]:

@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from sonotype.audio.stream import stated_seconds
+from sonotype.audio.stream import seconds_for_progress
 from sonotype.core.detections import DetectedRecording, ScoreBlock
 from sonotype.core.progress import measure
 from sonotype.detect.job_folder import LEDGER, locked, output_errors
@@ -230,7 +230,7 @@ class _Job:
     def _process(self, todo: Sequence[tuple[Recording, Work]], tables: GrowingTables) -> None:
         """Complete recordings one after the other, with a progress bar in seconds of sound."""
         pending = [recording.path for recording, work in todo if work == Work.DETECTION]
-        seconds = {path: _stated_seconds(path) for path in pending}
+        seconds = {path: seconds_for_progress(path) for path in pending}
         done = 0.0
         with measure("detecting events", sum(seconds.values())) as advance:
             for recording, work in todo:
@@ -266,10 +266,3 @@ class _Job:
             self._explanation.finish_recording(found)
         draw = timelines[0].save if timelines else None
         return self._writer.write(found, stamp, self._wanted(recording), draw=draw)
-
-
-def _stated_seconds(path: Path) -> float:
-    try:
-        return stated_seconds(path)
-    except Exception:  # the result of the recording says why
-        return 0.0

@@ -117,49 +117,55 @@ def window_blocks(ensemble: Ensemble, path: Path, hop: float, level: str) -> Ite
             blocks before the error.
     """
     seconds = ensemble.audio_spec.seconds
-    begin, kept = 0.0, []
-    total = 0.0
+    begin, total = 0.0, 0.0
+    starts: list[float] = []
+    scores: list[Floats] = []
     try:
         for window in ensemble.predict_windows(path, hop):
             total = window.file_seconds
-            kept.append(window)
-            if len(kept) > WINDOWS:
-                middle = (kept[-1].start + kept[-2].start + seconds) / 2
-                yield _window_block(kept[:-1], begin, middle, seconds, level)
-                begin, kept = middle, kept[-1:]
+            starts.append(window.start)
+            scores.append(scores_of(window, level))
+            if len(starts) > WINDOWS:
+                middle = (starts[-1] + starts[-2] + seconds) / 2
+                yield _window_block(starts[:-1], scores[:-1], begin, middle, seconds)
+                begin, starts, scores = middle, starts[-1:], scores[-1:]
     except AudioError:
-        if kept:
-            yield _window_block(kept, begin, kept[-1].start + seconds, seconds, level)
+        if starts:
+            yield _window_block(starts, scores, begin, starts[-1] + seconds, seconds)
         raise
-    yield from _last_blocks(kept, begin, total, seconds, level)
-
-
-def _last_blocks(
-    kept: list[Prediction], begin: float, total: float, seconds: float, level: str
-) -> Iterator[ScoreBlock]:
-    """The block at the end of a recording, without windows for which no time is left."""
-    inside = [one for one in kept[1:] if one.start + seconds / 2 < total]
-    kept = [*kept[:1], *inside]
-    if kept and total > begin:
-        yield _window_block(kept, begin, total, seconds, level)
-
-
-def _window_block(
-    windows: Sequence[Prediction], begin: float, end: float, seconds: float, level: str
-) -> ScoreBlock:
-    starts = np.array([one.start for one in windows])
-    times = window_times(starts, seconds, end)
-    times[0] = begin
-    scores = np.stack([scores_of(one, level) for one in windows])
-    lasting = np.diff(times) > 0
-    return ScoreBlock(np.append(times[:-1][lasting], times[-1]), scores[lasting])
+    if starts and total > begin:
+        yield block_of_windows(starts, scores, seconds, total, begin)
 
 
 def block_of_windows(
-    windows: Sequence[Prediction], seconds: float, total: float, level: str
+    starts: Sequence[float],
+    scores: Sequence[Floats],
+    seconds: float,
+    total: float,
+    begin: float = 0.0,
 ) -> ScoreBlock:
-    """All windows of a recording as one block; arguments as for :func:`window_blocks`."""
-    return joined(list(_last_blocks(list(windows), 0.0, total, seconds, level)))
+    """The last windows of a recording, or all of them, as one block.
+
+    Windows for which no time is left are not in it.
+
+    Args:
+        starts: of the windows, in seconds.
+        scores: ``[classes]`` of each.
+        seconds: length of a window.
+        total: length of the recording.
+        begin: time at which the block begins.
+    """
+    count = 1 + sum(start + seconds / 2 < total for start in starts[1:])
+    return _window_block(starts[:count], scores[:count], begin, total, seconds)
+
+
+def _window_block(
+    starts: Sequence[float], scores: Sequence[Floats], begin: float, end: float, seconds: float
+) -> ScoreBlock:
+    times = window_times(np.array(starts), seconds, end)
+    times[0] = begin
+    lasting = np.diff(times) > 0
+    return ScoreBlock(np.append(times[:-1][lasting], times[-1]), np.stack(scores)[lasting])
 
 
 def joined(blocks: Sequence[ScoreBlock]) -> ScoreBlock:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sonotype.config import EventOptions
-from sonotype.core.annotations import Event
+from sonotype.core.annotations import AnnotatedRecording, Event
 from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.event_matching import (
     MICROSECONDS,
@@ -69,6 +69,16 @@ class ScoredRecording:
     scores: npt.NDArray[np.floating]
     events: tuple[Event, ...]
     spans: tuple[tuple[float, float], ...]
+
+    @classmethod
+    def of(
+        cls,
+        recording: AnnotatedRecording,
+        times: FloatArray,
+        scores: npt.NDArray[np.floating],
+    ) -> ScoredRecording:
+        """The scores of an annotated recording."""
+        return cls(str(recording.path), times, scores, recording.events, recording.spans)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sonotype.config import EventOptions
 from sonotype.core.annotations import AnnotatedRecording
 from sonotype.core.detections import ScoreBlock
-from sonotype.core.errors import DataError, DataIssue, OptionsError
+from sonotype.core.errors import DataError, DataIssue
 from sonotype.core.progress import track
 from sonotype.core.text import listed
 from sonotype.core.types import Head, Heads
@@ -20,7 +20,7 @@ from sonotype.detect.change_points import box_scores, box_times, boxes
 from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.detector import Detector, default_hop, within
 from sonotype.detect.event_finder import find_events
-from sonotype.detect.score_sources import block_of_windows, joined
+from sonotype.detect.score_sources import block_of_windows, joined, scores_of
 from sonotype.evaluation.event_records import RecordingDetections
 from sonotype.evaluation.predictions import Predictions
 from sonotype.inference.classifier import Classifier
@@ -82,11 +82,6 @@ def predict_recordings(
     seconds = ensemble.audio_spec.seconds
     detector = Detector(ensemble, DetectOptions(hop=hop or 0.0, level=head.name))
     step = hop or default_hop(seconds)
-    if step > seconds:
-        raise OptionsError(
-            f"hop is {step:g} s, must be at most {seconds:g} s, the length of the model's windows: "
-            "sounds between the windows would not be scored"
-        )
     options = WindowOptions(seconds, step, min_overlap, level=head.name)
     names: list[str] = []
     groups: list[str] = []
@@ -94,24 +89,26 @@ def predict_recordings(
     proba: list[Floats] = []
     detections = []
     for recording in track(recordings, "recordings", len(recordings), show=progress):
-        windows = list(ensemble.predict_windows(recording.path, step))
-        starts = np.array([one.start for one in windows])
-        group = recording.group or str(recording.path)
+        windows = [
+            (one.start, one.proba[head.name], scores_of(one, head.name))
+            for one in ensemble.predict_windows(recording.path, step)
+        ]
+        starts, values, scores = zip(*windows, strict=True)
+        group = recording.own_group
         clips = {
-            clip.start: clip
-            for clip in labelled_windows(recording, head.index, options, starts.tolist())
+            clip.start: clip for clip in labelled_windows(recording, head.index, options, starts)
         }
-        used = [index for index, start in enumerate(starts.tolist()) if start in clips]
+        used = [index for index, start in enumerate(starts) if start in clips]
         for index in used:
-            clip = clips[starts[index].item()]
+            clip = clips[starts[index]]
             names.append(clip.name)
             true.append(head.target(clip))
         groups += [group] * len(used)
-        proba.append(np.stack([one.proba[head.name] for one in windows])[used])
+        proba.append(np.stack(values)[used])
         if detector.from_frames:
             block = joined(list(detector.score_blocks(recording.path)))
         else:
-            block = block_of_windows(windows, seconds, recording.seconds, head.name)
+            block = block_of_windows(starts, scores, seconds, recording.seconds)
         found = within(
             find_events(block.times, block.scores, head.classes, detector.events),
             float(block.times[-1]),

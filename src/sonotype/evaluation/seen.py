@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.text import counted
-from sonotype.data.digest import contents_of, prefixes
+from sonotype.data.digest import clips_seen, contents_of
 from sonotype.data.manifest import Manifest
 from sonotype.inference.classifier import Classifier
 
@@ -88,7 +88,7 @@ def find_seen(
         source = source.with_contents(contents)
         known = frozenset().union(*lists)
         found = frozenset(
-            path for path, content in contents.items() if not prefixes(content).isdisjoint(known)
+            path for path, content in contents.items() if clips_seen(known, [content])
         )
     complete = len(lists) == len(members)
     if trained_on and (found or not complete) and source.fingerprint() in trained_on:

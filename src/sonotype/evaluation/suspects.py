@@ -13,7 +13,6 @@ label_errors.py`` compares this order with others.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.io import replacing
 from sonotype.core.text import WIDTH, align, listed
 from sonotype.core.types import IGNORE_INDEX, Head
 from sonotype.evaluation.predictions import FloatArray, IntArray, Predictions
+from sonotype.evaluation.suspicious import write_labels
 
 FOREIGN = "foreign"
 MARGIN_WEIGHT = 0.3
@@ -194,12 +193,4 @@ def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
     Raises:
         OptionsError: the file cannot be written.
     """
-    with (
-        replacing(path) as part,
-        part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream,
-    ):
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for one in suspects:
-            values = suspect_values(one).values()
-            writer.writerow([f"{x:.4f}" if isinstance(x, float) else x for x in values])
+    write_labels(path, COLUMNS, (suspect_values(one).values() for one in suspects))

@@ -9,7 +9,7 @@ suspicious.
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,12 +80,20 @@ def suspicious_labels(predictions: Predictions) -> list[SuspiciousLabel]:
 
 def write_suspicious(path: Path, labels: Sequence[SuspiciousLabel]) -> None:
     """Write the labels as CSV."""
+    write_labels(path, COLUMNS, ([getattr(one, name) for name in COLUMNS] for one in labels))
+
+
+def write_labels(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table of labels as CSV; file names keep bytes that are not UTF-8.
+
+    Raises:
+        OptionsError: the file cannot be written.
+    """
     with (
         replacing(path) as part,
         part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream,
     ):
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for one in labels:
-            values = (getattr(one, name) for name in COLUMNS)
-            writer.writerow([f"{x:.4f}" if isinstance(x, float) else x for x in values])
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([f"{x:.4f}" if isinstance(x, float) else x for x in row])

@@ -52,16 +52,7 @@ def add_detection(context: RunContext, built: BuiltSystem, fitted: FitResult) ->
 
 def _tuned(context: RunContext, fit: FrameFit, head: Head) -> Detection:
     """The settings that fit the held-out scores best; the usual ones if there are none."""
-    tracks = [
-        ScoredRecording(
-            str(one.recording.path),
-            one.times,
-            one.scores,
-            one.recording.events,
-            one.recording.spans,
-        )
-        for one in fit.held_out
-    ]
+    tracks = [ScoredRecording.of(one.recording, one.times, one.scores) for one in fit.held_out]
     if not any(event.label in head.index for one in tracks for event in one.events):
         context.on_message(
             textwrap.fill(
@@ -78,9 +69,7 @@ def _tuned(context: RunContext, fit: FrameFit, head: Head) -> Detection:
 def _training_recordings(context: RunContext) -> list[AnnotatedRecording]:
     """The recordings with training windows, and those of which no other subset has a window."""
     others = {clip.group for clip in context.clips("val", "test")}
-    return [
-        one for one in context.manifest.recordings if (one.group or str(one.path)) not in others
-    ]
+    return [one for one in context.manifest.recordings if one.own_group not in others]
 
 
 def _folds(context: RunContext, recordings: list[AnnotatedRecording]) -> dict[str, int]:
@@ -90,7 +79,7 @@ def _folds(context: RunContext, recordings: list[AnnotatedRecording]) -> dict[st
     clips = context.clips("train")
     folds = folds_of(context)
     found = {clips[index].group: number for number, fold in enumerate(folds) for index in fold}
-    groups = dict.fromkeys(one.group or str(one.path) for one in recordings)
+    groups = dict.fromkeys(one.own_group for one in recordings)
     learnt = {clip.group for clip in clips}
     others = [group for group in groups if group not in learnt] if folds else []
     return found | {group: number % len(folds) for number, group in enumerate(others)}

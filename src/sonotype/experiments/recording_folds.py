@@ -20,7 +20,7 @@ def fold_of_groups(
         DataError: all recordings are of one group.
     """
     own = {one.group: one.fold for one in recordings if one.group and one.fold is not None}
-    groups = dict.fromkeys(one.group or str(one.path) for one in recordings)
+    groups = dict.fromkeys(one.own_group for one in recordings)
     if len(groups) < 2:
         cause = (
             "all recordings are of one group, so thresholds cannot be chosen on recordings that "
@@ -31,7 +31,7 @@ def fold_of_groups(
         return {group: fold for group, fold in own.items() if fold is not None}
     clips = [
         Clip(one.path, {"event": tuple(sorted({event.label for event in one.events}))},
-             one.group or str(one.path), None)
+             one.own_group, None)
         for one in recordings if one.events
     ]  # fmt: skip
     folds = balanced_folds(Manifest("", tuple(clips)), range(len(clips)), most=most, seed=seed)

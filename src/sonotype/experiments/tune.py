@@ -26,6 +26,7 @@ from sonotype.data.readers.walk import sounds_below
 from sonotype.data.source_options import SourceOptions
 from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.detector import Detector, window_events
+from sonotype.detect.score_sources import joined
 from sonotype.detect.tuning import BASE, TuningOptions, TuningReport, tune_events
 from sonotype.detect.tuning_counts import ScoredRecording
 from sonotype.evaluation.evaluate import refuse_unknown_labels
@@ -202,7 +203,8 @@ class _Job:
         else:
             detector = Detector(Ensemble([self._classifier]), DetectOptions(level=self.head.name))
             each = track(recordings, "recordings", len(recordings), show=self._progress)
-            scored = [_scored(one, *_scores(detector, one.path)) for one in each]
+            blocks = ((one, joined(list(detector.score_blocks(one.path)))) for one in each)
+            scored = [ScoredRecording.of(one, block.times, block.scores) for one, block in blocks]
             if detector.from_frames and card.detection is not None:
                 scales, hop, base = card.detection.frame_scales, 0.0, BASE
                 facts = {"scores": "frames"}
@@ -235,7 +237,7 @@ class _Job:
             progress=self._progress,
         )
         system.set_frame_head(fit.head)
-        scored = [_scored(one.recording, one.times, one.scores) for one in fit.held_out]
+        scored = [ScoredRecording.of(one.recording, one.times, one.scores) for one in fit.held_out]
         return scored, {"scores": "new frame head", "folds": len(set(folds.values()))}
 
 
@@ -285,14 +287,3 @@ def _head(classifier: Classifier, manifest: Manifest) -> Head:
 def _without_events(path: Path) -> AnnotatedRecording:
     seconds = length_of(path)
     return AnnotatedRecording(path, seconds, (), ((0.0, seconds),), group=str(path))
-
-
-def _scored(recording: AnnotatedRecording, times: Any, scores: Any) -> ScoredRecording:
-    return ScoredRecording(str(recording.path), times, scores, recording.events, recording.spans)
-
-
-def _scores(detector: Detector, path: Path) -> tuple[Any, Any]:
-    """Times ``[frames + 1]`` and scores ``[frames, classes]`` of a recording."""
-    blocks = [block for block in detector.score_blocks(path) if len(block.scores)]
-    times = [blocks[0].times[:1], *(block.times[1:] for block in blocks)]
-    return np.concatenate(times), np.concatenate([block.scores for block in blocks])

@@ -42,6 +42,7 @@ class SharedFrames(Generic[Output_co]):
         threads: int = 1,
     ) -> None:
         self.unit = layout.coarsest * layout.frame
+        self.scales = tuple(scales)
         self.rows = rows_of_clip(layout)
         centre = (self.rows - 1) // 2
         spans = [Span(centre, scale) for scale in scales]

@@ -9,11 +9,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.audio.stream import stated_seconds
-from sonotype.core.errors import AudioError, OptionsError
+from sonotype.audio.stream import seconds_for_progress
+from sonotype.core.errors import AudioError
+from sonotype.core.hierarchy import head_of_level
 from sonotype.core.progress import measure
-from sonotype.core.text import listed
-from sonotype.core.types import Head, Heads
 from sonotype.detect.output_names import Recording
 from sonotype.inference.classifier import Classifier
 from sonotype.suggest.candidates import Candidate, Pool, candidates_of
@@ -79,11 +78,11 @@ def suggest(
     Raises:
         OptionsError: an unknown level, a hop that is too small.
     """
-    head = head_of(model.heads, level)
+    head = head_of_level(model.heads, level)
     hop = hop or model.audio_spec.seconds
     pool = Pool(IN_ALL)
     failures: list[tuple[Recording, str]] = []
-    lengths = [_stated_seconds(recording) for recording in recordings]
+    lengths = [seconds_for_progress(recording.path) for recording in recordings]
     windows, done, read = 0, 0.0, 0.0
     with measure("scoring windows", sum(lengths)) as advance:
         for recording, length in zip(recordings, lengths, strict=True):
@@ -108,18 +107,6 @@ def suggest(
     return Suggestions(chosen, windows, read, tuple(failures))
 
 
-def head_of(heads: Heads, level: str) -> Head:
-    """The head of a level, or the finest.
-
-    Raises:
-        OptionsError: the model has no such level.
-    """
-    found = {head.name: head for head in heads}
-    if level and level not in found:
-        raise OptionsError(f"--level {level}: unknown level; the model has {listed(found)}")
-    return found[level] if level else heads[-1]
-
-
 def _choose(candidates: Sequence[Candidate], number: int) -> tuple[Suggestion, ...]:
     if not candidates:
         return ()
@@ -134,10 +121,3 @@ def _choose(candidates: Sequence[Candidate], number: int) -> tuple[Suggestion, .
         blocked=overlapping,
     )
     return tuple(Suggestion(candidates[one.sound], one.similar) for one in choices)
-
-
-def _stated_seconds(recording: Recording) -> float:
-    try:
-        return stated_seconds(recording.path)
-    except Exception:  # reading it says why
-        return 0.0

@@ -26,7 +26,7 @@ from sonotype.models.frame_head import FrameHead, frame_reductions
 from sonotype.models.statistics import statistic_weights
 from sonotype.models.system import System
 from sonotype.sliding.frames import SharedFrames, frame_bounds
-from sonotype.sliding.system_frames import Vectors, frame_scales, system_frames
+from sonotype.sliding.system_frames import Vectors, system_frames
 from sonotype.training.linear_fit import LinearHeads, fit_linear
 
 MOST_FRAMES = 12_000
@@ -97,7 +97,7 @@ def fit_frame_head(
     vectors = frames.vectors(recordings, chosen)
     rows = np.concatenate(vectors)
     target = np.concatenate([one[use] for one, use in zip(targets, chosen, strict=True)])
-    fold_of = np.array([folds.get(one.group or str(one.path), -1) for one in recordings])
+    fold_of = np.array([folds.get(one.own_group, -1) for one in recordings])
     owner = np.repeat(fold_of, [len(one) for one in vectors])
     fits = {
         fold: frames.fit(rows[owner != fold], target[owner != fold])
@@ -131,7 +131,7 @@ class _Frames:
     ) -> None:
         self.system, self.progress = system.eval().channels_last(), progress
         self.shared: SharedFrames[Vectors] = system_frames(self.system, samples, vectors=True)
-        self.scales = frame_scales(self.system, samples)
+        self.scales = self.shared.scales
         self.seconds = self.shared.unit / system.sample_rate
         self.name = "frames"
         self.classes = Head(self.name, classes, "multi")
