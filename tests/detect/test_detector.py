@@ -95,6 +95,7 @@ def test_frames_are_scored_where_there_is_a_head(folder: Path) -> None:
     assert detector.from_frames
     assert detector.events == EVENTS
     assert detector.thresholds == (0.3, 0.4, 0.5)
+    assert detector.scored == "scores of frames of 0.16 s; thresholds of the model file"
     blocks = list(detector.score_blocks(folder / "sound.wav"))
     whole = joined(blocks)
     assert (whole.times[0], whole.times[-1]) == (0, 12)
@@ -113,6 +114,8 @@ def test_windows_are_scored_without_a_head(folder: Path) -> None:
     assert not detector.from_frames
     assert detector.hop == default_hop(1.0) == 0.25
     assert detector.thresholds == HEAD.thresholds
+    wanted = "scores of windows of 1 s every 0.25 s; thresholds of clips, not tuned"
+    assert detector.scored == wanted
     whole = joined(list(detector.score_blocks(folder / "sound.wav")))
     # The first window is nearest until the middle between the middles of the first two windows.
     assert whole.times[:3].tolist() == [0, 0.625, 0.875]
@@ -129,6 +132,8 @@ def test_a_hop_asks_for_windows(folder: Path) -> None:
     assert not detector.from_frames
     assert detector.hop == 0.5
     assert detector.thresholds == HEAD.thresholds  # the others were fitted to frames
+    assert "windows of 1 s every 0.5 s" in detector.scored
+    assert "frames and are not used" in detector.scored
     with pytest.raises(OptionsError, match=r"1\.5 s"):
         open_detector([folder / "frames.safetensors"], DetectOptions(hop=1.5), device="cpu")
 
@@ -205,6 +210,19 @@ def test_a_damaged_recording_keeps_the_events_before(folder: Path, tmp_path: Pat
             event for event in whole.events if event.end < 6
         ]
         assert found.events or name == "windows"
+
+
+def test_a_full_memory_is_no_fault_of_the_recording(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = open_detector([folder / "windows.safetensors"], device="cpu")
+
+    def fail(path: Path) -> Iterator[ScoreBlock]:
+        raise MemoryError
+
+    monkeypatch.setattr(detector, "score_blocks", fail)
+    with pytest.raises(MemoryError):
+        detector.detect(folder / "sound.wav")
 
 
 @pytest.mark.parametrize("content", [b"", b"no sound"])

@@ -365,3 +365,37 @@ def test_a_detection_that_never_ends_is_a_false_alarm() -> None:
     assert report.rates.false_alarms == 0
     _, loose = tune_events([one], CLASSES, options=replace(FIXED, false_alarms=None))
     assert loose.operating_points[0].rates.false_alarms == pytest.approx(1 / loose.background)
+
+
+def test_rates_of_folds_are_those_of_thresholds_chosen_on_the_others() -> None:
+    """The slow reference: choose on the other folds, and count on this one."""
+    recordings = [
+        replace(one, fold=index // 3) for index, one in enumerate(random_recordings(6, 9))
+    ]
+    total = np.zeros((len(CLASSES), 4), dtype=int)
+    for fold in range(3):
+        rest = [replace(one, fold=0) for one in recordings if one.fold != fold]
+        chosen, _ = tune_events(rest, CLASSES)
+        own = [one for one in recordings if one.fold == fold]
+        total += [slow_counts(own, index, one, FIXED) for index, one in enumerate(chosen)]
+    options, report = tune_events(recordings, CLASSES)
+    assert report.held_out
+    right, found, true, alarms = total.sum(axis=0).tolist()
+    assert report.rates.f1 == pytest.approx(2 * right / (found + true))
+    assert report.rates.false_alarms == pytest.approx(alarms / report.background)
+    for row, one in zip(total, report.per_class, strict=True):
+        assert one.events == row[2]
+        assert one.rates.f1 == pytest.approx(2 * row[0] / (row[1] + row[2]))
+    together = [replace(one, fold=0) for one in recordings]
+    same, optimistic = tune_events(together, CLASSES)
+    assert same == options and not optimistic.held_out
+    assert optimistic.rates != report.rates
+    assert (optimistic.common, optimistic.limit_met) == (report.common, report.limit_met)
+
+
+def test_rates_are_not_held_out_if_the_other_folds_have_no_event() -> None:
+    one = at_regular_times({"bark": 0.9, "crow": 0.7})
+    empty = replace(recording([], silence(), name="b.wav"), fold=1)
+    _, report = tune_events([one, empty], CLASSES)
+    assert not report.held_out
+    assert report.rates.f1 == 1

@@ -19,6 +19,7 @@ from sonotype.core.json_text import json_text
 from sonotype.data.readers.source import open_source
 from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.detector import open_detector
+from sonotype.evaluation.evaluate import evaluate
 from sonotype.experiments import tune as tune_module
 from sonotype.experiments.pipeline import train
 from sonotype.experiments.recording_folds import fold_of_groups
@@ -260,3 +261,24 @@ def test_folds_of_recordings() -> None:
     assert len(set(different.values())) == 2
     with pytest.raises(DataError, match="one group"):
         fold_of_groups([one("a", "x", group="g"), one("b", "x", group="g")])
+
+
+def test_recordings_of_the_tuning_are_known(
+    windows: Path, site: Path, clips: Path, tuned: Tuned, tmp_path: Path
+) -> None:
+    found = tune(windows, site, tmp_path / "out.safetensors", TuneOptions(device="cpu"))
+    assert found.report.held_out and not any("tuned on" in note for note in found.notes)
+    assert len(found.detection.seen) == 2 * 4  # bytes and samples of four recordings
+    again = tune(found.path, site, tmp_path / "again.safetensors", TuneOptions(device="cpu"))
+    assert not any("tuned on" in note for note in again.notes)  # no head has learnt from them
+    assert again.detection.seen == found.detection.seen
+    scores = evaluate(found.path, site, device="cpu")
+    assert any("was tuned on 4 of 4 recordings" in note for note in scores.notes)
+    with pytest.raises(OptionsError, match="--unseen"):
+        evaluate(found.path, site, device="cpu", unseen=True)
+    options = TuneOptions(minutes=4, device="cpu")
+    from_clips = tune(tuned.path, clips, tmp_path / "clips.safetensors", options)
+    assert any("was tuned on 18 of 18 clips" in note for note in from_clips.notes)
+    other = tune(tuned.path, site, tmp_path / "site.safetensors", TuneOptions(device="cpu"))
+    assert not any("tuned on" in note for note in other.notes)
+    assert set(other.detection.seen) == {*tuned.detection.seen, *found.detection.seen}

@@ -16,7 +16,7 @@ from sonotype.cli.recordings import (
 )
 from sonotype.config import Device, from_flat
 from sonotype.core.errors import AudioError, OptionsError, StoppedError
-from sonotype.core.text import counted, duration, shorten, width
+from sonotype.core.text import counted, duration, shorten, width, wrap
 from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.output_options import OutputOptions
 
@@ -63,6 +63,8 @@ def detect(
     from sonotype.detect.timeline import Timeline
 
     detector = open_detector([model, *(also or [])], chosen, device=device)
+    for line in wrap(detector.scored):
+        typer.echo(line, err=True)
     explanation = Explanation(detector.classes, detector.thresholds) if explain else None
     try:
         summary = detect_recordings(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sonotype.config import EventOptions, check, to_dict
 from sonotype.core.detections import DetectedEvent, DetectedRecording, ScoreBlock
-from sonotype.core.errors import OptionsError, cause_of
+from sonotype.core.errors import AudioError, OptionsError, cause_of
 from sonotype.core.hierarchy import head_of_level
 from sonotype.core.io import file_sha256
 from sonotype.core.json_text import json_text
@@ -47,6 +47,7 @@ class Detector:
         events: how to make events, for each class.
         from_frames: whether frames are scored, and not windows.
         hop: seconds from one window to the next, where windows are scored.
+        scored: what is scored, and where the settings of the events are from, for messages.
         frequencies: whether the lowest and the highest frequency of each event are measured.
         highest: highest frequency of the input of the models in Hz.
         digest: of everything that the results depend on except the recording.
@@ -68,8 +69,9 @@ class Detector:
             settings = None
         seconds = ensemble.audio_spec.seconds
         self.from_frames = not options.hop and has_frame_heads(ensemble, head.name)
-        if settings is not None and settings.frame_scales and not self.from_frames:
-            settings = None  # fitted to frames
+        for_frames = settings is not None and bool(settings.frame_scales)
+        if for_frames and not self.from_frames:
+            settings = None
         tuned_hop = settings.hop if settings is not None else 0.0
         self.hop = options.hop or tuned_hop or default_hop(seconds)
         if self.hop > seconds and not self.from_frames:
@@ -78,6 +80,17 @@ class Detector:
                 "model's windows: sounds between the windows would not be scored"
             )
         events = settings.events if settings is not None else window_events(head)
+        source = "of the model file"
+        if settings is None:
+            source = "of clips, not tuned"
+            if for_frames:
+                source += "; the tuned ones of the model file are for frames and are not used"
+        elif len(ensemble.members) > 1:
+            source = "of the first model file"
+        what = f"windows of {seconds:g} s every {self.hop:g} s"
+        if self.from_frames:
+            what = f"frames of {first.engine.frame_seconds:.3g} s"
+        self.scored = f"scores of {what}; thresholds {source}"
         self.head, self._columns = head, _columns(head, options.classes)
         self.classes = tuple(head.classes[index] for index in self._columns)
         limits = _thresholds(options.threshold, self.classes)
@@ -110,6 +123,8 @@ class Detector:
     def detect(self, path: Path, *, on_block: OnBlock | None = None) -> DetectedRecording:
         """The events of a recording; of a damaged recording those before the error, and the error.
 
+        Any other error, such as a full memory, is raised.
+
         Args:
             path: of the recording.
             on_block: is called with each block of scores.
@@ -121,7 +136,7 @@ class Detector:
                 events += finder.add(block)
                 if on_block is not None:
                     on_block(block)
-        except Exception as failure:
+        except (AudioError, OSError) as failure:
             error = cause_of(failure)
         events += finder.finish()
         found = tuple(within(sorted(events, key=_order), end))

@@ -39,23 +39,20 @@ from sonotype.core.errors import OptionsError
 from sonotype.core.event_matching import IntArray
 from sonotype.core.text import listed
 from sonotype.detect.class_events import check_events
-from sonotype.detect.tuning_choice import (
-    LIMIT_SHARE,
-    PRIOR,
-    Indices,
-    at_thresholds,
-    choose_thresholds,
-    clearly_best,
-)
+from sonotype.detect.tuning_choice import LIMIT_SHARE, PRIOR
 from sonotype.detect.tuning_counts import (
     ALARMS,
-    GRID,
     STEP,
     TRUE,
     ScoredRecording,
-    count_thresholds,
-    join_recordings,
     require_scored,
+)
+from sonotype.detect.tuning_folds import (
+    Choice,
+    FoldCounts,
+    by_fold,
+    choose_events,
+    sum_of,
 )
 
 __all__ = [
@@ -141,19 +138,23 @@ class ClassTuning:
 
 @dataclass(frozen=True)
 class TuningReport:
-    """Scores on the recordings of the choice; on other recordings they are a little lower.
+    """What was chosen, and scores with it.
 
     Attributes:
         common: options before the choice of a threshold for each class.
+        held_out: whether the rates of each recording are those with options that were chosen on
+            the recordings of other folds. If not, they are those on the recordings of the choice,
+            and lower on other recordings.
         rates: of all classes together, with the chosen options.
         per_class: in the order of the classes.
         operating_points: from low to high thresholds.
         background: hours without any event.
-        limit_met: whether the false alarms are at most the limit; ``None`` without a limit or
-            without background.
+        limit_met: whether the false alarms of the chosen options on all recordings are at most the
+            limit; ``None`` without a limit or without background.
     """
 
     common: EventOptions
+    held_out: bool
     rates: Rates
     per_class: tuple[ClassTuning, ...]
     operating_points: tuple[OperatingPoint, ...]
@@ -180,7 +181,8 @@ def tune_events(
         options: of the choice; default: all defaults.
 
     Returns:
-        The options of each class, and scores with them.
+        The options of each class, chosen on all recordings, and scores: of each recording with
+        options that were chosen on the other folds, if there are several.
 
     Raises:
         DataError: lists all recordings with invalid times, scores, events or spans.
@@ -190,51 +192,54 @@ def tune_events(
     check(options)
     check_events(base)
     require_scored(recordings, classes)
-    truth = join_recordings(recordings, classes)
-    if not any(len(events) for events in truth.events):
+    shapes = [replace(base, threshold=BASE.threshold)]
+    if options.alternatives:
+        shapes += [replace(shapes[0], **changes) for changes in ALTERNATIVES]  # type: ignore[arg-type]
+    parts = [FoldCounts.of(part, classes, shapes, options) for part in by_fold(recordings)]
+    counts = sum_of([part.counts for part in parts])
+    background = sum(part.truth.background for part in parts)
+    if not counts[0, :, 0, TRUE].any():
         raise OptionsError(
             f"no event of the classes {listed(classes)} lies in the spans of the "
             f"{len(recordings)} recordings: annotate some events"
         )
-
-    def count(shapes: Sequence[EventOptions]) -> IntArray:
-        return count_thresholds(recordings, truth, shapes, options)
-
-    tried = [replace(base, threshold=BASE.threshold)]
-    if options.alternatives:
-        tried += [replace(tried[0], **changes) for changes in ALTERNATIVES]  # type: ignore[arg-type]
-    all_counts = [count([one] * len(classes)) for one in tried]
-    best = clearly_best(all_counts)
-    common, counts = tried[best], all_counts[best]
-    allowed = np.inf
-    if options.false_alarms is not None and truth.background:
-        allowed = options.false_alarms * truth.background
     prior = PRIOR if options.per_class else None
-    chosen = choose_thresholds(counts, prior, allowed * LIMIT_SHARE)
-    found = tuple(replace(common, threshold=GRID[at].item()) for at in chosen)
-    common = replace(common, threshold=GRID[choose_thresholds(counts, None, np.inf)[0]].item())
-    counts = count(found)  # with the floor of each threshold, as when events are detected
-    total = at_thresholds(counts, chosen)
+    limit = np.inf if options.false_alarms is None else options.false_alarms
+
+    def choose(counts: IntArray, background: float) -> Choice:
+        allowed = limit * background if background else np.inf
+        return choose_events(counts, shapes, prior, allowed * LIMIT_SHARE)
+
+    rests = [counts - part.counts for part in parts]
+    held_out = all(rest[0, :, 0, TRUE].any() for rest in rests)
+    chosen = choose(counts, background)
+    own = [part.at(chosen, SCALES, options) for part in parts]
+    found = [
+        part.at(choose(rest, background - part.truth.background), SCALES, options)
+        for part, rest in zip(parts, rests, strict=True)
+        if held_out
+    ]
+    scored = sum_of(found or own)
+    middle = SCALES.index(0)
+    met = sum_of(own)[:, middle, ALARMS].sum() <= limit * background
     report = TuningReport(
-        common=common,
-        rates=_rates(total.sum(axis=0), truth.background),
+        common=chosen.common,
+        held_out=held_out,
+        rates=_rates(scored[:, middle].sum(axis=0), background),
         per_class=tuple(
-            ClassTuning(label, int(one[TRUE]), shape.threshold, _rates(one, truth.background))
-            for label, one, shape in zip(classes, total, found, strict=True)
+            ClassTuning(label, int(one[TRUE]), shape.threshold, _rates(one, background))
+            for label, one, shape in zip(classes, scored[:, middle], chosen.events, strict=True)
         ),
         operating_points=tuple(
             OperatingPoint(
-                float(np.exp(STEP * shift)),
-                _rates(
-                    at_thresholds(counts, _shifted(chosen, shift)).sum(axis=0), truth.background
-                ),
+                float(np.exp(STEP * shift)), _rates(scored[:, at].sum(axis=0), background)
             )
-            for shift in SCALES
+            for at, shift in enumerate(SCALES)
         ),
-        background=truth.background,
-        limit_met=None if np.isinf(allowed) else bool(total[:, ALARMS].sum() <= allowed),
+        background=background,
+        limit_met=bool(met) if background and limit < np.inf else None,
     )
-    return found, report
+    return chosen.events, report
 
 
 def with_scale(options: Sequence[EventOptions], scale: float) -> tuple[EventOptions, ...]:
@@ -243,10 +248,6 @@ def with_scale(options: Sequence[EventOptions], scale: float) -> tuple[EventOpti
         replace(one, threshold=scale * one.threshold / (1 - one.threshold + scale * one.threshold))
         for one in options
     )
-
-
-def _shifted(indices: Indices, steps: int) -> Indices:
-    return np.clip(indices + steps, 0, len(GRID) - 1)
 
 
 def _rates(counts: IntArray, background: float) -> Rates:

@@ -7,7 +7,7 @@ matching serves all events of a class.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,7 @@ class ScoredRecording:
         scores: ``[frames, classes]`` probabilities.
         events: that are there, of all classes.
         spans: the parts that were listened to, as (start, end) in seconds.
+        fold: the recordings of one fold are scored with options chosen on those of the others.
     """
 
     name: str
@@ -69,6 +70,7 @@ class ScoredRecording:
     scores: npt.NDArray[np.floating]
     events: tuple[Event, ...]
     spans: tuple[tuple[float, float], ...]
+    fold: int = 0
 
     @classmethod
     def of(
@@ -76,9 +78,11 @@ class ScoredRecording:
         recording: AnnotatedRecording,
         times: FloatArray,
         scores: npt.NDArray[np.floating],
+        folds: Mapping[str, int],
     ) -> ScoredRecording:
-        """The scores of an annotated recording."""
-        return cls(str(recording.path), times, scores, recording.events, recording.spans)
+        """The scores of an annotated recording, whose group has a fold if there are any."""
+        fold = folds[recording.own_group] if folds else 0
+        return cls(str(recording.path), times, scores, recording.events, recording.spans, fold)
 
 
 @dataclass(frozen=True, eq=False)

@@ -84,7 +84,7 @@ def evaluate(
         event_options: tolerances of the event scores.
         psds: annotated recordings: compute PSDS as well, see :mod:`sonotype.evaluation.psds`.
         rename: classes of the model by label of the data; the labels are replaced by them.
-        unseen: leave out the sounds that the models have seen in training.
+        unseen: leave out the sounds that the models have seen in training or tuning.
         source: fields of :class:`sonotype.data.source_options.SourceOptions`.
 
     Raises:
@@ -113,7 +113,10 @@ def evaluate(
     if not manifest.recordings:  # refused before any file is read
         refuse_several_labels(manifest, classifier.heads)
         without_foreign(manifest, classifier.heads)
-    seen = find_seen(members, everything, manifest, folds, progress=progress)
+    seen = find_seen(
+        members, everything, manifest, folds,
+        detection=bool(manifest.recordings), progress=progress,
+    )  # fmt: skip
     if unseen:
         manifest = seen.left_out(manifest)
     notes = [SYNTHETIC_NOTE] if manifest.synthetic else []

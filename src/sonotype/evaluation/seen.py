@@ -1,4 +1,4 @@
-"""Which of the scored sounds the models have seen in training, according to their files."""
+"""Which of the scored sounds the models have seen, in training or in tuning, by their files."""
 
 from __future__ import annotations
 
@@ -64,41 +64,46 @@ def find_seen(
     manifest: Manifest,
     folds: Sequence[int],
     *,
+    detection: bool,
     progress: bool,
 ) -> Seen:
-    """Find the scored sounds that the models have seen in training.
+    """Find the scored sounds that the models have seen.
 
-    Files are read only if a model file lists its training clips.
+    Files are read only if a model file lists sounds that it has seen.
 
     Args:
         members: the models.
         source: all clips of the data.
         manifest: the scored clips.
         folds: the selected folds.
+        detection: whether events are detected, so that the sounds of the tuning count as seen.
         progress: draw a bar.
     """
     trainings = [member.card.training for member in members]
     lists = [x["seen"] for x in trainings if isinstance(x.get("seen"), list)]
     trained_on = {training.get("fingerprint") for training in trainings} - {None}
+    settings = [member.card.detection for member in members if detection]
+    tuned = frozenset().union(*(one.seen for one in settings if one is not None))
     paths = [one.path for one in manifest.recordings or manifest.clips]
-    found: frozenset[Path] = frozenset()
+    trained, fitted = frozenset[Path](), frozenset[Path]()
     notes = []
-    if lists:
+    if lists or tuned:
         contents, _ = contents_of(paths, partial=manifest.partial, progress=progress)
         source = source.with_contents(contents)
-        known = frozenset().union(*lists)
-        found = frozenset(
-            path for path, content in contents.items() if clips_seen(known, [content])
+        trained, fitted = (
+            frozenset(path for path, content in contents.items() if clips_seen(known, [content]))
+            for known in (frozenset().union(*lists), tuned)
         )
     complete = len(lists) == len(members)
-    if trained_on and (found or not complete) and source.fingerprint() in trained_on:
+    if trained_on and (trained or not complete) and source.fingerprint() in trained_on:
         notes.append(SEEN_FOLDS_NOTE if folds else SEEN_NOTE)
-    if found:
-        what = "recording" if manifest.recordings else "clip"
-        who = "the model has" if len(members) == 1 else "the models have"
-        count = sum(path in found for path in paths)
-        notes.append(
-            f"{who} seen {count} of {counted(len(paths), what)}, in training or to "
-            "select the epoch: scores on new clips are lower"
-        )
-    return Seen(found, tuple(notes), complete)
+    kind = "recording" if manifest.recordings else "clip"
+    models, has = ("the model", "has") if len(members) == 1 else ("the models", "have")
+    for found, text in (
+        (trained, f"{models} {has} seen {{}}, in training or to select the epoch"),
+        (fitted, f"the detection of {models} was tuned on {{}}"),
+    ):
+        if found:
+            share = f"{sum(path in found for path in paths)} of {counted(len(paths), kind)}"
+            notes.append(f"{text.format(share)}: scores on new {kind}s are lower")
+    return Seen(trained | fitted, tuple(notes), complete)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import replace
 
 from sonotype.core.annotations import AnnotatedRecording
@@ -30,19 +31,19 @@ def add_detection(context: RunContext, built: BuiltSystem, fitted: FitResult) ->
     recordings = _training_recordings(context)
     if fitted.interrupted or not recordings or not has_frames(built.system):
         return fitted
-    head = context.heads[0]
+    head, folds = context.heads[0], _folds(context, recordings)
     try:
         fit = fit_frame_head(
             built.system,
             built.audio_spec.length,
             recordings,
             head.classes,
-            _folds(context, recordings),
+            folds,
             seed=context.options.train.seed,
             progress=context.progress,
         )
         built.system.set_frame_head(fit.head)
-        detection = _tuned(context, fit, head)
+        detection = _tuned(context, fit, head, folds)
     except KeyboardInterrupt:
         raise StoppedError(
             f"{context.folder}: interrupted; continue with --resume {context.folder}"
@@ -50,9 +51,11 @@ def add_detection(context: RunContext, built: BuiltSystem, fitted: FitResult) ->
     return replace(fitted, detection=detection)
 
 
-def _tuned(context: RunContext, fit: FrameFit, head: Head) -> Detection:
+def _tuned(context: RunContext, fit: FrameFit, head: Head, folds: Mapping[str, int]) -> Detection:
     """The settings that fit the held-out scores best; the usual ones if there are none."""
-    tracks = [ScoredRecording.of(one.recording, one.times, one.scores) for one in fit.held_out]
+    tracks = [
+        ScoredRecording.of(one.recording, one.times, one.scores, folds) for one in fit.held_out
+    ]
     if not any(event.label in head.index for one in tracks for event in one.events):
         context.on_message(
             textwrap.fill(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sonotype.core.progress import track
 from sonotype.core.types import Head
 from sonotype.data.annotations.check import length_of
 from sonotype.data.augment.streams import StreamOptions, minutes_for, simulate_streams
+from sonotype.data.digest import contents_of, prefixes
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.readers.walk import sounds_below
@@ -149,10 +150,15 @@ def tune(
         raise StoppedError("interrupted; no model was written") from None
     notes = list(unknown_events(manifest.recordings, job.head))
     if not job.fits:
-        notes += find_seen([classifier], everything, manifest, folds, progress=progress).notes
+        notes += find_seen(
+            [classifier], everything, manifest, folds,
+            detection=job.keeps_head, progress=progress,
+        ).notes  # fmt: skip
     facts = {"simulated": bool(manifest.clips), **facts, "notes": notes}
     tuned = json.loads(json_text({**facts, **report_json(report)}))
-    detection = replace(detection, tuned=tuned)
+    used = [*(one.path for one in manifest.recordings or manifest.clips), *backgrounds]
+    seen = job.seen(used, partial=manifest.partial)
+    detection = replace(detection, tuned=tuned, seen=seen)
     save_model(target, system, replace(classifier.card, detection=detection))
     return Tuned(target, detection, report, facts, tuple(notes))
 
@@ -175,6 +181,15 @@ class _Job:
                 "--refit to choose thresholds for windows, or train with --recipe linear"
             )
         self.fits = possible and (options.refit or not kept)
+        self.keeps_head = kept and not self.fits
+        self._seen = known.seen if known is not None and self.keeps_head else ()
+
+    def seen(self, paths: Sequence[Path], *, partial: bool) -> tuple[str, ...]:
+        """Digests of the sounds that the settings, and a frame head that stays, were fitted to."""
+        contents, _ = contents_of(paths, partial=partial, progress=self._progress)
+        return tuple(
+            sorted({*self._seen, *(x for one in contents.values() for x in prefixes(one))})
+        )
 
     def recordings(
         self, manifest: Manifest, backgrounds: Sequence[Path], folder: Path
@@ -197,14 +212,18 @@ class _Job:
     ) -> tuple[System, Detection, TuningReport, dict[str, Any]]:
         """The system, with a frame head if possible; the settings, and what they were fitted to."""
         system, card = load_model(self._path)
+        folds = self._folds(recordings)
         if self.fits:
-            scored, facts = self._fit_head(system.to(device_of(self._options.device)), recordings)
+            system = system.to(device_of(self._options.device))
+            scored, facts = self._fit_head(system, recordings, folds)
             scales, hop, base = system.frame_head.scales if system.frame_head else (), 0.0, BASE
         else:
             detector = Detector(Ensemble([self._classifier]), DetectOptions(level=self.head.name))
             each = track(recordings, "recordings", len(recordings), show=self._progress)
             blocks = ((one, joined(list(detector.score_blocks(one.path)))) for one in each)
-            scored = [ScoredRecording.of(one, block.times, block.scores) for one, block in blocks]
+            scored = [
+                ScoredRecording.of(one, block.times, block.scores, folds) for one, block in blocks
+            ]
             if detector.from_frames and card.detection is not None:
                 scales, hop, base = card.detection.frame_scales, 0.0, BASE
                 facts = {"scores": "frames"}
@@ -212,21 +231,36 @@ class _Job:
                 scales, hop = (), detector.hop
                 base, facts = window_events(self.head)[0], {"scores": "windows", "hop": hop}
         limit = TuningOptions(false_alarms=self._options.false_alarms)
-        events, report = tune_events(scored, self.head.classes, base=base, options=limit)
+        events, report = tune_events(
+            scored,
+            self.head.classes,
+            base=base,
+            options=limit,
+        )
         facts = {
             "recordings": len(recordings),
             "seconds": sum(one.seconds for one in recordings),
             "events": sum(e.label in self.head.index for one in recordings for e in one.events),
+            "folds": len(set(folds.values())),
             **facts,
             "false_alarms_limit": self._options.false_alarms,
         }
         return system, Detection(self.head.name, events, scales, hop), report, facts
 
+    def _folds(self, recordings: Sequence[AnnotatedRecording]) -> dict[str, int]:
+        """The fold of each group of recordings; none if all are of one group.
+
+        Raises:
+            DataError: all are of one group, and a frame head is fitted.
+        """
+        if not self.fits and len({one.own_group for one in recordings}) < 2:
+            return {}
+        return fold_of_groups(recordings, seed=self._options.seed)
+
     def _fit_head(
-        self, system: System, recordings: Sequence[AnnotatedRecording]
+        self, system: System, recordings: Sequence[AnnotatedRecording], folds: Mapping[str, int]
     ) -> tuple[list[ScoredRecording], dict[str, Any]]:
         """Give the system a frame head; the scores of heads that did not learn from a recording."""
-        folds = fold_of_groups(recordings, seed=self._options.seed)
         fit = fit_frame_head(
             system,
             self._classifier.audio_spec.length,
@@ -237,8 +271,10 @@ class _Job:
             progress=self._progress,
         )
         system.set_frame_head(fit.head)
-        scored = [ScoredRecording.of(one.recording, one.times, one.scores) for one in fit.held_out]
-        return scored, {"scores": "new frame head", "folds": len(set(folds.values()))}
+        scored = [
+            ScoredRecording.of(one.recording, one.times, one.scores, folds) for one in fit.held_out
+        ]
+        return scored, {"scores": "new frame head"}
 
 
 def _check(path: Path, target: Path, options: TuneOptions) -> None:

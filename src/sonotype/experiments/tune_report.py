@@ -33,7 +33,8 @@ def report_text(report: TuningReport, facts: Mapping[str, Any], notes: Sequence[
         lines.append(
             align((name, *_rates(point.rates), _number(point.rates.false_alarms)), *COLUMNS)
         )
-    lines += ["", *wrap(f"method {report.common.method}; {_limit(report, limit)}"), ""]
+    lines += ["", *wrap(f"method {report.common.method}; {_limit(report, limit)}")]
+    lines += [*wrap(_rated_on(report, facts)), ""]
     lines.append(
         align(("class, worst first", "events", "threshold", "missed", "F1"), *CLASS_COLUMNS)
     )
@@ -55,8 +56,16 @@ def _recordings(facts: Mapping[str, Any]) -> str:
     return f"{number}, {duration(facts['seconds'])}, {counted(facts['events'], 'event')}"
 
 
+def _rated_on(report: TuningReport, facts: Mapping[str, Any]) -> str:
+    if report.held_out:
+        return (
+            f"rates: each recording with thresholds of {counted(facts['folds'] - 1, 'other fold')}"
+        )
+    return "rates: on the recordings that the thresholds were chosen on; on others they are lower"
+
+
 def _scores(facts: Mapping[str, Any]) -> str:
-    if "folds" in facts:
+    if facts["scores"] == "new frame head":
         return f"new frame head, each recording by a head of {facts['folds'] - 1} other folds"
     hop = f" every {facts['hop']:g} s" if "hop" in facts else ""
     return f"{facts['scores']}{hop} of the model"
@@ -66,8 +75,8 @@ def _limit(report: TuningReport, limit: float) -> str:
     hours = f"{duration(report.background * 3600)} of background"
     if report.limit_met is None:
         return "no background, so false alarms are not limited"
-    verdict = "at most" if report.limit_met else "the limit is not met:"
-    return f"{verdict} {limit:g} false alarms an hour, in {hours}"
+    verdict = "at most" if report.limit_met else "the thresholds do not meet the limit of"
+    return f"{verdict} {limit:g} false alarms an hour in the choice, in {hours}"
 
 
 def _rates(rates: Rates) -> tuple[str, str, str]:

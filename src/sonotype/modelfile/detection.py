@@ -23,6 +23,8 @@ class Detection:
             empty if the model has none, and windows are scored.
         hop: seconds from one window to the next, where windows are scored; 0 for the default.
         tuned: what the settings were fitted to, and the scores that were reached.
+        seen: first digits of the digests of the sounds that ``sonotype tune`` fitted the settings
+            to. Those of a training are with the clips that it has seen.
     """
 
     head: str
@@ -30,6 +32,7 @@ class Detection:
     frame_scales: tuple[int, ...] = ()
     hop: float = 0.0
     tuned: Mapping[str, Any] = field(default_factory=dict)
+    seen: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; only the options that differ between classes are listed by class."""
@@ -45,6 +48,7 @@ class Detection:
             "frame_scales": list(self.frame_scales),
             "hop": self.hop,
             "tuned": dict(self.tuned),
+            "seen": list(self.seen),
         }
 
 
@@ -75,15 +79,18 @@ def detection_of(values: Any, classes: Mapping[str, int]) -> Detection | None:
         raise ValueError("frame_scales of detection must be odd numbers")
     if type(hop) not in (int, float) or not 0 <= hop <= LONGEST_HOP or math.isnan(hop):
         raise ValueError(f"hop of detection must be from 0 to {LONGEST_HOP:g} s")
-    tuned = values.get("tuned", {})
+    tuned, seen = values.get("tuned", {}), values.get("seen", [])
     if not isinstance(tuned, dict) or not all(isinstance(one, dict) for one in events):
         raise TypeError("tuned and events of detection must be objects")
+    if not isinstance(seen, list) or not all(type(one) is str for one in seen):
+        raise TypeError("seen of detection must be a list of digests")
     return Detection(
         head,
         tuple(from_dict(EventOptions, {**values["shared"], **one}) for one in events),
         tuple(scales),
         float(hop),
         tuned,
+        tuple(seen),
     )
 
 
