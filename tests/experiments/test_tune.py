@@ -146,6 +146,14 @@ def test_backgrounds_count_for_false_alarms(
     options = TuneOptions(background=(folder,), device="cpu")
     found = tune(windows, site, tmp_path / "b.safetensors", options)
     assert found.facts["recordings"] == without.facts["recordings"] + 2
+    (folder / "bad.wav").write_bytes(b"no sound")
+    again = tune(windows, site, tmp_path / "again.safetensors", options)
+    [note] = again.notes
+    assert "1 background recording" in note and "bad.wav" in note
+    assert again.detection.events == found.detection.events
+    alone = TuneOptions(background=(folder / "bad.wav",), device="cpu")
+    with pytest.raises(DataError, match=r"bad\.wav"):
+        tune(windows, site, tmp_path / "bad.safetensors", alone)
     assert found.report.background - without.report.background == pytest.approx(2 / 60)
     fitted = tune(model, site, tmp_path / "c.safetensors", options)
     assert fitted.facts["scores"] == "new frame head"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,11 @@ from sonotype.core.device import device_of
 from sonotype.core.errors import DataError, DataIssue, OptionsError, StoppedError
 from sonotype.core.json_text import json_text
 from sonotype.core.progress import track
-from sonotype.core.types import Head
-from sonotype.data.annotations.check import length_of
+from sonotype.core.types import Content, Head
 from sonotype.data.augment.streams import StreamOptions, minutes_for, simulate_streams
 from sonotype.data.digest import contents_of, prefixes
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
-from sonotype.data.readers.walk import sounds_below
 from sonotype.data.source_options import SourceOptions
 from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.detector import Detector, window_events
@@ -34,6 +32,11 @@ from sonotype.evaluation.evaluate import refuse_unknown_labels
 from sonotype.evaluation.outputs import require_free
 from sonotype.evaluation.recordings import head_of, unknown_events
 from sonotype.evaluation.seen import find_seen
+from sonotype.experiments.backgrounds import (
+    background_paths,
+    readable_backgrounds,
+    without_events,
+)
 from sonotype.experiments.recording_folds import fold_of_groups
 from sonotype.experiments.tune_report import report_json
 from sonotype.inference.classifier import Classifier
@@ -128,7 +131,7 @@ def tune(
     options = options or TuneOptions()
     path = find_model(model)
     target = path.with_name(f"{path.stem}-tuned{SUFFIX}") if out is None else Path(out)
-    backgrounds = _backgrounds(options.background)
+    named = background_paths(options.background)
     _check(path, target, options)
     require_free(target, inputs=[path, Path(data), *options.background], force=force)
     classifier = load(path, device=options.device, tta_shifts=1)
@@ -142,13 +145,14 @@ def tune(
             "--minutes is for labelled clips; annotated recordings are not simulated"
         )
     job = _Job(path, classifier, _head(classifier, manifest), options, progress)
+    backgrounds, notes = readable_backgrounds(named, progress=progress)
     try:
         with tempfile.TemporaryDirectory(prefix="sonotype-") as folder:
             recordings = job.recordings(manifest, backgrounds, Path(folder))
             system, detection, report, facts = job.fit(recordings)
     except KeyboardInterrupt:
         raise StoppedError("interrupted; no model was written") from None
-    notes = list(unknown_events(manifest.recordings, job.head))
+    notes += unknown_events(manifest.recordings, job.head)
     if not job.fits:
         notes += find_seen(
             [classifier], everything, manifest, folds,
@@ -156,8 +160,11 @@ def tune(
         ).notes  # fmt: skip
     facts = {"simulated": bool(manifest.clips), **facts, "notes": notes}
     tuned = json.loads(json_text({**facts, **report_json(report)}))
-    used = [*(one.path for one in manifest.recordings or manifest.clips), *backgrounds]
-    seen = job.seen(used, partial=manifest.partial)
+    contents, _ = contents_of(
+        [one.path for one in manifest.recordings or manifest.clips],
+        partial=manifest.partial, progress=progress,
+    )  # fmt: skip
+    seen = job.seen([*contents.values(), *backgrounds.values()])
     detection = replace(detection, tuned=tuned, seen=seen)
     save_model(target, system, replace(classifier.card, detection=detection))
     return Tuned(target, detection, report, facts, tuple(notes))
@@ -184,26 +191,23 @@ class _Job:
         self.keeps_head = kept and not self.fits
         self._seen = known.seen if known is not None and self.keeps_head else ()
 
-    def seen(self, paths: Sequence[Path], *, partial: bool) -> tuple[str, ...]:
+    def seen(self, contents: Sequence[Content]) -> tuple[str, ...]:
         """Digests of the sounds that the settings, and a frame head that stays, were fitted to."""
-        contents, _ = contents_of(paths, partial=partial, progress=self._progress)
-        return tuple(
-            sorted({*self._seen, *(x for one in contents.values() for x in prefixes(one))})
-        )
+        return tuple(sorted({*self._seen, *(x for one in contents for x in prefixes(one))}))
 
     def recordings(
-        self, manifest: Manifest, backgrounds: Sequence[Path], folder: Path
+        self, manifest: Manifest, backgrounds: Collection[Path], folder: Path
     ) -> tuple[AnnotatedRecording, ...]:
         """The annotated recordings of the data, or simulated ones, and the backgrounds."""
         if manifest.recordings:
-            return (*manifest.recordings, *map(_without_events, backgrounds))
+            return (*manifest.recordings, *map(without_events, backgrounds))
         streams = StreamOptions(
             level=self.head.name,
             sample_rate=self._classifier.card.sample_rate,
             minutes=self._options.minutes or minutes_for(len(self.head.classes)),
         )
         return simulate_streams(
-            manifest.clips, folder, streams, background=backgrounds, seed=self._options.seed,
+            manifest.clips, folder, streams, background=tuple(backgrounds), seed=self._options.seed,
             progress=self._progress,
         )  # fmt: skip
 
@@ -289,21 +293,6 @@ def _check(path: Path, target: Path, options: TuneOptions) -> None:
             raise OptionsError(f"--{name} is {value:g}, must be at least 0")
 
 
-def _backgrounds(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """The recordings in the folders, each once.
-
-    Raises:
-        OptionsError: a folder without recordings.
-    """
-    found: dict[Path, None] = {}
-    for path in paths:
-        sounds = sounds_below(path) if path.is_dir() else [path] if path.is_file() else []
-        if not sounds:
-            raise OptionsError(f"--background-folder {path}: holds no recordings")
-        found |= dict.fromkeys(sounds)
-    return tuple(found)
-
-
 def _head(classifier: Classifier, manifest: Manifest) -> Head:
     """The level of the model that the data has labels of.
 
@@ -318,8 +307,3 @@ def _head(classifier: Classifier, manifest: Manifest) -> Head:
     if found := [head for head in classifier.heads if head.name in labelled]:
         return found[-1]
     raise DataError(manifest.name, [DataIssue(manifest.name, 0, "no clip has a label")])
-
-
-def _without_events(path: Path) -> AnnotatedRecording:
-    seconds = length_of(path)
-    return AnnotatedRecording(path, seconds, (), ((0.0, seconds),), group=str(path))
