@@ -6,12 +6,17 @@ frames with the settings in the model file. Event-based F1 over all classes: an 
 within 0.5 s, an offset within 0.5 s or half of the length. Events at 5 dB and above count; other
 detections that overlap a quieter event of their class are left out. Half of a false alarm, or more,
 lies in background.
+
+With ``--clips ESC-50`` other models learn from the clips of these classes in the folds that are not
+tested, before and after ``sonotype tune`` fits their detection to recordings that it simulates from
+the same clips.
 """
 # ruff: noqa: T201 - a script prints
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +39,8 @@ from sonotype.evaluation.event_records import RecordingDetections
 from sonotype.evaluation.psds import psds
 from sonotype.evaluation.recordings import shown_scores
 from sonotype.experiments.runner import train_or_resume
+from sonotype.experiments.tune import tune
+from sonotype.experiments.tune_report import report_text
 from sonotype.inference.ensemble import Ensemble
 from sonotype.inference.load import load
 
@@ -121,6 +128,31 @@ def detectors_of(run: Path) -> Mapping[str, Detector]:
     return found
 
 
+def detectors_of_clips(source: Path, folder: Path, run: Path) -> Mapping[str, Detector]:
+    """The detectors of models of clips, and of those that were tuned."""
+    fold = json.loads((folder / "test" / "truth.json").read_text())["test_fold"]
+    events = [event for some in levels_of(folder / "test").values() for event, _ in some]
+    classes = {event.label for event in events}
+    table = run.with_suffix(".csv")
+    run.parent.mkdir(parents=True, exist_ok=True)
+    with table.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("path", "category", "group", "fold"))
+        for clip in open_source(source).clips:
+            label = clip.label("event")
+            if label in classes and clip.fold != fold:
+                rows.writerow((clip.path.resolve(), label, clip.group, clip.fold))
+    train_or_resume(table, run, progress=True, on_message=print)
+    tuned = run / "tuned.safetensors"
+    if not tuned.exists():
+        found = tune(run, table, tuned, progress=True)
+        print(report_text(found.report, found.facts, found.notes))
+    return {
+        f"clips, {name}": Detector(Ensemble([load(path)]), DetectOptions())
+        for name, path in (("windows", run), ("frames, tuned", tuned))
+    }
+
+
 def measure(
     detector: Detector,
     recordings: Sequence[AnnotatedRecording],
@@ -155,6 +187,7 @@ def main() -> None:
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--out", type=Path, required=True, help="folder for the trainings")
+    parser.add_argument("--clips", type=Path, metavar="ESC-50", help="also models of clips")
     parser.add_argument("--psds", action="store_true", help="also PSDS1; needs sed_scores_eval")
     arguments = parser.parse_args()
     totals: dict[str, Counts] = {}
@@ -165,7 +198,11 @@ def main() -> None:
         train_or_resume(folder / "train", run, progress=True, on_message=print, annotated="whole")
         recordings = open_source(folder / "test", whole).recordings
         truth = levels_of(folder / "test")
-        for name, detector in detectors_of(run).items():
+        detectors = dict(detectors_of(run))
+        if arguments.clips is not None:
+            clips_run = arguments.out / f"clips-{number}"
+            detectors |= detectors_of_clips(arguments.clips, folder, clips_run)
+        for name, detector in detectors.items():
             counts, tracks = measure(detector, recordings, truth)
             totals[name] = totals.get(name, Counts()) + counts
             if arguments.psds:
