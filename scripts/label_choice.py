@@ -47,7 +47,7 @@ BATCH, DRAWS = 50, 5
 SHARES = (0.9, 0.95)
 STARTS = ("class", "random")
 CURVES, TABLE = "curves.json", "label_choice"
-WIDTHS = (8, 12, -14, -14, -14, -14)
+WIDTHS = (8, 12, -15, -15, -15, -15)
 
 Floats = npt.NDArray[np.floating]
 Indices = npt.NDArray[np.intp]

@@ -173,6 +173,22 @@ def test_links_and_paths_exist(page: Path) -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors of the headings, as Markdown viewers make them."""
+    headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+@pages
+def test_anchors_exist(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", text_of(page))
+    assert [
+        f"{name}#{anchor}"
+        for name, anchor in targets
+        if anchor not in anchors(page.parent / name if name else page)
+    ] == []
+
+
 def shown(value: object) -> str:
     """An option value as the tables show it."""
     if isinstance(value, tuple):
