@@ -87,6 +87,10 @@ def test_scores_of_windows_and_events(run: TrainResult, tmp_path: Path) -> None:
     assert {one.label: one.reference for one in events.per_class} == {
         label: sum(row["label"] == label for row in annotations(test)) for label in SOUNDS
     }
+    change = scores.held_out["category"].metrics["average_precision"]
+    known = read_card(run.model).scores["heads"]["category"]["ranking"]["average_precision"]
+    assert change.held_out.value == pytest.approx(known["value"])
+    assert change.value == head.ranking.average_precision
     written = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert written == scores_to_json(scores)
     assert "event-based F1" in (tmp_path / "out" / "scores.txt").read_text()
@@ -102,6 +106,7 @@ def annotations(folder: Path) -> list[dict[str, str]]:
 def test_recordings_of_the_training_are_noted(run: TrainResult, site: Path) -> None:
     scores = sonotype.evaluate(run.folder, site)
     assert any("seen 6 of 6 recordings" in note for note in scores.notes)
+    assert not scores.held_out
 
 
 def test_an_interrupted_run_is_resumed_to_the_same_model(

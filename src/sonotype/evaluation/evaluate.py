@@ -137,8 +137,8 @@ def evaluate(
             )
         source_of_category = category_source or classifier.category_source
         scores, predictions = _score_clips(members, manifest, source_of_category, progress=progress)
-        if len(members) == 1 and (unseen or not seen.notes):
-            scores = replace(scores, held_out=changes(scores, classifier.card.scores))
+    if len(members) == 1 and (unseen or not seen.notes):
+        scores = replace(scores, held_out=changes(scores, classifier.card.scores))
     scores = replace(scores, notes=(*notes, *scores.notes))
     if out is not None:
         write_report(scores, predictions, Path(out))
