@@ -1,9 +1,13 @@
-"""A classifier from an ONNX file can be sent to other processes."""
+"""A classifier from an ONNX file: it can be pickled, and damaged graphs for windows are refused."""
 
 from __future__ import annotations
 
+import json
 import pickle
+from base64 import b64encode
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from training_data import RATE, tone
 
 from sonotype.config import SystemOptions
 from sonotype.core.errors import ModelFileError
+from sonotype.inference import onnx_engine as onnx_engine_module
 from sonotype.inference.load import load
 from sonotype.inference.onnx_engine import onnx_engine
 from sonotype.inference.onnx_windows import WINDOWS_KEY
@@ -89,3 +94,69 @@ def test_damaged_graphs_for_windows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError) as caught:
         list(model.predict_windows(sound, 0.5, sample_rate=RATE))
     assert str(caught.value).startswith(f"{path}: {WINDOWS_KEY} in its metadata")
+    with pytest.raises(ModelFileError):  # before any recording
+        load(path).engine.prepare()
+
+
+LAYOUT = {
+    "samples": RATE, "frame": 160, "mel_frames": [100], "coarsest": 16, "context": 16, "step": 64,
+    "strides": [16], "counts": [6],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ({}, "no ONNX model"),  # bytes that no session takes
+        ({"rows": "AAA"}, "padding"),  # Base64
+        ({"rows": None}, "a field is missing or invalid"),
+        ({"frames": {"scores": "", "scales": [1], "reductions": [3]}}, "indices of reductions"),
+        ({"layout": {**LAYOUT, "coarsest": 0}}, ""),
+        ({"layout": {**LAYOUT, "strides": ["a"]}}, ""),
+    ],
+)
+def test_damaged_graphs_are_found_before_a_recording_is_read(
+    tmp_path: Path, damage: dict[str, Any], reason: str
+) -> None:
+    small = b64encode(write_onnx(tmp_path / "small.onnx").read_bytes()).decode()
+    good = {
+        "version": 1,
+        "layout": LAYOUT,
+        "reductions": [["sum", [0]]],
+        **dict.fromkeys(("front_ends", "rows", "outputs"), small),
+        "frames": {"scores": small, "scales": [1], "reductions": [0]},
+    }
+    load(write_onnx(tmp_path / "good.onnx", **{WINDOWS_KEY: json.dumps(good)})).engine.prepare()
+    document = good | (damage or {"rows": b64encode(b"no model").decode()})
+    path = write_onnx(tmp_path / "model.onnx", **{WINDOWS_KEY: json.dumps(document)})
+    model = load(path)
+    assert model.predict(0.5 + tone(440.0, 1), RATE).label == "a", "clips need no graph for windows"
+    with pytest.raises(ModelFileError) as caught:
+        model.engine.prepare()
+    assert str(caught.value).startswith(f"{path}: {WINDOWS_KEY} in its metadata: ")
+    assert reason in str(caught.value)
+
+
+def test_the_sessions_for_windows_are_built_once_and_not_for_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[object] = []
+
+    def sessions(*arguments: object) -> object:
+        built.append(arguments)
+        return SimpleNamespace(frames=None)
+
+    monkeypatch.setattr(onnx_engine_module, "window_graphs", lambda _: object())
+    monkeypatch.setattr(onnx_engine_module, "SharedSessions", sessions)
+    model = load(write_onnx(tmp_path / "model.onnx", **{WINDOWS_KEY: "{}"}))
+    model.predict(0.5 + tone(440.0, 1), RATE)
+    assert built == []
+    model.engine.prepare()
+    model.engine.prepare()
+    assert model.engine.frame_seconds is None
+    assert len(built) == 1
+
+
+def test_files_without_graphs_for_windows_need_no_preparation(tmp_path: Path) -> None:
+    for metadata in ({}, {WINDOWS_KEY: '{"version": 1000}'}):
+        load(write_onnx(tmp_path / "model.onnx", **metadata)).engine.prepare()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from sonotype.cli.flags import Folds, Force, with_options
 from sonotype.data.source_options import SourceOptions
+
+if TYPE_CHECKING:
+    from sonotype.evaluation.metrics import HeadScores
 
 
 @with_options(Data=SourceOptions)
@@ -60,5 +63,20 @@ def export(
         f"difference:  at most {report.difference:.1g} in a probability on {report.clips} {kind}"
     )
     for name, before in report.before.items():
-        after = report.after[name]
-        typer.echo(f"{f'{name}:':<12} accuracy {after:.3f}, original model {before:.3f}")
+        shown = "; ".join(
+            f"{figure} {value:.3f}, original model {original:.3f}"
+            for (figure, value), (_, original) in zip(
+                _figures(report.after[name]), _figures(before), strict=True
+            )
+        )
+        typer.echo(f"{f'{name}:':<12} {shown}")
+    for note in report.notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _figures(scores: HeadScores) -> list[tuple[str, float]]:
+    """The main figures of a head; of one with several labels for a clip mAP too."""
+    found = [("accuracy", scores.accuracy.value)]
+    if scores.ranking is not None:
+        found.insert(0, ("mAP", scores.ranking.average_precision.value))
+    return found

@@ -12,15 +12,16 @@ import numpy as np
 from sonotype.audio.clip import load_clip
 from sonotype.config import from_dict
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.hierarchy import CategorySource
+from sonotype.core.hierarchy import head_of_level
 from sonotype.core.io import replacing
 from sonotype.core.progress import steps
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
 from sonotype.data.source_options import SourceOptions
+from sonotype.detect.detector import window_events
 from sonotype.evaluation.evaluate import predict_clips
+from sonotype.evaluation.metrics import HeadScores, score
 from sonotype.evaluation.outputs import require_free
-from sonotype.evaluation.predictions import Predictions
 from sonotype.export.graph import onnx_graph, require_onnx
 from sonotype.export.quantise import quantised
 from sonotype.inference.classifier import Classifier
@@ -28,6 +29,8 @@ from sonotype.inference.load import ONNX_SUFFIX, load
 from sonotype.inference.onnx_engine import onnx_engine
 from sonotype.inference.prediction import Array, Probabilities
 from sonotype.inference.torch_engine import TorchEngine
+from sonotype.modelfile.card import ModelCard
+from sonotype.modelfile.detection import Detection
 
 MAX_DIFFERENCE = 1e-3
 """Largest accepted difference in a probability between the model and the file."""
@@ -35,11 +38,16 @@ MAX_DIFFERENCE = 1e-3
 SYNTHESISED = 25
 """Waveforms to compare both runtimes on if no data is given."""
 
-WINDOW_CLIPS = 3
-"""Synthesised clips in a recording that compares windows with shared feature maps."""
+RECORDING_CLIPS = 3
+"""Synthesised clips in a recording that compares windows with shared feature maps, and frames."""
 
 CALIBRATION = 64
-"""Clips that set the ranges of 8-bit maps; the accuracy is measured on other clips."""
+"""Clips that set the ranges of 8-bit maps; the scores are measured on other clips."""
+
+NO_FRAMES = (
+    "the file has no frame head, as all files with 8 bits: sonotype detect scores windows with it, "
+    "with default settings; without --int8 it scores frames, with the settings of the model"
+)
 
 
 @dataclass(frozen=True)
@@ -51,16 +59,18 @@ class Exported:
         clips: number of clips of the comparison.
         synthetic: whether these were synthesised, as no data were given.
         difference: largest difference between two probabilities.
-        before: accuracy of the model by head, of clips with a label; empty without data.
-        after: accuracy of the file.
+        before: scores of the model by head, of clips with a label; empty without data.
+        after: scores of the file.
+        notes: what the file lacks.
     """
 
     path: Path
     clips: int
     synthetic: bool
     difference: float
-    before: Mapping[str, float] = field(default_factory=dict)
-    after: Mapping[str, float] = field(default_factory=dict)
+    before: Mapping[str, HeadScores] = field(default_factory=dict)
+    after: Mapping[str, HeadScores] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def export_onnx(
@@ -83,7 +93,7 @@ def export_onnx(
         data: labelled recordings for the comparison; ``None`` for synthesised clips.
         folds: of the data, only these official folds.
         int8: compute convolutions and matrix products in 8 bits; needs data, which also set ranges.
-            Windows of such a file share no feature maps.
+            Windows of such a file share no feature maps, and it has no frame head.
         force: replace an existing file; inputs are never replaced.
         progress: draw a bar.
         source: fields of :class:`sonotype.data.source_options.SourceOptions`.
@@ -91,7 +101,8 @@ def export_onnx(
     Raises:
         MissingExtraError: a package that the export needs is not installed.
         OptionsError: an invalid option, or a file that cannot be written.
-        SonotypeError: the probabilities of the file differ from those of the model.
+        SonotypeError: the probabilities of the file differ from those of the model, for clips,
+            windows or frames.
     """
     require_onnx()
     if int8 and data is None:
@@ -114,8 +125,9 @@ def export_onnx(
             raise OptionsError(
                 f"{data} holds annotated recordings; name labelled clips for the comparison"
             )
+    card = without_frames(classifier.card) if int8 else classifier.card
     with steps("exporting", 3 if int8 else 2, show=progress) as bar:
-        content = onnx_graph(classifier.engine.system, classifier.card)
+        content = onnx_graph(classifier.engine.system, card)
         with bar.done():
             pass
         if int8 and manifest is not None:
@@ -125,14 +137,15 @@ def export_onnx(
                 pass
         exported = Classifier(
             onnx_engine(content),
-            classifier.card,
+            card,
             category_source=classifier.category_source,
             tta_shifts=classifier.tta_shifts,
         )
         report = _compare(classifier, exported, manifest, Path(out))
         if not int8:
-            windows = _window_difference(classifier, exported)
-            report = replace(report, difference=float(np.maximum(report.difference, windows)))
+            parts = (_window_difference, _frame_difference)
+            others = [difference(classifier, exported) for difference in parts]
+            report = replace(report, difference=float(np.max([report.difference, *others])))
     if not int8 and not report.difference <= MAX_DIFFERENCE:
         raise SonotypeError(
             f"{out} is not written: it differs from the model by {report.difference:.2g} in a "
@@ -140,7 +153,20 @@ def export_onnx(
         )
     with replacing(Path(out)) as part:
         part.write_bytes(content)
-    return report
+    return report if card is classifier.card else replace(report, notes=(NO_FRAMES,))
+
+
+def without_frames(card: ModelCard) -> ModelCard:
+    """The card of a file without a frame head: the same, if the model has none either.
+
+    Settings that were fitted to frames are replaced by those that detection has for windows where
+    nothing was fitted. The head stays the one whose classes are detected.
+    """
+    fitted = card.detection
+    if fitted is None or not fitted.frame_scales:
+        return card
+    events = window_events(head_of_level(card.heads, fitted.head))
+    return replace(card, detection=Detection(fitted.head, events))
 
 
 def _compare(
@@ -157,33 +183,47 @@ def _compare(
         for classifier in (model, exported)
     )
     difference = _difference(before.proba, after.proba)
-    accuracies = [_accuracy(found, model.category_source) for found in (before, after)]
-    return Exported(out, len(manifest.clips), manifest.synthetic, difference, *accuracies)
+    original, new = (
+        score(found, category_source=model.category_source, resamples=0).heads
+        for found in (before, after)
+    )
+    return Exported(out, len(manifest.clips), manifest.synthetic, difference, original, new)
 
 
 def _window_difference(model: Classifier, exported: Classifier) -> float:
     """Largest difference between two probabilities of windows that share their feature maps."""
-    recording = _synthesised(model)[-WINDOW_CLIPS:].ravel()
+    recording = _recording(model)
     hop, rate = model.audio_spec.seconds / 4, model.audio_spec.sample_rate
     windows = [one.predict_windows(recording, hop, sample_rate=rate) for one in (model, exported)]
     pairs = list(zip(*windows, strict=True))
     return max(_difference(ours.proba, theirs.proba) for ours, theirs in pairs)
 
 
+def _frame_difference(model: Classifier, exported: Classifier) -> float:
+    """Largest difference between two probabilities of frames; 0 if the model has no frame head."""
+    ours, theirs = _frame_scores(model), _frame_scores(exported)
+    if ours is None:
+        return 0.0
+    if theirs is None or ours.shape != theirs.shape:
+        return np.inf
+    return float(np.abs(ours - theirs).max())
+
+
+def _frame_scores(classifier: Classifier) -> Array | None:
+    """Scores ``[frames, classes]`` of a synthesised recording; ``None`` without a frame head."""
+    found = classifier.engine.frames([_recording(classifier)], classifier.audio_spec.length)
+    return None if found is None else np.concatenate([scores for _, scores in found])
+
+
 def _difference(ours: Mapping[str, Probabilities], theirs: Mapping[str, Probabilities]) -> float:
     """Largest difference between two probabilities."""
-    return max(float(np.abs(ours[name] - theirs[name]).max()) for name in ours)
+    return float(np.max([np.abs(ours[name] - theirs[name]).max() for name in ours]))
 
 
-def _accuracy(predictions: Predictions, category_source: CategorySource) -> dict[str, float]:
-    decisions = {
-        head.name: predictions.decisions(head.name, category_source) for head in predictions.heads
-    }
-    return {
-        name: float((found.predicted == found.true).mean())
-        for name, found in decisions.items()
-        if len(found.true)
-    }
+def _recording(model: Classifier) -> Array:
+    """A synthesised recording ``[samples]`` of a few clips."""
+    recording: Array = _synthesised(model)[-RECORDING_CLIPS:].ravel()
+    return recording
 
 
 def _synthesised(model: Classifier) -> Array:

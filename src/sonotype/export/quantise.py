@@ -22,9 +22,9 @@ QUANTISED = ("Conv", "Gemm", "MatMul")
 
 
 def quantised(content: bytes, waveforms: Iterable[Array]) -> bytes:
-    """An ONNX model with 8-bit convolutions and matrix products, without shared windows.
+    """An ONNX model with 8-bit convolutions and matrix products, without shared windows and frames.
 
-    The graphs for shared windows are in single precision, and larger than the model.
+    The graphs for these are in single precision, and larger than the model.
 
     Args:
         content: of a file from :func:`sonotype.export.graph.onnx_graph`.

@@ -45,6 +45,17 @@ class Engine(Protocol):
         """Length of a frame in seconds."""
         ...
 
+    def prepare(self) -> None:
+        """Build what windows and frames need, which is otherwise built at their first use.
+
+        Call it before a long list of recordings, so that a damaged model is not reported as a
+        recording that cannot be read.
+
+        Raises:
+            ModelFileError: the model is damaged.
+        """
+        ...
+
     def __call__(self, waveforms: Array) -> EngineOutput:
         """Output for clips ``[batch, samples]`` at the sample rate of the network."""
         ...

@@ -21,6 +21,9 @@ EMBEDDING = "embedding"
 UNKNOWN = "unknown_score"
 """Names of the input and of the last outputs of the graph; each head is an output of its name."""
 
+DAMAGED = (ModelFileError, ValueError, TypeError, LookupError, ArithmeticError)
+"""Errors of building sessions from damaged metadata."""
+
 
 class OnnxEngine:
     """An onnxruntime session that several threads may use at once.
@@ -44,6 +47,14 @@ class OnnxEngine:
         if self.path is None:
             raise PicklingError("this OnnxEngine has no file; load it from a model.onnx")
         return _read_engine, (self.path,)
+
+    def prepare(self) -> None:
+        """Build the sessions for windows and frames, which predictions of clips do not need.
+
+        Raises:
+            ModelFileError: the graphs in the metadata are damaged.
+        """
+        _ = self._shared
 
     def __call__(self, waveforms: Array) -> EngineOutput:
         """Output for clips ``[batch, samples]`` at the sample rate of the network."""
@@ -77,14 +88,16 @@ class OnnxEngine:
     def _shared(self) -> SharedSessions | None:
         """Windows and frames by the graphs in the metadata; ``None`` without them."""
         document = self.session.get_modelmeta().custom_metadata_map.get(WINDOWS_KEY)
+        if document is None:
+            return None
         try:
-            graphs = None if document is None else window_graphs(document)
-        except ValueError as error:
+            graphs = window_graphs(document)
+            if graphs is None:
+                return None
+            return SharedSessions(graphs, _session, _output, available_cpus())
+        except DAMAGED as error:
             name = self.path or "model"
             raise ModelFileError(f"{name}: {WINDOWS_KEY} in its metadata: {error}") from None
-        if graphs is None:
-            return None
-        return SharedSessions(graphs, _session, _output, available_cpus())
 
 
 def _output(found: Mapping[str, Array]) -> EngineOutput:

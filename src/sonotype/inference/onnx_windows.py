@@ -3,7 +3,8 @@
 The graph of a file takes clips. For windows that share their feature maps
 (:mod:`sonotype.sliding.shared`), its metadata holds a JSON document with the layout of chunks and
 three graphs in Base64: from sound to log-mels, from these to the rows of each reduction, and from
-the totals of windows to the outputs that the clip graph has. Other runtimes ignore the entry.
+the totals of windows to the outputs that the clip graph has. If the model has a frame head, there
+is a fourth graph, from totals to the scores of frames. Other runtimes ignore the entry.
 """
 
 from __future__ import annotations

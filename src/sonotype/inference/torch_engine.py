@@ -52,6 +52,9 @@ class TorchEngine:
         """Leave out the shared windows: they hold closures, which cannot be pickled."""
         return {**self.__dict__, "_shared": {}, "_frames": {}}
 
+    def prepare(self) -> None:
+        """Nothing: a model file is checked as a whole when it is loaded."""
+
     def __call__(self, waveforms: Array) -> EngineOutput:
         """Output for clips ``[batch, samples]`` at the sample rate of the system."""
         with torch.inference_mode():
