@@ -26,6 +26,7 @@ from sonotype.detect.score_sources import frame_blocks, has_frame_heads, window_
 from sonotype.inference.ensemble import Ensemble
 from sonotype.inference.load import load
 from sonotype.inference.locate import find_model
+from sonotype.modelfile.detection import Detection
 from sonotype.modelfile.pretrained import builtin_path
 
 MAX_HOP = 1.0
@@ -80,16 +81,10 @@ class Detector:
                 "model's windows: sounds between the windows would not be scored"
             )
         events = settings.events if settings is not None else window_events(head)
-        source = "of the model file"
-        if settings is None:
-            source = "of clips, not tuned"
-            if for_frames:
-                source += "; the tuned ones of the model file are for frames and are not used"
-        elif len(ensemble.members) > 1:
-            source = "of the first model file"
         what = f"windows of {seconds:g} s every {self.hop:g} s"
         if self.from_frames:
             what = f"frames of {first.engine.frame_seconds:.3g} s"
+        source = _source(settings, for_frames, len(ensemble.members))
         self.scored = f"scores of {what}; thresholds {source}"
         self.head, self._columns = head, _columns(head, options.classes)
         self.classes = tuple(head.classes[index] for index in self._columns)
@@ -161,6 +156,8 @@ def open_detector(
     """
     paths = [None if model is None else find_model(model) for model in models]
     ensemble = Ensemble([load(path, device=device, tta_shifts=1) for path in paths])
+    for member in ensemble.members:
+        member.engine.prepare()
     digests = [file_sha256(builtin_path() if path is None else path) for path in paths]
     return Detector(ensemble, options or DetectOptions(), digests)
 
@@ -185,6 +182,14 @@ def window_events(head: Head) -> tuple[EventOptions, ...]:
 def within(events: Iterable[DetectedEvent], end: float) -> list[DetectedEvent]:
     """Events that end with the recording at the latest; events behind its end are left out."""
     return [replace(one, end=min(one.end, end)) for one in events if one.start < end]
+
+
+def _source(settings: Detection | None, for_frames: bool, models: int) -> str:
+    """Where the settings of the events are from, after "thresholds"."""
+    if settings is not None:
+        return "of the model file" if models == 1 else "of the first model file"
+    left_out = "; the tuned ones of the model file are for frames and are not used"
+    return "of clips, not tuned" + (left_out if for_frames else "")
 
 
 def _columns(head: Head, classes: Sequence[str]) -> npt.NDArray[np.intp]:
