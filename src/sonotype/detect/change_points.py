@@ -95,8 +95,9 @@ def refined(times: FloatArray, score: FloatArray, spans: Sequence[Span]) -> list
     edges = np.array([span[:2] for span in spans])
     first, stop = edges.T
     level = np.maximum.reduceat(padded, edges.ravel() + 2)[::2]  # every other span is a gap
-    starts = times[first + 1] - _covered(padded, lengths, first + [[0], [1], [2]], level)
-    ends = times[stop - 1] + _covered(padded, lengths, stop + [[3], [2], [1]], level)
+    inward = np.arange(3)[:, None]
+    starts = times[first + 1] - _covered(padded, lengths, first + inward, level)
+    ends = times[stop - 1] + _covered(padded, lengths, stop + 3 - inward, level)
     outer = times[edges].tolist()
     found: list[TimedSpan] = []
     for index, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
