@@ -457,6 +457,35 @@ def test_well_formed_files_are_decoded_by_libsndfile() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["a.mp3", "a.MP2", "a.wav"])
+@pytest.mark.parametrize(
+    "content", [bytes(9000), b"<html>" * 99, b"\xff\xf3\x88\xc4" * 999, b"\xff\xf3\x88", b"ID3"]
+)
+def test_decoders_write_nothing_to_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(AudioError):
+        load_audio(tmp_path / name)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_mp3_of_free_bit_rate_is_decoded(tmp_path: Path) -> None:
+    """FFmpeg does not read it. Frames of one length are valid without a declared bit rate."""
+    content, samples = mp3_without_count(
+        noise(2, rate=16_000), 16_000, bitrate_mode="CONSTANT", compression_level=0.5
+    )
+    length, free = mp3_frame(content, 0), bytearray(content)
+    for place in range(0, len(free), length):
+        assert free[place] == 0xFF
+        free[place + 2] &= 0x0F
+    (tmp_path / "a.mp3").write_bytes(free)
+    (tmp_path / "tagged.mp3").write_bytes(b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + free)
+    for name in ("a.mp3", "tagged.mp3"):
+        found = load_audio(tmp_path / name, partial=True)
+        assert len(found.samples) == pytest.approx(samples, abs=1152)
+
+
 @pytest.mark.parametrize("form", ["MP3", "FLAC", "OGG"])
 @pytest.mark.parametrize("rate", [RATE, 22_050])
 def test_skipping_without_decoding(form: str, rate: int) -> None:

@@ -101,6 +101,57 @@ def test_an_explanation(field: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "1 recording, 2 s" in text
 
 
+def test_earlier_results_are_explained(
+    field: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    words = (field, field / "a" / "1.wav", "--out", out, "--clips", "--format", "csv,audacity")
+    assert detect(*words) == 0
+    label = next(out.glob("labels/**/*.txt"))
+    label.write_text("corrected by hand")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert detect(*words, "--explain") == 0
+    text = capsys.readouterr().out
+    assert "3 of them read before" in text
+    assert "3 recordings, 6 s, 6 frames: 6 events" in text
+    assert "only the recordings" not in text
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    (field / "a" / "1.wav").unlink()
+    assert detect(*words, "--explain") == 0
+    text = capsys.readouterr().out
+    assert "1 recording not explained: missing" in text
+    assert "2 recordings, 4 s, 4 frames: 4 events" in text
+
+
+def test_missing_inputs_are_named_before_anything_is_scored(
+    field: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], opened: list[dict[str, Any]]
+) -> None:
+    out, wrong = tmp_path / "out", [tmp_path / "fild", field / "1.wav", field / "a/1.wav/x.wav"]
+    assert detect(wrong[0], field, *wrong[1:], "--out", out) == 2
+    error = capsys.readouterr().err
+    assert all(str(path) in error for path in wrong)
+    assert not out.exists()
+    assert not opened
+
+
+def test_a_missing_input_keeps_its_earlier_events(
+    field: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, gone = tmp_path / "out", field / "a" / "1.wav"
+    assert detect(gone, "--out", out) == 0
+    before = (out / "events.csv").read_bytes()
+    gone.unlink()
+    assert detect(gone, "--out", out) == 0
+    assert (out / "events.csv").read_bytes() == before
+    assert detect(gone, field / "a" / "0.wav", "--out", out) == 2
+    error = capsys.readouterr().err
+    assert "0.wav" in error
+    assert "1.wav" not in error
+    assert (out / "events.csv").read_bytes() == before
+    assert detect(gone, "--out", tmp_path / "other") == 2
+
+
 @pytest.mark.parametrize(
     ("words", "words_of_error"),
     [
@@ -109,7 +160,8 @@ def test_an_explanation(field: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         (["field/a/1.wav", "--out", "field/a"], ["--out field/a", "1.wav"]),
         (["field", "--out", "out", "--format", "csv,xls"], ["--format", "'xls'", "csv"]),
         (["field", "--out", "out", "--margin", "-1"], ["margin", "-1"]),
-        (["empty", "--out", "out"], ["empty", "no sound files"]),
+        (["empty", "--out", "out"], ["empty", "no sound files", "wav", "other suffixes"]),
+        (["field", "fild", "--out", "out"], ["fild", "no such file or folder"]),
         (["field"], ["--out"]),
     ],
 )
@@ -154,7 +206,9 @@ def test_a_folder_without_permission(
         assert detect(field, "--out", tmp_path / "out") == 1
     finally:
         tmp_path.chmod(0o755)
-    assert "cannot be written" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "cannot be written (Permission denied)" in error
+    assert "allow writing" in error
 
 
 def test_help_fits_a_screen() -> None:
@@ -162,4 +216,5 @@ def test_help_fits_a_screen() -> None:
     environment = os.environ | {"COLUMNS": "80"}
     text = subprocess.run(command, capture_output=True, text=True, env=environment).stdout
     assert "--clips" in text
+    assert "[default: 0]" not in text
     assert len(text.splitlines()) <= 30

@@ -36,6 +36,7 @@ class Some:
     shiny: bool = option(True, "Whether shiny")
     blocks: tuple[int, ...] = option((1, 4), "Which blocks")
     words: tuple[str, ...] = option((), "Which words")
+    pause: float = option(0.0, "How slow; in s [default: as fast as possible]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +151,7 @@ def test_help_all_has_headings_defaults_and_all_options(
         "  --deep / --no-deep    Whether deep [default: off]",
         "  --shiny / --no-shiny  Whether shiny [default: on]",
         "  --blocks 1,2,...      Which blocks [default: 1,4]",
+        "  --pause <float>       How slow; in s [default: as fast as possible]",
         "  --epochs <int>  How long [default: paper 50, modern 40, student 150]",
     ):
         assert line in text.splitlines()

@@ -21,7 +21,7 @@ import sonotype
 from sonotype.cli.main import run
 from sonotype.cli.prediction_output import write
 from sonotype.data.readers.walk import BROKEN_LINK
-from sonotype.data.suffixes import SOUND_SUFFIXES
+from sonotype.data.suffixes import COMMON_SOUNDS, SOUND_SUFFIXES
 from sonotype.inference.prediction import Failure, Prediction
 
 KEYS = [
@@ -250,8 +250,9 @@ def test_an_empty_folder(model: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(["predict", str(model), str(tmp_path / "empty")]) == 2
     output = capsys.readouterr()
     assert output.out == ""
-    kinds = ", ".join(sorted(suffix[1:] for suffix in SOUND_SUFFIXES))
-    assert f"{tmp_path / 'empty'}: contains no sound files ({kinds})" in output.err
+    assert f"{tmp_path / 'empty'}: contains no sound files (wav, flac, " in output.err
+    assert f"{len(SOUND_SUFFIXES) - len(COMMON_SOUNDS)} other suffixes" in output.err
+    assert len(output.err) < 200 + len(str(tmp_path))
 
 
 def test_a_place_that_cannot_be_written(

@@ -49,6 +49,7 @@ def test_a_file_that_cannot_be_read(
     ("words", "words_of_error"),
     [
         (["-", "--out", "next"], ["standard input"]),
+        (["field", "fild", "--out", "next"], ["fild", "no such file or folder"]),
         (["field", "--out", "full"], ["--out full", "empty folder"]),
         (["field", "--out", "next", "--format", "csv"], ["--format", "'csv'", "raven"]),
         (["field", "--out", "next", "--count", "0"], ["--count"]),

@@ -21,7 +21,7 @@ from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.data.readers.folder import read_folder
 from sonotype.data.validate import Rules
 from sonotype.detect import recording_writer
-from sonotype.detect.job_folder import LEDGER, LOCK
+from sonotype.detect.job_folder import LEDGER, LOCK, output_errors
 from sonotype.detect.ledger import Ledger
 
 ODD_NAMES = (
@@ -349,6 +349,35 @@ def test_a_full_disk_is_a_clear_error(
     again = FakeDetector()
     job([sounds], out, formats=("csv", "audacity"), detector=again)
     assert again.read == [sounds / "b" / "1.wav"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            PermissionError(errno.EACCES, "Permission denied"),
+            ["Permission denied", "allow writing"],
+        ),
+        (OSError(errno.EROFS, "Read-only", "out/x.csv"), ["x.csv: Read-only", "allow writing"]),
+        (OSError(errno.ENOSPC, "No space left"), ["No space left", "free some space", "again"]),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory"), ["another folder"]),
+    ],
+)
+def test_an_error_of_writing_has_its_own_advice(error: OSError, words: list[str]) -> None:
+    with pytest.raises(SonotypeError) as caught, output_errors(Path("out")):
+        raise error
+    assert all(word in str(caught.value) for word in ["--out out: cannot be written", *words])
+    assert ("space" in str(caught.value)) == ("free some space" in words)
+
+
+def test_a_ledger_that_cannot_be_written_is_an_output_error(sounds: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job([sounds], out)
+    with Ledger(out / LEDGER) as ledger:
+        ledger._database.execute("PRAGMA query_only = 1")
+        with pytest.raises(OSError, match="readonly") as caught:
+            ledger.own_tables(["events.csv"])
+    assert caught.value.errno == errno.EACCES
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not apply")

@@ -165,6 +165,13 @@ def test_thresholds_and_classes(folder: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(OptionsError, match=message):
             open_detector(model, DetectOptions(threshold=threshold), device="cpu")
+    with pytest.raises(
+        OptionsError, match=r"cat=.*unknown.*bell, dog, rain.*dog=.*--class dog"
+    ) as e:
+        open_detector(
+            model, DetectOptions(threshold=("cat=0.5", "dog=0.5"), classes=("rain",)), device="cpu"
+        )
+    assert str(e.value).count("unknown") == 1
     with pytest.raises(OptionsError, match=r"cat.*bell, dog, rain"):
         open_detector(model, DetectOptions(classes=("cat",)), device="cpu")
     with pytest.raises(OptionsError, match=r"event.*category"):
@@ -195,6 +202,38 @@ def test_two_models_are_averaged(folder: Path, tmp_path: Path) -> None:
     ]
     both = joined(list(open_detector([*paths], device="cpu").score_blocks(folder / "sound.wav")))
     assert both.scores == pytest.approx((parts[0].scores + parts[1].scores) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("settings", [False, True])
+def test_models_with_and_without_frames_score_windows(
+    folder: Path, tmp_path: Path, settings: bool
+) -> None:
+    """The model without frames may have settings for frames, like an export without frames."""
+    name = "frames" if settings else "windows"
+    members = [
+        load(write(tmp_path / "a.safetensors", seed=2)),
+        load(folder / f"{name}.safetensors"),
+    ]
+    if settings:
+        members[1].engine.fused.frame_head = None  # type: ignore[attr-defined]
+    sound, options = folder / "sound.wav", DetectOptions(hop=0.25)
+    parts = [
+        joined(list(Detector(Ensemble([one]), options).score_blocks(sound))) for one in members
+    ]
+    for order in (members, members[::-1]):
+        detector = Detector(Ensemble(order), DetectOptions())
+        assert (detector.from_frames, detector.hop) == (False, 0.25)
+        assert detector.thresholds == HEAD.thresholds  # those of the frames do not fit windows
+        whole = joined(list(detector.score_blocks(sound)))
+        assert whole.times.tolist() == parts[0].times.tolist()
+        assert whole.scores == pytest.approx((parts[0].scores + parts[1].scores) / 2, abs=1e-6)
+        found = detector.detect(sound)
+        assert found.error == ""
+        wanted = find_events(whole.times, whole.scores, HEAD.classes, detector.events)
+        assert [(e.start, e.end, e.label) for e in found.events] == [
+            (e.start, e.end, e.label) for e in wanted
+        ]
+        assert found.events
 
 
 def test_a_damaged_recording_keeps_the_events_before(folder: Path, tmp_path: Path) -> None:

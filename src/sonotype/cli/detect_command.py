@@ -21,6 +21,7 @@ from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.output_options import OutputOptions
 
 if TYPE_CHECKING:
+    from sonotype.detect.explain import Explanation
     from sonotype.detect.job import JobSummary
 
 LABEL_WIDTH = 16
@@ -77,9 +78,7 @@ def detect(
         raise typer.Exit(StoppedError.exit_code) from None
     print_summary(summary, out, outputs)
     if explanation is not None:
-        if summary.detected < summary.recordings:
-            typer.echo("\nonly the recordings that this start read are explained:")
-        typer.echo(f"\n{explanation.text()}")
+        print_explanation(explanation, summary)
     if summary.failures:
         raise typer.Exit(AudioError.exit_code)
 
@@ -97,6 +96,21 @@ def print_summary(summary: JobSummary, out: Path, options: OutputOptions) -> Non
         done = "removed" if options.prune else "left out of the tables (--prune removes them)"
         typer.echo(f"{counted(summary.others, 'recording')} of earlier starts: {done}")
     typer.echo(f"{out}: {', '.join(outputs_in(out))}")
+
+
+def print_explanation(explanation: Explanation, summary: JobSummary) -> None:
+    """Print the explanation of the recordings that were read, and which others there are."""
+    explained = explanation.summary().recordings
+    if explained < summary.recordings:
+        typer.echo(
+            "\nonly the recordings that this start read are explained; to explain all, start\n"
+            "the same command again"
+            if summary.detected
+            else f"\n{counted(summary.recordings - explained, 'recording')} not explained: missing "
+            "now, the results are of earlier starts"
+        )
+    if explained:
+        typer.echo(f"\n{explanation.text()}")
 
 
 def _events_line(summary: JobSummary) -> str:

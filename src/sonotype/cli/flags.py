@@ -132,12 +132,17 @@ def _flag(item: Field[Any], hint: Any, panel: str, default: str | None = None) -
 
 
 def _default(item: Field[Any]) -> str:
-    """The default of a field and its values in the recipes that set it."""
+    """The default of a field and its values in the recipes that set it.
+
+    Empty where the help says in words what the default does.
+    """
+    if "[default" in item.metadata["help"]:
+        return ""
     defaults = {recipe: RECIPES.get(recipe, {}) | NETWORKS[recipe] for recipe in NETWORKS}
     by_recipe = [
         f"{recipe} {_as_text(values[item.name]) or values[item.name]}"
         for recipe, values in defaults.items()
-        if item.name in values and "[default" not in item.metadata["help"]
+        if item.name in values
     ]
     own = [] if len(by_recipe) == len(NETWORKS) else [_as_text(item.default)]
     return ", ".join(filter(None, own + by_recipe))

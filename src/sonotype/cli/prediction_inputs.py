@@ -9,6 +9,7 @@ from sonotype.core.errors import OptionsError
 from sonotype.data.readers.walk import BROKEN_LINK, in_order, walk
 from sonotype.data.suffixes import (
     CHECKPOINT_SUFFIXES,
+    COMMON_SOUNDS,
     MODEL_SUFFIXES,
     SOUND_SUFFIXES,
     TABLE_SUFFIXES,
@@ -86,8 +87,10 @@ def _in_folder(folder: Path) -> dict[Path, str]:
     found = walk(folder)
     causes = dict.fromkeys(found.sounds(), "") | dict(found.broken)
     if not causes:
-        suffixes = ", ".join(sorted(suffix[1:] for suffix in SOUND_SUFFIXES))
-        raise OptionsError(f"{folder}: contains no sound files ({suffixes}); use another folder")
+        raise OptionsError(
+            f"{folder}: contains no sound files ({', '.join(COMMON_SOUNDS)}, or one of "
+            f"{len(SOUND_SUFFIXES) - len(COMMON_SOUNDS)} other suffixes); name another folder"
+        )
     return dict(sorted(causes.items()))
 
 

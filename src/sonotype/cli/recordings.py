@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.text import counted, shorten
+from sonotype.core.text import counted, listed, shorten
 
 if TYPE_CHECKING:
     from sonotype.detect.output_names import Recording
@@ -35,16 +35,21 @@ def model_and_recordings(
         no_standard_input: the error for ``-``.
 
     Raises:
-        OptionsError: standard input, or an input in the output folder.
+        OptionsError: standard input, or an input in the output folder; paths that do not exist, and
+            of which the output folder has no result.
         ModelFileError: the first path is a run folder without a model.
     """
     from sonotype.cli.prediction_inputs import STANDARD_INPUT, collect_items, split_model
+    from sonotype.detect.job_folder import without_result
     from sonotype.detect.output_names import name_recordings, outside
     from sonotype.inference.prediction import Failure
 
     model, sounds = split_model(paths)
     if any(str(path) in STANDARD_INPUT for path in sounds):
         raise OptionsError(no_standard_input)
+    if missing := without_result([path for path in sounds if _is_missing(path)], out):
+        names = listed(missing, len(missing))
+        raise OptionsError(f"{names}: no such file or folder; check the spelling")
     causes: dict[Path, str] = {}
     for item in collect_items(sounds):
         if isinstance(item, Failure):
@@ -53,6 +58,17 @@ def model_and_recordings(
             causes[item] = ""
     causes = outside(causes, out, [*filter(None, [model]), *also, *sounds])
     return model, name_recordings(causes, sounds)
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is nothing at a path, not even a broken link."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # not permitted, or an invalid name: the recording gets this cause
+        return False
+    return False
 
 
 def print_failures(number: int, first: Iterable[tuple[Path, str]]) -> None:

@@ -14,6 +14,9 @@ SOUND_SUFFIXES = frozenset({
 # fmt: on
 """Suffixes of decodable formats, videos included; compared in lower case."""
 
+COMMON_SOUNDS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
+"""Suffixes of the most common formats, for messages."""
+
 MODEL_SUFFIXES = (".safetensors", ".onnx")
 """Models that sonotype writes."""
 

@@ -87,30 +87,46 @@ def refined(times: FloatArray, score: FloatArray, spans: Sequence[Span]) -> list
         score: ``[frames]`` of the class; outside it is 0.
         spans: in order of time.
     """
-    lengths = np.pad(np.diff(times), 2)
-    padded = np.pad(score, 2)  # frame i is at i + 2
+    if not spans:
+        return []
+    outside = np.zeros(2)
+    lengths = np.concatenate([outside, np.diff(times), outside])
+    padded = np.concatenate([outside, score, outside])  # frame i is at i + 2
+    edges = np.array([span[:2] for span in spans])
+    first, stop = edges.T
+    level = np.maximum.reduceat(padded, edges.ravel() + 2)[::2]  # every other span is a gap
+    inward = np.arange(3)[:, None]
+    starts = times[first + 1] - _covered(padded, lengths, first + inward, level)
+    ends = times[stop - 1] + _covered(padded, lengths, stop + 3 - inward, level)
+    outer = times[edges].tolist()
     found: list[TimedSpan] = []
-    last = 0.0
-    for first, stop, confidence in spans:
-        level = score[first:stop].max().item()
-        start = times[first + 1] - _covered(padded, lengths, [first, first + 1, first + 2], level)
-        end = times[stop - 1] + _covered(padded, lengths, [stop + 3, stop + 2, stop + 1], level)
+    for index, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
         if found and start <= found[-1][1]:
-            start = times[first]
-            found[-1] = (found[-1][0], last, found[-1][2])
-        last = times[stop].item()
-        found.append((float(start), float(end), confidence))
+            start = outer[index][0]
+            found[-1] = (found[-1][0], outer[index - 1][1], found[-1][2])
+        found.append((start, end, spans[index][2]))
     return found
 
 
-def _covered(score: FloatArray, lengths: FloatArray, frames: list[int], level: float) -> float:
-    """Seconds that a sound covers of the last two of three frames, from outside to inside."""
+def _covered(
+    score: FloatArray, lengths: FloatArray, frames: Indices, level: FloatArray
+) -> FloatArray:
+    """Seconds that sounds ``[boxes]`` cover of the last two of three frames.
+
+    Args:
+        score: of the frames of the recording.
+        lengths: of the frames in seconds.
+        frames: ``[3, boxes]`` from outside to inside.
+        level: ``[boxes]`` score of each sound.
+    """
     parts = score[frames]
-    background = parts[:2].min()
-    if level <= background:
-        return float(lengths[frames[2]])
-    share = np.clip((parts[1:] - background) / (level - background), 0, 1)
-    return float(share @ lengths[frames[1:]])
+    background = parts[:2].min(axis=0)
+    height = level - background
+    share = (parts[1:] - background) / np.where(height > 0, height, 1)
+    share = np.minimum(np.maximum(share, 0), 1)
+    covered = (share * lengths[frames[1:]]).sum(axis=0)
+    seconds: FloatArray = np.where(height > 0, covered, lengths[frames[2]])
+    return seconds
 
 
 def box_times(end: float, boxes_of: Sequence[Sequence[TimedSpan]]) -> FloatArray:

@@ -13,8 +13,8 @@ class DetectOptions:
 
     hop: float = option(
         0.0,
-        "Score windows every SECONDS; default: frames if the model has them, else the hop of the "
-        "model",
+        "Score windows every SECONDS; a model tuned for windows has its own default [default: "
+        "frames if the model has them, else 1/4 window, at most 1 s]",
         metavar="SECONDS",
         low=0,
         high=60,
@@ -29,8 +29,11 @@ class DetectOptions:
     classes: tuple[str, ...] = option(
         (), "Detect only this class; repeat for more", flag="class", metavar="CLASS", common=True
     )
-    level: str = option("", "Level of the labels; default: that of the model's settings, or the "
-                        "finest", metavar="NAME")  # fmt: skip
+    level: str = option(
+        "",
+        "Level of the labels [default: that of the model's settings, or the finest]",
+        metavar="NAME",
+    )
     frequencies: bool = option(
         True, "Measure the lowest and the highest frequency of each event; where it stands out"
     )

@@ -88,7 +88,7 @@ class Detector:
         self.scored = f"scores of {what}; thresholds {source}"
         self.head, self._columns = head, _columns(head, options.classes)
         self.classes = tuple(head.classes[index] for index in self._columns)
-        limits = _thresholds(options.threshold, self.classes)
+        limits = _thresholds(options.threshold, self.classes, head.classes)
         self.events = tuple(
             replace(events[index], threshold=limits[label]) if label in limits else events[index]
             for index, label in zip(self._columns, self.classes, strict=True)
@@ -202,8 +202,15 @@ def _columns(head: Head, classes: Sequence[str]) -> npt.NDArray[np.intp]:
     return np.array(chosen, dtype=np.intp)
 
 
-def _thresholds(texts: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
+def _thresholds(
+    texts: Sequence[str], classes: Sequence[str], known: Sequence[str]
+) -> dict[str, float]:
     """By class the threshold that was given; those of single classes count more than that of all.
+
+    Args:
+        texts: as the user gave them.
+        classes: that are detected.
+        known: all classes of the model.
 
     Raises:
         OptionsError: lists all invalid thresholds.
@@ -218,8 +225,13 @@ def _thresholds(texts: Sequence[str], classes: Sequence[str]) -> dict[str, float
             value = -1.0
         if not 0 <= value <= 1:
             issues.append(f"{text!r} is not a score from 0 to 1, or CLASS=SCORE")
+        elif label and label not in known:
+            issues.append(f"{text!r}: unknown class; the model has {listed(known, 30)}")
         elif label and label not in classes:
-            issues.append(f"{text!r}: unknown class; the model has {listed(classes, 30)}")
+            issues.append(
+                f"{text!r}: {label} is not detected, since --class chooses {listed(classes)}; add "
+                f"--class {label}, or leave its threshold out"
+            )
         found |= {label: value} if label else dict.fromkeys(classes, value)
     if issues:
         raise OptionsError("--threshold: " + "; ".join(issues))

@@ -54,7 +54,10 @@ class EventFinder:
     """Finds the events of all classes in the score blocks of one recording.
 
     The events are those of :func:`find_events`. Memory is needed for the frames of classes that
-    are active, that is, with scores above the floor, and for a short time after.
+    are active, that is, with scores above the floor, and for a short time after. The worst case is
+    noise that is always above the floor: its events are complete at the end of the recording only.
+    24 h of it, with 50 classes and a frame each 0.16 s, have 5 million events, which take 73 s and
+    2.3 GB.
 
     Args:
         classes: names, in the order of the columns of the scores.

@@ -83,6 +83,7 @@ class Work(Enum):
     NOTHING = "its result and its files are complete"
     FILES = "its result is stored; files are missing"
     DETECTION = "it is new, changed, or was detected with another model or other options"
+    EXPLANATION = "its result stays; its scores are to be explained"
 
 
 @dataclass
@@ -130,7 +131,8 @@ def detect_recordings(
     """Detect the events of recordings, and write them into a folder with a ledger.
 
     Recordings that the ledger has are not read again, unless the file, the detector or its options
-    changed.
+    changed. An explanation needs the scores, which are not stored: if no recording is left to read,
+    all are read again for it, and their results and files stay.
 
     Args:
         detector: reads one recording after the other.
@@ -138,7 +140,7 @@ def detect_recordings(
         folder: new, empty, or of an earlier job.
         options: the files to write.
         new_timeline: makes a picture without scores.
-        explanation: gets the scores of the recordings that are read.
+        explanation: is given the scores and events of the recordings that are read.
 
     Raises:
         OptionsError: invalid options; the folder has other files or cannot be written.
@@ -171,6 +173,8 @@ class _Job:
         works = [(recording, self._work(recording)) for recording in recordings]
         todo = [(recording, work) for recording, work in works if work != Work.NOTHING]
         stored = [recording.path for recording, work in works if work != Work.DETECTION]
+        if self._explanation is not None and len(stored) == len(works):
+            todo += [(one, Work.EXPLANATION) for one in recordings if self._can_be_read(one)]
         formats = self._options.table_formats()
         self._ledger.own_tables(TABLE_NAMES[name] for name in formats)
         if todo:
@@ -218,6 +222,10 @@ class _Job:
             return Work.FILES
         return Work.FILES if self._writer.labels_are_missing(recording.path) else Work.NOTHING
 
+    def _can_be_read(self, recording: Recording) -> bool:
+        """Whether a recording is there, or is known to be unreadable."""
+        return bool(recording.cause) or Stamp.of(recording.path, "").size >= 0
+
     def _wanted(self, recording: Recording) -> Outputs:
         return Outputs(
             recording.name,
@@ -229,7 +237,7 @@ class _Job:
 
     def _process(self, todo: Sequence[tuple[Recording, Work]], tables: GrowingTables) -> None:
         """Complete recordings one after the other, with a progress bar in seconds of sound."""
-        pending = [recording.path for recording, work in todo if work == Work.DETECTION]
+        pending = [recording.path for recording, work in todo if work != Work.FILES]
         seconds = {path: seconds_for_progress(path) for path in pending}
         done = 0.0
         with measure("detecting events", sum(seconds.values())) as advance:
@@ -238,7 +246,10 @@ class _Job:
                 if work == Work.FILES and entry is not None:
                     self._writer.write_missing(recording.path, entry, self._wanted(recording))
                     continue
-                tables.add(self._detect(recording, advance, done))
+                if work == Work.EXPLANATION:
+                    self._read(recording, advance, done)
+                else:
+                    tables.add(self._detect(recording, advance, done))
                 done += seconds[recording.path]
                 advance(done)
 
@@ -249,11 +260,27 @@ class _Job:
         stamp = Stamp.of(recording.path, self._detector.digest)
         timelines: list[ScoreTimeline] = []
 
+        def draw_block(block: ScoreBlock) -> None:
+            if not timelines:
+                timelines.append(self._new_timeline())
+            timelines[0].add(block)
+
+        found = self._read(recording, advance, done, draw_block if self._options.picture else None)
+        draw = timelines[0].save if timelines else None
+        return self._writer.write(found, stamp, self._wanted(recording), draw=draw)
+
+    def _read(
+        self,
+        recording: Recording,
+        advance: Callable[[float], None],
+        done: float,
+        draw_block: OnBlock | None = None,
+    ) -> DetectedRecording:
+        """Detect the events of a recording, and explain it."""
+
         def on_block(block: ScoreBlock) -> None:
-            if self._options.picture:
-                if not timelines:
-                    timelines.append(self._new_timeline())
-                timelines[0].add(block)
+            if draw_block is not None:
+                draw_block(block)
             if self._explanation is not None:
                 self._explanation.add(recording.path, block)
             advance(done + float(block.times[-1]))
@@ -264,5 +291,4 @@ class _Job:
             found = self._detector.detect(recording.path, on_block=on_block)
         if self._explanation is not None:
             self._explanation.finish_recording(found)
-        draw = timelines[0].save if timelines else None
-        return self._writer.write(found, stamp, self._wanted(recording), draw=draw)
+        return found

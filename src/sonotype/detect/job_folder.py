@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,8 +12,20 @@ from filelock import FileLock, Timeout
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.io import remove_parts
 from sonotype.core.text import listed
+from sonotype.detect.ledger import Ledger
 
 LEDGER, LOCK = "ledger.sqlite", "ledger.lock"
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def without_result(paths: Sequence[Path], folder: Path) -> list[Path]:
+    """The recordings of which the folder of a job, which need not exist, has no result."""
+    if not paths or not (folder / LEDGER).is_file():
+        return list(paths)
+    with output_errors(folder), Ledger(folder / LEDGER) as ledger:
+        return [path for path in paths if ledger.entry(path) is None]
 
 
 @contextmanager
@@ -51,7 +64,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def output_errors(folder: Path) -> Iterator[None]:
-    """Turn errors of writing, such as a full disk, into a clear error.
+    """Turn errors of writing, such as a full disk or a missing permission, into a clear error.
 
     Raises:
         SonotypeError: names the folder, the cause and the remedy.
@@ -59,8 +72,12 @@ def output_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SonotypeError(
-            f"--out {folder}: cannot be written ({error.strerror or error}); free some space there "
-            "or allow writing, then start the same command again: it goes on, or name another "
-            "folder"
-        ) from error
+        cause, at = error.strerror or str(error), error.filename
+        where = f"{Path(at).name}: {cause}" if at and Path(at) != folder else cause
+        if error.errno in _FULL:
+            advice = "free some space there, then start the same command again: it goes on"
+        elif error.errno in _FORBIDDEN:
+            advice = "name a folder in which you may write, or allow writing there"
+        else:
+            advice = "name another folder"
+        raise SonotypeError(f"--out {folder}: cannot be written ({where}); {advice}") from error

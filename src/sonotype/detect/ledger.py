@@ -6,6 +6,7 @@ a job that is killed at any moment knows exactly which recordings are complete.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -38,6 +39,11 @@ _SCHEMA = (
     f"PRAGMA user_version = {VERSION}",
 )
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_ERRNO = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+}
 
 
 class Ledger:
@@ -224,7 +230,7 @@ class Ledger:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in _DAMAGED:
                 raise self._damaged() from error
-            raise OSError(0, str(error), str(self._path)) from error
+            raise OSError(_ERRNO.get(code, 0), str(error), str(self._path)) from error
 
     def _damaged(self) -> SonotypeError:
         return SonotypeError(

@@ -20,6 +20,7 @@ from sonotype.audio.decoders.ffmpeg import open_ffmpeg, refuse_truncated
 from sonotype.audio.decoders.libsndfile import SoundfileDecoder, open_soundfile
 from sonotype.audio.headers.file_bytes import Bytes, FileBytes
 from sonotype.audio.headers.flac import flac_count_is_correct
+from sonotype.audio.headers.frame_length import has_free_bit_rate, mpeg_header
 from sonotype.audio.headers.ogg import ogg_pages
 from sonotype.audio.headers.wav import WavInfo, WavSlice, find_wavs
 from sonotype.audio.special import special_kind
@@ -30,6 +31,8 @@ _UNKNOWN_COUNT = 2**62
 
 _SMALL = 1 << 22
 """Maximum number of bytes of a file that is read at once to check its structure."""
+
+_MPEG_SUFFIXES = (".mp1", ".mp2", ".mp3")
 
 _SNDFILE_MAGIC = (b"FORM", b".snd", b"caff", b"riff\x2e\x91\xcf\x11")
 """First bytes of AIFF, AU, CAF and W64 files."""
@@ -80,12 +83,26 @@ def _decoder(source: str | Path | bytes, content: Bytes, name: str, stack: ExitS
     try:
         return open_ffmpeg(source, content, name, stack)
     except NotReadableError:
+        if _is_left_to_ffmpeg(content, name):
+            raise
         file = open_soundfile(source, stack)
         if file is None:
             raise
         if file.frames <= 0:
             raise AudioError(name, NO_SAMPLES) from None
         return SoundfileDecoder(file)
+
+
+def _is_left_to_ffmpeg(content: Bytes, name: str) -> bool:
+    """Whether a file is MPEG audio, by its name or its first frame, that only FFmpeg may decode.
+
+    libsndfile gives such files to libmpg123, which writes notes on damaged ones to the terminal. It
+    reads more than FFmpeg does only if the bit rate is free.
+    """
+    header = mpeg_header(content)
+    if header:
+        return not has_free_bit_rate(header)
+    return Path(name).suffix.lower() in _MPEG_SUFFIXES
 
 
 def _damage_if_well_formed(content: Bytes) -> str | None:

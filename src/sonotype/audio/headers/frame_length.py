@@ -43,10 +43,7 @@ def mp3_is_complete(file: Bytes, frames: int) -> bool:
         file: the whole file.
         frames: number of frames, with or without the Xing or Info frame.
     """
-    begin = 0
-    if file[0:3] == b"ID3":
-        size = file[6:10].ljust(4, b"\0")
-        begin = 10 + (size[0] << 21 | size[1] << 14 | size[2] << 7 | size[3])
+    begin = _end_of_tag(file)
     info = re.search(rb"(?:Xing|Info)...(.)(.{4})(.{4})", file[begin : begin + 60], re.DOTALL)
     if info is None or info[1][0] & 3 != 3:
         return True
@@ -54,11 +51,35 @@ def mp3_is_complete(file: Bytes, frames: int) -> bool:
     return begin + declared_size <= len(file) or declared_frames <= frames
 
 
+def mpeg_header(file: Bytes) -> bytes:
+    """The header of the first frame of MPEG audio, 4 bytes; empty if there is none."""
+    begin = _end_of_tag(file)
+    header = file[begin : begin + 4]
+    return header if len(header) == 4 and _is_mpeg(header) else b""
+
+
+def has_free_bit_rate(header: bytes) -> bool:
+    """Whether the header of a frame of MPEG audio declares no bit rate."""
+    return header[2] >> 4 == 0
+
+
+def _end_of_tag(file: Bytes) -> int:
+    """The position after an ID3 tag at the start."""
+    if file[0:3] != b"ID3":
+        return 0
+    size = file[6:10].ljust(4, b"\0")
+    return 10 + (size[0] << 21 | size[1] << 14 | size[2] << 7 | size[3])
+
+
+def _is_mpeg(frame: bytes) -> bool:
+    return frame[0] == 0xFF and frame[1] & 0xE0 == 0xE0
+
+
 def _mpeg_length(codec: str, frame: bytes) -> int:
     """Length of a frame of MPEG audio by FFmpeg's parser; 0 if it is not a frame."""
     import av
 
-    if len(frame) < 4 or frame[0] != 0xFF or frame[1] & 0xE0 != 0xE0:
+    if len(frame) < 4 or not _is_mpeg(frame):
         return 0
     parser = av.CodecContext.create(codec, "r")
     packets = parser.parse(frame + bytes(_LARGEST_MPEG_FRAME))
