@@ -40,7 +40,8 @@ def tune(
     minutes: Annotated[
         float,
         typer.Option(
-            help="Clips: minutes to simulate; 0: by the number of classes", show_default=False
+            help="Clips: minutes to simulate [default: by the number of classes]",
+            show_default=False,
         ),
     ] = 0.0,
     refit: Annotated[
