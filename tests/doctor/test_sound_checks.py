@@ -9,6 +9,7 @@ import soundfile
 import soxr
 from sound_files import encoded, noise, tone
 
+from sonotype.doctor import spectrum
 from sonotype.doctor.file_format import wrong_suffix
 from sonotype.doctor.measure import measure
 from sonotype.doctor.sound_checks import check_sound
@@ -115,8 +116,34 @@ def test_tones_of_other_frequencies_are_not_hum(tmp_path: Path, hz: float) -> No
     assert kinds(tmp_path, coloured() + hum(hz, 0.02)) == []
 
 
-def test_an_engine_at_mains_frequency_is_the_sound_itself(tmp_path: Path) -> None:
-    assert kinds(tmp_path, coloured(level=0.01) + hum(50, 0.3)) == []
+def test_hum_is_found_in_the_pauses_of_a_sound(tmp_path: Path) -> None:
+    """Its lines are below the neighbourhood in the mean spectrum of a sound that is there half of
+    the time."""
+    sound = coloured(12) * (np.arange(12 * RATE) % (6 * RATE) < 3 * RATE)
+    faint = np.tile(hum(50, 1e-3), 3)
+    assert kinds(tmp_path, sound + 1e-3 * coloured(12, 1) + faint) == ["mains_hum"]
+
+
+def test_hum_louder_than_the_sound_is_found(tmp_path: Path) -> None:
+    """A quiet recording of a quiet scene."""
+    path = tmp_path / "sound.wav"
+    soundfile.write(path, coloured(level=1e-3) + hum(60, 5e-3), RATE, subtype="PCM_16")
+    assert found_in(path) == {"mains_hum": "60 Hz, -45 dBFS"}
+
+
+def test_inaudible_hum_is_not_reported(tmp_path: Path) -> None:
+    assert kinds(tmp_path, coloured(level=0.01) + 1e-4 * coloured(4, 1) + hum(50, 1e-4)) == []
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100])
+def test_hum_at_other_rates(tmp_path: Path, rate: int) -> None:
+    sound = soxr.resample(coloured() + hum(50), RATE, rate, "VHQ")
+    assert "mains_hum" in kinds(tmp_path, sound, rate)
+
+
+def test_noise_has_no_hum() -> None:
+    for seed in range(200):
+        assert spectrum.hum(coloured(2, seed), RATE) == (0, 0)
 
 
 def test_a_sound_of_no_class_may_be_silent(tmp_path: Path) -> None:
