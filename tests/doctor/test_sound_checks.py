@@ -95,6 +95,20 @@ def test_clipping_below_full_scale_is_found(tmp_path: Path, subtype: str) -> Non
     assert kinds(tmp_path, samples, subtype=subtype) == ["clipped"]
 
 
+@pytest.mark.parametrize(
+    ("level", "subtype"), [(2e-3, "PCM_16"), (5e-4, "PCM_16"), (0.05, "PCM_U8")]
+)
+def test_few_steps_of_the_format_are_not_clipping(
+    tmp_path: Path, level: float, subtype: str
+) -> None:
+    slow = soxr.resample(coloured(1, level=level), 2000, RATE)  # many equal samples in a row
+    assert "clipped" not in kinds(tmp_path, slow, subtype=subtype)
+
+
+def test_the_mean_of_a_part_of_a_period_is_no_offset(tmp_path: Path) -> None:
+    assert kinds(tmp_path, tone(0.06, 5, RATE) + coloured(0.06)) == ["too_short"]
+
+
 def test_clipping_is_found_after_lossy_encoding(tmp_path: Path) -> None:
     clipped = np.clip(20 * coloured(), -1, 1)  # slight clipping is lost in the encoding
     path = tmp_path / "sound.ogg"
@@ -172,8 +186,26 @@ def test_unreadable_and_truncated(tmp_path: Path) -> None:
         ("a.mp3", "MP3", ""),
         ("a.aiff", "AIFF", ""),
         ("a.unknown", "WAV", ""),
+        ("a.ogg", "FLAC", "FLAC"),
+        ("a.flac", "OGG", "Ogg"),
     ],
 )
 def test_wrong_suffix(tmp_path: Path, name: str, form: str, wrong: str) -> None:
     (tmp_path / name).write_bytes(encoded(coloured(), RATE, format=form))
+    assert wrong_suffix(tmp_path / name) == wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "wrong"),
+    [
+        ("a.flac", b"\x7fFLAC", ""),
+        ("a.ogg", b"\x7fFLAC", ""),
+        ("a.mp3", b"\x7fFLAC", "Ogg FLAC"),
+        ("a.flac", b"\x01vorbis", "Ogg"),
+    ],
+)
+def test_flac_in_ogg_has_the_suffix_of_either(
+    tmp_path: Path, name: str, codec: bytes, wrong: str
+) -> None:
+    (tmp_path / name).write_bytes(b"OggS\0\2" + bytes(20) + b"\1\x33" + codec)
     assert wrong_suffix(tmp_path / name) == wrong

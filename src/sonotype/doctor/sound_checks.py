@@ -91,7 +91,8 @@ def _shape(found: Measurement) -> Iterator[tuple[str, str]]:
     """Faults of a sound that is not silent."""
     if clipped := _clipped_samples(found):
         yield "clipped", counted(clipped, "sample")
-    if abs(found.mean) >= min(DC_OFFSET, DC_PART * found.peak):
+    offset = abs(found.mean) >= min(DC_OFFSET, DC_PART * found.peak)
+    if offset and found.seconds >= SHORTEST:  # a part of a period has a mean of its own
         yield "dc_offset", f"{found.mean:+.3f}"
     if found.hum[0]:
         yield "mains_hum", f"{found.hum[0]:.0f} Hz, {found.hum[1]:.0f} dBFS"
