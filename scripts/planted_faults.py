@@ -86,7 +86,7 @@ def sound_clips(clips: Sequence[Clip], rng: Rng) -> Iterator[tuple[Clip, Samples
         found = measure(clips[index].path)
         if found.active_seconds >= 1 and not list(check_sound(found)):
             audio = load_audio(clips[index].path)
-            yield clips[index], audio.samples, audio.sample_rate
+            yield clips[index], audio.samples - audio.samples.mean(), audio.sample_rate
     raise SystemExit("error: too few clips without a finding; give a larger data set")
 
 
@@ -217,12 +217,14 @@ def judge(draw: Draw, source: Path, tally: Tally) -> None:
         for place in finding.places:
             names = {*place.where.split(" = "), place.where}
             hits = {(finding.kind, name) for name in names} & planted
-            if finding.kind.startswith("near_copies"):
-                hits |= same_recording(draw, names) & planted
-            found |= hits
             follows = finding.kind in FOLLOWING or (
                 finding.kind == "low_passed" and Path(place.where).name.startswith(LOSSY)
             )
+            if finding.kind.startswith("near_copies"):
+                pair = same_recording(draw, names)
+                hits |= pair & planted
+                follows = bool(pair)
+            found |= hits
             if not hits and not follows:
                 own = not names & changed
                 (tally.own if own else tally.extra)[finding.kind] += 1

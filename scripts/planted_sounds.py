@@ -34,9 +34,9 @@ def encoded(
 
 
 def any_format(samples: npt.NDArray[np.floating], rate: int, rng: Rng) -> Content:
-    """In one of the usual formats without loss."""
+    """In one of the usual formats without loss; too loud samples are scaled, not clipped."""
     forms = (("WAV", "PCM_16"), ("WAV", "PCM_24"), ("FLAC", "PCM_16"), ("WAV", "FLOAT"))
-    return encoded(samples, rate, *rng.choice(forms))
+    return encoded(samples / max(np.abs(samples).max(), 1), rate, *rng.choice(forms))
 
 
 def scaled(samples: Samples, peak: float) -> Samples:

@@ -105,6 +105,16 @@ def test_few_steps_of_the_format_are_not_clipping(
     assert "clipped" not in kinds(tmp_path, slow, subtype=subtype)
 
 
+def test_clipped_samples_without_runs(tmp_path: Path) -> None:
+    bright = np.diff(noise(4, 0, RATE), prepend=0)
+    limit = np.quantile(np.abs(bright), 0.99)
+    assert kinds(tmp_path, np.clip(bright, -limit, limit)) == ["clipped"]
+
+
+def test_an_offset_is_relative_to_a_peak_above_full_scale(tmp_path: Path) -> None:
+    assert kinds(tmp_path, 500 * coloured() + 0.3) == ["above_full_scale"]
+
+
 def test_the_mean_of_a_part_of_a_period_is_no_offset(tmp_path: Path) -> None:
     assert kinds(tmp_path, tone(0.06, 5, RATE) + coloured(0.06)) == ["too_short"]
 
