@@ -26,10 +26,15 @@ def encoded(
 ) -> Content:
     """A sound file with these samples; of Ogg Vorbis with a quality of 0.1 to 0.9 as subtype."""
     stream, quality = io.BytesIO(), {}
+    channels = samples.shape[1] if samples.ndim > 1 else 1
     if form == "OGG":
         quality = {"compression_level": 1 - float(subtype or 0.5)}
         subtype = "VORBIS"
-    soundfile.write(stream, samples, rate, format=form, subtype=subtype, **quality)
+    with soundfile.SoundFile(
+        stream, "w", rate, channels, format=form, subtype=subtype, **quality
+    ) as file:
+        for start in range(0, len(samples), rate):  # libsndfile crashes with long blocks of Vorbis
+            file.write(samples[start : start + rate])
     return f".{form.lower()}", stream.getvalue()
 
 
