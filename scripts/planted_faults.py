@@ -86,7 +86,7 @@ def sound_clips(clips: Sequence[Clip], rng: Rng) -> Iterator[tuple[Clip, Samples
         found = measure(clips[index].path)
         if found.active_seconds >= 1 and not list(check_sound(found)):
             audio = load_audio(clips[index].path)
-            yield clips[index], audio.samples - audio.samples.mean(), audio.sample_rate
+            yield clips[index], audio.samples, audio.sample_rate
     raise SystemExit("error: too few clips without a finding; give a larger data set")
 
 
@@ -110,7 +110,8 @@ def folders(draw: Draw, own: Sequence[Clip], others: Sequence[Clip]) -> None:
         for fault in FAULTS:
             clip, samples, rate = next(fresh)
             kind = fault.__name__
-            name = draw.write(f"{label(clip)}/{kind}_{number}", fault(samples, rate, rng))
+            content = fault(samples - samples.mean(), rate, rng)
+            name = draw.write(f"{label(clip)}/{kind}_{number}", content)
             draw.planted.append((kind, name))
     known = sound_clips(own, rng)
     labels = sorted({label(clip) for clip in own})

@@ -216,7 +216,8 @@ def test_planted_faults_are_found(
     lines = ["path,category,group,fold"]
     for number in range(42):
         course = np.sin(np.arange(2 * RATE) * (number + 1) / 5000)
-        samples = np.convolve(noise(2, number, RATE) * course, [1, 0.6, 0.3, 0.1], "same")
+        colour = np.random.default_rng(number).normal(0, 0.3, 8)
+        samples = np.convolve(noise(2, number, RATE) * course, colour, "same")
         soundfile.write(tmp_path / f"{number}.wav", samples, RATE)
         lines.append(f"{number}.wav,{'abc'[number % 3]},{number},{number % 2}")
     (tmp_path / "data.csv").write_text("\n".join(lines), "utf-8")
