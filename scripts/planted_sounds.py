@@ -24,7 +24,16 @@ Maker = Callable[[Samples, int, Rng], Content]
 def encoded(
     samples: npt.NDArray[np.floating], rate: int, form: str = "WAV", subtype: str | None = None
 ) -> Content:
-    """A sound file with these samples; of Ogg Vorbis with a quality of 0.1 to 0.9 as subtype."""
+    """A sound file with these samples, scaled if the format would clip them.
+
+    Args:
+        samples: of one or two channels.
+        rate: in Hz.
+        form: as libsndfile names it.
+        subtype: the same; of Ogg Vorbis a quality of 0.1 to 0.9.
+    """
+    if subtype != "FLOAT":
+        samples = samples / max(np.abs(samples).max(), 1)
     stream, quality = io.BytesIO(), {}
     channels = samples.shape[1] if samples.ndim > 1 else 1
     if form == "OGG":
@@ -39,9 +48,9 @@ def encoded(
 
 
 def any_format(samples: npt.NDArray[np.floating], rate: int, rng: Rng) -> Content:
-    """In one of the usual formats without loss; too loud samples are scaled, not clipped."""
+    """In one of the usual formats without loss."""
     forms = (("WAV", "PCM_16"), ("WAV", "PCM_24"), ("FLAC", "PCM_16"), ("WAV", "FLOAT"))
-    return encoded(samples / max(np.abs(samples).max(), 1), rate, *rng.choice(forms))
+    return encoded(samples, rate, *rng.choice(forms))
 
 
 def scaled(samples: Samples, peak: float) -> Samples:
