@@ -8,14 +8,17 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from heads import labels_of
-from script_modules import load_script
+from script_modules import SCRIPTS, load_script
+from sound_files import noise
 from soundsets import touch
-from training_data import FOLDED, write_table, write_tones
+from training_data import FOLDED, RATE, write_table, write_tones
 
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.source import open_source
+from sonotype.doctor.findings import KINDS
 from sonotype.experiments.grid_plan import read_plan
 from sonotype.experiments.pipeline import train
 from sonotype.modelfile.model_file import load_model
@@ -201,3 +204,33 @@ def test_the_timeline_of_the_documentation(
     assert script.main() == 0
     assert (tmp_path / "timeline.png").stat().st_size > 10_000
     assert "1 recording, 10 s" in capsys.readouterr().out
+
+
+def test_planted_faults_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    script = load_script("planted_faults")
+    for name, value in (("TIMES", 1), ("COPIED", 1), ("TABLE_CLIPS", 6)):
+        monkeypatch.setattr(script, name, value)
+    lines = ["path,category,group,fold"]
+    for number in range(42):
+        course = np.sin(np.arange(2 * RATE) * (number + 1) / 5000)
+        colour = np.random.default_rng(number).normal(0, 0.3, 8)
+        samples = np.convolve(noise(2, number, RATE) * course, colour, "same")
+        soundfile.write(tmp_path / f"{number}.wav", samples, RATE)
+        lines.append(f"{number}.wav,{'abc'[number % 3]},{number},{number % 2}")
+    (tmp_path / "data.csv").write_text("\n".join(lines), "utf-8")
+    arguments = [str(tmp_path / "data.csv"), "--out", str(tmp_path / "out"), "--draws", "1"]
+    monkeypatch.setattr("sys.argv", ["planted_faults.py", *arguments])
+    assert script.main() == 0
+    said = capsys.readouterr().out
+    assert "other findings of unchanged sounds: small_class" in said
+    rows = [line.strip("| ").split(" | ") for line in said.splitlines() if line.startswith("| ")]
+    counts = {kind: (int(planted), int(found)) for kind, planted, found in rows[1:]}
+    kinds = {kind.removeprefix("near copy: ") for kind in counts}
+    assert {one.__name__ for one in (*script.FAULTS, *script.NEAR)} < kinds
+    assert {"listing", "copies_across_folds", "similar_labels"} < kinds
+    assert kinds <= {*KINDS, *(change.__name__ for change in script.NEAR)}
+    chance = {"mains_hum", "near copy: all_together"}  # depend on the sound
+    assert {kind for kind, (planted, found) in counts.items() if planted > found} <= chance

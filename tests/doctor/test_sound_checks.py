@@ -9,6 +9,7 @@ import soundfile
 import soxr
 from sound_files import encoded, noise, tone
 
+from sonotype.doctor import spectrum
 from sonotype.doctor.file_format import wrong_suffix
 from sonotype.doctor.measure import measure
 from sonotype.doctor.sound_checks import check_sound
@@ -94,6 +95,30 @@ def test_clipping_below_full_scale_is_found(tmp_path: Path, subtype: str) -> Non
     assert kinds(tmp_path, samples, subtype=subtype) == ["clipped"]
 
 
+@pytest.mark.parametrize(
+    ("level", "subtype"), [(2e-3, "PCM_16"), (5e-4, "PCM_16"), (0.05, "PCM_U8")]
+)
+def test_few_steps_of_the_format_are_not_clipping(
+    tmp_path: Path, level: float, subtype: str
+) -> None:
+    slow = soxr.resample(coloured(1, level=level), 2000, RATE)  # many equal samples in a row
+    assert "clipped" not in kinds(tmp_path, slow, subtype=subtype)
+
+
+def test_clipped_samples_without_runs(tmp_path: Path) -> None:
+    bright = np.diff(noise(4, 0, RATE), prepend=0)
+    limit = np.quantile(np.abs(bright), 0.99)
+    assert kinds(tmp_path, np.clip(bright, -limit, limit)) == ["clipped"]
+
+
+def test_an_offset_is_relative_to_a_peak_above_full_scale(tmp_path: Path) -> None:
+    assert kinds(tmp_path, 500 * coloured() + 0.3) == ["above_full_scale"]
+
+
+def test_the_mean_of_a_part_of_a_period_is_no_offset(tmp_path: Path) -> None:
+    assert kinds(tmp_path, tone(0.06, 5, RATE) + coloured(0.06)) == ["too_short"]
+
+
 def test_clipping_is_found_after_lossy_encoding(tmp_path: Path) -> None:
     clipped = np.clip(20 * coloured(), -1, 1)  # slight clipping is lost in the encoding
     path = tmp_path / "sound.ogg"
@@ -115,8 +140,34 @@ def test_tones_of_other_frequencies_are_not_hum(tmp_path: Path, hz: float) -> No
     assert kinds(tmp_path, coloured() + hum(hz, 0.02)) == []
 
 
-def test_an_engine_at_mains_frequency_is_the_sound_itself(tmp_path: Path) -> None:
-    assert kinds(tmp_path, coloured(level=0.01) + hum(50, 0.3)) == []
+def test_hum_is_found_in_the_pauses_of_a_sound(tmp_path: Path) -> None:
+    """Its lines are below the neighbourhood in the mean spectrum of a sound that is there half of
+    the time."""
+    sound = coloured(12) * (np.arange(12 * RATE) % (6 * RATE) < 3 * RATE)
+    faint = np.tile(hum(50, 1e-3), 3)
+    assert kinds(tmp_path, sound + 1e-3 * coloured(12, 1) + faint) == ["mains_hum"]
+
+
+def test_hum_louder_than_the_sound_is_found(tmp_path: Path) -> None:
+    """A quiet recording of a quiet scene."""
+    path = tmp_path / "sound.wav"
+    soundfile.write(path, coloured(level=1e-3) + hum(60, 5e-3), RATE, subtype="PCM_16")
+    assert found_in(path) == {"mains_hum": "60 Hz, -45 dBFS"}
+
+
+def test_inaudible_hum_is_not_reported(tmp_path: Path) -> None:
+    assert kinds(tmp_path, coloured(level=0.01) + 1e-4 * coloured(4, 1) + hum(50, 1e-4)) == []
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100])
+def test_hum_at_other_rates(tmp_path: Path, rate: int) -> None:
+    sound = soxr.resample(coloured() + hum(50), RATE, rate, "VHQ")
+    assert "mains_hum" in kinds(tmp_path, sound, rate)
+
+
+def test_noise_has_no_hum() -> None:
+    for seed in range(200):
+        assert spectrum.hum(coloured(2, seed), RATE) == (0, 0)
 
 
 def test_a_sound_of_no_class_may_be_silent(tmp_path: Path) -> None:
@@ -145,8 +196,26 @@ def test_unreadable_and_truncated(tmp_path: Path) -> None:
         ("a.mp3", "MP3", ""),
         ("a.aiff", "AIFF", ""),
         ("a.unknown", "WAV", ""),
+        ("a.ogg", "FLAC", "FLAC"),
+        ("a.flac", "OGG", "Ogg"),
     ],
 )
 def test_wrong_suffix(tmp_path: Path, name: str, form: str, wrong: str) -> None:
     (tmp_path / name).write_bytes(encoded(coloured(), RATE, format=form))
+    assert wrong_suffix(tmp_path / name) == wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "wrong"),
+    [
+        ("a.flac", b"\x7fFLAC", ""),
+        ("a.ogg", b"\x7fFLAC", ""),
+        ("a.mp3", b"\x7fFLAC", "Ogg FLAC"),
+        ("a.flac", b"\x01vorbis", "Ogg"),
+    ],
+)
+def test_flac_in_ogg_has_the_suffix_of_either(
+    tmp_path: Path, name: str, codec: bytes, wrong: str
+) -> None:
+    (tmp_path / name).write_bytes(b"OggS\0\2" + bytes(20) + b"\1\x33" + codec)
     assert wrong_suffix(tmp_path / name) == wrong

@@ -6,8 +6,9 @@ from pathlib import Path
 
 SUFFIXES = {
     "WAV": (".wav", ".wave", ".rf64", ".w64"),
-    "FLAC": (".flac", ".ogg", ".oga"),
-    "Ogg": (".ogg", ".oga", ".opus", ".spx", ".ogv", ".flac"),
+    "FLAC": (".flac",),
+    "Ogg": (".ogg", ".oga", ".opus", ".spx", ".ogv"),
+    "Ogg FLAC": (".ogg", ".oga", ".flac"),
     "MP3": (".mp3", ".mp2", ".mp1", ".mpeg", ".mpg"),
     "AAC": (".aac",),
     "AIFF": (".aif", ".aiff", ".aifc"),
@@ -45,6 +46,8 @@ def format_of(path: Path) -> str:
         b"ID3\x03": "MP3",
         b"ID3\x04": "MP3",
     }
+    if head[:4] == b"OggS" and head[28:33] == b"\x7fFLAC":  # the first packet of the first page
+        return "Ogg FLAC"
     if head[:4] in starts:
         return starts[head[:4]]
     if head[4:8] == b"ftyp":

@@ -126,7 +126,7 @@ KINDS: dict[str, tuple[Severity, str, str]] = {
     "mains_hum": (
         "warning",
         "mains hum",
-        "check cables and power supply; filter, or keep hum in all classes alike",
+        "check cables and power supply, or filter; of a machine on the mains, keep it",
     ),
     "dead_channel": (
         "warning",

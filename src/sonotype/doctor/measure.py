@@ -42,7 +42,8 @@ class Measurement:
         mean: of all samples.
         active_seconds: of frames within 40 dB of the loudest frame and above -60 dBFS.
         flat: samples at the very peak, in runs of at least three.
-        at_peak: samples in the top 0.1 % of the amplitude, and those in the next 0.3 %.
+        at_peak: samples in the top 0.1 % of the amplitude, and those in the next 0.3 %, or in the
+            next three steps of the format if they are larger.
         near_full_scale: samples of 0.95 and more, and those from 0.8 to 0.9.
         full_scale_pairs: neighbouring samples of 0.95 and more.
         cutoff: of :func:`sonotype.doctor.spectrum.cutoff`: Hz and dB.
@@ -151,11 +152,14 @@ class _Blocks:
     def _amplitudes(self, magnitude: Samples) -> None:
         peak = float(magnitude.max())
         if peak >= self.peak:  # the bands at the peak of the loudest block
-            flat = magnitude >= 0.999 * peak
+            # Quiet sounds of 8 or 16 bits have no values in such narrow bands.
+            step = _step(magnitude[magnitude >= 0.5 * peak])
+            flat = magnitude >= peak - max(0.001 * peak, 0.5 * step)
             inside = flat[1:-1] & flat[:-2] & flat[2:]
             self.flat = int(inside.sum())
             high = int(flat.sum())
-            self.at_peak = (high, int((magnitude >= 0.996 * peak).sum()) - high)
+            below = int((magnitude >= peak - max(0.004 * peak, 3.5 * step)).sum()) - high
+            self.at_peak = (high, below)
             self.peak = peak
         near = magnitude >= 0.95
         self.pairs += int((near[1:] & near[:-1]).sum())
@@ -184,6 +188,12 @@ class _Blocks:
             hum=self.hum,
             **others,  # type: ignore[arg-type]
         )
+
+
+def _step(values: Samples) -> float:
+    """The smallest difference of two values; 0 if all are equal."""
+    steps = np.diff(np.unique(values))
+    return float(steps.min()) if len(steps) else 0.0
 
 
 def _finite_or_infinite(value: float) -> float:

@@ -17,7 +17,7 @@ QUIET = 1e-3
 ABOVE_FULL_SCALE = 2.0
 """Lossy formats exceed full scale by less."""
 DC_OFFSET = 0.01
-"""Of full scale. An offset below it is inaudible, and below the level of most sounds."""
+"""Of full scale, or of a peak above it. A smaller offset is inaudible, and below most sounds."""
 DC_PART = 0.1
 """Part of the peak above which a smaller offset counts, too."""
 SHORTEST = 0.1
@@ -28,7 +28,8 @@ FLAT_SAMPLES = 10
 """Fewest samples at the peak, in runs, of a clipped sound."""
 FLAT_RATIO, SMEARED_RATIO = 3.0, 2.5
 """How many more samples a clipped sound has at its peak than just below; a sine has 1 and 1.65."""
-
+SINGLE_SAMPLES, SINGLE_RATIO = 50, 10.0
+"""The same for clipped noise of high frequencies, whose samples at the peak are in no runs."""
 LOSSY_PEAK = 1.9
 """Largest peak of a clipped sound after lossy encoding."""
 PAIRED = 0.3
@@ -91,7 +92,9 @@ def _shape(found: Measurement) -> Iterator[tuple[str, str]]:
     """Faults of a sound that is not silent."""
     if clipped := _clipped_samples(found):
         yield "clipped", counted(clipped, "sample")
-    if abs(found.mean) >= min(DC_OFFSET, DC_PART * found.peak):
+    full_scale = max(found.peak, 1.0)
+    offset = abs(found.mean) >= min(DC_OFFSET * full_scale, DC_PART * found.peak)
+    if offset and found.seconds >= SHORTEST:  # a part of a period has a mean of its own
         yield "dc_offset", f"{found.mean:+.3f}"
     if found.hum[0]:
         yield "mains_hum", f"{found.hum[0]:.0f} Hz, {found.hum[1]:.0f} dBFS"
@@ -107,7 +110,8 @@ def _clipped_samples(found: Measurement) -> int:
     full scale, where recorders and converters clip.
     """
     high, below = found.at_peak
-    if found.flat >= FLAT_SAMPLES and high > FLAT_RATIO * below:
+    in_runs = found.flat >= FLAT_SAMPLES and high > FLAT_RATIO * below
+    if in_runs or (high >= SINGLE_SAMPLES and high > SINGLE_RATIO * below):
         return high
     high, below = found.near_full_scale
     smeared = found.peak <= LOSSY_PEAK and found.full_scale_pairs > PAIRED * high

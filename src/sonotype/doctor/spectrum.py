@@ -1,12 +1,14 @@
 """Measures of a spectrum: the frequency above which there is nothing, and mains hum.
 
-Both are computed from the mean power spectrum of a block of samples.
+The first is computed from the mean power spectrum, the second from the spectra of long frames.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import soxr
+from numpy.lib.stride_tricks import sliding_window_view
 
 from sonotype.audio.decode import Samples
 
@@ -22,16 +24,22 @@ EDGE_DROP = 24.0
 frequency."""
 
 MAINS = (50.0, 60.0)
-HUM_SECONDS = 2.0
-"""Length of the frames for hum, so that its lines are 0.5 Hz wide."""
+HUM_RATE = 2000
+"""Hz at which hum is looked for; its lines are below 750 Hz."""
+HUM_SECONDS, HUM_HOP = 2.0, 0.5
+"""Length and distance of the frames for hum. Their bins are 0.5 Hz wide."""
+HUM_QUANTILE = 0.25
+"""Of the frames of a bin: hum is there all the time, so it stands out where the sound pauses."""
 HARMONICS = 12
-TOLERANCE = 0.25
-"""Hz by which mains may differ from its nominal frequency; harmonics multiply it."""
-LINE = 15.0
-"""dB of a line of hum above its neighbourhood."""
-FEWEST_LINES = 4
-MOST_HUM = 0.9
-"""Part of the power above which the lines are the sound itself: an engine, a transformer."""
+TOLERANCE = 0.1
+"""Hz by which mains may differ from its nominal frequency."""
+LINE, FEWEST_LINES = 11.0, 4
+"""dB of a line of hum above its neighbourhood, and lines that are needed. At other frequencies than
+50 and 60 Hz, this finds 2 of the 1,600 clips of ESC-50."""
+FAINTEST = -70.0
+"""dBFS of the faintest hum that is reported."""
+NEAR, FAR = 3.0, 12.0
+"""Hz: the neighbourhood of a line on both sides."""
 
 
 def power_spectrum(samples: Samples, length: int) -> FloatArray:
@@ -78,53 +86,55 @@ def cutoff(power: FloatArray, rate: int) -> tuple[float, float]:
 def hum(samples: Samples, rate: int) -> tuple[float, float]:
     """Mains hum: its frequency in Hz (0 if there is none) and its level in dBFS.
 
-    Hum has lines at exact multiples of 50 or 60 Hz in the first and in the second half of a sound.
-    A steady tone at such a frequency has lines at the multiples of its own frequency only: lines
-    whose indices have a common divisor above 2 do not count. Neither do lines that have more than
-    nine tenths of the power: a machine or a transformer that is the sound itself.
+    Hum has lines at exact multiples of 50 or 60 Hz during the whole sound. A steady tone at such a
+    frequency has lines at the multiples of its own frequency only: lines whose indices have a
+    common divisor above 2 do not count. A machine that turns with the mains cannot be told from
+    hum. Sounds shorter than a frame have none.
     """
+    if rate > HUM_RATE:
+        samples, rate = soxr.resample(samples, rate, HUM_RATE), HUM_RATE
     length = round(HUM_SECONDS * rate)
-    half = len(samples) // 2
-    if half < length:
-        halves = [power_spectrum(samples, length)]
-    else:
-        halves = [power_spectrum(part, length) for part in (samples[:half], samples[half:])]
-    step = rate / length
-    found = max(((*_lines(halves, step, mains), mains) for mains in MAINS), key=lambda x: x[0])
-    lines, power, mains = found
-    total = float(np.mean([part[round(20 / step) :].sum() for part in halves]))
-    if lines < FEWEST_LINES or power > MOST_HUM * total:
+    if len(samples) < length:
         return 0.0, 0.0
-    # A Hann line spreads over three bins: 1.5 times its squared peak.
-    return mains, 10 * float(np.log10(max(2 * power / 1.5, 1e-16)))
+    window = np.hanning(length)
+    frames = sliding_window_view(samples, length)[:: round(HUM_HOP * rate)]
+    powers = np.square(np.abs(np.fft.rfft(frames * (window / window.sum()))))
+    power = np.quantile(powers, HUM_QUANTILE, axis=0)
+    step = rate / length
+    prominence = _prominence(power, step)
+    lines, mains = max(((_lines(prominence, step, mains), mains) for mains in MAINS), key=_strength)
+    if len(lines) < FEWEST_LINES:
+        return 0.0, 0.0
+    # A Hann line of amplitude 1 has 1/4 in its bin, and 1.5 times that in its three bins.
+    energy = 2 / 1.5 * sum(float(power[line - 1 : line + 2].sum()) for line in lines)
+    level = 10 * float(np.log10(max(energy, 1e-16)))
+    return (mains, level) if level >= FAINTEST else (0.0, 0.0)
 
 
-def _lines(halves: list[FloatArray], step: float, mains: float) -> tuple[int, float]:
-    """The number of lines of hum in all halves, and their mean power."""
-    indices, power = [], 0.0
-    for harmonic in range(1, HARMONICS + 1):
-        centre = harmonic * mains / step
-        if centre + 12 / step >= len(halves[0]):
-            break
-        strengths = [_line(part, centre, harmonic * TOLERANCE / step, step) for part in halves]
-        if min(prominence for prominence, _ in strengths) >= LINE:
-            indices.append(harmonic)
-            power += float(np.mean([line for _, line in strengths]))
-    if not indices or np.gcd.reduce(indices) > 2:
-        return 0, 0.0
-    return len(indices), power
+def _strength(found: tuple[dict[int, float], float]) -> float:
+    """Sum of the prominences of lines in dB."""
+    return sum(found[0].values())
 
 
-def _line(power: FloatArray, centre: float, tolerance: float, step: float) -> tuple[float, float]:
-    """Prominence in dB of a line near a bin, and the power of its three bins."""
-    reach = max(1, min(round(tolerance), round(1 / step)))
-    middle = round(centre)
-    peak = middle - reach + int(np.argmax(power[middle - reach : middle + reach + 1]))
-    near, far = round(3 / step), round(12 / step)
-    around = np.concatenate(
-        [power[middle - far : middle - near], power[middle + near : middle + far]]
-    )
-    floor = float(np.median(around)) + 1e-16
-    return 10 * float(np.log10(power[peak] / floor + 1e-16)), float(
-        power[peak - 1 : peak + 2].sum()
-    )
+def _lines(prominence: FloatArray, step: float, mains: float) -> dict[int, float]:
+    """By bin of a line of hum its prominence, at the best frequency near the nominal one."""
+    best: dict[int, float] = {}
+    harmonics = np.arange(1, HARMONICS + 1)
+    for frequency in np.linspace(mains - TOLERANCE, mains + TOLERANCE, 11):
+        bins = np.round(harmonics * frequency / step).astype(int)
+        bins = bins[bins < len(prominence)]
+        clear = np.flatnonzero(prominence[bins] >= LINE)
+        if len(clear) and np.gcd.reduce(harmonics[clear]) <= 2:
+            lines = {int(line): float(prominence[line]) for line in bins[clear]}
+            best = max(best, lines, key=lambda one: sum(one.values()))
+    return best
+
+
+def _prominence(power: FloatArray, step: float) -> FloatArray:
+    """Level of each bin above the median of its neighbourhood, ``[bins] -> [bins]``, in dB."""
+    near, far = round(NEAR / step), round(FAR / step)
+    around = sliding_window_view(np.pad(power, far, mode="edge"), 2 * far + 1)
+    sides = np.concatenate([around[:, : far - near + 1], around[:, far + near :]], axis=1)
+    floor = np.median(sides, axis=1)
+    level: FloatArray = 10 * np.log10((power + 1e-16) / (floor + 1e-16))
+    return level

@@ -125,7 +125,8 @@ class WindowEmbedder:
         length = self.network.audio_spec_.length
         batch = np.zeros((len(pieces), length), np.float32)
         for row, (_, _, samples) in zip(batch, pieces, strict=True):
-            row[: len(samples)] = samples * (LEVEL / _rms(samples))
+            # Short sounds are repeated: silence after them would change their embeddings.
+            row[:] = np.resize(samples * (LEVEL / _rms(samples)), length)
         with torch.inference_mode():
             waveform = torch.from_numpy(batch).to(self.network.system_.device)
             maps = self.network.system_.pooled_maps(self.network.system_.frozen_part(waveform))
