@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +140,10 @@ def test_backgrounds_count_for_false_alarms(
 ) -> None:
     folder = tmp_path / "quiet"
     folder.mkdir()
-    noise = 0.003 * np.random.default_rng(0).standard_normal(60 * RATE)
-    for name in "ab":
+    for seed, name in enumerate("ab"):
+        noise = 0.003 * np.random.default_rng(seed).standard_normal(60 * RATE)
         soundfile.write(folder / f"{name}.wav", noise, RATE)
+    shutil.copy(folder / "b.wav", folder / "copy.wav")  # counts once
     without = tune(windows, site, tmp_path / "a.safetensors", TuneOptions(device="cpu"))
     options = TuneOptions(background=(folder,), device="cpu")
     found = tune(windows, site, tmp_path / "b.safetensors", options)
@@ -149,7 +151,7 @@ def test_backgrounds_count_for_false_alarms(
     (folder / "bad.wav").write_bytes(b"no sound")
     again = tune(windows, site, tmp_path / "again.safetensors", options)
     [note] = again.notes
-    assert "1 background recording" in note and "bad.wav" in note
+    assert "1 unreadable background recording" in note and "bad.wav" in note
     assert again.detection.events == found.detection.events
     alone = TuneOptions(background=(folder / "bad.wav",), device="cpu")
     with pytest.raises(DataError, match=r"bad\.wav"):
@@ -267,8 +269,63 @@ def test_folds_of_recordings() -> None:
     assert len(set(found.values())) == 5
     different = fold_of_groups([one("a", "x"), one("b", "y")])
     assert len(set(different.values())) == 2
-    with pytest.raises(DataError, match="one group"):
-        fold_of_groups([one("a", "x", group="g"), one("b", "x", group="g")])
+    quiet = [one("c", group="i", fold=7), one("d", group="j", fold=5), one("e")]
+    found = fold_of_groups([*own, *quiet])
+    assert found == {"g": 3, "h": 7, "i": 7, "j": 3, "e": 7}  # only folds with events are kept
+
+
+def test_a_background_with_labels_is_refused(windows: Path, site: Path, tmp_path: Path) -> None:
+    for background in (site, tmp_path):
+        shutil.copy(site / "site_1.wav", tmp_path / "copy.wav")
+        options = TuneOptions(background=(background,), device="cpu")
+        with pytest.raises(OptionsError, match="--background-folder"):
+            tune(windows, site, tmp_path / "out.safetensors", options)
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_copies_are_in_one_fold(windows: Path, site: Path, tmp_path: Path) -> None:
+    double = tmp_path / "double"
+    shutil.copytree(site, double)
+    rows = (site / "annotations.csv").read_text().splitlines()
+    for number in range(4):
+        shutil.copy(site / f"site_{number}.wav", double / f"copy_{number}.wav")
+    copies = [row.replace("site_", "copy_") for row in rows[1:]]
+    (double / "annotations.csv").write_text("\n".join([*rows, *copies]) + "\n")
+    options = TuneOptions(device="cpu")
+    once = tune(windows, site, tmp_path / "once.safetensors", options)
+    twice = tune(windows, double, tmp_path / "twice.safetensors", options)
+    assert twice.facts["recordings"] == 8 and twice.facts["folds"] == once.facts["folds"] == 4
+
+
+def test_a_frame_head_needs_events_in_two_recordings(
+    model: Path, tuned: Tuned, site: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "one"
+    folder.mkdir()
+    shutil.copy(site / "site_0.wav", folder)
+    rows = (site / "annotations.csv").read_text().splitlines()
+    alone = [rows[0], *(row for row in rows if row.startswith("site_0"))]
+    (folder / "annotations.csv").write_text("\n".join(alone) + "\n")
+    quiet = tmp_path / "quiet.wav"
+    soundfile.write(quiet, 0.003 * np.random.default_rng(0).standard_normal(20 * RATE), RATE)
+    out = tmp_path / "out.safetensors"
+    for path, refit, words in ((model, False, "annotate"), (tuned.path, True, "omit --refit")):
+        options = TuneOptions(background=(quiet,), refit=refit, device="cpu")
+        with pytest.raises(DataError, match=words):
+            tune(path, folder, out, options)
+    found = tune(tuned.path, folder, out, TuneOptions(background=(quiet,), device="cpu"))
+    assert not found.report.held_out and found.facts["folds"] == 0
+    text = " ".join(report_text(found.report, found.facts, found.notes).split())
+    assert "chosen on; on others they are worse" in text
+
+
+def test_an_output_that_cannot_be_written_is_refused_at_once(
+    windows: Path, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune_module, "load", lambda *_, **__: pytest.fail("work began"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OptionsError, match="cannot be written"):
+        tune(windows, site, tmp_path / "file" / "out.safetensors")
 
 
 def test_recordings_of_the_tuning_are_known(

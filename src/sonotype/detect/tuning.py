@@ -144,10 +144,10 @@ class TuningReport:
         common: options before the choice of a threshold for each class.
         held_out: whether the rates of each recording are those with options that were chosen on
             the recordings of other folds. If not, they are those on the recordings of the choice,
-            and lower on other recordings.
+            and worse on other recordings.
         rates: of all classes together, with the chosen options.
         per_class: in the order of the classes.
-        operating_points: from low to high thresholds.
+        operating_points: from low to high thresholds, as far as they were counted.
         background: hours without any event.
         limit_met: whether the false alarms of the chosen options on all recordings are at most the
             limit; ``None`` without a limit or without background.
@@ -214,12 +214,15 @@ def tune_events(
     held_out = all(rest[0, :, 0, TRUE].any() for rest in rests)
     chosen = choose(counts, background)
     own = [part.at(chosen, SCALES, options) for part in parts]
-    found = [
-        part.at(choose(rest, background - part.truth.background), SCALES, options)
+    choices = [
+        choose(rest, background - part.truth.background) if held_out else chosen
         for part, rest in zip(parts, rests, strict=True)
-        if held_out
     ]
-    scored = sum_of(found or own)
+    scored = sum_of(
+        [part.at(one, SCALES, options) for part, one in zip(parts, choices, strict=True)]
+        if held_out
+        else own
+    )
     middle = SCALES.index(0)
     met = sum_of(own)[:, middle, ALARMS].sum() <= limit * background
     report = TuningReport(
@@ -235,6 +238,7 @@ def tune_events(
                 float(np.exp(STEP * shift)), _rates(scored[:, at].sum(axis=0), background)
             )
             for at, shift in enumerate(SCALES)
+            if all(one.within(shift) for one in choices)
         ),
         background=background,
         limit_met=bool(met) if background and limit < np.inf else None,

@@ -38,7 +38,7 @@ from sonotype.detect.filters import (
     typical_frame,
 )
 
-GRID: FloatArray = 1 / (1 + np.exp(-np.arange(-4, 5.01, 0.25)))
+GRID: FloatArray = 1 / (1 + np.exp(-np.arange(-4, 7.01, 0.25)))
 """Thresholds, evenly spaced in log-odds."""
 STEP = 0.25
 """Distance of two thresholds in log-odds."""

@@ -37,6 +37,11 @@ class Choice:
     events: tuple[EventOptions, ...]
     thresholds: Indices
 
+    def within(self, step: int) -> bool:
+        """Whether the thresholds some steps higher are in ``GRID``."""
+        moved = self.thresholds + step
+        return bool((moved >= 0).all() and (moved < len(GRID)).all())
+
 
 def choose_events(
     counts: IntArray, shapes: Sequence[EventOptions], prior: float | None, allowed: float
@@ -91,7 +96,8 @@ class FoldCounts:
     def at(self, choice: Choice, steps: Sequence[int], collars: Collars) -> IntArray:
         """``[classes, steps, 4]`` counts at the chosen thresholds, and some steps from them.
 
-        The scores count down to the floor of each chosen threshold, as when events are detected.
+        Beyond ``GRID`` the counts are those at its ends, see :meth:`Choice.within`. The scores
+        count down to the floor of each chosen threshold, as when events are detected.
         """
         counts = count_thresholds(self.recordings, self.truth, choice.events, collars)
         columns = np.clip(choice.thresholds[:, None] + np.array(steps), 0, len(GRID) - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,6 +55,23 @@ def require_free(out: Path, *, inputs: Iterable[Path] = (), force: bool = False)
         raise OptionsError(f"--out {out}: is a device or a socket; name a file")
     if target.exists() and not force:
         raise OptionsError(f"--out {out}: exists already; name another file, or add --force")
+
+
+def require_writable(out: Path) -> None:
+    """Refuse a file that cannot be written, before the work for it begins.
+
+    Raises:
+        OptionsError: names the cause.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise OptionsError(
+            f"--out {out}: cannot be written ({error.strerror or error}); name a file in a folder "
+            "that you may write into"
+        ) from error
 
 
 def require_free_folder(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sonotype.core.annotations import AnnotatedRecording
@@ -30,22 +30,40 @@ def background_paths(paths: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def readable_backgrounds(
-    paths: Sequence[Path], *, progress: bool
+    paths: Sequence[Path], data: Mapping[Path, Content], *, progress: bool
 ) -> tuple[dict[Path, Content], list[str]]:
-    """The backgrounds that can be decoded, their contents, and a note on the others.
+    """The backgrounds that can be decoded, each sound once, and a note on the others.
+
+    Args:
+        paths: of recordings.
+        data: the contents of the sounds with labels.
+        progress: draw a bar.
 
     Raises:
         DataError: none can be decoded.
+        OptionsError: some are sounds with labels.
     """
     contents, issues = contents_of(paths, progress=progress)
     bad = {issue.file for issue in issues}
-    found = {path: content for path, content in contents.items() if str(path) not in bad}
+    labelled = {digest for content in data.values() for digest in content.digests}
+    known: set[str] = set()
+    found: dict[Path, Content] = {}
+    for path, content in contents.items():
+        if str(path) in bad or not known.isdisjoint(content.digests):
+            continue
+        known.update(content.digests)
+        found[path] = content
+    if both := [path for path, one in found.items() if not labelled.isdisjoint(one.digests)]:
+        raise OptionsError(
+            f"--background-folder: {counted(len(both), 'recording')} of DATA, such as {both[0]}; "
+            "name recordings without events that are not in DATA"
+        )
     if paths and not found:
         raise DataError("--background-folder", issues)
     if not issues:
         return found, []
-    number = counted(len(issues), "background recording")
-    return found, [f"{number} cannot be read and are left out, such as {issues[0]}"]
+    number = counted(len(issues), "unreadable background recording")
+    return found, [f"left out: {number}, such as {issues[0]}"]
 
 
 def without_events(path: Path) -> AnnotatedRecording:

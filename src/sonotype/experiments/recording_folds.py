@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sonotype.core.annotations import AnnotatedRecording
-from sonotype.core.errors import DataError, DataIssue
 from sonotype.core.types import Clip
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.crossfit import FOLDS, balanced_folds
+
+
+def groups_with_events(recordings: Sequence[AnnotatedRecording]) -> int:
+    """The number of groups of recordings that have an event."""
+    return len({one.own_group for one in recordings if one.events})
 
 
 def fold_of_groups(
@@ -16,27 +20,25 @@ def fold_of_groups(
 ) -> dict[str, int]:
     """The fold of each group of recordings; their own, or balanced by class.
 
-    Raises:
-        DataError: all recordings are of one group.
+    Groups without a fold of their own, or without events, are distributed over the folds of the
+    others. At least two groups must have events.
     """
-    own = {one.group: one.fold for one in recordings if one.group and one.fold is not None}
-    groups = dict.fromkeys(one.own_group for one in recordings)
-    if len(groups) < 2:
-        cause = (
-            "all recordings are of one group, so thresholds cannot be chosen on recordings that "
-            "the frame head has not learnt from; add recordings"
-        )
-        raise DataError("the recordings", [DataIssue(str(recordings[0].path), 0, cause)])
-    if groups.keys() == own.keys() and len(set(own.values())) > 1:
-        return {group: fold for group, fold in own.items() if fold is not None}
+    own = {one.own_group: one.fold for one in recordings if one.fold is not None}
+    used = {own[one.own_group] for one in recordings if one.events and one.own_group in own}
+    found = {group: fold for group, fold in own.items() if fold in used}
+    if len(used) < 2:
+        found = _balanced(recordings, most, seed)
+    others = dict.fromkeys(one.own_group for one in recordings if one.own_group not in found)
+    folds = sorted(set(found.values())) or range(min(most, len(others)))
+    return found | {group: folds[number % len(folds)] for number, group in enumerate(others)}
+
+
+def _balanced(recordings: Sequence[AnnotatedRecording], most: int, seed: int) -> dict[str, int]:
+    """Folds of the groups with events, balanced by class."""
     clips = [
         Clip(one.path, {"event": tuple(sorted({event.label for event in one.events}))},
              one.own_group, None)
         for one in recordings if one.events
     ]  # fmt: skip
     folds = balanced_folds(Manifest("", tuple(clips)), range(len(clips)), most=most, seed=seed)
-    found = {clips[index].group: number for number, fold in enumerate(folds) for index in fold}
-    count = len(folds) or min(most, len(groups))
-    for number, group in enumerate(group for group in groups if group not in found):
-        found[group] = number % count
-    return found
+    return {clips[index].group: number for number, fold in enumerate(folds) for index in fold}

@@ -29,7 +29,7 @@ from sonotype.detect.score_sources import joined
 from sonotype.detect.tuning import BASE, TuningOptions, TuningReport, tune_events
 from sonotype.detect.tuning_counts import ScoredRecording
 from sonotype.evaluation.evaluate import refuse_unknown_labels
-from sonotype.evaluation.outputs import require_free
+from sonotype.evaluation.outputs import require_free, require_writable
 from sonotype.evaluation.recordings import head_of, unknown_events
 from sonotype.evaluation.seen import find_seen
 from sonotype.experiments.backgrounds import (
@@ -37,7 +37,7 @@ from sonotype.experiments.backgrounds import (
     readable_backgrounds,
     without_events,
 )
-from sonotype.experiments.recording_folds import fold_of_groups
+from sonotype.experiments.recording_folds import fold_of_groups, groups_with_events
 from sonotype.experiments.tune_report import report_json
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.ensemble import Ensemble
@@ -145,7 +145,12 @@ def tune(
             "--minutes is for labelled clips; annotated recordings are not simulated"
         )
     job = _Job(path, classifier, _head(classifier, manifest), options, progress)
-    backgrounds, notes = readable_backgrounds(named, progress=progress)
+    sounds = [one.path for one in manifest.recordings or manifest.clips]
+    contents, issues = contents_of(sounds, partial=manifest.partial, progress=progress)
+    if issues:
+        raise DataError(manifest.name, issues)
+    manifest = manifest.with_contents(contents)
+    backgrounds, notes = readable_backgrounds(named, contents, progress=progress)
     try:
         with tempfile.TemporaryDirectory(prefix="sonotype-") as folder:
             recordings = job.recordings(manifest, backgrounds, Path(folder))
@@ -160,10 +165,6 @@ def tune(
         ).notes  # fmt: skip
     facts = {"simulated": bool(manifest.clips), **facts, "notes": notes}
     tuned = json.loads(json_text({**facts, **report_json(report)}))
-    contents, _ = contents_of(
-        [one.path for one in manifest.recordings or manifest.clips],
-        partial=manifest.partial, progress=progress,
-    )  # fmt: skip
     seen = job.seen([*contents.values(), *backgrounds.values()])
     detection = replace(detection, tuned=tuned, seen=seen)
     save_model(target, system, replace(classifier.card, detection=detection))
@@ -252,14 +253,21 @@ class _Job:
         return system, Detection(self.head.name, events, scales, hop), report, facts
 
     def _folds(self, recordings: Sequence[AnnotatedRecording]) -> dict[str, int]:
-        """The fold of each group of recordings; none if all are of one group.
+        """The fold of each group of recordings; none if only one group has events.
 
         Raises:
-            DataError: all are of one group, and a frame head is fitted.
+            DataError: only one group has events, and a frame head is fitted.
         """
-        if not self.fits and len({one.own_group for one in recordings}) < 2:
+        if groups_with_events(recordings) > 1:
+            return fold_of_groups(recordings, seed=self._options.seed)
+        if not self.fits:
             return {}
-        return fold_of_groups(recordings, seed=self._options.seed)
+        cause = (
+            "all events are in one recording, or in recordings of one group, so thresholds cannot "
+            "be chosen on recordings that the frame head has not learnt from; "
+        )
+        cause += "omit --refit" if self._options.refit else "annotate recordings of other groups"
+        raise DataError("DATA", [DataIssue(str(recordings[0].path), 0, cause)])
 
     def _fit_head(
         self, system: System, recordings: Sequence[AnnotatedRecording], folds: Mapping[str, int]
@@ -286,6 +294,7 @@ def _check(path: Path, target: Path, options: TuneOptions) -> None:
         raise OptionsError(
             f"{path}: is an exported model; tune its model.safetensors and export it again"
         )
+    require_writable(target)
     if target.suffix != SUFFIX:
         raise OptionsError(f"--out {target}: the name of a model ends in {SUFFIX}")
     for name, value in (("minutes", options.minutes), ("false-alarms", options.false_alarms)):

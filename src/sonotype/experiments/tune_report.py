@@ -58,15 +58,17 @@ def _recordings(facts: Mapping[str, Any]) -> str:
 
 def _rated_on(report: TuningReport, facts: Mapping[str, Any]) -> str:
     if report.held_out:
-        return (
-            f"rates: each recording with thresholds of {counted(facts['folds'] - 1, 'other fold')}"
-        )
-    return "rates: on the recordings that the thresholds were chosen on; on others they are lower"
+        return f"rates: each recording with thresholds of {_others(facts)}"
+    return "rates: on the recordings that the thresholds were chosen on; on others they are worse"
+
+
+def _others(facts: Mapping[str, Any]) -> str:
+    return counted(facts["folds"] - 1, "other fold")
 
 
 def _scores(facts: Mapping[str, Any]) -> str:
     if facts["scores"] == "new frame head":
-        return f"new frame head, each recording by a head of {facts['folds'] - 1} other folds"
+        return f"new frame head, each recording by a head of {_others(facts)}"
     hop = f" every {facts['hop']:g} s" if "hop" in facts else ""
     return f"{facts['scores']}{hop} of the model"
 
