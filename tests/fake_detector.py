@@ -35,7 +35,7 @@ class FakeDetector:
         self.digest = f"fake {options}"
         self.classes = tuple(label + options for label in CLASSES)
         self.thresholds = (0.5,) * len(CLASSES)
-        self.scored = "scores of a fake"
+        self.scored, self.from_frames = "scores of a fake", True
         self._options, self._delay = options, delay
         self.read: list[Path] = []
 

@@ -178,6 +178,34 @@ def test_thresholds_and_classes(folder: Path) -> None:
         open_detector(model, DetectOptions(level="event"), device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("threshold", "source"),
+    [
+        (("0.6",), "of --threshold"),
+        (("dog=0.6",), "of the model file, of --threshold for 1 of 3 classes"),
+        (("0.6", "dog=0.7"), "of --threshold"),
+    ],
+)
+def test_the_source_of_the_thresholds_is_named(
+    folder: Path, threshold: tuple[str, ...], source: str
+) -> None:
+    options = DetectOptions(threshold=threshold)
+    detector = open_detector([folder / "frames.safetensors"], options, device="cpu")
+    assert detector.scored == f"scores of frames of 0.16 s; thresholds {source}"
+
+
+def test_frames_of_different_lengths_are_not_averaged(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [folder / "frames.safetensors", write(tmp_path / "b.safetensors", seed=2)]
+    first, second = (load(path, device="cpu", tta_shifts=1) for path in paths)
+    seconds = property(lambda engine: 0.16 if engine is first.engine else 0.32)
+    monkeypatch.setattr(type(second.engine), "frame_seconds", seconds)
+    with pytest.raises(OptionsError, match=r"0\.16 s.*0\.32 s"):
+        Detector(Ensemble([first, second]), DetectOptions())
+    assert not Detector(Ensemble([first, second]), DetectOptions(hop=0.5)).from_frames
+
+
 def test_the_digest_knows_model_and_options(folder: Path, tmp_path: Path) -> None:
     model = folder / "frames.safetensors"
     digests = {

@@ -177,6 +177,15 @@ def test_the_same_options_give_the_same_model(
     assert not (tmp_path / "run" / "training" / "maps").exists()
 
 
+def test_a_first_branch_that_has_seen_the_clips_is_noted(
+    crossfit: TrainResult, tones: Path, tmp_path: Path
+) -> None:
+    again = train(tones, tmp_path / "run", **OPTIONS | {"backbone": str(crossfit.model)})
+    [note] = again.scores["notes"]
+    assert f"branch 1 comes from {crossfit.model}" in note and "too high" in note
+    assert not any("branch 1" in note for note in crossfit.scores["notes"])
+
+
 def test_the_folds_of_the_source_are_used(table: Path, tmp_path: Path) -> None:
     run = train(table, tmp_path / "run", **OPTIONS)
     with table.open(newline="") as stream:

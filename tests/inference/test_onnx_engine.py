@@ -111,8 +111,8 @@ LAYOUT = {
         ({"rows": "AAA"}, "padding"),  # Base64
         ({"rows": None}, "a field is missing or invalid"),
         ({"frames": {"scores": "", "scales": [1], "reductions": [3]}}, "indices of reductions"),
-        ({"layout": {**LAYOUT, "coarsest": 0}}, ""),
-        ({"layout": {**LAYOUT, "strides": ["a"]}}, ""),
+        ({"layout": {**LAYOUT, "coarsest": 0}}, "a field is invalid"),
+        ({"layout": {**LAYOUT, "strides": ["a"]}}, "a field is invalid"),
     ],
 )
 def test_damaged_graphs_are_found_before_a_recording_is_read(

@@ -66,7 +66,10 @@ def detect(
     detector = open_detector([model, *(also or [])], chosen, device=device)
     for line in wrap(detector.scored):
         typer.echo(line, err=True)
-    explanation = Explanation(detector.classes, detector.thresholds) if explain else None
+    explanation = None
+    if explain:
+        unit = "frame" if detector.from_frames else "window"
+        explanation = Explanation(detector.classes, detector.thresholds, unit)
     try:
         summary = detect_recordings(
             detector, recordings, out, outputs, explanation=explanation,
@@ -78,7 +81,7 @@ def detect(
         raise typer.Exit(StoppedError.exit_code) from None
     print_summary(summary, out, outputs)
     if explanation is not None:
-        print_explanation(explanation, summary)
+        print_explanation(explanation, summary, retry=outputs.retry)
     if summary.failures:
         raise typer.Exit(AudioError.exit_code)
 
@@ -98,13 +101,13 @@ def print_summary(summary: JobSummary, out: Path, options: OutputOptions) -> Non
     typer.echo(f"{out}: {', '.join(outputs_in(out))}")
 
 
-def print_explanation(explanation: Explanation, summary: JobSummary) -> None:
+def print_explanation(explanation: Explanation, summary: JobSummary, *, retry: bool) -> None:
     """Print the explanation of the recordings that were read, and which others there are."""
     explained = explanation.summary().recordings
     if explained < summary.recordings:
         typer.echo(
             "\nonly the recordings that this start read are explained; to explain all, start\n"
-            "the same command again"
+            f"the same command again{', without --retry' if retry else ''}"
             if summary.detected
             else f"\n{counted(summary.recordings - explained, 'recording')} not explained: missing "
             "now, the results are of earlier starts"

@@ -28,6 +28,7 @@ def predict(
             metavar="SOUNDS",
             help="A model or run folder, if any; then sound files, folders, or - for standard "
             "input",
+            readable=False,  # a file that cannot be read is a row of the result
         ),
     ],
     output_format: Annotated[

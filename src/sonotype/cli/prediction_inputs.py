@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from sonotype.core.errors import OptionsError
+from sonotype.core.io import is_folder, is_link
 from sonotype.data.readers.walk import BROKEN_LINK, in_order, walk
 from sonotype.data.suffixes import (
     CHECKPOINT_SUFFIXES,
@@ -38,10 +40,16 @@ def split_model(paths: list[Path]) -> tuple[Path | None, list[Path]]:
         if not sounds:
             raise OptionsError(f"{paths[0]} is a model; add sound files or folders after it")
     for path in sounds:
-        if path.suffix.lower() in MODEL_SUFFIXES and not path.is_dir():
+        if _is_model(path):
             advice = "put it before the sounds" if model is None else "use --also"
             raise OptionsError(f"{path} is a model, not a sound; {advice}")
     return model, sounds
+
+
+def _is_model(path: Path) -> bool:
+    if not is_folder(path):
+        return path.suffix.lower() in MODEL_SUFFIXES
+    return os.access(path, os.R_OK | os.X_OK) and names_model(path)
 
 
 def check_output(out: Path, inputs: list[Path], *, force: bool) -> None:
@@ -68,7 +76,7 @@ def collect_items(paths: list[Path]) -> list[Item]:
     """
     causes: dict[Path, str] = {}
     for path in paths:
-        causes |= _in_folder(path) if path.is_dir() else {path: _why_no_sound(path)}
+        causes |= _in_folder(path) if is_folder(path) else {path: _why_no_sound(path)}
     return [
         _standard_input()
         if str(path) in STANDARD_INPUT
@@ -96,12 +104,13 @@ def _in_folder(folder: Path) -> dict[Path, str]:
 
 def _why_no_sound(path: Path) -> str:
     """Why a path is known to be no sound; empty if it is not known."""
-    suffix = path.suffix.lower()
-    if path.is_symlink() and not path.exists() and str(path) not in STANDARD_INPUT:
+    suffix, is_file = path.suffix.lower(), os.path.isfile(path)  # noqa: PTH113 (raises nothing)
+    broken = is_link(path) and not os.path.exists(path)  # noqa: PTH110 (raises nothing)
+    if broken and str(path) not in STANDARD_INPUT:
         return BROKEN_LINK
-    if suffix in TABLE_SUFFIXES and path.is_file():
+    if suffix in TABLE_SUFFIXES and is_file:
         return "is a table or a text, not a sound; to score a model, use sonotype evaluate"
-    if suffix in CHECKPOINT_SUFFIXES and path.is_file():
+    if suffix in CHECKPOINT_SUFFIXES and is_file:
         return "is a checkpoint or another model, not a sound"
     return ""
 

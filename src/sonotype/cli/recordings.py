@@ -19,7 +19,11 @@ LINE = 80
 
 ModelAndRecordings = Annotated[
     list[Path],
-    typer.Argument(metavar="RECORDINGS", help="A model, if any; then sound files or folders"),
+    typer.Argument(
+        metavar="RECORDINGS",
+        help="A model, if any; then sound files or folders",
+        readable=False,  # a recording that cannot be read is a row of the result
+    ),
 ]
 
 

@@ -27,6 +27,16 @@ NO_FOLDER_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.
 """Errors of file systems that cannot sync a folder."""
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; not in a closed folder, where ``Path.is_dir`` raises an error."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_link(path: Path) -> bool:
+    """Whether a path is a link; not in a closed folder, where ``Path.is_symlink`` raises one."""
+    return os.path.islink(path)  # noqa: PTH114
+
+
 def file_sha256(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as stream:

@@ -70,6 +70,8 @@ class Detector:
             settings = None
         seconds = ensemble.audio_spec.seconds
         self.from_frames = not options.hop and has_frame_heads(ensemble, head.name)
+        if not self.from_frames and not options.hop:
+            _require_equal_frames(ensemble, head.name)
         for_frames = settings is not None and bool(settings.frame_scales)
         if for_frames and not self.from_frames:
             settings = None
@@ -81,11 +83,6 @@ class Detector:
                 "model's windows: sounds between the windows would not be scored"
             )
         events = settings.events if settings is not None else window_events(head)
-        what = f"windows of {seconds:g} s every {self.hop:g} s"
-        if self.from_frames:
-            what = f"frames of {first.engine.frame_seconds:.3g} s"
-        source = _source(settings, for_frames, len(ensemble.members))
-        self.scored = f"scores of {what}; thresholds {source}"
         self.head, self._columns = head, _columns(head, options.classes)
         self.classes = tuple(head.classes[index] for index in self._columns)
         limits = _thresholds(options.threshold, self.classes, head.classes)
@@ -93,6 +90,15 @@ class Detector:
             replace(events[index], threshold=limits[label]) if label in limits else events[index]
             for index, label in zip(self._columns, self.classes, strict=True)
         )
+        what = f"windows of {seconds:g} s every {self.hop:g} s"
+        if self.from_frames:
+            what = f"frames of {first.engine.frame_seconds:.3g} s"
+        source = "of --threshold"
+        if len(limits) < len(self.classes):
+            source = _source(settings, for_frames, len(ensemble.members))
+            if limits:
+                source += f", of --threshold for {len(limits)} of {len(self.classes)} classes"
+        self.scored = f"scores of {what}; thresholds {source}"
         self.frequencies = options.frequencies
         self.highest = first.audio_spec.sample_rate / 2
         self.digest = _digest(digests, self)
@@ -184,12 +190,27 @@ def within(events: Iterable[DetectedEvent], end: float) -> list[DetectedEvent]:
     return [replace(one, end=min(one.end, end)) for one in events if one.start < end]
 
 
+def _require_equal_frames(ensemble: Ensemble, level: str) -> None:
+    """Refuse models that all have frame heads, with frames of different lengths.
+
+    Their windows could be averaged, but find start and end of events far less well.
+    """
+    if all(has_frame_heads(Ensemble([member]), level) for member in ensemble.members):
+        lengths = {f"{member.engine.frame_seconds:.3g} s" for member in ensemble.members}
+        raise OptionsError(
+            f"--also: the frames of the models differ in length ({listed(sorted(lengths))}); leave "
+            "out a model, or average windows with --hop"
+        )
+
+
 def _source(settings: Detection | None, for_frames: bool, models: int) -> str:
     """Where the settings of the events are from, after "thresholds"."""
-    if settings is not None:
-        return "of the model file" if models == 1 else "of the first model file"
-    left_out = "; the tuned ones of the model file are for frames and are not used"
-    return "of clips, not tuned" + (left_out if for_frames else "")
+    if settings is None:
+        left_out = "; the tuned ones of the model file are for frames and are not used"
+        return "of clips, not tuned" + (left_out if for_frames else "")
+    if not settings.tuned:
+        return "not tuned"
+    return "of the model file" if models == 1 else "of the first model file"
 
 
 def _columns(head: Head, classes: Sequence[str]) -> npt.NDArray[np.intp]:

@@ -85,10 +85,13 @@ class Explanation:
     Args:
         classes: names of the classes.
         thresholds: ``[classes]`` probabilities from which a class counts as present.
+        unit: what has a score, for the text.
     """
 
-    def __init__(self, classes: Sequence[str], thresholds: npt.ArrayLike) -> None:
-        self._classes = tuple(classes)
+    def __init__(
+        self, classes: Sequence[str], thresholds: npt.ArrayLike, unit: str = "frame"
+    ) -> None:
+        self._classes, self._unit = tuple(classes), unit
         self._thresholds = np.asarray(thresholds, dtype=np.float64)
         self._levels = levels_of(self._thresholds)
         levels, n = self._levels.shape
@@ -144,6 +147,7 @@ class Explanation:
             reached[NEAR] - reached[SAME],
             tuple(map(self._class_summary, range(len(self._classes)))),
             tuple(moment for _, _, moment in sorted(self._moments, reverse=True)),
+            self._unit,
         )
 
     def text(self) -> str:

@@ -88,6 +88,7 @@ class Summary:
         near: other frames in which a class comes near its threshold.
         classes: of each class.
         moments: those nearest to a threshold, or above it, without an event; the highest first.
+        unit: what a frame is: a frame of a frame head, or the time that a window stands for.
     """
 
     recordings: int
@@ -98,6 +99,7 @@ class Summary:
     near: int
     classes: tuple[ClassSummary, ...]
     moments: tuple[Moment, ...]
+    unit: str = "frame"
 
     @property
     def events(self) -> int:

@@ -48,10 +48,11 @@ def _head(summary: Summary) -> Iterator[str]:
     found = sum(entry.events > 0 for entry in summary.classes)
     classes = len(summary.classes)
     unread = f" ({summary.errors:,} not read to the end)" if summary.errors else ""
+    called = "" if summary.unit == "frame" else " (called frames here)"
     of = f"{classes} {'class' if classes == 1 else 'classes'}"
     yield from wrap(
         f"{counted(summary.recordings, 'recording')}{unread}, {duration(summary.seconds)}, "
-        f"{summary.frames:,} frames: "
+        f"{counted(summary.frames, summary.unit)}{called}: "
         + (
             f"{counted(summary.events, 'event')} of {found} of {of}"
             if found

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from sonotype.core.errors import OptionsError
+from sonotype.core.io import is_folder, is_link
 from sonotype.data.readers.folder import ROLES
 from sonotype.data.readers.walk import passed_over
 
@@ -53,7 +54,7 @@ def name_recordings(causes: Mapping[Path, str], inputs: Sequence[Path]) -> list[
         causes: the recordings, and why they are known to be unreadable; in order.
         inputs: the files and folders that the user named.
     """
-    folders = [_absolute(path if path.is_dir() else path.parent) for path in inputs]
+    folders = [_absolute(path if is_folder(path) else path.parent) for path in inputs]
     try:
         root = os.path.commonpath(folders)
     except ValueError:  # several drives of Windows
@@ -87,7 +88,7 @@ def outside(causes: Mapping[Path, str], out: Path, inputs: Iterable[Path]) -> di
         path: cause
         for path, cause in causes.items()
         if not Path(real(path.parent)).is_relative_to(folder)
-        and not (path.is_symlink() and Path(os.path.realpath(path)).is_relative_to(folder))
+        and not (is_link(path) and Path(os.path.realpath(path)).is_relative_to(folder))
     }
 
 

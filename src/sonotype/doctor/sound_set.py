@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,7 +129,7 @@ def _once(items: Iterable[Item]) -> tuple[Item, ...]:
     """The items whose files are there, each real file once."""
     found: dict[Path, Item] = {}
     for item in items:
-        if "\0" not in str(item.path) and item.path.is_file():
+        if "\0" not in str(item.path) and os.path.isfile(item.path):  # noqa: PTH113
             found.setdefault(item.path.resolve(), item)
     return tuple(found.values())
 
@@ -157,10 +158,12 @@ def _annotated(path: Path, options: SourceOptions) -> SoundSet:
 
 def _passed_over(root: Path) -> list[Path]:
     """Files in folders below the root that are neither sounds nor usual companions of sounds."""
+    found = walk(root)
+    closed = {path for path, _ in found.broken}
     return [
         path
-        for folder in sorted(walk(root).folders)
-        if folder != root
+        for folder in sorted(found.folders)
+        if folder != root and folder not in closed
         for path in sorted(folder.iterdir())
         if path.is_file() and not path.name.startswith(".") and not is_sound(path)
         if path.suffix.lower() not in COMPANIONS

@@ -135,13 +135,13 @@ def _around(value: float, known: Interval, wider: float) -> Interval:
     return Interval(value, max(low, 0.0), min(high, 1.0))
 
 
-def change_lines(found: Mapping[str, HeadChange]) -> Iterator[str]:
-    """A sentence for each head, in lines of at most 80 columns."""
+def change_lines(found: Mapping[str, HeadChange], items: str = "clips") -> Iterator[str]:
+    """A sentence for each head, in lines of at most 80 columns; ``items`` were scored."""
     for name, change in found.items():
         metrics = "; ".join(_change(metric, one) for metric, one in change.metrics.items())
         n = len(change.classes)
         what = counted(n, name) if n == 1 else f"{n} {plural(name)}"
-        text = f"against the held-out clips of training, {what} of both: {metrics}"
+        text = f"against the held-out {items} of training, {what} of both: {metrics}"
         yield from (line.rstrip() for line in wrap(text))
 
 
@@ -152,8 +152,16 @@ def _change(metric: str, change: Change) -> str:
     interval = ""
     if gap.low is not None and gap.high is not None:
         low, high = sorted((sign * gap.low, sign * gap.high))
-        interval = f" [{low:.3f}, {high:.3f}]"
+        interval = f" [{_rounded(low)}, {_rounded(high)}]"
+    side = "above" if sign > 0 else "below"
+    if _rounded(gap.value) == "0.000":
+        return f"{TITLES[metric]} {change.value.value:.3f}, no difference{interval}"
     return (
         f"{TITLES[metric]} {change.value.value:.3f}, {abs(gap.value):.3f}{interval} "
-        f"{'above' if sign > 0 else 'below'} {change.held_out.value:.3f}"
+        f"{side} {change.held_out.value:.3f}"
     )
+
+
+def _rounded(value: float) -> str:
+    """Three decimals, without a negative zero."""
+    return f"{round(value, 3) + 0.0:.3f}"

@@ -158,7 +158,7 @@ def head_of(heads: Heads, recordings: Sequence[AnnotatedRecording]) -> Head:
     head = max(heads, key=lambda head: len(head.index.keys() & set(labels)))
     if labels and not head.index.keys() & set(labels):
         cause = f"the model has no class {listed(labels, 12)}; it has {listed(head.classes, 12)}"
-        raise DataError("the recordings", [DataIssue("the recordings", 0, cause)])
+        raise DataError("labels", [DataIssue(str(recordings[0].path.parent), 0, cause)])
     if head.problem == "multi":
         return head
     return Head(head.name, head.classes, "multi", thresholds=head.thresholds)

@@ -95,7 +95,8 @@ def full_report(scores: Scores) -> str:
     """The scores of clips, the change against training, and the scores of events, if known."""
     text = render(scores)
     if scores.held_out:
-        text += "\n\n" + "\n".join(change_lines(scores.held_out))
+        items = "clips" if scores.events is None else "windows"
+        text += "\n\n" + "\n".join(change_lines(scores.held_out, items))
     return text if scores.events is None else f"{text}\n\n{event_report(scores.events)}"
 
 

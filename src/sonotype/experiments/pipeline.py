@@ -199,7 +199,8 @@ def build(context: RunContext) -> BuiltSystem:
     audio_spec = audio_spec_of(named, system.sample_rate)
     test_clips = context.clips("test")
     seen = clips_seen_by_backbone(options.system.backbone, context.manifest.name)
-    note = note_on_backbone(options.system.backbone, seen, test_clips)
+    scored = [*test_clips, *(context.clips("train") if context.split.folds else ())]
+    note = note_on_backbone(options.system.backbone, seen, scored)
     teachers = None
     if options.teaching.teachers:
         models = [load_teacher(path, heads) for path in options.teaching.teachers]

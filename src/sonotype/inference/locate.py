@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import ModelFileError
+from sonotype.core.io import is_folder
 from sonotype.data.readers.walk import sounds_below
 from sonotype.data.suffixes import (
     CHECKPOINT_SUFFIXES,
@@ -49,7 +50,7 @@ def find_model(path: str | Path) -> Path:
 
 def names_model(path: Path) -> bool:
     """Whether a path, which may also be a sound or a folder of sounds, names a model."""
-    if path.is_dir():
+    if is_folder(path):
         return _is_run(path) and not sounds_below(path)
     return path.suffix.lower() in (*MODEL_SUFFIXES, *CHECKPOINT_SUFFIXES)
 

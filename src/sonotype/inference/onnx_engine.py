@@ -97,7 +97,12 @@ class OnnxEngine:
             return SharedSessions(graphs, _session, _output, available_cpus())
         except DAMAGED as error:
             name = self.path or "model"
-            raise ModelFileError(f"{name}: {WINDOWS_KEY} in its metadata: {error}") from None
+            cause = f"a field is invalid ({error})"
+            if isinstance(error, ModelFileError | ValueError):
+                cause = str(error)
+            raise ModelFileError(
+                f"{name}: {WINDOWS_KEY} in its metadata: {cause}; export the model again"
+            ) from None
 
 
 def _output(found: Mapping[str, Array]) -> EngineOutput:

@@ -153,13 +153,13 @@ def clips_seen_by_backbone(backbone: str, source: str) -> SeenClips:
     return seen
 
 
-def note_on_backbone(backbone: str, seen: SeenClips, test: Sequence[Clip]) -> str:
-    """A warning about the score, if branch 1 has or may have seen test clips; else empty."""
-    if not any(has_seen(seen, clip) for clip in test):
+def note_on_backbone(backbone: str, seen: SeenClips, scored: Sequence[Clip]) -> str:
+    """A warning about the score, if branch 1 has or may have seen scored clips; else empty."""
+    if not any(has_seen(seen, clip) for clip in scored):
         return ""
     return (
-        f"branch 1 comes from {backbone}, which was or may have been trained on clips of this test "
-        "split: the score is too high"
+        f"branch 1 comes from {backbone}, which was or may have been trained on the clips that "
+        "are scored: the score is too high"
     )
 
 

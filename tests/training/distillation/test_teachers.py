@@ -322,7 +322,7 @@ def test_a_note_on_a_first_branch_that_has_seen_test_clips(
 
     assert note("mn04", "tones", clips) == ""
     assert note(path, "tones", clips[1:2]) == ""
-    for fact in (f"branch 1 comes from {path}", "trained on clips of this test split", "too high"):
+    for fact in (f"branch 1 comes from {path}", "trained on the clips that are scored", "too high"):
         assert fact in note(path, "tones", clips[:2])
     assert note(path, "tones", ()) == ""
     alone = str(write_model(tmp_path / "a.safetensors", card={"training": {"data": "tones"}}))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sonotype.audio.special import special_kind
+from sonotype.core.io import is_link
 from sonotype.data.records import is_sound
 
 SYSTEM_FOLDERS = frozenset(
@@ -144,7 +145,7 @@ class _RealPaths:
         self._folders: dict[Path, str] = {}
 
     def of(self, path: Path) -> str:
-        if path.is_symlink() or not path.name:
+        if is_link(path) or not path.name:
             return os.path.realpath(path)
         folder = path.parent
         if folder not in self._folders:
