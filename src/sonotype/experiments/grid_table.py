@@ -22,8 +22,8 @@ from sonotype.evaluation.compare import Key, Metric, RunResults, TableRow, avera
 from sonotype.evaluation.outputs import require_free_folder
 from sonotype.evaluation.predictions import Predictions, load_predictions
 from sonotype.experiments.grid_plan import RUNS, Plan, Row
-from sonotype.experiments.run_folder import PREDICTIONS, SCORES
-from sonotype.experiments.runner import failure_of, seconds_of
+from sonotype.experiments.run_folder import PREDICTIONS, SCORES, seconds_of
+from sonotype.experiments.runner import failure_of
 
 TABLE, FIGURES = "table", "study.json"
 OUTPUTS = (f"{TABLE}.txt", f"{TABLE}.md", FIGURES)
