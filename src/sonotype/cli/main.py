@@ -11,6 +11,7 @@ import typer
 
 from sonotype.cli import data_command as data
 from sonotype.cli import weights_command as weights
+from sonotype.cli.compare_command import compare
 from sonotype.cli.crossval_command import crossval
 from sonotype.cli.detect_command import detect
 from sonotype.cli.distill_command import distill
@@ -57,8 +58,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for command in (
-    train, distill, evaluate, crossval, study, learning_curve, suspects, predict, tune, detect,
-    suggest, doctor, info, export,
+    train, distill, evaluate, crossval, study, learning_curve, compare, suspects, predict,
+    tune, detect, suggest, doctor, info, export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")

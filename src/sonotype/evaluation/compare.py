@@ -109,7 +109,7 @@ def average(members: Sequence[Predictions]) -> Predictions:
     """
     first = members[0]
     for other in members[1:]:
-        if _names(other) != _names(first) or other.heads != first.heads:
+        if clip_names(other) != clip_names(first) or other.heads != first.heads:
             raise OptionsError(
                 "predictions can be averaged only on the same clips with the same labels"
             )
@@ -125,6 +125,19 @@ def average(members: Sequence[Predictions]) -> Predictions:
     )
 
 
+def clip_names(predictions: Predictions) -> list[tuple[str, str]]:
+    """Identity of each clip: its path below the common folder of all clips, and its recording.
+
+    A source can be given as different paths, and two sources can have the same file names.
+    """
+    paths = list(predictions.paths)
+    folders = [PurePath(path).parent for path in paths]
+    if len({folder.is_absolute() for folder in folders}) == 1:
+        root = os.path.commonpath(folders) or "."
+        paths = [os.path.relpath(path, root) for path in paths]
+    return list(zip(paths, predictions.groups, strict=True))
+
+
 class _Pooled(NamedTuple):
     """Decisions of several runs."""
 
@@ -137,7 +150,7 @@ def _table_row(row: RunResults, base: RunResults, resamples: int, seed: int) -> 
     runs = list(row.predictions)
     shared = sorted(row.predictions.keys() & base.predictions.keys(), key=str)
     paired = all(
-        sorted(_names(row.predictions[key])) == sorted(_names(base.predictions[key]))
+        sorted(clip_names(row.predictions[key])) == sorted(clip_names(base.predictions[key]))
         for key in shared
     )
     metrics: dict[tuple[str, str], Metric] = {}
@@ -168,19 +181,6 @@ def _table_row(row: RunResults, base: RunResults, resamples: int, seed: int) -> 
     return TableRow(row.name, sum(map(len, row.predictions.values())), metrics)
 
 
-def _names(predictions: Predictions) -> list[tuple[str, str]]:
-    """Identity of each clip: its path below the common folder of all clips, and its recording.
-
-    A source can be given as different paths, and two sources can have the same file names.
-    """
-    paths = list(predictions.paths)
-    folders = [PurePath(path).parent for path in paths]
-    if len({folder.is_absolute() for folder in folders}) == 1:
-        root = os.path.commonpath(folders) or "."
-        paths = [os.path.relpath(path, root) for path in paths]
-    return list(zip(paths, predictions.groups, strict=True))
-
-
 def _scorable(row: RunResults, keys: Collection[Key], level: str) -> bool:
     """Whether each of the runs has a clip that can be scored."""
     runs = [row.predictions[key] for key in keys]
@@ -192,7 +192,7 @@ def _pool(row: RunResults, keys: Sequence[Key], level: str) -> _Pooled:
     clips: list[tuple[str, str, int, int]] = []
     for key in keys:
         predictions = row.predictions[key]
-        names = _names(predictions)
+        names = clip_names(predictions)
         found = predictions.decisions(level, row.category_source)
         clips += [
             (*names[index], int(true), int(predicted))
