@@ -11,6 +11,7 @@ import typer
 
 from sonotype.cli import data_command as data
 from sonotype.cli import weights_command as weights
+from sonotype.cli.card_command import card
 from sonotype.cli.compare_command import compare
 from sonotype.cli.crossval_command import crossval
 from sonotype.cli.detect_command import detect
@@ -59,7 +60,7 @@ app = typer.Typer(
 )
 for command in (
     train, distill, evaluate, crossval, study, learning_curve, compare, suspects, predict,
-    tune, detect, suggest, doctor, info, export,
+    tune, detect, suggest, doctor, info, card, export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")
