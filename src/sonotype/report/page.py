@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sonotype.core.text import counted, printable
+from sonotype.core.text import counted, printable, shorten
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -26,8 +26,9 @@ def render_page(template: str, **values: Any) -> str:
         undefined=StrictUndefined,
     )
     environment.filters.update(printable=printable, percent=percent)
-    environment.globals.update(counted=counted)
-    return environment.get_template(template).render(values)
+    environment.globals.update(counted=counted, shorten=shorten)
+    text = environment.get_template(template).render(values)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def percent(share: float, digits: int = 1) -> str:
