@@ -54,8 +54,8 @@ def limits(
                 f"{counted(len(few), 'label')} of the level {md(level)} with fewer than {FEW} "
                 f"training clips: {listed(few)}."
             )
-    if card.unknown_threshold is None:
-        yield "Sounds of no class are not rejected."
+    if card.unknown_threshold is None and any(head.problem == "single" for head in card.heads):
+        yield "Sounds of no class are not rejected: they get a class too."
     parts = licence_rows(card)
     if strict := [md(part) for part, licence in parts if NON_COMMERCIAL.search(licence)]:
         yield f"Not for commercial use, by the licence of: {listed(strict)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sonotype.core.text import counted, duration
 from sonotype.core.types import plural
@@ -10,23 +11,30 @@ from sonotype.evaluation.metrics import HeadScores, Interval, Scores
 from sonotype.modelfile.card import ModelCard
 from sonotype.report.front_matter import metrics_of
 from sonotype.report.markdown import md, table
+from sonotype.report.page import percent
 
 CLASSES = 100
 """Most classes in a table; of more, those with the lowest F1."""
 
 
 def score_section(
-    scores: Scores | None, card: ModelCard, trained: Mapping[str, Mapping[str, int]]
+    scores: Scores | None, unit: str, trained: Mapping[str, Mapping[str, int]]
 ) -> Iterator[str]:
-    """How the scores were measured, and a table for each level."""
+    """How the scores were measured, and a table for each level.
+
+    Args:
+        scores: on held-out clips; ``None`` if there are none.
+        unit: ``"clip"`` or ``"window"``.
+        trained: by level and class the number of training clips, as far as known.
+    """
     if scores is None or not scores.heads:
         yield "The model file has no scores on held-out clips."
         return
-    unit = _unit(card)
     yield (
-        f"Measured on {counted(scores.clips, unit)} from "
-        f"{counted(scores.groups, 'recording')}. Intervals are 95 % bootstrap intervals over "
-        "recordings. Macro values are means over the classes with a scored clip."
+        f"Measured on {counted(scores.clips, unit)} in {counted(scores.groups, 'group')}; a group "
+        f"is a recording, or a {unit} where the recordings are not known. Intervals are 95 % "
+        f"bootstrap intervals over groups. Macro values are means over the classes with a scored "
+        f"{unit}."
     )
     if scores.notes:
         yield "\n".join(f"- {md(note)}" for note in scores.notes)
@@ -34,17 +42,19 @@ def score_section(
         yield f"### {md(plural(level)).capitalize()}"
         rows = [[title, f"{found.value:.3f}", _ends(found)] for _, title, found in metrics_of(head)]
         yield table(["", "value", "95 % interval"], rows, right=2)
+        if head.ranking is not None:
+            yield (
+                f"A {unit} has any number of labels: precision, recall and F1 are those at the "
+                f"thresholds of the classes, and accuracy is the share of {unit}s whose labels are "
+                "all right."
+            )
         yield from _classes(level, head, unit, trained.get(level, {}))
 
 
-def _unit(card: ModelCard) -> str:
-    return "window" if card.scores.get("events") else "clip"
-
-
 def _ends(found: Interval) -> str:
-    return (
-        "-" if found.low is None or found.high is None else f"{found.low:.3f} to {found.high:.3f}"
-    )
+    if found.low is None or found.high is None:
+        return "-"
+    return f"{found.low:.3f} to {found.high:.3f}"
 
 
 def _classes(level: str, head: HeadScores, unit: str, trained: Mapping[str, int]) -> Iterator[str]:
@@ -84,8 +94,11 @@ def trust(card: ModelCard, scores: Scores | None) -> Iterator[str]:
             )
         yield text + "."
     if card.unknown_threshold is None:
-        yield (
-            "The model has no threshold for unknown sounds: a sound of no class gets a class too."
+        several = all(head.problem == "multi" for head in card.heads)
+        yield "The model has no threshold for unknown sounds. " + (
+            "A sound for which no class reaches its threshold has no label."
+            if several
+            else "A sound of no class gets a class too."
         )
         return
     yield (
@@ -96,13 +109,13 @@ def trust(card: ModelCard, scores: Scores | None) -> Iterator[str]:
     if unknown is None:
         yield "How well this works was not measured."
         return
-    rows = [["known clips that are kept", f"{unknown.kept:.1%}", str(unknown.known)]]
+    rows = [["known clips that are kept", f"{percent(unknown.kept)}", str(unknown.known)]]
     if unknown.false_alarms is not None:
         name = "clips of no class that get a class (false alarms)"
-        rows.append([name, f"{unknown.false_alarms:.1%}", str(unknown.negatives)])
+        rows.append([name, f"{percent(unknown.false_alarms)}", str(unknown.negatives)])
     if unknown.recognised is not None:
         name = "clips of foreign classes that are rejected"
-        rows.append([name, f"{unknown.recognised:.1%}", str(unknown.foreign)])
+        rows.append([name, f"{percent(unknown.recognised)}", str(unknown.foreign)])
     yield table(["", "share", "clips"], rows, right=2)
     if unknown.false_alarms is None and unknown.recognised is None:
         yield "How many sounds of no class are rejected was not measured."
@@ -128,7 +141,32 @@ def detection(card: ModelCard) -> Iterator[str]:
     yield table([md(found.head), "method", "threshold", "shortest event in s"], rows, right=2)
 
 
-def _tuned_to(tuned: Mapping[str, object]) -> Iterator[str]:
+RATES = {
+    True: "Each recording was scored with thresholds that were chosen on other recordings:",
+    False: "Scored on the recordings that the thresholds were chosen on; on others they are lower:",
+    None: "Scored on these recordings; whether the thresholds were chosen on them is not recorded:",
+}
+
+
+def _rates(tuned: Mapping[str, Any]) -> Iterator[str]:
+    """The scores of the chosen settings."""
+    rates = tuned.get("rates")
+    if not isinstance(rates, Mapping):
+        return
+    names = {"recall": "events that are found", "precision": "precision", "f1": "F1"}
+    rows = [
+        [title, f"{value:.3f}"]
+        for name, title in names.items()
+        if isinstance(value := rates.get(name), int | float)
+    ]
+    if isinstance(value := rates.get("false_alarms"), int | float):
+        rows.append(["false alarms in an hour", f"{value:.1f}"])
+    if rows:
+        yield RATES[tuned.get("held_out")]
+        yield table(["", "value"], rows, right=1)
+
+
+def _tuned_to(tuned: Mapping[str, Any]) -> Iterator[str]:
     """What the settings were fitted to; older files do not record it."""
     kind = "simulated recording" if tuned.get("simulated") else "annotated recording"
     number, seconds, events = (tuned.get(name) for name in ("recordings", "seconds", "events"))
@@ -139,6 +177,7 @@ def _tuned_to(tuned: Mapping[str, object]) -> Iterator[str]:
         )
     elif not tuned:
         yield "The settings are the defaults; they were not fitted to recordings."
+    yield from _rates(tuned)
     notes = tuned.get("notes")
     if isinstance(notes, list) and notes:
         yield "\n".join(f"- {md(note)}" for note in notes)

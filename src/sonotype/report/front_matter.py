@@ -16,21 +16,28 @@ from sonotype.core.text import counted, printable
 from sonotype.core.types import plural
 from sonotype.data.dataset_registry import KNOWN
 from sonotype.evaluation.metrics import HeadScores, Interval, Scores
-from sonotype.evaluation.report import RANKING_TITLES, TITLES
+from sonotype.evaluation.report import TITLES
 from sonotype.modelfile.card import ModelCard
 
 TASK = "audio-classification"
 DIGITS = 4
 """Of the scores."""
+RANKING = {
+    "average_precision": "macro mAP",
+    "micro_average_precision": "micro mAP",
+    "lwlrap": "lwlrap",
+}
+"""Metrics of levels whose clips have any number of labels."""
 
 
-def front_matter(name: str, card: ModelCard, scores: Scores | None) -> str:
+def front_matter(name: str, card: ModelCard, scores: Scores | None, unit: str) -> str:
     """The header with its lines of dashes.
 
     Args:
         name: of the model.
         card: of the model file.
         scores: on held-out clips; ``None`` if there are none.
+        unit: ``"clip"`` or ``"window"``.
     """
     data = str(card.training.get("data", ""))
     tags = ["audio", "sonotype"]
@@ -45,7 +52,7 @@ def front_matter(name: str, card: ModelCard, scores: Scores | None) -> str:
     }
     if data in {known.name for known in KNOWN}:
         values["datasets"] = [data]
-    results = [] if scores is None else list(_results(data or "unknown", scores))
+    results = [] if scores is None else list(_results(data or "unknown", scores, unit))
     if results:
         found = [metric["type"] for result in results for metric in result["metrics"]]
         values["metrics"] = list(dict.fromkeys(found))
@@ -77,9 +84,8 @@ def _scalar(value: Any) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _results(data: str, scores: Scores) -> Iterator[dict[str, Any]]:
+def _results(data: str, scores: Scores, unit: str) -> Iterator[dict[str, Any]]:
     """One entry for each level."""
-    unit = "clip" if scores.events is None else "window"
     for level, head in scores.heads.items():
         yield {
             "task": {"type": TASK, "name": f"{level} of a {unit}"},
@@ -104,7 +110,7 @@ def metrics_of(head: HeadScores) -> Iterator[tuple[str, str, Interval]]:
     for name, title in TITLES.items():
         yield name, title, getattr(head, name)
     if head.ranking is not None:
-        for name, title in RANKING_TITLES.items():
+        for name, title in RANKING.items():
             yield name, title, getattr(head.ranking, name)
 
 

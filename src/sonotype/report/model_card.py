@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sonotype.core.errors import SonotypeError
 from sonotype.core.text import counted
@@ -40,6 +41,7 @@ class CardSource:
         scores: on held-out clips; ``None`` if there are none.
         options: of the run; ``None`` for a model file without a run folder.
         trained: by level and class the number of training clips; empty likewise.
+        unit: what was scored: ``"clip"``, or ``"window"`` of an annotated recording.
     """
 
     name: str
@@ -48,6 +50,7 @@ class CardSource:
     scores: Scores | None
     options: RunOptions | None
     trained: dict[str, dict[str, int]]
+    unit: str
 
 
 def model_card(run_or_model: str | Path) -> str:
@@ -60,7 +63,7 @@ def model_card(run_or_model: str | Path) -> str:
     """
     source = read_source(Path(run_or_model))
     blocks = [
-        front_matter(source.name, source.card, source.scores),
+        front_matter(source.name, source.card, source.scores, source.unit),
         f"# {md(source.name)}",
         *_introduction(source),
         "## Classes",
@@ -70,7 +73,7 @@ def model_card(run_or_model: str | Path) -> str:
         "## Training",
         *_training(source),
         "## Scores",
-        *score_section(source.scores, source.card, source.trained),
+        *score_section(source.scores, source.unit, source.trained),
         "## Unknown sounds and calibration",
         *trust(source.card, source.scores),
         *detection(source.card),
@@ -94,15 +97,21 @@ def read_source(path: Path) -> CardSource:
     """
     file = find_model(path)
     card = _read_card(file)
-    scores = scores_from_json(card.scores) if card.scores else None
+    scores = _scores(card.scores, file) if card.scores else None
+    found = card.detection
+    # Only a training on annotated recordings fits a frame head without sonotype tune.
+    windows = found is not None and bool(found.frame_scales) and "recordings" not in found.tuned
+    unit = "window" if windows else "clip"
     if not path.is_dir():
         stem, folder = file.stem, file.absolute().parent.name
-        return CardSource(folder if stem == "model" else stem, file.name, card, scores, None, {})
+        name = folder if stem == "model" else stem
+        return CardSource(name, file.name, card, scores, None, {}, unit)
     if (path / SCORES).is_file():
-        scores = _scores(path / SCORES)
+        scores = _scores(_json(path / SCORES), path / SCORES)
     options = config_of_folder(path)[1] if (path / CONFIG).is_file() else None
     trained = _trained(path / SPLIT, card) if (path / SPLIT).is_file() else {}
-    return CardSource(path.absolute().resolve().name, file.name, card, scores, options, trained)
+    name = path.absolute().resolve().name
+    return CardSource(name, file.name, card, scores, options, trained, unit)
 
 
 def _read_card(file: Path) -> ModelCard:
@@ -115,11 +124,18 @@ def _read_card(file: Path) -> ModelCard:
     return read_card(file)
 
 
-def _scores(path: Path) -> Scores:
+def _json(path: Path) -> Any:
     try:
-        return scores_from_json(json.loads(path.read_text(encoding="utf-8")))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SonotypeError(f"{path} cannot be read ({error})") from None
+
+
+def _scores(values: Any, path: Path) -> Scores:
+    try:
+        return scores_from_json(values)
+    except SonotypeError as error:
+        raise SonotypeError(f"{path}: {error}") from None
 
 
 def _trained(path: Path, card: ModelCard) -> dict[str, dict[str, int]]:
@@ -137,12 +153,8 @@ def _trained(path: Path, card: ModelCard) -> dict[str, dict[str, int]]:
 def _introduction(source: CardSource) -> Iterator[str]:
     card = source.card
     what = " and ".join(
-        (
-            f"any of {len(head.classes)}"
-            if head.problem == "multi"
-            else f"one of {len(head.classes)}"
-        )
-        + f" labels of the level {md(head.name)}"
+        f"{'any' if head.problem == 'multi' else 'one'} of {len(head.classes)} labels of the level "
+        f"{md(head.name)}"
         for head in card.heads
     )
     version = card.versions.get("sonotype", "unknown")
@@ -186,7 +198,9 @@ def _use(source: CardSource) -> Iterator[str]:
     yield "On the command line, with sonotype installed:"
     yield "\n".join(["```sh", *commands, "```"])
     yield "In Python:"
-    shown = "present" if card.heads[-1].problem == "multi" else "labels"
+    shown = "prediction.present" if card.heads[-1].problem == "multi" else "prediction.labels"
+    if card.unknown_threshold is not None:
+        shown += ", prediction.is_unknown"
     yield "\n".join(
         [
             "```python",
@@ -194,7 +208,7 @@ def _use(source: CardSource) -> Iterator[str]:
             "",
             f'model = sonotype.load("{file}")',
             'prediction = model.predict("sound.wav")',
-            f"print(prediction.{shown}, prediction.is_unknown)",
+            f"print({shown})",
             "```",
         ]
     )
@@ -218,10 +232,7 @@ def _training(source: CardSource) -> Iterator[str]:
         counts = ", ".join(f"{clips.get(name, 'unknown')} {kind}" for name, kind in kinds.items())
         facts = [
             ("data", md(training.get("data", "unknown"))),
-            (
-                "kind of sounds",
-                "synthetic" if training.get("synthetic") else "not marked as synthetic",
-            ),
+            ("synthetic sounds", "yes" if training.get("synthetic") else "not marked as such"),
             ("clips", counts),
             *facts,
         ]
@@ -242,7 +253,7 @@ def _training(source: CardSource) -> Iterator[str]:
     ]
     if smallest:
         count, label = min(smallest)
-        yield f"The smallest class has {counted(count, 'training clip')}: {md(label)}."
+        yield f"The smallest class has {counted(count, f'training {source.unit}')}: {md(label)}."
 
 
 def _licences(card: ModelCard) -> Iterator[str]:
