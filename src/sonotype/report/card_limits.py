@@ -83,10 +83,10 @@ def _weak_classes(level: str, head: HeadScores) -> Iterator[str]:
 def licence_rows(card: ModelCard) -> list[tuple[str, str]]:
     """The parts of a model and their licences; ``unknown`` where they are not recorded."""
     found = dict(card.licences)
+    weights = any(not part.startswith("data ") for part in found)
     if not any(part.startswith("data ") for part in found):
         found[f"data {card.training.get('data', '')}".strip()] = "unknown"
     backbone = card.options.backbone
-    own = all(part.startswith("data ") for part in found)  # no pretrained weights are named
-    if own and backbone not in (COMPACT, NO_BACKBONE):
+    if not weights and backbone not in (COMPACT, NO_BACKBONE):
         found[f"weights of {backbone}"] = "unknown"
     return list(found.items())

@@ -144,7 +144,7 @@ def detection(card: ModelCard) -> Iterator[str]:
 RATES = {
     True: "Each recording was scored with thresholds that were chosen on other recordings:",
     False: "Scored on the recordings that the thresholds were chosen on; on others they are lower:",
-    None: "Scored on these recordings; whether the thresholds were chosen on them is not recorded:",
+    None: "Scores of the chosen settings; the file does not record on which recordings:",
 }
 
 
@@ -162,7 +162,8 @@ def _rates(tuned: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(value := rates.get("false_alarms"), int | float):
         rows.append(["false alarms in an hour", f"{value:.1f}"])
     if rows:
-        yield RATES[tuned.get("held_out")]
+        held_out = tuned.get("held_out")
+        yield RATES[held_out if isinstance(held_out, bool) else None]
         yield table(["", "value"], rows, right=1)
 
 

@@ -94,9 +94,9 @@ def _level(level: ComparedLevel) -> dict[str, Any]:
 
 
 def axis_of(found: Sequence[Interval], limits: tuple[float, float]) -> Axis:
-    """An axis that holds all intervals, with ends at multiples of 0.05."""
+    """An axis that holds all intervals, with ends at multiples of 0.01."""
     lows = [one.value if one.low is None else one.low for one in found]
     highs = [one.value if one.high is None else one.high for one in found]
-    low = max(limits[0], math.floor(20 * min(lows) - 1e-9) / 20)
-    high = min(limits[1], math.ceil(20 * max(highs) + 1e-9) / 20)
+    low = max(limits[0], math.floor(100 * min(lows) + 1e-9) / 100)
+    high = min(limits[1], math.ceil(100 * max(highs) - 1e-9) / 100)
     return Axis(low, high) if high > low else Axis(low - 0.05, high + 0.05)

@@ -150,7 +150,8 @@ def _answers(level: ComparedLevel, runs: tuple[ComparedRun, ...]) -> Iterator[st
         counts = [found.both, len(found.lost), len(found.gained), found.neither]
         yield align([f"  {run.name}", *map(str, counts)], *ANSWER_COLUMNS)
         for line in answer_lines(run, found, runs[0].name):
-            yield from ("    " + text for text in wrap(line, "  "))
+            start, *rest = wrap(line, " " * 6)
+            yield from (" " * 4 + start, *rest)
 
 
 def answer_lines(run: ComparedRun, found: Answers, first: str) -> Iterator[str]:
