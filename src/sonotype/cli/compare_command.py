@@ -24,9 +24,10 @@ def compare(
     as_json: Json = False,
     force: Force = False,
 ) -> None:
-    """Compare trained runs with the first one, with 95 % intervals of the differences.
+    """Compare trained runs with the first one, with 95 % intervals.
 
-    Runs that were scored on the same clips are compared clip by clip.
+    Runs that were scored on the same clips are compared clip by clip. Differences are
+    shown for scores, classes, single clips and calibration.
 
     Example: sonotype compare runs/first runs/second --html comparison.html
     """
