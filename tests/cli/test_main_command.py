@@ -93,6 +93,7 @@ def test_commands() -> None:
         "detect",
         "suggest",
         "doctor",
+        "report",
         "info",
         "data",
         "data list",
