@@ -17,9 +17,7 @@ Data = Annotated[
     typer.Argument(metavar="DATA", help="Folder of class folders, CSV or Parquet, ESC-50, MSoS"),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="New folder for the run")]
-Report = Annotated[
-    bool, typer.Option("--report/--no-report", help="Write report.html, see sonotype report")
-]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write report.html")]
 Resume = Annotated[Path | None, typer.Option("--resume", help="Continue the run in this folder")]
 
 
@@ -35,7 +33,7 @@ def train(
     out: Out = None,
     resume: Resume = None,
     verbose: Verbose = False,
-    report: Report = True,
+    no_report: NoReport = False,
     **options: Any,
 ) -> None:
     """Train a classifier on labelled sounds and score it.
@@ -45,7 +43,7 @@ def train(
 
     Example: sonotype train recordings --out runs/first --system cbir_2
     """
-    run_training(data, out, resume, options | {"verbose": verbose}, report=report)
+    run_training(data, out, resume, options | {"verbose": verbose}, report=not no_report)
 
 
 def run_training(

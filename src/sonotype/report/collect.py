@@ -201,12 +201,14 @@ def _media(
     paths = {clip: find_file(place.path, record.data) for clip, place in places.items()}
 
     def read(clip: int) -> Media | None:
-        path, picture = paths[clip], wanted[clip] is not None
-        return None if path is None else media_of(path, spec, places[clip].start, picture=picture)
+        path = paths[clip]
+        return None if path is None else media_of(path, spec, places[clip].start)
 
     found: dict[int, Media] = {}
     sounds = prefetch(read, wanted, threads=available_cpus(), buffer_size=4)
-    for clip, media in zip(wanted, track(sounds, "sounds", len(wanted), show=progress), strict=True):
+    for clip, media in zip(
+        wanted, track(sounds, "sounds", len(wanted), show=progress), strict=True
+    ):
         path, example = paths[clip], wanted[clip]
         if media is None or path is None:
             continue
@@ -221,7 +223,9 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     """What was trained on what."""
     options, card = record.options, record.card
     rows = record.rows
-    subsets = {name: sum(row["subset"] == name for row in rows) for name in ("train", "val", "test")}
+    subsets = {
+        name: sum(row["subset"] == name for row in rows) for name in ("train", "val", "test")
+    }
     groups = len({row["group"] for row in rows})
     facts = [("Data", near(record.data))]
     if rows:

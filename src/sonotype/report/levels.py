@@ -142,10 +142,7 @@ def _level(
         cells, best = find(predictions, head, proba[head.name])
         known = reliability_bins(scores, predictions.true[head.name], proba[head.name])
         bins = tuple(known)
-    classes = tuple(
-        _class_row(row, scores, cells, best, multi=multi)
-        for row in rows
-    )
+    classes = tuple(_class_row(row, scores, cells, best, multi=multi) for row in rows)
     shown = () if multi else _shown(scores)
     cells = {key: clips[:MOST_CLIPS] for key, clips in cells.items()}
     return Level(
