@@ -94,6 +94,7 @@ def test_commands() -> None:
         "detect",
         "suggest",
         "doctor",
+        "report",
         "info",
         "card",
         "data",

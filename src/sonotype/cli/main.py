@@ -23,6 +23,7 @@ from sonotype.cli.info_command import info
 from sonotype.cli.layout import Command
 from sonotype.cli.learning_curve_command import learning_curve
 from sonotype.cli.predict_command import predict
+from sonotype.cli.report_command import report
 from sonotype.cli.study_command import study
 from sonotype.cli.suggest_command import suggest
 from sonotype.cli.suspects_command import suspects
@@ -59,8 +60,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for command in (
-    train, distill, evaluate, crossval, study, learning_curve, compare, suspects, predict,
-    tune, detect, suggest, doctor, info, card, export,
+    train, distill, evaluate, crossval, study, learning_curve, suspects, predict, tune, detect,
+    suggest, doctor, report, compare, info, card, export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")

@@ -70,15 +70,16 @@ def find_file(path: str, data: str) -> Path | None:
         return None
 
 
-def short_names(names: Sequence[str]) -> list[str]:
-    """The names without the folders that all of them have in common."""
-    split = [re.split(r"[/\\]", name) for name in names]
+def short_names(places: Sequence[Place]) -> list[str]:
+    """Paths without the folders that all of them have in common, with the times of windows."""
+    split = [re.split(r"[/\\]", place.path) for place in places]
     common = 0
-    if len(names) > 1:
-        for column in zip(*(parts[:-1] for parts in split), strict=False):
-            if len(set(column)) > 1:
-                break
-            common += 1
-    elif names:
-        common = len(split[0]) - 1
-    return ["/".join(parts[common:]) for parts in split]
+    for column in zip(*(parts[:-1] for parts in split), strict=False):
+        if len(set(column)) > 1:
+            break
+        common += 1
+    return [
+        "/".join(parts[common:])
+        + ("" if place.start is None else f", {place.start:g} to {place.end:g} s")
+        for parts, place in zip(split, places, strict=True)
+    ]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.prefetch import prefetch
 from sonotype.core.progress import track
 from sonotype.core.text import counted, printable
 from sonotype.core.types import plural
@@ -36,8 +38,6 @@ EXAMPLES = 24
 TYPICAL = 60
 """Classes up to which the page has a typical sound of each class."""
 CURVE = "curve.json"
-RULE_OF_THREE = 3
-"""Without an error in n trials, 3 / n is the upper limit of a 95 % interval of the error rate."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,11 @@ def collect(run: Path, options: ReportOptions) -> Report:
         typical=typical,
         media=media,
         missing=missing,
-        names=short_names(predictions.paths) if predictions is not None else (),
+        names=short_names(
+            [place_of(path, windows=record.windows) for path in predictions.paths]
+            if predictions is not None
+            else []
+        ),
         curve=curve,
         curve_chart=None if curve is None else curve_chart(curve),
         examination=examination_of(
@@ -177,7 +181,7 @@ def collect(run: Path, options: ReportOptions) -> Report:
 
 
 def _media(
-    record: RunRecord, examples: Sequence[Example], typical: Any, progress: bool
+    record: RunRecord, examples: Sequence[Example], typical: Iterable[int], progress: bool
 ) -> tuple[dict[int, Media], int]:
     """Sounds and pictures by clip, and the number of files that cannot be read."""
     if record.predictions is None or record.card is None:
@@ -191,29 +195,37 @@ def _media(
         from sonotype.inference.load import load
 
         classifier = load(record.folder / MODEL, tta_shifts=1)
+    places = {
+        clip: place_of(record.predictions.paths[clip], windows=record.windows) for clip in wanted
+    }
+    paths = {clip: find_file(place.path, record.data) for clip, place in places.items()}
+
+    def read(clip: int) -> Media | None:
+        path = paths[clip]
+        return None if path is None else media_of(path, spec, places[clip].start)
+
     found: dict[int, Media] = {}
-    missing = 0
-    for clip, example in track(wanted.items(), "sounds", len(wanted), show=progress):
-        place = place_of(record.predictions.paths[clip], windows=record.windows)
-        path = find_file(place.path, record.data)
-        media = None if path is None else media_of(
-            path, spec, place.start, picture=example is not None
-        )
+    sounds = prefetch(read, wanted, threads=available_cpus(), buffer_size=4)
+    for clip, media in zip(
+        wanted, track(sounds, "sounds", len(wanted), show=progress), strict=True
+    ):
+        path, example = paths[clip], wanted[clip]
         if media is None or path is None:
-            missing += 1
             continue
         if example is not None and classifier is not None:
             question = (example.level, example.question)
-            media = explained(media, classifier, path, place.start, question)
+            media = explained(media, classifier, path, places[clip].start, question)
         found[clip] = media
-    return found, missing
+    return found, len(wanted) - len(found)
 
 
 def _facts(record: RunRecord) -> list[tuple[str, str]]:
     """What was trained on what."""
     options, card = record.options, record.card
     rows = record.rows
-    subsets = {name: sum(row["subset"] == name for row in rows) for name in ("train", "val", "test")}
+    subsets = {
+        name: sum(row["subset"] == name for row in rows) for name in ("train", "val", "test")
+    }
     groups = len({row["group"] for row in rows})
     facts = [("Data", near(record.data))]
     if rows:

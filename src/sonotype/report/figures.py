@@ -177,7 +177,9 @@ def unknown_chart(
         for n, count in enumerate(counts.tolist()):
             if count:
                 top = _y(count / counts.sum() / tallest)
-                tip = f"{counted(count, 'clip')} {what}: score {limits[n]:.2f} to {limits[n + 1]:.2f}"
+                tip = (
+                    f"{counted(count, 'clip')} {what}: score {limits[n]:.2f} to {limits[n + 1]:.2f}"
+                )
                 x = LEFT + n * slot + number * (width + 1) + 0.5
                 columns.append(Column(x, top, width, HEIGHT - BOTTOM - top, tip, style))
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0]

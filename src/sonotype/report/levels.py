@@ -84,6 +84,13 @@ class Level:
         return 0 if scores is None else sum(row[n] for n, row in enumerate(scores.confusion))
 
     @property
+    def mistakes(self) -> int:
+        """Clips with another class; several labels: missed and falsely found classes."""
+        if self.multi:
+            return sum(row.missed + row.false_alarms for row in self.classes)
+        return 0 if self.scores is None else self.scores.n - self.right
+
+    @property
     def recognised(self) -> Interval:
         """The share of recognised clips; several labels: the mean share of found sounds."""
         scores = self.scores
@@ -135,10 +142,7 @@ def _level(
         cells, best = find(predictions, head, proba[head.name])
         known = reliability_bins(scores, predictions.true[head.name], proba[head.name])
         bins = tuple(known)
-    classes = tuple(
-        _class_row(row, scores, cells, best, multi=multi)
-        for row in rows
-    )
+    classes = tuple(_class_row(row, scores, cells, best, multi=multi) for row in rows)
     shown = () if multi else _shown(scores)
     cells = {key: clips[:MOST_CLIPS] for key, clips in cells.items()}
     return Level(

@@ -71,31 +71,32 @@ def load_samples(path: Path, audio_spec: AudioSpec, start: float | None) -> Samp
         spec = replace(spec, crop="centre")
     if start is None:
         return load_clip(path, spec, partial=True)
-    sound = load_audio(
-        path, sample_rate=RATE, start=start, duration=spec.seconds, partial=True
-    )
+    sound = load_audio(path, sample_rate=RATE, start=start, duration=spec.seconds, partial=True)
     return fit_length(sound.samples, spec.length, pad=spec.pad)
 
 
-def media_of(
-    path: Path, audio_spec: AudioSpec, start: float | None, *, picture: bool = True
-) -> Media | None:
-    """Sound and spectrogram of a clip; ``None`` if the file cannot be read."""
+def media_of(path: Path, audio_spec: AudioSpec, start: float | None) -> Media | None:
+    """The sound of a clip, without a picture; ``None`` if the file cannot be read."""
     try:
         samples = load_samples(path, audio_spec, start)
     except (AudioError, OSError):
         return None
-    media = Media(len(samples) / RATE, sound_uri(samples))
-    if not picture:
-        return media
+    return Media(len(samples) / RATE, sound_uri(samples))
+
+
+def pictured(media: Media, path: Path, audio_spec: AudioSpec, start: float | None) -> Media:
+    """The media with a spectrogram."""
     top = min(audio_spec.sample_rate, RATE) / 2
-    return replace(media, picture=picture_uri(log_mel(samples, top)), highest=top)
+    values = log_mel(load_samples(path, audio_spec, start), top)
+    return replace(media, picture=picture_uri(values), highest=top)
 
 
 def explained(
     media: Media, classifier: Classifier, path: Path, start: float | None, question: tuple[str, str]
 ) -> Media:
     """The media with the importance for a class, and the spectrogram that the network gets.
+
+    Where the model cannot be explained, the spectrogram alone.
 
     Args:
         media: of the clip.
@@ -110,9 +111,7 @@ def explained(
     try:
         found = explain(classifier, path, label, level=level, start=start)
     except (SonotypeError, OSError):
-        return media
-    if not found.branches:
-        return media
+        return pictured(media, path, classifier.audio_spec, start)
     branch = found.branches[0]
     return replace(
         media,

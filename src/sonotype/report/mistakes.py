@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sonotype.core.types import IGNORE_INDEX, Head
+from sonotype.core.types import Head
 from sonotype.evaluation.predictions import FloatArray, Predictions
 from sonotype.evaluation.suspicious import SuspiciousLabel
 from sonotype.report.clip_names import Place, place_of
@@ -50,7 +51,8 @@ class Example:
 def worst_mistakes(record: RunRecord, levels: Sequence[Level], most: int) -> tuple[Example, ...]:
     """The most confident mistakes on the finest level that was scored, the worst first.
 
-    Of overlapping windows with the same mistake only the worst is taken.
+    Of overlapping windows with the same mistake only the worst is taken. Where a clip can have
+    several labels, missed and falsely found classes alternate.
 
     Args:
         record: of the run.
@@ -65,11 +67,11 @@ def worst_mistakes(record: RunRecord, levels: Sequence[Level], most: int) -> tup
     head = next(head for head in record.heads if head.name == level.name)
     proba = predictions.read(scores.category_source)[level.name]  # type: ignore[arg-type]
     find = _mistakes_of_several if level.multi else _confusions
-    ranked = sorted(find(predictions, head, level, proba), key=lambda pair: -pair[0])
+    ranked = _alternating(sorted(find(predictions, head, level, proba), key=lambda pair: -pair[0]))
     doubtful = {(one.path, one.level) for one in record.suspicious}
     taken: list[Example] = []
     places: list[tuple[Place, Example]] = []
-    for _, one in ranked:
+    for one in ranked:
         if len(taken) == most:
             break
         path = predictions.paths[one.clip]
@@ -79,6 +81,16 @@ def worst_mistakes(record: RunRecord, levels: Sequence[Level], most: int) -> tup
         places.append((place, one))
         taken.append(replace(one, suspicious=(path, one.level) in doubtful))
     return tuple(taken)
+
+
+def _alternating(ranked: Sequence[tuple[float, Example]]) -> list[Example]:
+    """The first of each kind, then the second of each kind, and so on."""
+    numbers: Counter[str] = Counter()
+    keyed = []
+    for order, (_, example) in enumerate(ranked):
+        keyed.append((numbers[example.kind], order, example))
+        numbers[example.kind] += 1
+    return [example for _, _, example in sorted(keyed, key=lambda entry: entry[:2])]
 
 
 def _same(place: Place, one: Example, other: Place, example: Example) -> bool:
@@ -163,15 +175,3 @@ def typical_examples(levels: Sequence[Level], most: int) -> dict[int, int]:
     rows = scored[-1].classes if scored else ()
     found = {row.index: row.best for row in rows if row.best is not None}
     return found if len(found) <= most else {}
-
-
-def labels_of(predictions: Predictions, clip: int) -> list[str]:
-    """The labels of a clip, from coarse to fine."""
-    names = []
-    for head in predictions.heads:
-        true = predictions.true[head.name][clip]
-        if head.problem == "multi":
-            names += [label for label, value in zip(head.classes, true, strict=True) if value == 1]
-        elif true != IGNORE_INDEX:
-            names.append(head.classes[true])
-    return names
