@@ -22,7 +22,7 @@ def card(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Write a model card in Markdown, for Hugging Face or others.
+    """Write a model card, with the header of Hugging Face.
 
     The card says what the model recognises, how to use it, what it was trained on, how
     good it is, and what limits it. A run folder gives more than its model file alone.

@@ -24,10 +24,11 @@ def compare(
     as_json: Json = False,
     force: Force = False,
 ) -> None:
-    """Compare trained runs with the first one, with 95 % intervals.
+    """Compare trained runs side by side, with 95 % intervals.
 
-    Runs that were scored on the same clips are compared clip by clip. Differences are
-    shown for scores, classes, single clips and calibration.
+    Runs that were scored on the same clips are compared clip by clip; the
+    first run is the baseline. Shown are scores, classes and clips that differ, and
+    calibration, training time and size of the model.
 
     Example: sonotype compare runs/first runs/second --html comparison.html
     """
