@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import comb
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_values_and_differences_are_those_of_the_evaluation(tmp_path: Path) -> N
 
 def test_clips_that_one_run_gets_right(tmp_path: Path) -> None:
     (level,) = compare_runs(runs(tmp_path, answers(FIRST), answers(SECOND))).levels
-    (found,) = level.answers
+    (found,) = level.outcomes
     assert found is not None
     assert (found.both, found.neither, found.other_labels) == (7, 1, 0)
     assert [(one.path, one.label, one.wrong) for one in found.lost] == [
@@ -77,7 +78,7 @@ def test_clips_that_one_run_gets_right(tmp_path: Path) -> None:
 
 def test_the_same_answers_have_no_p_value(tmp_path: Path) -> None:
     (level,) = compare_runs(runs(tmp_path, answers(FIRST), answers(FIRST))).levels
-    (found,) = level.answers
+    (found,) = level.outcomes
     assert found is not None
     assert (found.lost, found.gained, found.p_value) == ((), (), None)
     assert level.metrics[1]["f1"].difference == Interval(0.0, 0.0, 0.0)
@@ -86,7 +87,7 @@ def test_the_same_answers_have_no_p_value(tmp_path: Path) -> None:
 def test_clips_with_corrected_labels_are_not_counted(tmp_path: Path) -> None:
     corrected = [1, *TRUE[1:-1], IGNORE_INDEX]
     (level,) = compare_runs(runs(tmp_path, answers(TRUE), answers(TRUE, corrected))).levels
-    (found,) = level.answers
+    (found,) = level.outcomes
     assert found is not None
     assert (found.both, found.other_labels) == (10, 2)
 
@@ -135,7 +136,7 @@ def test_other_clips_are_compared_unpaired(tmp_path: Path) -> None:
     found = compare_runs(runs(tmp_path, answers(FIRST), other))
     (level,) = found.levels
     assert not level.metrics[1]["f1"].paired
-    assert level.answers == (None,)
+    assert level.outcomes == (None,)
     (note,) = found.notes
     assert "other clips" in note
     assert "8 shared" in note
@@ -164,6 +165,20 @@ def test_a_level_with_other_classes_is_left_out(tmp_path: Path) -> None:
     (note,) = found.notes
     for part in ("level event", "run_2 also has roar", "run_3 does not have it"):
         assert part in note
+
+
+def test_clips_of_one_recording_have_no_intervals(tmp_path: Path) -> None:
+    one = [replace(answers(found), groups=("same",) * 12) for found in (TRUE, SECOND)]
+    found = compare_runs(runs(tmp_path, *one))
+    (level,) = found.levels
+    gap = level.metrics[1]["accuracy"].difference
+    assert gap is not None
+    assert (round(gap.value, 6), gap.low, gap.high) == (-0.333333, None, None)
+    assert not level.metrics[1]["accuracy"].beyond
+    text = comparison_text(found)
+    assert "*" not in text
+    assert "not independent" in text
+    assert "-33.3" in comparison_page(found)
 
 
 def test_cross_validations_are_pooled(tmp_path: Path) -> None:
@@ -258,7 +273,7 @@ def test_json_has_all_clips_and_classes(tmp_path: Path) -> None:
     assert first["accuracy"]["difference"] is None
     assert second["accuracy"]["difference"]["value"] == pytest.approx(-1 / 6)
     assert second["accuracy"]["paired"] is True
-    assert len(level["answers"][0]["lost"]) == 3
+    assert len(level["outcomes"][0]["lost"]) == 3
     assert [one["label"] for one in level["changes"][0]] == ["dog", "cat", "owl"]
     json.dumps(found, allow_nan=False)
 

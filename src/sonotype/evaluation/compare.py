@@ -158,13 +158,13 @@ def _table_row(row: RunResults, base: RunResults, resamples: int, seed: int) -> 
         if not _scorable(row, runs, level):
             continue
         seeds = _by_seed(row, runs, level)
-        value = intervals(_mean(seeds), _draws(seeds, resamples, seed))
+        value = _intervals(_mean(seeds), _draws(seeds, resamples, seed), seeds)
         difference: list[Interval] | list[None] = [None] * len(METRICS)
         if row is not base and shared and _scorable(base, shared, level):
             ours, theirs = (_by_seed(one, shared, level) for one in (row, base))
             base_seed = seed if paired else seed + 1
             gaps = _draws(ours, resamples, seed) - _draws(theirs, resamples, base_seed)
-            difference = intervals(_mean(ours) - _mean(theirs), gaps)
+            difference = _intervals(_mean(ours) - _mean(theirs), gaps, [*ours, *theirs])
         by_fold = [
             _mean([_pool(row, [key], level) for key in runs if key[0] == fold])
             for fold in sorted({fold for fold, _ in runs}, key=str)
@@ -215,6 +215,13 @@ def _mean(pools: Sequence[_Pooled]) -> FloatArray:
     """``[metrics]``, the mean over some pools."""
     metrics = [compute_metrics(pool.true, pool.predicted) for pool in pools]
     return np.asarray(np.mean(metrics, axis=0))
+
+
+def _intervals(values: FloatArray, draws: FloatArray, pools: Sequence[_Pooled]) -> list[Interval]:
+    """Metrics with their intervals; without, if the clips of a pool are of one recording."""
+    if any(len(set(pool.groups)) < 2 for pool in pools):
+        return [Interval(float(value)) for value in values]
+    return intervals(values, draws)
 
 
 def _draws(pools: Sequence[_Pooled], resamples: int, seed: int) -> FloatArray:

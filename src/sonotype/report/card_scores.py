@@ -7,8 +7,9 @@ from typing import Any
 
 from sonotype.core.text import counted, duration
 from sonotype.core.types import plural
-from sonotype.evaluation.metrics import HeadScores, Interval, Scores
+from sonotype.evaluation.metrics import HeadScores, Scores
 from sonotype.modelfile.card import ModelCard
+from sonotype.report.compare_text import ends_text
 from sonotype.report.front_matter import metrics_of
 from sonotype.report.markdown import md, table
 from sonotype.report.page import percent
@@ -40,7 +41,9 @@ def score_section(
         yield "\n".join(f"- {md(note)}" for note in scores.notes)
     for level, head in scores.heads.items():
         yield f"### {md(plural(level)).capitalize()}"
-        rows = [[title, f"{found.value:.3f}", _ends(found)] for _, title, found in metrics_of(head)]
+        rows = [
+            [title, f"{found.value:.3f}", ends_text(found)] for _, title, found in metrics_of(head)
+        ]
         yield table(["", "value", "95 % interval"], rows, right=2)
         if head.ranking is not None:
             yield (
@@ -49,12 +52,6 @@ def score_section(
                 "all right."
             )
         yield from _classes(level, head, unit, trained.get(level, {}))
-
-
-def _ends(found: Interval) -> str:
-    if found.low is None or found.high is None:
-        return "-"
-    return f"{found.low:.3f} to {found.high:.3f}"
 
 
 def _classes(level: str, head: HeadScores, unit: str, trained: Mapping[str, int]) -> Iterator[str]:

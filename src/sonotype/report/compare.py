@@ -38,12 +38,12 @@ from sonotype.experiments.run_folder import (
 )
 from sonotype.inference.locate import NAMES
 from sonotype.report.compared import (
-    Answers,
     ClassChange,
     ComparedLevel,
     ComparedRun,
     Comparison,
     DifferentClip,
+    Outcomes,
 )
 from sonotype.report.repeat import set_options
 
@@ -273,8 +273,8 @@ def _level(level: str, runs: Sequence[_Opened], rows: Sequence[TableRow]) -> Com
         metrics=tuple({name: row.metrics[level, name] for name in METRICS} for row in rows),
         calibration=tuple(head.calibration for head in heads),
         changes=tuple(_class_changes(level, first, run) for run in runs[1:]),
-        answers=tuple(
-            _answers(level, first, run) if row.metrics[level, METRICS[0]].paired else None
+        outcomes=tuple(
+            _outcomes(level, first, run) if row.metrics[level, METRICS[0]].paired else None
             for run, row in zip(runs[1:], rows[1:], strict=True)
         ),
     )
@@ -294,7 +294,7 @@ def _class_changes(level: str, first: _Opened, run: _Opened) -> tuple[ClassChang
     return tuple(sorted(found, key=lambda one: (one.change, one.label)))
 
 
-def _answers(level: str, first: _Opened, run: _Opened) -> Answers:
+def _outcomes(level: str, first: _Opened, run: _Opened) -> Outcomes:
     """Who is right on which clips."""
     lost, gained, both, neither, other_labels = [], [], 0, 0, 0
     pairs = zip(_by_clip(first, level), _by_clip(run, level), strict=True)
@@ -311,7 +311,7 @@ def _answers(level: str, first: _Opened, run: _Opened) -> Answers:
             neither += 1
     different = len(lost) + len(gained)
     p_value = binomtest(len(gained), different).pvalue if different else None
-    return Answers(
+    return Outcomes(
         both, tuple(lost), tuple(gained), neither, other_labels,
         None if p_value is None else float(p_value),
     )  # fmt: skip

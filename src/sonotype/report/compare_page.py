@@ -12,6 +12,7 @@ from sonotype.evaluation.metrics import Interval
 from sonotype.evaluation.report import TITLES
 from sonotype.report.compare_text import (
     dependence,
+    ends_text,
     grouped_notes,
     p_text,
     points,
@@ -73,6 +74,7 @@ def comparison_page(comparison: Comparison) -> str:
         most_clips=CLIPS,
         seconds_text=seconds_text,
         size_text=size_text,
+        ends_text=ends_text,
         points=points,
         points_range=points_range,
         p_text=p_text,

@@ -9,13 +9,13 @@ from sonotype.core.types import plural
 from sonotype.evaluation.compare import Metric
 from sonotype.evaluation.metrics import Interval
 from sonotype.evaluation.report import TITLES, join_blocks
-from sonotype.report.compared import Answers, ComparedLevel, ComparedRun, Comparison
+from sonotype.report.compared import ComparedLevel, ComparedRun, Comparison, Outcomes
 
 NAME = 26
 RUN_COLUMNS = (NAME, -8, -12, -12, -12)
 METRIC_COLUMNS = (24, -7, 2, 15, -8, 2, 20)
 CLASS_COLUMNS = (NAME, -14, -10, -10, -10)
-ANSWER_COLUMNS = (NAME, -12, -12, -12, -12)
+OUTCOME_COLUMNS = (NAME, -12, -12, -12, -12)
 CALIBRATION_COLUMNS = (NAME, -14, -10, -10)
 CLASSES = 3
 """Classes that gain most, and classes that lose most, to show."""
@@ -30,7 +30,7 @@ def comparison_text(comparison: Comparison) -> str:
         blocks.append(list(_metrics(level, comparison.runs)))
         blocks.append(list(_calibration(level, comparison.runs)))
         blocks.append(list(_classes(level, comparison.runs)))
-        blocks.append(list(_answers(level, comparison.runs)))
+        blocks.append(list(_outcomes(level, comparison.runs)))
     blocks.append(list(_legend(comparison)))
     return join_blocks(blocks)
 
@@ -86,10 +86,17 @@ def _metrics(level: ComparedLevel, runs: tuple[ComparedRun, ...]) -> Iterator[st
 
 def _cells(metric: Metric) -> list[str]:
     value, gap = metric.value, metric.difference
-    cells = [f"{value.value:.3f}", "", f"{value.low or 0:.3f} to {value.high or 0:.3f}"]
+    cells = [f"{value.value:.3f}", "", ends_text(value)]
     if gap is None:
         return [*cells, "", "", ""]
     return [*cells, points(gap.value), "", f"{points_range(gap)}{mark(metric)}"]
+
+
+def ends_text(found: Interval) -> str:
+    """The ends of an interval; there are none if all clips are of one recording."""
+    if found.low is None or found.high is None:
+        return "-"
+    return f"{found.low:.3f} to {found.high:.3f}"
 
 
 def points(value: float) -> str:
@@ -100,7 +107,9 @@ def points(value: float) -> str:
 
 def points_range(gap: Interval) -> str:
     """The ends of the interval of a difference."""
-    return f"{points(gap.low or 0)} to {points(gap.high or 0)}"
+    if gap.low is None or gap.high is None:
+        return "-"
+    return f"{points(gap.low)} to {points(gap.high)}"
 
 
 def mark(metric: Metric) -> str:
@@ -136,25 +145,25 @@ def _classes(level: ComparedLevel, runs: tuple[ComparedRun, ...]) -> Iterator[st
             yield align([f"  {one.label}", *cells], *CLASS_COLUMNS)
 
 
-def _answers(level: ComparedLevel, runs: tuple[ComparedRun, ...]) -> Iterator[str]:
+def _outcomes(level: ComparedLevel, runs: tuple[ComparedRun, ...]) -> Iterator[str]:
     paired = [
         (run, found)
-        for run, found in zip(runs[1:], level.answers, strict=True)
+        for run, found in zip(runs[1:], level.outcomes, strict=True)
         if found is not None
     ]
     if not paired:
         return
     header = ["both right", "first only", "run only", "both wrong"]
-    yield align([f"{plural(level.name)}: clips", *header], *ANSWER_COLUMNS)
+    yield align([f"{plural(level.name)}: clips", *header], *OUTCOME_COLUMNS)
     for run, found in paired:
         counts = [found.both, len(found.lost), len(found.gained), found.neither]
-        yield align([f"  {run.name}", *map(str, counts)], *ANSWER_COLUMNS)
-        for line in answer_lines(run, found, runs[0].name):
+        yield align([f"  {run.name}", *map(str, counts)], *OUTCOME_COLUMNS)
+        for line in outcome_lines(run, found, runs[0].name):
             start, *rest = wrap(line, " " * 6)
             yield from (" " * 4 + start, *rest)
 
 
-def answer_lines(run: ComparedRun, found: Answers, first: str) -> Iterator[str]:
+def outcome_lines(run: ComparedRun, found: Outcomes, first: str) -> Iterator[str]:
     """The test, and the names of some clips."""
     if found.p_value is None:
         yield "no clip that only one of them gets right"

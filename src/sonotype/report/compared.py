@@ -61,7 +61,7 @@ class DifferentClip:
 
 
 @dataclass(frozen=True)
-class Answers:
+class Outcomes:
     """Clips of two runs that were scored on the same clips: who is right?
 
     Attributes:
@@ -92,7 +92,7 @@ class ComparedLevel:
         metrics: by name, in the order of ``METRICS``.
         calibration: of the probabilities.
         changes: for each run but the first, its classes, the largest loss of F1 first.
-        answers: for each run but the first; ``None`` if it was scored on other clips.
+        outcomes: for each run but the first; ``None`` if it was scored on other clips.
     """
 
     name: str
@@ -100,7 +100,7 @@ class ComparedLevel:
     metrics: tuple[Mapping[str, Metric], ...]
     calibration: tuple[Calibration | None, ...]
     changes: tuple[tuple[ClassChange, ...], ...]
-    answers: tuple[Answers | None, ...]
+    outcomes: tuple[Outcomes | None, ...]
 
 
 @dataclass(frozen=True)
