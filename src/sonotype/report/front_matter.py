@@ -7,11 +7,11 @@ does not record under which licence the model itself is published, so the header
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sonotype.core.json_text import json_text
 from sonotype.core.text import counted, printable
 from sonotype.core.types import plural
 from sonotype.data.dataset_registry import KNOWN
@@ -81,7 +81,7 @@ def yaml_lines(value: Any, indent: str = "") -> Iterator[str]:
 
 def _scalar(value: Any) -> str:
     text = printable(value) if isinstance(value, str) else value
-    return json.dumps(text, ensure_ascii=False)
+    return json_text(text, ensure_ascii=False)
 
 
 def _results(data: str, scores: Scores, unit: str) -> Iterator[dict[str, Any]]:
