@@ -14,8 +14,8 @@ from hostile_labels import HOSTILE, SCRIPT
 from jinja2 import UndefinedError
 
 from sonotype.evaluation.calibration import Bin
-from sonotype.evaluation.power_law import Curve, Point
 from sonotype.evaluation.metrics import Interval
+from sonotype.evaluation.power_law import Curve, Point
 from sonotype.report.collect import Report, ReportOptions, collect
 from sonotype.report.figures import curve_chart, reliability_chart, unknown_chart
 from sonotype.report.page import percent, render_page
