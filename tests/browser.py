@@ -23,7 +23,8 @@ OVERLAPS = """() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const node = walker.currentNode, parent = node.parentElement;
-    if (!node.data.trim() || !visible(parent) || parent.closest("script, style, .skip, nav")) continue;
+    if (!node.data.trim() || !visible(parent)) continue;
+    if (parent.closest("script, style, .skip, nav")) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     for (const box of range.getClientRects()) if (box.width > 1 && box.height > 1) {
@@ -38,22 +39,24 @@ OVERLAPS = """() => {
       const scrolled = one.parent.closest(".scroll") ?? other.parent.closest(".scroll");
       if (scrolled) {
         // Sticky headings lie over the cells that are scrolled away.
-        if (one.parent.closest("th[scope=row], .corner") || other.parent.closest("th[scope=row], .corner")) continue;
+        if ([one, other].some(({parent}) => parent.closest("th[scope=row], .corner"))) continue;
         const frame = scrolled.getBoundingClientRect();
-        if ([one, other].some(({box}) => box.left > frame.right || box.right < frame.left)) continue;
+        const hidden = ({box}) => box.left > frame.right || box.right < frame.left;
+        if ([one, other].some(hidden)) continue;
       }
-      const width = Math.min(one.box.right, other.box.right) - Math.max(one.box.left, other.box.left);
-      const height = Math.min(one.box.bottom, other.box.bottom) - Math.max(one.box.top, other.box.top);
+      const a = one.box, b = other.box;
+      const width = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
       if (width > 2 && height > 4) found.push(`${one.text} | ${other.text}`);
     }
     const cell = one.parent.closest("td, th, button, dt, dd, h1, h2, h3, span, p");
-    if (cell && getComputedStyle(cell).overflowX === "hidden" && cell.scrollWidth > cell.clientWidth + 1) {
-      found.push(`cut: ${one.text}`);
-    }
+    const hides = cell && getComputedStyle(cell).overflowX === "hidden";
+    if (hides && cell.scrollWidth > cell.clientWidth + 1) found.push(`cut: ${one.text}`);
     const chart = one.parent.closest("svg");
     if (chart) {
       const frame = chart.getBoundingClientRect();
-      const outside = Math.max(frame.left - one.box.left, one.box.right - frame.right, one.box.bottom - frame.bottom);
+      const {left, right, bottom} = one.box;
+      const outside = Math.max(frame.left - left, right - frame.right, bottom - frame.bottom);
       if (outside > 12) found.push(`outside of the chart: ${one.text}`);
     }
   });

@@ -30,9 +30,10 @@ def report(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Write a run as one HTML page: scores, mistakes to listen to, data faults.
+    """Write a run as one HTML page with sounds and pictures.
 
-    The page loads nothing: it contains its sounds and pictures.
+    It shows what was trained on what, how good the model is, and where it fails.
+    The page is one file and loads nothing.
 
     Example: sonotype report runs/first --curve runs/curve
     """

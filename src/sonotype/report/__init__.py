@@ -1,1 +1,1 @@
-"""A run as one HTML page: scores, mistakes to listen to, labels to check, findings of the doctor."""
+"""A run as one HTML page: scores, mistakes to listen to, suspicious labels, data faults."""

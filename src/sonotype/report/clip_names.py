@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,11 +55,12 @@ def find_file(path: str, data: str) -> Path | None:
         data: the source of the run, a folder or a table.
     """
     try:
-        if os.path.isabs(path) and Path(path).is_file():
+        absolute = Path(path).is_absolute()
+        if absolute and Path(path).is_file():
             return Path(path)
         root = Path(data) if Path(data).is_dir() else Path(data).parent
         parts = PurePosixPath(path.replace("\\", "/")).parts
-        for first in range(1 if os.path.isabs(path) else 0, len(parts)):
+        for first in range(int(absolute), len(parts)):
             for folder in (root.parent, root):
                 found = folder.joinpath(*parts[first:])
                 if found.is_file():

@@ -234,6 +234,9 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
             text += f" of {options.system.seconds:g} s from {counted(groups, 'recording')}"
         elif groups < len(rows):
             text += f" from {counted(groups, 'recording')}"
+        none = sum(not any(row[level] for level in record.levels) for row in rows)
+        if none:
+            text += f", {none} of them of no class"
         if subsets["test"]:
             text += (
                 f": {subsets['train']} for training, {subsets['val']} for validation, "

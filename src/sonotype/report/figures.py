@@ -118,11 +118,12 @@ def curve_chart(curve: Curve) -> Chart:
     sizes = [max(point.clips_per_class, 0.1) for point in every]
     first, last = math.log(min(sizes)), math.log(max(max(sizes), min(sizes) * 1.01))
     lowest = min(_low(point) for point in every)
-    bottom = max(0.0, math.floor(10 * lowest) / 10)
+    step = next(step for step in (0.05, 0.1, 0.25) if step == 0.25 or 1 - lowest <= 4 * step)
+    bottom = max(0.0, math.floor(lowest / step - 1e-9) * step)
 
     def place(point: Point, value: float) -> tuple[float, float]:
         x = (math.log(max(point.clips_per_class, 0.1)) - first) / (last - first)
-        return x, (value - bottom) / (1 - bottom) if bottom < 1 else 1.0
+        return x, (value - bottom) / (1 - bottom)
 
     def dot(point: Point, style: str, what: str) -> Dot:
         x, y = place(point, point.accuracy.value)
@@ -140,10 +141,8 @@ def curve_chart(curve: Curve) -> Chart:
         tuple((_x(place(known[n], 0)[0]), f"{known[n].clips_per_class:.3g}") for n in ticks),
         tuple(
             (_y((value - bottom) / (1 - bottom)), _whole(value))
-            for value in np.linspace(bottom, 1, 5).tolist()
-        )
-        if bottom < 1
-        else (),
+            for value in np.arange(bottom, 1 + step / 2, step).tolist()
+        ),
         areas=(Line(_points(band), "band"),) if band else (),
         lines=(
             Line(_points([place(p, p.accuracy.value) for p in curve.band]), "ideal"),

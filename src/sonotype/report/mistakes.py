@@ -68,7 +68,7 @@ def worst_mistakes(record: RunRecord, levels: Sequence[Level], most: int) -> tup
     proba = predictions.read(scores.category_source)[level.name]  # type: ignore[arg-type]
     find = _mistakes_of_several if level.multi else _confusions
     ranked = _alternating(sorted(find(predictions, head, level, proba), key=lambda pair: -pair[0]))
-    doubtful = {(one.path, one.level) for one in record.suspicious}
+    doubtful = {(one.path, one.level) for one in record.suspicious or ()}
     taken: list[Example] = []
     places: list[tuple[Place, Example]] = []
     for one in ranked:
@@ -155,7 +155,7 @@ def suspicious_examples(
     shown = {one.clip for one in known}
     found: list[tuple[SuspiciousLabel, int | None, Example | None]] = []
     examples = 0
-    for one in record.suspicious:
+    for one in record.suspicious or ():
         clip = index.get(one.path)
         example = None
         if clip is not None and clip not in shown and examples < most:

@@ -36,7 +36,8 @@ class RunRecord:
         scores: of clips that the scoring models were not trained on; ``None`` if there are none.
         predictions: on these clips; ``None`` likewise.
         rows: of ``split.csv``, one for each clip.
-        suspicious: labels that are probably wrong, the most suspicious first.
+        suspicious: labels that are probably wrong, the most suspicious first; ``None`` if they were
+            not looked for.
     """
 
     folder: Path
@@ -48,12 +49,22 @@ class RunRecord:
     scores: Scores | None
     predictions: Predictions | None
     rows: Sequence[Mapping[str, str]]
-    suspicious: tuple[SuspiciousLabel, ...]
+    suspicious: tuple[SuspiciousLabel, ...] | None
 
     @property
     def windows(self) -> bool:
         """Whether the clips are windows of annotated recordings."""
         return bool(self.rows) and "start" in self.rows[0]
+
+    @property
+    def crossfit(self) -> bool:
+        """Whether the clips were scored by the models of other folds."""
+        return any(row.get("fold") for row in self.rows)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it is known which clips come from one recording."""
+        return self.card is None or bool(self.card.training.get("grouped", True))
 
     @property
     def unit(self) -> str:
@@ -117,14 +128,14 @@ def _scores(path: Path) -> Scores | None:
         raise SonotypeError(f"{path}: {error}") from None
 
 
-def read_suspicious(path: Path) -> tuple[SuspiciousLabel, ...]:
-    """The table that :func:`write_suspicious` wrote; empty if there is no such file.
+def read_suspicious(path: Path) -> tuple[SuspiciousLabel, ...] | None:
+    """The table that :func:`write_suspicious` wrote; ``None`` if there is no such file.
 
     Raises:
         DataError: it is another table.
     """
     if not path.is_file():
-        return ()
+        return None
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
         rows = [*csv.DictReader(stream)]
     try:
