@@ -166,6 +166,12 @@ def test_a_run_folder_adds_clips_of_classes_and_all_options(tmp_path: Path) -> N
     assert "beep (12)" not in limits
     assert "--seed 7" in section(text, "Repeat the training")
     assert "/home/ann" not in text
+    rows = ["subset,fold,path,group,category,event"]
+    parents = [HEADS[0].classes[index] for index in HEADS[1].parent_index]
+    both = zip(parents, EVENTS, strict=True)
+    rows += [f"train,,{e}{n}.wav,{e},{c},{e}" for c, e in both for n in range(2)]
+    (run / "split.csv").write_text("\n".join(rows) + "\n")
+    assert "training clips:" not in model_card(run)  # every class has as many scored clips
     assert str(tmp_path) not in text
 
 

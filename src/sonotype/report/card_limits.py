@@ -48,7 +48,11 @@ def limits(
     else:
         for level, head in scores.heads.items():
             yield from _weak_classes(level, head)
+    heads = {} if scores is None else scores.heads
     for level, counts in trained.items():
+        scored = heads[level].per_class if level in heads else ()
+        if counts == {one.label: one.support for one in scored}:
+            continue  # cross-fitting scores every training clip
         if few := [f"{md(label)} ({count})" for label, count in counts.items() if count < FEW]:
             yield (
                 f"{counted(len(few), 'label')} of the level {md(level)} with fewer than {FEW} "

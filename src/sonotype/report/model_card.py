@@ -233,7 +233,7 @@ def _training(source: CardSource) -> Iterator[str]:
         facts = [
             ("data", md(training.get("data", "unknown"))),
             ("synthetic sounds", "yes" if training.get("synthetic") else "not marked as such"),
-            ("clips", counts),
+            (f"{source.unit}s", counts),
             *facts,
         ]
         train = training.get("options", {})
