@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,27 @@ def unscored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("unscored")
     tones = write_tones(root / "tones", clips=3)
     return sonotype.train(tones, root / "run", **OPTIONS | {"evaluation": "none"}).folder
+
+
+@pytest.fixture(scope="session")
+def holdout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with test clips that were kept aside, and with sounds of no class."""
+    root = tmp_path_factory.mktemp("holdout")
+    tones = write_tones(root / "tones", clips=6)
+    (tones / "low").rename(tones / "background")
+    options = OPTIONS | {"evaluation": "holdout", "test_fraction": 0.34}
+    return sonotype.train(tones, root / "run", **options).folder
+
+
+@pytest.fixture
+def curve_folder(tmp_path: Path) -> Path:
+    """A finished learning curve."""
+    point = {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6}}
+    points = [{"clips_per_class": n, **point} for n in (1, 2, 4)]
+    advice = [{"label": "hum", "clips": 4, "error": 0.2, "gain": 1.5}]
+    curve = {
+        "level": "event", "points": points, "forecast": [{"clips_per_class": 8, **point}],
+        "band": points, "more": 20, "advice": advice,
+    }  # fmt: skip
+    (tmp_path / "curve.json").write_text(json.dumps(curve))
+    return tmp_path

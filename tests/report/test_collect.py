@@ -20,6 +20,7 @@ from sonotype.evaluation.predictions import load_predictions
 from sonotype.report.clip_names import Place, find_file, place_of, short_names
 from sonotype.report.collect import Report, ReportOptions, collect, read_curve
 from sonotype.report.levels import Level
+from sonotype.report.media import importance_uri, picture_uri
 from sonotype.report.run_record import read_run
 
 QUICK = ReportOptions(doctor=False)
@@ -200,6 +201,28 @@ def test_an_examination_of_missing_data_says_why(two_levels: Path, tmp_path: Pat
     assert str(tmp_path / "gone") in found.failed
 
 
+def test_test_clips_and_sounds_of_no_class(holdout: Path) -> None:
+    report = collect(holdout, QUICK)
+    predictions = load_predictions(holdout / "predictions.npz")
+    assert not report.record.crossfit
+    assert report.record.suspicious is None
+    assert report.suspicious == ()
+    facts = dict(report.facts)
+    assert facts["Sounds"].startswith("24 clips, 12 of them of no class: ")
+    assert f"{len(predictions)} for the test" in facts["Sounds"]
+    level = report.levels[0]
+    assert level.scores is not None
+    assert level.scores.n == len(predictions) - predictions.negative.sum()
+
+
+def test_a_picture_is_small_whatever_it_shows() -> None:
+    noise = np.random.default_rng(0).standard_normal((3000, 128))
+    assert len(picture_uri(noise)) < 60_000
+    assert len(importance_uri(np.abs(noise))) < 8_000
+    flat = picture_uri(np.zeros((10, 64)))
+    assert flat.startswith("data:image/png;base64,")
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="is not the folder of a run"):
         collect(tmp_path, QUICK)
@@ -216,23 +239,10 @@ def test_a_damaged_file_is_named(two_levels: Path, tmp_path: Path, name: str, co
         read_run(run)
 
 
-def test_the_learning_curve_is_read(tones_curve: Path) -> None:
-    curve = read_curve(tones_curve)
+def test_the_learning_curve_is_read(curve_folder: Path) -> None:
+    curve = read_curve(curve_folder)
     assert [point.clips_per_class for point in curve.points] == [1, 2, 4]
     assert curve.points[0].accuracy.value == 0.5
-
-
-@pytest.fixture
-def tones_curve(tmp_path: Path) -> Path:
-    point = {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6}}
-    points = [{"clips_per_class": n, **point} for n in (1, 2, 4)]
-    advice = [{"label": "hum", "clips": 4, "error": 0.2, "gain": 1.5}]
-    curve = {
-        "level": "event", "points": points, "forecast": [{"clips_per_class": 8, **point}],
-        "band": points, "more": 20, "advice": advice,
-    }  # fmt: skip
-    (tmp_path / "curve.json").write_text(json.dumps(curve))
-    return tmp_path
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"points": []}', "x"])

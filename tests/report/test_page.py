@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -124,6 +125,37 @@ def test_what_is_not_known_is_said(unscored: Path) -> None:
     assert "were not examined" in page.text
 
 
+def test_a_run_with_test_clips(holdout: Path) -> None:
+    page = Page(render_report(collect(holdout, QUICK)))
+    assert "looked for after cross-fitting" in page.text
+    assert "was trained on all clips" not in page.text
+
+
+def test_the_learning_curve_is_drawn(two_levels: Path, curve_folder: Path) -> None:
+    options = ReportOptions(curve=curve_folder, doctor=False, examples=0)
+    page = Page(render_report(collect(two_levels, options)))
+    assert "Learning curve" in {a.get("aria-label") for tag, a in page.elements if tag == "svg"}
+    assert "hum (+1.50 points)" in page.text
+    tips = [str(a["data-tip"]) for tag, a in page.elements if tag == "circle"]
+    assert "2 clips per class: measured 50 % [40 % to 60 %]" in tips
+    assert "8 clips per class: expected 50 % [40 % to 60 %]" in tips
+
+
+def test_findings_and_missing_files_are_shown(hostile: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(hostile, tmp_path / "run"))
+    found = collect(run, ReportOptions(examples=1))
+    page = Page(render_report(found))
+    assert found.examination is not None
+    for finding in found.examination.findings:
+        assert finding.what in page.text
+        assert str(finding.places[0]) in page.text
+    values = vars(found) | {"media": {}, "missing": 3}
+    page = Page(render_report(Report(**values)))
+    assert "3 sound files cannot be found" in page.text
+    assert not any(tag == "audio" for tag, _ in page.elements)
+    assert any(a.get("class") == "clip" for _, a in page.elements)
+
+
 def test_file_names_that_are_not_utf_8(tmp_path: Path, two_levels: Path) -> None:
     found = collect(two_levels, ReportOptions(doctor=False, examples=0))
     values = vars(found) | {"names": [f"\udcff{name}" for name in found.names]}
@@ -148,7 +180,7 @@ def test_a_missing_value_is_an_error() -> None:
     ("share", "shown"), [(1.0, "100 %"), (0.9875, "98.8 %"), (0.5, "50 %"), (0.0, "0 %")]
 )
 def test_percent(share: float, shown: str) -> None:
-    assert percent(share) == shown
+    assert percent(share) == shown.replace(" ", "\u00a0")
 
 
 def test_a_reliability_chart_has_a_dot_for_each_bin() -> None:

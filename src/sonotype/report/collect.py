@@ -226,14 +226,15 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     subsets = {
         name: sum(row["subset"] == name for row in rows) for name in ("train", "val", "test")
     }
-    groups = len({row["group"] for row in rows})
     facts = [("Data", near(record.data))]
     if rows:
         text = counted(len(rows), record.unit)
         if record.windows:
-            text += f" of {options.system.seconds:g} s from {counted(groups, 'recording')}"
-        elif groups < len(rows):
-            text += f" from {counted(groups, 'recording')}"
+            text += (
+                f" of {options.system.seconds:g} s from {counted(record.recordings, 'recording')}"
+            )
+        elif record.recordings < len(rows):
+            text += f" from {counted(record.recordings, 'recording')}"
         none = sum(not any(row[level] for level in record.levels) for row in rows)
         if none:
             text += f", {none} of them of no class"

@@ -91,7 +91,7 @@ def reliability_chart(bins: Sequence[Bin], *, unit: str, several: bool) -> Chart
         Dot(
             _x(one.confidence),
             _y(one.accuracy),
-            3 + 8 * math.sqrt(one.clips / largest),
+            3 + 5 * math.sqrt(one.clips / largest),
             f"{counted(one.clips, pairs)}: predicted {_whole(one.confidence)}, "
             f"{'present' if several else 'right'} {_whole(one.accuracy)}",
         )

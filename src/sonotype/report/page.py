@@ -32,6 +32,6 @@ def render_page(template: str, **values: Any) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A share as a percentage without a zero at the end: 98.8 %, 100 %."""
+    """A share as a percentage without a zero at the end, in one piece: 98.8 %, 100 %."""
     text = f"{100 * share:.{digits}f}"
-    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text}\u00a0%"

@@ -64,7 +64,13 @@ class RunRecord:
     @property
     def grouped(self) -> bool:
         """Whether it is known which clips come from one recording."""
-        return self.card is None or bool(self.card.training.get("grouped", True))
+        known = self.card is None or bool(self.card.training.get("grouped", True))
+        return known or self.recordings < len(self.rows)
+
+    @property
+    def recordings(self) -> int:
+        """Number of recordings; that of clips, if it is not known which belong together."""
+        return len({row["group"] for row in self.rows})
 
     @property
     def unit(self) -> str:

@@ -31,22 +31,25 @@ for (const table of document.querySelectorAll("table.sortable")) {
 
 // Elements with data-tip show it on hover and on focus.
 const tip = document.getElementById("tip");
-function showTip(event) {
-  const element = event.target.closest?.("[data-tip]");
-  if (!element) { tip.hidden = true; return; }
-  tip.textContent = element.dataset.tip;
-  tip.hidden = false;
-  (element.closest("dialog") ?? document.body).append(tip);
-  const box = element.getBoundingClientRect(), size = tip.getBoundingClientRect();
-  const left = Math.min(Math.max(box.left + box.width / 2 - size.width / 2, 4), innerWidth - size.width - 4);
+let tipped = null;
+function placeTip() {
+  if (!tipped?.isConnected) { tip.hidden = true; return; }
+  const box = tipped.getBoundingClientRect(), size = tip.getBoundingClientRect();
+  const middle = box.left + box.width / 2 - size.width / 2;
   const above = box.top - size.height - 8;
-  tip.style.left = `${left}px`;
+  tip.style.left = `${Math.min(Math.max(middle, 4), innerWidth - size.width - 4)}px`;
   tip.style.top = `${above > 4 ? above : box.bottom + 8}px`;
 }
-document.addEventListener("pointerover", showTip);
-document.addEventListener("focusin", showTip);
-document.addEventListener("pointerdown", showTip);
-document.addEventListener("scroll", () => { tip.hidden = true; }, {capture: true, passive: true});
+function showTip(event) {
+  tipped = event.target.closest?.("[data-tip]");
+  tip.hidden = !tipped;
+  if (!tipped) return;
+  tip.textContent = tipped.dataset.tip;
+  (tipped.closest("dialog") ?? document.body).append(tip);
+  placeTip();
+}
+for (const kind of ["pointerover", "focusin", "pointerdown"]) document.addEventListener(kind, showTip);
+document.addEventListener("scroll", () => { if (!tip.hidden) placeTip(); }, {capture: true, passive: true});
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
 
 // Commands get a button that copies them.
