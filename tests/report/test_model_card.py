@@ -251,8 +251,8 @@ def test_unknown_sounds(tmp_path: Path) -> None:
     text = model_card(write(tmp_path / "m.safetensors", scores=scores, unknown_threshold=0.5))
     found = section(text, "Unknown sounds and calibration")
     assert "above 0.5" in found
-    assert re.search(r"kept \| 95 % \| 20 \|", found)
-    assert re.search(r"false alarms\) \| 12.5 % \| 8 \|", found)
+    assert re.search(r"kept \| 95\s% \| 20 \|", found)
+    assert re.search(r"false alarms\) \| 12.5\s% \| 8 \|", found)
 
 
 def test_an_exported_model(tmp_path: Path) -> None:
