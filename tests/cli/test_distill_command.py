@@ -49,7 +49,10 @@ def test_protocol_all(
     shown = capsys.readouterr().out
     assert "16 clips to train on, 0 to validate, 0 to test" in shown
     assert "every clip is a training clip" in shown
-    assert shown.splitlines()[-1] == f"model:  {out / 'model.safetensors'}"
+    assert shown.splitlines()[-2:] == [
+        f"model:  {out / 'model.safetensors'}",
+        f"report: {out / 'report.html'}",
+    ]
     card = sonotype.load(out / "model.safetensors").card
     assert card.training["clips"] == {"train": 16, "val": 0, "test": 0}
     assert card.scores == {}

@@ -43,12 +43,30 @@ def test_the_command_does_what_the_function_does(
     best = f"best epoch {result.best_epoch}, macro F1 on validation {result.best_score:.3f}"
     assert best in lines
     assert f"\n\n{result.report}\n\n" in output.out
-    assert lines[-4:] == [
+    assert lines[-5:] == [
         "",
         f"model:  {out / 'model.safetensors'}",
         f"scores: {out / 'scores.json'}",
         f"plots:  {out / 'plots'}",
+        f"report: {out / 'report.html'}",
     ]
+    assert (out / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
+def test_an_error_of_the_report_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("division\n  by zero")
+
+    monkeypatch.setattr("sonotype.experiments.pipeline.train", lambda *_, **__: result_of(tmp_path))
+    monkeypatch.setattr("sonotype.report.run_report.write_run_report", fail)
+    assert run(["train", "data", "--out", "run"]) == 0
+    output = capsys.readouterr()
+    assert "report:" not in output.out
+    assert output.err == "warning: the report was not written: division by zero\n"
+    assert run(["train", "data", "--out", "run", "--no-report"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_the_last_epoch_is_kept(

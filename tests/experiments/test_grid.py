@@ -30,8 +30,9 @@ from sonotype.experiments.grid import run_study, split_of
 from sonotype.experiments.grid_plan import Plan, read_plan
 from sonotype.experiments.grid_table import Result, collect, legend, render, write_report
 from sonotype.experiments.pipeline import TrainResult
+from sonotype.experiments.run_folder import seconds_of
 from sonotype.experiments.run_options import RunOptions
-from sonotype.experiments.runner import headline, processes, seconds_of
+from sonotype.experiments.runner import headline, processes
 from sonotype.features.store import read_shard
 
 OPTIONS = FOLDED | {"epochs": 3}

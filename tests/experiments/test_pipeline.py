@@ -77,6 +77,7 @@ def test_the_files_of_a_run(run: TrainResult) -> None:
         "scores.json",
         "scores.txt",
         "split.csv",
+        "time.json",
         "training.csv",
         "training/best.ckpt",
         "training/done.json",

@@ -12,12 +12,12 @@ from training_data import SMALL
 
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.experiments.opening import open_run
+from sonotype.experiments.run_folder import seconds_of
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import (
     FailedRunsError,
     headline,
     run_many,
-    seconds_of,
     train_or_resume,
 )
 

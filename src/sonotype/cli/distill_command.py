@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sonotype.cli.flags import Verbose, with_options
-from sonotype.cli.train_command import Data, Out, Resume, run_training
+from sonotype.cli.train_command import Data, NoReport, Out, Resume, run_training
 from sonotype.config import (
     ScoreOptions,
     SplitOptions,
@@ -33,6 +33,7 @@ def distill(
     out: Out = None,
     resume: Resume = None,
     verbose: Verbose = False,
+    no_report: NoReport = False,
     **options: Any,
 ) -> None:
     """Train a small student model from teacher models.
@@ -43,7 +44,7 @@ def distill(
         raise OptionsError("--teacher MODEL is required")
     if resume is None:
         options = DEFAULTS | clips_of(options["teachers"][0]) | options
-    run_training(data, out, resume, options | {"verbose": verbose})
+    run_training(data, out, resume, options | {"verbose": verbose}, report=not no_report)
 
 
 def clips_of(teacher: str) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import typer
 
 from sonotype.cli import data_command as data
 from sonotype.cli import weights_command as weights
+from sonotype.cli.card_command import card
+from sonotype.cli.compare_command import compare
 from sonotype.cli.crossval_command import crossval
 from sonotype.cli.detect_command import detect
 from sonotype.cli.distill_command import distill
@@ -21,6 +23,7 @@ from sonotype.cli.info_command import info
 from sonotype.cli.layout import Command
 from sonotype.cli.learning_curve_command import learning_curve
 from sonotype.cli.predict_command import predict
+from sonotype.cli.report_command import report
 from sonotype.cli.study_command import study
 from sonotype.cli.suggest_command import suggest
 from sonotype.cli.suspects_command import suspects
@@ -58,7 +61,7 @@ app = typer.Typer(
 )
 for command in (
     train, distill, evaluate, crossval, study, learning_curve, suspects, predict, tune, detect,
-    suggest, doctor, info, export,
+    suggest, doctor, report, compare, info, card, export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")

@@ -45,6 +45,7 @@ def suspects(
         suspects_table,
         write_suspects,
     )
+    from sonotype.experiments.run_folder import held_out_file
 
     if review and as_json:
         raise typer.BadParameter("--review asks questions; leave out --json")
@@ -71,28 +72,3 @@ def suspects(
         typer.echo(f"all clips: {out}")
     else:
         typer.echo(f"correct their labels: sonotype suspects {run} --review")
-
-
-def held_out_file(run: Path) -> Path:
-    """The predictions of a run on clips that its models were not trained on.
-
-    Raises:
-        OptionsError: there is no such run, or it has no held-out predictions.
-    """
-    from sonotype.core.errors import OptionsError
-    from sonotype.experiments.run_folder import CONFIG, PREDICTIONS, SCORES
-
-    if (run / PREDICTIONS).is_file():
-        return run / PREDICTIONS
-    if not (run / CONFIG).is_file():
-        raise OptionsError(f"{run}: is not the folder of a run; name one, such as runs/first")
-    if not (run / SCORES).exists() and (run / "training").exists():
-        raise OptionsError(
-            f"{run}: holds no held-out predictions ({PREDICTIONS} is missing); if the run is not "
-            f"finished, finish it with sonotype train --resume {run}, else train with "
-            "--evaluation crossfit"
-        )
-    raise OptionsError(
-        f"{run}: holds no held-out predictions ({PREDICTIONS} is missing); train with "
-        "--evaluation crossfit"
-    )

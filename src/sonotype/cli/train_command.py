@@ -17,6 +17,7 @@ Data = Annotated[
     typer.Argument(metavar="DATA", help="Folder of class folders, CSV or Parquet, ESC-50, MSoS"),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="New folder for the run")]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write report.html")]
 Resume = Annotated[Path | None, typer.Option("--resume", help="Continue the run in this folder")]
 
 
@@ -32,6 +33,7 @@ def train(
     out: Out = None,
     resume: Resume = None,
     verbose: Verbose = False,
+    no_report: NoReport = False,
     **options: Any,
 ) -> None:
     """Train a classifier on labelled sounds and score it.
@@ -41,13 +43,18 @@ def train(
 
     Example: sonotype train recordings --out runs/first --system cbir_2
     """
-    run_training(data, out, resume, options | {"verbose": verbose})
+    run_training(data, out, resume, options | {"verbose": verbose}, report=not no_report)
 
 
 def run_training(
-    data: Path | None, out: Path | None, resume: Path | None, options: dict[str, Any]
+    data: Path | None,
+    out: Path | None,
+    resume: Path | None,
+    options: dict[str, Any],
+    *,
+    report: bool,
 ) -> None:
-    """Train with progress bars; print the result and where it is.
+    """Train with progress bars; print the result and where it is, and write the report.
 
     Raises:
         OptionsError: DATA, --out and --resume contradict each other.
@@ -82,6 +89,21 @@ def run_training(
     typer.echo(f"\nmodel:  {result.model}")
     if result.scores:
         print_outputs(result.folder)
+    if report:
+        _write_report(result.folder)
+
+
+def _write_report(folder: Path) -> None:
+    """Write the report of a finished run; an error is a warning, since the training is done."""
+    try:
+        from sonotype.report.collect import ReportOptions
+        from sonotype.report.run_report import write_run_report
+
+        options = ReportOptions(doctor=False, progress=True)
+        typer.echo(f"report: {write_run_report(folder, options=options)}")
+    except Exception as error:
+        cause = " ".join(str(error).split()) or type(error).__name__
+        typer.echo(f"warning: the report was not written: {cause}", err=True)
 
 
 def print_outputs(folder: Path) -> None:

@@ -109,7 +109,7 @@ def average(members: Sequence[Predictions]) -> Predictions:
     """
     first = members[0]
     for other in members[1:]:
-        if _names(other) != _names(first) or other.heads != first.heads:
+        if clip_names(other) != clip_names(first) or other.heads != first.heads:
             raise OptionsError(
                 "predictions can be averaged only on the same clips with the same labels"
             )
@@ -125,6 +125,19 @@ def average(members: Sequence[Predictions]) -> Predictions:
     )
 
 
+def clip_names(predictions: Predictions) -> list[tuple[str, str]]:
+    """Identity of each clip: its path below the common folder of all clips, and its recording.
+
+    A source can be given as different paths, and two sources can have the same file names.
+    """
+    paths = list(predictions.paths)
+    folders = [PurePath(path).parent for path in paths]
+    if len({folder.is_absolute() for folder in folders}) == 1:
+        root = os.path.commonpath(folders) or "."
+        paths = [os.path.relpath(path, root) for path in paths]
+    return list(zip(paths, predictions.groups, strict=True))
+
+
 class _Pooled(NamedTuple):
     """Decisions of several runs."""
 
@@ -137,7 +150,7 @@ def _table_row(row: RunResults, base: RunResults, resamples: int, seed: int) -> 
     runs = list(row.predictions)
     shared = sorted(row.predictions.keys() & base.predictions.keys(), key=str)
     paired = all(
-        sorted(_names(row.predictions[key])) == sorted(_names(base.predictions[key]))
+        sorted(clip_names(row.predictions[key])) == sorted(clip_names(base.predictions[key]))
         for key in shared
     )
     metrics: dict[tuple[str, str], Metric] = {}
@@ -145,13 +158,13 @@ def _table_row(row: RunResults, base: RunResults, resamples: int, seed: int) -> 
         if not _scorable(row, runs, level):
             continue
         seeds = _by_seed(row, runs, level)
-        value = intervals(_mean(seeds), _draws(seeds, resamples, seed))
+        value = _intervals(_mean(seeds), _draws(seeds, resamples, seed), seeds)
         difference: list[Interval] | list[None] = [None] * len(METRICS)
         if row is not base and shared and _scorable(base, shared, level):
             ours, theirs = (_by_seed(one, shared, level) for one in (row, base))
             base_seed = seed if paired else seed + 1
             gaps = _draws(ours, resamples, seed) - _draws(theirs, resamples, base_seed)
-            difference = intervals(_mean(ours) - _mean(theirs), gaps)
+            difference = _intervals(_mean(ours) - _mean(theirs), gaps, [*ours, *theirs])
         by_fold = [
             _mean([_pool(row, [key], level) for key in runs if key[0] == fold])
             for fold in sorted({fold for fold, _ in runs}, key=str)
@@ -168,19 +181,6 @@ def _table_row(row: RunResults, base: RunResults, resamples: int, seed: int) -> 
     return TableRow(row.name, sum(map(len, row.predictions.values())), metrics)
 
 
-def _names(predictions: Predictions) -> list[tuple[str, str]]:
-    """Identity of each clip: its path below the common folder of all clips, and its recording.
-
-    A source can be given as different paths, and two sources can have the same file names.
-    """
-    paths = list(predictions.paths)
-    folders = [PurePath(path).parent for path in paths]
-    if len({folder.is_absolute() for folder in folders}) == 1:
-        root = os.path.commonpath(folders) or "."
-        paths = [os.path.relpath(path, root) for path in paths]
-    return list(zip(paths, predictions.groups, strict=True))
-
-
 def _scorable(row: RunResults, keys: Collection[Key], level: str) -> bool:
     """Whether each of the runs has a clip that can be scored."""
     runs = [row.predictions[key] for key in keys]
@@ -192,7 +192,7 @@ def _pool(row: RunResults, keys: Sequence[Key], level: str) -> _Pooled:
     clips: list[tuple[str, str, int, int]] = []
     for key in keys:
         predictions = row.predictions[key]
-        names = _names(predictions)
+        names = clip_names(predictions)
         found = predictions.decisions(level, row.category_source)
         clips += [
             (*names[index], int(true), int(predicted))
@@ -215,6 +215,13 @@ def _mean(pools: Sequence[_Pooled]) -> FloatArray:
     """``[metrics]``, the mean over some pools."""
     metrics = [compute_metrics(pool.true, pool.predicted) for pool in pools]
     return np.asarray(np.mean(metrics, axis=0))
+
+
+def _intervals(values: FloatArray, draws: FloatArray, pools: Sequence[_Pooled]) -> list[Interval]:
+    """Metrics with their intervals; without, if the clips of a pool are of one recording."""
+    if any(len(set(pool.groups)) < 2 for pool in pools):
+        return [Interval(float(value)) for value in values]
+    return intervals(values, draws)
 
 
 def _draws(pools: Sequence[_Pooled], resamples: int, seed: int) -> FloatArray:

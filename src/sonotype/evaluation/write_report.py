@@ -9,17 +9,17 @@ from typing import Any
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
 from sonotype.core.types import IGNORE_INDEX, Heads
-from sonotype.evaluation.calibration import binary_reliability, reliability
+from sonotype.evaluation.calibration import Bin, binary_reliability, reliability
 from sonotype.evaluation.event_report import event_report, write_event_csv
 from sonotype.evaluation.held_out import change_lines
-from sonotype.evaluation.metrics import Scores, scores_to_json
+from sonotype.evaluation.metrics import HeadScores, Scores, scores_to_json
 from sonotype.evaluation.plots import (
     plot_confusion,
     plot_history,
     plot_per_class,
     plot_reliability,
 )
-from sonotype.evaluation.predictions import Predictions, write_csv
+from sonotype.evaluation.predictions import FloatArray, IntArray, Predictions, write_csv
 from sonotype.evaluation.report import render
 
 EVENT_SCORES = "event_scores.csv"
@@ -67,14 +67,8 @@ def write_report(
         if head.ranking is None:
             plot_confusion(head, plots / f"{name}_confusion.png", _title(name, scores))
         plot_per_class(head, plots / f"{name}_f1.png", _title(name, scores))
-        true = predictions.true[name]
-        known = true != IGNORE_INDEX
-        if head.ranking is None:
-            bins = reliability(proba[name][known], true[known])
-        else:
-            bins = binary_reliability(proba[name][known], true[known] == 1)
         plot_reliability(
-            bins,
+            reliability_bins(head, predictions.true[name], proba[name]),
             plots / f"{name}_reliability.png",
             _title(name, scores),
             several=head.ranking is not None,
@@ -89,6 +83,20 @@ def write_report(
     # Written last: this file marks a complete evaluation.
     write_text(folder / "scores.json", json_text(scores_to_json(scores), indent=1) + "\n")
     return report
+
+
+def reliability_bins(head: HeadScores, true: IntArray, proba: FloatArray) -> list[Bin]:
+    """The bins of the reliability diagram of a head.
+
+    Args:
+        head: its scores.
+        true: of this head, as in :class:`Predictions`.
+        proba: ``[n, classes]`` probabilities.
+    """
+    known = true != IGNORE_INDEX
+    if head.ranking is None:
+        return reliability(proba[known], true[known])
+    return binary_reliability(proba[known], true[known] == 1)
 
 
 def full_report(scores: Scores) -> str:

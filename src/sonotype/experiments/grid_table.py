@@ -22,8 +22,8 @@ from sonotype.evaluation.compare import Key, Metric, RunResults, TableRow, avera
 from sonotype.evaluation.outputs import require_free_folder
 from sonotype.evaluation.predictions import Predictions, load_predictions
 from sonotype.experiments.grid_plan import RUNS, Plan, Row
-from sonotype.experiments.run_folder import PREDICTIONS, SCORES
-from sonotype.experiments.runner import failure_of, seconds_of
+from sonotype.experiments.run_folder import PREDICTIONS, SCORES, seconds_of
+from sonotype.experiments.runner import failure_of
 
 TABLE, FIGURES = "table", "study.json"
 OUTPUTS = (f"{TABLE}.txt", f"{TABLE}.md", FIGURES)
@@ -218,14 +218,17 @@ def _paper_row(line: TableRow, keys: Sequence[tuple[str, str]], seconds: float) 
 def _comparison(figure: Metric) -> list[str]:
     """Value and interval, deviations over folds and seeds, difference with interval and marks."""
     value, gap = figure.value, figure.difference
-    ends = [f"{end or 0:.3f}".removeprefix("0")[:4] for end in (value.low, value.high)]
+    ends = [
+        "-" if end is None else f"{end:.3f}".removeprefix("0")[:4]
+        for end in (value.low, value.high)
+    ]
     spreads = [figure.folds.deviation, figure.seeds.deviation]
     cells = [f"{value.value:.3f}", " ".join(ends)]
     cells += ["-" if deviation is None else f"{deviation:.3f}" for deviation in spreads]
     if gap is None:
         return [*cells, "", "", ""]
     mark = ("*" if figure.beyond else "") + ("" if figure.paired else "u")
-    points = [f"{100 * (end or 0):+.1f}" for end in (gap.value, gap.low, gap.high)]
+    points = ["-" if end is None else f"{100 * end:+.1f}" for end in (gap.value, gap.low, gap.high)]
     return [*cells, points[0], " ".join(points[1:]), mark]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ from sonotype.experiments.run_folder import (
     read_config,
     require_free,
     write_history,
+    write_seconds,
 )
 from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.classifier import Classifier
@@ -125,7 +127,7 @@ def train(
     Raises:
         SonotypeError: a subclass for each cause: options, data, weights.
     """
-    folder = Path(out)
+    folder, start = Path(out), time.monotonic()
     if resume and data is not None:
         raise OptionsError("a resumed run takes its data from the run folder; leave out data")
     if resume:
@@ -140,7 +142,10 @@ def train(
         transform=transform, progress=progress, verbose=verbose, on_message=on_message,
     )  # fmt: skip
     check_same_config(context)
-    return run(context)
+    result = run(context)
+    if not result.interrupted:
+        write_seconds(folder, time.monotonic() - start)
+    return result
 
 
 def run(context: RunContext) -> TrainResult:

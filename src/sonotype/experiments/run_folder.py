@@ -3,7 +3,7 @@
 A run folder holds ``config.json`` (all options and the fingerprint of the data), ``split.csv`` (the
 subset of each clip), checkpoints and logs under ``training/``, and at the end
 ``model.safetensors``, ``scores.json``, ``scores.txt``, ``predictions.csv``, ``predictions.npz``,
-``training.csv`` and ``plots/``.
+``training.csv``, ``time.json`` and ``plots/``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sonotype.modelfile.pretrained import is_model_file, model_file_of
 from sonotype.training.provenance import SEEN_CLIPS
 
 CONFIG, MODEL, SCORES = "config.json", "model.safetensors", "scores.json"
-PREDICTIONS, HISTORY = "predictions.npz", "training.csv"
+PREDICTIONS, HISTORY, TIME = "predictions.npz", "training.csv", "time.json"
 PATHS = ("teachers", "unlabelled")
 """Options that name files and folders; the backbone may name a file as well."""
 MAY_DIFFER = frozenset({"cache_gb"})
@@ -191,6 +191,45 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {**json.loads(path.read_text(encoding="utf-8"))}
     except (OSError, ValueError, TypeError) as error:
         raise OptionsError(f"{path} cannot be read ({error})") from None
+
+
+def held_out_file(run: Path) -> Path:
+    """The predictions of a run on clips that its models were not trained on.
+
+    Raises:
+        OptionsError: there is no such run, or it has no held-out predictions.
+    """
+    if (run / PREDICTIONS).is_file():
+        return run / PREDICTIONS
+    if not (run / CONFIG).is_file():
+        raise OptionsError(f"{run}: is not the folder of a run; name one, such as runs/first")
+    if not (run / SCORES).exists() and (run / "training").exists():
+        raise OptionsError(
+            f"{run}: holds no held-out predictions ({PREDICTIONS} is missing); if the run is not "
+            f"finished, finish it with sonotype train --resume {run}, else train with "
+            "--evaluation crossfit"
+        )
+    raise OptionsError(
+        f"{run}: holds no held-out predictions ({PREDICTIONS} is missing); train with "
+        "--evaluation crossfit"
+    )
+
+
+def write_seconds(folder: Path, seconds: float) -> None:
+    """Record the wall time of a finished run."""
+    write_text(folder / TIME, json_text({"seconds": seconds}) + "\n")
+
+
+def seconds_of(folder: Path) -> float:
+    """Wall time of a finished run; of a resumed one, the time of its last session.
+
+    0 where it is not known: the run was killed after its scores were written, or is of an earlier
+    version.
+    """
+    try:
+        return float(json.loads((folder / TIME).read_text(encoding="utf-8"))["seconds"])
+    except FileNotFoundError:
+        return 0.0
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:

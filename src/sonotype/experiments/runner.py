@@ -38,12 +38,18 @@ from sonotype.core.text import counted, duration
 from sonotype.experiments.context import RunContext, ignore
 from sonotype.experiments.opening import open_run
 from sonotype.experiments.pipeline import run
-from sonotype.experiments.run_folder import SCORES, absolute, check_same_config
+from sonotype.experiments.run_folder import (
+    SCORES,
+    TIME,
+    absolute,
+    check_same_config,
+    write_seconds,
+)
 from sonotype.experiments.run_options import RunOptions
 from sonotype.training.random_state import kept_random_state
 from sonotype.training.result import DONE
 
-LOG, TIME, FAILURE = "log.txt", "time.json", "failure.json"
+LOG, FAILURE = "log.txt", "failure.json"
 KILLED = (
     "its process was killed, probably for lack of memory; run the same command again to resume, "
     "with fewer --jobs to need less memory"
@@ -292,7 +298,7 @@ def run_or_resume(context: RunContext) -> Result:
         return error
     if result.interrupted:
         return StoppedError()
-    write_text(folder / TIME, json_text({"seconds": time.monotonic() - start}) + "\n")
+    write_seconds(folder, time.monotonic() - start)
     # Without its checkpoints, a training that was "done" could not be loaded again.
     for path in (folder / "training" / DONE, *(folder / "training").glob("*.ckpt")):
         path.unlink(missing_ok=True)
@@ -317,14 +323,6 @@ def failure_of(folder: Path) -> str:
     path = folder / FAILURE
     text = json.loads(path.read_text(encoding="utf-8"))["error"] if path.exists() else ""
     return next(iter(text.splitlines()), "")
-
-
-def seconds_of(folder: Path) -> float:
-    """Wall time of a finished run; of a resumed one, the time of its last session."""
-    try:
-        return float(json.loads((folder / TIME).read_text(encoding="utf-8"))["seconds"])
-    except FileNotFoundError:  # killed after the scores were written
-        return 0.0
 
 
 def headline(folder: Path) -> str:

@@ -1,0 +1,1 @@
+"""Explanations: which parts of the log-mel a prediction depends on, and tests of such maps."""

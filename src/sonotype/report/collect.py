@@ -1,0 +1,325 @@
+"""All that the page of a run shows, collected from the run folder and the sounds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sonotype.core.cpu import available_cpus
+from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.prefetch import prefetch
+from sonotype.core.progress import track
+from sonotype.core.text import counted, printable
+from sonotype.core.types import plural
+from sonotype.evaluation.metrics import Interval
+from sonotype.evaluation.power_law import Advice, Curve, Point
+from sonotype.evaluation.suspicious import SuspiciousLabel
+from sonotype.report.clip_names import find_file, place_of, short_names
+from sonotype.report.examination import Examination, examination_of
+from sonotype.report.figures import Chart, curve_chart, reliability_chart, unknown_chart
+from sonotype.report.levels import Level, levels_of
+from sonotype.report.media import Media, explained, media_of
+from sonotype.report.mistakes import (
+    Example,
+    suspicious_examples,
+    typical_examples,
+    worst_mistakes,
+)
+from sonotype.report.repeat import curve_command, near, repeat_command
+from sonotype.report.run_record import RunRecord, read_run
+
+EXAMPLES = 24
+"""Mistakes with sound and spectrogram; half as many suspicious labels."""
+TYPICAL = 60
+"""Classes up to which the page has a typical sound of each class."""
+CURVE = "curve.json"
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What the page contains.
+
+    Attributes:
+        curve: folder of a finished learning curve; ``None`` for the command instead.
+        examples: number of mistakes with sounds.
+        doctor: whether to examine the data; cached findings are shown in any case.
+        again: examine the data even if there are cached findings.
+        progress: draw bars.
+    """
+
+    curve: Path | None = None
+    examples: int = EXAMPLES
+    doctor: bool = True
+    again: bool = False
+    progress: bool = False
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """How sounds of no class are told from known ones.
+
+    Attributes:
+        threshold: score above which a sound is rejected.
+        chart: histogram of the scores; ``None`` if they are not known.
+    """
+
+    threshold: float
+    chart: Chart | None
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """The content of the page.
+
+    Attributes:
+        record: of the run.
+        title: name of the data.
+        facts: what was trained on what, as name and text.
+        levels: from coarse to fine.
+        reliability: a chart for each level that was scored, by name of the level.
+        unknown: ``None`` if the model has no threshold.
+        mistakes: the worst first.
+        suspicious: each label, the index of its clip, and an example where it has its own.
+        typical: index of a typical clip by index of a class of the finest level.
+        media: sounds and spectrograms by index of a clip; not of files that are missing.
+        missing: number of files that were looked for and not found or not readable.
+        names: of all clips, short.
+        curve: the learning curve; ``None`` if none was given.
+        examination: the doctor's findings; ``None`` if the data were not examined.
+        commands: by name: ``repeat``, ``curve``, ``curve_report``, ``review``, ``doctor``.
+    """
+
+    record: RunRecord
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    levels: tuple[Level, ...]
+    reliability: Mapping[str, Chart]
+    unknown: Unknown | None
+    mistakes: tuple[Example, ...]
+    suspicious: tuple[tuple[SuspiciousLabel, int | None, Example | None], ...]
+    typical: Mapping[int, int]
+    media: Mapping[int, Media]
+    missing: int
+    names: Sequence[str]
+    curve: Curve | None
+    curve_chart: Chart | None
+    examination: Examination | None
+    commands: Mapping[str, str]
+
+    @property
+    def finest(self) -> Level | None:
+        """The finest level that was scored."""
+        scored = [level for level in self.levels if level.scores is not None]
+        return scored[-1] if scored else None
+
+    @property
+    def cells(self) -> dict[str, Any]:
+        """The clips of each cell by level, and all names, for the script of the page."""
+        predictions = self.record.predictions
+        return {
+            "names": list(map(printable, self.names)),
+            "levels": {
+                level.name: {
+                    "labels": level.labels,
+                    "multi": level.multi,
+                    "cells": {str(key): clips for key, clips in level.cells.items() if clips},
+                }
+                for level in (self.levels if predictions is not None else ())
+            },
+        }
+
+
+def collect(run: Path, options: ReportOptions) -> Report:
+    """Collect the content of the page of a run.
+
+    Raises:
+        OptionsError: not a run folder, or no finished learning curve.
+        SonotypeError: a file of the run is damaged.
+    """
+    record = read_run(run)
+    levels = levels_of(record)
+    curve = None if options.curve is None else read_curve(options.curve)
+    mistakes = worst_mistakes(record, levels, options.examples)
+    suspicious = suspicious_examples(record, mistakes, options.examples // 2)
+    typical = typical_examples(levels, TYPICAL if options.examples else 0)
+    own = [example for _, _, example in suspicious if example is not None]
+    media, missing = _media(record, [*mistakes, *own], typical.values(), options.progress)
+    predictions = record.predictions
+    return Report(
+        record=record,
+        title=printable(Path(record.data).name or record.data),
+        facts=tuple(_facts(record)),
+        levels=levels,
+        reliability={
+            level.name: reliability_chart(level.bins, unit=record.unit, several=level.multi)
+            for level in levels
+            if level.bins
+        },
+        unknown=_unknown(record),
+        mistakes=mistakes,
+        suspicious=suspicious,
+        typical=typical,
+        media=media,
+        missing=missing,
+        names=short_names(
+            [place_of(path, windows=record.windows) for path in predictions.paths]
+            if predictions is not None
+            else []
+        ),
+        curve=curve,
+        curve_chart=None if curve is None else curve_chart(curve),
+        examination=examination_of(
+            record, look=options.doctor, again=options.again, progress=options.progress
+        ),
+        commands=_commands(record),
+    )
+
+
+def _media(
+    record: RunRecord, examples: Sequence[Example], typical: Iterable[int], progress: bool
+) -> tuple[dict[int, Media], int]:
+    """Sounds and pictures by clip, and the number of files that cannot be read."""
+    if record.predictions is None or record.card is None:
+        return {}, 0
+    spec = record.card.audio_spec
+    wanted: dict[int, Example | None] = dict.fromkeys(typical)
+    wanted |= {example.clip: example for example in examples}
+    classifier = None
+    if examples:
+        from sonotype.experiments.run_folder import MODEL
+        from sonotype.inference.load import load
+
+        classifier = load(record.folder / MODEL, tta_shifts=1)
+    places = {
+        clip: place_of(record.predictions.paths[clip], windows=record.windows) for clip in wanted
+    }
+    paths = {clip: find_file(place.path, record.data) for clip, place in places.items()}
+
+    def read(clip: int) -> Media | None:
+        path = paths[clip]
+        return None if path is None else media_of(path, spec, places[clip].start)
+
+    found: dict[int, Media] = {}
+    sounds = prefetch(read, wanted, threads=available_cpus(), buffer_size=4)
+    for clip, media in zip(
+        wanted, track(sounds, "sounds", len(wanted), show=progress), strict=True
+    ):
+        path, example = paths[clip], wanted[clip]
+        if media is None or path is None:
+            continue
+        if example is not None and classifier is not None:
+            question = (example.level, example.question)
+            media = explained(media, classifier, path, places[clip].start, question)
+        found[clip] = media
+    return found, len(wanted) - len(found)
+
+
+def _facts(record: RunRecord) -> list[tuple[str, str]]:
+    """What was trained on what."""
+    options, card = record.options, record.card
+    rows = record.rows
+    subsets = {
+        name: sum(row["subset"] == name for row in rows) for name in ("train", "val", "test")
+    }
+    facts = [("Data", near(record.data))]
+    if rows:
+        text = counted(len(rows), record.unit)
+        if record.windows:
+            text += (
+                f" of {options.system.seconds:g} s from {counted(record.recordings, 'recording')}"
+            )
+        elif record.recordings < len(rows):
+            text += f" from {counted(record.recordings, 'recording')}"
+        none = sum(not any(row[level] for level in record.levels) for row in rows)
+        if none:
+            text += f", {none} of them of no class"
+        if subsets["test"]:
+            text += (
+                f": {subsets['train']} for training, {subsets['val']} for validation, "
+                f"{subsets['test']} for the test"
+            )
+        facts.append(("Sounds", text))
+    facts += [
+        (
+            "Classes",
+            "; ".join(
+                f"{len(head.classes)} {plural(head.name) if len(head.classes) > 1 else head.name}"
+                + (", any number to a sound" if head.problem == "multi" else "")
+                for head in record.heads
+            ),
+        )
+    ]
+    backbone = (card.options if card is not None else options.system).backbone
+    facts.append(("Model", f"{options.system.system} on the pretrained network {backbone}"))
+    facts.append(("Recipe", f"{options.train.recipe}, sounds of {options.system.seconds:g} s"))
+    if card is not None:
+        facts += [("Licence", f"{name}: {text}") for name, text in card.licences.items()]
+    if record.finished is not None:
+        facts.append(("Date", f"{record.finished:%Y-%m-%d %H:%M}, sonotype {record.version}"))
+    return [(name, printable(text)) for name, text in facts]
+
+
+def _unknown(record: RunRecord) -> Unknown | None:
+    """Threshold and histogram of the unknown scores."""
+    predictions, card = record.predictions, record.card
+    threshold = card.unknown_threshold if card is not None else None
+    if threshold is None:
+        return None
+    if predictions is None or predictions.unknown is None:
+        return Unknown(threshold, None)
+    scores, negative = predictions.unknown, predictions.negative
+    measured = np.isfinite(scores)
+    limit = predictions.unknown_threshold
+    chart = unknown_chart(
+        scores[measured & ~negative], scores[measured & negative],
+        threshold if limit is None else limit,
+    )  # fmt: skip
+    return Unknown(threshold, chart)
+
+
+def _commands(record: RunRecord) -> dict[str, str]:
+    run, data, options = near(record.folder), record.data, record.options
+    curve = f"{run}-curve"
+    commands = {
+        "repeat": repeat_command(data, options, f"{run}-again"),
+        "report": f"sonotype report {run}",
+        "review": f"sonotype suspects {run} --review",
+        "doctor": f"sonotype doctor {near(data)}",
+    }
+    if all(head.problem == "single" for head in record.heads) and not options.train.ensemble:
+        commands["curve"] = curve_command(data, options, curve)
+        commands["curve_report"] = f"sonotype report {run} --curve {curve}"
+    return commands
+
+
+def read_curve(folder: Path) -> Curve:
+    """The finished learning curve in a folder.
+
+    Raises:
+        OptionsError: there is no curve, or it is damaged.
+    """
+    path = folder / CURVE
+    if not path.is_file():
+        raise OptionsError(
+            f"--curve {folder}: holds no finished learning curve ({CURVE} is missing); compute it "
+            f"with sonotype learning-curve DATA --out {folder}"
+        )
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        points = {
+            name: tuple(
+                Point(one["clips_per_class"], Interval(**one["accuracy"])) for one in value[name]
+            )
+            for name in ("points", "forecast", "band")
+        }
+        if not points["points"]:
+            raise SonotypeError("it has no points")
+        advice = tuple(Advice(**one) for one in value["advice"])
+        return Curve(level=value["level"], more=value["more"], advice=advice, **points)
+    except (OSError, ValueError, KeyError, TypeError, SonotypeError) as error:
+        raise OptionsError(f"{path} cannot be read ({error})") from None

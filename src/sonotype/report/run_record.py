@@ -1,0 +1,157 @@
+"""What a run folder holds, read once; whatever is missing stays empty."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sonotype.core.errors import DataError, DataIssue, OptionsError, SonotypeError
+from sonotype.core.types import Heads, heads_of
+from sonotype.data.splits.split_file import FIXED, SPLIT, read_split
+from sonotype.evaluation.metrics import Scores, scores_from_json
+from sonotype.evaluation.predictions import Predictions, load_predictions
+from sonotype.evaluation.suspicious import SUSPICIOUS, SuspiciousLabel
+from sonotype.experiments.run_folder import CONFIG, MODEL, PREDICTIONS, SCORES, config_of_folder
+from sonotype.experiments.run_options import RunOptions
+from sonotype.modelfile.card import ModelCard
+from sonotype.modelfile.model_file import read_card
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """The files of a run.
+
+    Attributes:
+        folder: of the run.
+        data: the source that it was trained on, as an absolute path.
+        version: of sonotype.
+        finished: when the model was written; ``None`` if there is no model.
+        options: of the run.
+        card: of the model; ``None`` if there is no model.
+        scores: of clips that the scoring models were not trained on; ``None`` if there are none.
+        predictions: on these clips; ``None`` likewise.
+        rows: of ``split.csv``, one for each clip.
+        suspicious: labels that are probably wrong, the most suspicious first; ``None`` if they were
+            not looked for.
+    """
+
+    folder: Path
+    data: str
+    version: str
+    finished: datetime | None
+    options: RunOptions
+    card: ModelCard | None
+    scores: Scores | None
+    predictions: Predictions | None
+    rows: Sequence[Mapping[str, str]]
+    suspicious: tuple[SuspiciousLabel, ...] | None
+
+    @property
+    def windows(self) -> bool:
+        """Whether the clips are windows of annotated recordings."""
+        return bool(self.rows) and "start" in self.rows[0]
+
+    @property
+    def crossfit(self) -> bool:
+        """Whether the clips were scored by the models of other folds."""
+        return any(row.get("fold") for row in self.rows)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it is known which clips come from one recording."""
+        known = self.card is None or bool(self.card.training.get("grouped", True))
+        return known or self.recordings < len(self.rows)
+
+    @property
+    def recordings(self) -> int:
+        """Number of recordings; that of clips, if it is not known which belong together."""
+        return len({row["group"] for row in self.rows})
+
+    @property
+    def unit(self) -> str:
+        """What is classified: ``"clip"`` or ``"window"``."""
+        return "window" if self.windows else "clip"
+
+    @property
+    def heads(self) -> Heads:
+        """Of the predictions or the model; none if both are missing."""
+        if self.predictions is not None:
+            return self.predictions.heads
+        return self.card.heads if self.card is not None else heads_of(())
+
+    @property
+    def levels(self) -> list[str]:
+        """Names of the columns of labels in :attr:`rows`."""
+        fixed = {*FIXED, "start"}
+        return [name for name in self.rows[0] if name not in fixed] if self.rows else []
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read the files of a run.
+
+    Raises:
+        OptionsError: the folder is not that of a run.
+        SonotypeError: a file is damaged; names it.
+    """
+    if not (folder / CONFIG).is_file():
+        raise OptionsError(f"{folder}: is not the folder of a run; name one, such as runs/first")
+    data, options = config_of_folder(folder)
+    model, split = folder / MODEL, folder / SPLIT
+    trained = model.is_file() and model.stat().st_size > 0
+    predictions = folder / PREDICTIONS
+    return RunRecord(
+        folder=folder,
+        data=data,
+        version=str(_json(folder / CONFIG).get("sonotype", "")),
+        finished=datetime.fromtimestamp(model.stat().st_mtime).astimezone() if trained else None,
+        options=options,
+        card=read_card(model) if trained else None,
+        scores=_scores(folder / SCORES),
+        predictions=load_predictions(predictions) if predictions.is_file() else None,
+        rows=read_split(split) if split.is_file() else [],
+        suspicious=read_suspicious(folder / SUSPICIOUS),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return {**json.loads(path.read_text(encoding="utf-8"))}
+    except (OSError, ValueError, TypeError) as error:
+        raise SonotypeError(f"{path} cannot be read ({error})") from None
+
+
+def _scores(path: Path) -> Scores | None:
+    if not path.is_file():
+        return None
+    try:
+        return scores_from_json(_json(path))
+    except SonotypeError as error:
+        raise SonotypeError(f"{path}: {error}") from None
+
+
+def read_suspicious(path: Path) -> tuple[SuspiciousLabel, ...] | None:
+    """The table that :func:`write_suspicious` wrote; ``None`` if there is no such file.
+
+    Raises:
+        DataError: it is another table.
+    """
+    if not path.is_file():
+        return None
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        rows = [*csv.DictReader(stream)]
+    try:
+        return tuple(
+            SuspiciousLabel(
+                row["path"], row["level"], row["label"], row["suggested"],
+                float(row["probability"]), float(row["probability_suggested"]),
+            )
+            for row in rows
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        cause = f"is not a table of suspicious labels ({error})"
+        raise DataError(path, [DataIssue(str(path), 0, cause)]) from None
