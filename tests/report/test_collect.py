@@ -277,6 +277,10 @@ def test_files_are_found_below_the_data(tmp_path: Path, monkeypatch: pytest.Monk
     assert find_file("dog\\1.wav", data) == sound
     assert find_file("/other/machine/data/dog/1.wav", data) == sound
     assert find_file("1.wav", data) is None
+    (tmp_path / "data" / "1.wav").touch()
+    assert find_file("1.wav", data) == tmp_path / "data" / "1.wav"
+    assert find_file("cat/1.wav", data) is None, "another file of the same name"
+    assert find_file("data/1.wav", str(tmp_path / "data" / "clips.csv")) is not None
     assert find_file("dog/2.wav", data) is None
     assert find_file("a\0b", data) is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from sonotype.core.types import plural
 from sonotype.evaluation.metrics import Interval
 from sonotype.evaluation.power_law import Advice, Curve, Point
 from sonotype.evaluation.suspicious import SuspiciousLabel
+from sonotype.models.backbones.names import COMPACT, NO_BACKBONE
 from sonotype.report.clip_names import find_file, place_of, short_names
 from sonotype.report.examination import Examination, examination_of
 from sonotype.report.figures import Chart, curve_chart, reliability_chart, unknown_chart
@@ -90,8 +92,10 @@ class Report:
         missing: number of files that were looked for and not found or not readable.
         names: of all clips, short.
         curve: the learning curve; ``None`` if none was given.
+        curve_chart: of it.
         examination: the doctor's findings; ``None`` if the data were not examined.
-        commands: by name: ``repeat``, ``curve``, ``curve_report``, ``review``, ``doctor``.
+        commands: by name: ``repeat``, ``resume``, ``review``, ``doctor``; where a learning curve is
+            possible, ``curve`` and ``curve_report``.
     """
 
     record: RunRecord
@@ -244,18 +248,17 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
                 f"{subsets['test']} for the test"
             )
         facts.append(("Sounds", text))
-    facts += [
-        (
-            "Classes",
-            "; ".join(
-                f"{len(head.classes)} {plural(head.name) if len(head.classes) > 1 else head.name}"
-                + (", any number to a sound" if head.problem == "multi" else "")
-                for head in record.heads
-            ),
-        )
+    classes = [
+        f"{len(head.classes)} {plural(head.name) if len(head.classes) > 1 else head.name}"
+        + (", any number to a sound" if head.problem == "multi" else "")
+        for head in record.heads
     ]
+    if classes:
+        facts.append(("Classes", "; ".join(classes)))
     backbone = (card.options if card is not None else options.system).backbone
-    facts.append(("Model", f"{options.system.system} on the pretrained network {backbone}"))
+    untrained = backbone in (COMPACT, NO_BACKBONE)
+    network = f"backbone {backbone}, not pretrained" if untrained else f"pretrained {backbone}"
+    facts.append(("Model", f"{options.system.system} with {network}"))
     facts.append(("Recipe", f"{options.train.recipe}, sounds of {options.system.seconds:g} s"))
     if card is not None:
         facts += [("Licence", f"{name}: {text}") for name, text in card.licences.items()]
@@ -287,13 +290,13 @@ def _commands(record: RunRecord) -> dict[str, str]:
     curve = f"{run}-curve"
     commands = {
         "repeat": repeat_command(data, options, f"{run}-again"),
-        "report": f"sonotype report {run}",
-        "review": f"sonotype suspects {run} --review",
-        "doctor": f"sonotype doctor {near(data)}",
+        "resume": f"sonotype train --resume {shlex.quote(run)}",
+        "review": f"sonotype suspects {shlex.quote(run)} --review",
+        "doctor": f"sonotype doctor {shlex.quote(near(data))}",
     }
     if all(head.problem == "single" for head in record.heads) and not options.train.ensemble:
         commands["curve"] = curve_command(data, options, curve)
-        commands["curve_report"] = f"sonotype report {run} --curve {curve}"
+        commands["curve_report"] = shlex.join(["sonotype", "report", run, "--curve", curve])
     return commands
 
 
