@@ -15,13 +15,11 @@ from sonotype.core.text import align, counted, probability
 if TYPE_CHECKING:
     from sonotype.explain.explanation import Explanation
 
-COLUMNS = (24, 18, -6, -6, -6, -10, -12)
+COLUMNS = (22, 18, -7, -7, -7, -9, -10)
 """Widths of the table."""
 HEADINGS = ("file", "class", "prob.", "kept", "rest", "seconds", "Hz")
-NOTE = (
-    "kept, rest: probability of the class for the marked part and for the remainder of the clip; "
-    "seconds, Hz: where half of the importance lies in branch 1"
-)
+NOTE = """kept, rest: probability of the class for the marked part and for the remainder
+seconds, Hz: where half of the importance lies, in branch 1"""
 SHOWN_FAILURES = 3
 
 
