@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from ensembles import with_members
@@ -14,7 +16,7 @@ from sonotype.explain.network import Network
 from sonotype.models.build import build_system
 from sonotype.models.fold_batch_norm import fuse_batch_norm
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "statistics of two blocks": {
         "backbone": "compact", "width": 0.0, "pooling": "statistics", "pool_blocks": (3, 4),
     },

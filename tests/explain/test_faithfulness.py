@@ -33,7 +33,7 @@ def slow_curve(
     """Removes one cell after the other."""
     found = []
     for step in range(steps + 1):
-        parts = []
+        parts: list[Tensor] = []
         for x, values in zip(log_mels, importance, strict=True):
             cells = x[0, 0].clone()
             blank = cells.clone()
@@ -77,7 +77,7 @@ def test_curves_begin_and_end_with_the_clip_and_with_silence() -> None:
         network.proba(x, EVENT.head)[0, EVENT.index].item() for x in (log_mels, network.silence)
     )
     for method in ("energy", "random"):
-        importance = FUNCTIONS[method](network, log_mels, EVENT)  # type: ignore[index]
+        importance = FUNCTIONS[method](network, log_mels, EVENT)
         deletion = curve(network, log_mels, importance, EVENT)
         insertion = curve(network, log_mels, importance, EVENT, insert=True)
         assert deletion[[0, -1]].tolist() == pytest.approx([whole, silent], abs=1e-5)

@@ -35,7 +35,7 @@ def mean_network() -> Network:
     network = network_of()
     system = network.system
     means = nn.ModuleList(GlobalMeanPooling(system.branch_1.channels[n - 1]) for n in (3, 4))
-    system.pooling.attentions = means  # type: ignore[assignment]
+    system.pooling.attentions = means
     features = sum(one.features for one in means)  # type: ignore[misc]
     system.pooling.features = features
     system.embedding = nn.Identity()
@@ -67,7 +67,7 @@ def test_a_contribution_is_the_weighted_value_of_its_position() -> None:
     for index, x in enumerate(maps):
         channels = x.shape[1]
         for time, band in ((0, 0), (2, 1)):
-            value = x[0, :, time, band] @ weight[first : first + channels]  # type: ignore[index]
+            value = x[0, :, time, band] @ weight[first : first + channels]
             positions = x.shape[2] * x.shape[3]
             torch.testing.assert_close(found[index][time, band], value / positions)
         first += channels

@@ -20,10 +20,12 @@ MethodName = Literal["mask", "attention", "gradient", "occlusion", "energy", "ra
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
 DEFAULT: MethodName = "mask"
 
+BROAD = 0.25
 SHARPNESS: dict[MethodName, float] = {
-    "mask": 1.0, "attention": 0.5, "gradient": 0.25, "occlusion": 0.5, "energy": 0.5, "random": 0.5,
-}  # fmt: skip
-"""Power that makes a mask of each map, chosen for the highest average increase."""
+    method: 1.0 if method == "mask" else BROAD for method in METHODS
+}
+"""Power that makes a mask of each map; of the others than ``mask`` that of the highest average
+increase, see docs/explanations.md."""
 
 Method = Callable[[Network, Sequence[Tensor], Target], list[Tensor]]
 
