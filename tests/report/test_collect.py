@@ -157,6 +157,8 @@ def test_missed_and_false_alarms_of_windows(windows: Path) -> None:
     }  # fmt: skip
     places = [place_of(predictions.paths[one.clip], windows=True) for one in report.mistakes]
     keys = [(one.kind, one.question) for one in report.mistakes]
+    assert len({one.clip for one in report.mistakes}) == len(report.mistakes)
+    assert all(one.clip in level.cells[one.cell] for one in report.mistakes)
     for n, place in enumerate(places):
         assert not any(keys[n] == keys[m] and place.overlaps(places[m]) for m in range(n)), (
             "overlapping windows with the same mistake"
