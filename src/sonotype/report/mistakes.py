@@ -53,8 +53,8 @@ class Example:
 def worst_mistakes(record: RunRecord, levels: Sequence[Level], most: int) -> tuple[Example, ...]:
     """The most confident mistakes on the finest level that was scored, the worst first.
 
-    Each clip is taken once, and of overlapping windows with the same mistake only the worst. Where a
-    clip can have several labels, missed and falsely found classes alternate.
+    Each clip is taken once, and of overlapping windows with the same mistake only the worst. Where
+    a clip can have several labels, missed and falsely found classes alternate.
 
     Args:
         record: of the run.
