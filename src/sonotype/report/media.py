@@ -175,7 +175,7 @@ def picture_uri(values: Floats) -> str:
 
 
 def importance_uri(values: Floats) -> str:
-    """Importance ``[time, bands]`` as a PNG of one colour that is most opaque where it is highest."""
+    """Importance ``[time, bands]`` as a PNG of one colour, most opaque where it is highest."""
     from PIL import Image
 
     scaled = np.clip(values / max(float(np.percentile(values, 99.7)), 1e-12), 0, 1)
