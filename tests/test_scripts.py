@@ -234,3 +234,33 @@ def test_planted_faults_are_found(
     assert kinds <= {*KINDS, *(change.__name__ for change in script.NEAR)}
     chance = {"mains_hum", "near copy: all_together"}  # depend on the sound
     assert {kind for kind, (planted, found) in counts.items() if planted > found} <= chance
+
+
+def test_the_table_of_explanations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_table(write_tones(tmp_path / "tones"), tmp_path / "tones.csv")
+    script = load_script("explanations")
+    options = ["--out", str(tmp_path / "out"), "--backbone", "builtin", "--clips", "3", "4"]
+    methods = ["--methods", "mask", "energy", "random"]
+    monkeypatch.setattr("sys.argv", ["explanations", str(table), *options, *methods])
+    assert script.main() == 0
+    first = capsys.readouterr().out
+    rows = [line.split(" | ") for line in first.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows] == ["| map", "| mask", "| energy", "| random"]
+    assert {row[1] for row in rows[1:]} == {"4"}
+    monkeypatch.setattr(script, "row_of", None)  # the scores are read from the folder
+    assert script.main() == 0
+    again = capsys.readouterr().out
+    assert [line for line in again.splitlines() if line.startswith("| ")] == [
+        " | ".join(row) for row in rows
+    ]
+
+
+def test_means_and_intervals_of_explanations_by_hand() -> None:
+    script = load_script("explanations")
+    rows = [{"group": group, "x": value} for group, value in zip("aabb", (0, 1, 0, 1), strict=True)]
+    assert script.mean_of(rows, "x") == 0.5
+    assert script.interval(rows, "x") == (0.5, 0.5)  # recordings are drawn, and both are alike
+    low, high = script.interval([{"group": str(n), "x": n % 2} for n in range(100)], "x")
+    assert (low, high) == pytest.approx((0.4, 0.6), abs=0.03)

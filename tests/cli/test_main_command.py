@@ -93,6 +93,7 @@ def test_commands() -> None:
         "tune",
         "detect",
         "suggest",
+        "explain",
         "doctor",
         "report",
         "info",
@@ -212,7 +213,7 @@ def test_the_help_names_commands_and_exit_codes(
         "  Example: sonotype train recordings --out runs/first",
         "  Exit codes:",
         "    0    success",
-        "    3    unreadable audio (predict, detect, suggest: at least one file)",
+        "    3    unreadable audio (predict, detect, suggest, explain: at least one file)",
         "    130  interrupted",
     ):
         assert line in text.splitlines()

@@ -175,7 +175,7 @@ def test_a_log_without_figures_is_refused(tmp_path: Path, rows: list[dict[str, s
 
 @pytest.mark.parametrize("value", [0.0, np.nan])
 def test_attention_without_weight_is_refused(tmp_path: Path, value: float) -> None:
-    with pytest.raises(OptionsError, match="no attention to plot"):
+    with pytest.raises(OptionsError, match="nothing to plot"):
         plot_attention(MEL, np.full((30, 4), value), tmp_path / "picture.png", "", 5.0)
 
 

@@ -194,11 +194,16 @@ def test_tables_are_sorted(browser: Any, pages: dict[str, Path]) -> None:
 
 def test_missed_windows_are_listed(browser: Any, pages: dict[str, Path]) -> None:
     page = open_page(browser, pages["windows"], 400).page
-    button = page.locator("#classes [data-open]").first
-    count = int(button.inner_text())
-    button.click()
     dialog = page.locator("dialog[open]")
-    assert dialog.locator(".clip, ol li").count() == count
+    for button in page.locator("#classes [data-open]").all():
+        button.click()
+        assert dialog.locator(".clip, ol li").count() == int(button.inner_text())
+        kind, label = dialog.locator("h2").inner_text().split(": ")
+        for heading in dialog.locator(".clip h3").all_inner_texts():
+            assert label in heading
+            assert ("missed" in heading) == (kind == "Missed")
+        page.keyboard.press("Escape")
+    page.locator("#classes [data-open]").first.click()
     box = dialog.bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 400

@@ -156,6 +156,18 @@ def test_findings_and_missing_files_are_shown(hostile: Path, tmp_path: Path) -> 
     assert any(a.get("class") == "clip" for _, a in page.elements)
 
 
+def test_a_training_that_is_not_finished(two_levels: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "split.csv"):
+        shutil.copy(two_levels / name, tmp_path)
+    page = Page(render_report(collect(tmp_path, QUICK)))
+    assert "The training is not finished" in page.text
+    assert f"sonotype train --resume {tmp_path}" in page.text
+    assert "20 clips" in page.text
+    ids = {attributes.get("id") for _, attributes in page.elements}
+    links = [str(a["href"]) for tag, a in page.elements if tag == "a"]
+    assert {link.removeprefix("#") for link in links} <= ids
+
+
 def test_file_names_that_are_not_utf_8(tmp_path: Path, two_levels: Path) -> None:
     found = collect(two_levels, ReportOptions(doctor=False, examples=0))
     values = vars(found) | {"names": [f"\udcff{name}" for name in found.names]}

@@ -18,6 +18,7 @@ from sonotype.cli.detect_command import detect
 from sonotype.cli.distill_command import distill
 from sonotype.cli.doctor_command import doctor
 from sonotype.cli.evaluate_command import evaluate
+from sonotype.cli.explain_command import explain
 from sonotype.cli.export_command import export
 from sonotype.cli.info_command import info
 from sonotype.cli.layout import Command
@@ -41,7 +42,7 @@ Exit codes:
   0    success
   1    any other error
   2    wrong usage or an invalid option
-  3    unreadable audio (predict, detect, suggest: at least one file)
+  3    unreadable audio (predict, detect, suggest, explain: at least one file)
   4    invalid data
   5    pretrained weights not available
   6    invalid model file
@@ -61,7 +62,7 @@ app = typer.Typer(
 )
 for command in (
     train, distill, evaluate, crossval, study, learning_curve, suspects, predict, tune, detect,
-    suggest, doctor, report, compare, info, card, export,
+    suggest, explain, doctor, report, compare, info, card, export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")

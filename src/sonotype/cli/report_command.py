@@ -38,6 +38,7 @@ def report(
     Example: sonotype report runs/first --curve runs/curve
     """
     from sonotype.evaluation.outputs import require_free
+    from sonotype.explain.methods import DEFAULT
     from sonotype.report.collect import ReportOptions
     from sonotype.report.run_report import write_run_report
 
@@ -49,5 +50,6 @@ def report(
         doctor=doctor is not False,
         again=doctor is True,
         progress=True,
+        method=DEFAULT,
     )
     typer.echo(f"report: {write_run_report(run, out, options)}")

@@ -22,6 +22,7 @@ from sonotype.core.text import shorten
 from sonotype.evaluation.calibration import Bin
 from sonotype.evaluation.metrics import HeadScores
 from sonotype.evaluation.power_law import Curve
+from sonotype.explain.plot import HEIGHT, WIDTH, draw_map
 
 LABEL_CELLS = 24
 LARGEST = 40.0
@@ -201,7 +202,9 @@ def plot_attention(
 ) -> None:
     """Draw the log-mel with the attention map over it, and the attention over time below.
 
-    Attention is in multiples of uniform attention, and more opaque where it is larger.
+    Attention is in multiples of uniform attention, and more opaque where it is larger. It is the
+    same for all classes; :func:`sonotype.explain.plot.plot_explanation` draws the importance for a
+    class, which removal of cells confirms better.
 
     Args:
         log_mel: ``[time, mel]``.
@@ -213,38 +216,8 @@ def plot_attention(
     Raises:
         OptionsError: the attention has no positive sum, or the file cannot be written.
     """
-    attention = np.asarray(attention, dtype=np.float64)
-    total = attention.sum()
-    if not (np.isfinite(total) and total > 0):
-        raise OptionsError("no attention to plot: the sum of the map is not positive")
-    share = attention / total * attention.size
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    extent = (0.0, seconds, 0.0, float(log_mel.shape[1]))
-    above.imshow(log_mel.T, origin="lower", aspect="auto", extent=extent, cmap="gray_r")
-    top = max(2.0, float(share.max()))
-    image = above.imshow(
-        share.T,
-        origin="lower",
-        aspect="auto",
-        extent=extent,
-        cmap="viridis",
-        vmin=0,
-        vmax=top,
-        alpha=0.7 * np.clip(share.T / top, 0, 1),
-        interpolation="bilinear",
-    )
-    above.set_ylabel("mel band")
-    bar = figure.colorbar(image, ax=above, pad=0.02)
-    bar.set_label("attention (1: even)")
-    over_time = share.mean(axis=1)
-    edges = np.linspace(0, seconds, len(over_time) + 1)
-    below.stairs(over_time, edges, color=BLUE, fill=True, alpha=0.5)
-    below.axhline(1, color="0.4", linestyle="--", linewidth=0.8)
-    below.set_xlim(0, seconds)
-    below.set_ylim(0, None)
-    below.set_ylabel("over time")
-    below.set_xlabel("seconds")
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    draw_map(figure, log_mel, attention, seconds, "attention (1: even)")
     save_figure(figure, path, title)
 
 

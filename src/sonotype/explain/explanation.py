@@ -12,8 +12,9 @@ from torch import Tensor
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.text import listed
+from sonotype.explain.faithfulness import masks_of, parts_of
 from sonotype.explain.geometry import band_frequencies
-from sonotype.explain.methods import DEFAULT, FUNCTIONS, METHODS
+from sonotype.explain.methods import DEFAULT, FUNCTIONS, METHODS, SHARPNESS
 from sonotype.explain.network import Network, Target
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.ensemble import Ensemble
@@ -42,6 +43,19 @@ class BranchMap:
     seconds: float
     band_frequencies: Array
 
+    @property
+    def main_seconds(self) -> tuple[float, float]:
+        """The shortest interval of time with half of the importance, in seconds."""
+        first, end = shortest_half(self.importance.sum(1))
+        row = self.seconds / len(self.importance)
+        return first * row, end * row
+
+    @property
+    def main_frequencies(self) -> tuple[float, float]:
+        """The fewest neighbouring bands with half of the importance: the outer centres in Hz."""
+        first, end = shortest_half(self.importance.sum(0))
+        return float(self.band_frequencies[first]), float(self.band_frequencies[end - 1])
+
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
@@ -52,12 +66,16 @@ class Explanation:
         probability: of the class for the clip, from the head of its level.
         method: how the maps were computed.
         branches: the maps, that of branch 1 first.
+        kept_probability: of the class for the part of the clip that the importance marks.
+        rest_probability: of the class for the remainder of the clip.
     """
 
     label: str
     probability: float
     method: str
     branches: tuple[BranchMap, ...]
+    kept_probability: float
+    rest_probability: float
 
 
 def explain(
@@ -114,8 +132,10 @@ def explain_log_mels(
         )
         if front_end is not None
     )
-    probability = network.proba(log_mels, target.head)[0, target.index].item()
-    return Explanation(target.label, probability, method, branches)
+    masks = masks_of(found, SHARPNESS[method])
+    proba = parts_of(network, log_mels, masks, target.head)[:, target.index]
+    whole, kept, rest = proba.double().tolist()
+    return Explanation(target.label, whole, method, branches, kept, rest)
 
 
 def normalised(values: Array) -> Array:
@@ -123,3 +143,17 @@ def normalised(values: Array) -> Array:
     values = np.where(np.isfinite(values), values, 0.0).clip(min=0)
     total = values.sum()
     return values / total if total > 0 else np.full(values.shape, 1 / values.size)
+
+
+def shortest_half(shares: Array) -> tuple[int, int]:
+    """First and end of the shortest run of cells whose shares sum to half of the whole, or more.
+
+    Shape:
+        ``[cells]``
+    """
+    sums = np.concatenate([[0.0], np.cumsum(shares)])
+    half = sums[-1] / 2 - 1e-12
+    ends = np.searchsorted(sums, sums + half)
+    firsts = np.flatnonzero(ends < len(sums))
+    best = firsts[np.argmin(ends[firsts] - firsts)]
+    return int(best), int(ends[best])

@@ -13,11 +13,19 @@ import torch
 from torch import Tensor
 
 from sonotype.explain.geometry import on_log_mel
+from sonotype.explain.mask import learned_mask
 from sonotype.explain.network import Network, Target
 
-MethodName = Literal["attention", "gradient", "occlusion", "energy", "random"]
+MethodName = Literal["mask", "attention", "gradient", "occlusion", "energy", "random"]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
-DEFAULT: MethodName = "gradient"
+DEFAULT: MethodName = "mask"
+
+BROAD = 0.25
+SHARPNESS: dict[MethodName, float] = {
+    method: 1.0 if method == "mask" else BROAD for method in METHODS
+}
+"""Power that makes a mask of each map; of the others than ``mask`` that of the highest average
+increase, see docs/explanations.md."""
 
 Method = Callable[[Network, Sequence[Tensor], Target], list[Tensor]]
 
@@ -114,6 +122,7 @@ def occlusion(network: Network, log_mels: Sequence[Tensor], target: Target) -> l
 
 
 FUNCTIONS: dict[MethodName, Method] = {
+    "mask": learned_mask,
     "attention": attention,
     "gradient": gradient,
     "occlusion": occlusion,

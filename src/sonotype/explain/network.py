@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -108,9 +109,21 @@ class Network:
         waveform = torch.from_numpy(samples)[None].to(self.system.device)
         return self.system.log_mels(waveform)
 
+    @cached_property
+    def silence(self) -> list[Tensor]:
+        """Log-mels of digital silence, the floor of the front ends."""
+        return self.log_mels(np.zeros(self.audio_spec.length, np.float32))
+
     def maps(self, log_mels: Sequence[Tensor]) -> list[Tensor]:
-        """The pooled maps, with gradients to the log-mels."""
-        return self.system.pooled_maps(self.system.feature_maps(log_mels))
+        """The pooled maps, with gradients to the log-mels.
+
+        A channel with a deviation of 0 has no gradient of its deviation; it counts as 0.
+        """
+        maps = self.system.pooled_maps(self.system.feature_maps(log_mels))
+        for x in maps:
+            if x.requires_grad:
+                x.register_hook(_finite)  # type: ignore[no-untyped-call]
+        return maps
 
     def branch_of(self, index: int) -> int:
         """Branch, from 0, of a pooled map."""
@@ -153,24 +166,36 @@ class Network:
             return dict(enumerate(torch.split(attention[0], rows, dim=1)))
         return dict(enumerate(attention, start=len(maps) - len(attention)))
 
-    def target(self, log_mels: Sequence[Tensor], label: str = "", level: str = "") -> Target:
-        """A class by its name, or the most probable class.
-
-        Args:
-            log_mels: of a clip.
-            label: name of the class; empty for the most probable one.
-            level: of the label; empty for the finest level, or the finest that has the label.
+    def head_for(self, label: str = "", level: str = "") -> Head:
+        """The head of a level; without a level, the finest head that has the label.
 
         Raises:
             OptionsError: an unknown label or level; lists those that exist.
         """
-        if label and not level:
-            having = [head for head in self.heads if label in head.classes]
-            head = having[-1] if having else self.heads[-1]
-        else:
-            head = head_of_level(self.heads, level)
-        if not label:
-            return Target(head, int(self.proba(log_mels, head)[0].argmax()))
-        if label not in head.classes:
+        having = [head for head in self.heads if label in head.classes]
+        if label and not level and having:
+            return having[-1]
+        head = head_of_level(self.heads, level)
+        if label and label not in head.classes:
             raise OptionsError(f"unknown class {label!r}; the model has {listed(head.classes)}")
-        return Target(head, head.classes.index(label))
+        return head
+
+    def target(self, log_mels: Sequence[Tensor], label: str = "", level: str = "") -> Target:
+        """A class by its name, or the most probable class of a clip.
+
+        Args:
+            log_mels: of the clip.
+            label: name of the class; empty for the most probable one.
+            level: of the class; empty for the finest.
+
+        Raises:
+            OptionsError: as for :meth:`head_for`.
+        """
+        head = self.head_for(label, level)
+        if label:
+            return Target(head, head.classes.index(label))
+        return Target(head, int(self.proba(log_mels, head)[0].argmax()))
+
+
+def _finite(slope: Tensor) -> Tensor:
+    return slope.nan_to_num(0, 0, 0)

@@ -45,27 +45,24 @@ def place_of(name: str, *, windows: bool) -> Place:
 
 
 def find_file(path: str, data: str) -> Path | None:
-    """The file, or the file below the data source whose path ends the same way.
+    """The file of a clip, also where the run is read from another folder or machine.
 
-    A run has paths relative to the working directory of the training; the page may be written
-    elsewhere.
+    A run has paths relative to the working directory of the training. A file that is not there is
+    looked for below the data source: by its whole path, and by the part of its path after a folder
+    with the name of the source's folder. Other files of the same name are not taken.
 
     Args:
         path: as in the predictions.
         data: the source of the run, a folder or a table.
     """
     try:
-        absolute = Path(path).is_absolute()
-        if absolute and Path(path).is_file():
-            return Path(path)
         root = Path(data) if Path(data).is_dir() else Path(data).parent
         parts = PurePosixPath(path.replace("\\", "/")).parts
-        for first in range(int(absolute), len(parts)):
-            for folder in (root.parent, root):
-                found = folder.joinpath(*parts[first:])
-                if found.is_file():
-                    return found
-        return Path(path) if Path(path).is_file() else None
+        below = [parts[n + 1 :] for n, part in enumerate(parts[:-1]) if part == root.name]
+        wanted = [root.joinpath(*each) for each in (parts, *below)]
+        # Of a relative path, the file below the data is preferred to that of the working directory.
+        wanted.insert(0 if Path(path).is_absolute() else len(wanted), Path(path))
+        return next((each for each in wanted if each.is_file()), None)
     except (OSError, ValueError):
         return None
 

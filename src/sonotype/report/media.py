@@ -17,6 +17,7 @@ from sonotype.audio.pad import fit_length
 from sonotype.core.errors import AudioError, SonotypeError
 
 if TYPE_CHECKING:
+    from sonotype.explain.methods import MethodName
     from sonotype.inference.classifier import Classifier
 
 RATE = 24_000
@@ -35,6 +36,8 @@ COLOURS = ("000004", "1b0c41", "4a0c6b", "781c6d", "a52c60", "cf4446", "ed6925",
 """From quiet to loud: matplotlib's inferno in ten steps."""
 HIGHLIGHT = (86, 220, 255)
 """Colour of the importance; the spectrogram below it is grey."""
+OPAQUE = 210
+"""Of 255, where the importance is highest: the spectrogram stays visible."""
 
 Floats = npt.NDArray[np.floating]
 
@@ -92,7 +95,12 @@ def pictured(media: Media, path: Path, audio_spec: AudioSpec, start: float | Non
 
 
 def explained(
-    media: Media, classifier: Classifier, path: Path, start: float | None, question: tuple[str, str]
+    media: Media,
+    classifier: Classifier,
+    path: Path,
+    start: float | None,
+    question: tuple[str, str],
+    method: MethodName,
 ) -> Media:
     """The media with the importance for a class, and the spectrogram that the network gets.
 
@@ -104,12 +112,13 @@ def explained(
         path: the file.
         start: of the window in seconds; ``None`` for a whole file.
         question: level and class.
+        method: of the explanation.
     """
     from sonotype.explain.explanation import explain
 
     level, label = question
     try:
-        found = explain(classifier, path, label, level=level, start=start)
+        found = explain(classifier, path, label, level=level, method=method, start=start)
     except (SonotypeError, OSError):
         return pictured(media, path, classifier.audio_spec, start)
     branch = found.branches[0]
@@ -166,11 +175,11 @@ def picture_uri(values: Floats) -> str:
 
 
 def importance_uri(values: Floats) -> str:
-    """Importance ``[time, bands]`` as a PNG of one colour that is opaque where it is highest."""
+    """Importance ``[time, bands]`` as a PNG of one colour, most opaque where it is highest."""
     from PIL import Image
 
-    scaled = np.clip(values / max(float(np.percentile(values, 99.7)), 1e-12), 0, 1) ** 0.7
-    alpha = Image.fromarray(np.ascontiguousarray(255 * scaled.T[::-1]).astype(np.uint8))
+    scaled = np.clip(values / max(float(np.percentile(values, 99.7)), 1e-12), 0, 1)
+    alpha = Image.fromarray(np.ascontiguousarray(OPAQUE * scaled.T[::-1]).astype(np.uint8))
     size = (min(100, values.shape[0]), min(32, values.shape[1]))
     alpha = alpha.resize(size, Image.Resampling.BILINEAR)
     picture = Image.new("RGBA", size, (*HIGHLIGHT, 0))

@@ -31,6 +31,7 @@ class Example:
         p_label: held-out probability of the given class.
         p_predicted: of the predicted class.
         suspicious: whether the label is probably wrong.
+        cell: of :attr:`Level.cells` that has this mistake; -1 if only the label is suspicious.
     """
 
     clip: int
@@ -41,6 +42,7 @@ class Example:
     p_label: float | None
     p_predicted: float | None
     suspicious: bool = False
+    cell: int = -1
 
     @property
     def question(self) -> str:
@@ -51,8 +53,8 @@ class Example:
 def worst_mistakes(record: RunRecord, levels: Sequence[Level], most: int) -> tuple[Example, ...]:
     """The most confident mistakes on the finest level that was scored, the worst first.
 
-    Of overlapping windows with the same mistake only the worst is taken. Where a clip can have
-    several labels, missed and falsely found classes alternate.
+    Each clip is taken once, and of overlapping windows with the same mistake only the worst. Where
+    a clip can have several labels, missed and falsely found classes alternate.
 
     Args:
         record: of the run.
@@ -76,7 +78,10 @@ def worst_mistakes(record: RunRecord, levels: Sequence[Level], most: int) -> tup
             break
         path = predictions.paths[one.clip]
         place = place_of(path, windows=record.windows)
-        if any(_same(place, one, other, example) for other, example in places):
+        if any(
+            one.clip == example.clip or _same(place, one, other, example)
+            for other, example in places
+        ):
             continue
         places.append((place, one))
         taken.append(replace(one, suspicious=(path, one.level) in doubtful))
@@ -112,7 +117,7 @@ def _confusions(
             given, best = float(proba[clip, true[clip]]), float(proba[clip, predicted])
             example = Example(
                 clip, head.name, "confused", head.classes[label], head.classes[predicted],
-                given, best,
+                given, best, cell=key,
             )  # fmt: skip
             found.append((best - given, example))
     return found
@@ -129,10 +134,10 @@ def _mistakes_of_several(
         for clip in clips:
             p = float(proba[clip, index])
             if falsely:
-                example = Example(clip, head.name, "false alarm", "", label, None, p)
+                example = Example(clip, head.name, "false alarm", "", label, None, p, cell=key)
                 found.append(((p - limit) / max(1 - limit, 1e-9), example))
             else:
-                example = Example(clip, head.name, "missed", label, "", p, None)
+                example = Example(clip, head.name, "missed", label, "", p, None, cell=key)
                 found.append(((limit - p) / max(limit, 1e-9), example))
     return found
 

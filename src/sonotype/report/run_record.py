@@ -57,6 +57,11 @@ class RunRecord:
         return bool(self.rows) and "start" in self.rows[0]
 
     @property
+    def unfinished(self) -> bool:
+        """Whether the training was interrupted."""
+        return self.card is None or bool(self.card.training.get("interrupted"))
+
+    @property
     def crossfit(self) -> bool:
         """Whether the clips were scored by the models of other folds."""
         return any(row.get("fold") for row in self.rows)

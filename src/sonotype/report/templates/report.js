@@ -22,6 +22,10 @@ function openCell(name, key) {
     if (card) {
       const copy = card.cloneNode(true);
       copy.removeAttribute("id");
+      if (card.dataset.level !== name || Number(card.dataset.cell) !== key) {
+        // The card is about another mistake on this clip: only what is seen and played stays.
+        copy.querySelectorAll("h3, .odds, .toggle, .explained, .chip, .importance").forEach((part) => part.remove());
+      }
       cards.append(copy);
     } else {
       const item = document.createElement("li");
