@@ -10,8 +10,8 @@ where ``log o`` counts from -6 on. The first mask is the energy of the patches. 
 6 steps are made for the clip at hand.
 
 Patches are large and steps are few on purpose. A free mask makes any class probable, whether it is
-in the clip or not, and then does not explain: with patches of 8 and 15 steps it did so for nearly
-all wrong classes (docs/explanations.md).
+in the clip or not, and then does not explain: with patches of 8 and 15 steps it did so for most
+wrong classes (docs/explanations.md).
 
 Fong, Vedaldi, "Interpretable explanations of black boxes by meaningful perturbation" (2017). The
 two terms of probability are those that L-MAC trains a decoder with.
