@@ -4,9 +4,8 @@
 
 A model of the default recipe is trained without one fold, and explains clips of that fold: the
 class that it predicts, right or wrong. On the first fold, the power that makes a mask of a map is
-chosen, for the highest average increase; the method mask is used as it is. The table is of the
-second fold. Both trainings and all scores of clips are kept in the folder, and the same command
-resumes a stopped run.
+chosen, for the highest average increase. The table is of the second fold. Both trainings and all
+scores of clips are kept in the folder, and the same command resumes a stopped run.
 """
 # ruff: noqa: T201 - a script prints
 
@@ -34,7 +33,7 @@ from sonotype.data.readers.source import open_source
 from sonotype.evaluation.bootstrap import draws
 from sonotype.experiments.runner import train_or_resume
 from sonotype.explain.faithfulness import Removal, area, curve, mask_scores, masks_of
-from sonotype.explain.methods import FUNCTIONS, METHODS, SHARPNESS, MethodName
+from sonotype.explain.methods import FUNCTIONS, METHODS, POWER, MethodName
 from sonotype.explain.network import Network, Target
 
 LEVELS = ("category", "event")
@@ -79,7 +78,7 @@ def main() -> int:
     few, many = arguments.clips
     methods, out = arguments.methods, arguments.out
     if arguments.model is not None:
-        powers = {method: SHARPNESS[method] for method in methods}
+        powers = dict.fromkeys(methods, POWER)
         network, tested = Network.of(sonotype.load(arguments.model or None)), drawn(clips, many)
     else:
         choice, test = ([clip for clip in clips if clip.fold == fold] for fold in arguments.folds)
@@ -94,15 +93,12 @@ def main() -> int:
 
 
 def choose(method: MethodName, clips: Sequence[Clip], network: Network, out: Path) -> float:
-    """The power with the highest average increase; of masks 1."""
-    if method == "mask":
-        return 1.0
+    """The power with the highest average increase."""
     rows = scored(method, clips, network, POWERS, out)
     increases = {power: mean_of(rows, f"increase at {power:g}") for power in POWERS}
     best = max(increases, key=lambda power: increases[power])
     shown = ", ".join(f"{power:g}: {100 * value:.1f}" for power, value in increases.items())
-    note = "" if SHARPNESS[method] == best else f", the package {SHARPNESS[method]:g}"
-    print(f"{method}: AI by power {shown}; uses {best:g}{note}", flush=True)
+    print(f"{method}: AI by power {shown}; uses {best:g}", flush=True)
     return best
 
 

@@ -14,7 +14,7 @@ from sonotype.core.errors import OptionsError
 from sonotype.core.text import listed
 from sonotype.explain.faithfulness import masks_of, parts_of
 from sonotype.explain.geometry import band_frequencies
-from sonotype.explain.methods import DEFAULT, FUNCTIONS, METHODS, SHARPNESS
+from sonotype.explain.methods import DEFAULT, FUNCTIONS, METHODS, POWER
 from sonotype.explain.network import Network, Target
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.ensemble import Ensemble
@@ -132,7 +132,7 @@ def explain_log_mels(
         )
         if front_end is not None
     )
-    masks = masks_of(found, SHARPNESS[method])
+    masks = masks_of(found, POWER)
     proba = parts_of(network, log_mels, masks, target.head)[:, target.index]
     whole, kept, rest = proba.double().tolist()
     return Explanation(target.label, whole, method, branches, kept, rest)

@@ -64,8 +64,8 @@ class MaskScores:
     kept: float
 
 
-def masks_of(importance: Sequence[Tensor], sharpness: float = 1.0) -> list[Tensor]:
-    """Masks from 0 to 1: the importance divided by its maximum, to the power ``sharpness``.
+def masks_of(importance: Sequence[Tensor], power: float = 1.0) -> list[Tensor]:
+    """Masks from 0 to 1: the importance divided by its maximum, to the power ``power``.
 
     Shape:
         ``[time, bands]`` for each branch, unchanged; a mask of ones where all importance is 0
@@ -74,7 +74,7 @@ def masks_of(importance: Sequence[Tensor], sharpness: float = 1.0) -> list[Tenso
     for values in importance:
         top = values.max()
         share = values / top if top > 0 else torch.ones_like(values)
-        found.append(share.pow(sharpness))
+        found.append(share.pow(power))
     return found
 
 

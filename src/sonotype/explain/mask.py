@@ -1,13 +1,17 @@
 """A mask of the log-mel that keeps a class with few cells, found by gradient descent for each clip.
 
-The mask has one value for each patch of 8 rows and 8 bands, so that it cannot follow single cells,
-and is interpolated to the log-mel. With ``p`` the probability of the class for the part that the
-mask keeps, ``o`` for the part that it leaves out, and ``m`` the mean of the mask, it minimises
+The mask has one value for each patch of 16 rows and 16 bands, and is interpolated to the log-mel.
+With ``p`` the probability of the class for the part that the mask keeps, ``o`` for the part that it
+leaves out, and ``m`` the mean of the mask, it minimises
 
     -log p + 0.3 log o + 2 m
 
 where ``log o`` counts from -6 on. The first mask is the energy of the patches. Nothing is trained:
-15 steps are made for the clip at hand.
+6 steps are made for the clip at hand.
+
+Patches are large and steps are few on purpose. A free mask makes any class probable, whether it is
+in the clip or not, and then does not explain: with patches of 8 and 15 steps it did so for most
+wrong classes (docs/explanations.md).
 
 Fong, Vedaldi, "Interpretable explanations of black boxes by meaningful perturbation" (2017). The
 two terms of probability are those that L-MAC trains a decoder with.
@@ -23,8 +27,8 @@ from torch.nn import functional as F
 
 from sonotype.explain.network import Network, Target
 
-PATCH = 8
-STEPS, LEARNING_RATE, BETAS = 15, 0.3, (0.8, 0.95)
+PATCH = 16
+STEPS, LEARNING_RATE, BETAS = 6, 0.3, (0.8, 0.95)
 REST, LEAST, AREA = 0.3, -6.0, 2.0
 """Weight of the part left out, its lowest logarithm, and weight of the mean of the mask."""
 
@@ -73,7 +77,7 @@ def log_proba(logits: Tensor, target: Target) -> Tensor:
 
 
 def _energy(loud: Tensor) -> Tensor:
-    """Mean of each patch ``[1, 1, time / 8, bands / 8]``, with mean 0 and deviation 1."""
+    """Mean of each patch ``[1, 1, time / 16, bands / 16]``, with mean 0 and deviation 1."""
     time, bands = (-(-length // PATCH) for length in loud.shape[2:])
     mean = F.adaptive_avg_pool2d(loud, (time, bands))
     return (mean - mean.mean()) / mean.std().clamp_min(1e-6)

@@ -20,17 +20,25 @@ MethodName = Literal["mask", "attention", "gradient", "occlusion", "energy", "ra
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
 DEFAULT: MethodName = "mask"
 
-BROAD = 0.25
-SHARPNESS: dict[MethodName, float] = {
-    method: 1.0 if method == "mask" else BROAD for method in METHODS
-}
-"""Power that makes a mask of each map; of the others than ``mask`` that of the highest average
-increase, see docs/explanations.md."""
+POWER = 0.25
+"""Power that makes a mask of each map, chosen for the highest average increase, see
+docs/explanations.md."""
 
 Method = Callable[[Network, Sequence[Tensor], Target], list[Tensor]]
 
 PATCH = 32
 """Rows and bands that occlusion removes at once; patches overlap by half."""
+
+
+def mask(network: Network, log_mels: Sequence[Tensor], target: Target) -> list[Tensor]:
+    """The log-mel above silence, times a mask that keeps the class with few cells.
+
+    The product is what the mask keeps of the sound: a cell without sound is not important.
+    """
+    masks = learned_mask(network, log_mels, target)
+    return [
+        one * (x - low)[0, 0] for one, x, low in zip(masks, log_mels, network.silence, strict=True)
+    ]
 
 
 def attention(network: Network, log_mels: Sequence[Tensor], target: Target) -> list[Tensor]:
@@ -122,7 +130,7 @@ def occlusion(network: Network, log_mels: Sequence[Tensor], target: Target) -> l
 
 
 FUNCTIONS: dict[MethodName, Method] = {
-    "mask": learned_mask,
+    "mask": mask,
     "attention": attention,
     "gradient": gradient,
     "occlusion": occlusion,
