@@ -171,6 +171,7 @@ def test_the_importance_can_be_shown(browser: Any, pages: dict[str, Path]) -> No
     card.locator(".toggle").click()
     assert card.locator(".importance").is_visible()
     assert "delivered model" in card.locator(".explained").inner_text()
+    assert "for the marked part alone" in card.locator(".explained").inner_text()
     width = card.locator(".importance").bounding_box()["width"]
     assert width == card.locator(".base").bounding_box()["width"]
     card.locator(".toggle").click()

@@ -53,6 +53,8 @@ class Media:
         highest: Hz at the top of the picture.
         importance: transparent picture over the spectrogram; empty if not known.
         probability: of the explained class in the delivered model; ``None`` if not known.
+        kept: the same for the marked part of the clip alone.
+        rest: the same for the remainder.
     """
 
     seconds: float
@@ -61,6 +63,8 @@ class Media:
     highest: float = 0.0
     importance: str = ""
     probability: float | None = None
+    kept: float | None = None
+    rest: float | None = None
 
 
 def load_samples(path: Path, audio_spec: AudioSpec, start: float | None) -> Samples:
@@ -129,6 +133,8 @@ def explained(
         highest=float(branch.band_frequencies[-1]),
         importance=importance_uri(branch.importance),
         probability=found.probability,
+        kept=found.kept_probability,
+        rest=found.rest_probability,
     )
 
 
