@@ -11,7 +11,7 @@ from sonotype.config import SystemOptions
 from sonotype.core.types import Head
 from sonotype.models.build import build_system
 from sonotype.sliding.chunk import ChunkMaps
-from sonotype.sliding.layout import Pace
+from sonotype.sliding.layout import Layout, Pace
 from sonotype.sliding.live_log_mels import LiveLogMels
 from sonotype.sliding.system_windows import SystemRows, layout_of
 
@@ -56,3 +56,24 @@ def test_log_mels_of_chunks(options: dict) -> None:  # type: ignore[type-arg]
         count += 1
     assert count > 10
     assert computed < 1.35 * len(sound)
+
+
+@pytest.mark.parametrize("context", [112, 832])
+@pytest.mark.parametrize(("step", "lookahead"), [(0.1, 0.0), (0.32, 0.5), (1.0, 3.0), (9.0, 60.0)])
+def test_a_chunk_waits_for_no_more_sound_than_it_must(
+    context: int, step: float, lookahead: float
+) -> None:
+    layout = Layout(80_000, 160, (500,), 16, context, 5760, (8, 16), (63, 32))
+    live = layout.at_pace(Pace(step, lookahead))
+    assert live.lookahead == min(max(round(lookahead * 100), 3), context)
+    sound = SampleBuffer([np.zeros(60 * 16_000, np.float32)])
+    chunks = [chunk for chunk in live.chunks(sound, 16_000.0) if chunk.end is not None]
+    assert len(chunks) > 3
+    for chunk in chunks:
+        assert chunk.end is not None
+        assert chunk.first % 16 == chunk.grown % 16 == 0
+        assert chunk.first <= max(chunk.core - context, 0), "as much context as in a file"
+        waits = chunk.first + chunk.grown + 500 - chunk.end
+        assert waits >= live.lookahead or chunk.end + live.lookahead < 500
+        if chunk.end > 500:
+            assert waits < live.lookahead + 16
