@@ -176,6 +176,25 @@ def test_hooks(
     assert len(output.out.splitlines()) == 1
 
 
+def test_a_model_onnx_needs_no_torch(folder: Path, tmp_path: Path, limit: str) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from sonotype.export.onnx import export_onnx
+
+    model = tmp_path / "model.onnx"
+    export_onnx(folder / "model.safetensors", model)
+    code = (
+        "import sys; sys.modules['torch'] = None; from sonotype.cli.main import run; "
+        "sys.exit(run(sys.argv[1:]))"
+    )
+    argv = [sys.executable, "-c", code, "listen", str(model), "-", "--threshold", limit]
+    done = subprocess.run(
+        argv, input=(folder / "sound.wav").read_bytes(), capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
 def start(folder: Path, *more: str) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-m", "sonotype", "listen", str(folder / "model.safetensors"), "-"]
     argv += ["--rate", str(RATE), "--json", "--every", "0.5", "--lookahead", "0.5", *more]

@@ -29,7 +29,6 @@ from sonotype.inference.load import load
 from sonotype.inference.locate import find_model
 from sonotype.inference.recording import LiveSound
 from sonotype.modelfile.detection import Detection
-from sonotype.modelfile.pretrained import builtin_path
 
 MAX_HOP = 1.0
 """Seconds: the default hop is never longer."""
@@ -188,8 +187,14 @@ def open_detector(
     ensemble = Ensemble([load(path, device=device, tta_shifts=1) for path in paths])
     for member in ensemble.members:
         member.engine.prepare()
-    digests = [file_sha256(builtin_path() if path is None else path) for path in paths]
+    digests = [file_sha256(_builtin() if path is None else path) for path in paths]
     return Detector(ensemble, options or DetectOptions(), digests)
+
+
+def _builtin() -> Path:
+    from sonotype.modelfile.pretrained import builtin_path  # late: imports torch
+
+    return builtin_path()
 
 
 def default_hop(seconds: float) -> float:
