@@ -64,8 +64,8 @@ def listen(
 
     detector = open_detector([model, *(also or [])], detection, device=device)
     with ExitStack() as stack:
-        stop = stack.enter_context(_interrupts())
         feed = stack.enter_context(_open(source, inputs))
+        stop = stack.enter_context(_interrupts())  # Ctrl-C before the first sound ends at once
         for line in wrap(f"{detector.scored}; {feed.name}, {feed.sample_rate} Hz"):
             typer.echo(line, err=True)
         hooks = [command_hook(listening.exec)] if listening.exec else []
