@@ -92,6 +92,7 @@ def test_commands() -> None:
         "predict",
         "tune",
         "detect",
+        "listen",
         "suggest",
         "explain",
         "doctor",

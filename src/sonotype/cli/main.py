@@ -23,6 +23,7 @@ from sonotype.cli.export_command import export
 from sonotype.cli.info_command import info
 from sonotype.cli.layout import Command
 from sonotype.cli.learning_curve_command import learning_curve
+from sonotype.cli.listen_command import listen
 from sonotype.cli.predict_command import predict
 from sonotype.cli.report_command import report
 from sonotype.cli.study_command import study
@@ -62,7 +63,7 @@ app = typer.Typer(
 )
 for command in (
     train, distill, evaluate, crossval, study, learning_curve, suspects, predict, tune, detect,
-    suggest, explain, doctor, report, compare, info, card, export,
+    listen, suggest, explain, doctor, report, compare, info, card, export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")
