@@ -92,6 +92,7 @@ def test_commands() -> None:
         "tune",
         "detect",
         "suggest",
+        "serve",
         "doctor",
         "info",
         "data",

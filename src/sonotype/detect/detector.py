@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sonotype.audio.decode import name_of
 from sonotype.config import EventOptions, check, to_dict
 from sonotype.core.detections import DetectedEvent, DetectedRecording, ScoreBlock
 from sonotype.core.errors import AudioError, OptionsError, cause_of
@@ -102,7 +103,7 @@ class Detector:
         """The least score of an event, for each class."""
         return tuple(one.threshold for one in self.events)
 
-    def score_blocks(self, path: Path) -> Iterator[ScoreBlock]:
+    def score_blocks(self, path: Path | bytes) -> Iterator[ScoreBlock]:
         """Scores of the detected classes over time.
 
         Raises:
@@ -115,13 +116,13 @@ class Detector:
         for block in blocks:
             yield ScoreBlock(block.times, block.scores[:, self._columns])
 
-    def detect(self, path: Path, *, on_block: OnBlock | None = None) -> DetectedRecording:
+    def detect(self, path: Path | bytes, *, on_block: OnBlock | None = None) -> DetectedRecording:
         """The events of a recording; of a damaged recording those before the error, and the error.
 
         Any other error, such as a full memory, is raised.
 
         Args:
-            path: of the recording.
+            path: of the recording, or the bytes of its file.
             on_block: is called with each block of scores.
         """
         finder, events, end, error = EventFinder(self.classes, self.events), [], 0.0, ""
@@ -137,7 +138,7 @@ class Detector:
         found = tuple(within(sorted(events, key=_order), end))
         if self.frequencies:
             found = with_frequencies(path, found, self.highest)
-        return DetectedRecording(path, end, found, self.highest, error)
+        return DetectedRecording(Path(name_of(path)), end, found, self.highest, error)
 
 
 def open_detector(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.audio.decode import Samples
+from sonotype.audio.decode import Samples, name_of
 from sonotype.core.detections import ScoreBlock
 from sonotype.core.errors import AudioError
 from sonotype.inference.classifier import Classifier
@@ -34,14 +34,14 @@ def has_frame_heads(ensemble: Ensemble, level: str) -> bool:
     return None not in lengths and len(lengths) == 1
 
 
-def frame_blocks(ensemble: Ensemble, path: Path) -> Iterator[ScoreBlock]:
+def frame_blocks(ensemble: Ensemble, path: Path | bytes) -> Iterator[ScoreBlock]:
     """Mean scores of the frames of a recording; errors as for :func:`window_blocks`."""
     tracks = [_FrameTrack(member, path) for member in ensemble.members]
     first, seconds = 0, tracks[0].seconds
     for parts in _aligned([track.scores() for track in tracks]):
         scores = np.mean(parts, axis=0)
         if not np.isfinite(scores).all():
-            raise AudioError(path, NOT_FINITE)
+            raise AudioError(name_of(path), NOT_FINITE)
         times = frame_bounds(first, len(scores), seconds, tracks[0].end)
         first += len(scores)
         lasting = np.diff(times) > 0
@@ -54,7 +54,7 @@ def frame_blocks(ensemble: Ensemble, path: Path) -> Iterator[ScoreBlock]:
 class _FrameTrack:
     """The scores of one model, and the length of the recording as far as it is known."""
 
-    def __init__(self, member: Classifier, path: Path) -> None:
+    def __init__(self, member: Classifier, path: Path | bytes) -> None:
         self._spec = member.audio_spec
         self._engine, self._path = member.engine, path
         self._samples, self._ended = 0, False
@@ -101,14 +101,16 @@ def _aligned(tracks: Sequence[Iterator[Floats]]) -> Iterator[list[Floats]]:
         kept = [part[count:] for part in parts]
 
 
-def window_blocks(ensemble: Ensemble, path: Path, hop: float, level: str) -> Iterator[ScoreBlock]:
+def window_blocks(
+    ensemble: Ensemble, path: Path | bytes, hop: float, level: str
+) -> Iterator[ScoreBlock]:
     """Mean scores of sliding windows, each for the time nearest to the middle of its window.
 
     The scores of a window that is probably of no class are reduced.
 
     Args:
         ensemble: the models.
-        path: of the recording.
+        path: of the recording, or the bytes of its file.
         hop: seconds from one window to the next.
         level: name of the head.
 
