@@ -314,7 +314,9 @@ def test_scores_that_are_not_finite_are_an_error(
     detector = open_detector([folder / "frames.safetensors"], device="cpu")
     [member] = detector.ensemble.members
 
-    def frames(pieces: Iterator[np.ndarray], samples: int) -> Iterator[tuple[int, np.ndarray]]:
+    def frames(
+        pieces: Iterator[np.ndarray], samples: int, pace: object
+    ) -> Iterator[tuple[int, np.ndarray]]:
         for _ in pieces:
             pass
         yield 0, np.full((4, 3), np.nan)

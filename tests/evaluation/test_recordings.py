@@ -61,7 +61,7 @@ class Loudness:
         return EngineOutput({head.name: proba for head in self.heads}, embedding)
 
     def windows(
-        self, pieces: Iterable[np.ndarray], samples: int, hop: float
+        self, pieces: Iterable[np.ndarray], samples: int, hop: float, pace: object = None
     ) -> Iterator[tuple[int, EngineOutput]] | None:
         return None
 

@@ -191,7 +191,7 @@ def test_a_file_whose_frames_differ_is_not_written(
     original = OnnxEngine.frames
 
     def frames(
-        self: OnnxEngine, pieces: list[np.ndarray], samples: int
+        self: OnnxEngine, pieces: list[np.ndarray], samples: int, pace: object = None
     ) -> Iterator[tuple[int, np.ndarray]] | None:
         found = original(self, pieces, samples)
         if wrong == "no frames" or found is None:

@@ -478,7 +478,9 @@ class Overflowing:
         values[self.part][np.abs(waveforms).max(1) > 0.6] = np.nan
         return replace(output, embedding=values.pop("embedding"), proba=values)
 
-    def windows(self, pieces: Iterable[np.ndarray], samples: int, hop: float) -> None:
+    def windows(
+        self, pieces: Iterable[np.ndarray], samples: int, hop: float, pace: object = None
+    ) -> None:
         """Windows share nothing."""
 
 

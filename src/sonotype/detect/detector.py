@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from sonotype.detect.score_sources import frame_blocks, has_frame_heads, window_
 from sonotype.inference.ensemble import Ensemble
 from sonotype.inference.load import load
 from sonotype.inference.locate import find_model
+from sonotype.inference.recording import LiveSound
 from sonotype.modelfile.detection import Detection
 from sonotype.modelfile.pretrained import builtin_path
 
@@ -34,6 +36,20 @@ MAX_HOP = 1.0
 """Seconds: the default hop is never longer."""
 
 OnBlock = Callable[[ScoreBlock], None]
+
+
+class Step(NamedTuple):
+    """What is known of a recording after the next scores.
+
+    Attributes:
+        block: the scores; ``None`` at the end.
+        events: that no later score can change, and that were not in an earlier step.
+        error: why the recording could not be read to its end, in the last step.
+    """
+
+    block: ScoreBlock | None
+    events: list[DetectedEvent]
+    error: str = ""
 
 
 class Detector:
@@ -103,18 +119,33 @@ class Detector:
         """The least score of an event, for each class."""
         return tuple(one.threshold for one in self.events)
 
-    def score_blocks(self, path: Path | bytes) -> Iterator[ScoreBlock]:
-        """Scores of the detected classes over time.
+    def score_blocks(self, source: Path | bytes | LiveSound) -> Iterator[ScoreBlock]:
+        """Scores of the detected classes over time; of live sound as they come.
 
         Raises:
             AudioError: the recording cannot be read to its end; after the blocks before the error.
         """
         if self.from_frames:
-            blocks = frame_blocks(self.ensemble, path)
+            blocks = frame_blocks(self.ensemble, source)
         else:
-            blocks = window_blocks(self.ensemble, path, self.hop, self.head.name)
+            blocks = window_blocks(self.ensemble, source, self.hop, self.head.name)
         for block in blocks:
             yield ScoreBlock(block.times, block.scores[:, self._columns])
+
+    def steps(self, source: Path | bytes | LiveSound) -> Iterator[Step]:
+        """The blocks of scores and the events that each completes, and the events at the end.
+
+        Each part is sorted by start, end and label, without frequencies. A recording that cannot
+        be read ends there; any other error, such as a full memory, is raised.
+        """
+        finder, end, error = EventFinder(self.classes, self.events), 0.0, ""
+        try:
+            for block in self.score_blocks(source):
+                end = float(block.times[-1])
+                yield Step(block, finder.add(block))
+        except (AudioError, OSError) as failure:
+            error = cause_of(failure)
+        yield Step(None, within(finder.finish(), end), error)
 
     def detect(self, path: Path | bytes, *, on_block: OnBlock | None = None) -> DetectedRecording:
         """The events of a recording; of a damaged recording those before the error, and the error.
@@ -125,16 +156,15 @@ class Detector:
             path: of the recording, or the bytes of its file.
             on_block: is called with each block of scores.
         """
-        finder, events, end, error = EventFinder(self.classes, self.events), [], 0.0, ""
-        try:
-            for block in self.score_blocks(path):
-                end = float(block.times[-1])
-                events += finder.add(block)
+        events: list[DetectedEvent] = []
+        end, error = 0.0, ""
+        for step in self.steps(path):
+            events += step.events
+            error = step.error
+            if step.block is not None:
+                end = float(step.block.times[-1])
                 if on_block is not None:
-                    on_block(block)
-        except (AudioError, OSError) as failure:
-            error = cause_of(failure)
-        events += finder.finish()
+                    on_block(step.block)
         found = tuple(within(sorted(events, key=_order), end))
         if self.frequencies:
             found = with_frequencies(path, found, self.highest)

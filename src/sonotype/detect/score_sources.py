@@ -15,7 +15,7 @@ from sonotype.inference.classifier import Classifier
 from sonotype.inference.ensemble import Ensemble
 from sonotype.inference.postprocess import NOT_FINITE
 from sonotype.inference.prediction import Prediction
-from sonotype.inference.recording import open_recording
+from sonotype.inference.recording import LiveSound, open_recording, source_for_each
 from sonotype.inference.sliding_outputs import DeferredError
 from sonotype.sliding.frames import frame_bounds
 
@@ -34,14 +34,15 @@ def has_frame_heads(ensemble: Ensemble, level: str) -> bool:
     return None not in lengths and len(lengths) == 1
 
 
-def frame_blocks(ensemble: Ensemble, path: Path | bytes) -> Iterator[ScoreBlock]:
+def frame_blocks(ensemble: Ensemble, source: Path | bytes | LiveSound) -> Iterator[ScoreBlock]:
     """Mean scores of the frames of a recording; errors as for :func:`window_blocks`."""
-    tracks = [_FrameTrack(member, path) for member in ensemble.members]
+    sources = source_for_each(source, len(ensemble.members))
+    tracks = [_FrameTrack(*pair) for pair in zip(ensemble.members, sources, strict=True)]
     first, seconds = 0, tracks[0].seconds
     for parts in _aligned([track.scores() for track in tracks]):
         scores = np.mean(parts, axis=0)
         if not np.isfinite(scores).all():
-            raise AudioError(name_of(path), NOT_FINITE)
+            raise AudioError(name_of_source(source), NOT_FINITE)
         times = frame_bounds(first, len(scores), seconds, tracks[0].end)
         first += len(scores)
         lasting = np.diff(times) > 0
@@ -54,9 +55,9 @@ def frame_blocks(ensemble: Ensemble, path: Path | bytes) -> Iterator[ScoreBlock]
 class _FrameTrack:
     """The scores of one model, and the length of the recording as far as it is known."""
 
-    def __init__(self, member: Classifier, path: Path | bytes) -> None:
+    def __init__(self, member: Classifier, source: Path | bytes | LiveSound) -> None:
         self._spec = member.audio_spec
-        self._engine, self._path = member.engine, path
+        self._engine, self._source = member.engine, source
         self._samples, self._ended = 0, False
         self._error = DeferredError()
         self.seconds = float(member.engine.frame_seconds or 0.0)
@@ -68,8 +69,9 @@ class _FrameTrack:
 
     def scores(self) -> Iterator[Floats]:
         """``[frames, classes]``, many frames at a time."""
-        pieces = open_recording(self._path, None, self._spec.sample_rate).pieces
-        found = self._engine.frames(self._counted(self._error.defer(pieces)), self._spec.length)
+        sound = open_recording(self._source, None, self._spec.sample_rate)
+        pieces = self._counted(self._error.defer(sound.pieces))
+        found = self._engine.frames(pieces, self._spec.length, sound.pace)
         for _, scores in found or ():
             yield scores
 
@@ -102,7 +104,7 @@ def _aligned(tracks: Sequence[Iterator[Floats]]) -> Iterator[list[Floats]]:
 
 
 def window_blocks(
-    ensemble: Ensemble, path: Path | bytes, hop: float, level: str
+    ensemble: Ensemble, source: Path | bytes | LiveSound, hop: float, level: str
 ) -> Iterator[ScoreBlock]:
     """Mean scores of sliding windows, each for the time nearest to the middle of its window.
 
@@ -110,7 +112,8 @@ def window_blocks(
 
     Args:
         ensemble: the models.
-        path: of the recording, or the bytes of its file.
+        source: path of the recording, or live sound; its windows come one by one, each when the
+            next one is known.
         hop: seconds from one window to the next.
         level: name of the head.
 
@@ -119,15 +122,16 @@ def window_blocks(
             blocks before the error.
     """
     seconds = ensemble.audio_spec.seconds
+    most = 1 if isinstance(source, LiveSound) else WINDOWS
     begin, total = 0.0, 0.0
     starts: list[float] = []
     scores: list[Floats] = []
     try:
-        for window in ensemble.predict_windows(path, hop):
+        for window in ensemble.predict_windows(source, hop):
             total = window.file_seconds
             starts.append(window.start)
             scores.append(scores_of(window, level))
-            if len(starts) > WINDOWS:
+            if len(starts) > most:
                 middle = (starts[-1] + starts[-2] + seconds) / 2
                 yield _window_block(starts[:-1], scores[:-1], begin, middle, seconds)
                 begin, starts, scores = middle, starts[-1:], scores[-1:]
@@ -135,6 +139,8 @@ def window_blocks(
         if starts:
             yield _window_block(starts, scores, begin, starts[-1] + seconds, seconds)
         raise
+    if isinstance(source, LiveSound):
+        total = source.seconds
     if starts and total > begin:
         yield block_of_windows(starts, scores, seconds, total, begin)
 
@@ -168,6 +174,11 @@ def _window_block(
     times[0] = begin
     lasting = np.diff(times) > 0
     return ScoreBlock(np.append(times[:-1][lasting], times[-1]), np.stack(scores)[lasting])
+
+
+def name_of_source(source: Path | bytes | LiveSound) -> str:
+    """The name of a source in messages and results."""
+    return source.name if isinstance(source, LiveSound) else name_of(source)
 
 
 def joined(blocks: Sequence[ScoreBlock]) -> ScoreBlock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
@@ -23,6 +24,7 @@ from sonotype.inference.postprocess import NOT_FINITE, average_shifts, finite_ro
 from sonotype.inference.prediction import Array, Failure, Prediction
 from sonotype.inference.recording import (
     ARRAY,
+    LiveSound,
     Recording,
     SoundInfo,
     array_rate,
@@ -138,7 +140,7 @@ class Classifier:
 
     def predict_windows(
         self,
-        source: str | Path | bytes | npt.ArrayLike,
+        source: str | Path | bytes | npt.ArrayLike | LiveSound,
         hop: float = HOP,
         *,
         sample_rate: int | None = None,
@@ -153,8 +155,8 @@ class Classifier:
         averaged. :attr:`Prediction.tta_shifts` states the number.
 
         Args:
-            source: a path, the bytes of a sound file, or samples ``[samples]`` or
-                ``[samples, channels]``.
+            source: a path, the bytes of a sound file, samples ``[samples]`` or
+                ``[samples, channels]``, or live sound.
             hop: seconds from the start of a window to the start of the next one, at least 0.01.
             sample_rate: of an array, in Hz; required for arrays, refused for files.
             exact: run every window as a clip of its own.
@@ -174,10 +176,12 @@ class Classifier:
         recording = open_recording(source, sample_rate, self.audio_spec.sample_rate)
         outputs = sliding_outputs(
             self.engine, self.audio_spec, recording.pieces, hop,
-            exact=exact, tta_shifts=self.tta_shifts,
+            exact=exact, tta_shifts=self.tta_shifts, pace=recording.pace,
         )  # fmt: skip
         predictions = self._of_windows(outputs, recording, hop)
-        total = windows_in(recording.seconds, hop, self.audio_spec.seconds)
+        total = None
+        if math.isfinite(recording.seconds):
+            total = windows_in(recording.seconds, hop, self.audio_spec.seconds)
         return track(predictions, "classifying windows", total, show=progress)
 
     def predict_clips(self, named: Sequence[tuple[str, Audio]]) -> list[Prediction | Failure]:

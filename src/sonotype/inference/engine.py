@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sonotype.core.prefetch import BATCH_SIZE as BATCH_SIZE
 from sonotype.inference.prediction import Array
+from sonotype.sliding.layout import Pace
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ class Engine(Protocol):
         ...
 
     def windows(
-        self, pieces: Iterable[Array], samples: int, hop: float
+        self, pieces: Iterable[Array], samples: int, hop: float, pace: Pace | None = None
     ) -> Iterator[tuple[int, EngineOutput]] | None:
         """Output for overlapping windows of a recording, from feature maps that they share.
 
@@ -69,6 +70,7 @@ class Engine(Protocol):
             pieces: consecutive pieces ``[samples]`` of the recording.
             samples: length of a window.
             hop: samples from the start of a window to the start of the next one.
+            pace: of live sound.
 
         Returns:
             the index of the first window and the output, for several windows at a time; ``None``
@@ -76,12 +78,15 @@ class Engine(Protocol):
         """
         ...
 
-    def frames(self, pieces: Iterable[Array], samples: int) -> Iterator[tuple[int, Array]] | None:
+    def frames(
+        self, pieces: Iterable[Array], samples: int, pace: Pace | None = None
+    ) -> Iterator[tuple[int, Array]] | None:
         """Probabilities of the frames of a recording, see :mod:`sonotype.sliding.frames`.
 
         Args:
             pieces: consecutive pieces ``[samples]`` of the recording.
             samples: length of a clip.
+            pace: of live sound.
 
         Returns:
             the number of the first frame and the probabilities ``[frames, classes]``, for several

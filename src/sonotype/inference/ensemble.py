@@ -15,6 +15,7 @@ from sonotype.inference.engine import BATCH_SIZE
 from sonotype.inference.load import load
 from sonotype.inference.postprocess import average_models
 from sonotype.inference.prediction import Failure, Prediction
+from sonotype.inference.recording import LiveSound, source_for_each
 from sonotype.inference.sliding_outputs import HOP
 
 
@@ -72,7 +73,7 @@ class Ensemble:
 
     def predict_windows(
         self,
-        source: str | Path | bytes | npt.ArrayLike,
+        source: str | Path | bytes | npt.ArrayLike | LiveSound,
         hop: float = HOP,
         *,
         sample_rate: int | None = None,
@@ -88,11 +89,12 @@ class Ensemble:
         if len(lengths) > 1:
             shown = " and ".join(f"{seconds:g}" for seconds in lengths)
             raise OptionsError(f"the windows of the models are {shown} s long, must be equal")
+        sources = source_for_each(source, len(self._members))
         members = [
             member.predict_windows(
-                source, hop, sample_rate=sample_rate, exact=exact, progress=progress and not number
+                each, hop, sample_rate=sample_rate, exact=exact, progress=progress and not number
             )
-            for number, member in enumerate(self._members)
+            for number, (member, each) in enumerate(zip(self._members, sources, strict=True))
         ]
         # At another rate a recording may be longer by part of a sample, and so by a window.
         return (self._mean(predictions) for predictions in zip(*members, strict=False))

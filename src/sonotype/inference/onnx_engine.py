@@ -14,7 +14,7 @@ from sonotype.inference.engine import EngineOutput
 from sonotype.inference.onnx_windows import WINDOWS_KEY, SharedSessions, window_graphs
 from sonotype.inference.prediction import Array
 from sonotype.modelfile.card import KEY, ModelCard, card_of
-from sonotype.sliding.layout import FRAMES_A_SECOND
+from sonotype.sliding.layout import FRAMES_A_SECOND, Pace
 
 WAVEFORM = "waveform"
 EMBEDDING = "embedding"
@@ -62,13 +62,13 @@ class OnnxEngine:
         return _output(dict(zip(self.outputs, values, strict=True)))
 
     def windows(
-        self, pieces: Iterable[Array], samples: int, hop: float
+        self, pieces: Iterable[Array], samples: int, hop: float, pace: Pace | None = None
     ) -> Iterator[tuple[int, EngineOutput]] | None:
         """Output for overlapping windows; ``None`` if the file has no graphs for their length."""
         shared = self._shared
         if shared is None or shared.windows.layout.samples != samples:
             return None
-        return shared.windows.outputs(pieces, hop)
+        return shared.windows.outputs(pieces, hop, pace)
 
     @property
     def frame_seconds(self) -> float | None:
@@ -77,12 +77,14 @@ class OnnxEngine:
             return None
         return self._shared.windows.layout.coarsest / FRAMES_A_SECOND
 
-    def frames(self, pieces: Iterable[Array], samples: int) -> Iterator[tuple[int, Array]] | None:
+    def frames(
+        self, pieces: Iterable[Array], samples: int, pace: Pace | None = None
+    ) -> Iterator[tuple[int, Array]] | None:
         """Probabilities of frames; ``None`` if the file has no frame head."""
         shared = self._shared
         if shared is None or shared.frames is None or shared.windows.layout.samples != samples:
             return None
-        return shared.frames.outputs(pieces)
+        return shared.frames.outputs(pieces, pace)
 
     @cached_property
     def _shared(self) -> SharedSessions | None:

@@ -99,7 +99,7 @@ class WindowGraphs:
         return json_text(
             {
                 "version": VERSION,
-                "layout": asdict(self.layout),
+                "layout": self.layout.to_json(),
                 "reductions": [[one.operation.name, one.maps] for one in self.reductions],
                 **{name: b64encode(getattr(self, name)).decode() for name in GRAPHS},
                 "frames": None if self.frames is None else self.frames.to_json(),

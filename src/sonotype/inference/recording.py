@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
+from itertools import tee
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy.typing as npt
 
 from sonotype.audio.decode import Samples, from_array, name_of, seconds_of
+from sonotype.audio.decoders.decoder import resampled
 from sonotype.audio.stream import stream
 from sonotype.core.errors import OptionsError
+from sonotype.sliding.layout import Pace
 
 ARRAY = "<array>"
 """Name of an array in predictions."""
@@ -32,22 +36,74 @@ class Recording(NamedTuple):
         source: its name in predictions.
         seconds: its length.
         pieces: consecutive pieces ``[samples]`` at the sample rate of the model.
+        pace: of live sound.
     """
 
     source: str
     seconds: float
     pieces: Iterator[Samples]
+    pace: Pace | None = None
+
+
+class LiveSound:
+    """Mono sound that arrives in pieces, to be read once.
+
+    Args:
+        name: in messages and predictions.
+        sample_rate: of the pieces in Hz.
+        pieces: consecutive pieces ``[samples]`` float32.
+        pace: how often, and how long after the sound, scores are wanted.
+
+    Attributes:
+        samples: number of samples that were read so far.
+    """
+
+    def __init__(self, name: str, sample_rate: int, pieces: Iterable[Samples], pace: Pace) -> None:
+        self.name, self.sample_rate, self.pace = name, sample_rate, pace
+        self.samples = 0
+        self._pieces = iter(pieces)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the sound that was read so far."""
+        return self.samples / self.sample_rate
+
+    def read(self, sample_rate: int) -> Iterator[Samples]:
+        """The pieces at another sample rate; the samples do not depend on how they are cut."""
+        return resampled(self._counted(), self.sample_rate, sample_rate)
+
+    def split(self, number: int) -> list[LiveSound]:
+        """Sounds that can be read beside each other, in place of this one."""
+        pieces = tee(self._counted(), number)
+        return [LiveSound(self.name, self.sample_rate, one, self.pace) for one in pieces]
+
+    def _counted(self) -> Iterator[Samples]:
+        for piece in self._pieces:
+            self.samples += len(piece)
+            yield piece
+
+
+Source = TypeVar("Source")
+
+
+def source_for_each(source: Source, number: int) -> list[Source]:
+    """A source for each of several models."""
+    return source.split(number) if isinstance(source, LiveSound) else [source] * number  # type: ignore[return-value]
 
 
 def open_recording(
-    source: str | Path | bytes | npt.ArrayLike, sample_rate: int | None, model_rate: int
+    source: str | Path | bytes | npt.ArrayLike | LiveSound,
+    sample_rate: int | None,
+    model_rate: int,
 ) -> Recording:
-    """A recording as a stream of samples.
+    """A recording as a stream of samples; the length of live sound is infinite.
 
     Raises:
         AudioError: the sound cannot be read.
         OptionsError: an array without ``sample_rate``, or a file with it.
     """
+    if isinstance(source, LiveSound):
+        return Recording(source.name, math.inf, source.read(model_rate), source.pace)
     if isinstance(source, str | Path | bytes):
         name = file_name(source, sample_rate)
         return Recording(name, seconds_of(source), stream(source, sample_rate=model_rate))

@@ -25,6 +25,7 @@ from sonotype.core.errors import AudioError, OptionsError
 from sonotype.core.prefetch import prefetch
 from sonotype.inference.engine import BATCH_SIZE, Engine, EngineOutput
 from sonotype.inference.postprocess import average_shifts
+from sonotype.sliding.layout import Pace
 
 HOP = 1.0
 MIN_HOP = 0.01
@@ -39,6 +40,7 @@ def sliding_outputs(
     *,
     exact: bool = False,
     tta_shifts: int = 1,
+    pace: Pace | None = None,
 ) -> Iterator[tuple[int, EngineOutput]]:
     """Outputs for all windows of a recording, several windows at a time.
 
@@ -50,6 +52,7 @@ def sliding_outputs(
         exact: run every window as a clip of its own.
         tta_shifts: average exact windows over this number of circular shifts. Windows that share
             their feature maps are not averaged; :attr:`EngineOutput.tta_shifts` is 1 for them.
+        pace: of live sound: each window is then given as soon as it can be.
 
     Yields:
         the index of the first window, and the output.
@@ -66,8 +69,9 @@ def sliding_outputs(
         shared = None
         if overlapping and not exact:
             whole = chain([sound.part(0, sound.end)], pieces)
-            shared = engine.windows(whole, audio_spec.length, samples)
-        yield from shared or _exact(engine, audio_spec, sound, samples, tta_shifts)
+            shared = engine.windows(whole, audio_spec.length, samples, pace)
+        live = pace is not None
+        yield from shared or _exact(engine, audio_spec, sound, samples, tta_shifts, live=live)
     if error.deferred is not None:
         raise error.deferred
 
@@ -101,14 +105,22 @@ class DeferredError:
 
 
 def _exact(
-    engine: Engine, audio_spec: AudioSpec, sound: SampleBuffer, hop: float, tta_shifts: int
+    engine: Engine,
+    audio_spec: AudioSpec,
+    sound: SampleBuffer,
+    hop: float,
+    tta_shifts: int,
+    *,
+    live: bool,
 ) -> Iterator[tuple[int, EngineOutput]]:
-    """Every window as a clip of its own, in batches or in threads."""
+    """Every window as a clip of its own, in batches or in threads; of live sound one by one."""
 
     def output(batch: tuple[int, Samples]) -> tuple[int, EngineOutput]:
         first, clips = batch
         return first, average_shifts(engine, clips, tta_shifts)
 
+    if live:
+        return map(output, _clips(audio_spec, sound, hop, 1))
     if engine.side_by_side:
         return prefetch(output, _clips(audio_spec, sound, hop, 1), threads=available_cpus())
     return map(output, _clips(audio_spec, sound, hop, BATCH_SIZE))

@@ -15,7 +15,7 @@ from sonotype.inference.prediction import Array
 from sonotype.models.fold_batch_norm import fuse_batch_norm
 from sonotype.models.system import Output, System
 from sonotype.sliding.frames import SharedFrames
-from sonotype.sliding.layout import FRAMES_A_SECOND
+from sonotype.sliding.layout import FRAMES_A_SECOND, Pace
 from sonotype.sliding.shared import SharedWindows
 from sonotype.sliding.system_frames import system_frames
 from sonotype.sliding.system_windows import WindowOutputs, system_windows
@@ -62,21 +62,23 @@ class TorchEngine:
             return self._output(output, tuple(_array(weights) for weights in output.attention))
 
     def windows(
-        self, pieces: Iterable[Array], samples: int, hop: float
+        self, pieces: Iterable[Array], samples: int, hop: float, pace: Pace | None = None
     ) -> Iterator[tuple[int, EngineOutput]]:
         """Output for overlapping windows, without attention."""
         if (shared := self._shared.get(samples)) is None:
             shared = self._shared[samples] = system_windows(self.fused, samples)
-        for first, output in shared.outputs(pieces, hop):
+        for first, output in shared.outputs(pieces, hop, pace):
             yield first, self._output(output)
 
-    def frames(self, pieces: Iterable[Array], samples: int) -> Iterator[tuple[int, Array]] | None:
+    def frames(
+        self, pieces: Iterable[Array], samples: int, pace: Pace | None = None
+    ) -> Iterator[tuple[int, Array]] | None:
         """Probabilities of frames; ``None`` without a frame head."""
         if self.fused.frame_head is None:
             return None
         if (shared := self._frames.get(samples)) is None:
             shared = self._frames[samples] = system_frames(self.fused, samples)
-        return ((first, expit(logits)) for first, logits in shared.outputs(pieces))
+        return ((first, expit(logits)) for first, logits in shared.outputs(pieces, pace))
 
     @torch.inference_mode()
     def _output(

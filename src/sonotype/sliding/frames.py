@@ -17,7 +17,7 @@ from typing import Generic
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.sliding.layout import Layout, Span
+from sonotype.sliding.layout import Layout, Pace, Span
 from sonotype.sliding.shared import Output_co, RowReduction, Samples, SharedWindows, WindowNetwork
 
 
@@ -49,15 +49,18 @@ class SharedFrames(Generic[Output_co]):
         self.before, self.after = centre, self.rows - centre
         self._windows = SharedWindows(layout, reductions, network, threads=threads, spans=spans)
 
-    def outputs(self, pieces: Iterable[Samples]) -> Iterator[tuple[int, Output_co]]:
+    def outputs(
+        self, pieces: Iterable[Samples], pace: Pace | None = None
+    ) -> Iterator[tuple[int, Output_co]]:
         """The number of the first frame and the outputs, in order, many frames at a time.
 
         The last frames may lie behind the end of the recording.
 
         Args:
             pieces: consecutive pieces ``[samples]`` of the recording, at the system's sample rate.
+            pace: of live sound.
         """
-        return self._windows.outputs(self._padded(pieces), self.unit)
+        return self._windows.outputs(self._padded(pieces), self.unit, pace)
 
     def _padded(self, pieces: Iterable[Samples]) -> Iterator[Samples]:
         yield np.zeros(self.before * self.unit, dtype=np.float32)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +57,22 @@ class Chunk:
 FRAMES_A_SECOND = 100
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How live sound is cut into chunks: short ones, with little sound behind them.
+
+    Rows of a chunk depend on sound behind it. With less of it than :attr:`Layout.context` the
+    scores come earlier, and differ the more from those of a whole recording, the less there is.
+
+    Attributes:
+        step: seconds from one chunk to the next; whole rows of the coarsest map, at least one.
+        lookahead: seconds of sound behind a chunk, at most that of the layout.
+    """
+
+    step: float
+    lookahead: float
+
+
 class Span(NamedTuple):
     """Some of the rows of a window, in rows of the coarsest pooled map.
 
@@ -82,6 +98,7 @@ class Layout:
         step: frames of a chunk without its context, a multiple of ``coarsest``.
         strides: frames to a row of each pooled map.
         counts: rows of each pooled map of a clip.
+        lookahead: frames of context behind a chunk; ``None`` for as many as before it.
     """
 
     samples: int
@@ -92,16 +109,35 @@ class Layout:
     step: int
     strides: tuple[int, ...]
     counts: tuple[int, ...]
+    lookahead: int | None = None
 
-    def chunks(self, sound: SampleBuffer, hop: float) -> Iterator[Chunk]:
-        """Chunks while there is sound for all of their context, then the last chunk."""
-        core = 0
+    def at_pace(self, pace: Pace) -> Layout:
+        """The layout of the chunks of live sound."""
+        step = max(round(pace.step * FRAMES_A_SECOND / self.coarsest), 1) * self.coarsest
+        wanted = max(round(pace.lookahead * FRAMES_A_SECOND), FRONT_END_REACH)
+        return replace(self, step=step, lookahead=min(wanted, self.context))
+
+    def to_json(self) -> dict[str, object]:
+        """The fields as JSON values, without those that are ``None``."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def chunks(
+        self, sound: SampleBuffer, hop: float, spans: Sequence[Span | None] = (None,)
+    ) -> Iterator[Chunk]:
+        """Chunks while there is sound for all of their context, then the last chunk.
+
+        Args:
+            sound: of the recording.
+            hop: samples from window to window.
+            spans: of each window that are needed, see :meth:`rows_of`.
+        """
+        core, behind = 0, self.context if self.lookahead is None else self.lookahead
         while True:
             end, first = core + self.step, max(core - self.context, 0)
-            grown = whole(max(end + self.context - min(self.mel_frames) - first, 0), self.coarsest)
+            grown = whole(max(end + behind - min(self.mel_frames) - first, 0), self.coarsest)
             if not sound.reaches((first + grown) * self.frame + self.samples):
                 break
-            yield Chunk(first, grown, core, end, self._windows_before(end, hop))
+            yield Chunk(first, grown, core, end, self._windows_before(end, hop, spans))
             core = end
         windows = window_count(sound.end, self.samples, hop)
         last = whole(-(-int(window_start(windows - 1, hop)) // self.frame), self.coarsest)
@@ -147,11 +183,12 @@ class Layout:
         rows = rows_of_span(span.rows, fine)
         return span.centre * fine - rows // 2, rows
 
-    def _windows_before(self, end: int, hop: float) -> int:
-        """Number of windows that have all their rows before a frame."""
+    def _windows_before(self, end: int, hop: float, spans: Sequence[Span | None]) -> int:
+        """Number of windows that have all rows of their spans before a frame."""
         limit = min(
-            self.frame * (end - stride * count + stride / 2)
-            for stride, count in zip(self.strides, self.counts, strict=True)
+            self.frame * (end - stride * sum(self.rows_of(span, index)) + stride / 2)
+            for index, stride in enumerate(self.strides)
+            for span in spans
         )
         windows = max(math.ceil(limit / hop) - 1, 0)
         while window_start(windows, hop) < limit:

@@ -30,7 +30,7 @@ import numpy.typing as npt
 from sonotype.audio.buffer import SampleBuffer, window_start
 from sonotype.core.prefetch import prefetch
 from sonotype.models.operation import Operation
-from sonotype.sliding.layout import Chunk, Layout, Span
+from sonotype.sliding.layout import Chunk, Layout, Pace, Span
 from sonotype.sliding.reductions import Rows, windows_of
 
 Samples = npt.NDArray[np.float32]
@@ -88,7 +88,9 @@ class SharedWindows(Generic[Output_co]):
         self.spans = tuple(spans)
         self._maps = [index for reduction in reductions for index in reduction.maps]
 
-    def outputs(self, pieces: Iterable[Samples], hop: float) -> Iterator[tuple[int, Output_co]]:
+    def outputs(
+        self, pieces: Iterable[Samples], hop: float, pace: Pace | None = None
+    ) -> Iterator[tuple[int, Output_co]]:
         """The number of the first window and the outputs, in order, many windows at a time.
 
         The last window reaches the end of the recording or silence beyond it.
@@ -96,19 +98,24 @@ class SharedWindows(Generic[Output_co]):
         Args:
             pieces: consecutive pieces ``[samples]`` of the recording, at the system's sample rate.
             hop: samples from window to window, at least 1; can be fractional.
+            pace: of live sound: no chunk is then read before the outputs of the last are given.
         """
         held, done = _HeldRows(self._maps), 0
-        for windows, rows in self._computed(self._cut(pieces, hop)):
+        layout = self.layout if pace is None else self.layout.at_pace(pace)
+        threads = self.threads if pace is None else 1
+        for windows, rows in self._computed(self._cut(pieces, hop, layout), threads):
             held.add(rows)
             if windows > done:
                 yield done, self.network.outputs(self._totals(held, done, windows, hop))
                 done = windows
             held.forget([int(first) for first in self.layout.first_rows(window_start(done, hop))])
 
-    def _cut(self, pieces: Iterable[Samples], hop: float) -> Iterator[tuple[Chunk, Samples]]:
+    def _cut(
+        self, pieces: Iterable[Samples], hop: float, layout: Layout
+    ) -> Iterator[tuple[Chunk, Samples]]:
         """Chunks and their sound ``[samples]``, until all windows are complete."""
-        layout, sound, done = self.layout, SampleBuffer(pieces), 0
-        for chunk in layout.chunks(sound, hop):
+        sound, done = SampleBuffer(pieces), 0
+        for chunk in layout.chunks(sound, hop, self.spans):
             if chunk.windows == done and chunk.end is None:
                 return  # the rest is between two windows
             begin = chunk.first * layout.frame
@@ -119,7 +126,7 @@ class SharedWindows(Generic[Output_co]):
             sound.forget(kept * layout.frame - layout.samples)
 
     def _computed(
-        self, chunks: Iterator[tuple[Chunk, Samples]]
+        self, chunks: Iterator[tuple[Chunk, Samples]], threads: int
     ) -> Iterator[tuple[int, list[Rows]]]:
         """The windows that each chunk completes, and its rows without those of the context."""
 
@@ -129,9 +136,9 @@ class SharedWindows(Generic[Output_co]):
             rows = zip(self.network.rows(waveform), strides, strict=True)
             return chunk.windows, [part[:, chunk.rows(stride)] for part, stride in rows]
 
-        if self.threads == 1:
+        if threads == 1:
             return map(compute, chunks)
-        return prefetch(compute, chunks, threads=self.threads)
+        return prefetch(compute, chunks, threads=threads)
 
     def _totals(self, held: _HeldRows, first: int, end: int, hop: float) -> list[Rows]:
         """The total of each span and reduction over windows ``first`` to ``end``."""
