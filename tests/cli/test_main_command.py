@@ -91,6 +91,7 @@ def test_commands() -> None:
         "predict",
         "tune",
         "detect",
+        "listen",
         "suggest",
         "serve",
         "doctor",

@@ -20,6 +20,7 @@ from sonotype.cli.export_command import export
 from sonotype.cli.info_command import info
 from sonotype.cli.layout import Command
 from sonotype.cli.learning_curve_command import learning_curve
+from sonotype.cli.listen_command import listen
 from sonotype.cli.predict_command import predict
 from sonotype.cli.serve_command import serve
 from sonotype.cli.study_command import study
@@ -59,7 +60,7 @@ app = typer.Typer(
 )
 for command in (
     train, distill, evaluate, crossval, study, learning_curve, suspects, predict, tune, detect,
-    suggest, serve, doctor, info, export,
+    listen, suggest, serve, doctor, info, export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")

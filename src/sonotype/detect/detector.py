@@ -26,11 +26,10 @@ from sonotype.detect.event_finder import EventFinder
 from sonotype.detect.frequency_range import with_frequencies
 from sonotype.detect.score_sources import frame_blocks, has_frame_heads, window_blocks
 from sonotype.inference.ensemble import Ensemble
-from sonotype.inference.load import load
+from sonotype.inference.load import load, model_file
 from sonotype.inference.locate import find_model
 from sonotype.inference.recording import LiveSound
 from sonotype.modelfile.detection import Detection
-from sonotype.modelfile.pretrained import builtin_path
 
 MAX_HOP = 1.0
 """Seconds: the default hop is never longer."""
@@ -189,7 +188,7 @@ def open_detector(
     ensemble = Ensemble([load(path, device=device, tta_shifts=1) for path in paths])
     for member in ensemble.members:
         member.engine.prepare()
-    digests = [file_sha256(builtin_path() if path is None else path) for path in paths]
+    digests = [file_sha256(model_file(path)) for path in paths]
     return Detector(ensemble, options or DetectOptions(), digests)
 
 

@@ -19,10 +19,9 @@ from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.detector import Detector
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.ensemble import Ensemble
-from sonotype.inference.load import load
+from sonotype.inference.load import load, model_file
 from sonotype.inference.locate import find_model
 from sonotype.inference.prediction import Failure, Prediction
-from sonotype.modelfile.pretrained import builtin_path
 from sonotype.serve.batcher import Batcher, QueueFullError
 from sonotype.serve.bodies import Upload
 from sonotype.serve.gate import BUSY, Gate, Lease
@@ -238,4 +237,4 @@ def open_service(model: Path | None, settings: ServeSettings, device: str = "aut
     path = None if model is None else find_model(model)
     classifier = load(path, device=device)
     classifier.engine.prepare()
-    return Service(classifier, settings, file_sha256(builtin_path() if path is None else path))
+    return Service(classifier, settings, file_sha256(model_file(path)))

@@ -1,0 +1,214 @@
+"""``sonotype listen``: events in live sound."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sonotype.cli.flags import Json, with_options
+from sonotype.config import Device, from_flat
+from sonotype.core.errors import AudioError, OptionsError
+from sonotype.core.text import counted, duration, shorten, wrap
+from sonotype.detect.detect_options import DetectOptions
+from sonotype.live.live_options import InputOptions, ListenOptions
+
+if TYPE_CHECKING:
+    from sonotype.detect.detector import Detector
+    from sonotype.live.feed import Feed
+    from sonotype.live.hooks import Hook
+    from sonotype.live.listener import Observer, Status, Stop
+    from sonotype.live.reports import Report
+
+
+@with_options(Input=InputOptions, Detection=DetectOptions, Listening=ListenOptions)
+def listen(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[MODEL] [INPUT]",
+            help="A model; then - for standard input, or a file, or nothing",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for files of events")] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option("--also", metavar="MODEL", help="Model to average with", hidden=True),
+    ] = None,
+    device: Annotated[Device, typer.Option("--device", help="Device", hidden=True)] = "cpu",
+    json: Json = False,
+    **options: Any,
+) -> None:
+    """Detect events in live sound, until it ends or Ctrl-C.
+
+    Without an input it listens to the microphone. A WAV stream states its format.
+
+    Example: arecord -f dat | sonotype listen model.safetensors -
+    """
+    inputs, detection, listening = from_flat([InputOptions, DetectOptions, ListenOptions], options)
+    formats = listening.all_formats()
+    if options.get("frequencies"):
+        raise OptionsError("--frequencies: live sound is not kept, so they are not measured")
+    if out is None and "formats" in options:
+        raise OptionsError("--format is for the files in --out FOLDER, which is missing")
+    model, source = _model_and_source(paths or [], inputs)
+    from sonotype.detect.detector import open_detector
+    from sonotype.live.hooks import command_hook, webhook
+
+    detector = open_detector([model, *(also or [])], detection, device=device)
+    with ExitStack() as stack:
+        stop = stack.enter_context(_interrupts())
+        feed = stack.enter_context(_open(source, inputs))
+        for line in wrap(f"{detector.scored}; {feed.name}, {feed.sample_rate} Hz"):
+            typer.echo(line, err=True)
+        hooks = [command_hook(listening.exec)] if listening.exec else []
+        hooks += [webhook(listening.webhook, feed.name)] if listening.webhook else []
+        files = _files(stack, out, formats, feed, detector)
+        at_start = listening.when == "start"
+
+        def call_hooks(report: Report) -> None:
+            for hook in hooks:
+                hook.add(report)
+
+        def on_event(report: Report) -> None:
+            files(report)
+            if not at_start:
+                call_hooks(report)
+
+        from sonotype.live.listener import Listener
+
+        with _observer(detector, feed, hooks, json=json) as observer:
+            listener = Listener(
+                detector, feed, listening, observer, on_event, call_hooks if at_start else None
+            )
+            status = listener.run(stop)
+        for hook in hooks:
+            hook.close()
+    print_status(status, hooks)
+    if status.error:
+        raise AudioError(feed.name, status.error)
+
+
+def print_status(status: Status, hooks: list[Hook]) -> None:
+    """Print what was found, what was lost and how long it took, on standard error."""
+    found = f"{duration(status.seconds)} of sound, {counted(status.events.total(), 'event')}"
+    if status.left_out:
+        found += f", {status.left_out.total()} more within the pause"
+    typer.echo(f"{found}, {counted(status.dropped, 'sample')} lost", err=True)
+    if status.invalid:
+        typer.echo(f"{counted(status.invalid, 'sample')} were no valid numbers", err=True)
+    line = f"scores {status.behind:.1f} s after the sound, at most {status.longest:.1f} s"
+    if status.delays:
+        middle = sorted(status.delays)[len(status.delays) // 2]
+        line += f"; events {middle:.1f} s after their end"
+    typer.echo(line, err=True)
+    for hook in hooks:
+        typer.echo(hook_line(hook), err=True)
+
+
+def hook_line(hook: Hook) -> str:
+    """How often a hook worked, and why it failed."""
+    line = f"{hook.name}: {counted(hook.done, 'event')}"
+    return shorten(f"{line}, {hook.failed} failed: {hook.last_error}", 80) if hook.failed else line
+
+
+def _model_and_source(paths: list[Path], inputs: InputOptions) -> tuple[Path | None, Path | None]:
+    """The model, if any, and the source; ``None`` for the microphone.
+
+    Raises:
+        OptionsError: several sources, a folder or a missing file; --input with another source.
+    """
+    from sonotype.cli.prediction_inputs import STANDARD_INPUT, split_model
+
+    model, sources = split_model(paths) if paths else (None, [])
+    if len(sources) > 1:
+        raise OptionsError("listen takes one input; for many recordings use sonotype detect")
+    source = sources[0] if sources else None
+    if source is None:
+        return model, None
+    if inputs.input:
+        raise OptionsError(f"--input {inputs.input} is a microphone; leave out {source}")
+    if str(source) in STANDARD_INPUT:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise OptionsError("standard input is a terminal; pipe sound into the command")
+        return model, Path("-")
+    if not source.is_file():
+        raise OptionsError(f"{source}: no such file or model; use - for standard input")
+    return model, source
+
+
+def _open(source: Path | None, inputs: InputOptions) -> AbstractContextManager[Feed]:
+    from sonotype.live import sources
+
+    if source is None:
+        return sources.microphone(inputs)
+    if str(source) != "-":
+        return sources.file(source)
+    # Without a buffer: at exit Python would wait for a thread that reads a buffered file.
+    return sources.pipe(FileIO(sys.stdin.fileno(), closefd=False), inputs)
+
+
+def _files(
+    stack: ExitStack, out: Path | None, formats: tuple[str, ...], feed: Feed, detector: Detector
+) -> Any:
+    """A function that adds an event to the files in ``--out``."""
+    if out is None:
+        return lambda _: None
+    from sonotype.live.outputs import EventFiles
+
+    files = EventFiles(out, formats, feed.name, detector.highest)
+    stack.callback(files.close)
+    return files.add
+
+
+@contextmanager
+def _observer(
+    detector: Detector, feed: Feed, hooks: list[Hook], *, json: bool
+) -> Iterator[Observer]:
+    """A live display on a terminal, lines of events elsewhere."""
+    from sonotype.live.display import Lines, Screen, event_line
+    from sonotype.live.outputs import json_line
+
+    if not json and sys.stdout.isatty() and sys.stderr.isatty():
+
+        def notes() -> list[str]:
+            return [hook_line(hook) for hook in hooks if hook.failed]
+
+        with Screen(detector.classes, detector.thresholds, notes) as screen:
+            yield screen
+        return
+
+    def line_of(report: Report) -> str:
+        return json_line(report, feed.name).rstrip("\n") if json else event_line(report.event)
+
+    def write(line: str) -> None:
+        typer.echo(line)
+        sys.stdout.flush()
+
+    yield Lines(write, line_of)
+
+
+@contextmanager
+def _interrupts() -> Iterator[Stop]:
+    """Ctrl-C and the end signal stop listening; Ctrl-C once more stops the program at once."""
+    stopped = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal stopped
+        if stopped:
+            raise KeyboardInterrupt
+        stopped = True
+
+    old = {one: signal.signal(one, handle) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: stopped
+    finally:
+        for one, handler in old.items():
+            signal.signal(one, handler)
