@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sonotype.core.detections import DetectedEvent, DetectedRecording
@@ -38,9 +39,9 @@ def detected(outcomes: Sequence[Outcome]) -> Values:
     return _answer([_detected(outcome) for outcome in outcomes], outcomes)
 
 
-def event_values(events: Sequence[DetectedEvent], recording: DetectedRecording) -> list[Values]:
+def event_values(events: Sequence[DetectedEvent]) -> list[Values]:
     """Events, with the values of the tables of ``sonotype detect``."""
-    whole = DetectedRecording(recording.path, recording.seconds, tuple(events), recording.highest)
+    whole = DetectedRecording(Path(), 0.0, tuple(events), 0.0)
     return [
         {key: value for key, value in row.items() if key not in NOT_IN_EVENTS}
         for row in event_rows(whole)
@@ -101,7 +102,7 @@ def _detected(outcome: Outcome) -> Values:
         return {
             "file": outcome.name,
             "seconds": rounded(result.seconds),
-            "events": event_values(result.events, result),
+            "events": event_values(result.events),
             "error": result.error or None,
             "problem": None,
         }

@@ -1,30 +1,24 @@
-"""The HTTP application: addresses, errors, and the OpenAPI document."""
+"""The HTTP application: addresses, and the OpenAPI document."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response, Security
-from fastapi.exceptions import RequestValidationError
 from fastapi.security import APIKeyHeader, HTTPBearer
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
-from sonotype.core.errors import OptionsError
 from sonotype.core.json_text import json_text
-from sonotype.core.text import listed
 from sonotype.core.version import __version__
-from sonotype.detect.detect_options import DetectOptions
-from sonotype.detect.detector import Detector
 from sonotype.serve.answers import Values, classified, detected, model_values
 from sonotype.serve.bodies import Upload, read_uploads
+from sonotype.serve.errors import handle_errors
 from sonotype.serve.gate import Lease
 from sonotype.serve.keys import Keys
 from sonotype.serve.middleware import Around
-from sonotype.serve.problems import PROBLEMS, ProblemError, of_status, type_of
+from sonotype.serve.problems import PROBLEMS, ProblemError, type_of
 from sonotype.serve.schemas import (
     SOUND_BODY,
     ClassifyAnswer,
@@ -35,14 +29,11 @@ from sonotype.serve.schemas import (
     answers,
     code_samples,
 )
-from sonotype.serve.service import Outcome, Service
+from sonotype.serve.service import NOT_READY, Outcome, Service
+from sonotype.serve.stream import stream_endpoint
 
-CLIENT_GONE = 499
-"""Status, in the metrics alone, of a request whose client closed the connection."""
 WORK_STATUSES = (400, 401, 408, 413, 415, 422, 429, 500, 503)
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
-
-log = logging.getLogger(__name__)
 
 
 def create_app(service: Service, keys: Iterable[str] = ()) -> FastAPI:
@@ -58,7 +49,7 @@ def create_app(service: Service, keys: Iterable[str] = ()) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.start()
         yield
-        service.close()
+        await asyncio.to_thread(service.close)  # streams that end need the event loop
 
     app = FastAPI(
         title="sonotype",
@@ -74,14 +65,13 @@ def create_app(service: Service, keys: Iterable[str] = ()) -> FastAPI:
                Security(APIKeyHeader(name="X-API-Key", auto_error=False))]  # fmt: skip
 
     def require_key(request: Request) -> None:
-        if not known.allow(request.headers):
-            detail = "send a key as Authorization: Bearer KEY, or as X-API-Key: KEY"
-            raise ProblemError("key-required", detail)
+        known.check(request.headers)
 
     app.include_router(
         _work_routes(service), dependencies=[Depends(require_key), *(secured if known else [])]
     )
-    _handle_errors(app, service)
+    app.add_api_websocket_route("/v1/stream", stream_endpoint(service, known))
+    handle_errors(app, service.metrics)
     _add_problem_schema(app)
     app.add_middleware(Around, metrics=service.metrics)
     return app
@@ -106,7 +96,7 @@ def _open_routes(service: Service) -> APIRouter:
     async def readyz() -> Response:
         """Whether the model is loaded and requests are accepted."""
         if not service.ready:
-            raise ProblemError("not-ready", "the service starts or stops")
+            raise ProblemError("not-ready", NOT_READY)
         return _json({"status": "ready"})
 
     @router.get("/problems/{name}", include_in_schema=False)
@@ -156,7 +146,7 @@ def _work_routes(service: Service) -> APIRouter:
         ] = None,
     ) -> Response:
         """Detect events in recordings."""
-        detector = _detector(service, threshold, classes or [])
+        detector = service.detector_with(threshold, classes or [])
         lease = Lease(service.gate)
         uploads = await _uploads(request, service, lease)
         outcomes = await service.detect(uploads, lease, detector)
@@ -186,30 +176,13 @@ def _work_routes(service: Service) -> APIRouter:
 async def _uploads(request: Request, service: Service, lease: Lease) -> list[Upload]:
     """The sounds of a request; refused before its body is read if the service is busy."""
     if not service.ready:
-        raise ProblemError("not-ready", "the service starts or stops")
+        raise ProblemError("not-ready", NOT_READY)
     service.gate.check()
     try:
         return await read_uploads(request, service.settings, lease)
     except BaseException:
         lease.release()
         raise
-
-
-def _detector(service: Service, threshold: float | None, classes: list[str]) -> Detector | None:
-    """A detector with the options of a request; ``None`` if there are none."""
-    if unknown := sorted(set(classes) - set(service.detector.classes)):
-        known = listed(service.detector.classes, 30)
-        raise ProblemError(
-            "invalid-parameter", f"class: the model does not detect {listed(unknown)}, but {known}"
-        )
-    if threshold is None and not classes:
-        return None
-    texts = () if threshold is None else (str(threshold),)
-    try:
-        options = DetectOptions(threshold=texts, classes=tuple(classes))
-        return Detector(service.ensemble, options, [service.digest])
-    except OptionsError as error:
-        raise ProblemError("invalid-parameter", str(error)) from None
 
 
 def _count(service: Service, route: str, outcomes: list[Outcome]) -> None:
@@ -221,41 +194,6 @@ def _count(service: Service, route: str, outcomes: list[Outcome]) -> None:
         service.metrics.sounds.labels(route).inc()
         seconds = getattr(outcome.result, "seconds", getattr(outcome.result, "file_seconds", 0.0))
         service.metrics.sound_seconds.labels(route).inc(seconds)
-
-
-def _handle_errors(app: FastAPI, service: Service) -> None:
-    """Answer every error with a problem document."""
-
-    def answer(problem: ProblemError, headers: Mapping[str, str] | None = None) -> Response:
-        service.metrics.problems.labels(problem.name).inc()
-        every = {**(headers or {}), **problem.headers()}
-        return Response(problem.body(), problem.kind.status, headers=every)
-
-    async def on_problem(_: Request, error: Exception) -> Response:
-        assert isinstance(error, ProblemError)  # noqa: S101 (for mypy)
-        return answer(error)
-
-    async def on_invalid(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)  # noqa: S101 (for mypy)
-        issues = [f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()]
-        return answer(ProblemError("invalid-parameter", "; ".join(issues)))
-
-    async def on_http(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)  # noqa: S101 (for mypy)
-        name = of_status(error.status_code)
-        return answer(ProblemError(name, PROBLEMS[name].title), error.headers)
-
-    async def on_gone(_: Request, error: Exception) -> Response:
-        return Response(status_code=CLIENT_GONE)
-
-    async def on_unexpected(_: Request, error: Exception) -> Response:
-        return answer(ProblemError("internal-error", "the error is in the log of the service"))
-
-    app.add_exception_handler(ProblemError, on_problem)
-    app.add_exception_handler(RequestValidationError, on_invalid)
-    app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(ClientDisconnect, on_gone)
-    app.add_exception_handler(Exception, on_unexpected)
 
 
 def _add_problem_schema(app: FastAPI) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sonotype.core.errors import OptionsError
+from sonotype.serve.problems import ProblemError
 
 MIN_LENGTH = 16
 """Characters; shorter keys can be guessed."""
@@ -35,6 +36,12 @@ class Keys:
         for known in self._digests:
             found |= hmac.compare_digest(digest, known)
         return found or not self._digests
+
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Raise a ``ProblemError`` without a key."""
+        if not self.allow(headers):
+            detail = "send a key as Authorization: Bearer KEY, or as X-API-Key: KEY"
+            raise ProblemError("key-required", detail)
 
 
 def read_keys(file: Path | None, variable: str) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ from sonotype.audio.decode import Audio
 from sonotype.config import check
 from sonotype.core.cpu import available_cpus
 from sonotype.core.detections import DetectedRecording, ScoreBlock
+from sonotype.core.errors import OptionsError
 from sonotype.core.io import file_sha256
+from sonotype.core.text import listed
 from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.detector import Detector
 from sonotype.inference.classifier import Classifier
@@ -34,6 +36,8 @@ SOUNDS_AT_ONCE = 4
 """Sounds of one request at work at once; one request with many must not delay all others."""
 BATCH_SIZE = 8
 """Default, for an engine that is faster with batches."""
+
+NOT_READY = "the service starts or stops"
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +79,9 @@ class Service:
         settings = self.settings
         threads = settings.threads or available_cpus()
         alone = 1 if self.classifier.engine.side_by_side else BATCH_SIZE
+        self.stream_threads = ThreadPoolExecutor(
+            max(settings.max_streams, 1), thread_name_prefix="stream"
+        )
         self._readers = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._detectors = ThreadPoolExecutor(threads, thread_name_prefix="detect")
         self._batcher: Batcher[tuple[str, Audio], Prediction | Failure] = Batcher(
@@ -91,9 +98,31 @@ class Service:
     def close(self) -> None:
         """Finish what was accepted, and end the threads."""
         self.ready = False
+        self.stream_threads.shutdown()
         self._readers.shutdown()
         self._detectors.shutdown()
         self._batcher.close()
+
+    def detector_with(self, threshold: float | None, classes: Sequence[str]) -> Detector | None:
+        """A detector with the options of a request; ``None`` if there are none.
+
+        Raises:
+            ProblemError: ``invalid-parameter``.
+        """
+        if unknown := sorted(set(classes) - set(self.detector.classes)):
+            known = listed(self.detector.classes, 30)
+            raise ProblemError(
+                "invalid-parameter",
+                f"class: the model does not detect {listed(unknown)}, but {known}",
+            )
+        if threshold is None and not classes:
+            return None
+        texts = () if threshold is None else (str(threshold),)
+        try:
+            options = DetectOptions(threshold=texts, classes=tuple(classes))
+            return Detector(self.ensemble, options, [self.digest])
+        except OptionsError as error:
+            raise ProblemError("invalid-parameter", str(error)) from None
 
     async def classify(self, uploads: Sequence[Upload], lease: Lease) -> list[Outcome]:
         """The prediction for each sound, or its problem.
@@ -122,10 +151,6 @@ class Service:
             )
 
         return await self._run(uploads, lease, work)
-
-    async def in_thread(self, function: Callable[[], Any]) -> Any:
-        """Run a function of a stream in a thread of the detectors."""
-        return await asyncio.get_running_loop().run_in_executor(self._detectors, function)
 
     async def _classify(self, upload: Upload, stop: Event) -> Prediction:
         loop = asyncio.get_running_loop()
