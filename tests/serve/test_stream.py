@@ -130,9 +130,7 @@ def test_a_page_of_another_site_may_not_open_a_stream(client: httpx.Client) -> N
         socket.send("end")
 
 
-def test_keys_places_and_length(
-    onnx_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_places_and_length(onnx_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = "a key of enough characters"
     headers = {"authorization": f"Bearer {key}"}
     monkeypatch.setattr(stream, "IDLE_SECONDS", 0.3)
