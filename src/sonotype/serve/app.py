@@ -20,6 +20,7 @@ from sonotype.serve.keys import Keys
 from sonotype.serve.middleware import Around
 from sonotype.serve.problems import PROBLEMS, ProblemError, type_of
 from sonotype.serve.schemas import (
+    EXAMPLES,
     SOUND_BODY,
     ClassifyAnswer,
     DetectAnswer,
@@ -72,7 +73,7 @@ def create_app(service: Service, keys: Iterable[str] = ()) -> FastAPI:
     )
     app.add_api_websocket_route("/v1/stream", stream_endpoint(service, known))
     handle_errors(app, service.metrics)
-    _add_problem_schema(app)
+    _complete_document(app)
     app.add_middleware(Around, metrics=service.metrics)
     return app
 
@@ -82,7 +83,7 @@ def _open_routes(service: Service) -> APIRouter:
     router = APIRouter()
 
     @router.get(
-        "/healthz", operation_id="healthz", responses=answers("healthz", State, 500),
+        "/healthz", operation_id="healthz", responses=answers(State, 500),
         openapi_extra={"x-codeSamples": code_samples("healthz")},
     )  # fmt: skip
     async def healthz() -> Response:
@@ -90,7 +91,7 @@ def _open_routes(service: Service) -> APIRouter:
         return _json({"status": "ok"})
 
     @router.get(
-        "/readyz", operation_id="readyz", responses=answers("readyz", State, 500, 503),
+        "/readyz", operation_id="readyz", responses=answers(State, 500, 503),
         openapi_extra={"x-codeSamples": code_samples("readyz")},
     )  # fmt: skip
     async def readyz() -> Response:
@@ -116,7 +117,7 @@ def _work_routes(service: Service) -> APIRouter:
 
     @router.post(
         "/v1/classify", operation_id="classify",
-        responses=answers("classify", ClassifyAnswer, *WORK_STATUSES),
+        responses=answers(ClassifyAnswer, *WORK_STATUSES),
         openapi_extra={"requestBody": SOUND_BODY, "x-codeSamples": code_samples("classify")},
     )  # fmt: skip
     async def classify(
@@ -132,7 +133,7 @@ def _work_routes(service: Service) -> APIRouter:
 
     @router.post(
         "/v1/detect", operation_id="detect",
-        responses=answers("detect", DetectAnswer, *WORK_STATUSES),
+        responses=answers(DetectAnswer, *WORK_STATUSES),
         openapi_extra={"requestBody": SOUND_BODY, "x-codeSamples": code_samples("detect")},
     )  # fmt: skip
     async def detect(
@@ -154,7 +155,7 @@ def _work_routes(service: Service) -> APIRouter:
         return _json(detected(outcomes))
 
     @router.get(
-        "/v1/model", operation_id="model", responses=answers("model", ModelAnswer, 401, 500),
+        "/v1/model", operation_id="model", responses=answers(ModelAnswer, 401, 500),
         openapi_extra={"x-codeSamples": code_samples("model")},
     )  # fmt: skip
     async def model() -> Response:
@@ -196,14 +197,18 @@ def _count(service: Service, route: str, outcomes: list[Outcome]) -> None:
         service.metrics.sound_seconds.labels(route).inc(seconds)
 
 
-def _add_problem_schema(app: FastAPI) -> None:
-    """Add the schema of problem documents, which no operation returns with status 200."""
+def _complete_document(app: FastAPI) -> None:
+    """Add what FastAPI leaves out of the document: the schema of problems, and null in examples."""
     original = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = original()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.setdefault("Problem", Problem.model_json_schema())
+        document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                if example := EXAMPLES.get(operation["operationId"]):
+                    answer = operation["responses"]["200"]["content"]["application/json"]
+                    answer["example"] = example
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

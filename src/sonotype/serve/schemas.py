@@ -195,10 +195,9 @@ def code_samples(operation: str) -> list[dict[str, str]]:
     return [{"lang": "Shell", "source": text.format(base=BASE)} for text in SAMPLES[operation]]
 
 
-def answers(operation: str, model: type[BaseModel], *statuses: int) -> dict[int | str, Any]:
+def answers(model: type[BaseModel], *statuses: int) -> dict[int | str, Any]:
     """The answers of an operation: its own, and problems with some statuses."""
-    content = {"application/json": {"example": EXAMPLES[operation]}}
-    found: dict[int | str, Any] = {200: {"model": model, "content": content}}
+    found: dict[int | str, Any] = {200: {"model": model}}
     for status in statuses:
         names = [name for name, kind in PROBLEMS.items() if kind.status == status]
         examples = {name: {"value": example_of(name)} for name in names}
