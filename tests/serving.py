@@ -1,4 +1,4 @@
-"""A service in a thread of the test process, and a network that waits until it is allowed to run."""
+"""A service in a thread of the test process, and a network that waits for permission to run."""
 
 from __future__ import annotations
 
