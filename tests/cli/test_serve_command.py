@@ -26,15 +26,16 @@ from websockets.sync.client import connect
 from sonotype.cli.main import run
 from sonotype.serve.settings import ServeSettings
 
-NOBODY = 65534
+OTHER_USER = 65534
 KEY = "a key of enough characters"
 
 
-def nobody_runs_python() -> bool:
+def others_run_python() -> bool:
     try:
         command = [sys.executable, "-c", "import sonotype"]
         return (
-            subprocess.run(command, user=NOBODY, capture_output=True, check=False).returncode == 0
+            subprocess.run(command, user=OTHER_USER, capture_output=True, check=False).returncode
+            == 0
         )
     except (OSError, ValueError, LookupError):
         return False
@@ -109,7 +110,9 @@ def test_keys_from_the_environment_and_a_file(model: Path, tmp_path: Path) -> No
         assert answer.status_code == 413
 
 
-@pytest.mark.skipif(not nobody_runs_python(), reason="only root may run Python as nobody")
+@pytest.mark.skipif(
+    not others_run_python(), reason="needs root, and a Python that other users may run"
+)
 def test_an_ordinary_user_without_a_home_serves(model: Path) -> None:
     """Nothing is written: no home, a working folder of root, no folder for temporary files."""
     environment = {
@@ -118,7 +121,13 @@ def test_an_ordinary_user_without_a_home_serves(model: Path) -> None:
     for folder in (model.parent, *model.parents):
         if folder.stat().st_uid == 0 and folder != Path("/") and folder != Path("/tmp"):
             folder.chmod(folder.stat().st_mode | 0o055)
-    more = {"user": NOBODY, "group": NOBODY, "extra_groups": [], "cwd": "/", "env": environment}
+    more = {
+        "user": OTHER_USER,
+        "group": OTHER_USER,
+        "extra_groups": [],
+        "cwd": "/",
+        "env": environment,
+    }
     with started(str(model), **more) as (_, port), httpx.Client(trust_env=False) as client:
         for route in ("/v1/classify", "/v1/detect"):
             files = {"f": ("a.wav", wav(np.tile(tone(1.0), 30)))}
