@@ -147,9 +147,17 @@ class GraphRows:
 
     def rows(self, waveform: Samples) -> list[Rows]:
         """Rows of a chunk ``[samples]``."""
-        log_mels = self.layout.log_mels(
-            lambda sound: self._front_ends.run(None, {CHUNK: sound}), waveform
+        return self.rows_of(
+            self.layout.log_mels(lambda sound: self._front_ends.run(None, {CHUNK: sound}), waveform)
         )
+
+    def log_mels(self, waveform: Samples) -> list[Samples]:
+        """The log-mel of each branch, of any part ``[samples]`` of the sound."""
+        found: list[Samples] = self._front_ends.run(None, {CHUNK: waveform[None]})
+        return found
+
+    def rows_of(self, log_mels: Sequence[Samples]) -> list[Rows]:
+        """Rows of the log-mels of a chunk."""
         given = {log_mel_name(index): log_mel for index, log_mel in enumerate(log_mels)}
         found: list[Rows] = self._rows.run(None, given)
         return found
@@ -165,7 +173,7 @@ class GraphNetwork:
     """
 
     def __init__(self, rows: GraphRows, outputs: Any, output_of: OutputOf) -> None:
-        self.rows = rows.rows
+        self.rows, self.log_mels, self.rows_of = rows.rows, rows.log_mels, rows.rows_of
         self._outputs, self._output_of = outputs, output_of
         self._names = [output.name for output in outputs.get_outputs()]
 
@@ -186,11 +194,18 @@ class FrameNetwork:
 
     def __init__(self, rows: GraphRows, parts: Sequence[int], scores: Any) -> None:
         self._rows, self._parts, self._scores = rows, tuple(parts), scores
+        self.log_mels = rows.log_mels
 
     def rows(self, waveform: Samples) -> list[Rows]:
         """Rows of a chunk ``[samples]``."""
-        found = self._rows.rows(waveform)
-        return [found[part] for part in self._parts]
+        return self._chosen(self._rows.rows(waveform))
+
+    def rows_of(self, log_mels: Sequence[Samples]) -> list[Rows]:
+        """Rows of the log-mels of a chunk."""
+        return self._chosen(self._rows.rows_of(log_mels))
+
+    def _chosen(self, rows: Sequence[Rows]) -> list[Rows]:
+        return [rows[part] for part in self._parts]
 
     def outputs(self, totals: Sequence[Rows]) -> Array:
         """Probabilities ``[frames, classes]`` from totals."""

@@ -44,10 +44,10 @@ class ListenOptions:
     """How to listen, and what to do with events."""
 
     every: float = option(1.0, "Compute scores every SECONDS", metavar="SECONDS", low=0.1, high=60)
-    lookahead: float = option(
-        3.0,
-        "Wait for so much sound before scores are computed; with less, they come earlier and "
-        "differ more from those of detect",
+    lookahead: float | None = option(
+        None,
+        "Sound to wait for before scores are computed; with less, they come earlier and differ "
+        "more from those of detect [default: the length of a clip and 1 s]",
         metavar="SECONDS",
         low=0,
         high=60,

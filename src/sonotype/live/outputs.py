@@ -69,18 +69,19 @@ class EventFiles:
 
     def __init__(self, folder: Path, formats: Iterable[str], name: str, highest: float) -> None:
         self._name, self._highest = name, highest
-        self._stack = ExitStack()
         self._writers: list[tuple[FileIO, Callable[[Report], str]]] = []
         formats = list(formats)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             stem = _free_stem(folder, [SUFFIXES[one] for one in formats])
-            for one in formats:
-                # Unbuffered: each write is one call, so a kill leaves whole lines.
-                file = self._stack.enter_context(FileIO(folder / (stem + SUFFIXES[one]), "x"))
-                first, text_of = self._text(one)
-                file.write(first.encode())
-                self._writers.append((file, text_of))
+            with ExitStack() as stack:
+                for one in formats:
+                    # Unbuffered: each write is one call, so a kill leaves whole lines.
+                    file = stack.enter_context(FileIO(folder / (stem + SUFFIXES[one]), "x"))
+                    first, text_of = self._text(one)
+                    file.write(first.encode())
+                    self._writers.append((file, text_of))
+                self._stack = stack.pop_all()
         except OSError as error:
             raise OptionsError(
                 f"--out {folder}: cannot be written ({error.strerror}); name another folder"

@@ -133,7 +133,10 @@ class Layout:
         """
         core, behind = 0, self.context if self.lookahead is None else self.lookahead
         while True:
-            end, first = core + self.step, max(core - self.context, 0)
+            end = core + self.step
+            # A chunk is at least a clip: it begins earlier, so as not to wait for more sound.
+            first = min(core - self.context, end + behind - min(self.mel_frames))
+            first = max(first // self.coarsest * self.coarsest, 0)
             grown = whole(max(end + behind - min(self.mel_frames) - first, 0), self.coarsest)
             if not sound.reaches((first + grown) * self.frame + self.samples):
                 break

@@ -31,6 +31,7 @@ from sonotype.audio.buffer import SampleBuffer, window_start
 from sonotype.core.prefetch import prefetch
 from sonotype.models.operation import Operation
 from sonotype.sliding.layout import Chunk, Layout, Pace, Span
+from sonotype.sliding.live_log_mels import LiveLogMels
 from sonotype.sliding.reductions import Rows, windows_of
 
 Samples = npt.NDArray[np.float32]
@@ -55,6 +56,14 @@ class WindowNetwork(Protocol[Output_co]):
 
     def rows(self, waveform: Samples) -> Sequence[Rows]:
         """Rows of a chunk ``[samples]``, for each reduction and each of its maps."""
+        ...
+
+    def log_mels(self, waveform: Samples) -> Sequence[Samples]:
+        """The log-mel ``[1, 1, frames, bands]`` of each branch, of any part of the sound."""
+        ...
+
+    def rows_of(self, log_mels: Sequence[Samples]) -> Sequence[Rows]:
+        """Rows of the log-mels of a chunk."""
         ...
 
     def outputs(self, totals: Sequence[Rows]) -> Output_co:
@@ -103,7 +112,8 @@ class SharedWindows(Generic[Output_co]):
         held, done = _HeldRows(self._maps), 0
         layout = self.layout if pace is None else self.layout.at_pace(pace)
         threads = self.threads if pace is None else 1
-        for windows, rows in self._computed(self._cut(pieces, hop, layout), threads):
+        mels = None if pace is None else LiveLogMels(layout, self.network.log_mels)
+        for windows, rows in self._computed(self._cut(pieces, hop, layout), threads, mels):
             held.add(rows)
             if windows > done:
                 yield done, self.network.outputs(self._totals(held, done, windows, hop))
@@ -126,14 +136,21 @@ class SharedWindows(Generic[Output_co]):
             sound.forget(kept * layout.frame - layout.samples)
 
     def _computed(
-        self, chunks: Iterator[tuple[Chunk, Samples]], threads: int
+        self, chunks: Iterator[tuple[Chunk, Samples]], threads: int, mels: LiveLogMels | None
     ) -> Iterator[tuple[int, list[Rows]]]:
-        """The windows that each chunk completes, and its rows without those of the context."""
+        """The windows that each chunk completes, and its rows without those of the context.
+
+        Live sound has log-mels that are kept from chunk to chunk.
+        """
 
         def compute(item: tuple[Chunk, Samples]) -> tuple[int, list[Rows]]:
             chunk, waveform = item
             strides = [self.layout.strides[index] for index in self._maps]
-            rows = zip(self.network.rows(waveform), strides, strict=True)
+            if mels is None:
+                found = self.network.rows(waveform)
+            else:
+                found = self.network.rows_of(mels.of_chunk(chunk, waveform))
+            rows = zip(found, strides, strict=True)
             return chunk.windows, [part[:, chunk.rows(stride)] for part, stride in rows]
 
         if threads == 1:

@@ -104,6 +104,18 @@ class SystemRows:
         found = self._rows(self.maps.log_mels(sound, grown))
         return [rows.cpu().numpy() for rows in found]
 
+    @torch.inference_mode()
+    def log_mels(self, waveform: Samples) -> list[Samples]:
+        """The log-mel of each branch, of any part ``[samples]`` of the sound."""
+        sound = torch.from_numpy(waveform).to(self.device)[None]
+        return [x.cpu().numpy() for x in self.maps.system.log_mels(sound)]
+
+    @torch.inference_mode()
+    def rows_of(self, log_mels: Sequence[Samples]) -> list[Rows]:
+        """Rows of the log-mels of a chunk."""
+        found = self._rows([torch.from_numpy(x).to(self.device) for x in log_mels])
+        return [rows.cpu().numpy() for rows in found]
+
     def tensors(self, totals: Sequence[Rows]) -> list[Tensor]:
         """Totals on the device of the system."""
         return [torch.from_numpy(total).to(self.device) for total in totals]
