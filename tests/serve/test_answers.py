@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -211,7 +212,9 @@ def test_metrics_count_answers_problems_and_sounds(
         assert name in text
 
 
-def test_an_onnx_model_is_served_without_torch(onnx_model: Path, sounds: dict[str, Path]) -> None:
+def test_an_onnx_model_is_served_without_torch_and_writes_no_file(
+    onnx_model: Path, sounds: dict[str, Path], tmp_path: Path
+) -> None:
     script = textwrap.dedent(
         f"""
         import asyncio, sys, httpx
@@ -235,9 +238,12 @@ def test_an_onnx_model_is_served_without_torch(onnx_model: Path, sounds: dict[st
         print([name for name in names if name in sys.modules])
         """
     )
+    environment = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False,
+        cwd=tmp_path, env=environment | {"HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    assert list(tmp_path.rglob("*")) == [], "such as the identifier of onnxruntime's telemetry"
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 

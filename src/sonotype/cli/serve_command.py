@@ -40,7 +40,7 @@ def serve(
     try:
         from sonotype.serve.app import create_app
         from sonotype.serve.server import serve as run
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         if (error.name or "").startswith("sonotype"):
             raise
         raise MissingExtraError("sonotype serve", "serve") from None
