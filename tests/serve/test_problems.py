@@ -69,6 +69,8 @@ def test_unexpected_errors_tell_nothing(
         values = assert_problem(client.post("/v1/classify", content=content), "internal-error")
         assert secret not in str(values)
         monkeypatch.undo()
+        counted = 'sonotype_requests_total{route="/v1/classify",status="500"} 2.0'
+        assert counted in client.get("/metrics").text
         service.ready = False
         assert_problem(client.get("/readyz"), "not-ready")
         assert_problem(client.post("/v1/classify", content=content), "not-ready")

@@ -17,7 +17,7 @@ CLIENT_GONE = 499
 
 
 def handle_errors(app: FastAPI, metrics: Metrics) -> None:
-    """Answer every error with a problem document."""
+    """Answer errors with problem documents; the middleware answers unexpected ones."""
 
     def answer(problem: ProblemError, headers: Mapping[str, str] | None = None) -> Response:
         metrics.problems.labels(problem.name).inc()
@@ -41,11 +41,7 @@ def handle_errors(app: FastAPI, metrics: Metrics) -> None:
     async def on_gone(_: Request, error: Exception) -> Response:
         return Response(status_code=CLIENT_GONE)
 
-    async def on_unexpected(_: Request, error: Exception) -> Response:
-        return answer(ProblemError("internal-error", "the error is in the log of the service"))
-
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(ClientDisconnect, on_gone)
-    app.add_exception_handler(Exception, on_unexpected)

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import suppress
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sonotype.serve.metrics import Metrics
+from sonotype.serve.problems import ProblemError
 
 DRAIN_SECONDS = 1.0
 DRAIN_BYTES = 64 << 20
 HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
+log = logging.getLogger(__name__)
+
 
 class Around:
-    """Counts answers, and reads on for a moment after an answer that came before the body's end.
+    """Counts answers, answers unexpected errors, and reads on for a moment after an early answer.
 
-    A server that closes a connection with unread bytes resets it, and the client may lose the
-    answer. So the answer is sent, the rest of the body is read and forgotten for at most a second,
-    and only then the answer is finished.
+    An answer may come before the end of the body, which may have no end. A server that closes a
+    connection with unread bytes resets it, and the client may lose the answer. So the answer is
+    sent, the rest of the body is read and forgotten for at most a second, and only then the answer
+    is finished and the connection closed.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -43,7 +49,9 @@ class Around:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
+                early = _has_body(scope) and not read_all
+                more = (*HEADERS, (b"connection", b"close")) if early else HEADERS
+                message["headers"] = [*message.get("headers", ()), *more]
             last = message["type"] == "http.response.body" and not message.get("more_body")
             if not last or read_all or not _has_body(scope):
                 await send(message)
@@ -55,6 +63,14 @@ class Around:
 
         try:
             await self._app(scope, counted_receive, send_and_drain)
+        except Exception as error:
+            log.error("a request failed", exc_info=error)
+            if status:
+                raise
+            problem = ProblemError("internal-error", "the error is in the log of the service")
+            self._metrics.problems.labels(problem.name).inc()
+            answer = Response(problem.body(), problem.kind.status, headers=problem.headers())
+            await answer(scope, counted_receive, send_and_drain)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(route, str(status)).inc()
@@ -62,8 +78,8 @@ class Around:
 
 
 def _has_body(scope: Scope) -> bool:
-    names = {name for name, _ in scope["headers"]}
-    return b"content-length" in names or b"transfer-encoding" in names
+    headers = dict(scope["headers"])
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
 
 
 async def _drain(receive: Receive) -> None:

@@ -92,8 +92,6 @@ class ProblemError(Exception):
             found["retry-after"] = str(RETRY_SECONDS)
         if self.kind.status == 401:
             found["www-authenticate"] = "Bearer"
-        if self.kind.status == 408:
-            found["connection"] = "close"
         return found
 
 

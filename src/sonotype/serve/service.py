@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ from sonotype.serve.gate import BUSY, Gate, Lease
 from sonotype.serve.metrics import Metrics
 from sonotype.serve.problems import ProblemError
 from sonotype.serve.settings import ServeSettings
-from sonotype.serve.sounds import allowed_length, failure_of, load_checked
+from sonotype.serve.sounds import CANNOT_READ, allowed_length, failure_of, load_checked
 
 SOUNDS_AT_ONCE = 4
 """Sounds of one request at work at once; one request with many must not delay all others."""
@@ -181,6 +182,8 @@ class Service:
             allowed.check(float(block.times[-1]))
 
         found = detector.detect(content, on_block=on_block)
+        if found.error.startswith(f"{CANNOT_READ}: "):  # the text of an error of the system
+            found = replace(found, error=CANNOT_READ)
         if found.error and not found.seconds:
             raise ProblemError("unreadable-sound", found.error)
         return found

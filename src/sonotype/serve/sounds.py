@@ -22,6 +22,8 @@ RATIO_FREE_SECONDS = 60.0
 SAMPLE_BYTES = 2
 """Of the decoded samples to which a file is compared."""
 
+CANNOT_READ = "cannot be read"
+
 log = logging.getLogger(__name__)
 
 
@@ -102,4 +104,4 @@ def failure_of(error: Exception, detail_of: str = "sound") -> ProblemError:
     if isinstance(error, MemoryError):
         return ProblemError("unreadable-sound", "needs too much memory")
     log.error("unexpected error on a %s", detail_of, exc_info=error)
-    return ProblemError("unreadable-sound", "cannot be read")
+    return ProblemError("unreadable-sound", CANNOT_READ)
