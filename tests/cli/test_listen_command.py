@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,10 @@ from sonotype.cli.main import run
 from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.detector import open_detector
 from sonotype.detect.score_sources import joined
+from sonotype.live.feed import Feed
+from sonotype.live.live_options import InputOptions
+from sonotype.live.outputs import EventFiles
+from sonotype.live.reports import Report
 
 RATE = 16_000
 
@@ -152,6 +159,48 @@ def test_wrong_usage(
     assert output.out == ""
     assert all(word in output.err for word in words)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_microphone(
+    folder: Path, limit: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without an input the microphone is read; here it plays the recording."""
+    opened = []
+
+    @contextmanager
+    def microphone(options: InputOptions) -> Iterator[Feed]:
+        opened.append(options)
+        feed = Feed("microphone", RATE)
+        feed.offer(load_audio(folder / "sound.wav").samples, lost=0)
+        feed.offer(np.zeros(RATE, np.float32), lost=RATE)
+        feed.end("the microphone stopped")
+        yield feed
+
+    monkeypatch.setattr("sonotype.live.sources.microphone", microphone)
+    model = str(folder / "model.safetensors")
+    assert run(["listen", model, "--input", "USB", "--rate", "16000", "--threshold", limit]) == 3
+    output = capsys.readouterr()
+    assert opened == [InputOptions(input="USB", rate=16_000)]
+    assert output.out
+    assert f"{RATE} samples lost" in output.err
+    assert output.err.splitlines()[-1] == "error: microphone: the microphone stopped"
+    monkeypatch.setattr("sonotype.modelfile.pretrained.builtin_path", lambda: Path(model))
+    assert run(["listen", "--max-seconds", "2"]) == 0
+    assert "2 s of sound" in capsys.readouterr().err
+
+
+def test_a_full_disk(
+    folder: Path, limit: str, stdin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def full(self: EventFiles, report: Report) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(EventFiles, "add", full)
+    stdin((folder / "sound.wav").read_bytes())
+    argv = ["listen", str(folder / "model.safetensors"), "-", "--out", str(tmp_path)]
+    assert run([*argv, "--threshold", limit]) == 1
+    assert f"--out {tmp_path}: cannot be written (No space" in capsys.readouterr().err
 
 
 def test_an_empty_pipe(folder: Path, stdin: Any, capsys: pytest.CaptureFixture[str]) -> None:

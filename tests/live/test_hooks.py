@@ -87,7 +87,7 @@ def test_a_full_queue_is_counted_and_delays_nothing() -> None:
 
 
 class Server(HTTPServer):
-    """Answers with given codes, then 200; keeps what it was sent."""
+    """Replies with given codes, then 200; keeps what it was sent."""
 
     def __init__(self, codes: list[int]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

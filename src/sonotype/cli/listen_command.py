@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sonotype.detect.detector import Detector
     from sonotype.live.feed import Feed
     from sonotype.live.hooks import Hook
-    from sonotype.live.listener import Observer, Status, Stop
+    from sonotype.live.listener import Observer, OnReport, Status, Stop
     from sonotype.live.reports import Report
 
 
@@ -64,8 +64,8 @@ def listen(
 
     detector = open_detector([model, *(also or [])], detection, device=device)
     with ExitStack() as stack:
-        stop = stack.enter_context(_interrupts())
         feed = stack.enter_context(_open(source, inputs))
+        stop = stack.enter_context(_interrupts())  # Ctrl-C before the first sound ends at once
         for line in wrap(f"{detector.scored}; {feed.name}, {feed.sample_rate} Hz"):
             typer.echo(line, err=True)
         hooks = [command_hook(listening.exec)] if listening.exec else []
@@ -126,7 +126,10 @@ def _model_and_source(paths: list[Path], inputs: InputOptions) -> tuple[Path | N
         OptionsError: several sources, a folder or a missing file; --input with another source.
     """
     from sonotype.cli.prediction_inputs import STANDARD_INPUT, split_model
+    from sonotype.inference.locate import find_model, names_model
 
+    if len(paths) == 1 and names_model(paths[0]):
+        return find_model(paths[0]), None
     model, sources = split_model(paths) if paths else (None, [])
     if len(sources) > 1:
         raise OptionsError("listen takes one input; for many recordings use sonotype detect")
@@ -157,15 +160,21 @@ def _open(source: Path | None, inputs: InputOptions) -> AbstractContextManager[F
 
 def _files(
     stack: ExitStack, out: Path | None, formats: tuple[str, ...], feed: Feed, detector: Detector
-) -> Any:
+) -> OnReport:
     """A function that adds an event to the files in ``--out``."""
     if out is None:
         return lambda _: None
+    from sonotype.detect.job_folder import output_errors
     from sonotype.live.outputs import EventFiles
 
     files = EventFiles(out, formats, feed.name, detector.highest)
     stack.callback(files.close)
-    return files.add
+
+    def add(report: Report) -> None:
+        with output_errors(out):
+            files.add(report)
+
+    return add
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class Feed:
         self._changed = Condition()
 
     def put(self, samples: Samples) -> bool:
-        """Add samples; wait for room. ``False`` if nobody reads any more."""
+        """Add samples; wait for room. ``False`` if the reader is gone."""
         with self._changed:
             while self._waiting >= self._most and not self._closed:
                 self._changed.wait()
@@ -94,7 +94,7 @@ class Feed:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Say that nobody reads any more."""
+        """Say that the reader is gone."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

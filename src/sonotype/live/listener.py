@@ -102,6 +102,7 @@ class Listener:
         self._observer, self._on_event, self._on_start = observer, on_event, on_start
         self._arrivals = Arrivals(feed.sample_rate)
         self._start = time.time()
+        self._source_error = ""
         self.status = Status()
 
     def run(self, stop: Stop) -> Status:
@@ -125,8 +126,7 @@ class Listener:
                 self._on_event(report)
                 self._observer.report(report)
             status.error = step.error
-        if not stop():
-            status.error = status.error or self._feed.error
+        status.error = status.error or self._source_error
         self._observer.update(status)
         return status
 
@@ -163,3 +163,5 @@ class Listener:
                 yield piece
             if most and done >= most:
                 return
+        if not stop():
+            self._source_error = self._feed.error
