@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,19 @@ def test_keys_places_and_length(onnx_model: Path, monkeypatch: pytest.MonkeyPatc
         with opened(client, "?rate=8000", additional_headers=headers) as socket:
             socket.send(bytes(2 * 8000 * 3))
             assert messages(socket)[-1]["type"] == "/problems/sound-too-long"
+
+
+def test_a_client_that_goes_away_frees_its_place(client: httpx.Client) -> None:
+    def streams() -> float:
+        text = client.get("/metrics").text
+        [line] = [line for line in text.splitlines() if line.startswith("sonotype_streams ")]
+        return float(line.split()[-1])
+
+    with opened(client, "?rate=8000") as socket:
+        socket.send(bytes(16_000))
+        assert streams() >= 1
+        socket.socket.close()
+    end = time.monotonic() + 10
+    while streams() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert streams() == 0
