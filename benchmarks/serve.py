@@ -11,8 +11,10 @@ import http.client
 import io
 import json
 import random
+import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import soundfile
@@ -35,6 +38,7 @@ MIXED_CLIENTS = 8
 """Fewer than the places of the service: a good request is then never refused."""
 BAD_SHARE = 1 / 3
 MEMORY_SECONDS = 5.0
+ADDRESS = re.compile(r"listening on http://(\S+)")
 BINARY = "application/octet-stream"
 FORM = "multipart/form-data; boundary=b"
 
@@ -111,19 +115,30 @@ def row(name: str, clients: int, found: Load) -> str:
 def served(model: Path, flags: Sequence[str] = ()) -> Iterator[tuple[str, int]]:
     """Address and process id of a service."""
     command = [sys.executable, "-m", "sonotype", "serve", str(model), "--port", "0", *flags]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None  # noqa: S101 (for mypy)
-    try:
-        line = process.stderr.readline()
-        if not line.startswith("listening on http://"):
-            raise SystemExit(line)
-        address = line.strip().removeprefix("listening on http://")
-        while send(address, Request("ready", b"", path="/readyz"))[0] != 200:
-            time.sleep(0.05)
-        yield address, process.pid
-    finally:
-        process.terminate()
-        process.wait(60)
+    with tempfile.TemporaryFile("w+") as log:  # a pipe that is not read would stop the service
+        process = subprocess.Popen(command, stderr=log)
+        try:
+            while not (found := ADDRESS.search(read(log))):
+                if process.poll() is not None:
+                    raise SystemExit(read(log))
+                time.sleep(0.1)
+            while send(found[1], Request("ready", b"", path="/readyz"))[0] != 200:
+                time.sleep(0.05)
+            yield found[1], process.pid
+        finally:
+            begin = time.perf_counter()
+            process.terminate()
+            process.wait(120)
+            lines = read(log).splitlines()
+            if len(lines) > 1:
+                seconds = time.perf_counter() - begin
+                print(f"ended in {seconds:.1f} s; {len(lines)} lines of log, the last: {lines[-1]}")
+
+
+def read(log: TextIO) -> str:
+    """All of a log that another process writes."""
+    log.seek(0)
+    return log.read()
 
 
 def send(address: str, request: Request) -> tuple[int, bytes]:

@@ -15,6 +15,8 @@ from sonotype.serve.protocol import TimedProtocol
 from sonotype.serve.settings import ServeSettings
 
 KEEP_ALIVE_SECONDS = 5
+CHATTY = ("uvicorn.error", "python_multipart", "multipart", "websockets")
+"""Loggers that write a line for each bad request: clients could fill the log."""
 WS_MESSAGE_BYTES = 1 << 20
 WS_MESSAGES = 4
 """Messages of a stream that wait; then the client has to wait."""
@@ -73,7 +75,8 @@ def serve(app: FastAPI, settings: ServeSettings, on_start: Callable[[str], None]
     Raises:
         OptionsError: the address cannot be used.
     """
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     listener = listen(settings)
     port = listener.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
