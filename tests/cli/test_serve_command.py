@@ -188,3 +188,19 @@ def test_an_open_address_without_keys_is_warned_of(
     assert run(["serve", str(model)]) == 0
     assert "--key-file" not in capsys.readouterr().err
     assert ServeSettings().host == "127.0.0.1"
+
+
+def test_bad_requests_write_no_lines_into_the_log(model: Path) -> None:
+    """A client could fill the disk, or a pipe that is read slowly."""
+    with started(str(model)) as (process, port), httpx.Client(trust_env=False) as client:
+        headers = {"content-type": "multipart/form-data; boundary=b"}
+        address = f"http://127.0.0.1:{port}/v1/classify"
+        assert client.post(address, content=b"no form", headers=headers).status_code == 400
+        assert client.post(address, content=b"no sound").status_code == 422
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+            link.sendall(b"no HTTP\r\n\r\n")
+            assert link.recv(100).startswith(b"HTTP/1.1 400")
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
