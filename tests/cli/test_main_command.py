@@ -94,6 +94,7 @@ def test_commands() -> None:
         "detect",
         "listen",
         "suggest",
+        "serve",
         "explain",
         "doctor",
         "report",

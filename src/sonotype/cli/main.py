@@ -26,6 +26,7 @@ from sonotype.cli.learning_curve_command import learning_curve
 from sonotype.cli.listen_command import listen
 from sonotype.cli.predict_command import predict
 from sonotype.cli.report_command import report
+from sonotype.cli.serve_command import serve
 from sonotype.cli.study_command import study
 from sonotype.cli.suggest_command import suggest
 from sonotype.cli.suspects_command import suspects
@@ -63,7 +64,7 @@ app = typer.Typer(
 )
 for command in (
     train, distill, evaluate, crossval, study, learning_curve, suspects, predict, tune, detect,
-    listen, suggest, explain, doctor, report, compare, info, card, export,
+    listen, serve, suggest, explain, doctor, report, compare, info, card, export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")

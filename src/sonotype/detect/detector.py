@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sonotype.audio.decode import name_of
 from sonotype.config import EventOptions, check, to_dict
 from sonotype.core.detections import DetectedEvent, DetectedRecording, ScoreBlock
 from sonotype.core.errors import AudioError, OptionsError, cause_of
@@ -25,7 +26,7 @@ from sonotype.detect.event_finder import EventFinder
 from sonotype.detect.frequency_range import with_frequencies
 from sonotype.detect.score_sources import frame_blocks, has_frame_heads, window_blocks
 from sonotype.inference.ensemble import Ensemble
-from sonotype.inference.load import load
+from sonotype.inference.load import load, model_file
 from sonotype.inference.locate import find_model
 from sonotype.inference.recording import LiveSound
 from sonotype.modelfile.detection import Detection
@@ -123,7 +124,7 @@ class Detector:
         """The least score of an event, for each class."""
         return tuple(one.threshold for one in self.events)
 
-    def score_blocks(self, source: Path | LiveSound) -> Iterator[ScoreBlock]:
+    def score_blocks(self, source: Path | bytes | LiveSound) -> Iterator[ScoreBlock]:
         """Scores of the detected classes over time; of live sound as they come.
 
         Raises:
@@ -136,7 +137,7 @@ class Detector:
         for block in blocks:
             yield ScoreBlock(block.times, block.scores[:, self._columns])
 
-    def steps(self, source: Path | LiveSound) -> Iterator[Step]:
+    def steps(self, source: Path | bytes | LiveSound) -> Iterator[Step]:
         """The blocks of scores and the events that each completes, and the events at the end.
 
         Each part is sorted by start, end and label, without frequencies. A recording that cannot
@@ -151,13 +152,13 @@ class Detector:
             error = cause_of(failure)
         yield Step(None, within(finder.finish(), end), error)
 
-    def detect(self, path: Path, *, on_block: OnBlock | None = None) -> DetectedRecording:
+    def detect(self, path: Path | bytes, *, on_block: OnBlock | None = None) -> DetectedRecording:
         """The events of a recording; of a damaged recording those before the error, and the error.
 
         Any other error, such as a full memory, is raised.
 
         Args:
-            path: of the recording.
+            path: of the recording, or the bytes of its file.
             on_block: is called with each block of scores.
         """
         events: list[DetectedEvent] = []
@@ -172,7 +173,7 @@ class Detector:
         found = tuple(within(sorted(events, key=_order), end))
         if self.frequencies:
             found = with_frequencies(path, found, self.highest)
-        return DetectedRecording(path, end, found, self.highest, error)
+        return DetectedRecording(Path(name_of(path)), end, found, self.highest, error)
 
 
 def open_detector(
@@ -193,14 +194,8 @@ def open_detector(
     ensemble = Ensemble([load(path, device=device, tta_shifts=1) for path in paths])
     for member in ensemble.members:
         member.engine.prepare()
-    digests = [file_sha256(_builtin() if path is None else path) for path in paths]
+    digests = [file_sha256(model_file(path)) for path in paths]
     return Detector(ensemble, options or DetectOptions(), digests)
-
-
-def _builtin() -> Path:
-    from sonotype.modelfile.pretrained import builtin_path  # late: imports torch
-
-    return builtin_path()
 
 
 def default_hop(seconds: float) -> float:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sonotype.audio.decode import name_of
 from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.core.detections import DetectedEvent
 from sonotype.core.errors import AudioError
@@ -52,7 +53,7 @@ Band = tuple[float, float]
 
 
 def with_frequencies(
-    path: Path, events: Sequence[DetectedEvent], highest: float
+    path: Path | bytes, events: Sequence[DetectedEvent], highest: float
 ) -> tuple[DetectedEvent, ...]:
     """The events with frequencies, where they stand out from the background.
 
@@ -60,7 +61,7 @@ def with_frequencies(
     Memory does not grow with the length of the recording.
 
     Args:
-        path: the recording.
+        path: the recording, or the bytes of its file.
         events: detected in it, in any order.
         highest: frequency in Hz; higher ones are not considered.
     """
@@ -105,7 +106,7 @@ def _quantile(power: Floats) -> Floats:
 
 
 def _bands(
-    path: Path, events: Sequence[DetectedEvent], highest: float
+    path: Path | bytes, events: Sequence[DetectedEvent], highest: float
 ) -> Iterator[tuple[int, Band]]:
     """The index and the frequencies of each event that stands out.
 
@@ -114,7 +115,7 @@ def _bands(
     """
     if not events:
         return
-    with open_sound(path, str(path)) as sound:
+    with open_sound(path, name_of(path)) as sound:
         spectrogram = Spectrogram.up_to(highest, sound.rate)
         intervals = Intervals(events, spectrogram)
         parts = list(zip(intervals.begin.tolist(), intervals.until.tolist(), strict=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.audio.decode import Samples
+from sonotype.audio.decode import Samples, name_of
 from sonotype.core.detections import ScoreBlock
 from sonotype.core.errors import AudioError
 from sonotype.inference.classifier import Classifier
@@ -34,7 +34,7 @@ def has_frame_heads(ensemble: Ensemble, level: str) -> bool:
     return None not in lengths and len(lengths) == 1
 
 
-def frame_blocks(ensemble: Ensemble, source: Path | LiveSound) -> Iterator[ScoreBlock]:
+def frame_blocks(ensemble: Ensemble, source: Path | bytes | LiveSound) -> Iterator[ScoreBlock]:
     """Mean scores of the frames of a recording; errors as for :func:`window_blocks`."""
     sources = source_for_each(source, len(ensemble.members))
     tracks = [_FrameTrack(*pair) for pair in zip(ensemble.members, sources, strict=True)]
@@ -55,7 +55,7 @@ def frame_blocks(ensemble: Ensemble, source: Path | LiveSound) -> Iterator[Score
 class _FrameTrack:
     """The scores of one model, and the length of the recording as far as it is known."""
 
-    def __init__(self, member: Classifier, source: Path | LiveSound) -> None:
+    def __init__(self, member: Classifier, source: Path | bytes | LiveSound) -> None:
         self._spec = member.audio_spec
         self._engine, self._source = member.engine, source
         self._samples, self._ended = 0, False
@@ -104,7 +104,7 @@ def _aligned(tracks: Sequence[Iterator[Floats]]) -> Iterator[list[Floats]]:
 
 
 def window_blocks(
-    ensemble: Ensemble, source: Path | LiveSound, hop: float, level: str
+    ensemble: Ensemble, source: Path | bytes | LiveSound, hop: float, level: str
 ) -> Iterator[ScoreBlock]:
     """Mean scores of sliding windows, each for the time nearest to the middle of its window.
 
@@ -176,9 +176,9 @@ def _window_block(
     return ScoreBlock(np.append(times[:-1][lasting], times[-1]), np.stack(scores)[lasting])
 
 
-def name_of_source(source: Path | LiveSound) -> str:
+def name_of_source(source: Path | bytes | LiveSound) -> str:
     """The name of a source in messages and results."""
-    return source.name if isinstance(source, LiveSound) else str(source)
+    return source.name if isinstance(source, LiveSound) else name_of(source)
 
 
 def joined(blocks: Sequence[ScoreBlock]) -> ScoreBlock:

@@ -11,7 +11,7 @@ from sonotype.core.errors import MissingExtraError
 from sonotype.core.types import Heads
 from sonotype.export.torch_to_onnx import exported
 from sonotype.frontends.matmul_dft import matmul_frontend
-from sonotype.inference.onnx_engine import EMBEDDING, UNKNOWN, WAVEFORM
+from sonotype.inference.onnx_engine import EMBEDDING, UNKNOWN, WAVEFORM, refuse_telemetry
 from sonotype.inference.onnx_windows import (
     CHUNK,
     FRAMES,
@@ -238,6 +238,7 @@ def _outputs_graph(maps: ChunkMaps, log_mels: list[Tensor], heads: Heads) -> byt
 
 def require_onnx() -> None:
     """Raise a ``MissingExtraError`` if a package that the export needs is not installed."""
+    refuse_telemetry()
     try:
         import onnx
         import onnxruntime

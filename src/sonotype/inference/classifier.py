@@ -108,7 +108,7 @@ class Classifier:
         else:
             name, rate = ARRAY, array_rate(sample_rate)
             audio = crop_for_clip(from_array(source, rate), self.audio_spec)
-        [prediction] = self._predict_clips([(name, audio)])
+        [prediction] = self.predict_clips([(name, audio)])
         if isinstance(prediction, Failure):
             raise AudioError(name, prediction.cause)
         return prediction
@@ -184,6 +184,18 @@ class Classifier:
             total = windows_in(recording.seconds, hop, self.audio_spec.seconds)
         return track(predictions, "classifying windows", total, show=progress)
 
+    def predict_clips(self, named: Sequence[tuple[str, Audio]]) -> list[Prediction | Failure]:
+        """Classify decoded sounds as one batch, with a :class:`Failure` where it is not finite.
+
+        Args:
+            named: names, and sounds of :func:`sonotype.audio.clip.load_for_clip`.
+        """
+        clips = np.stack([pad_or_trim(audio, self.audio_spec) for _, audio in named])
+        sounds = [
+            SoundInfo(name, audio.file_seconds, truncated=audio.truncated) for name, audio in named
+        ]
+        return self._predictions(self.predict_proba(clips), sounds)
+
     def predict_proba(self, waveforms: Array) -> EngineOutput:
         """Output of the network for clips ``[batch, samples]``, averaged over ``tta_shifts``."""
         return average_shifts(self.engine, waveforms, self.tta_shifts)
@@ -230,15 +242,8 @@ class Classifier:
             except Exception as error:
                 results[index] = Failure(name, cause_of(error))
         if read:
-            results |= zip(read, self._predict_clips(list(read.values())), strict=True)
+            results |= zip(read, self.predict_clips(list(read.values())), strict=True)
         return [results[index] for index in range(len(batch))]
-
-    def _predict_clips(self, named: Sequence[tuple[str, Audio]]) -> list[Prediction | Failure]:
-        clips = np.stack([pad_or_trim(audio, self.audio_spec) for _, audio in named])
-        sounds = [
-            SoundInfo(name, audio.file_seconds, truncated=audio.truncated) for name, audio in named
-        ]
-        return self._predictions(self.predict_proba(clips), sounds)
 
     def _of_windows(
         self, outputs: Iterable[tuple[int, EngineOutput]], recording: Recording, hop: float

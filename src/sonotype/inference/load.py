@@ -55,3 +55,16 @@ def load(
         category_source=category_source,
         tta_shifts=tta_shifts,
     )
+
+
+def model_file(path: Path | None) -> Path:
+    """The path itself, or the file of the built-in model for ``None``.
+
+    Raises:
+        WeightsError: the built-in model is missing.
+    """
+    if path is not None:
+        return path
+    from sonotype.modelfile.pretrained import builtin_path  # imports torch
+
+    return builtin_path()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -113,6 +114,14 @@ def _output(found: Mapping[str, Array]) -> EngineOutput:
     return EngineOutput(proba, found[EMBEDDING], unknown=found.get(UNKNOWN))
 
 
+def refuse_telemetry() -> None:
+    """Keep onnxruntime from sending reports of its use; call it before the first import.
+
+    Since version 1.29 it does so on Linux and macOS too, and writes an identifier of the machine.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
 def onnx_engine(content: bytes, path: Path | None = None) -> OnnxEngine:
     """The network in the bytes of an ONNX file.
 
@@ -125,6 +134,7 @@ def onnx_engine(content: bytes, path: Path | None = None) -> OnnxEngine:
 
 def _session(content: bytes, path: Path | None = None) -> Any:
     """An onnxruntime session with one thread; errors as for :func:`onnx_engine`."""
+    refuse_telemetry()
     try:
         import onnxruntime
     except ImportError:

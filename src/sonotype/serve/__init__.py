@@ -1,0 +1,1 @@
+"""An HTTP service around one model: clips, recordings and streams in, JSON out."""

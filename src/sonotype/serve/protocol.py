@@ -1,0 +1,82 @@
+"""HTTP connections that are closed when the headers of a request do not arrive in time.
+
+uvicorn limits the time between two requests, but not that for the headers of one: a client could
+open many connections and send a byte now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+
+from sonotype.serve.problems import ProblemError
+
+HEADER_SECONDS = 10.0
+"""For the headers of a request, from the first byte (or from the connection) on."""
+MAX_CONNECTIONS = 512
+"""More are closed at once."""
+
+
+class TimedProtocol(H11Protocol):
+    """HTTP/1.1 with a time limit for headers and a limit of connections."""
+
+    header_seconds = HEADER_SECONDS
+    max_connections = MAX_CONNECTIONS
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the time of the headers."""
+        super().connection_made(transport)
+        if len(self.connections) > self.max_connections:
+            self._refuse(ProblemError("not-ready", "there are too many connections"))
+            return
+        self._start_timer()
+
+    def data_received(self, data: bytes) -> None:
+        """Handle data; the time runs while headers are incomplete."""
+        super().data_received(data)
+        if self._waits_for_headers():
+            self._start_timer()
+        else:
+            self._stop_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the time."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer something that is not HTTP."""
+        self._refuse(ProblemError("bad-request", "this is no valid HTTP request"))
+
+    def _waits_for_headers(self) -> bool:
+        upgraded = self not in self.connections
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and not upgraded and not self.transport.is_closing()
+
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.header_seconds, self._too_slow)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if self._waits_for_headers():
+            detail = f"the headers must be complete after {self.header_seconds:g} s"
+            self._refuse(ProblemError("request-too-slow", detail))
+
+    def _refuse(self, problem: ProblemError) -> None:
+        """Send a problem document and close the connection."""
+        if self.transport.is_closing():
+            return
+        body, status = problem.body(), problem.kind.status
+        headers = problem.headers() | {"content-length": str(len(body)), "connection": "close"}
+        lines = [f"HTTP/1.1 {status} {STATUS_PHRASES[status].decode()}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+        self.transport.close()

@@ -1,0 +1,84 @@
+"""Run the application with uvicorn until a signal ends it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from fastapi import FastAPI
+
+from sonotype.core.errors import OptionsError
+from sonotype.serve.protocol import TimedProtocol
+from sonotype.serve.settings import ServeSettings
+
+KEEP_ALIVE_SECONDS = 5
+CHATTY = ("uvicorn.error", "python_multipart", "multipart", "websockets")
+"""Loggers that write a line for each bad request: clients could fill the log."""
+WS_MESSAGE_BYTES = 1 << 20
+WS_MESSAGES = 4
+"""Messages of a stream that wait; then the client has to wait."""
+
+
+def server_of(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
+    """A server for an application; it ends gracefully on SIGTERM and on Ctrl-C.
+
+    It then accepts no more connections, finishes the requests that it accepted, and closes the
+    streams.
+    """
+    patience = settings.body_timeout + settings.timeout
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=TimedProtocol,
+        ws="websockets-sansio",
+        ws_max_size=WS_MESSAGE_BYTES,
+        ws_max_queue=WS_MESSAGES,
+        ws_per_message_deflate=False,  # a small message could become a large one
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(patience) + KEEP_ALIVE_SECONDS,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+    )
+    return uvicorn.Server(config)
+
+
+def listen(settings: ServeSettings) -> socket.socket:
+    """A socket that listens at the address of the service.
+
+    Raises:
+        OptionsError: the address cannot be used.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=512)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OptionsError(
+            f"--host {settings.host} --port {settings.port}: cannot listen there ({reason})"
+        ) from None
+
+
+def serve(app: FastAPI, settings: ServeSettings, on_start: Callable[[str], None]) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        app: the application.
+        settings: address and times.
+        on_start: is called with the address.
+
+    Raises:
+        OptionsError: the address cannot be used.
+    """
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    listener = listen(settings)
+    port = listener.getsockname()[1]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    on_start(f"http://{host}:{port}")
+    server_of(app, settings).run([listener])
