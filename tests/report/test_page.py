@@ -238,3 +238,15 @@ def test_many_classes_show_those_with_confusions(two_levels: Path) -> None:
     shown = _shown(score(predictions, resamples=0).heads["category"])
     assert len(shown) == MOST_CLASSES
     assert {3, 100} <= set(shown)
+
+
+def test_scores_of_clips_that_the_first_branch_has_seen_promise_nothing(
+    two_levels: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(two_levels, tmp_path / "run")
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    scores["notes"].append("one fold; branch 1 comes from x: the score is too high")
+    (tmp_path / "run" / "scores.json").write_text(json.dumps(scores))
+    page = Page(render_report(collect(tmp_path / "run", QUICK)))
+    assert "Fewer are recognised on new recordings: branch 1 comes from x" in page.text
+    assert "Expect about the same" not in page.text

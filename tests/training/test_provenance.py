@@ -50,6 +50,7 @@ from sonotype.training.provenance import (
     digests_of,
     has_seen,
     sound_of,
+    too_high,
     union_of,
     write_seen_clips,
 )
@@ -389,3 +390,9 @@ def test_content_is_no_part_of_what_makes_clips_equal() -> None:
     assert replace(clip, content=Content("f", "s")) == clip
     assert Content("f", "s", (1, 2, 3)) == Content("f", "s")
     assert np.unique([hash(clip), hash(replace(clip, content=Content("f")))]).size == 1
+
+
+def test_only_the_part_of_a_note_that_warns_is_repeated() -> None:
+    notes = ["stratified split; branch 1 comes from x: the score is too high", "official split"]
+    assert too_high(notes) == ["branch 1 comes from x: the score is too high"]
+    assert too_high(()) == []

@@ -11,6 +11,7 @@ from sonotype.evaluation.metrics import HeadScores, Scores
 from sonotype.modelfile.card import ModelCard
 from sonotype.models.backbones.names import COMPACT, NO_BACKBONE
 from sonotype.report.markdown import md
+from sonotype.training.provenance import too_high
 
 FEW = 10
 """A class with fewer clips is listed."""
@@ -43,6 +44,7 @@ def limits(
             "Nothing ensures that all clips of a recording were either in training or in scoring "
             "(see the notes on the scores). Where they were in both, the scores are too high."
         )
+    yield from (f"Scores: {md(note)}." for note in too_high(scores.notes if scores else ()))
     if scores is None or not scores.heads:
         yield "The model has no scores on held-out clips: how good it is is unknown."
     else:

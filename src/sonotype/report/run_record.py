@@ -20,6 +20,7 @@ from sonotype.experiments.run_folder import CONFIG, MODEL, PREDICTIONS, SCORES, 
 from sonotype.experiments.run_options import RunOptions
 from sonotype.modelfile.card import ModelCard
 from sonotype.modelfile.model_file import read_card
+from sonotype.training.provenance import too_high
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,11 @@ class RunRecord:
     def windows(self) -> bool:
         """Whether the clips are windows of annotated recordings."""
         return bool(self.rows) and "start" in self.rows[0]
+
+    @property
+    def too_high(self) -> str:
+        """Why the scores are too high, if a model has seen scored clips; else empty."""
+        return "; ".join(too_high(() if self.scores is None else self.scores.notes))
 
     @property
     def unfinished(self) -> bool:

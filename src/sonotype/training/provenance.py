@@ -34,6 +34,10 @@ SEEN = "seen"
 """Key of the digests of the seen clips in the training entry of a model file."""
 
 
+TOO_HIGH = "the score is too high"
+"""In the note on a score of clips that a model has seen."""
+
+
 class SeenClip(NamedTuple):
     """A clip that a model has seen; unknown values are empty.
 
@@ -159,8 +163,13 @@ def note_on_backbone(backbone: str, seen: SeenClips, scored: Sequence[Clip]) -> 
         return ""
     return (
         f"branch 1 comes from {backbone}, which was or may have been trained on the clips that "
-        "are scored: the score is too high"
+        f"are scored: {TOO_HIGH}"
     )
+
+
+def too_high(notes: Iterable[str]) -> list[str]:
+    """The parts of notes on scores that say that a model has seen scored clips."""
+    return [part for note in notes for part in note.split("; ") if TOO_HIGH in part]
 
 
 def write_seen_clips(folder: Path, seen: SeenClips) -> None:
