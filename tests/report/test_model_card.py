@@ -14,7 +14,7 @@ import pytest
 import typer
 import yaml
 from heads import predicted
-from run_folders import write_run_folder
+from run_folders import of_another_version, write_run_folder
 from small_models import EVENTS, HEADS, write_model
 
 from sonotype.cli.main import app
@@ -172,6 +172,17 @@ def test_a_run_folder_adds_clips_of_classes_and_all_options(tmp_path: Path) -> N
     rows += [f"train,,{e}{n}.wav,{e},{c},{e}" for c, e in both for n in range(2)]
     (run / "split.csv").write_text("\n".join(rows) + "\n")
     assert "10 training clips:" not in model_card(run)  # as many clips are scored
+    assert str(tmp_path) not in text
+
+
+def test_options_of_another_version(tmp_path: Path) -> None:
+    run = of_another_version(write_run_folder(tmp_path / "run", eight(), data="/home/ann/x"))
+    write(run / "model.safetensors")
+    text = model_card(run)
+    found = section(text, "Repeat the training")
+    assert "is not known" in found
+    assert "sonotype train" not in found
+    assert "/home/ann" not in text
     assert str(tmp_path) not in text
 
 
