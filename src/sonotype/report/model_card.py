@@ -8,13 +8,14 @@ is stated as unknown. The structure follows Mitchell et al., "Model cards for mo
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.text import counted
+from sonotype.core.text import counted, printable
 from sonotype.data.splits.split_file import SPLIT, read_split
 from sonotype.evaluation.metrics import Scores, scores_from_json
 from sonotype.experiments.run_folder import CONFIG, SCORES, config_of_folder
@@ -191,7 +192,8 @@ def _classes(card: ModelCard) -> Iterator[str]:
 
 
 def _use(source: CardSource) -> Iterator[str]:
-    card, file = source.card, source.file
+    card = source.card
+    file = printable(shlex.quote(source.file))
     commands = [
         f"sonotype predict {file} sounds             # one prediction for each file",
         f"sonotype predict {file} recording.wav --hop 1 --format csv --out windows.csv",
@@ -210,7 +212,7 @@ def _use(source: CardSource) -> Iterator[str]:
             "```python",
             "import sonotype",
             "",
-            f'model = sonotype.load("{file}")',
+            f"model = sonotype.load({source.file!r})",
             'prediction = model.predict("sound.wav")',
             f"print({shown})",
             "```",
