@@ -11,7 +11,7 @@ import typer
 
 from sonotype.cli.main import app
 from sonotype.experiments.run_options import RunOptions
-from sonotype.report.repeat import curve_command, repeat_command
+from sonotype.report.repeat import curve_command, doctor_command, repeat_command
 
 
 def parsed(command: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -57,6 +57,18 @@ def test_the_command_repeats_the_options(
     found = parsed(repeat_command("some data", options, "runs/again"), monkeypatch)
     assert (found.pop("data"), found.pop("out")) == ("some data", "runs/again")
     assert RunOptions.of(found) == options
+
+
+def test_the_doctor_reads_the_data_like_the_run() -> None:
+    column = ("path=the file", "category=species")
+    options = RunOptions.of({"column": column, "seed": 3, "backbone": "builtin"})
+    words = shlex.split(doctor_command("some data.csv", options))
+    assert words[:3] == ["sonotype", "doctor", "some data.csv"]
+    assert words[3:] == ["--column", "path=the file", "--column", "category=species"]
+    program: Any = typer.main.get_command(app)
+    program.commands["doctor"].make_context("doctor", words[2:])
+    plain = RunOptions.of({"backbone": "builtin", "seed": 3})
+    assert doctor_command("data", plain) == "sonotype doctor data"
 
 
 def test_the_learning_curve_has_no_options_of_the_split(monkeypatch: pytest.MonkeyPatch) -> None:

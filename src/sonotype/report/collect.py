@@ -33,7 +33,7 @@ from sonotype.report.mistakes import (
     typical_examples,
     worst_mistakes,
 )
-from sonotype.report.repeat import curve_command, near, repeat_command
+from sonotype.report.repeat import curve_command, doctor_command, near, repeat_command
 from sonotype.report.run_record import RunRecord, read_run
 
 EXAMPLES = 24
@@ -99,8 +99,8 @@ class Report:
         curve: the learning curve; ``None`` if none was given.
         curve_chart: of it.
         examination: the doctor's findings; ``None`` if the data were not examined.
-        commands: by name: ``repeat``, ``resume``, ``review``, ``doctor``; where a learning curve is
-            possible, ``curve`` and ``curve_report``.
+        commands: by name: ``resume``, ``review``, ``doctor``; where options are known, ``repeat``;
+            where a learning curve is possible, ``curve`` and ``curve_report``.
     """
 
     record: RunRecord
@@ -235,7 +235,7 @@ def _media(
 
 def _facts(record: RunRecord) -> list[tuple[str, str]]:
     """What was trained on what."""
-    options, card = record.options, record.card
+    options, card, system = record.options, record.card, record.system
     rows = record.rows
     subsets = {
         name: sum(row["subset"] == name for row in rows) for name in ("train", "val", "test")
@@ -244,9 +244,8 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     if rows:
         text = counted(len(rows), record.unit)
         if record.windows:
-            text += (
-                f" of {options.system.seconds:g} s from {counted(record.recordings, 'recording')}"
-            )
+            length = "" if system is None else f" of {system.seconds:g} s"
+            text += f"{length} from {counted(record.recordings, 'recording')}"
         elif record.recordings < len(rows):
             text += f" from {counted(record.recordings, 'recording')}"
         none = sum(not any(row[level] for level in record.levels) for row in rows)
@@ -265,11 +264,15 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     ]
     if classes:
         facts.append(("Classes", "; ".join(classes)))
-    backbone = (card.options if card is not None else options.system).backbone
-    untrained = backbone in (COMPACT, NO_BACKBONE)
-    network = f"backbone {backbone}, not pretrained" if untrained else f"pretrained {backbone}"
-    facts.append(("Model", f"{options.system.system} with {network}"))
-    facts.append(("Recipe", f"{options.train.recipe}, sounds of {options.system.seconds:g} s"))
+    if system is not None:
+        backbone = (system if card is None else card.options).backbone
+        untrained = backbone in (COMPACT, NO_BACKBONE)
+        network = f"backbone {backbone}, not pretrained" if untrained else f"pretrained {backbone}"
+        facts.append(("Model", f"{system.system} with {network}"))
+    if options is not None:
+        facts.append(("Recipe", f"{options.train.recipe}, sounds of {options.system.seconds:g} s"))
+    else:
+        facts.append(("Options", f"not shown: {record.options_problem}"))
     if card is not None:
         facts += [("Licence", f"{name}: {text}") for name, text in card.licences.items()]
     if record.finished is not None:
@@ -299,11 +302,14 @@ def _commands(record: RunRecord) -> dict[str, str]:
     run, data, options = near(record.folder), record.data, record.options
     curve = f"{run}-curve"
     commands = {
-        "repeat": repeat_command(data, options, f"{run}-again"),
         "resume": f"sonotype train --resume {shlex.quote(run)}",
         "review": f"sonotype suspects {shlex.quote(run)} --review",
         "doctor": f"sonotype doctor {shlex.quote(near(data))}",
     }
+    if options is None:
+        return commands
+    commands["repeat"] = repeat_command(data, options, f"{run}-again")
+    commands["doctor"] = doctor_command(data, options)
     if all(head.problem == "single" for head in record.heads) and not options.train.ensemble:
         commands["curve"] = curve_command(data, options, curve)
         commands["curve_report"] = shlex.join(["sonotype", "report", run, "--curve", curve])

@@ -60,6 +60,8 @@ def examination_of(
         return known
     if not look:
         return None
+    if record.options is None:  # how to read the data is not known
+        return Examination(0, (), record.options_problem)
     try:
         found = examine(record.data, record.options.source, near=False, progress=progress)
     except (SonotypeError, OSError) as error:

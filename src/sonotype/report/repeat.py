@@ -40,6 +40,13 @@ def curve_command(data: str, options: RunOptions, out: str) -> str:
     return _command("learning-curve", data, out, values)
 
 
+def doctor_command(data: str, options: RunOptions) -> str:
+    """A command that examines the data, read as the run read them."""
+    known = {item.name for item in fields(SourceOptions)}
+    values = {name: value for name, value in set_options(options).items() if name in known}
+    return shlex.join(["sonotype", "doctor", near(data), *_flags(values)])
+
+
 def set_options(options: RunOptions) -> dict[str, Any]:
     """The options without those that have their default.
 

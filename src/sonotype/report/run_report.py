@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sonotype.core.io import write_text
+from sonotype.evaluation.outputs import write_page
 from sonotype.report.collect import Report, ReportOptions, collect
 from sonotype.report.page import render_page
 
@@ -18,7 +19,7 @@ def write_run_report(run: Path, out: Path | None = None, options: ReportOptions 
 
     Args:
         run: its folder.
-        out: the page; default: ``report.html`` in the run folder.
+        out: the page, or a device; default: ``report.html`` in the run folder.
         options: what the page contains.
 
     Returns:
@@ -28,9 +29,12 @@ def write_run_report(run: Path, out: Path | None = None, options: ReportOptions 
         OptionsError: not a run folder, no finished learning curve, or the page cannot be written.
         SonotypeError: a file of the run is damaged.
     """
-    path = run / REPORT if out is None else out
-    write_text(path, render_report(collect(run, options)))
-    return path
+    text = render_report(collect(run, options))
+    if out is None:
+        write_text(run / REPORT, text)
+        return run / REPORT
+    write_page(out, text)
+    return out
 
 
 def render_report(report: Report) -> str:
