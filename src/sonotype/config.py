@@ -81,7 +81,7 @@ class SystemOptions:
     )
     seconds: float = option(
         5.0,
-        "Clip length in seconds, 0 for that of the recordings; from 1 to 5 seconds",
+        "Clip length; 0: that of the recordings; from 1 to 5 seconds",
         low=0,
         high=60,
         common=True,
