@@ -81,7 +81,7 @@ class SystemOptions:
     )
     seconds: float = option(
         5.0,
-        "Clip length in s, 0: as recorded; then from 1 to 5 s",
+        "Clip length in s, 0: recorded; then from 1 to 5 s",
         low=0,
         high=60,
         common=True,
