@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from browser import chromium, open_page, overlaps
+from hostile_labels import UNBROKEN
 
 from sonotype.report.collect import ReportOptions
 from sonotype.report.run_report import write_run_report
@@ -220,3 +221,5 @@ def test_the_hostile_page_runs_no_foreign_script(browser: Any, pages: dict[str, 
         opened.page.keyboard.press("Escape")
     assert (alerts, opened.errors) == ([], [])
     assert opened.page.locator("img[src='x']").count() == 0
+    opened.page.locator(f".matrix tr:has(> th[data-name={UNBROKEN}]) td.right").hover()
+    assert opened.page.locator("#tip").inner_text().startswith(f"{UNBROKEN}: ")

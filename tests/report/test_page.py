@@ -125,6 +125,30 @@ def test_what_is_not_known_is_said(unscored: Path) -> None:
     assert "were not examined" in page.text
 
 
+def test_classes_with_one_recording_cannot_be_scored(unscored: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(unscored, tmp_path / "run"))
+    header, *lines = (run / "split.csv").read_text().splitlines()
+    group = header.split(",").index("group")
+    rows = [line.split(",") for line in lines]
+    rows = [[*row[:group], "one", *row[group + 1 :]] for row in rows]
+    (run / "split.csv").write_text("\n".join([header, *map(",".join, rows)]) + "\n")
+    page = Page(render_report(collect(run, QUICK)))
+    assert "was not measured" in page.text
+    assert "--evaluation crossfit" not in page.text.partition("Repeat the training")[0]
+    assert "sonotype learning-curve" not in page.text
+
+
+def test_missing_predictions_are_named(two_levels: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(two_levels, tmp_path / "run"))
+    (run / "predictions.npz").unlink()
+    page = Page(render_report(collect(run, QUICK)))
+    assert "predictions.npz" in page.text
+    assert "No examples" not in page.text
+    assert "Select a number" not in page.text
+    assert not any({"data-open", "data-c"} & a.keys() for _, a in page.elements)
+    assert "taken for" in page.text
+
+
 def test_a_run_with_test_clips(holdout: Path) -> None:
     page = Page(render_report(collect(holdout, QUICK)))
     assert "looked for after cross-fitting" in page.text

@@ -304,7 +304,8 @@ def _commands(record: RunRecord) -> dict[str, str]:
         "review": f"sonotype suspects {shlex.quote(run)} --review",
         "doctor": f"sonotype doctor {shlex.quote(near(data))}",
     }
-    if all(head.problem == "single" for head in record.heads) and not options.train.ensemble:
+    single = all(head.problem == "single" for head in record.heads)
+    if single and not options.train.ensemble and not record.unscorable:
         commands["curve"] = curve_command(data, options, curve)
         commands["curve_report"] = shlex.join(["sonotype", "report", run, "--curve", curve])
     return commands

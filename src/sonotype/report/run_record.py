@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -71,6 +72,18 @@ class RunRecord:
         """Whether it is known which clips come from one recording."""
         known = self.card is None or bool(self.card.training.get("grouped", True))
         return known or self.recordings < len(self.rows)
+
+    @property
+    def unscorable(self) -> bool:
+        """Whether every class has a single recording, so that none can be kept for scoring."""
+        several = {head.name for head in self.heads if head.problem == "multi"}
+        homes: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        for row in self.rows:
+            for level in self.levels:
+                labels = row[level].split(";") if level in several else [row[level]]
+                for label in filter(None, labels):
+                    homes[level, label].add(row["group"])
+        return bool(homes) and all(len(groups) == 1 for groups in homes.values())
 
     @property
     def recordings(self) -> int:
