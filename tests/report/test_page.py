@@ -160,9 +160,20 @@ def test_the_learning_curve_is_drawn(two_levels: Path, curve_folder: Path) -> No
     page = Page(render_report(collect(two_levels, options)))
     assert "Learning curve" in {a.get("aria-label") for tag, a in page.elements if tag == "svg"}
     assert "hum (+1.50 points)" in page.text
-    tips = [str(a["data-tip"]) for tag, a in page.elements if tag == "circle"]
+    dots = [a for tag, a in page.elements if tag == "circle"]
+    assert all(a["aria-label"] == a["data-tip"] and "tabindex" in a for a in dots)
+    tips = [str(a["data-tip"]) for a in dots]
     assert "2 clips per class: measured 50 % [40 % to 60 %]" in tips
     assert "8 clips per class: expected 50 % [40 % to 60 %]" in tips
+
+
+def test_a_gain_of_zero_is_not_advised(two_levels: Path, curve_folder: Path) -> None:
+    file = curve_folder / "curve.json"
+    curve = json.loads(file.read_text())
+    curve["advice"][0]["gain"] = 0.001
+    file.write_text(json.dumps(curve))
+    options = ReportOptions(curve=curve_folder, doctor=False, examples=0)
+    assert "largest gain" not in Page(render_report(collect(two_levels, options))).text
 
 
 def test_findings_and_missing_files_are_shown(hostile: Path, tmp_path: Path) -> None:
@@ -173,9 +184,10 @@ def test_findings_and_missing_files_are_shown(hostile: Path, tmp_path: Path) -> 
     for finding in found.examination.findings:
         assert finding.what in page.text
         assert str(finding.places[0]) in page.text
-    values = vars(found) | {"media": {}, "missing": 3}
+    assert found.examination.date in page.text
+    values = vars(found) | {"media": {}, "wanted": 5, "missing": 3}
     page = Page(render_report(Report(**values)))
-    assert "3 sound files cannot be found" in page.text
+    assert "3 of 5 sounds that were looked for cannot be found" in page.text
     assert not any(tag == "audio" for tag, _ in page.elements)
     assert any(a.get("class") == "clip" for _, a in page.elements)
 

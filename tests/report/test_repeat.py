@@ -10,8 +10,9 @@ import pytest
 import typer
 
 from sonotype.cli.main import app
+from sonotype.data.source_options import SourceOptions
 from sonotype.experiments.run_options import RunOptions
-from sonotype.report.repeat import curve_command, repeat_command
+from sonotype.report.repeat import curve_command, doctor_command, repeat_command
 
 
 def parsed(command: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -57,6 +58,16 @@ def test_the_command_repeats_the_options(
     found = parsed(repeat_command("some data", options, "runs/again"), monkeypatch)
     assert (found.pop("data"), found.pop("out")) == ("some data", "runs/again")
     assert RunOptions.of(found) == options
+
+
+def test_the_examination_reads_the_data_in_the_same_way() -> None:
+    source = SourceOptions(column=("path=file", "event=my species"), use_truncated=True)
+    words = shlex.split(doctor_command("/data/clips.csv", source))
+    assert words == [
+        "sonotype", "doctor", "/data/clips.csv", "--column", "path=file",
+        "--column", "event=my species", "--use-truncated",
+    ]  # fmt: skip
+    assert doctor_command("/data", SourceOptions()) == "sonotype doctor /data"
 
 
 def test_the_learning_curve_has_no_options_of_the_split(monkeypatch: pytest.MonkeyPatch) -> None:

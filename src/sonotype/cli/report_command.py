@@ -40,10 +40,10 @@ def report(
     from sonotype.evaluation.outputs import require_free
     from sonotype.explain.methods import DEFAULT
     from sonotype.report.collect import ReportOptions
-    from sonotype.report.run_report import write_run_report
+    from sonotype.report.run_report import files_read, write_run_report
 
     if out is not None:
-        require_free(out, inputs=[path for path in run.glob("*") if path.is_file()], force=force)
+        require_free(out, inputs=files_read(run, curve) if out.exists() else (), force=force)
     options = ReportOptions(
         curve=curve,
         examples=examples,

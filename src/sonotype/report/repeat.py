@@ -40,6 +40,14 @@ def curve_command(data: str, options: RunOptions, out: str) -> str:
     return _command("learning-curve", data, out, values)
 
 
+def doctor_command(data: str, source: SourceOptions) -> str:
+    """A command that examines the data, read in the same way."""
+    default = SourceOptions()
+    values = {item.name: getattr(source, item.name) for item in fields(source)}
+    values = {name: one for name, one in values.items() if one != getattr(default, name)}
+    return shlex.join(["sonotype", "doctor", near(data), *_flags(values)])
+
+
 def set_options(options: RunOptions) -> dict[str, Any]:
     """The options without those that have their default.
 

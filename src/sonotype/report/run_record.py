@@ -17,7 +17,14 @@ from sonotype.data.splits.split_file import FIXED, SPLIT, read_split
 from sonotype.evaluation.metrics import Scores, scores_from_json
 from sonotype.evaluation.predictions import Predictions, load_predictions
 from sonotype.evaluation.suspicious import SUSPICIOUS, SuspiciousLabel
-from sonotype.experiments.run_folder import CONFIG, MODEL, PREDICTIONS, SCORES, config_of_folder
+from sonotype.experiments.run_folder import (
+    CONFIG,
+    MODEL,
+    PREDICTIONS,
+    SCORES,
+    config_of_folder,
+    finished_at,
+)
 from sonotype.experiments.run_options import RunOptions
 from sonotype.modelfile.card import ModelCard
 from sonotype.modelfile.model_file import read_card
@@ -31,7 +38,7 @@ class RunRecord:
         folder: of the run.
         data: the source that it was trained on, as an absolute path.
         version: of sonotype.
-        finished: when the model was written; ``None`` if there is no model.
+        finished: when the training ended; ``None`` if not known.
         options: of the run.
         card: of the model; ``None`` if there is no model.
         scores: of clips that the scoring models were not trained on; ``None`` if there are none.
@@ -126,7 +133,7 @@ def read_run(folder: Path) -> RunRecord:
         folder=folder,
         data=data,
         version=str(_json(folder / CONFIG).get("sonotype", "")),
-        finished=datetime.fromtimestamp(model.stat().st_mtime).astimezone() if trained else None,
+        finished=finished_at(folder),
         options=options,
         card=read_card(model) if trained else None,
         scores=_scores(folder / SCORES),

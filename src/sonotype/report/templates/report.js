@@ -33,6 +33,9 @@ function openCell(name, key) {
       list.append(item);
     }
   }
+  const limit = dialog.querySelector(".limit"), total = level.totals[key];
+  limit.hidden = !total;
+  limit.textContent = `The first ${clips.length} of ${total}.`;
   dialog.querySelector(".rest").hidden = !list.children.length;
   dialog.showModal();
   dialog.scrollTop = 0;
