@@ -12,6 +12,14 @@ from sonotype.experiments.run_folder import write_seconds
 from sonotype.experiments.run_options import RunOptions
 
 
+def of_another_version(folder: Path) -> Path:
+    """Add an option that this version does not know to a run."""
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"sonotype": "9.9", "options": config["options"] | {"colour": "red"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
 def write_run_folder(
     folder: Path,
     predictions: Predictions,

@@ -55,6 +55,34 @@ def test_html_is_written_once(
     assert run([*argv, "--force"]) == 0
 
 
+@pytest.mark.parametrize("name", ["predictions.npz", "config.json", "fold_1/scores.json"])
+def test_files_of_the_runs_are_never_replaced(
+    folders: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(folders[1], name)
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    before = path.read_bytes()
+    assert run(["compare", *folders, "--html", str(path), "--force"]) == 2
+    assert "--html" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_the_page_on_standard_output(
+    folders: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["compare", *folders, "--html", "-"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.rstrip().endswith("</html>")
+    assert not Path("-").exists()
+    assert run(["compare", *folders, "--html", "-", "--json"]) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [(["{0}"], "2 to 6 runs"), (["{0}", "{0}/none"], "is not the folder of a run")],

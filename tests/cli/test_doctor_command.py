@@ -115,3 +115,30 @@ def test_fix_and_html(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert findings(table, capsys, "--no-near") == {}
     assert run(["doctor", str(root), *flags]) == 2
     assert "--force" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--html", "--fix"])
+def test_examined_sounds_are_never_replaced(
+    tmp_path: Path, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = folders(tmp_path / "data")
+    (root / "cat" / "note.dat").write_bytes(b"1")
+    table = write_table(root, "path,category\ncat/0.wav,cat\ndog/0.wav,dog")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    for data, out in ((root, "cat/0.wav"), (root, "cat/note.dat"), (table, "dog/0.wav")):
+        assert run(["doctor", str(data), "--no-near", flag, str(root / out), "--force"]) == 2
+        assert flag in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
+
+def test_the_page_on_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = folders(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    argv = ["doctor", str(root), "--no-near"]
+    assert run([*argv, "--html", "-"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("</html>")
+    assert run([*argv, "--html", "-", "--json"]) == 2
+    assert run([*argv, "--fix", "/dev/stdout"]) == 2
+    assert not Path("-").exists()

@@ -14,17 +14,20 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
+from run_folders import of_another_version
 
 from sonotype.cli.main import run as program
 from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.types import Head
 from sonotype.evaluation.predictions import load_predictions
 from sonotype.report.clip_names import Place, find_file, place_of, short_names
 from sonotype.report.collect import Report, ReportOptions, _facts, collect, cut_cells
 from sonotype.report.curve_file import read_curve
-from sonotype.report.levels import Level
+from sonotype.report.levels import Level, trained_clips
 from sonotype.report.media import importance_uri, picture_uri
 from sonotype.report.mistakes import typical_examples
 from sonotype.report.run_record import read_run
+from sonotype.report.run_report import render_report
 
 QUICK = ReportOptions(doctor=False)
 
@@ -101,6 +104,14 @@ def test_the_classes_have_their_counts_and_a_typical_clip(report: Report) -> Non
     assert report.typical == {r.index: r.best for r in event.classes if r.best is not None}
 
 
+def test_a_class_name_with_the_separator_of_labels() -> None:
+    rows = [{"subset": "train", "event": "bark; far"}] * 3 + [{"subset": "test", "event": "a"}]
+    rows += [{"subset": "train", "event": ""}]
+    assert trained_clips(rows, Head("event", ("a", "bark; far"))) == {"bark; far": 3}
+    rows = [{"subset": "train", "event": "a;b"}, {"subset": "train", "event": "b"}]
+    assert trained_clips(rows, Head("event", ("a", "b"), "multi")) == {"a": 1, "b": 2}
+
+
 def test_facts_say_what_was_trained_on_what(report: Report, two_levels: Path) -> None:
     facts = dict(report.facts)
     assert facts["Sounds"].startswith("20 clips")
@@ -109,6 +120,20 @@ def test_facts_say_what_was_trained_on_what(report: Report, two_levels: Path) ->
     assert "linear" in facts["Recipe"]
     changed = datetime.fromtimestamp((two_levels / "model.safetensors").stat().st_mtime)
     assert facts["Date"].startswith(f"{changed:%Y-%m-%d}")
+
+
+def test_options_of_another_version(two_levels: Path, tmp_path: Path) -> None:
+    run = of_another_version(Path(shutil.copytree(two_levels, tmp_path / "run")))
+    report = collect(run, ReportOptions(examples=0))
+    facts = dict(report.facts)
+    assert "colour" in facts["Options"]
+    assert "9.9" in facts["Options"]
+    assert "builtin" in facts["Model"], "from the model file"
+    assert facts.keys().isdisjoint({"Recipe"})
+    assert {"repeat", "curve"}.isdisjoint(report.commands)
+    assert report.examination is not None
+    assert "colour" in report.examination.failed
+    assert "The command is not known" in render_report(report)
 
 
 def test_sounds_and_pictures_can_be_decoded(report: Report) -> None:

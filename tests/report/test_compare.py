@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from heads import coarse, predicted, two_heads
-from run_folders import write_run_folder
+from run_folders import of_another_version, write_run_folder
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.types import IGNORE_INDEX, Head
@@ -129,6 +129,19 @@ def test_options_that_follow_from_the_recipe_are_not_listed(tmp_path: Path) -> N
     second = write_run_folder(tmp_path / "b", answers(SECOND), recipe="modern", epochs=2)
     changes = compare_runs([first, second]).runs[1].changes
     assert changes == {"recipe": ("linear", "modern"), "epochs": ("none", "2")}
+
+
+def test_options_of_another_version(tmp_path: Path) -> None:
+    first, second = runs(tmp_path, answers(FIRST), answers(SECOND))
+    found = compare_runs([first, of_another_version(second)])
+    (note,) = [note for note in found.notes if "options" in note]
+    assert "run_2" in note
+    assert "colour" in note
+    assert "9.9" in note
+    assert len(note) < 300 + len(str(second)), "the known options are not listed"
+    assert found.runs[1].changes is None
+    assert "options not known" in comparison_text(found)
+    assert "not known" in comparison_page(found)
 
 
 def test_other_clips_are_compared_unpaired(tmp_path: Path) -> None:

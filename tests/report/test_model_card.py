@@ -14,7 +14,7 @@ import pytest
 import typer
 import yaml
 from heads import predicted
-from run_folders import write_run_folder
+from run_folders import of_another_version, write_run_folder
 from small_models import EVENTS, HEADS, write_model
 
 from sonotype.cli.main import app
@@ -149,6 +149,13 @@ def test_names_do_not_become_markup() -> None:
     assert md("a|b <i> `c` [d] *e*") == r"a\|b \<i\> \`c\` \[d\] \*e\*"
     assert md("crying_baby _x_") == r"crying_baby \_x\_"
     assert md("a\nb") == "a b"
+    assert md("# C# &lt; R&D ~x~ $y$") == r"\# C\# \&lt; R&D \~x\~ \$y\$"
+    assert [md(text) for text in ("- a", "1. a", "-3 a", "2.5")] == [
+        r"\- a",
+        r"1\. a",
+        "-3 a",
+        "2.5",
+    ]
 
 
 def test_a_run_folder_adds_clips_of_classes_and_all_options(tmp_path: Path) -> None:
@@ -175,6 +182,17 @@ def test_a_run_folder_adds_clips_of_classes_and_all_options(tmp_path: Path) -> N
     assert str(tmp_path) not in text
 
 
+def test_options_of_another_version(tmp_path: Path) -> None:
+    run = of_another_version(write_run_folder(tmp_path / "run", eight(), data="/home/ann/x"))
+    write(run / "model.safetensors")
+    text = model_card(run)
+    found = section(text, "Repeat the training")
+    assert "is not known" in found
+    assert "sonotype train" not in found
+    assert "/home/ann" not in text
+    assert str(tmp_path) not in text
+
+
 def test_commands_and_python_are_valid(tmp_path: Path) -> None:
     tuned = Detection("category", (EventOptions(), EventOptions(threshold=0.25)))
     text = model_card(write(tmp_path / "m.safetensors", detection=tuned, unknown_threshold=0.5))
@@ -186,6 +204,33 @@ def test_commands_and_python_are_valid(tmp_path: Path) -> None:
         program.commands[name].make_context(name, words)
     for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         ast.parse(code)
+
+
+@pytest.mark.parametrize("name", ["two words", 'a"b', "it's", "a$b;c"])
+def test_any_file_name_is_valid_in_the_commands(tmp_path: Path, name: str) -> None:
+    text = section(model_card(write(tmp_path / f"{name}.safetensors")), "Use")
+    lines = re.findall(r"^sonotype .*$", text, re.MULTILINE)
+    assert lines
+    for line in lines:
+        assert shlex.split(line, comments=True)[2] == f"{name}.safetensors"
+    [code] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
+    assert f"{name}.safetensors" in names
+
+
+def test_clips_without_a_label_are_counted(tmp_path: Path) -> None:
+    true = np.array([0, 0, 0, 1, 1, 1, -1, -1])
+    found = predicted((Head("category", ("cat", "dog")),), [true], [np.eye(2)[np.abs(true)]])
+    entries = {"training": TRAINING, "scores": scores_to_json(score(found))}
+    path = write_model(
+        tmp_path / "m.safetensors", (Head("category", ("cat", "dog")),), card=entries
+    )
+    text = section(model_card(path), "Scores")
+    assert "Measured on 8 clips" in text
+    assert "of the 6 clips" in text
+    assert "2 of the 8 clips have none" in text
+    every = section(model_card(write(tmp_path / "n.safetensors")), "Scores")
+    assert "have none" not in every
 
 
 def test_detection_settings(tmp_path: Path) -> None:

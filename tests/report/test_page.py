@@ -14,6 +14,7 @@ from heads import predicted, two_heads
 from hostile_labels import HOSTILE, SCRIPT
 from jinja2 import UndefinedError
 
+from sonotype.cli.main import run
 from sonotype.evaluation.calibration import Bin
 from sonotype.evaluation.metrics import Interval
 from sonotype.evaluation.power_law import Curve, Point
@@ -217,6 +218,31 @@ def test_the_page_is_written_whole(two_levels: Path, tmp_path: Path) -> None:
     assert out.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert out.stat().st_size < 1_500_000
     assert [path.name for path in out.parent.iterdir()] == ["page.html"]
+
+
+def test_files_of_the_run_are_never_replaced(
+    two_levels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in two_levels.rglob("*.*") if path.is_file()}
+    for name in ("model.safetensors", "training/new.txt"):
+        assert run(["report", str(two_levels), "--out", str(two_levels / name), "--force"]) == 2
+        assert name in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in two_levels.rglob("*.*") if path.is_file()} == before
+
+
+def test_the_page_on_standard_output(
+    two_levels: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    argv = ["report", str(two_levels), "--out", "-", "--no-doctor", "--examples", "0"]
+    assert run(argv) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.rstrip().endswith("</html>")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_value_is_an_error() -> None:

@@ -10,7 +10,6 @@ import pytest
 import typer
 
 from sonotype.cli.main import app
-from sonotype.data.source_options import SourceOptions
 from sonotype.experiments.run_options import RunOptions
 from sonotype.report.repeat import curve_command, doctor_command, repeat_command
 
@@ -60,14 +59,16 @@ def test_the_command_repeats_the_options(
     assert RunOptions.of(found) == options
 
 
-def test_the_examination_reads_the_data_in_the_same_way() -> None:
-    source = SourceOptions(column=("path=file", "event=my species"), use_truncated=True)
-    words = shlex.split(doctor_command("/data/clips.csv", source))
-    assert words == [
-        "sonotype", "doctor", "/data/clips.csv", "--column", "path=file",
-        "--column", "event=my species", "--use-truncated",
-    ]  # fmt: skip
-    assert doctor_command("/data", SourceOptions()) == "sonotype doctor /data"
+def test_the_doctor_reads_the_data_like_the_run() -> None:
+    column = ("path=the file", "category=species")
+    options = RunOptions.of({"column": column, "seed": 3, "backbone": "builtin"})
+    words = shlex.split(doctor_command("some data.csv", options))
+    assert words[:3] == ["sonotype", "doctor", "some data.csv"]
+    assert words[3:] == ["--column", "path=the file", "--column", "category=species"]
+    program: Any = typer.main.get_command(app)
+    program.commands["doctor"].make_context("doctor", words[2:])
+    plain = RunOptions.of({"backbone": "builtin", "seed": 3})
+    assert doctor_command("data", plain) == "sonotype doctor data"
 
 
 def test_the_learning_curve_has_no_options_of_the_split(monkeypatch: pytest.MonkeyPatch) -> None:

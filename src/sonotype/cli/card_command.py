@@ -29,13 +29,15 @@ def card(
 
     Example: sonotype card runs/first --out README.md
     """
-    from sonotype.core.io import write_text
-    from sonotype.evaluation.outputs import is_standard_output, require_free
+    from sonotype.evaluation.outputs import is_standard_output, require_page, write_page
+    from sonotype.experiments.run_folder import CONFIG
     from sonotype.report.model_card import model_card
 
-    if out is not None and not is_standard_output(out):
-        require_free(out, inputs=[model], force=force)
-        write_text(out, model_card(model))
-        typer.echo(f"card: {out}")
+    if out is None or is_standard_output(out):
+        typer.echo(model_card(model), nl=False)
         return
-    typer.echo(model_card(model), nl=False)
+    folder = model if model.is_dir() else model.parent
+    runs = [folder] if model.is_dir() or (folder / CONFIG).is_file() else []
+    require_page(out, inputs=[model], folders=runs, force=force)
+    write_page(out, model_card(model))
+    typer.echo(f"card: {out}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sonotype.cli.flags import Force, Json
+from sonotype.core.errors import OptionsError
 
 
 def compare(
@@ -32,20 +33,23 @@ def compare(
 
     Example: sonotype compare runs/first runs/second --html comparison.html
     """
-    from sonotype.core.io import write_text
     from sonotype.core.json_text import json_text
-    from sonotype.evaluation.outputs import require_free
+    from sonotype.evaluation.outputs import is_standard_output, require_page, write_page
     from sonotype.report.compare import compare_runs
     from sonotype.report.compare_text import comparison_text
     from sonotype.report.compared import comparison_to_json
 
     if html is not None:
-        require_free(html, inputs=runs, force=force)
+        if as_json and is_standard_output(html):
+            raise OptionsError(f"--html {html} and --json both print; name a file for the page")
+        require_page(html, folders=runs, force=force, flag="--html")
     found = compare_runs(runs)
     if html is not None:
         from sonotype.report.compare_page import comparison_page
 
-        write_text(html, comparison_page(found))
+        write_page(html, comparison_page(found))
+        if is_standard_output(html):
+            return
     if as_json:
         typer.echo(json_text(comparison_to_json(found), indent=1))
         return

@@ -37,13 +37,14 @@ def report(
 
     Example: sonotype report runs/first --curve runs/curve
     """
-    from sonotype.evaluation.outputs import require_free
+    from sonotype.evaluation.outputs import is_standard_output, require_page
     from sonotype.explain.methods import DEFAULT
     from sonotype.report.collect import ReportOptions
     from sonotype.report.run_report import files_read, write_run_report
 
     if out is not None:
-        require_free(out, inputs=files_read(run, curve) if out.exists() else (), force=force)
+        inputs = files_read(run, curve) if out.exists() else []
+        require_page(out, inputs=inputs, folders=[run], force=force)
     options = ReportOptions(
         curve=curve,
         examples=examples,
@@ -52,4 +53,6 @@ def report(
         progress=True,
         method=DEFAULT,
     )
-    typer.echo(f"report: {write_run_report(run, out, options)}")
+    page = write_run_report(run, out, options)
+    if not is_standard_output(page):
+        typer.echo(f"report: {page}")

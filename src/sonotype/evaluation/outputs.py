@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import TextIO
 
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.io import PART, rename_synced
+from sonotype.core.io import PART, rename_synced, write_text
 
 STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+PAGES = (".html", ".htm", ".md")
+"""Suffixes of pages and cards; no training writes such files, so they may be in a run folder."""
 
 
 def is_standard_output(out: Path) -> bool:
@@ -32,13 +35,16 @@ def is_direct(out: Path) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
-def require_free(out: Path, *, inputs: Iterable[Path] = (), force: bool = False) -> None:
+def require_free(
+    out: Path, *, inputs: Iterable[Path] = (), force: bool = False, flag: str = "--out"
+) -> None:
     """Refuse to replace an input, a folder or a device, and without ``force`` any file.
 
     Args:
         out: the file to write.
         inputs: never replaced, under any name or link.
         force: allow to replace another file.
+        flag: that names the file.
 
     Raises:
         OptionsError: names the existing file and the remedy.
@@ -48,13 +54,66 @@ def require_free(out: Path, *, inputs: Iterable[Path] = (), force: bool = False)
     target = _target(out)
     for path in (target, _part(target)) if force else (target,):
         if (same := _same(path, inputs)) is not None:
-            raise OptionsError(f"--out {out}: is an input ({same}); name another file")
+            raise OptionsError(f"{flag} {out}: is an input ({same}); name another file")
     if target.is_dir():
-        raise OptionsError(f"--out {out}: is a folder; name a file, as in {out / 'output'}")
+        raise OptionsError(f"{flag} {out}: is a folder; name a file, as in {out / 'output'}")
     if target.exists() and not target.is_file():
-        raise OptionsError(f"--out {out}: is a device or a socket; name a file")
+        raise OptionsError(f"{flag} {out}: is a device or a socket; name a file")
     if target.exists() and not force:
-        raise OptionsError(f"--out {out}: exists already; name another file, or add --force")
+        raise OptionsError(f"{flag} {out}: exists already; name another file, or add --force")
+
+
+def require_page(
+    out: Path,
+    *,
+    inputs: Iterable[Path] = (),
+    folders: Iterable[Path] = (),
+    force: bool = False,
+    flag: str = "--out",
+) -> None:
+    """As :func:`require_free`, for a page or a card; all other files of the folders are protected.
+
+    Args:
+        out: the file to write.
+        inputs: never replaced.
+        folders: of runs or data that are read; only pages and cards (``PAGES``) may be written
+            below them.
+        force: allow to replace another file.
+        flag: that names the file.
+
+    Raises:
+        OptionsError: names the file and the remedy.
+    """
+    if is_direct(out):
+        return
+    target, kept = Path(os.path.realpath(out)), [*inputs]
+    for folder in folders:
+        if target.is_relative_to(os.path.realpath(folder)) and target.suffix.lower() not in PAGES:
+            raise OptionsError(
+                f"{flag} {out}: is in the folder of an input ({folder}), where only pages and "
+                "cards are written; name a file that ends with .html or .md, or a file elsewhere"
+            )
+        if os.path.lexists(out):  # a file may have a second name outside the folder
+            kept += [file for file in folder.rglob("*") if file.suffix.lower() not in PAGES]
+    require_free(out, inputs=kept, force=force, flag=flag)
+
+
+def write_page(out: Path, text: str) -> None:
+    """Write a page or a card: a file atomically, a pipe, a device or standard output directly.
+
+    Raises:
+        OptionsError: the file cannot be written.
+    """
+    if is_standard_output(out):
+        sys.stdout.write(text)
+        return
+    if not is_direct(out):
+        write_text(_target(out), text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OptionsError(f"{out} cannot be written ({error.strerror or error})") from error
 
 
 def require_writable(out: Path) -> None:

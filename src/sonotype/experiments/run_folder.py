@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -22,11 +22,12 @@ from typing import Any
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.io import file_sha256, replacing, write_text
 from sonotype.core.json_text import json_text
+from sonotype.core.text import listed
 from sonotype.core.version import __version__
 from sonotype.data.readers.walk import sounds_below
 from sonotype.data.splits.split_file import SPLIT, same_split
 from sonotype.experiments.context import RunContext
-from sonotype.experiments.run_options import RunOptions
+from sonotype.experiments.run_options import KINDS, RunOptions
 from sonotype.inference.locate import find_model
 from sonotype.modelfile.pretrained import is_model_file, model_file_of
 from sonotype.training.provenance import SEEN_CLIPS
@@ -100,13 +101,24 @@ def config_of_folder(
     """Data and options of a run, with other values of some options.
 
     Raises:
-        OptionsError: ``config.json`` cannot be read.
+        OptionsError: ``config.json`` cannot be read, or has options of another version.
     """
-    config = _read_json(folder / CONFIG)
+    path = folder / CONFIG
+    config = _read_json(path)
     try:
-        return str(config["data"]), RunOptions.of({**config["options"], **options})
+        data, values = str(config["data"]), {**config["options"]}
     except (KeyError, TypeError) as error:
-        raise OptionsError(f"{folder / CONFIG} cannot be read ({error})") from None
+        raise OptionsError(f"{path} cannot be read ({error})") from None
+    known = {item.name for kind in KINDS for item in fields(kind)}
+    if unknown := sorted(map(str, values.keys() - known)):
+        raise OptionsError(
+            f"{path} has options that sonotype {__version__} does not know: {listed(unknown, 5)}; "
+            f"the run is of sonotype {config.get('sonotype', '(version unknown)')}"
+        )
+    try:
+        return data, RunOptions.of({**values, **options})
+    except (OptionsError, TypeError) as error:
+        raise OptionsError(f"{path} cannot be read ({error})") from None
 
 
 def check_same_config(context: RunContext) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from sonotype.config import ScoreOptions, to_dict
 from sonotype.core.errors import OptionsError
-from sonotype.experiments.run_folder import PATHS
+from sonotype.core.version import __version__
+from sonotype.experiments.run_folder import CONFIG, PATHS
 from sonotype.experiments.run_options import KINDS, RunOptions
 from sonotype.modelfile.card import ModelCard
 from sonotype.modelfile.pretrained import is_model_file
@@ -20,13 +21,22 @@ KINDS_IN_FILE = ("options", "split", "source", "teaching")
 """Options that a model file records, next to those of its network."""
 
 
-def repeat_lines(card: ModelCard, options: RunOptions | None) -> Iterator[str]:
+def repeat_lines(
+    card: ModelCard, options: RunOptions | None, *, unreadable: bool = False
+) -> Iterator[str]:
     """The command, and the versions of the packages.
 
     Args:
         card: of the model file.
         options: of the run; ``None`` to take those that the model file records.
+        unreadable: whether the options of the run cannot be read.
     """
+    if unreadable:
+        yield (
+            f"The command is not known: sonotype {__version__} cannot read the options in "
+            f"`{CONFIG}`, which may be of another version."
+        )
+        return
     data = md(card.training.get("data", ""))
     options = _recorded(card) if options is None else options
     if options is None or not data:

@@ -41,6 +41,12 @@ def score_section(
         yield "\n".join(f"- {md(note)}" for note in scores.notes)
     for level, head in scores.heads.items():
         yield f"### {md(plural(level)).capitalize()}"
+        if head.n < scores.clips:
+            yield (
+                f"The values are of the {counted(head.n, unit)} with a label of this level; "
+                f"{scores.clips - head.n} of the {counted(scores.clips, unit)} have none, such as "
+                "sounds of no class."
+            )
         rows = [
             [title, f"{found.value:.3f}", ends_text(found)] for _, title, found in metrics_of(head)
         ]

@@ -99,8 +99,8 @@ class Report:
         curve_chart: of it.
         curve_note: that it is of other data; empty if it is not, or if that is not known.
         examination: the doctor's findings; ``None`` if the data were not examined.
-        commands: by name: ``repeat``, ``resume``, ``review``, ``doctor``, ``examine``; where a
-            learning curve is possible, ``curve`` and ``curve_report``.
+        commands: by name: ``resume``, ``review``, ``doctor``, ``examine``; where options are known,
+            ``repeat``; where a learning curve is possible, ``curve`` and ``curve_report``.
     """
 
     record: RunRecord
@@ -258,7 +258,7 @@ def _media(
 
 def _facts(record: RunRecord) -> list[tuple[str, str]]:
     """What was trained on what."""
-    options, card = record.options, record.card
+    options, card, system = record.options, record.card, record.system
     rows = record.rows
     subsets = {
         name: sum(row["subset"] == name for row in rows) for name in ("train", "val", "test")
@@ -267,9 +267,8 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     if rows:
         text = counted(len(rows), record.unit)
         if record.windows:
-            text += (
-                f" of {options.system.seconds:g} s from {counted(record.recordings, 'recording')}"
-            )
+            length = "" if system is None else f" of {system.seconds:g} s"
+            text += f"{length} from {counted(record.recordings, 'recording')}"
         elif record.recordings < len(rows):
             text += f" from {counted(record.recordings, 'recording')}"
         none = sum(not any(row[level] for level in record.levels) for row in rows)
@@ -288,13 +287,17 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     ]
     if classes:
         facts.append(("Classes", "; ".join(classes)))
-    backbone = (card.options if card is not None else options.system).backbone
-    untrained = backbone in (COMPACT, NO_BACKBONE)
-    network = f"backbone {backbone}, not pretrained" if untrained else f"pretrained {backbone}"
-    if is_model_file(options.system.backbone):
-        network = f"backbone {backbone} from {near(options.system.backbone)}"
-    facts.append(("Model", f"{options.system.system} with {network}"))
-    facts.append(("Recipe", f"{options.train.recipe}, sounds of {options.system.seconds:g} s"))
+    if system is not None:
+        backbone = (system if card is None else card.options).backbone
+        untrained = backbone in (COMPACT, NO_BACKBONE)
+        network = f"backbone {backbone}, not pretrained" if untrained else f"pretrained {backbone}"
+        if options is not None and is_model_file(options.system.backbone):
+            network = f"backbone {backbone} from {near(options.system.backbone)}"
+        facts.append(("Model", f"{system.system} with {network}"))
+    if options is not None:
+        facts.append(("Recipe", f"{options.train.recipe}, sounds of {options.system.seconds:g} s"))
+    else:
+        facts.append(("Options", f"not shown: {record.options_problem}"))
     if card is not None:
         facts += [("Licence", f"{name}: {text}") for name, text in card.licences.items()]
     version = f"sonotype {record.version}"
@@ -327,12 +330,15 @@ def _commands(record: RunRecord) -> dict[str, str]:
     run, data, options = near(record.folder), record.data, record.options
     curve = f"{run}-curve"
     commands = {
-        "repeat": repeat_command(data, options, f"{run}-again"),
         "resume": f"sonotype train --resume {shlex.quote(run)}",
         "review": f"sonotype suspects {shlex.quote(run)} --review",
-        "doctor": doctor_command(data, options.source),
+        "doctor": f"sonotype doctor {shlex.quote(near(data))}",
         "examine": f"sonotype report {shlex.quote(run)} --doctor",
     }
+    if options is None:
+        return commands
+    commands["repeat"] = repeat_command(data, options, f"{run}-again")
+    commands["doctor"] = doctor_command(data, options)
     single = all(head.problem == "single" for head in record.heads)
     if single and not options.train.ensemble and not record.unscorable:
         commands["curve"] = curve_command(data, options, curve)

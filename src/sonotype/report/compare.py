@@ -87,14 +87,14 @@ def compare_runs(folders: Sequence[str | Path]) -> Comparison:
     levels, notes = _shared_levels(runs)
     results = [RunResults(run.name, {SINGLE: run.predictions}, run.source) for run in runs]
     rows = compare(results, runs[0].name)
-    options = [_options(run.folder) for run in runs]
+    options, unknown = _all_options(runs)
     return Comparison(
         tuple(
             _describe(run, _changes(options[0], own))
             for run, own in zip(runs, options, strict=True)
         ),
         tuple(_level(level, runs, rows) for level in levels),
-        (*notes, *_pairing_notes(runs, rows)),
+        (*notes, *unknown, *_pairing_notes(runs, rows)),
     )
 
 
@@ -159,6 +159,19 @@ class _Options:
     chosen: frozenset[str]
 
 
+def _all_options(runs: Sequence[_Opened]) -> tuple[list[_Options | None], list[str]]:
+    """The options of the runs, and a note for each run whose options cannot be read."""
+    found: list[_Options | None] = []
+    notes = []
+    for run in runs:
+        try:
+            found.append(_options(run.folder))
+        except OptionsError as error:
+            found.append(None)
+            notes.append(f"the options of {run.name} are not compared: {error}")
+    return found, notes
+
+
 def _options(folder: Path) -> _Options | None:
     """Of a cross-validation those of its first fold; ``None`` if they are not known."""
     configs = [folder / CONFIG, *sorted(folder.glob(f"{FOLD_RUNS}/{CONFIG}"))]
@@ -171,10 +184,10 @@ def _options(folder: Path) -> _Options | None:
     return _Options(data, fingerprint, values, frozenset(set_options(options)) - MAY_DIFFER)
 
 
-def _changes(first: _Options | None, own: _Options | None) -> dict[str, tuple[str, str]]:
+def _changes(first: _Options | None, own: _Options | None) -> dict[str, tuple[str, str]] | None:
     """Options that differ, without those that only follow from another recipe or network."""
     if first is None or own is None:
-        return {}
+        return None
     changes = {
         name: (first.values[name], own.values[name])
         for name in first.values
@@ -195,7 +208,7 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
-def _describe(run: _Opened, changes: Mapping[str, tuple[str, str]]) -> ComparedRun:
+def _describe(run: _Opened, changes: Mapping[str, tuple[str, str]] | None) -> ComparedRun:
     folds = sorted(run.folder.glob(FOLD_RUNS)) if not (run.folder / CONFIG).exists() else []
     seconds = [seconds_of(folder) for folder in folds or [run.folder]]
     models = [folder / name for folder in folds or [run.folder] for name in NAMES]

@@ -71,6 +71,8 @@ def size_text(run: ComparedRun) -> str:
 
 def changes_text(run: ComparedRun) -> str:
     """The options of a run that differ from those of the first."""
+    if run.changes is None:
+        return "options not known"
     texts = [f"{name} {new} (first: {old})" for name, (old, new) in run.changes.items()]
     return "; ".join(texts) or "no option differs"
 

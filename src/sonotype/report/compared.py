@@ -23,7 +23,8 @@ class ComparedRun:
         seconds: wall time of the training; ``None`` if not known.
         model_bytes: size of the model file; of a cross-validation, of its first fold. ``None`` if
             the run has no model.
-        changes: options that differ from those of the first run: its value and that of this run.
+        changes: options that differ from those of the first run: its value and that of this run;
+            ``None`` if the options of one of the two are not known.
     """
 
     name: str
@@ -33,7 +34,7 @@ class ComparedRun:
     notes: tuple[str, ...]
     seconds: float | None
     model_bytes: int | None
-    changes: Mapping[str, tuple[str, str]]
+    changes: Mapping[str, tuple[str, str]] | None
 
 
 @dataclass(frozen=True)

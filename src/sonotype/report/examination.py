@@ -76,6 +76,8 @@ def examination_of(
             return known
     if not look:
         return None
+    if record.options is None:  # how to read the data is not known
+        return Examination(0, (), record.options_problem)
     try:
         found = examine(record.data, record.options.source, near=False, progress=progress)
     except (SonotypeError, OSError) as error:
@@ -104,7 +106,9 @@ def state_of(sounds: SoundSet) -> str:
 
 
 def _changed(record: RunRecord, known: Examination) -> bool:
-    """Whether the data differ from those that were examined; not where they cannot be found."""
+    """Whether the data differ from those that were examined; not where they cannot be read."""
+    if record.options is None:
+        return False
     try:
         return state_of(open_leniently(record.data, record.options.source)) != known.state
     except (SonotypeError, OSError):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from sonotype.core.types import IGNORE_INDEX, Head, plural
+from sonotype.data.readers.label_sets import SEPARATOR
 from sonotype.evaluation.calibration import Bin
 from sonotype.evaluation.metrics import ClassScore, HeadScores, Interval
 from sonotype.evaluation.predictions import FloatArray, Predictions
@@ -124,7 +125,8 @@ def levels_of(record: RunRecord) -> tuple[Level, ...]:
 def _level(
     record: RunRecord, head: Head, scores: HeadScores | None, proba: Mapping[str, FloatArray]
 ) -> Level:
-    trained = _trained(record, head.name)
+    known = head.name in record.levels
+    trained = trained_clips(record.rows, head) if known else None
     multi = head.problem == "multi"
     rows = tuple(
         ClassRow(index, label, trained.get(label, 0) if trained is not None else None, None)
@@ -140,8 +142,7 @@ def _level(
     if predictions is not None:
         find = _cells_of_several if multi else _cells
         cells, best = find(predictions, head, proba[head.name])
-        known = reliability_bins(scores, predictions.true[head.name], proba[head.name])
-        bins = tuple(known)
+        bins = tuple(reliability_bins(scores, predictions.true[head.name], proba[head.name]))
     classes = tuple(_class_row(row, scores, cells, best, multi=multi) for row in rows)
     shown = () if multi else _shown(scores)
     cells = {key: clips[:MOST_CLIPS] for key, clips in cells.items()}
@@ -150,17 +151,12 @@ def _level(
     )
 
 
-def _trained(record: RunRecord, level: str) -> Counter[str] | None:
-    """Training clips of each class."""
-    if level not in record.levels:
-        return None
-    return Counter(
-        label
-        for row in record.rows
-        if row["subset"] == "train"
-        for label in row[level].split(";")
-        if label
-    )
+def trained_clips(rows: Iterable[Mapping[str, str]], head: Head) -> Counter[str]:
+    """Training clips of each class, from the rows of ``split.csv``."""
+    cells = [row[head.name] for row in rows if row["subset"] == "train"]
+    if head.problem == "multi":  # a label of a single-label level may contain the separator
+        cells = [label for cell in cells for label in cell.split(SEPARATOR)]
+    return Counter(filter(None, cells))
 
 
 def _class_row(

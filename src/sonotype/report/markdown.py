@@ -7,13 +7,20 @@ from collections.abc import Iterable, Sequence
 
 from sonotype.core.text import printable
 
-SPECIAL = re.compile(r"[\\`*\[\]<>|]|(?<!\w)_|_(?!\w)")
+SPECIAL = re.compile(
+    r"[\\`*\[\]<>|#~$]|(?<!\w)_|_(?!\w)"
+    r"|&(?=#?\w+;)"  # an entity, such as &lt;
+    r"|^[-+](?=\s|$)"  # a list
+)
 """Characters that Markdown would read; an underscore inside a word stays as it is."""
+NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)")
+"""The begin of a numbered list."""
 
 
 def md(text: object) -> str:
     """A text in one line whose characters stand for themselves."""
-    return SPECIAL.sub(lambda match: f"\\{match[0]}", printable(str(text)))
+    escaped = SPECIAL.sub(lambda match: f"\\{match[0]}", printable(str(text)))
+    return NUMBERED.sub(r"\1\\\2", escaped)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: int = 0) -> str:

@@ -8,13 +8,14 @@ is stated as unknown. The structure follows Mitchell et al., "Model cards for mo
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sonotype.core.errors import SonotypeError
-from sonotype.core.text import counted
+from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.text import counted, printable
 from sonotype.data.splits.split_file import SPLIT, read_split
 from sonotype.evaluation.metrics import Scores, scores_from_json
 from sonotype.experiments.run_folder import CONFIG, SCORES, config_of_folder
@@ -25,6 +26,7 @@ from sonotype.report.card_limits import licence_rows, limits
 from sonotype.report.card_repeat import repeat_lines
 from sonotype.report.card_scores import detection, score_section, trust
 from sonotype.report.front_matter import front_matter
+from sonotype.report.levels import trained_clips
 from sonotype.report.markdown import md, table
 
 ONNX = ".onnx"
@@ -40,6 +42,7 @@ class CardSource:
         card: of the model file.
         scores: on held-out clips; ``None`` if there are none.
         options: of the run; ``None`` for a model file without a run folder.
+        unreadable: whether the options of the run cannot be read, as those of another version.
         trained: by level and class the number of training clips; empty likewise.
         unit: what was scored: ``"clip"``, or ``"window"`` of an annotated recording.
     """
@@ -49,6 +52,7 @@ class CardSource:
     card: ModelCard
     scores: Scores | None
     options: RunOptions | None
+    unreadable: bool
     trained: dict[str, dict[str, int]]
     unit: str
 
@@ -82,7 +86,7 @@ def model_card(run_or_model: str | Path) -> str:
         "## Licences",
         *_licences(source.card),
         "## Repeat the training",
-        *repeat_lines(source.card, source.options),
+        *repeat_lines(source.card, source.options, unreadable=source.unreadable),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -105,13 +109,18 @@ def read_source(path: Path) -> CardSource:
     if not path.is_dir():
         stem, folder = file.stem, file.absolute().parent.name
         name = folder if stem == "model" else stem
-        return CardSource(name, file.name, card, scores, None, {}, unit)
+        return CardSource(name, file.name, card, scores, None, False, {}, unit)
     if (path / SCORES).is_file():
         scores = _scores(_json(path / SCORES), path / SCORES)
-    options = config_of_folder(path)[1] if (path / CONFIG).is_file() else None
+    options, unreadable = None, False
+    if (path / CONFIG).is_file():
+        try:
+            options = config_of_folder(path)[1]
+        except OptionsError:
+            unreadable = True
     trained = _trained(path / SPLIT, card) if (path / SPLIT).is_file() else {}
     name = path.absolute().resolve().name
-    return CardSource(name, file.name, card, scores, options, trained, unit)
+    return CardSource(name, file.name, card, scores, options, unreadable, trained, unit)
 
 
 def _read_card(file: Path) -> ModelCard:
@@ -141,13 +150,9 @@ def _scores(values: Any, path: Path) -> Scores:
 def _trained(path: Path, card: ModelCard) -> dict[str, dict[str, int]]:
     """Training clips of each class."""
     rows = [row for row in read_split(path) if row["subset"] == "train"]
-    return {
-        head.name: {
-            label: sum(label in row[head.name].split(";") for row in rows) for label in head.classes
-        }
-        for head in card.heads
-        if rows and head.name in rows[0]
-    }
+    heads = [head for head in card.heads if rows and head.name in rows[0]]
+    counts = {head.name: trained_clips(rows, head) for head in heads}
+    return {head.name: {name: counts[head.name][name] for name in head.classes} for head in heads}
 
 
 def _introduction(source: CardSource) -> Iterator[str]:
@@ -187,7 +192,8 @@ def _classes(card: ModelCard) -> Iterator[str]:
 
 
 def _use(source: CardSource) -> Iterator[str]:
-    card, file = source.card, source.file
+    card = source.card
+    file = printable(shlex.quote(source.file))
     commands = [
         f"sonotype predict {file} sounds             # one prediction for each file",
         f"sonotype predict {file} recording.wav --hop 1 --format csv --out windows.csv",
@@ -206,7 +212,7 @@ def _use(source: CardSource) -> Iterator[str]:
             "```python",
             "import sonotype",
             "",
-            f'model = sonotype.load("{file}")',
+            f"model = sonotype.load({source.file!r})",
             'prediction = model.predict("sound.wav")',
             f"print({shown})",
             "```",

@@ -40,11 +40,10 @@ def curve_command(data: str, options: RunOptions, out: str) -> str:
     return _command("learning-curve", data, out, values)
 
 
-def doctor_command(data: str, source: SourceOptions) -> str:
-    """A command that examines the data, read in the same way."""
-    default = SourceOptions()
-    values = {item.name: getattr(source, item.name) for item in fields(source)}
-    values = {name: one for name, one in values.items() if one != getattr(default, name)}
+def doctor_command(data: str, options: RunOptions) -> str:
+    """A command that examines the data, read as the run read them."""
+    known = {item.name for item in fields(SourceOptions)}
+    values = {name: value for name, value in set_options(options).items() if name in known}
     return shlex.join(["sonotype", "doctor", near(data), *_flags(values)])
 
 

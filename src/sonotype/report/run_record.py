@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sonotype.config import SystemOptions
 from sonotype.core.errors import DataError, DataIssue, OptionsError, SonotypeError
 from sonotype.core.types import Heads, heads_of
 from sonotype.data.splits.split_file import FIXED, SPLIT, read_split
@@ -39,7 +40,8 @@ class RunRecord:
         data: the source that it was trained on, as an absolute path.
         version: of sonotype.
         finished: when the training ended; ``None`` if not known.
-        options: of the run.
+        options: of the run; ``None`` if they cannot be read, as those of another version.
+        options_problem: why; empty if they can.
         card: of the model; ``None`` if there is no model.
         scores: of clips that the scoring models were not trained on; ``None`` if there are none.
         predictions: on these clips; ``None`` likewise.
@@ -52,12 +54,20 @@ class RunRecord:
     data: str
     version: str
     finished: datetime | None
-    options: RunOptions
+    options: RunOptions | None
+    options_problem: str
     card: ModelCard | None
     scores: Scores | None
     predictions: Predictions | None
     rows: Sequence[Mapping[str, str]]
     suspicious: tuple[SuspiciousLabel, ...] | None
+
+    @property
+    def system(self) -> SystemOptions | None:
+        """Options of the network; those of the model if the run's cannot be read."""
+        if self.options is not None:
+            return self.options.system
+        return None if self.card is None else self.card.options
 
     @property
     def windows(self) -> bool:
@@ -125,16 +135,25 @@ def read_run(folder: Path) -> RunRecord:
     """
     if not (folder / CONFIG).is_file():
         raise OptionsError(f"{folder}: is not the folder of a run; name one, such as runs/first")
-    data, options = config_of_folder(folder)
+    config = _json(folder / CONFIG)
+    data, problem = str(config.get("data", "")), ""
+    options: RunOptions | None = None
+    try:
+        data, options = config_of_folder(folder)
+    except OptionsError as error:
+        if not data:
+            raise
+        problem = str(error)
     model, split = folder / MODEL, folder / SPLIT
     trained = model.is_file() and model.stat().st_size > 0
     predictions = folder / PREDICTIONS
     return RunRecord(
         folder=folder,
         data=data,
-        version=str(_json(folder / CONFIG).get("sonotype", "")),
+        version=str(config.get("sonotype", "")),
         finished=finished_at(folder),
         options=options,
+        options_problem=problem,
         card=read_card(model) if trained else None,
         scores=_scores(folder / SCORES),
         predictions=load_predictions(predictions) if predictions.is_file() else None,

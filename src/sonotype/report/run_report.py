@@ -8,6 +8,7 @@ from pathlib import Path
 from sonotype.core.errors import SonotypeError
 from sonotype.core.io import write_text
 from sonotype.doctor.sound_set import open_leniently
+from sonotype.evaluation.outputs import write_page
 from sonotype.report.clip_names import find_file, place_of
 from sonotype.report.collect import Report, ReportOptions, collect
 from sonotype.report.page import render_page
@@ -23,7 +24,7 @@ def write_run_report(run: Path, out: Path | None = None, options: ReportOptions 
 
     Args:
         run: its folder.
-        out: the page; default: ``report.html`` in the run folder.
+        out: the page, or a device; default: ``report.html`` in the run folder.
         options: what the page contains.
 
     Returns:
@@ -33,9 +34,12 @@ def write_run_report(run: Path, out: Path | None = None, options: ReportOptions 
         OptionsError: not a run folder, no finished learning curve, or the page cannot be written.
         SonotypeError: a file of the run is damaged.
     """
-    path = run / REPORT if out is None else out
-    write_text(path, render_report(collect(run, options)))
-    return path
+    text = render_report(collect(run, options))
+    if out is None:
+        write_text(run / REPORT, text)
+        return run / REPORT
+    write_page(out, text)
+    return out
 
 
 def files_read(run: Path, curve: Path | None = None) -> list[Path]:
@@ -59,7 +63,7 @@ def files_read(run: Path, curve: Path | None = None) -> list[Path]:
     if record.predictions is not None:
         names |= {place_of(name, windows=record.windows).path for name in record.predictions.paths}
     found += [path for name in names if (path := find_file(name, record.data)) is not None]
-    if data.is_file():
+    if data.is_file() and record.options is not None:
         with suppress(SonotypeError, OSError):
             found += [item.path for item in open_leniently(data, record.options.source).items]
     return [path for path in found if path.is_file()]
