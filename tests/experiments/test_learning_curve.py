@@ -108,9 +108,11 @@ def test_the_curve_is_that_of_the_predictions(finished: Any) -> None:
         assert point.accuracy.value == np.mean(right)
     assert result.report == render_curve(result.curve)
     assert (out / "curve.txt").read_text() == result.report + "\n"
-    assert json.loads((out / "curve.json").read_text()) == json.loads(
-        json.dumps(asdict(result.curve))
-    )
+    written = json.loads((out / "curve.json").read_text())
+    assert Path(written.pop("data")).is_dir()
+    config = json.loads((out / "runs/all_clips/draw_1/config.json").read_text())
+    assert written.pop("fingerprint") == config["fingerprint"]
+    assert written == json.loads(json.dumps(asdict(result.curve)))
     assert result.plot == out / "curve.png"
     assert imread(result.plot).std() > 0.01
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from browser import chromium, open_page, overlaps
+from hostile_labels import UNBROKEN
 
 from sonotype.report.collect import ReportOptions
 from sonotype.report.run_report import write_run_report
@@ -118,6 +119,33 @@ def test_the_matrix_is_one_stop_of_the_tab_key(browser: Any, pages: dict[str, Pa
     assert page.locator("dialog[open]").count() == 1
 
 
+def test_the_values_of_a_chart_are_read_with_the_keyboard(
+    browser: Any, pages: dict[str, Path]
+) -> None:
+    page = open_page(browser, pages["levels"], 400).page
+    for chart in page.locator("svg.chart").all():
+        assert chart.locator("[tabindex='0']").count() == 1
+    dots = page.locator("#trust svg.chart circle")
+    assert dots.count() > 1
+    dots.first.focus()
+    page.keyboard.press("ArrowRight")
+    tip = page.locator("#tip")
+    assert tip.is_visible()
+    assert tip.inner_text() == dots.nth(1).get_attribute("data-tip")
+
+
+def test_a_cut_list_of_clips_says_so(browser: Any, pages: dict[str, Path]) -> None:
+    page = open_page(browser, pages["levels"], 400).page
+    cell = page.locator("table.matrix[data-level=event] td.right").first
+    key = cell.get_attribute("data-c")
+    cell.click()
+    assert not page.locator("dialog .limit").is_visible()
+    page.keyboard.press("Escape")
+    page.evaluate(f"found.levels.event.totals[{key}] = 230")
+    cell.click()
+    assert page.locator("dialog .limit").inner_text().endswith(" of 230.")
+
+
 def test_the_order_of_the_focus_is_that_of_the_page(browser: Any, pages: dict[str, Path]) -> None:
     page = open_page(browser, pages["levels"], 400).page
     places = []
@@ -220,3 +248,5 @@ def test_the_hostile_page_runs_no_foreign_script(browser: Any, pages: dict[str, 
         opened.page.keyboard.press("Escape")
     assert (alerts, opened.errors) == ([], [])
     assert opened.page.locator("img[src='x']").count() == 0
+    opened.page.locator(f".matrix tr:has(> th[data-name={UNBROKEN}]) td.right").hover()
+    assert opened.page.locator("#tip").inner_text().startswith(f"{UNBROKEN}: ")

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import shutil
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.types import Head
 from sonotype.evaluation.predictions import load_predictions
 from sonotype.report.clip_names import Place, find_file, place_of, short_names
-from sonotype.report.collect import Report, ReportOptions, collect, read_curve
+from sonotype.report.collect import Report, ReportOptions, _facts, collect, cut_cells
+from sonotype.report.curve_file import read_curve
 from sonotype.report.levels import Level, trained_clips
 from sonotype.report.media import importance_uri, picture_uri
+from sonotype.report.mistakes import typical_examples
 from sonotype.report.run_record import read_run
 from sonotype.report.run_report import render_report
 
@@ -204,7 +207,8 @@ def test_a_run_without_predictions(unscored: Path) -> None:
 def test_data_that_were_moved(two_levels: Path, tmp_path: Path, report: Report) -> None:
     moved = collect(moved_run(two_levels, tmp_path), QUICK)
     assert moved.media == {}
-    assert moved.missing == len(report.media)
+    assert (moved.missing, moved.wanted) == (len(report.media), report.wanted)
+    assert (report.missing, report.wanted) == (0, len(report.media))
     assert "swapped.wav" in moved.names
     assert [one.label for one in moved.mistakes] == [one.label for one in report.mistakes]
 
@@ -220,6 +224,58 @@ def test_the_examination_is_kept_in_the_run_folder(two_levels: Path, tmp_path: P
     assert collect(run, QUICK).examination == found
     (run / "doctor.json").write_text("{")
     assert collect(run, QUICK).examination is None
+
+
+def test_changed_data_are_examined_again(tmp_path: Path, unscored: Path) -> None:
+    run, data = Path(shutil.copytree(unscored, tmp_path / "run")), tmp_path / "tones"
+    shutil.copytree(read_run(unscored).data, data)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"data": str(data)}))
+    first = collect(run, ReportOptions(examples=0)).examination
+    assert first is not None
+    assert (first.sounds, first.changed) == (12, False)
+    assert first.date
+    next(data.rglob("*.wav")).unlink()
+    old = collect(run, QUICK).examination
+    assert old is not None
+    assert (old.sounds, old.changed) == (12, True)
+    new = collect(run, ReportOptions(examples=0)).examination
+    assert new is not None
+    assert (new.sounds, new.changed) == (11, False)
+    shutil.rmtree(data)
+    kept = collect(run, ReportOptions(examples=0)).examination
+    assert kept == new, "without the data the findings are shown with their date"
+
+
+def test_findings_need_not_be_kept(two_levels: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(two_levels, tmp_path / "run"))
+    (run / "doctor.json").mkdir()
+    (run / "doctor.json" / "file").touch()  # as in a folder that cannot be written into
+    found = collect(run, ReportOptions(examples=0)).examination
+    assert found is not None
+    assert (found.sounds, found.failed) == (20, "")
+
+
+def test_cut_lists_of_clips_are_counted(report: Report) -> None:
+    level = level_of(report, "event")
+    assert cut_cells(level) == {}
+    key = next(key for key, clips in level.cells.items() if len(clips) > 1)
+    cut = replace(level, cells=dict(level.cells) | {key: level.cells[key][:1]})
+    assert cut_cells(cut) == {key: len(level.cells[key])}
+
+
+def test_the_first_classes_have_a_typical_clip(report: Report) -> None:
+    every = typical_examples(report.levels, 60)
+    assert len(every) == 4
+    assert list(typical_examples(report.levels, 3).items()) == list(every.items())[:3]
+
+
+def test_facts_of_a_run_with_the_backbone_of_a_file(report: Report) -> None:
+    record = report.record
+    system = replace(record.options.system, backbone="teachers/bat.safetensors")
+    facts = dict(_facts(replace(record, options=replace(record.options, system=system))))
+    assert facts["Model"] == "cbir_2 with backbone builtin from teachers/bat.safetensors"
+    assert "Version" in dict(_facts(replace(record, finished=None)))
 
 
 def test_an_examination_of_missing_data_says_why(two_levels: Path, tmp_path: Path) -> None:
@@ -270,6 +326,22 @@ def test_the_learning_curve_is_read(curve_folder: Path) -> None:
     curve = read_curve(curve_folder)
     assert [point.clips_per_class for point in curve.points] == [1, 2, 4]
     assert curve.points[0].accuracy.value == 0.5
+
+
+def test_a_curve_of_other_data_is_noticed(two_levels: Path, curve_folder: Path) -> None:
+    options = ReportOptions(curve=curve_folder, doctor=False, examples=0)
+    assert collect(two_levels, options).curve_note == ""
+    file = curve_folder / "curve.json"
+    curve = json.loads(file.read_text())
+    file.write_text(json.dumps(curve | {"data": "/other/birds", "fingerprint": "1"}))
+    assert "/other/birds" in collect(two_levels, options).curve_note
+    advice = [{"label": "toad", "clips": 4, "error": 0.2, "gain": 1.5}]
+    file.write_text(json.dumps(curve | {"advice": advice}))
+    with pytest.raises(OptionsError, match="other data: the run has no class toad"):
+        collect(two_levels, options)
+    file.write_text(json.dumps(curve | {"level": "species"}))
+    with pytest.raises(OptionsError, match="no level species"):
+        collect(two_levels, options)
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"points": []}', "x"])

@@ -126,6 +126,30 @@ def test_what_is_not_known_is_said(unscored: Path) -> None:
     assert "were not examined" in page.text
 
 
+def test_classes_with_one_recording_cannot_be_scored(unscored: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(unscored, tmp_path / "run"))
+    header, *lines = (run / "split.csv").read_text().splitlines()
+    group = header.split(",").index("group")
+    rows = [line.split(",") for line in lines]
+    rows = [[*row[:group], "one", *row[group + 1 :]] for row in rows]
+    (run / "split.csv").write_text("\n".join([header, *map(",".join, rows)]) + "\n")
+    page = Page(render_report(collect(run, QUICK)))
+    assert "was not measured" in page.text
+    assert "--evaluation crossfit" not in page.text.partition("Repeat the training")[0]
+    assert "sonotype learning-curve" not in page.text
+
+
+def test_missing_predictions_are_named(two_levels: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(two_levels, tmp_path / "run"))
+    (run / "predictions.npz").unlink()
+    page = Page(render_report(collect(run, QUICK)))
+    assert "predictions.npz" in page.text
+    assert "No examples" not in page.text
+    assert "Select a number" not in page.text
+    assert not any({"data-open", "data-c"} & a.keys() for _, a in page.elements)
+    assert "taken for" in page.text
+
+
 def test_a_run_with_test_clips(holdout: Path) -> None:
     page = Page(render_report(collect(holdout, QUICK)))
     assert "looked for after cross-fitting" in page.text
@@ -137,9 +161,20 @@ def test_the_learning_curve_is_drawn(two_levels: Path, curve_folder: Path) -> No
     page = Page(render_report(collect(two_levels, options)))
     assert "Learning curve" in {a.get("aria-label") for tag, a in page.elements if tag == "svg"}
     assert "hum (+1.50 points)" in page.text
-    tips = [str(a["data-tip"]) for tag, a in page.elements if tag == "circle"]
+    dots = [a for tag, a in page.elements if tag == "circle"]
+    assert all(a["aria-label"] == a["data-tip"] and "tabindex" in a for a in dots)
+    tips = [str(a["data-tip"]) for a in dots]
     assert "2 clips per class: measured 50 % [40 % to 60 %]" in tips
     assert "8 clips per class: expected 50 % [40 % to 60 %]" in tips
+
+
+def test_a_gain_of_zero_is_not_advised(two_levels: Path, curve_folder: Path) -> None:
+    file = curve_folder / "curve.json"
+    curve = json.loads(file.read_text())
+    curve["advice"][0]["gain"] = 0.001
+    file.write_text(json.dumps(curve))
+    options = ReportOptions(curve=curve_folder, doctor=False, examples=0)
+    assert "largest gain" not in Page(render_report(collect(two_levels, options))).text
 
 
 def test_findings_and_missing_files_are_shown(hostile: Path, tmp_path: Path) -> None:
@@ -150,9 +185,10 @@ def test_findings_and_missing_files_are_shown(hostile: Path, tmp_path: Path) -> 
     for finding in found.examination.findings:
         assert finding.what in page.text
         assert str(finding.places[0]) in page.text
-    values = vars(found) | {"media": {}, "missing": 3}
+    assert found.examination.date in page.text
+    values = vars(found) | {"media": {}, "wanted": 5, "missing": 3}
     page = Page(render_report(Report(**values)))
-    assert "3 sound files cannot be found" in page.text
+    assert "3 of 5 sounds that were looked for cannot be found" in page.text
     assert not any(tag == "audio" for tag, _ in page.elements)
     assert any(a.get("class") == "clip" for _, a in page.elements)
 

@@ -40,10 +40,11 @@ def report(
     from sonotype.evaluation.outputs import is_standard_output, require_page
     from sonotype.explain.methods import DEFAULT
     from sonotype.report.collect import ReportOptions
-    from sonotype.report.run_report import write_run_report
+    from sonotype.report.run_report import files_read, write_run_report
 
     if out is not None:
-        require_page(out, folders=[run], force=force)
+        inputs = files_read(run, curve) if out.exists() else []
+        require_page(out, inputs=inputs, folders=[run], force=force)
     options = ReportOptions(
         curve=curve,
         examples=examples,

@@ -196,7 +196,8 @@ def _write_curve(
     by_size: defaultdict[str, list[str]] = defaultdict(list)
     for name in runs:
         by_size[name.partition("/")[0]].append(name)
-    manifest = next(iter(runs.values())).manifest
+    first = next(iter(runs.values()))
+    manifest = first.manifest
     classes = len({*_classes(manifest, range(len(manifest.clips)))} - {()})
     predictions: dict[float, Predictions] = {}
     for draws in by_size.values():
@@ -211,7 +212,8 @@ def _write_curve(
         report = f"note: {SYNTHETIC_NOTE}\n\n{report}"
     plot_curve(curve, folder / f"{CURVE}.png", f"{manifest.name}: how many clips are needed")
     write_text(folder / f"{CURVE}.txt", report + "\n")
-    write_text(folder / f"{CURVE}.json", json_text(asdict(curve), indent=1) + "\n")
+    source = {"data": str(Path(first.data).resolve()), "fingerprint": first.fingerprint}
+    write_text(folder / f"{CURVE}.json", json_text(source | asdict(curve), indent=1) + "\n")
     return CurveResult(curve, report, folder / f"{CURVE}.png")
 
 

@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -228,8 +229,17 @@ def held_out_file(run: Path) -> Path:
 
 
 def write_seconds(folder: Path, seconds: float) -> None:
-    """Record the wall time of a finished run."""
-    write_text(folder / TIME, json_text({"seconds": seconds}) + "\n")
+    """Record the wall time of a finished run, and when it ended: now."""
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    write_text(folder / TIME, json_text({"seconds": seconds, "finished": now}) + "\n")
+
+
+def finished_at(folder: Path) -> datetime | None:
+    """When a run ended; ``None`` where it is not known, as for runs of earlier versions."""
+    try:
+        return datetime.fromisoformat(json.loads((folder / TIME).read_text("utf-8"))["finished"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def seconds_of(folder: Path) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from sonotype.core.cpu import available_cpus
-from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.prefetch import prefetch
 from sonotype.core.progress import track
 from sonotype.core.text import counted, printable
 from sonotype.core.types import plural
-from sonotype.evaluation.metrics import Interval
-from sonotype.evaluation.power_law import Advice, Curve, Point
+from sonotype.evaluation.power_law import Curve
 from sonotype.evaluation.suspicious import SuspiciousLabel
 from sonotype.explain.methods import MethodName
+from sonotype.modelfile.pretrained import is_model_file
 from sonotype.models.backbones.names import COMPACT, NO_BACKBONE
 from sonotype.report.clip_names import find_file, place_of, short_names
+from sonotype.report.curve_file import curve_note, read_curve, require_same_classes
 from sonotype.report.examination import Examination, examination_of
 from sonotype.report.figures import Chart, curve_chart, reliability_chart, unknown_chart
 from sonotype.report.levels import Level, levels_of
@@ -39,8 +38,7 @@ from sonotype.report.run_record import RunRecord, read_run
 EXAMPLES = 24
 """Mistakes with sound and spectrogram; half as many suspicious labels."""
 TYPICAL = 60
-"""Classes up to which the page has a typical sound of each class."""
-CURVE = "curve.json"
+"""Classes with a typical sound; of more, the first."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +92,15 @@ class Report:
         method: of the explanations.
         typical: index of a typical clip by index of a class of the finest level.
         media: sounds and spectrograms by index of a clip; not of files that are missing.
-        missing: number of files that were looked for and not found or not readable.
+        wanted: number of sounds that were looked for.
+        missing: those that were not found or are not readable.
         names: of all clips, short.
         curve: the learning curve; ``None`` if none was given.
         curve_chart: of it.
+        curve_note: that it is of other data; empty if it is not, or if that is not known.
         examination: the doctor's findings; ``None`` if the data were not examined.
-        commands: by name: ``resume``, ``review``, ``doctor``; where options are known, ``repeat``;
-            where a learning curve is possible, ``curve`` and ``curve_report``.
+        commands: by name: ``resume``, ``review``, ``doctor``, ``examine``; where options are known,
+            ``repeat``; where a learning curve is possible, ``curve`` and ``curve_report``.
     """
 
     record: RunRecord
@@ -114,10 +114,12 @@ class Report:
     method: MethodName
     typical: Mapping[int, int]
     media: Mapping[int, Media]
+    wanted: int
     missing: int
     names: Sequence[str]
     curve: Curve | None
     curve_chart: Chart | None
+    curve_note: str
     examination: Examination | None
     commands: Mapping[str, str]
 
@@ -138,10 +140,27 @@ class Report:
                     "labels": level.labels,
                     "multi": level.multi,
                     "cells": {str(key): clips for key, clips in level.cells.items() if clips},
+                    "totals": {str(key): total for key, total in cut_cells(level).items()},
                 }
                 for level in (self.levels if predictions is not None else ())
             },
         }
+
+
+def cut_cells(level: Level) -> dict[int, int]:
+    """The number of clips of each cell that lists only some of them."""
+    totals = {}
+    for key, clips in level.cells.items():
+        if level.multi:
+            index, falsely = divmod(key, 2)
+            row = level.classes[index]
+            total = row.false_alarms if falsely else row.missed
+        else:
+            label, predicted = divmod(key, len(level.labels))
+            total = level.scores.confusion[label][predicted] if level.scores else 0
+        if total > len(clips):
+            totals[key] = total
+    return totals
 
 
 def collect(run: Path, options: ReportOptions) -> Report:
@@ -154,11 +173,13 @@ def collect(run: Path, options: ReportOptions) -> Report:
     record = read_run(run)
     levels = levels_of(record)
     curve = None if options.curve is None else read_curve(options.curve)
+    if curve is not None and options.curve is not None:
+        require_same_classes(curve, options.curve, levels)
     mistakes = worst_mistakes(record, levels, options.examples)
     suspicious = suspicious_examples(record, mistakes, options.examples // 2)
     typical = typical_examples(levels, TYPICAL if options.examples else 0)
     own = [example for _, _, example in suspicious if example is not None]
-    media, missing = _media(record, [*mistakes, *own], typical.values(), options)
+    media, wanted = _media(record, [*mistakes, *own], typical.values(), options)
     predictions = record.predictions
     return Report(
         record=record,
@@ -176,7 +197,8 @@ def collect(run: Path, options: ReportOptions) -> Report:
         method=options.method,
         typical=typical,
         media=media,
-        missing=missing,
+        wanted=wanted,
+        missing=wanted - len(media),
         names=short_names(
             [place_of(path, windows=record.windows) for path in predictions.paths]
             if predictions is not None
@@ -184,6 +206,7 @@ def collect(run: Path, options: ReportOptions) -> Report:
         ),
         curve=curve,
         curve_chart=None if curve is None else curve_chart(curve),
+        curve_note="" if options.curve is None else curve_note(record, options.curve),
         examination=examination_of(
             record, look=options.doctor, again=options.again, progress=options.progress
         ),
@@ -197,7 +220,7 @@ def _media(
     typical: Iterable[int],
     options: ReportOptions,
 ) -> tuple[dict[int, Media], int]:
-    """Sounds and pictures by clip, and the number of files that cannot be read."""
+    """Sounds and pictures by clip, and the number of clips that were looked for."""
     if record.predictions is None or record.card is None:
         return {}, 0
     spec = record.card.audio_spec
@@ -230,7 +253,7 @@ def _media(
             question = (example.level, example.question)
             media = explained(media, classifier, path, places[clip].start, question, options.method)
         found[clip] = media
-    return found, len(wanted) - len(found)
+    return found, len(wanted)
 
 
 def _facts(record: RunRecord) -> list[tuple[str, str]]:
@@ -268,6 +291,8 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
         backbone = (system if card is None else card.options).backbone
         untrained = backbone in (COMPACT, NO_BACKBONE)
         network = f"backbone {backbone}, not pretrained" if untrained else f"pretrained {backbone}"
+        if options is not None and is_model_file(options.system.backbone):
+            network = f"backbone {backbone} from {near(options.system.backbone)}"
         facts.append(("Model", f"{system.system} with {network}"))
     if options is not None:
         facts.append(("Recipe", f"{options.train.recipe}, sounds of {options.system.seconds:g} s"))
@@ -275,8 +300,11 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
         facts.append(("Options", f"not shown: {record.options_problem}"))
     if card is not None:
         facts += [("Licence", f"{name}: {text}") for name, text in card.licences.items()]
-    if record.finished is not None:
-        facts.append(("Date", f"{record.finished:%Y-%m-%d %H:%M}, sonotype {record.version}"))
+    version = f"sonotype {record.version}"
+    if record.finished is None:
+        facts.append(("Version", version))
+    else:
+        facts.append(("Date", f"{record.finished:%Y-%m-%d %H:%M}, {version}"))
     return [(name, printable(text)) for name, text in facts]
 
 
@@ -305,40 +333,14 @@ def _commands(record: RunRecord) -> dict[str, str]:
         "resume": f"sonotype train --resume {shlex.quote(run)}",
         "review": f"sonotype suspects {shlex.quote(run)} --review",
         "doctor": f"sonotype doctor {shlex.quote(near(data))}",
+        "examine": f"sonotype report {shlex.quote(run)} --doctor",
     }
     if options is None:
         return commands
     commands["repeat"] = repeat_command(data, options, f"{run}-again")
     commands["doctor"] = doctor_command(data, options)
-    if all(head.problem == "single" for head in record.heads) and not options.train.ensemble:
+    single = all(head.problem == "single" for head in record.heads)
+    if single and not options.train.ensemble and not record.unscorable:
         commands["curve"] = curve_command(data, options, curve)
         commands["curve_report"] = shlex.join(["sonotype", "report", run, "--curve", curve])
     return commands
-
-
-def read_curve(folder: Path) -> Curve:
-    """The finished learning curve in a folder.
-
-    Raises:
-        OptionsError: there is no curve, or it is damaged.
-    """
-    path = folder / CURVE
-    if not path.is_file():
-        raise OptionsError(
-            f"--curve {folder}: holds no finished learning curve ({CURVE} is missing); compute it "
-            f"with sonotype learning-curve DATA --out {folder}"
-        )
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        points = {
-            name: tuple(
-                Point(one["clips_per_class"], Interval(**one["accuracy"])) for one in value[name]
-            )
-            for name in ("points", "forecast", "band")
-        }
-        if not points["points"]:
-            raise SonotypeError("it has no points")
-        advice = tuple(Advice(**one) for one in value["advice"])
-        return Curve(level=value["level"], more=value["more"], advice=advice, **points)
-    except (OSError, ValueError, KeyError, TypeError, SonotypeError) as error:
-        raise OptionsError(f"{path} cannot be read ({error})") from None

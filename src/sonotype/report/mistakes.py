@@ -175,8 +175,11 @@ def suspicious_examples(
 
 
 def typical_examples(levels: Sequence[Level], most: int) -> dict[int, int]:
-    """The clip with the most probable label of each class of the finest level, by class."""
+    """The clip with the most probable label of each class of the finest level, by class.
+
+    Of more classes than ``most``, the first.
+    """
     scored = [level for level in levels if level.cells]
     rows = scored[-1].classes if scored else ()
     found = {row.index: row.best for row in rows if row.best is not None}
-    return found if len(found) <= most else {}
+    return dict(list(found.items())[:most])

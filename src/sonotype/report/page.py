@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sonotype.core.text import counted, printable, shorten
+from sonotype.core.version import __version__
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -26,7 +27,7 @@ def render_page(template: str, **values: Any) -> str:
         undefined=StrictUndefined,
     )
     environment.filters.update(printable=printable, percent=percent)
-    environment.globals.update(counted=counted, shorten=shorten)
+    environment.globals.update(counted=counted, shorten=shorten, version=__version__)
     text = environment.get_template(template).render(values)
     return text.encode("utf-8", "replace").decode("utf-8")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,14 @@ from sonotype.data.splits.split_file import FIXED, SPLIT, read_split
 from sonotype.evaluation.metrics import Scores, scores_from_json
 from sonotype.evaluation.predictions import Predictions, load_predictions
 from sonotype.evaluation.suspicious import SUSPICIOUS, SuspiciousLabel
-from sonotype.experiments.run_folder import CONFIG, MODEL, PREDICTIONS, SCORES, config_of_folder
+from sonotype.experiments.run_folder import (
+    CONFIG,
+    MODEL,
+    PREDICTIONS,
+    SCORES,
+    config_of_folder,
+    finished_at,
+)
 from sonotype.experiments.run_options import RunOptions
 from sonotype.modelfile.card import ModelCard
 from sonotype.modelfile.model_file import read_card
@@ -32,7 +40,7 @@ class RunRecord:
         folder: of the run.
         data: the source that it was trained on, as an absolute path.
         version: of sonotype.
-        finished: when the model was written; ``None`` if there is no model.
+        finished: when the training ended; ``None`` if not known.
         options: of the run; ``None`` if they cannot be read, as those of another version.
         options_problem: why; empty if they can.
         card: of the model; ``None`` if there is no model.
@@ -89,6 +97,18 @@ class RunRecord:
         return known or self.recordings < len(self.rows)
 
     @property
+    def unscorable(self) -> bool:
+        """Whether every class has a single recording, so that none can be kept for scoring."""
+        several = {head.name for head in self.heads if head.problem == "multi"}
+        homes: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        for row in self.rows:
+            for level in self.levels:
+                labels = row[level].split(";") if level in several else [row[level]]
+                for label in filter(None, labels):
+                    homes[level, label].add(row["group"])
+        return bool(homes) and all(len(groups) == 1 for groups in homes.values())
+
+    @property
     def recordings(self) -> int:
         """Number of recordings; that of clips, if it is not known which belong together."""
         return len({row["group"] for row in self.rows})
@@ -137,7 +157,7 @@ def read_run(folder: Path) -> RunRecord:
         folder=folder,
         data=data,
         version=str(config.get("sonotype", "")),
-        finished=datetime.fromtimestamp(model.stat().st_mtime).astimezone() if trained else None,
+        finished=finished_at(folder),
         options=options,
         options_problem=problem,
         card=read_card(model) if trained else None,

@@ -52,6 +52,22 @@ for (const kind of ["pointerover", "focusin", "pointerdown"]) document.addEventL
 document.addEventListener("scroll", () => { if (!tip.hidden) placeTip(); }, {capture: true, passive: true});
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
 
+// The values of a chart: one stop for the tab key, arrows inside.
+for (const chart of document.querySelectorAll("svg.chart")) {
+  const marks = [...chart.querySelectorAll("[data-tip]")];
+  chart.addEventListener("keydown", (event) => {
+    const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
+    const at = marks.indexOf(event.target);
+    if (!step || at < 0) return;
+    event.preventDefault();
+    const next = marks[at + step];
+    if (!next) return;
+    event.target.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  });
+}
+
 // Commands get a button that copies them.
 for (const box of document.querySelectorAll(".command")) {
   const button = document.createElement("button");

@@ -33,6 +33,9 @@ function openCell(name, key) {
       list.append(item);
     }
   }
+  const limit = dialog.querySelector(".limit"), total = level.totals[key];
+  limit.hidden = !total;
+  limit.textContent = `The first ${clips.length} of ${total}.`;
   dialog.querySelector(".rest").hidden = !list.children.length;
   dialog.showModal();
   dialog.scrollTop = 0;
@@ -44,7 +47,7 @@ dialog.addEventListener("close", () => dialog.querySelectorAll("audio").forEach(
 for (const matrix of document.querySelectorAll(".matrix")) {
   const rows = [...matrix.tBodies[0].rows], heads = matrix.tHead.rows[0].cells;
   const level = found.levels[matrix.dataset.level];
-  const names = (cell) => [cell.parentElement.cells[0].textContent, heads[cell.cellIndex].textContent];
+  const names = (cell) => [cell.parentElement.cells[0].dataset.name, heads[cell.cellIndex].dataset.name];
   const describe = (cell) => {
     if (cell.dataset.tip) return;
     const [truth, predicted] = names(cell);
@@ -67,7 +70,7 @@ for (const matrix of document.querySelectorAll(".matrix")) {
       if (cell) { describe(cell); mark(cell, on); }
     }, true);
   }
-  let current = matrix.querySelector("td.wrong") ?? matrix.querySelector("td[data-c]");
+  let current = matrix.querySelector("td.wrong") ?? matrix.querySelector("td.right");
   if (current) current.tabIndex = 0;
   const go = (cell) => {
     if (!cell) return;
