@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from heads import coarse, predicted, two_heads
 from run_folders import of_another_version, write_run_folder
+from small_models import write_model
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.types import IGNORE_INDEX, Head
@@ -298,3 +299,17 @@ def test_axes_hold_all_intervals() -> None:
     assert (mark.low, mark.at, mark.high) == (4.0, 50.0, 96.0)
     flat = axis_of([Interval(1.0, 1.0, 1.0)], limits=(0.0, 1.0))
     assert flat.low < flat.high
+
+
+def test_recordings_that_are_not_known_are_not_counted(tmp_path: Path) -> None:
+    folders = []
+    for name, said, grouped in (("known", FIRST, True), ("unknown", SECOND, False)):
+        folder = write_run_folder(tmp_path / name, answers(said))
+        write_model(folder / "model.safetensors", card={"training": {"grouped": grouped}})
+        folders.append(folder)
+    lines = comparison_text(compare_runs(folders)).splitlines()
+    assert lines[1].split()[:3] == ["known", "12", "12"]
+    assert lines[2].split()[:4] == ["unknown", "12", "not", "known"]
+    text = " ".join(" ".join(lines).split())
+    assert "intervals by clip, since recordings are not known" in text
+    assert "and the recordings are not known" in text

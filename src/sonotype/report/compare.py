@@ -14,7 +14,7 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from sonotype.core.errors import OptionsError
+from sonotype.core.errors import ModelFileError, OptionsError
 from sonotype.core.hierarchy import CategorySource
 from sonotype.core.text import listed
 from sonotype.evaluation.bootstrap import METRICS
@@ -36,7 +36,9 @@ from sonotype.experiments.run_folder import (
     held_out_file,
     seconds_of,
 )
+from sonotype.inference.load import ONNX_SUFFIX
 from sonotype.inference.locate import NAMES
+from sonotype.modelfile.model_file import read_card
 from sonotype.report.compared import (
     ClassChange,
     ComparedLevel,
@@ -218,11 +220,22 @@ def _describe(run: _Opened, changes: Mapping[str, tuple[str, str]] | None) -> Co
         folder=str(run.folder),
         clips=run.scores.clips,
         groups=run.scores.groups,
+        grouped=run.scores.groups < run.scores.clips or _knows_recordings(model),
         notes=run.notes,
         seconds=sum(seconds) if all(seconds) else None,
         model_bytes=None if model is None else model.stat().st_size,
         changes=changes,
     )
+
+
+def _knows_recordings(model: Path | None) -> bool:
+    """Whether it was known in training which clips come from one recording."""
+    if model is None or model.suffix == ONNX_SUFFIX:
+        return True
+    try:
+        return bool(read_card(model).training.get("grouped", True))
+    except ModelFileError:
+        return True
 
 
 def _shared_levels(runs: Sequence[_Opened]) -> tuple[list[str], list[str]]:

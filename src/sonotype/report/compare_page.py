@@ -12,6 +12,7 @@ from sonotype.evaluation.metrics import Interval
 from sonotype.evaluation.report import TITLES
 from sonotype.report.compare_text import (
     dependence,
+    drawn,
     ends_text,
     grouped_notes,
     p_text,
@@ -79,6 +80,7 @@ def comparison_page(comparison: Comparison) -> str:
         points_range=points_range,
         p_text=p_text,
         dependence=dependence,
+        drawn=drawn(comparison),
     )
 
 

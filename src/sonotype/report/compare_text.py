@@ -39,7 +39,8 @@ def _runs(comparison: Comparison) -> Iterator[str]:
     runs = comparison.runs
     yield align(["run", "clips", "recordings", "training", "model"], *RUN_COLUMNS)
     for run in runs:
-        cells = [str(run.clips), str(run.groups), seconds_text(run), size_text(run)]
+        recordings = str(run.groups) if run.grouped else "not known"
+        cells = [str(run.clips), recordings, seconds_text(run), size_text(run)]
         yield align([run.name, *cells], *RUN_COLUMNS)
     for run in runs[1:]:
         yield from wrap(f"{run.name}: {changes_text(run)}", "  ")
@@ -186,16 +187,26 @@ def p_text(p_value: float) -> str:
 
 def dependence(run: ComparedRun) -> str:
     """What limits the test, if clips share recordings."""
+    if not run.grouped:
+        return "; clips of one recording would not be independent, and the recordings are not known"
     if run.groups == run.clips:
         return ""
     return "; clips of one recording are not independent: rely on the intervals above"
+
+
+def drawn(comparison: Comparison) -> str:
+    """What the intervals take as independent."""
+    if all(run.grouped for run in comparison.runs):
+        return "recording"
+    return "clip, since recordings are not known"
 
 
 def _legend(comparison: Comparison) -> Iterator[str]:
     metrics = [
         one for level in comparison.levels for found in level.metrics for one in found.values()
     ]
-    text = f"diff.: to {comparison.runs[0].name}, in points (0.01); 95 % intervals by recording"
+    text = f"diff.: to {comparison.runs[0].name}, in points (0.01); "
+    text += f"95 % intervals by {drawn(comparison)}"
     if any(one.beyond for one in metrics):
         text += "; *: the interval excludes zero"
     if not all(one.paired for one in metrics):

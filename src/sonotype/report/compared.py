@@ -18,7 +18,8 @@ class ComparedRun:
         name: short and unique among the runs.
         folder: as the user named it.
         clips: scored ones.
-        groups: recordings of these clips.
+        groups: recordings of these clips; that of clips, if it is not known which belong together.
+        grouped: whether it is known which clips come from one recording.
         notes: how the run was scored.
         seconds: wall time of the training; ``None`` if not known.
         model_bytes: size of the model file; of a cross-validation, of its first fold. ``None`` if
@@ -31,6 +32,7 @@ class ComparedRun:
     folder: str
     clips: int
     groups: int
+    grouped: bool
     notes: tuple[str, ...]
     seconds: float | None
     model_bytes: int | None
