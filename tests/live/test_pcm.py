@@ -31,6 +31,13 @@ class Trickle(io.RawIOBase):
         return part
 
 
+class Hesitant(Trickle):
+    """A pipe that does not block: often it has no bytes yet."""
+
+    def read(self, size: int = -1, /) -> bytes | None:  # type: ignore[override]
+        return None if self._rng.random() < 0.3 else super().read(min(size, 40))
+
+
 def write(path: Path, sample_format: str, channels: int, rate: int = 44_100) -> bytes:
     """A WAV file of noise; returns its samples as they are stored."""
     sound = np.random.default_rng(1).uniform(-1, 1, (300, channels))
@@ -48,6 +55,13 @@ def test_raw_samples_are_those_of_a_file(tmp_path: Path, sample_format: Any, cha
         pcm = PcmStream(Trickle(data + b"\1", seed), options)  # a part of a frame is left out
         assert pcm.format == PcmFormat(44_100, channels, sample_format)
         assert np.array_equal(np.concatenate(list(pcm.pieces())), wanted)
+
+
+def test_a_pipe_that_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sonotype.live.pcm.sleep", lambda _: None)
+    write(tmp_path / "a.wav", "s16le", 1)
+    pcm = PcmStream(Hesitant((tmp_path / "a.wav").read_bytes()), InputOptions())
+    assert len(np.concatenate(list(pcm.pieces()))) == 300
 
 
 @pytest.mark.parametrize("size", ["true", 0, 0xFFFFFFFF, 0x7FFFFFFF])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import sleep
 from typing import Protocol, cast
 
 import numpy as np
@@ -20,6 +21,8 @@ BYTES = {"s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
 
 _READ = 1 << 16
 """Bytes that are read at once, at most."""
+_POLL = 0.02
+"""Seconds until a pipe that does not block is read again."""
 _LONGEST_CHUNK = 1 << 26
 """Bytes of a chunk before the samples: more is no WAV stream."""
 _FORMATS: dict[tuple[int, int], SampleFormat] = {
@@ -35,7 +38,7 @@ class ByteStream(Protocol):
     """A pipe."""
 
     def read(self, size: int, /) -> bytes | None:
-        """The next bytes, at most so many, as soon as there are any; empty at the end."""
+        """The next bytes, at most so many; empty at the end, ``None`` if there are none yet."""
         ...
 
 
@@ -101,17 +104,23 @@ class PcmStream:
                 yield samples_of(rest[:whole], self.format)
             rest = rest[whole:]
             wanted = _READ if self._left is None else min(_READ, self._left)
-            found = (self._stream.read(wanted) or b"") if wanted else b""
+            found = self._some(wanted) if wanted else b""
             if not found:
                 return
             if self._left is not None:
                 self._left -= len(found)
             rest += found
 
+    def _some(self, size: int) -> bytes:
+        """The next bytes, at most so many, as soon as there are any; empty only at the end."""
+        while (found := self._stream.read(size)) is None:
+            sleep(_POLL)
+        return found
+
     def _exactly(self, size: int) -> bytes:
         """The next bytes; fewer only at the end."""
         parts, missing = [], size
-        while missing and (part := self._stream.read(min(missing, _READ))):
+        while missing and (part := self._some(min(missing, _READ))):
             parts.append(part)
             missing -= len(part)
         return b"".join(parts)
