@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -46,6 +47,16 @@ def test_a_hostile_label_reaches_the_command_as_it_is(tmp_path: Path) -> None:
     assert lines == [[HOSTILE.replace("\0", " "), "1.5 2.5"], ["-rf", "1.5 2.5"]]
     assert (hook.done, hook.failed) == (2, 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["note.py", "out.jsonl"]
+
+
+def test_ctrl_c_does_not_reach_a_command(tmp_path: Path) -> None:
+    out = tmp_path / "session"
+    hook = command_hook(
+        f'{sys.executable} -c \'import os; print(os.getsid(0), file=open("{out}", "w"))\''
+    )
+    hook.add(report())
+    hook.close()
+    assert int(out.read_text()) != os.getsid(0)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +112,17 @@ class Server(HTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
+    def do_GET(self) -> None:
+        self.server.bodies.append(b"GET")
+        self.send_response(200)
+        self.end_headers()
+
     def do_POST(self) -> None:
         self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
         code = self.server.codes.pop(0) if self.server.codes else 200
         self.send_response(code)
+        if 300 <= code < 400:
+            self.send_header("Location", "/other")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -128,6 +146,8 @@ def server() -> Iterator[Server]:
         ([500, 429], 3, 1),
         ([500, 503, 500, 500], 4, 0),
         ([404], 1, 0),
+        ([302], 1, 0),
+        ([307], 1, 0),
     ],
 )
 def test_a_request_is_repeated_if_that_can_help(

@@ -14,7 +14,7 @@ from queue import Empty, Full, Queue
 from threading import Event, Thread
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.json_text import json_text
@@ -105,6 +105,7 @@ def command_hook(command: str) -> Hook:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=COMMAND_SECONDS,
+            start_new_session=True,  # Ctrl-C of the terminal does not reach it
             check=False,
         )
         if done.returncode:
@@ -158,7 +159,7 @@ def webhook(url: str, name: str, pauses: Sequence[float] = PAUSES) -> Hook:
     """Sends each event as JSON.
 
     A request is repeated if the server does not answer, or says that it is busy or has an error
-    (429, 5xx); another answer than 2xx is a failure at once.
+    (429, 5xx); another answer than 2xx, such as a redirect, is a failure at once.
 
     Args:
         url: with http or https.
@@ -189,8 +190,18 @@ def webhook(url: str, name: str, pauses: Sequence[float] = PAUSES) -> Hook:
     return Hook("--webhook", act)
 
 
+class _NoRedirects(HTTPRedirectHandler):
+    """Makes a redirect an error: urllib would follow it with GET, and without the event."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Nothing to follow."""
+
+
+_OPENER = build_opener(_NoRedirects)
+
+
 def _post(url: str, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     request = Request(url, data=body, headers=headers, method="POST")  # noqa: S310
-    with urlopen(request, timeout=REQUEST_SECONDS) as answer:  # noqa: S310 - checked above
+    with _OPENER.open(request, timeout=REQUEST_SECONDS) as answer:
         answer.read()
