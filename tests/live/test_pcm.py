@@ -81,6 +81,18 @@ def test_a_wav_stream(tmp_path: Path, sample_format: str, size: int | str) -> No
     assert np.array_equal(np.concatenate(list(pcm.pieces())), wanted)
 
 
+def test_a_wav_stream_that_ends_early(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.wav", "s16le", 2)
+    content = (tmp_path / "a.wav").read_bytes()
+    pieces, found = PcmStream(Trickle(content[:-601]), InputOptions()).pieces(), []
+    with pytest.raises(AudioError, match="599 of 1200 bytes"):
+        found.extend(pieces)
+    assert len(data) == 1200
+    assert sum(map(len, found)) == 149
+    larger = content[:40] + struct.pack("<I", 1244) + data  # some programs count the header
+    assert sum(map(len, PcmStream(Trickle(larger), InputOptions()).pieces())) == 300
+
+
 def test_chunks_around_the_samples_are_no_samples() -> None:
     form = struct.pack("<HHIIHH", 1, 1, 8000, 16_000, 2, 16)
     samples = struct.pack("<4h", 1, 2, 3, 4)

@@ -11,7 +11,7 @@ import numpy as np
 
 from sonotype.audio.decode import LARGEST_VALUE, Samples
 from sonotype.audio.decoders.decoder import mono
-from sonotype.audio.headers.wav import is_chunk_name, is_placeholder
+from sonotype.audio.headers.wav import is_chunk_name, is_header_size, is_placeholder
 from sonotype.core.errors import AudioError, OptionsError
 from sonotype.live.live_options import InputOptions, SampleFormat
 
@@ -80,6 +80,7 @@ class PcmStream:
     def __init__(self, stream: ByteStream, options: InputOptions) -> None:
         self._stream = stream
         self._left: int | None = None
+        self._declared = self._header = 0
         head = self._exactly(12)
         self._head = b""
         if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
@@ -96,7 +97,11 @@ class PcmStream:
         self.format = PcmFormat(options.rate, options.channels, options.sample_format)
 
     def pieces(self) -> Iterator[Samples]:
-        """Mono samples ``[samples]`` as they come; a part of a frame at the end is left out."""
+        """Mono samples ``[samples]`` as they come; a part of a frame at the end is left out.
+
+        Raises:
+            AudioError: a WAV stream ends before the length that it states.
+        """
         rest, frame = self._head, self.format.frame
         while True:
             whole = len(rest) // frame * frame
@@ -106,10 +111,13 @@ class PcmStream:
             wanted = _READ if self._left is None else min(_READ, self._left)
             found = self._some(wanted) if wanted else b""
             if not found:
-                return
+                break
             if self._left is not None:
                 self._left -= len(found)
             rest += found
+        if self._left and not is_header_size(self._left, self._header):
+            there = self._declared - self._left
+            raise AudioError(NAME, f"is truncated ({there} of {self._declared} bytes are there)")
 
     def _some(self, size: int) -> bytes:
         """The next bytes, at most so many, as soon as there are any; empty only at the end."""
@@ -128,16 +136,20 @@ class PcmStream:
     def _read_header(self) -> PcmFormat:
         """Read up to the first sample. Chunks behind the samples are not read."""
         found: PcmFormat | None = None
+        self._header = 12
         while len(head := self._exactly(8)) == 8 and is_chunk_name(head[:4]):
             name, size = head[:4], int.from_bytes(head[4:], "little")
+            self._header += 8
             if name == b"data":
                 if found is None:
                     break
-                self._left = None if is_placeholder(size) else size
+                if not is_placeholder(size):
+                    self._left = self._declared = size
                 return found
             if size > _LONGEST_CHUNK:
                 break
             body = self._exactly(size + size % 2)
+            self._header += len(body)
             if name == b"fmt ":
                 found = _wav_format(body)
         raise AudioError(NAME, "is a damaged WAV stream: no samples follow its header")

@@ -111,7 +111,7 @@ def _measure(
         header = b"RIFX" if order == "big" else b"RIFF"
         header += riff_size.to_bytes(4, order) + b"WAVE" + format_chunk
         header += b"data" + known.to_bytes(4, order)
-    if missing > 0 and not (_is_header_size(missing, start - begin) or is_placeholder(declared)):
+    if missing > 0 and not (is_header_size(missing, start - begin) or is_placeholder(declared)):
         damage = f"is truncated ({size} of {declared} bytes are there)"
     tag = number(8)
     if tag == _EXTENSIBLE and len(format_chunk) >= 34:
@@ -119,7 +119,7 @@ def _measure(
     return WavInfo(start, size, header, damage, tag in _PLAIN, following)
 
 
-def _is_header_size(surplus: int, header: int) -> bool:
+def is_header_size(surplus: int, header: int) -> bool:
     """Whether a size is too large by the size of the header, an error of some programs.
 
     They write the size of the file, or the RIFF size, which is 8 less; or they add either to the
