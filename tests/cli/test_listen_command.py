@@ -199,8 +199,11 @@ def test_a_full_disk(
     monkeypatch.setattr(EventFiles, "add", full)
     stdin((folder / "sound.wav").read_bytes())
     argv = ["listen", str(folder / "model.safetensors"), "-", "--out", str(tmp_path)]
+    argv += ["--when", "start", "--exec", f"{sys.executable} -c ''"]
     assert run([*argv, "--threshold", limit]) == 1
-    assert f"--out {tmp_path}: cannot be written (No space" in capsys.readouterr().err
+    lines = capsys.readouterr().err
+    assert f"--out {tmp_path}: cannot be written (No space" in lines
+    assert "--exec: " in lines, "what the hooks did is shown"
 
 
 def test_an_empty_pipe(folder: Path, stdin: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -285,7 +288,7 @@ def test_a_pipe_at_real_time_with_a_stall(folder: Path, limit: str) -> None:
     assert b" 0 samples lost" in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_all_events(
     folder: Path, limit: str, tmp_path: Path, number: int
 ) -> None:
@@ -304,6 +307,16 @@ def test_a_signal_ends_it_with_all_events(
     assert file.read_bytes() == first + rest
     for stream in (process.stdin, process.stdout, process.stderr):
         stream.close()
+
+
+@pytest.mark.parametrize("seconds", [2.0, 6.0])
+def test_a_signal_before_the_first_sound(folder: Path, seconds: float) -> None:
+    """While the model is loaded, and while it waits for sound."""
+    process = start(folder)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    process.communicate()
 
 
 def test_a_kill_leaves_whole_lines(folder: Path, limit: str, tmp_path: Path) -> None:

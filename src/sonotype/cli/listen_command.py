@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from sonotype.detect.detector import Detector
     from sonotype.live.feed import Feed
     from sonotype.live.hooks import Hook
-    from sonotype.live.listener import Observer, OnReport, Status, Stop
+    from sonotype.live.listener import Observer, OnReport, Status
     from sonotype.live.reports import Report
 
 
@@ -62,14 +64,16 @@ def listen(
     from sonotype.detect.detector import open_detector
     from sonotype.live.hooks import command_hook, webhook
 
-    detector = open_detector([model, *(also or [])], detection, device=device)
     with ExitStack() as stack:
-        feed = stack.enter_context(_open(source, inputs))
-        stop = stack.enter_context(_interrupts())  # Ctrl-C before the first sound ends at once
+        signals = stack.enter_context(_signals())
+        detector = open_detector([model, *(also or [])], detection, device=device)
+        with signals.at_once():
+            feed = stack.enter_context(_open(source, inputs))
         for line in wrap(f"{detector.scored}; {feed.name}, {feed.sample_rate} Hz"):
             typer.echo(line, err=True)
         hooks = [command_hook(listening.exec)] if listening.exec else []
         hooks += [webhook(listening.webhook, feed.name)] if listening.webhook else []
+        stack.push(lambda kind, *_: _close(hooks, at_once=kind is KeyboardInterrupt))
         files = _files(stack, out, formats, feed, detector)
         at_start = listening.when == "start"
 
@@ -88,15 +92,20 @@ def listen(
             listener = Listener(
                 detector, feed, listening, observer, on_event, call_hooks if at_start else None
             )
-            status = listener.run(stop)
-        for hook in hooks:
-            hook.close()
-    print_status(status, hooks)
+            status = listener.run(lambda: signals.stopped)
+        print_status(status)
     if status.error:
         raise AudioError(feed.name, status.error)
 
 
-def print_status(status: Status, hooks: list[Hook]) -> None:
+def _close(hooks: list[Hook], *, at_once: bool) -> None:
+    """Wait for the events of hooks, also after an error; print how often they worked."""
+    for hook in hooks:
+        hook.close(*([0.0] if at_once else []))
+        typer.echo(hook_line(hook), err=True)
+
+
+def print_status(status: Status) -> None:
     """Print what was found, what was lost and how long it took, on standard error."""
     found = f"{duration(status.seconds)} of sound, {counted(status.events.total(), 'event')}"
     if status.left_out:
@@ -109,8 +118,6 @@ def print_status(status: Status, hooks: list[Hook]) -> None:
         middle = sorted(status.delays)[len(status.delays) // 2]
         line += f"; events {middle:.1f} s after their end"
     typer.echo(line, err=True)
-    for hook in hooks:
-        typer.echo(hook_line(hook), err=True)
 
 
 def hook_line(hook: Hook) -> str:
@@ -204,20 +211,56 @@ def _observer(
     yield Lines(write, line_of)
 
 
+@dataclass
+class Signals:
+    """What signals ask for.
+
+    Attributes:
+        stopped: whether a signal came.
+        waiting: whether a signal ends the program at once, since there is no sound yet.
+    """
+
+    stopped: bool = False
+    waiting: bool = False
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Wait for sound. Elsewhere an exception might pass through code that is not Python."""
+        self.waiting = True
+        if self.stopped:
+            raise SystemExit(0)
+        yield
+        self.waiting = False
+
+
 @contextmanager
-def _interrupts() -> Iterator[Stop]:
-    """Ctrl-C and the end signal stop listening; Ctrl-C once more stops the program at once."""
-    stopped = False
+def _signals() -> Iterator[Signals]:
+    """Ctrl-C and the signals TERM and HUP stop listening; a second one ends the program at once.
+
+    The terminal is gone after HUP, so what would be written to it is left out.
+    """
+    signals = Signals()
+    terminals = [number for number in (1, 2) if os.isatty(number)]
 
     def handle(number: int, frame: object) -> None:
-        nonlocal stopped
-        if stopped:
+        if number == hang_up:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            for terminal in terminals:
+                os.dup2(nothing, terminal)
+            os.close(nothing)
+        if signals.stopped:
             raise KeyboardInterrupt
-        stopped = True
+        signals.stopped = True
+        if signals.waiting:
+            raise SystemExit(0)
 
-    old = {one: signal.signal(one, handle) for one in (signal.SIGINT, signal.SIGTERM)}
+    hang_up = getattr(signal, "SIGHUP", None)  # unknown on Windows, ignored under nohup
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:
+        wanted.append(hang_up)
+    old = {one: signal.signal(one, handle) for one in wanted}
     try:
-        yield lambda: stopped
+        yield signals
     finally:
         for one, handler in old.items():
             signal.signal(one, handler)
