@@ -45,6 +45,12 @@ def write(path: Path, sample_format: str, channels: int, rate: int = 44_100) -> 
     return path.read_bytes().partition(b"data")[2][4:]
 
 
+def header(channels: int, rate: int, block: int, bits: int) -> bytes:
+    """A WAV stream up to the end of its format chunk."""
+    form = struct.pack("<HHIIHH", 1, channels, rate, 0, block, bits)
+    return b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<I", 16) + form
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("sample_format", SUBTYPES)
 def test_raw_samples_are_those_of_a_file(tmp_path: Path, sample_format: Any, channels: int) -> None:
@@ -124,6 +130,11 @@ def test_chunks_around_the_samples_are_no_samples() -> None:
             b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<IHHIIHH", 16, 7, 1, 8000, 8000, 1, 8),
             ["format 7", "8 bits", "ffmpeg"],
         ),
+        (header(1, 8000, 4, 24), ["24 bits in frames of 4 bytes", "1 channel;", "ffmpeg"]),
+        (header(65_535, 8000, 0xFFFE, 16), ["65535 channels at 8000 Hz", "64 channels"]),
+        (header(1, 0xFFFFFFFF, 2, 16), ["4294967295 Hz", "768000 Hz"]),
+        (header(0, 8000, 2, 16), ["0 channels"]),
+        (header(1, 8000, 2, 16) + b"data\0\0\0\0LIST\4\0\0\0abcd", ["damaged", "no samples"]),
     ],
 )
 def test_streams_that_are_refused(content: bytes, words: list[str]) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 
 from sonotype.audio.decode import LARGEST_VALUE, Samples
 from sonotype.audio.decoders.decoder import mono
-from sonotype.audio.headers.wav import is_chunk_name, is_header_size, is_placeholder
+from sonotype.audio.headers.wav import KNOWN_CHUNKS, is_chunk_name, is_header_size, is_placeholder
 from sonotype.core.errors import AudioError, OptionsError
-from sonotype.live.live_options import InputOptions, SampleFormat
+from sonotype.core.text import counted
+from sonotype.live.live_options import HIGHEST_RATE, MOST_CHANNELS, InputOptions, SampleFormat
 
 NAME = "stdin"
 BYTES = {"s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
@@ -81,8 +82,8 @@ class PcmStream:
         self._stream = stream
         self._left: int | None = None
         self._declared = self._header = 0
-        head = self._exactly(12)
         self._head = b""
+        head = self._exactly(12)
         if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
             self.format = self._read_header()
             return
@@ -145,6 +146,10 @@ class PcmStream:
                     break
                 if not is_placeholder(size):
                     self._left = self._declared = size
+                elif size == 0:
+                    self._head = self._exactly(4)
+                    if self._head in KNOWN_CHUNKS:
+                        break  # an empty file with chunks behind, not a length that is unknown
                 return found
             if size > _LONGEST_CHUNK:
                 break
@@ -161,15 +166,22 @@ def _wav_format(body: bytes) -> PcmFormat:
     def number(start: int, size: int) -> int:
         return int.from_bytes(body[start : start + size], "little")
 
-    tag, channels, rate, bits = number(0, 2), number(2, 2), number(4, 4), number(14, 2)
+    tag, channels, rate = number(0, 2), number(2, 2), number(4, 4)
+    block, bits = number(12, 2), number(14, 2)
     if tag == _EXTENSIBLE:
         tag = number(24, 2)
-    if (tag, bits) not in _FORMATS or not channels or not rate:
+    if not 1 <= channels <= MOST_CHANNELS or not 1 <= rate <= HIGHEST_RATE:
         raise AudioError(
             NAME,
-            f"is a WAV stream of format {tag} with {bits} bits, {channels} channels and {rate} Hz; "
-            "integers of 16, 24 or 32 bits and floats of 32 bits are read: convert it, as with "
-            "ffmpeg -i INPUT -f wav -c:a pcm_s16le -",
+            f"is a WAV stream of {channels} channels at {rate} Hz; at most {MOST_CHANNELS} "
+            f"channels and {HIGHEST_RATE} Hz are read",
+        )
+    if (tag, bits) not in _FORMATS or block != channels * bits // 8:
+        raise AudioError(
+            NAME,
+            f"is a WAV stream of format {tag} with {bits} bits in frames of {block} bytes for "
+            f"{counted(channels, 'channel')}; integers of 16, 24 or 32 bits and floats of 32 bits "
+            "are read: convert it, as with ffmpeg -i INPUT -f wav -c:a pcm_s16le -",
         )
     return PcmFormat(rate, channels, _FORMATS[tag, bits])
 

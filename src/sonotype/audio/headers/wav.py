@@ -14,7 +14,7 @@ TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 """First bytes of the tags that programs append to a file."""
 
 _RIFF = (b"RIFF", b"RF64", b"BW64", b"RIFX")
-_KNOWN_CHUNKS = (
+KNOWN_CHUNKS = (
     b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"axml", b"_PMX", b"cue ", b"smpl", b"inst",
     b"fact", b"PEAK", b"PAD ", b"JUNK", b"junk", b"FLLR", b"chna", b"umid", b"minf", b"elm1",
     b"regn", b"DISP", b"plst", b"acid", b"levl", b"wamd", b"guan", b"afsp",
@@ -145,7 +145,7 @@ def _after_samples(file: Bytes, end: int, order: Order, least: int) -> tuple[boo
         for name, body, size in _chunks(file, begin, order):
             if name in _RIFF and file[body : body + 4] == b"WAVE":
                 return False, body - 8
-            if body + size > len(file) and name not in _KNOWN_CHUNKS:
+            if body + size > len(file) and name not in KNOWN_CHUNKS:
                 break
             found = True
         if found:
