@@ -145,6 +145,7 @@ def test_raw_stereo(
         (["missing.wav"], 2, ["missing.wav"]),
         (["-", "--sample-format", "u8"], 2, ["u8", "s16le"]),
         (["-", "--rate", "16000", "--exec", "'"], 2, ["--exec"]),
+        (["-", "--rate", "16000", "--exec", "no-such-x"], 2, ["--exec no-such-x"]),
         (["-", "--rate", "16000", "--webhook", "ftp://x"], 2, ["--webhook"]),
     ],
 )

@@ -63,7 +63,7 @@ def test_ctrl_c_does_not_reach_a_command(tmp_path: Path) -> None:
     ("command", "reason"),
     [
         (f"{sys.executable} -c 'raise SystemExit(3)'", "exit code 3"),
-        ("no-such-command-x", "No such"),
+        ("no-such-{label}-x", "No such"),
     ],
 )
 def test_a_command_that_fails_is_counted(command: str, reason: str) -> None:
@@ -76,7 +76,7 @@ def test_a_command_that_fails_is_counted(command: str, reason: str) -> None:
 
 
 def test_commands_and_addresses_that_are_refused() -> None:
-    for command in ("", "say 'x"):
+    for command in ("", "say 'x", "no-such-command-x {label}"):
         with pytest.raises(OptionsError, match="--exec"):
             command_hook(command)
     for url in ("ftp://host/x", "file:///etc/passwd", "host/x", "http://"):

@@ -192,12 +192,13 @@ def _observer(
     from sonotype.live.display import Lines, Screen, event_line
     from sonotype.live.outputs import json_line
 
+    def notes() -> dict[str, str]:
+        return {hook.name: hook_line(hook) for hook in hooks if hook.failed}
+
     if not json and sys.stdout.isatty() and sys.stderr.isatty():
-
-        def notes() -> list[str]:
-            return [hook_line(hook) for hook in hooks if hook.failed]
-
-        with Screen(detector.classes, detector.thresholds, notes) as screen:
+        with Screen(
+            detector.classes, detector.thresholds, lambda: list(notes().values())
+        ) as screen:
             yield screen
         return
 
@@ -208,7 +209,10 @@ def _observer(
         typer.echo(line)
         sys.stdout.flush()
 
-    yield Lines(write, line_of)
+    def warn(line: str) -> None:
+        typer.echo(f"warning: {line}", err=True)
+
+    yield Lines(write, line_of, warn, notes)
 
 
 @dataclass

@@ -7,6 +7,7 @@ answer delays detection. What fails, or finds the queue full, is counted.
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -94,9 +95,11 @@ def command_hook(command: str) -> Hook:
     """Runs a command for each event.
 
     Raises:
-        OptionsError: unbalanced quotes, or no command.
+        OptionsError: unbalanced quotes, no command, or one that is not there.
     """
     words = command_words(command)
+    if "{" not in words[0] and shutil.which(words[0]) is None:
+        raise OptionsError(f"--exec {words[0]}: no such program, or it may not be run")
 
     def act(report: Report) -> None:
         done = subprocess.run(  # noqa: S603 - the user's own command, without a shell

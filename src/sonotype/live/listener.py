@@ -31,7 +31,7 @@ class Status:
         peak: largest absolute sample of the last second or less.
         dropped: number of samples that were lost.
         invalid: number of samples that were no valid numbers.
-        silent: seconds since sound arrived.
+        silent: seconds since sound arrived, while all of it is scored.
         behind: seconds from the arrival of sound to its scores, the last.
         longest: the same, the most.
         delays: seconds from the arrival of the end of an event to its report, of each event.
@@ -144,12 +144,15 @@ class Listener:
         rate, status = self._feed.sample_rate, self.status
         done, most = 0, round(self._options.max_seconds * rate)
 
-        def refresh() -> None:
+        def refresh(silent: float = 0.0) -> None:
             status.dropped, status.invalid = self._feed.dropped, self._feed.invalid
-            status.silent = time.monotonic() - self._feed.last_arrival
+            status.silent = silent
             self._observer.update(status)
 
-        for samples, arrived in self._feed.items(stop, refresh):
+        def waiting() -> None:
+            refresh(time.monotonic() - self._feed.last_arrival)
+
+        for samples, arrived in self._feed.items(stop, waiting):
             if isinstance(samples, int):
                 continue
             if not done:
