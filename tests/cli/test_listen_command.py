@@ -320,6 +320,16 @@ def test_a_signal_before_the_first_sound(folder: Path, seconds: float) -> None:
     process.communicate()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_standard_output(folder: Path, limit: str) -> None:
+    argv = [sys.executable, "-m", "sonotype", "listen", str(folder / "model.safetensors")]
+    argv += [str(folder / "sound.wav"), "--json", "--threshold", limit]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(b"error: standard output: cannot be written")
+
+
 def test_a_kill_leaves_whole_lines(folder: Path, limit: str, tmp_path: Path) -> None:
     process = start(folder, "--threshold", limit, "--out", str(tmp_path))
     assert process.stdin is not None

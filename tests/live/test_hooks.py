@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -79,7 +81,14 @@ def test_commands_and_addresses_that_are_refused() -> None:
     for command in ("", "say 'x", "no-such-command-x {label}"):
         with pytest.raises(OptionsError, match="--exec"):
             command_hook(command)
-    for url in ("ftp://host/x", "file:///etc/passwd", "host/x", "http://"):
+    for url in (
+        "ftp://host/x",
+        "file:///etc/passwd",
+        "host/x",
+        "http://",
+        "http://[::1",
+        "http://h:x/",
+    ):
         with pytest.raises(OptionsError, match="--webhook"):
             webhook(url, "x")
 
@@ -162,6 +171,28 @@ def test_a_request_is_repeated_if_that_can_help(
     assert (found["label"], found["start"], found["end"], found["score"]) == (
         HOSTILE, 1.5, 2.5, 0.75
     )  # fmt: skip
+
+
+def test_a_server_that_drips_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sonotype.live.hooks.REQUEST_SECONDS", 0.4)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                for _ in range(100):
+                    connection.sendall(b"H")
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        begin = time.monotonic()
+        hook = webhook(f"http://127.0.0.1:{listening.getsockname()[1]}/", "x", pauses=())
+        hook.add(report())
+        hook.close()
+        assert (hook.done, hook.failed) == (0, 1)
+        assert time.monotonic() - begin < 3
+        thread.join()
 
 
 def test_a_server_that_is_not_there() -> None:

@@ -16,7 +16,7 @@ import typer
 
 from sonotype.cli.flags import Json, with_options
 from sonotype.config import Device, from_flat
-from sonotype.core.errors import AudioError, OptionsError
+from sonotype.core.errors import AudioError, OptionsError, SonotypeError
 from sonotype.core.text import counted, duration, shorten, wrap
 from sonotype.detect.detect_options import DetectOptions
 from sonotype.live.live_options import InputOptions, ListenOptions
@@ -206,8 +206,17 @@ def _observer(
         return json_line(report, feed.name).rstrip("\n") if json else event_line(report.event)
 
     def write(line: str) -> None:
-        typer.echo(line)
-        sys.stdout.flush()
+        try:
+            typer.echo(line)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, sys.stdout.fileno())  # for what Python writes at its end
+            os.close(nothing)
+            cause = error.strerror or error
+            raise SonotypeError(f"standard output: cannot be written ({cause})") from error
 
     def warn(line: str) -> None:
         typer.echo(f"warning: {line}", err=True)
