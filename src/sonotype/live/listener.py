@@ -110,14 +110,14 @@ class Listener:
         pace = Pace(self._options.every, lookahead_of(self._detector, self._options))
         sound = LiveSound(self._feed.name, self._feed.sample_rate, self._pieces(stop), pace)
         ended, begun = Pause(self._options.pause), Pause(self._options.pause)
-        onsets = Onsets(self._detector.classes, self._detector.thresholds)
+        onsets = Onsets(self._detector.classes, self._detector.thresholds, begun)
         status = self.status
         status.left_out = ended.left_out
         for step in self._detector.steps(sound):
             if step.block is not None:
                 self._see(step.block)
                 if self._on_start is not None:
-                    for event in filter(begun.lets, onsets.add(step.block)):
+                    for event in onsets.add(step.block):
                         self._on_start(self._report(event, begins=True))
             for event in filter(ended.lets, step.events):
                 status.events[event.label] += 1
