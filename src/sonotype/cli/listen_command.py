@@ -111,6 +111,11 @@ def print_status(status: Status) -> None:
     if status.left_out:
         found += f", {status.left_out.total()} more within the pause"
     typer.echo(f"{found}, {counted(status.dropped, 'sample')} lost", err=True)
+    if status.overflows:
+        times = counted(status.overflows, "more overflow")
+        typer.echo(f"{times} of the sound system, of unknown length", err=True)
+    if status.unread:
+        typer.echo(f"{counted(status.unread, 'sample')} had arrived but were not scored", err=True)
     if status.invalid:
         typer.echo(f"{counted(status.invalid, 'sample')} were no valid numbers", err=True)
     line = f"scores {status.behind:.1f} s after the sound, at most {status.longest:.1f} s"

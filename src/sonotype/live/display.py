@@ -150,6 +150,8 @@ class Lines:
             found["lost"] = f"{at}: {counted(status.dropped, 'sample')} lost"
         if status.invalid:
             found["invalid"] = f"{at}: {counted(status.invalid, 'sample')} were no valid numbers"
+        if status.overflows:
+            found["overflow"] = f"{at}: the sound system lost an unknown number of samples"
         if status.silent >= STALL:
             found["stall"] = f"{at}: no sound for {status.silent:.0f} s"
         for kind in found.keys() - self._warned:
@@ -167,6 +169,8 @@ def status_line(status: Status) -> str:
     if status.silent >= STALL:
         parts = [f"no sound for {status.silent:.0f} s"]
     parts.append(f"{status.dropped} samples lost")
+    if status.overflows:
+        parts.append(counted(status.overflows, "overflow"))
     if status.invalid:
         parts.append(f"{status.invalid} invalid")
     if status.left_out:

@@ -31,6 +31,8 @@ class Status:
         peak: largest absolute sample of the last second or less.
         dropped: number of samples that were lost.
         invalid: number of samples that were no valid numbers.
+        overflows: how often the sound system lost samples without saying how many.
+        unread: number of samples that had arrived but were not scored when listening was stopped.
         silent: seconds since sound arrived, while all of it is scored.
         behind: seconds from the arrival of sound to its scores, the last.
         longest: the same, the most.
@@ -44,6 +46,8 @@ class Status:
     peak: float = 0.0
     dropped: int = 0
     invalid: int = 0
+    overflows: int = 0
+    unread: int = 0
     silent: float = 0.0
     behind: float = 0.0
     longest: float = 0.0
@@ -146,7 +150,7 @@ class Listener:
 
         def refresh(silent: float = 0.0) -> None:
             status.dropped, status.invalid = self._feed.dropped, self._feed.invalid
-            status.silent = silent
+            status.overflows, status.silent = self._feed.overflows, silent
             self._observer.update(status)
 
         def waiting() -> None:
@@ -166,5 +170,7 @@ class Listener:
                 yield piece
             if most and done >= most:
                 return
-        if not stop():
+        if stop():
+            status.unread = self._feed.unread()
+        else:
             self._source_error = self._feed.error
