@@ -145,6 +145,7 @@ def test_raw_stereo(
         (["missing.wav"], 2, ["missing.wav"]),
         (["-", "--sample-format", "u8"], 2, ["u8", "s16le"]),
         (["-", "--rate", "16000", "--exec", "'"], 2, ["--exec"]),
+        (["-", "--rate", "16000", "--exec", "no-such-x"], 2, ["--exec no-such-x"]),
         (["-", "--rate", "16000", "--webhook", "ftp://x"], 2, ["--webhook"]),
     ],
 )
@@ -199,8 +200,11 @@ def test_a_full_disk(
     monkeypatch.setattr(EventFiles, "add", full)
     stdin((folder / "sound.wav").read_bytes())
     argv = ["listen", str(folder / "model.safetensors"), "-", "--out", str(tmp_path)]
+    argv += ["--when", "start", "--exec", f"{sys.executable} -c ''"]
     assert run([*argv, "--threshold", limit]) == 1
-    assert f"--out {tmp_path}: cannot be written (No space" in capsys.readouterr().err
+    lines = capsys.readouterr().err
+    assert f"--out {tmp_path}: cannot be written (No space" in lines
+    assert "--exec: " in lines, "what the hooks did is shown"
 
 
 def test_an_empty_pipe(folder: Path, stdin: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -285,7 +289,7 @@ def test_a_pipe_at_real_time_with_a_stall(folder: Path, limit: str) -> None:
     assert b" 0 samples lost" in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_all_events(
     folder: Path, limit: str, tmp_path: Path, number: int
 ) -> None:
@@ -304,6 +308,26 @@ def test_a_signal_ends_it_with_all_events(
     assert file.read_bytes() == first + rest
     for stream in (process.stdin, process.stdout, process.stderr):
         stream.close()
+
+
+@pytest.mark.parametrize("seconds", [2.0, 6.0])
+def test_a_signal_before_the_first_sound(folder: Path, seconds: float) -> None:
+    """While the model is loaded, and while it waits for sound."""
+    process = start(folder)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    process.communicate()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_standard_output(folder: Path, limit: str) -> None:
+    argv = [sys.executable, "-m", "sonotype", "listen", str(folder / "model.safetensors")]
+    argv += [str(folder / "sound.wav"), "--json", "--threshold", limit]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(b"error: standard output: cannot be written")
 
 
 def test_a_kill_leaves_whole_lines(folder: Path, limit: str, tmp_path: Path) -> None:

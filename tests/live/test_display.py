@@ -44,7 +44,7 @@ def test_level() -> None:
 
 def test_lines() -> None:
     lines: list[str] = []
-    shown = Lines(lines.append, lambda report: event_line(report.event))
+    shown = Lines(lines.append, lambda report: event_line(report.event), lines.append)
     shown.update(Status())
     shown.report(Report(DetectedEvent(3725.97, 3727, "dog\nbark", 0.756), 0.0))
     assert lines == [" 1:02:05.9    1.0 s  0.76  dog bark"]
@@ -54,3 +54,20 @@ def test_a_stall_is_shown() -> None:
     line = status_line(Status(silent=5.4, invalid=3))
     assert "no sound for 5 s" in line
     assert "3 invalid" in line
+
+
+def test_lines_warn_once_of_each_kind_of_trouble() -> None:
+    warnings: list[str] = []
+    notes: dict[str, str] = {}
+    lines = Lines(print, lambda _: "", warnings.append, lambda: notes)
+    lines.update(Status(seconds=1.0))
+    assert warnings == []
+    lines.update(Status(seconds=61.0, dropped=5))
+    lines.update(Status(seconds=62.0, dropped=9, silent=2.5))
+    notes["--exec"] = "--exec: 1 failed"
+    for silent in (0.0, 9.0):
+        lines.update(Status(dropped=9, silent=silent))
+    assert len(warnings) == 3
+    assert "5 samples lost" in warnings[0]
+    assert "no sound for 2 s" in warnings[1]
+    assert warnings[2] == "--exec: 1 failed"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import socket
 import sys
 import threading
 import time
@@ -48,11 +51,21 @@ def test_a_hostile_label_reaches_the_command_as_it_is(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["note.py", "out.jsonl"]
 
 
+def test_ctrl_c_does_not_reach_a_command(tmp_path: Path) -> None:
+    out = tmp_path / "session"
+    hook = command_hook(
+        f'{sys.executable} -c \'import os; print(os.getsid(0), file=open("{out}", "w"))\''
+    )
+    hook.add(report())
+    hook.close()
+    assert int(out.read_text()) != os.getsid(0)
+
+
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
         (f"{sys.executable} -c 'raise SystemExit(3)'", "exit code 3"),
-        ("no-such-command-x", "No such"),
+        ("no-such-{label}-x", "No such"),
     ],
 )
 def test_a_command_that_fails_is_counted(command: str, reason: str) -> None:
@@ -65,10 +78,17 @@ def test_a_command_that_fails_is_counted(command: str, reason: str) -> None:
 
 
 def test_commands_and_addresses_that_are_refused() -> None:
-    for command in ("", "say 'x"):
+    for command in ("", "say 'x", "no-such-command-x {label}"):
         with pytest.raises(OptionsError, match="--exec"):
             command_hook(command)
-    for url in ("ftp://host/x", "file:///etc/passwd", "host/x", "http://"):
+    for url in (
+        "ftp://host/x",
+        "file:///etc/passwd",
+        "host/x",
+        "http://",
+        "http://[::1",
+        "http://h:x/",
+    ):
         with pytest.raises(OptionsError, match="--webhook"):
             webhook(url, "x")
 
@@ -101,10 +121,17 @@ class Server(HTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
+    def do_GET(self) -> None:
+        self.server.bodies.append(b"GET")
+        self.send_response(200)
+        self.end_headers()
+
     def do_POST(self) -> None:
         self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
         code = self.server.codes.pop(0) if self.server.codes else 200
         self.send_response(code)
+        if 300 <= code < 400:
+            self.send_header("Location", "/other")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -128,6 +155,8 @@ def server() -> Iterator[Server]:
         ([500, 429], 3, 1),
         ([500, 503, 500, 500], 4, 0),
         ([404], 1, 0),
+        ([302], 1, 0),
+        ([307], 1, 0),
     ],
 )
 def test_a_request_is_repeated_if_that_can_help(
@@ -142,6 +171,28 @@ def test_a_request_is_repeated_if_that_can_help(
     assert (found["label"], found["start"], found["end"], found["score"]) == (
         HOSTILE, 1.5, 2.5, 0.75
     )  # fmt: skip
+
+
+def test_a_server_that_drips_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sonotype.live.hooks.REQUEST_SECONDS", 0.4)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                for _ in range(100):
+                    connection.sendall(b"H")
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        begin = time.monotonic()
+        hook = webhook(f"http://127.0.0.1:{listening.getsockname()[1]}/", "x", pauses=())
+        hook.add(report())
+        hook.close()
+        assert (hook.done, hook.failed) == (0, 1)
+        assert time.monotonic() - begin < 3
+        thread.join()
 
 
 def test_a_server_that_is_not_there() -> None:

@@ -267,6 +267,15 @@ def test_stopping_reports_the_events_so_far(detector: Detector, samples: np.ndar
     assert max(one.event.end for one in observer.reports) <= 6.25
 
 
+def test_what_is_not_scored_at_a_stop_is_counted(detector: Detector, samples: np.ndarray) -> None:
+    feed = Feed("test", 16_000)
+    for start in range(0, 160_000, 16_000):
+        feed.offer(samples[start : start + 16_000])
+    status, _, _ = listen(detector, feed, stop_after=4)
+    assert status.unread > 0
+    assert round(status.seconds * 16_000) + status.unread == 160_000
+
+
 def test_a_source_that_breaks_reports_its_events_and_its_error(
     detector: Detector, samples: np.ndarray
 ) -> None:

@@ -130,6 +130,16 @@ def test_lost_samples_are_counted_and_advance_the_time(devices: object) -> None:
         assert read(feed) == [1, 2, 3, 0, 0, 0, 0, 4, 5]
 
 
+def test_overflows_of_unknown_length_are_counted(devices: object) -> None:
+    with microphone(InputOptions(rate=1000)) as feed:
+        for overflow in (True, False, True):
+            FakeStream.last.arguments["callback"](
+                memoryview(bytes(20)), 10, SimpleNamespace(inputBufferAdcTime=0.0),
+                SimpleNamespace(input_overflow=overflow),
+            )  # fmt: skip
+        assert (feed.overflows, feed.dropped) == (2, 0)
+
+
 def test_a_slow_consumer(devices: object) -> None:
     with microphone(InputOptions(rate=1000)) as feed:
         for number in range(33):

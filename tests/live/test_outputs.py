@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,7 @@ from sonotype.core.errors import OptionsError
 from sonotype.detect.writers.event_tables import csv_header, csv_rows, json_lines
 from sonotype.detect.writers.label_files import label_file
 from sonotype.live.live_options import FORMATS, ListenOptions
-from sonotype.live.outputs import SUFFIXES, EventFiles, utc_text
+from sonotype.live.outputs import SUFFIXES, EventFiles, _write, utc_text
 from sonotype.live.reports import Report
 
 EVENTS = (
@@ -53,6 +56,24 @@ def test_each_event_is_in_the_file_at_once(tmp_path: Path) -> None:
             "microphone", event.start, False
         )  # fmt: skip
     files.close()
+
+
+class Full(FileIO):
+    """A file that takes 5 bytes at a time, and 12 in all."""
+
+    def write(self, content: Any, /) -> int:
+        left = min(5, 12 - self.tell())
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(content[:left])
+
+
+def test_short_writes(tmp_path: Path) -> None:
+    with Full(tmp_path / "x", "w") as file:
+        _write(file, b"12345678\n")
+        with pytest.raises(OSError, match="No space"):
+            _write(file, b"12345\n")
+    assert (tmp_path / "x").read_bytes() == b"12345678\n", "no part of a line"
 
 
 def test_two_starts_in_a_second(tmp_path: Path) -> None:

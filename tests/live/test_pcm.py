@@ -31,11 +31,24 @@ class Trickle(io.RawIOBase):
         return part
 
 
+class Hesitant(Trickle):
+    """A pipe that does not block: often it has no bytes yet."""
+
+    def read(self, size: int = -1, /) -> bytes | None:  # type: ignore[override]
+        return None if self._rng.random() < 0.3 else super().read(min(size, 40))
+
+
 def write(path: Path, sample_format: str, channels: int, rate: int = 44_100) -> bytes:
     """A WAV file of noise; returns its samples as they are stored."""
     sound = np.random.default_rng(1).uniform(-1, 1, (300, channels))
     soundfile.write(path, sound, rate, SUBTYPES[sample_format], format="WAV")
     return path.read_bytes().partition(b"data")[2][4:]
+
+
+def header(channels: int, rate: int, block: int, bits: int) -> bytes:
+    """A WAV stream up to the end of its format chunk."""
+    form = struct.pack("<HHIIHH", 1, channels, rate, 0, block, bits)
+    return b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<I", 16) + form
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -48,6 +61,13 @@ def test_raw_samples_are_those_of_a_file(tmp_path: Path, sample_format: Any, cha
         pcm = PcmStream(Trickle(data + b"\1", seed), options)  # a part of a frame is left out
         assert pcm.format == PcmFormat(44_100, channels, sample_format)
         assert np.array_equal(np.concatenate(list(pcm.pieces())), wanted)
+
+
+def test_a_pipe_that_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sonotype.live.pcm.sleep", lambda _: None)
+    write(tmp_path / "a.wav", "s16le", 1)
+    pcm = PcmStream(Hesitant((tmp_path / "a.wav").read_bytes()), InputOptions())
+    assert len(np.concatenate(list(pcm.pieces()))) == 300
 
 
 @pytest.mark.parametrize("size", ["true", 0, 0xFFFFFFFF, 0x7FFFFFFF])
@@ -65,6 +85,18 @@ def test_a_wav_stream(tmp_path: Path, sample_format: str, size: int | str) -> No
     pcm = PcmStream(Trickle(content), InputOptions(rate=8000))
     assert pcm.format.rate == 44_100, "the header counts, not the option"
     assert np.array_equal(np.concatenate(list(pcm.pieces())), wanted)
+
+
+def test_a_wav_stream_that_ends_early(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.wav", "s16le", 2)
+    content = (tmp_path / "a.wav").read_bytes()
+    pieces, found = PcmStream(Trickle(content[:-601]), InputOptions()).pieces(), []
+    with pytest.raises(AudioError, match="599 of 1200 bytes"):
+        found.extend(pieces)
+    assert len(data) == 1200
+    assert sum(map(len, found)) == 149
+    larger = content[:40] + struct.pack("<I", 1244) + data  # some programs count the header
+    assert sum(map(len, PcmStream(Trickle(larger), InputOptions()).pieces())) == 300
 
 
 def test_chunks_around_the_samples_are_no_samples() -> None:
@@ -98,6 +130,11 @@ def test_chunks_around_the_samples_are_no_samples() -> None:
             b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<IHHIIHH", 16, 7, 1, 8000, 8000, 1, 8),
             ["format 7", "8 bits", "ffmpeg"],
         ),
+        (header(1, 8000, 4, 24), ["24 bits in frames of 4 bytes", "1 channel;", "ffmpeg"]),
+        (header(65_535, 8000, 0xFFFE, 16), ["65535 channels at 8000 Hz", "64 channels"]),
+        (header(1, 0xFFFFFFFF, 2, 16), ["4294967295 Hz", "768000 Hz"]),
+        (header(0, 8000, 2, 16), ["0 channels"]),
+        (header(1, 8000, 2, 16) + b"data\0\0\0\0LIST\4\0\0\0abcd", ["damaged", "no samples"]),
     ],
 )
 def test_streams_that_are_refused(content: bytes, words: list[str]) -> None:

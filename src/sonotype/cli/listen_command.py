@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +16,7 @@ import typer
 
 from sonotype.cli.flags import Json, with_options
 from sonotype.config import Device, from_flat
-from sonotype.core.errors import AudioError, OptionsError
+from sonotype.core.errors import AudioError, OptionsError, SonotypeError
 from sonotype.core.text import counted, duration, shorten, wrap
 from sonotype.detect.detect_options import DetectOptions
 from sonotype.live.live_options import InputOptions, ListenOptions
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from sonotype.detect.detector import Detector
     from sonotype.live.feed import Feed
     from sonotype.live.hooks import Hook
-    from sonotype.live.listener import Observer, OnReport, Status, Stop
+    from sonotype.live.listener import Observer, OnReport, Status
     from sonotype.live.reports import Report
 
 
@@ -62,14 +64,16 @@ def listen(
     from sonotype.detect.detector import open_detector
     from sonotype.live.hooks import command_hook, webhook
 
-    detector = open_detector([model, *(also or [])], detection, device=device)
     with ExitStack() as stack:
-        feed = stack.enter_context(_open(source, inputs))
-        stop = stack.enter_context(_interrupts())  # Ctrl-C before the first sound ends at once
+        signals = stack.enter_context(_signals())
+        detector = open_detector([model, *(also or [])], detection, device=device)
+        with signals.at_once():
+            feed = stack.enter_context(_open(source, inputs))
         for line in wrap(f"{detector.scored}; {feed.name}, {feed.sample_rate} Hz"):
             typer.echo(line, err=True)
         hooks = [command_hook(listening.exec)] if listening.exec else []
         hooks += [webhook(listening.webhook, feed.name)] if listening.webhook else []
+        stack.push(lambda kind, *_: _close(hooks, at_once=kind is KeyboardInterrupt))
         files = _files(stack, out, formats, feed, detector)
         at_start = listening.when == "start"
 
@@ -88,20 +92,30 @@ def listen(
             listener = Listener(
                 detector, feed, listening, observer, on_event, call_hooks if at_start else None
             )
-            status = listener.run(stop)
-        for hook in hooks:
-            hook.close()
-    print_status(status, hooks)
+            status = listener.run(lambda: signals.stopped)
+        print_status(status)
     if status.error:
         raise AudioError(feed.name, status.error)
 
 
-def print_status(status: Status, hooks: list[Hook]) -> None:
+def _close(hooks: list[Hook], *, at_once: bool) -> None:
+    """Wait for the events of hooks, also after an error; print how often they worked."""
+    for hook in hooks:
+        hook.close(*([0.0] if at_once else []))
+        typer.echo(hook_line(hook), err=True)
+
+
+def print_status(status: Status) -> None:
     """Print what was found, what was lost and how long it took, on standard error."""
     found = f"{duration(status.seconds)} of sound, {counted(status.events.total(), 'event')}"
     if status.left_out:
         found += f", {status.left_out.total()} more within the pause"
     typer.echo(f"{found}, {counted(status.dropped, 'sample')} lost", err=True)
+    if status.overflows:
+        times = counted(status.overflows, "more overflow")
+        typer.echo(f"{times} of the sound system, of unknown length", err=True)
+    if status.unread:
+        typer.echo(f"{counted(status.unread, 'sample')} had arrived but were not scored", err=True)
     if status.invalid:
         typer.echo(f"{counted(status.invalid, 'sample')} were no valid numbers", err=True)
     line = f"scores {status.behind:.1f} s after the sound, at most {status.longest:.1f} s"
@@ -109,8 +123,6 @@ def print_status(status: Status, hooks: list[Hook]) -> None:
         middle = sorted(status.delays)[len(status.delays) // 2]
         line += f"; events {middle:.1f} s after their end"
     typer.echo(line, err=True)
-    for hook in hooks:
-        typer.echo(hook_line(hook), err=True)
 
 
 def hook_line(hook: Hook) -> str:
@@ -185,12 +197,13 @@ def _observer(
     from sonotype.live.display import Lines, Screen, event_line
     from sonotype.live.outputs import json_line
 
+    def notes() -> dict[str, str]:
+        return {hook.name: hook_line(hook) for hook in hooks if hook.failed}
+
     if not json and sys.stdout.isatty() and sys.stderr.isatty():
-
-        def notes() -> list[str]:
-            return [hook_line(hook) for hook in hooks if hook.failed]
-
-        with Screen(detector.classes, detector.thresholds, notes) as screen:
+        with Screen(
+            detector.classes, detector.thresholds, lambda: list(notes().values())
+        ) as screen:
             yield screen
         return
 
@@ -198,26 +211,74 @@ def _observer(
         return json_line(report, feed.name).rstrip("\n") if json else event_line(report.event)
 
     def write(line: str) -> None:
-        typer.echo(line)
-        sys.stdout.flush()
+        try:
+            typer.echo(line)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, sys.stdout.fileno())  # for what Python writes at its end
+            os.close(nothing)
+            cause = error.strerror or error
+            raise SonotypeError(f"standard output: cannot be written ({cause})") from error
 
-    yield Lines(write, line_of)
+    def warn(line: str) -> None:
+        typer.echo(f"warning: {line}", err=True)
+
+    yield Lines(write, line_of, warn, notes)
+
+
+@dataclass
+class Signals:
+    """What signals ask for.
+
+    Attributes:
+        stopped: whether a signal came.
+        waiting: whether a signal ends the program at once, since there is no sound yet.
+    """
+
+    stopped: bool = False
+    waiting: bool = False
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Wait for sound. Elsewhere an exception might pass through code that is not Python."""
+        self.waiting = True
+        if self.stopped:
+            raise SystemExit(0)
+        yield
+        self.waiting = False
 
 
 @contextmanager
-def _interrupts() -> Iterator[Stop]:
-    """Ctrl-C and the end signal stop listening; Ctrl-C once more stops the program at once."""
-    stopped = False
+def _signals() -> Iterator[Signals]:
+    """Ctrl-C and the signals TERM and HUP stop listening; a second one ends the program at once.
+
+    The terminal is gone after HUP, so what would be written to it is left out.
+    """
+    signals = Signals()
+    terminals = [number for number in (1, 2) if os.isatty(number)]
 
     def handle(number: int, frame: object) -> None:
-        nonlocal stopped
-        if stopped:
+        if number == hang_up:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            for terminal in terminals:
+                os.dup2(nothing, terminal)
+            os.close(nothing)
+        if signals.stopped:
             raise KeyboardInterrupt
-        stopped = True
+        signals.stopped = True
+        if signals.waiting:
+            raise SystemExit(0)
 
-    old = {one: signal.signal(one, handle) for one in (signal.SIGINT, signal.SIGTERM)}
+    hang_up = getattr(signal, "SIGHUP", None)  # unknown on Windows, ignored under nohup
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:
+        wanted.append(hang_up)
+    old = {one: signal.signal(one, handle) for one in wanted}
     try:
-        yield lambda: stopped
+        yield signals
     finally:
         for one, handler in old.items():
             signal.signal(one, handler)

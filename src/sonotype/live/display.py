@@ -123,13 +123,40 @@ class Screen:
 
 
 class Lines:
-    """Calls a function with a line for each event; shows nothing else."""
+    """Writes a line for each event, and warns once of each kind of trouble.
 
-    def __init__(self, write: Callable[[str], None], line_of: Callable[[Report], str]) -> None:
-        self._write, self._line_of = write, line_of
+    Args:
+        write: takes the line of an event.
+        line_of: gives it.
+        warn: takes a line about trouble.
+        notes: gives more lines, such as failures of hooks, by a name for each kind.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        line_of: Callable[[Report], str],
+        warn: Callable[[str], None],
+        notes: Callable[[], dict[str, str]] = dict,
+    ) -> None:
+        self._write, self._line_of, self._warn, self._notes = write, line_of, warn, notes
+        self._warned = set[str]()
 
     def update(self, status: Status, block: ScoreBlock | None = None) -> None:
-        """Nothing."""
+        """Warn of the first lost or invalid samples, the first stall and the first notes."""
+        found = dict(self._notes())
+        at = f"at {clock(status.seconds)}"
+        if status.dropped:
+            found["lost"] = f"{at}: {counted(status.dropped, 'sample')} lost"
+        if status.invalid:
+            found["invalid"] = f"{at}: {counted(status.invalid, 'sample')} were no valid numbers"
+        if status.overflows:
+            found["overflow"] = f"{at}: the sound system lost an unknown number of samples"
+        if status.silent >= STALL:
+            found["stall"] = f"{at}: no sound for {status.silent:.0f} s"
+        for kind in found.keys() - self._warned:
+            self._warned.add(kind)
+            self._warn(found[kind])
 
     def report(self, report: Report) -> None:
         """Write the line of an event."""
@@ -142,6 +169,8 @@ def status_line(status: Status) -> str:
     if status.silent >= STALL:
         parts = [f"no sound for {status.silent:.0f} s"]
     parts.append(f"{status.dropped} samples lost")
+    if status.overflows:
+        parts.append(counted(status.overflows, "overflow"))
     if status.invalid:
         parts.append(f"{status.invalid} invalid")
     if status.left_out:

@@ -41,13 +41,14 @@ class Feed:
     Attributes:
         dropped: number of samples that were lost.
         invalid: number of samples that were no valid numbers.
+        overflows: how often the sound system lost samples without saying how many.
         error: why the source ended; empty if it came to its end.
         last_arrival: time of the last piece, or of the start.
     """
 
     def __init__(self, name: str, sample_rate: int, *, seconds: float = BUFFER) -> None:
         self.name, self.sample_rate = name, sample_rate
-        self.dropped = self.invalid = 0
+        self.dropped = self.invalid = self.overflows = 0
         self.error = ""
         self.last_arrival = monotonic()
         self._most = int(seconds * sample_rate)
@@ -98,6 +99,11 @@ class Feed:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def unread(self) -> int:
+        """Number of samples that wait in the queue."""
+        with self._changed:
+            return self._waiting
 
     def items(self, stop: Callable[[], bool], on_wait: Callable[[], None]) -> Iterator[Item]:
         """Samples as they come, with silence of at most a second for lost ones.

@@ -7,14 +7,18 @@ answer delays detection. What fails, or finds the queue full, is counted.
 from __future__ import annotations
 
 import shlex
+import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from queue import Empty, Full, Queue
-from threading import Event, Thread
-from urllib.error import HTTPError, URLError
+from threading import Event, Thread, Timer
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.json_text import json_text
@@ -27,6 +31,7 @@ WAITING = 100
 COMMAND_SECONDS = 60.0
 """After which a command is ended."""
 REQUEST_SECONDS = 10.0
+"""For a connection, and then for the head of the answer."""
 PAUSES = (1.0, 4.0, 15.0)
 """Seconds before each further try of a request."""
 LAST_SECONDS = 10.0
@@ -94,9 +99,11 @@ def command_hook(command: str) -> Hook:
     """Runs a command for each event.
 
     Raises:
-        OptionsError: unbalanced quotes, or no command.
+        OptionsError: unbalanced quotes, no command, or one that is not there.
     """
     words = command_words(command)
+    if "{" not in words[0] and shutil.which(words[0]) is None:
+        raise OptionsError(f"--exec {words[0]}: no such program, or it may not be run")
 
     def act(report: Report) -> None:
         done = subprocess.run(  # noqa: S603 - the user's own command, without a shell
@@ -105,6 +112,7 @@ def command_hook(command: str) -> Hook:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=COMMAND_SECONDS,
+            start_new_session=True,  # Ctrl-C of the terminal does not reach it
             check=False,
         )
         if done.returncode:
@@ -158,7 +166,7 @@ def webhook(url: str, name: str, pauses: Sequence[float] = PAUSES) -> Hook:
     """Sends each event as JSON.
 
     A request is repeated if the server does not answer, or says that it is busy or has an error
-    (429, 5xx); another answer than 2xx is a failure at once.
+    (429, 5xx); another answer than 2xx, such as a redirect, is a failure at once.
 
     Args:
         url: with http or https.
@@ -168,8 +176,12 @@ def webhook(url: str, name: str, pauses: Sequence[float] = PAUSES) -> Hook:
     Raises:
         OptionsError: another URL.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an open bracket, or a port that is no number
+        right = False
+    if not right:
         raise OptionsError(f"--webhook {url}: must begin with http:// or https:// and a host")
 
     def act(report: Report) -> None:
@@ -181,7 +193,7 @@ def webhook(url: str, name: str, pauses: Sequence[float] = PAUSES) -> Hook:
             except HTTPError as error:
                 if pause is None or not (error.code == 429 or error.code >= 500):
                     raise
-            except (URLError, OSError):
+            except (HTTPException, OSError):
                 if pause is None:
                     raise
             time.sleep(pause)
@@ -189,8 +201,56 @@ def webhook(url: str, name: str, pauses: Sequence[float] = PAUSES) -> Hook:
     return Hook("--webhook", act)
 
 
+class _NoRedirects(HTTPRedirectHandler):
+    """Makes a redirect an error: urllib would follow it with GET, and without the event."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Nothing to follow."""
+
+
+class _Timed(HTTPConnection):
+    """A connection that is cut if the head of the answer takes too long, however it drips."""
+
+    _timer: Timer | None = None
+
+    def connect(self) -> None:
+        """Connect, and start the time."""
+        super().connect()
+        self._timer = Timer(REQUEST_SECONDS, _cut, [self.sock])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def close(self) -> None:
+        """Close; also called when the head of an answer has been read."""
+        if self._timer is not None:
+            self._timer.cancel()
+        super().close()
+
+
+class _TimedSecure(_Timed, HTTPSConnection):
+    """The same with TLS."""
+
+
+class _TimedHandler(HTTPHandler):
+    def http_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_Timed, req)
+
+
+class _TimedSecureHandler(HTTPSHandler):
+    def https_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_TimedSecure, req)
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+_OPENER = build_opener(_NoRedirects, _TimedHandler, _TimedSecureHandler)
+
+
 def _post(url: str, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     request = Request(url, data=body, headers=headers, method="POST")  # noqa: S310
-    with urlopen(request, timeout=REQUEST_SECONDS) as answer:  # noqa: S310 - checked above
-        answer.read()
+    with _OPENER.open(request, timeout=REQUEST_SECONDS):
+        pass  # the body of the answer is not read

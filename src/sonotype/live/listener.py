@@ -31,7 +31,9 @@ class Status:
         peak: largest absolute sample of the last second or less.
         dropped: number of samples that were lost.
         invalid: number of samples that were no valid numbers.
-        silent: seconds since sound arrived.
+        overflows: how often the sound system lost samples without saying how many.
+        unread: number of samples that had arrived but were not scored when listening was stopped.
+        silent: seconds since sound arrived, while all of it is scored.
         behind: seconds from the arrival of sound to its scores, the last.
         longest: the same, the most.
         delays: seconds from the arrival of the end of an event to its report, of each event.
@@ -44,6 +46,8 @@ class Status:
     peak: float = 0.0
     dropped: int = 0
     invalid: int = 0
+    overflows: int = 0
+    unread: int = 0
     silent: float = 0.0
     behind: float = 0.0
     longest: float = 0.0
@@ -110,14 +114,14 @@ class Listener:
         pace = Pace(self._options.every, lookahead_of(self._detector, self._options))
         sound = LiveSound(self._feed.name, self._feed.sample_rate, self._pieces(stop), pace)
         ended, begun = Pause(self._options.pause), Pause(self._options.pause)
-        onsets = Onsets(self._detector.classes, self._detector.thresholds)
+        onsets = Onsets(self._detector.classes, self._detector.thresholds, begun)
         status = self.status
         status.left_out = ended.left_out
         for step in self._detector.steps(sound):
             if step.block is not None:
                 self._see(step.block)
                 if self._on_start is not None:
-                    for event in filter(begun.lets, onsets.add(step.block)):
+                    for event in onsets.add(step.block):
                         self._on_start(self._report(event, begins=True))
             for event in filter(ended.lets, step.events):
                 status.events[event.label] += 1
@@ -144,12 +148,15 @@ class Listener:
         rate, status = self._feed.sample_rate, self.status
         done, most = 0, round(self._options.max_seconds * rate)
 
-        def refresh() -> None:
+        def refresh(silent: float = 0.0) -> None:
             status.dropped, status.invalid = self._feed.dropped, self._feed.invalid
-            status.silent = time.monotonic() - self._feed.last_arrival
+            status.overflows, status.silent = self._feed.overflows, silent
             self._observer.update(status)
 
-        for samples, arrived in self._feed.items(stop, refresh):
+        def waiting() -> None:
+            refresh(time.monotonic() - self._feed.last_arrival)
+
+        for samples, arrived in self._feed.items(stop, waiting):
             if isinstance(samples, int):
                 continue
             if not done:
@@ -163,5 +170,7 @@ class Listener:
                 yield piece
             if most and done >= most:
                 return
-        if not stop():
+        if stop():
+            status.unread = self._feed.unread()
+        else:
             self._source_error = self._feed.error

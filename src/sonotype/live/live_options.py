@@ -14,6 +14,8 @@ SampleFormat = Literal["s16le", "s24le", "s32le", "f32le"]
 FORMATS = ("jsonl", "csv", "raven", "kaleidoscope", "audacity")
 """Formats to which an event can be added; the others of detect need the end of the recording."""
 
+HIGHEST_RATE, MOST_CHANNELS = 768_000, 64
+
 
 @dataclass(frozen=True, kw_only=True)
 class InputOptions:
@@ -30,10 +32,12 @@ class InputOptions:
         "Sample rate; required for raw samples [default: the microphone's]",
         metavar="HZ",
         low=0,
-        high=768_000,
+        high=HIGHEST_RATE,
         common=True,
     )
-    channels: int = option(1, "Channels, which are averaged", low=1, high=64, common=True)
+    channels: int = option(
+        1, "Channels, which are averaged", low=1, high=MOST_CHANNELS, common=True
+    )
     sample_format: SampleFormat = option(
         "s16le", "s16le, s24le, s32le or f32le", metavar="FORMAT", common=True
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -79,7 +79,7 @@ class EventFiles:
                     # Unbuffered: each write is one call, so a kill leaves whole lines.
                     file = stack.enter_context(FileIO(folder / (stem + SUFFIXES[one]), "x"))
                     first, text_of = self._text(one)
-                    file.write(first.encode())
+                    _write(file, first.encode())
                     self._writers.append((file, text_of))
                 self._stack = stack.pop_all()
         except OSError as error:
@@ -94,7 +94,7 @@ class EventFiles:
             OSError: the disk is full, for example.
         """
         for file, text_of in self._writers:
-            file.write(text_of(report).encode("utf-8", "backslashreplace"))
+            _write(file, text_of(report).encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
         """Close the files."""
@@ -114,6 +114,21 @@ class EventFiles:
             return "", lambda report: audacity_labels(recording(report))
         growing = _Growing(raven_table if table == "raven" else kaleidoscope_table)
         return growing.header, lambda report: growing.rows(recording(report))
+
+
+def _write(file: FileIO, content: bytes) -> None:
+    """Write all bytes at the end of a file, or none.
+
+    A call writes fewer bytes if the disk fills up; the next one gives the error.
+    """
+    whole = file.tell()
+    try:
+        while content:
+            content = content[file.write(content) :]
+    except OSError:
+        with suppress(OSError):
+            file.truncate(whole)
+        raise
 
 
 class _Growing:

@@ -49,6 +49,10 @@ class Pause:
         self._ends[event.label] = event.end
         return True
 
+    def extend(self, label: str, end: float) -> None:
+        """Say that the last reported event of a class goes on until this time."""
+        self._ends[label] = end
+
 
 class Onsets:
     """Finds where a score reaches its threshold, before the event is complete.
@@ -56,20 +60,28 @@ class Onsets:
     Args:
         classes: names, in the order of the columns of the scores.
         thresholds: of each class.
+        pause: leaves out events; it counts from where the score of a reported event falls.
     """
 
-    def __init__(self, classes: Sequence[str], thresholds: Sequence[float]) -> None:
+    def __init__(self, classes: Sequence[str], thresholds: Sequence[float], pause: Pause) -> None:
+        self._pause = pause
         self._classes, self._thresholds = tuple(classes), np.array(thresholds)
         self._above = np.zeros(len(self._classes), np.bool_)
+        self._reported = self._above.copy()
 
     def add(self, block: ScoreBlock) -> list[DetectedEvent]:
-        """The events that begin in a block, each as long as its first frame."""
+        """The events to report that begin in a block, each as long as its first frame."""
         found = []
         for index, scores in enumerate(block.scores):
             above = scores >= self._thresholds
+            self._reported &= above
+            start, end = block.times[index : index + 2].tolist()
+            for column in np.flatnonzero(self._reported).tolist():
+                self._pause.extend(self._classes[column], end)
             for column in np.flatnonzero(above & ~self._above).tolist():
-                start, end = block.times[index : index + 2].tolist()
-                label, score = self._classes[column], float(scores[column])
-                found.append(DetectedEvent(start, end, label, score))
+                event = DetectedEvent(start, end, self._classes[column], float(scores[column]))
+                if self._pause.lets(event):
+                    self._reported[column] = True
+                    found.append(event)
             self._above = above
         return found

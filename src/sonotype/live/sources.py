@@ -112,6 +112,8 @@ def _callback(feed: Feed, pcm: PcmFormat) -> Callable[[Any, int, Any, Any], None
         lost, start = 0, time.inputBufferAdcTime
         if status.input_overflow and expected is not None:
             lost = max(round((start - expected) * pcm.rate), 0)
+        if status.input_overflow and not lost:
+            feed.overflows += 1
         expected = start + frames / pcm.rate
         feed.offer(samples_of(bytes(data), pcm), lost)
 

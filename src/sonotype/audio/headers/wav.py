@@ -14,7 +14,7 @@ TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 """First bytes of the tags that programs append to a file."""
 
 _RIFF = (b"RIFF", b"RF64", b"BW64", b"RIFX")
-_KNOWN_CHUNKS = (
+KNOWN_CHUNKS = (
     b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"axml", b"_PMX", b"cue ", b"smpl", b"inst",
     b"fact", b"PEAK", b"PAD ", b"JUNK", b"junk", b"FLLR", b"chna", b"umid", b"minf", b"elm1",
     b"regn", b"DISP", b"plst", b"acid", b"levl", b"wamd", b"guan", b"afsp",
@@ -111,7 +111,7 @@ def _measure(
         header = b"RIFX" if order == "big" else b"RIFF"
         header += riff_size.to_bytes(4, order) + b"WAVE" + format_chunk
         header += b"data" + known.to_bytes(4, order)
-    if missing > 0 and not (_is_header_size(missing, start - begin) or is_placeholder(declared)):
+    if missing > 0 and not (is_header_size(missing, start - begin) or is_placeholder(declared)):
         damage = f"is truncated ({size} of {declared} bytes are there)"
     tag = number(8)
     if tag == _EXTENSIBLE and len(format_chunk) >= 34:
@@ -119,7 +119,7 @@ def _measure(
     return WavInfo(start, size, header, damage, tag in _PLAIN, following)
 
 
-def _is_header_size(surplus: int, header: int) -> bool:
+def is_header_size(surplus: int, header: int) -> bool:
     """Whether a size is too large by the size of the header, an error of some programs.
 
     They write the size of the file, or the RIFF size, which is 8 less; or they add either to the
@@ -145,7 +145,7 @@ def _after_samples(file: Bytes, end: int, order: Order, least: int) -> tuple[boo
         for name, body, size in _chunks(file, begin, order):
             if name in _RIFF and file[body : body + 4] == b"WAVE":
                 return False, body - 8
-            if body + size > len(file) and name not in _KNOWN_CHUNKS:
+            if body + size > len(file) and name not in KNOWN_CHUNKS:
                 break
             found = True
         if found:
