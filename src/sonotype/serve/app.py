@@ -31,6 +31,7 @@ from sonotype.serve.schemas import (
     code_samples,
 )
 from sonotype.serve.service import NOT_READY, Outcome, Service
+from sonotype.serve.settings import STREAM_PATH
 from sonotype.serve.stream import stream_endpoint
 
 WORK_STATUSES = (400, 401, 408, 413, 415, 422, 429, 500, 503)
@@ -71,7 +72,7 @@ def create_app(service: Service, keys: Iterable[str] = ()) -> FastAPI:
     app.include_router(
         _work_routes(service), dependencies=[Depends(require_key), *(secured if known else [])]
     )
-    app.add_api_websocket_route("/v1/stream", stream_endpoint(service, known))
+    app.add_api_websocket_route(STREAM_PATH, stream_endpoint(service, known))
     handle_errors(app, service.metrics)
     _complete_document(app)
     app.add_middleware(Around, metrics=service.metrics)

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from sonotype.core.errors import OptionsError
 from sonotype.serve.protocol import TimedProtocol
 from sonotype.serve.settings import ServeSettings
+from sonotype.serve.socket_protocol import StreamProtocol
 
 KEEP_ALIVE_SECONDS = 5
 CHATTY = ("uvicorn.error", "python_multipart", "multipart", "websockets")
@@ -34,7 +35,7 @@ def server_of(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
         host=settings.host,
         port=settings.port,
         http=TimedProtocol,
-        ws="websockets-sansio",
+        ws=StreamProtocol,
         ws_max_size=WS_MESSAGE_BYTES,
         ws_max_queue=WS_MESSAGES,
         ws_per_message_deflate=False,  # a small message could become a large one

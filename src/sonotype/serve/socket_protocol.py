@@ -1,0 +1,40 @@
+"""Connections of streams: limited handshakes, and an end that no client can break."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.transports import BaseTransport
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+HANDSHAKE_SECONDS = 10.0
+"""For the answer to a handshake."""
+
+
+class StreamProtocol(WebSocketsSansIOProtocol):
+    """The connection of a stream after its upgrade."""
+
+    handshake_seconds = HANDSHAKE_SECONDS
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Start the time of the handshake."""
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(self.handshake_seconds, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the time."""
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close the connection; an error must not stop the end of the service."""
+        try:
+            super().shutdown()
+        except Exception:
+            self.transport.abort()
+
+    def _too_slow(self) -> None:
+        if not self.handshake_complete:
+            self.transport.abort()
