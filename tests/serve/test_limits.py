@@ -219,7 +219,7 @@ def test_a_low_rate_does_not_become_hours(client: httpx.Client) -> None:
     content[24:28] = (1).to_bytes(4, "little")  # a sample each second
     for route in ("/v1/classify", "/v1/detect"):
         answer = client.post(route, content=bytes(content))
-        assert_problem(answer, "sound-too-long")
+        assert "1000 Hz" in assert_problem(answer, "unreadable-sound")["detail"]
 
 
 def test_a_long_sound_does_not_cost_the_answers_to_the_others(

@@ -30,14 +30,15 @@ from sonotype.serve.answers import event_values
 from sonotype.serve.keys import Keys
 from sonotype.serve.problems import ProblemError
 from sonotype.serve.service import NOT_READY, Service
+from sonotype.serve.sounds import LOWEST_RATE
 from sonotype.sliding.layout import Pace
 
 IDLE_SECONDS = 30.0
 """Longest pause of a client that sends sound."""
 PACE = Pace(step=1.0, lookahead=60.0)
 """All the context that the model can use: the events are those of a file with the same samples."""
-LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
-"""Hz; a low rate would make few bytes hours of sound."""
+HIGHEST_RATE = 768_000
+"""Hz."""
 MAX_CHANNELS = 64
 END = "end"
 POLICY, FAILED = 1008, 1011
