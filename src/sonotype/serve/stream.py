@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
@@ -34,7 +34,11 @@ from sonotype.serve.sounds import LOWEST_RATE
 from sonotype.sliding.layout import Pace
 
 IDLE_SECONDS = 30.0
-"""Longest pause of a client that sends sound."""
+"""Longest time for :data:`LEAST_BYTES` of sound, without the time for scoring."""
+LEAST_BYTES = 2_000
+"""A second at the lowest rate; fewer bytes do not keep the place of a stream."""
+TICK = 0.2
+"""Seconds between two looks at the time while a stream waits."""
 PACE = Pace(step=1.0, lookahead=60.0)
 """All the context that the model can use: the events are those of a file with the same samples."""
 HIGHEST_RATE = 768_000
@@ -135,7 +139,7 @@ async def run_stream(
     """Detect events in the sound of a stream until it ends; the handshake is not yet answered."""
     await socket.accept()
     loop = asyncio.get_running_loop()
-    pipe = _Pipe(socket, loop)
+    pipe = _Pipe(socket, loop, service.settings.max_stream_seconds)
     stream = _Stream(pipe, detector, options, service.settings.max_stream_seconds)
     try:
         await loop.run_in_executor(service.stream_threads, stream.run)
@@ -149,6 +153,7 @@ async def run_stream(
         detail = "the error is in the log of the service"
         await _end_with(socket, ProblemError("internal-error", detail), FAILED)
     finally:
+        pipe.close()
         service.metrics.sounds.labels("/v1/stream").inc()
         service.metrics.sound_seconds.labels("/v1/stream").inc(stream.seconds)
 
@@ -174,9 +179,13 @@ async def _end_with(socket: WebSocket, problem: ProblemError, code: int) -> None
 class _Pipe:
     """The messages of a socket as bytes, for a thread."""
 
-    def __init__(self, socket: WebSocket, loop: asyncio.AbstractEventLoop) -> None:
-        self._socket, self._loop = socket, loop
+    def __init__(
+        self, socket: WebSocket, loop: asyncio.AbstractEventLoop, most_seconds: float
+    ) -> None:
+        self._socket, self._loop, self._most = socket, loop, most_seconds
         self._rest, self._ended = b"", False
+        self._next: asyncio.Task[MutableMapping[str, Any]] | None = None
+        self._waited, self._waited_here, self._bytes_here = 0.0, 0.0, 0
 
     def read(self, size: int, /) -> bytes:
         """The next bytes, at most so many; empty at the end."""
@@ -185,25 +194,50 @@ class _Pipe:
         found, self._rest = self._rest[:size], self._rest[size:]
         return found
 
+    def close(self) -> None:
+        """Wait for no more messages."""
+        if self._next is not None:
+            self._next.cancel()
+
     def send(self, values: Mapping[str, Any]) -> None:
         """Send a JSON object."""
         sending = self._socket.send_text(json_text(values, ensure_ascii=False))
         asyncio.run_coroutine_threadsafe(sending, self._loop).result()
 
     async def _receive(self) -> bytes:
-        try:
-            message = await asyncio.wait_for(self._socket.receive(), IDLE_SECONDS)
-        except TimeoutError:
-            detail = f"no message came for {IDLE_SECONDS:g} s"
-            raise ProblemError("request-too-slow", detail) from None
+        message = await self._message()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         if (data := message.get("bytes")) is not None:
+            self._bytes_here += len(data)
+            if self._bytes_here >= LEAST_BYTES:
+                self._bytes_here, self._waited_here = 0, 0.0
             return bytes(data)
         if message.get("text") != END:
             raise ProblemError("bad-request", f"the only text message is {END}")
         self._ended = True
         return b""
+
+    async def _message(self) -> MutableMapping[str, Any]:
+        """The next message; the time that passes until it comes is limited."""
+        self._next = asyncio.ensure_future(self._socket.receive())
+        while not self._next.done():
+            begin = self._loop.time()
+            await asyncio.wait({self._next}, timeout=TICK)
+            waited = self._loop.time() - begin
+            self._waited += waited
+            self._waited_here += waited
+            if not self._next.done():
+                self._check_time()
+        self._check_time()
+        return self._next.result()
+
+    def _check_time(self) -> None:
+        if self._waited > self._most:
+            raise ProblemError("sound-too-long", f"a stream may last {self._most:g} s at most")
+        if self._waited_here > IDLE_SECONDS:
+            detail = f"fewer than {LEAST_BYTES} bytes of sound came in {IDLE_SECONDS:g} s"
+            raise ProblemError("request-too-slow", detail)
 
 
 class _Stream:
