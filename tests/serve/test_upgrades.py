@@ -93,3 +93,13 @@ def test_a_handshake_without_an_answer_is_cut(
         with suppress(ConnectionError):
             assert read_all(link) == b""
         assert time.monotonic() - begin < 2
+
+
+def test_a_refused_stream_writes_no_line(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = f"GET /v1/stream?rate=1 HTTP/1.1\r\n{UPGRADE}{KEY}{VERSION}\r\n"
+    with caplog.at_level("WARNING"), sent(client, request) as link:
+        assert read_all(link).startswith(b"HTTP/1.1 422")
+        time.sleep(0.2)
+    assert not caplog.records

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio.transports import BaseTransport
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 HANDSHAKE_SECONDS = 10.0
@@ -27,6 +28,12 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a message; a refusal completes the handshake, otherwise uvicorn logs an error."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
 
     def shutdown(self) -> None:
         """Close the connection; an error must not stop the end of the service."""
