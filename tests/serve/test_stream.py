@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,22 @@ def test_slow_sound_ends_with_the_longest_stream(onnx_model: Path) -> None:
                 socket.send(bytes(2000))
                 time.sleep(0.1)
         assert messages(socket)[-1]["type"] == "/problems/sound-too-long"
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_the_end_of_the_service_loses_no_sound(onnx_model: Path, ended: bool) -> None:
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        with running(load(onnx_model)) as client:
+            socket = stack.enter_context(opened(client, "?rate=8000"))
+            for _ in range(20):
+                socket.send(bytes(2 * 8000))
+            if ended:
+                socket.send("end")
+            job = pool.submit(messages, socket)
+        found = job.result()
+    assert found[-1]["message"] == "end"
+    assert found[-1]["seconds"] == 20
+    assert socket.protocol.close_code == (1000 if ended else 1012)
 
 
 def test_a_client_that_goes_away_frees_its_place(client: httpx.Client) -> None:

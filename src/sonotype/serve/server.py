@@ -23,11 +23,22 @@ WS_MESSAGES = 4
 """Messages of a stream that wait; then the client has to wait."""
 
 
+class Server(uvicorn.Server):
+    """A server that tells the service when it begins to end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; streams score what was sent to them."""
+        app = self.config.app
+        if isinstance(app, FastAPI):
+            app.state.service.stopping = True
+        await super().shutdown(sockets)
+
+
 def server_of(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
     """A server for an application; it ends gracefully on SIGTERM and on Ctrl-C.
 
-    It then accepts no more connections, finishes the requests that it accepted, and closes the
-    streams.
+    It then accepts no more connections, finishes the requests that it accepted, scores the
+    sound that was sent on streams, and closes them.
     """
     patience = settings.body_timeout + settings.timeout
     config = uvicorn.Config(
@@ -46,7 +57,7 @@ def server_of(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,
     )
-    return uvicorn.Server(config)
+    return Server(config)
 
 
 def listen(settings: ServeSettings) -> socket.socket:

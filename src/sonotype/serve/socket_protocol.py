@@ -36,7 +36,13 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self.handshake_complete = True
 
     def shutdown(self) -> None:
-        """Close the connection; an error must not stop the end of the service."""
+        """End the connection; an open stream ends itself when it has scored what was sent.
+
+        An error must not stop the end of the service.
+        """
+        closed = self.close_sent or self.conn.close_rcvd is not None
+        if self.handshake_complete and not closed and not self.transport.is_closing():
+            return
         try:
             super().shutdown()
         except Exception:

@@ -37,6 +37,8 @@ IDLE_SECONDS = 30.0
 """Longest time for :data:`LEAST_BYTES` of sound, without the time for scoring."""
 LEAST_BYTES = 2_000
 """A second at the lowest rate; fewer bytes do not keep the place of a stream."""
+STOP_SECONDS = 1.0
+"""Longest time, without that for scoring, for more messages when the service ends."""
 TICK = 0.2
 """Seconds between two looks at the time while a stream waits."""
 PACE = Pace(step=1.0, lookahead=60.0)
@@ -47,6 +49,8 @@ MAX_CHANNELS = 64
 END = "end"
 POLICY, FAILED = 1008, 1011
 """Codes that close a stream after a problem."""
+DONE, RESTART = 1000, 1012
+"""Codes that close a stream after its end, and after the end of the service cut it."""
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +66,7 @@ def stream_endpoint(service: Service, keys: Keys) -> Callable[[WebSocket], Await
             options = input_options(query)
             threshold = _threshold(query.get("threshold"))
             detector = service.detector_with(threshold, query.getlist("class"))
-            if not service.ready:
+            if not service.ready or service.stopping:
                 raise ProblemError("not-ready", NOT_READY)
             if service.streams >= service.settings.max_streams:
                 raise ProblemError("too-many-requests", "all places for streams are taken")
@@ -139,15 +143,18 @@ async def run_stream(
     """Detect events in the sound of a stream until it ends; the handshake is not yet answered."""
     await socket.accept()
     loop = asyncio.get_running_loop()
-    pipe = _Pipe(socket, loop, service.settings.max_stream_seconds)
+    pipe = _Pipe(socket, loop, service)
     stream = _Stream(pipe, detector, options, service.settings.max_stream_seconds)
     try:
         await loop.run_in_executor(service.stream_threads, stream.run)
-        await socket.close()
+        await socket.close(RESTART if pipe.cut else DONE)
     except WebSocketDisconnect:
         pass
     except (ProblemError, AudioError, OptionsError) as error:
-        await _end_with(socket, _problem_of(error), POLICY)
+        if pipe.cut:  # before there was any sound
+            await _end_with(socket, None, RESTART)
+        else:
+            await _end_with(socket, _problem_of(error), POLICY)
     except Exception as error:
         log.error("a stream failed", exc_info=error)
         detail = "the error is in the log of the service"
@@ -168,9 +175,10 @@ def _problem_of(error: Exception) -> ProblemError:
     return error
 
 
-async def _end_with(socket: WebSocket, problem: ProblemError, code: int) -> None:
+async def _end_with(socket: WebSocket, problem: ProblemError | None, code: int) -> None:
     try:
-        await socket.send_text(json_text({"message": "problem", **problem.document()}))
+        if problem is not None:
+            await socket.send_text(json_text({"message": "problem", **problem.document()}))
         await socket.close(code)
     except (WebSocketDisconnect, RuntimeError):  # the client is gone
         return
@@ -180,9 +188,11 @@ class _Pipe:
     """The messages of a socket as bytes, for a thread."""
 
     def __init__(
-        self, socket: WebSocket, loop: asyncio.AbstractEventLoop, most_seconds: float
+        self, socket: WebSocket, loop: asyncio.AbstractEventLoop, service: Service
     ) -> None:
-        self._socket, self._loop, self._most = socket, loop, most_seconds
+        self._socket, self._loop, self._service = socket, loop, service
+        self._most, self._waited_at_stop = service.settings.max_stream_seconds, math.inf
+        self.cut = False
         self._rest, self._ended = b"", False
         self._next: asyncio.Task[MutableMapping[str, Any]] | None = None
         self._waited, self._waited_here, self._bytes_here = 0.0, 0.0, 0
@@ -206,6 +216,9 @@ class _Pipe:
 
     async def _receive(self) -> bytes:
         message = await self._message()
+        if message is None:
+            self._ended = self.cut = True
+            return b""
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         if (data := message.get("bytes")) is not None:
@@ -218,8 +231,8 @@ class _Pipe:
         self._ended = True
         return b""
 
-    async def _message(self) -> MutableMapping[str, Any]:
-        """The next message; the time that passes until it comes is limited."""
+    async def _message(self) -> MutableMapping[str, Any] | None:
+        """The next message, or ``None`` after the time for it when the service ends."""
         self._next = asyncio.ensure_future(self._socket.receive())
         while not self._next.done():
             begin = self._loop.time()
@@ -227,6 +240,10 @@ class _Pipe:
             waited = self._loop.time() - begin
             self._waited += waited
             self._waited_here += waited
+            if self._service.stopping:
+                self._waited_at_stop = min(self._waited_at_stop, self._waited - waited)
+            if self._waited - self._waited_at_stop > STOP_SECONDS:
+                return None
             if not self._next.done():
                 self._check_time()
         self._check_time()
