@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving import held_classifier, running
+from serving import assert_problem, held_classifier, running
 
 from sonotype.inference.load import load
 from sonotype.serve import stream
@@ -103,3 +103,18 @@ def test_a_refused_stream_writes_no_line(
         assert read_all(link).startswith(b"HTTP/1.1 422")
         time.sleep(0.2)
     assert not caplog.records
+
+
+def test_pages_of_other_sites_are_refused(client: httpx.Client, sounds: dict[str, Path]) -> None:
+    content = sounds["dog.wav"].read_bytes()
+    renamed = {"host": "evil.example", "origin": "http://evil.example"}
+    for headers in (renamed, {"origin": "http://evil.example"}, {"origin": "null"}):
+        answer = client.post("/v1/classify", content=content, headers=headers)
+        assert_problem(answer, "forbidden-origin")
+    assert_problem(client.get("/v1/model", headers=renamed), "forbidden-origin")
+    own = {"origin": str(client.base_url).rstrip("/")}
+    assert client.post("/v1/classify", content=content, headers=own).status_code == 200
+    evil = UPGRADE.replace("localhost", "evil.example") + "Origin: http://evil.example\r\n"
+    request = f"GET /v1/stream?rate=8000 HTTP/1.1\r\n{evil}{KEY}{VERSION}\r\n"
+    with sent(client, request) as link:
+        assert read_all(link).startswith(b"HTTP/1.1 403")

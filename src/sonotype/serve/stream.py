@@ -13,7 +13,6 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from typing import Any, get_args
-from urllib.parse import urlsplit
 
 from fastapi import Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
@@ -28,8 +27,10 @@ from sonotype.live.live_options import InputOptions, SampleFormat
 from sonotype.live.pcm import PcmStream, valid
 from sonotype.serve.answers import event_values
 from sonotype.serve.keys import Keys
+from sonotype.serve.origins import check_host, check_origin
 from sonotype.serve.problems import ProblemError
 from sonotype.serve.service import NOT_READY, Service
+from sonotype.serve.settings import LOOPBACK
 from sonotype.serve.sounds import LOWEST_RATE
 from sonotype.sliding.layout import Pace
 
@@ -62,6 +63,8 @@ def stream_endpoint(service: Service, keys: Keys) -> Callable[[WebSocket], Await
         try:
             check_origin(socket.headers)
             keys.check(socket.headers)
+            if service.settings.host in LOOPBACK and not keys:
+                check_host(socket.headers)
             query = socket.query_params
             options = input_options(query)
             threshold = _threshold(query.get("threshold"))
@@ -81,17 +84,6 @@ def stream_endpoint(service: Service, keys: Keys) -> Callable[[WebSocket], Await
             service.streams -= 1
 
     return stream
-
-
-def check_origin(headers: Mapping[str, str]) -> None:
-    """Refuse a page of another site: a browser lets every page open streams to this machine.
-
-    Raises:
-        ProblemError: ``forbidden-origin``.
-    """
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-        raise ProblemError("forbidden-origin", "the stream was opened by a page of another site")
 
 
 def input_options(query: Mapping[str, str]) -> InputOptions:
