@@ -66,7 +66,9 @@ def started(*words: str, **more: Any) -> Iterator[tuple[subprocess.Popen[str], i
 
 def test_a_signal_finishes_what_was_accepted(model: Path) -> None:
     content = wav(tone(1.0))
-    head = f"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
+    head = (
+        f"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
     with started(str(model)) as (process, port):
         address = ("127.0.0.1", port)
         stream_address = f"ws://127.0.0.1:{port}/v1/stream?rate=8000"
@@ -80,7 +82,7 @@ def test_a_signal_finishes_what_was_accepted(model: Path) -> None:
             with pytest.raises(ConnectionClosed):
                 stream.recv(timeout=10)
             with pytest.raises(OSError), socket.create_connection(address, timeout=1) as late:
-                late.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                late.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 assert not late.recv(100)
                 raise ConnectionResetError
             assert process.poll() is None

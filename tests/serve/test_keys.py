@@ -65,7 +65,9 @@ def test_without_keys_the_service_is_open() -> None:
 
 def test_keys_come_from_a_file_and_a_variable(tmp_path: Path) -> None:
     file = tmp_path / "keys.txt"
-    file.write_text(f"# of the lab\n{FIRST}\n\n  {SECOND}  \n")
+    file.write_text(
+        f"\ufeff# of the lab\n  # an indented comment\n{FIRST}\n\n  {SECOND}  \n", encoding="utf-8"
+    )
     assert read_keys(file, "") == (FIRST, SECOND)
     assert read_keys(None, f"{FIRST}, {SECOND},") == (FIRST, SECOND)
     assert read_keys(None, "") == ()
@@ -77,6 +79,9 @@ def test_keys_come_from_a_file_and_a_variable(tmp_path: Path) -> None:
         ("# none\n", "", "has no key"),
         (None, "", "cannot be read"),
         (None, "short", "fewer than 16"),
+        (None, " , ", "has no key"),
+        (None, "schl\u00fcssel-1234567890", "ASCII"),
+        ("a key\twith a tab 1234\n", "", "ASCII"),
     ],
 )
 def test_unusable_keys(tmp_path: Path, content: str | None, variable: str, said: str) -> None:

@@ -90,7 +90,7 @@ def test_a_body_without_an_end_is_refused(strict: httpx.Client) -> None:
 
 
 def test_a_client_that_sends_slowly_is_cut(strict: httpx.Client) -> None:
-    head = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+    head = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
     with connection(strict) as link:
         begin = time.monotonic()
         link.sendall(head)
@@ -107,6 +107,8 @@ def test_a_client_that_sends_slowly_is_cut(strict: httpx.Client) -> None:
         thread.start()
         try:
             answer = link.recv(65_536)
+            while b"}" not in answer and (part := link.recv(65_536)):
+                answer += part
         finally:
             stop.set()
             thread.join()
@@ -118,14 +120,14 @@ def test_a_client_that_sends_slowly_is_cut(strict: httpx.Client) -> None:
 
 def test_a_pause_in_a_body_is_cut(onnx_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "STALL_SECONDS", 0.2)
-    request = b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"
+    request = b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc"
     with running(load(onnx_model)) as client:
         begin = time.monotonic()
         assert answer_to(client, request).startswith(b"HTTP/1.1 408")
         assert time.monotonic() - begin < 5
 
 
-@pytest.mark.parametrize("begin", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: "])
+@pytest.mark.parametrize("begin", [b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A: "])
 @pytest.mark.parametrize("kept", [True, False])
 def test_slow_headers_are_cut(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch, begin: bytes, kept: bool
@@ -133,7 +135,7 @@ def test_slow_headers_are_cut(
     monkeypatch.setattr(TimedProtocol, "header_seconds", 0.4)
     with connection(client) as link:
         if kept:  # the second request of a connection
-            link.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            link.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             answer = b""
             while b'"ok"}' not in answer:
                 answer += link.recv(65_536)
@@ -158,7 +160,7 @@ def test_slow_headers_are_cut(
 def test_hundreds_of_slow_clients_do_not_stop_the_service(
     client: httpx.Client, sounds: dict[str, Path]
 ) -> None:
-    head = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nx"
+    head = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nx"
     links = [connection(client) for _ in range(200)]
     try:
         for link in links:
@@ -219,7 +221,7 @@ def test_a_low_rate_does_not_become_hours(client: httpx.Client) -> None:
     content[24:28] = (1).to_bytes(4, "little")  # a sample each second
     for route in ("/v1/classify", "/v1/detect"):
         answer = client.post(route, content=bytes(content))
-        assert_problem(answer, "sound-too-long")
+        assert "1000 Hz" in assert_problem(answer, "unreadable-sound")["detail"]
 
 
 def test_a_long_sound_does_not_cost_the_answers_to_the_others(
@@ -298,7 +300,7 @@ def test_a_busy_service_refuses_at_once(
 
 def test_bodies_of_all_requests_share_a_limit(onnx_model: Path, sounds: dict[str, Path]) -> None:
     """Slow clients take no place, and their bodies cannot fill the memory."""
-    head = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 95000\r\n\r\n"
+    head = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 95000\r\n\r\n"
     content = sounds["dog.wav"].read_bytes()
     with running(load(onnx_model), max_requests=1, max_body=0.1) as client:
         with connection(client) as slow:
@@ -349,7 +351,7 @@ def test_clips_of_different_requests_become_a_batch(
 def test_a_client_that_goes_away_costs_no_place(
     client: httpx.Client,
 ) -> None:
-    head = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nabc"
+    head = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nabc"
     with connection(client) as link:
         link.sendall(head)
         wait_for(lambda: metric(client, "sonotype_body_bytes") == 3)

@@ -100,7 +100,7 @@ def test_every_problem_has_an_example(document: dict[str, Any]) -> None:
                 assert example["value"]["title"] == kind.title
                 assert example["value"]["status"] == kind.status == int(status)
                 shown[name] = kind
-    assert set(PROBLEMS) - set(shown) == {"forbidden-origin", "not-found", "method-not-allowed"}
+    assert set(PROBLEMS) - set(shown) == {"not-found", "method-not-allowed"}
 
 
 def test_schemathesis_finds_nothing(client: httpx.Client) -> None:

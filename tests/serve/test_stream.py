@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,12 @@ import numpy as np
 import pytest
 import soundfile
 from serving import running
-from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
+from websockets.exceptions import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    InvalidStatus,
+)
 from websockets.sync.client import ClientConnection, connect
 
 from sonotype.detect.detect_options import DetectOptions
@@ -151,6 +158,50 @@ def test_keys_places_and_length(onnx_model: Path, monkeypatch: pytest.MonkeyPatc
         with opened(client, "?rate=8000", additional_headers=headers) as socket:
             socket.send(bytes(2 * 8000 * 3))
             assert messages(socket)[-1]["type"] == "/problems/sound-too-long"
+
+
+@pytest.mark.parametrize("message", [b"", b"\0\0"])
+def test_messages_without_sound_keep_no_place(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, message: bytes
+) -> None:
+    monkeypatch.setattr(stream, "IDLE_SECONDS", 0.5)
+    with opened(client, "?rate=8000") as socket:
+        begin = time.monotonic()
+        with suppress(ConnectionClosed):
+            while time.monotonic() - begin < 10:
+                socket.send(message)
+                time.sleep(0.05)
+        assert time.monotonic() - begin < 5
+        assert messages(socket)[-1]["type"] == "/problems/request-too-slow"
+
+
+def test_slow_sound_ends_with_the_longest_stream(onnx_model: Path) -> None:
+    with (
+        running(load(onnx_model), max_stream_seconds=1) as client,
+        opened(client, "?rate=48000") as socket,
+    ):
+        begin = time.monotonic()
+        with suppress(ConnectionClosed):
+            while time.monotonic() - begin < 10:
+                socket.send(bytes(2000))
+                time.sleep(0.1)
+        assert messages(socket)[-1]["type"] == "/problems/sound-too-long"
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_the_end_of_the_service_loses_no_sound(onnx_model: Path, ended: bool) -> None:
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        with running(load(onnx_model)) as client:
+            socket = stack.enter_context(opened(client, "?rate=8000"))
+            for _ in range(20):
+                socket.send(bytes(2 * 8000))
+            if ended:
+                socket.send("end")
+            job = pool.submit(messages, socket)
+        found = job.result()
+    assert found[-1]["message"] == "end"
+    assert found[-1]["seconds"] == 20
+    assert socket.protocol.close_code == (1000 if ended else 1012)
 
 
 def test_a_client_that_goes_away_frees_its_place(client: httpx.Client) -> None:

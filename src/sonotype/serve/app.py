@@ -18,6 +18,7 @@ from sonotype.serve.errors import handle_errors
 from sonotype.serve.gate import Lease
 from sonotype.serve.keys import Keys
 from sonotype.serve.middleware import Around
+from sonotype.serve.origins import check_host, check_origin
 from sonotype.serve.problems import PROBLEMS, ProblemError, type_of
 from sonotype.serve.schemas import (
     EXAMPLES,
@@ -31,9 +32,10 @@ from sonotype.serve.schemas import (
     code_samples,
 )
 from sonotype.serve.service import NOT_READY, Outcome, Service
+from sonotype.serve.settings import LOOPBACK, STREAM_PATH
 from sonotype.serve.stream import stream_endpoint
 
-WORK_STATUSES = (400, 401, 408, 413, 415, 422, 429, 500, 503)
+WORK_STATUSES = (400, 401, 403, 408, 413, 415, 422, 429, 500, 503)
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -67,11 +69,17 @@ def create_app(service: Service, keys: Iterable[str] = ()) -> FastAPI:
 
     def require_key(request: Request) -> None:
         known.check(request.headers)
+        if known:  # a page of another site does not know it
+            return
+        if service.settings.host in LOOPBACK:
+            check_host(request.headers)
+        if request.method == "POST":
+            check_origin(request.headers)
 
     app.include_router(
         _work_routes(service), dependencies=[Depends(require_key), *(secured if known else [])]
     )
-    app.add_api_websocket_route("/v1/stream", stream_endpoint(service, known))
+    app.add_api_websocket_route(STREAM_PATH, stream_endpoint(service, known))
     handle_errors(app, service.metrics)
     _complete_document(app)
     app.add_middleware(Around, metrics=service.metrics)
@@ -155,7 +163,7 @@ def _work_routes(service: Service) -> APIRouter:
         return _json(detected(outcomes))
 
     @router.get(
-        "/v1/model", operation_id="model", responses=answers(ModelAnswer, 401, 500),
+        "/v1/model", operation_id="model", responses=answers(ModelAnswer, 401, 403, 500),
         openapi_extra={"x-codeSamples": code_samples("model")},
     )  # fmt: skip
     async def model() -> Response:

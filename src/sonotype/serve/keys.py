@@ -49,24 +49,31 @@ def read_keys(file: Path | None, variable: str) -> tuple[str, ...]:
 
     Args:
         file: ``None`` for none; lines that begin with ``#`` are comments.
-        variable: its value.
+        variable: its value; empty for none.
 
     Raises:
-        OptionsError: the file cannot be read or has no key; a key is too short.
+        OptionsError: the file cannot be read; the file or the variable is given but has no key; a
+            key is too short, or has a character that a header cannot have.
     """
     lines: list[str] = []
     if file is not None:
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
             raise OptionsError(f"--key-file {file}: cannot be read ({reason})") from None
-    found = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    stripped = [line.strip() for line in lines]
+    found = [line for line in stripped if line and not line.startswith("#")]
     if file is not None and not found:
         raise OptionsError(f"--key-file {file}: has no key; write one in each line")
-    found += [key.strip() for key in variable.split(",") if key.strip()]
+    more = [key.strip() for key in variable.split(",") if key.strip()]
+    if variable and not more:
+        raise OptionsError("SONOTYPE_KEYS has no key; unset it, or write keys with commas between")
+    found += more
     if any(len(key) < MIN_LENGTH for key in found):
         raise OptionsError(f"a key has fewer than {MIN_LENGTH} characters; use a longer one")
+    if not all(key.isascii() and key.isprintable() for key in found):
+        raise OptionsError("a key has a character that is not printable ASCII; use another key")
     return tuple(found)
 
 

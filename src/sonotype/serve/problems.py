@@ -34,7 +34,7 @@ class Kind:
 PROBLEMS = {
     "bad-request": Kind(400, "The request is not well-formed"),
     "key-required": Kind(401, "A valid key is required"),
-    "forbidden-origin": Kind(403, "Pages of another site may not open a stream"),
+    "forbidden-origin": Kind(403, "Pages of another site may not use the service"),
     "not-found": Kind(404, "There is no such address"),
     "method-not-allowed": Kind(405, "The address does not have this method"),
     "request-too-slow": Kind(408, "The request arrived too slowly"),

@@ -1,16 +1,21 @@
 """HTTP connections that are closed when the headers of a request do not arrive in time.
 
 uvicorn limits the time between two requests, but not that for the headers of one: a client could
-open many connections and send a byte now and then.
+open many connections and send a byte now and then. It also gives every upgrade to the protocol of
+streams, which leaves some without an answer; here only a valid handshake gets there.
 """
 
 from __future__ import annotations
 
 import asyncio
 
+import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from sonotype.serve.problems import ProblemError
+from sonotype.serve.settings import STREAM_PATH
 
 HEADER_SECONDS = 10.0
 """For the headers of a request, from the first byte (or from the connection) on."""
@@ -50,6 +55,20 @@ class TimedProtocol(H11Protocol):
         """Answer something that is not HTTP."""
         self._refuse(ProblemError("bad-request", "this is no valid HTTP request"))
 
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Open a stream, or refuse a request that does not open one."""
+        if problem := problem_of_upgrade(event):
+            self._refuse(problem)
+            return
+        super().handle_websocket_upgrade(event)
+
+    def shutdown(self) -> None:
+        """Close the connection after the current answer; an error must not stop the others."""
+        try:
+            super().shutdown()
+        except Exception:
+            self.transport.abort()
+
     def _waits_for_headers(self) -> bool:
         upgraded = self not in self.connections
         answered = self.cycle is None or self.cycle.response_complete
@@ -80,3 +99,21 @@ class TimedProtocol(H11Protocol):
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
         self.transport.close()
+
+
+def problem_of_upgrade(event: h11.Request) -> ProblemError | None:
+    """What is wrong with a request that wants to become a stream; ``None`` if nothing is."""
+    if event.target.partition(b"?")[0] != STREAM_PATH.encode():
+        return ProblemError("not-found", f"streams are opened at {STREAM_PATH}")
+    if event.method != b"GET":
+        return ProblemError("method-not-allowed", "a stream is opened with GET")
+    head = [event.method, b" ", event.target, b" HTTP/1.1\r\n"]
+    for name, value in event.headers:
+        head += [name, b": ", value, b"\r\n"]
+    trial = ServerProtocol()
+    trial.receive_data(b"".join([*head, b"\r\n"]))
+    requests = [one for one in trial.events_received() if isinstance(one, Request)]
+    has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in event.headers)
+    if has_body or not requests or trial.accept(requests[0]).status_code != 101:
+        return ProblemError("bad-request", "the handshake of the stream is not valid")
+    return None

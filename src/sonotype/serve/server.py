@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from sonotype.core.errors import OptionsError
 from sonotype.serve.protocol import TimedProtocol
 from sonotype.serve.settings import ServeSettings
+from sonotype.serve.socket_protocol import StreamProtocol
 
 KEEP_ALIVE_SECONDS = 5
 CHATTY = ("uvicorn.error", "python_multipart", "multipart", "websockets")
@@ -22,11 +23,22 @@ WS_MESSAGES = 4
 """Messages of a stream that wait; then the client has to wait."""
 
 
+class Server(uvicorn.Server):
+    """A server that tells the service when it begins to end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; streams score what was sent to them."""
+        app = self.config.app
+        if isinstance(app, FastAPI):
+            app.state.service.stopping = True
+        await super().shutdown(sockets)
+
+
 def server_of(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
     """A server for an application; it ends gracefully on SIGTERM and on Ctrl-C.
 
-    It then accepts no more connections, finishes the requests that it accepted, and closes the
-    streams.
+    It then accepts no more connections, finishes the requests that it accepted, scores the
+    sound that was sent on streams, and closes them.
     """
     patience = settings.body_timeout + settings.timeout
     config = uvicorn.Config(
@@ -34,7 +46,7 @@ def server_of(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
         host=settings.host,
         port=settings.port,
         http=TimedProtocol,
-        ws="websockets-sansio",
+        ws=StreamProtocol,
         ws_max_size=WS_MESSAGE_BYTES,
         ws_max_queue=WS_MESSAGES,
         ws_per_message_deflate=False,  # a small message could become a large one
@@ -45,7 +57,7 @@ def server_of(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,
     )
-    return uvicorn.Server(config)
+    return Server(config)
 
 
 def listen(settings: ServeSettings) -> socket.socket:

@@ -70,7 +70,7 @@ class Service:
         self.metrics = Metrics()
         self.gate = Gate(settings.max_requests, settings.max_requests * settings.body_bytes)
         self.streams = 0
-        self.ready = False
+        self.ready = self.stopping = False
         self.metrics.working.set_function(lambda: self.gate.working)
         self.metrics.body_bytes.set_function(lambda: self.gate.bytes)
         self.metrics.streams.set_function(lambda: self.streams)

@@ -8,6 +8,8 @@ from sonotype.config import option
 
 MEGABYTE = 1_000_000
 
+STREAM_PATH = "/v1/stream"
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 

@@ -22,6 +22,9 @@ RATIO_FREE_SECONDS = 60.0
 SAMPLE_BYTES = 2
 """Of the decoded samples to which a file is compared."""
 
+LOWEST_RATE = 1_000
+"""Hz; a low rate would make few bytes hours of sound."""
+
 CANNOT_READ = "cannot be read"
 
 log = logging.getLogger(__name__)
@@ -50,10 +53,13 @@ def allowed_length(content: bytes, settings: ServeSettings) -> Allowed:
     """The longest length of a sound with these bytes; compared with what its header states.
 
     Raises:
-        AudioError: it cannot be opened.
+        AudioError: it cannot be opened, or its rate is below :data:`LOWEST_RATE`.
         ProblemError: it states a larger length.
     """
     with open_sound(content, "sound") as file:
+        if file.rate < LOWEST_RATE:
+            cause = f"has a rate of {file.rate} Hz; the lowest one is {LOWEST_RATE} Hz"
+            raise AudioError("sound", cause)
         most = settings.max_ratio * len(content) / (file.rate * SAMPLE_BYTES)
         by_ratio = max(most, RATIO_FREE_SECONDS)
         if by_ratio < settings.max_seconds:

@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from typing import Any, get_args
-from urllib.parse import urlsplit
 
 from fastapi import Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
@@ -28,20 +27,31 @@ from sonotype.live.live_options import InputOptions, SampleFormat
 from sonotype.live.pcm import PcmStream, valid
 from sonotype.serve.answers import event_values
 from sonotype.serve.keys import Keys
+from sonotype.serve.origins import check_host, check_origin
 from sonotype.serve.problems import ProblemError
 from sonotype.serve.service import NOT_READY, Service
+from sonotype.serve.settings import LOOPBACK
+from sonotype.serve.sounds import LOWEST_RATE
 from sonotype.sliding.layout import Pace
 
 IDLE_SECONDS = 30.0
-"""Longest pause of a client that sends sound."""
+"""Longest time for :data:`LEAST_BYTES` of sound, without the time for scoring."""
+LEAST_BYTES = 2_000
+"""A second at the lowest rate; fewer bytes do not keep the place of a stream."""
+STOP_SECONDS = 1.0
+"""Longest time, without that for scoring, for more messages when the service ends."""
+TICK = 0.2
+"""Seconds between two looks at the time while a stream waits."""
 PACE = Pace(step=1.0, lookahead=60.0)
 """All the context that the model can use: the events are those of a file with the same samples."""
-LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
-"""Hz; a low rate would make few bytes hours of sound."""
+HIGHEST_RATE = 768_000
+"""Hz."""
 MAX_CHANNELS = 64
 END = "end"
 POLICY, FAILED = 1008, 1011
 """Codes that close a stream after a problem."""
+DONE, RESTART = 1000, 1012
+"""Codes that close a stream after its end, and after the end of the service cut it."""
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +63,13 @@ def stream_endpoint(service: Service, keys: Keys) -> Callable[[WebSocket], Await
         try:
             check_origin(socket.headers)
             keys.check(socket.headers)
+            if service.settings.host in LOOPBACK and not keys:
+                check_host(socket.headers)
             query = socket.query_params
             options = input_options(query)
             threshold = _threshold(query.get("threshold"))
             detector = service.detector_with(threshold, query.getlist("class"))
-            if not service.ready:
+            if not service.ready or service.stopping:
                 raise ProblemError("not-ready", NOT_READY)
             if service.streams >= service.settings.max_streams:
                 raise ProblemError("too-many-requests", "all places for streams are taken")
@@ -72,17 +84,6 @@ def stream_endpoint(service: Service, keys: Keys) -> Callable[[WebSocket], Await
             service.streams -= 1
 
     return stream
-
-
-def check_origin(headers: Mapping[str, str]) -> None:
-    """Refuse a page of another site: a browser lets every page open streams to this machine.
-
-    Raises:
-        ProblemError: ``forbidden-origin``.
-    """
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-        raise ProblemError("forbidden-origin", "the stream was opened by a page of another site")
 
 
 def input_options(query: Mapping[str, str]) -> InputOptions:
@@ -134,20 +135,24 @@ async def run_stream(
     """Detect events in the sound of a stream until it ends; the handshake is not yet answered."""
     await socket.accept()
     loop = asyncio.get_running_loop()
-    pipe = _Pipe(socket, loop)
+    pipe = _Pipe(socket, loop, service)
     stream = _Stream(pipe, detector, options, service.settings.max_stream_seconds)
     try:
         await loop.run_in_executor(service.stream_threads, stream.run)
-        await socket.close()
+        await socket.close(RESTART if pipe.cut else DONE)
     except WebSocketDisconnect:
         pass
     except (ProblemError, AudioError, OptionsError) as error:
-        await _end_with(socket, _problem_of(error), POLICY)
+        if pipe.cut:  # before there was any sound
+            await _end_with(socket, None, RESTART)
+        else:
+            await _end_with(socket, _problem_of(error), POLICY)
     except Exception as error:
         log.error("a stream failed", exc_info=error)
         detail = "the error is in the log of the service"
         await _end_with(socket, ProblemError("internal-error", detail), FAILED)
     finally:
+        pipe.close()
         service.metrics.sounds.labels("/v1/stream").inc()
         service.metrics.sound_seconds.labels("/v1/stream").inc(stream.seconds)
 
@@ -162,9 +167,10 @@ def _problem_of(error: Exception) -> ProblemError:
     return error
 
 
-async def _end_with(socket: WebSocket, problem: ProblemError, code: int) -> None:
+async def _end_with(socket: WebSocket, problem: ProblemError | None, code: int) -> None:
     try:
-        await socket.send_text(json_text({"message": "problem", **problem.document()}))
+        if problem is not None:
+            await socket.send_text(json_text({"message": "problem", **problem.document()}))
         await socket.close(code)
     except (WebSocketDisconnect, RuntimeError):  # the client is gone
         return
@@ -173,9 +179,15 @@ async def _end_with(socket: WebSocket, problem: ProblemError, code: int) -> None
 class _Pipe:
     """The messages of a socket as bytes, for a thread."""
 
-    def __init__(self, socket: WebSocket, loop: asyncio.AbstractEventLoop) -> None:
-        self._socket, self._loop = socket, loop
+    def __init__(
+        self, socket: WebSocket, loop: asyncio.AbstractEventLoop, service: Service
+    ) -> None:
+        self._socket, self._loop, self._service = socket, loop, service
+        self._most, self._waited_at_stop = service.settings.max_stream_seconds, math.inf
+        self.cut = False
         self._rest, self._ended = b"", False
+        self._next: asyncio.Task[MutableMapping[str, Any]] | None = None
+        self._waited, self._waited_here, self._bytes_here = 0.0, 0.0, 0
 
     def read(self, size: int, /) -> bytes:
         """The next bytes, at most so many; empty at the end."""
@@ -184,25 +196,57 @@ class _Pipe:
         found, self._rest = self._rest[:size], self._rest[size:]
         return found
 
+    def close(self) -> None:
+        """Wait for no more messages."""
+        if self._next is not None:
+            self._next.cancel()
+
     def send(self, values: Mapping[str, Any]) -> None:
         """Send a JSON object."""
         sending = self._socket.send_text(json_text(values, ensure_ascii=False))
         asyncio.run_coroutine_threadsafe(sending, self._loop).result()
 
     async def _receive(self) -> bytes:
-        try:
-            message = await asyncio.wait_for(self._socket.receive(), IDLE_SECONDS)
-        except TimeoutError:
-            detail = f"no message came for {IDLE_SECONDS:g} s"
-            raise ProblemError("request-too-slow", detail) from None
+        message = await self._message()
+        if message is None:
+            self._ended = self.cut = True
+            return b""
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         if (data := message.get("bytes")) is not None:
+            self._bytes_here += len(data)
+            if self._bytes_here >= LEAST_BYTES:
+                self._bytes_here, self._waited_here = 0, 0.0
             return bytes(data)
         if message.get("text") != END:
             raise ProblemError("bad-request", f"the only text message is {END}")
         self._ended = True
         return b""
+
+    async def _message(self) -> MutableMapping[str, Any] | None:
+        """The next message, or ``None`` after the time for it when the service ends."""
+        self._next = asyncio.ensure_future(self._socket.receive())
+        while not self._next.done():
+            begin = self._loop.time()
+            await asyncio.wait({self._next}, timeout=TICK)
+            waited = self._loop.time() - begin
+            self._waited += waited
+            self._waited_here += waited
+            if self._service.stopping:
+                self._waited_at_stop = min(self._waited_at_stop, self._waited - waited)
+            if self._waited - self._waited_at_stop > STOP_SECONDS:
+                return None
+            if not self._next.done():
+                self._check_time()
+        self._check_time()
+        return self._next.result()
+
+    def _check_time(self) -> None:
+        if self._waited > self._most:
+            raise ProblemError("sound-too-long", f"a stream may last {self._most:g} s at most")
+        if self._waited_here > IDLE_SECONDS:
+            detail = f"fewer than {LEAST_BYTES} bytes of sound came in {IDLE_SECONDS:g} s"
+            raise ProblemError("request-too-slow", detail)
 
 
 class _Stream:
