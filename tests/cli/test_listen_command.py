@@ -252,7 +252,11 @@ def start(folder: Path, *more: str) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-m", "sonotype", "listen", str(folder / "model.safetensors"), "-"]
     argv += ["--rate", str(RATE), "--json", "--every", "0.5", "--lookahead", "0.5", *more]
     pipe = subprocess.PIPE
-    return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe)
+    earlier = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests may run under nohup
+    try:
+        return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe)
+    finally:
+        signal.signal(signal.SIGHUP, earlier)
 
 
 def raw(folder: Path) -> bytes:

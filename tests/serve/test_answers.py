@@ -227,7 +227,8 @@ def test_an_onnx_model_is_served_without_torch_and_writes_no_file(
         service.start()
         async def main():
             transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            here = "http://localhost"
+            async with httpx.AsyncClient(transport=transport, base_url=here) as client:
                 content = Path({str(sounds["night.flac"])!r}).read_bytes()
                 for route in ("/v1/classify", "/v1/detect"):
                     answer = await client.post(route, content=content)
