@@ -17,6 +17,7 @@ from small_models import write_model
 from sonotype.core.annotations import AnnotatedRecording, Event
 from sonotype.core.errors import DataError, OptionsError, StoppedError
 from sonotype.core.json_text import json_text
+from sonotype.data import digest
 from sonotype.data.readers.source import open_source
 from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.detector import open_detector
@@ -347,3 +348,18 @@ def test_recordings_of_the_tuning_are_known(
     other = tune(tuned.path, site, tmp_path / "site.safetensors", TuneOptions(device="cpu"))
     assert not any("tuned on" in note for note in other.notes)
     assert set(other.detection.seen) == {*tuned.detection.seen, *found.detection.seen}
+
+
+def test_each_sound_of_the_data_is_decoded_once(
+    tuned: Tuned, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    original = digest.read_content
+    monkeypatch.setattr(
+        digest, "read_content", lambda path, *args, **more: (
+            read.append(path), original(path, *args, **more)
+        )[1],
+    )  # fmt: skip
+    found = tune(tuned.path, site, tmp_path / "out.safetensors", TuneOptions(device="cpu"))
+    assert sorted(read) == [site / f"site_{number}.wav" for number in range(4)]
+    assert len(found.detection.seen) > len(tuned.detection.seen)

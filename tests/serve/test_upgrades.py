@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from serving import assert_problem, held_classifier, running
 
 from sonotype.inference.load import load
 from sonotype.serve import stream
-from sonotype.serve.socket_protocol import StreamProtocol
+from sonotype.serve.socket_protocol import StreamProtocol, close_or_abort
 
 UPGRADE = "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -118,3 +119,20 @@ def test_pages_of_other_sites_are_refused(client: httpx.Client, sounds: dict[str
     request = f"GET /v1/stream?rate=8000 HTTP/1.1\r\n{evil}{KEY}{VERSION}\r\n"
     with sent(client, request) as link:
         assert read_all(link).startswith(b"HTTP/1.1 403")
+
+
+def test_a_connection_that_cannot_be_closed_is_aborted_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    aborted: list[bool] = []
+
+    class Transport(asyncio.WriteTransport):
+        def abort(self) -> None:
+            aborted.append(True)
+
+    def fail() -> None:
+        raise AssertionError("odd state")
+
+    close_or_abort(fail, Transport())
+    assert aborted == [True]
+    assert "odd state" in caplog.text

@@ -28,12 +28,18 @@ NO_FOLDER_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder; not in a closed folder, where ``Path.is_dir`` raises an error."""
+    """Whether a path is a folder; also of a name that is too long or in a closed folder.
+
+    ``Path.is_dir`` raises an error for these.
+    """
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def is_link(path: Path) -> bool:
-    """Whether a path is a link; not in a closed folder, where ``Path.is_symlink`` raises one."""
+    """Whether a path is a link; also of a name that is too long or in a closed folder.
+
+    ``Path.is_symlink`` raises an error for these.
+    """
     return os.path.islink(path)  # noqa: PTH114
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import DataError, DataIssue, OptionsError
+from sonotype.core.io import is_folder, is_link
 from sonotype.core.types import Clip, Content, level_depth, level_name, plural
 from sonotype.data.decoded import Decoded
 from sonotype.data.digest import contents_of, united
@@ -335,22 +336,21 @@ def _missing_files(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
     for record in records:
         if "\0" in str(record.path):  # os functions raise for such names
             yield record.issue("not a file name")
-        elif os.path.isdir(record.path):  # noqa: PTH112 (of a name that is too long, too)
+        elif is_folder(record.path):
             yield (
                 record.issue("a folder, not a file") if record.text else record.issue("empty path")
             )
         elif kind := special_kind(record.path):
             yield record.issue(f"{kind}, not a file")
         elif not os.path.exists(record.path):  # noqa: PTH110
-            link = os.path.islink(record.path)  # noqa: PTH114
-            yield record.issue("a link to nothing" if link else "no such file")
+            yield record.issue("a link to nothing" if is_link(record.path) else "no such file")
 
 
 def _duplicate_files(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
     """Issues of records whose file is listed twice, possibly under another path."""
     seen: defaultdict[str, list[tuple[Path, ClipRecord]]] = defaultdict(list)
     for record in records:
-        if "\0" in str(record.path) or os.path.isdir(record.path):  # noqa: PTH112
+        if "\0" in str(record.path) or is_folder(record.path):
             continue
         path = record.path.resolve()
         # Names that differ in case only are one file on some file systems.

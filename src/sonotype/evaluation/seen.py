@@ -69,7 +69,8 @@ def find_seen(
 ) -> Seen:
     """Find the scored sounds that the models have seen.
 
-    Files are read only if a model file lists sounds that it has seen.
+    Files are read only if a model file lists sounds that it has seen, and their contents are not
+    known.
 
     Args:
         members: the models.
@@ -84,11 +85,14 @@ def find_seen(
     trained_on = {training.get("fingerprint") for training in trainings} - {None}
     settings = [member.card.detection for member in members if detection]
     tuned = frozenset().union(*(one.seen for one in settings if one is not None))
-    paths = [one.path for one in manifest.recordings or manifest.clips]
+    sounds = manifest.recordings or manifest.clips
+    paths = [one.path for one in sounds]
     trained, fitted = frozenset[Path](), frozenset[Path]()
     notes = []
     if lists or tuned:
-        contents, _ = contents_of(paths, partial=manifest.partial, progress=progress)
+        contents = {one.path: one.content for one in sounds if one.content is not None}
+        unknown = [path for path in paths if path not in contents]
+        contents |= contents_of(unknown, partial=manifest.partial, progress=progress)[0]
         source = source.with_contents(contents)
         trained, fitted = (
             frozenset(path for path, content in contents.items() if clips_seen(known, [content]))

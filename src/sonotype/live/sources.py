@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from sonotype.audio.decode import Samples
 from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.audio.stream import stream
 from sonotype.core.errors import MissingExtraError, OptionsError, SonotypeError
@@ -28,19 +29,22 @@ STOPPED = "the microphone stopped: is it still connected?"
 
 
 @contextmanager
-def pipe(byte_stream: ByteStream, options: InputOptions) -> Iterator[Feed]:
-    """Raw samples or a WAV stream; errors as for :class:`PcmStream`."""
-    pcm = PcmStream(byte_stream, options)
-    feed = Feed(NAME, pcm.format.rate)
-    start_reading(feed, pcm.pieces())
+def _read(feed: Feed, pieces: Iterable[Samples]) -> Iterator[Feed]:
+    """Fill a feed in a thread; close it at the end."""
+    start_reading(feed, pieces)
     try:
         yield feed
     finally:
         feed.close()
 
 
-@contextmanager
-def file(path: Path) -> Iterator[Feed]:
+def pipe(byte_stream: ByteStream, options: InputOptions) -> AbstractContextManager[Feed]:
+    """Raw samples or a WAV stream; errors as for :class:`PcmStream`."""
+    pcm = PcmStream(byte_stream, options)
+    return _read(Feed(NAME, pcm.format.rate), pcm.pieces())
+
+
+def file(path: Path) -> AbstractContextManager[Feed]:
     """A sound file, as fast as it can be scored.
 
     Raises:
@@ -48,11 +52,7 @@ def file(path: Path) -> Iterator[Feed]:
     """
     with open_sound(path, str(path)) as sound:
         feed = Feed(str(path), sound.rate)
-    start_reading(feed, stream(path))
-    try:
-        yield feed
-    finally:
-        feed.close()
+    return _read(feed, stream(path))
 
 
 @contextmanager

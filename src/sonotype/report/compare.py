@@ -38,6 +38,7 @@ from sonotype.experiments.run_folder import (
 )
 from sonotype.inference.load import ONNX_SUFFIX
 from sonotype.inference.locate import NAMES
+from sonotype.modelfile.card import ModelCard
 from sonotype.modelfile.model_file import read_card
 from sonotype.report.compared import (
     ClassChange,
@@ -48,6 +49,7 @@ from sonotype.report.compared import (
     Outcomes,
 )
 from sonotype.report.repeat import set_options
+from sonotype.report.run_record import knows_recordings
 
 MOST_RUNS = 6
 SINGLE: Key = (None, 0)
@@ -220,7 +222,7 @@ def _describe(run: _Opened, changes: Mapping[str, tuple[str, str]] | None) -> Co
         folder=str(run.folder),
         clips=run.scores.clips,
         groups=run.scores.groups,
-        grouped=run.scores.groups < run.scores.clips or _knows_recordings(model),
+        grouped=knows_recordings(_card_of(model), run.scores.groups, run.scores.clips),
         notes=run.notes,
         seconds=sum(seconds) if all(seconds) else None,
         model_bytes=None if model is None else model.stat().st_size,
@@ -228,14 +230,14 @@ def _describe(run: _Opened, changes: Mapping[str, tuple[str, str]] | None) -> Co
     )
 
 
-def _knows_recordings(model: Path | None) -> bool:
-    """Whether it was known in training which clips come from one recording."""
+def _card_of(model: Path | None) -> ModelCard | None:
+    """The card of a model file; ``None`` if it cannot be read, or is an exported one."""
     if model is None or model.suffix == ONNX_SUFFIX:
-        return True
+        return None
     try:
-        return bool(read_card(model).training.get("grouped", True))
+        return read_card(model)
     except ModelFileError:
-        return True
+        return None
 
 
 def _shared_levels(runs: Sequence[_Opened]) -> tuple[list[str], list[str]]:

@@ -32,6 +32,17 @@ from sonotype.modelfile.model_file import read_card
 from sonotype.training.provenance import too_high
 
 
+def knows_recordings(card: ModelCard | None, recordings: int, clips: int) -> bool:
+    """Whether it is known which clips come from one recording.
+
+    Args:
+        card: of the model; ``None`` if it cannot be read.
+        recordings: number of different groups of the clips.
+        clips: number of clips.
+    """
+    return card is None or bool(card.training.get("grouped", True)) or recordings < clips
+
+
 @dataclass(frozen=True, eq=False)
 class RunRecord:
     """The files of a run.
@@ -93,8 +104,7 @@ class RunRecord:
     @property
     def grouped(self) -> bool:
         """Whether it is known which clips come from one recording."""
-        known = self.card is None or bool(self.card.training.get("grouped", True))
-        return known or self.recordings < len(self.rows)
+        return knows_recordings(self.card, self.recordings, len(self.rows))
 
     @property
     def unscorable(self) -> bool:

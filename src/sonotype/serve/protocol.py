@@ -16,6 +16,7 @@ from websockets.server import ServerProtocol
 
 from sonotype.serve.problems import ProblemError
 from sonotype.serve.settings import STREAM_PATH
+from sonotype.serve.socket_protocol import close_or_abort
 
 HEADER_SECONDS = 10.0
 """For the headers of a request, from the first byte (or from the connection) on."""
@@ -64,10 +65,7 @@ class TimedProtocol(H11Protocol):
 
     def shutdown(self) -> None:
         """Close the connection after the current answer; an error must not stop the others."""
-        try:
-            super().shutdown()
-        except Exception:
-            self.transport.abort()
+        close_or_abort(super().shutdown, self.transport)
 
     def _waits_for_headers(self) -> bool:
         upgraded = self not in self.connections

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio.transports import BaseTransport
+import logging
+from asyncio.transports import BaseTransport, WriteTransport
+from collections.abc import Callable
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+log = logging.getLogger(__name__)
 HANDSHAKE_SECONDS = 10.0
 """For the answer to a handshake."""
+
+
+def close_or_abort(close: Callable[[], None], transport: WriteTransport) -> None:
+    """Close a connection at the end of the service.
+
+    uvicorn closes all connections in one loop, so an error of one must not reach the others: it is
+    logged, and its connection is aborted.
+    """
+    try:
+        close()
+    except Exception as error:
+        log.error("a connection was aborted at the end: %r", error)
+        transport.abort()
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):
@@ -43,10 +59,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         closed = self.close_sent or self.conn.close_rcvd is not None
         if self.handshake_complete and not closed and not self.transport.is_closing():
             return
-        try:
-            super().shutdown()
-        except Exception:
-            self.transport.abort()
+        close_or_abort(super().shutdown, self.transport)
 
     def _too_slow(self) -> None:
         if not self.handshake_complete:

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
+from sonotype.core.io import is_folder
 from sonotype.data.file_names import Names
 from sonotype.data.readers.walk import Walk, walk
 from sonotype.data.records import SoundFolder, nfc
@@ -99,9 +100,9 @@ class RecordingFinder:
             if os.path.isfile(path):  # noqa: PTH113 (of a name that is too long, too)
                 return self._once(path)
         path = table.parent / posix
-        if os.path.isdir(path):  # noqa: PTH112
+        if is_folder(path):
             return "a folder, not a recording; name a file"
-        if os.path.isdir(path.parent):  # noqa: PTH112
+        if is_folder(path.parent):
             folder = self._folders.setdefault(path.parent, SoundFolder(path.parent))
             other = folder.find(path.name)
             if os.path.isfile(other):  # noqa: PTH113
