@@ -177,6 +177,7 @@ def linear_data(context: RunContext, built: BuiltSystem) -> LinearData:
     shutil.rmtree(folder / "maps", ignore_errors=True)
     if context.manifest.decoded is not None:
         context.manifest.decoded.clear()
+    built.system.cpu()  # heads are fitted and scored there
     weights = feature_weights(built.system)
     return LinearData(vectors, noises, found, weights, folds, mixtures)
 

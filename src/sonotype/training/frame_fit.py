@@ -136,7 +136,7 @@ class _Frames:
         self.name = "frames"
         self.classes = Head(self.name, classes, "multi")
         poolings = [pooling for pooling, _ in frame_reductions(system.pooling.reductions())]
-        self.weights = np.tile(statistic_weights(poolings).numpy(), len(self.scales))
+        self.weights = np.tile(statistic_weights(poolings).cpu().numpy(), len(self.scales))
 
     def count(self, seconds: float) -> int:
         """Number of frames of a recording."""

@@ -78,9 +78,8 @@ class LinearHeads:
 
 def feature_weights(system: System) -> Vectors:
     """The weight of each feature of a system's pooled vectors, ``[features]``."""
-    weights: Vectors = statistic_weights(
-        pooling for pooling, _ in system.pooling.reductions()
-    ).numpy()
+    found = statistic_weights(pooling for pooling, _ in system.pooling.reductions())
+    weights: Vectors = found.cpu().numpy()
     return weights
 
 

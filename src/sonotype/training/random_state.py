@@ -26,6 +26,7 @@ IGNORED_WARNINGS = (
     ".*LeafSpec.*",
     ".*have no `val_dataloader`.*",
     ".*in eval mode at the start of training.*",
+    ".*GPU available but not used.*",
 )
 """Warnings of Lightning and torch that do not apply to this training."""
 _deterministic: Any = torch.utils.deterministic
