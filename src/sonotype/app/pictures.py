@@ -156,9 +156,7 @@ class _Frames:
     def __init__(self, rate: int, seconds: float) -> None:
         self.size = 2 ** max(math.ceil(math.log2(rate / BIN)), 5)
         hops = [self.size // part for part in (8, 4, 2, 1)]
-        self.hop = next(
-            (hop for hop in hops if seconds * rate / hop <= MOST_FRAMES), self.size
-        )
+        self.hop = next((hop for hop in hops if seconds * rate / hop <= MOST_FRAMES), self.size)
         window = np.hanning(self.size + 1)[:-1]
         self._window = (window * (2 / window.sum())).astype(np.float32)
         weights = mel_bands(
@@ -183,7 +181,8 @@ class _Frames:
         spectra = rfft(windows * self._window)
         power = (spectra.real**2 + spectra.imag**2) @ self._weights
         decibels = 10 * np.log10(power + np.float32(1e-14))
-        return np.clip((decibels - SILENCE) / STEP, 0, 255).astype(np.uint8)
+        levels: Levels = np.clip((decibels - SILENCE) / STEP, 0, 255).astype(np.uint8)
+        return levels
 
 
 def _with_end(pieces: Iterator[Samples], tail: Samples) -> Iterator[Samples]:

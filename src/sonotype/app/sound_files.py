@@ -94,8 +94,10 @@ def open_track(path: Path, stack: ExitStack) -> tuple[InputContainer, AudioStrea
         container = stack.enter_context(av.open(file, mode="r", options=options))
     except (av.FFmpegError, ValueError, OSError):
         return None
-    track = container.streams.best("audio")
-    return None if track is None or track.type != "audio" else (container, track)
+    tracks = [track for track in container.streams.audio if track.codec_context]
+    best = container.streams.best("audio")
+    found = next((track for track in tracks if track is best), tracks[0] if tracks else None)
+    return None if found is None else (container, found)
 
 
 def _refused(cause: str, name: str) -> ProblemError:

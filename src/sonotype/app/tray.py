@@ -209,15 +209,24 @@ class Tray:
             self._sounds.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _add(self, sound: Sound) -> Sound:
-        def compute() -> Overview:
-            with self.using(sound.id):
-                return overview_of(sound.path, overview_path(sound), sound.removed.is_set)
+    def overview(self, sound: Sound) -> Future[Overview]:
+        """The spectrogram of a sound, computed again after an error such as a full disk."""
+        with self._lock:
+            overview = sound.overview
+            if overview.done() and (overview.cancelled() or overview.exception() is not None):
+                sound.overview = self._threads.submit(self._compute, sound)
+            return sound.overview
 
+    def _add(self, sound: Sound) -> Sound:
         with self._lock:
             self._sounds[sound.id] = sound
-        sound.overview = self._threads.submit(compute)
+            sound.overview = self._threads.submit(self._compute, sound)
         return sound
+
+    def _compute(self, sound: Sound) -> Overview:
+        with self.using(sound.id):
+            target = sound.path.with_name(f"{sound.id}.overview")
+            return overview_of(sound.path, target, sound.removed.is_set)
 
     def _erase(self, sound: Sound) -> None:
         for path in self._folder.glob(f"{sound.id}*"):
@@ -227,11 +236,6 @@ class Tray:
     def _check_room(self, size: int) -> None:
         if shutil.disk_usage(self.folder).free < size + SPARE:
             raise OSError(errno.ENOSPC, "the disk is full")
-
-
-def overview_path(sound: Sound) -> Path:
-    """The file of the overview of a sound."""
-    return sound.path.with_name(f"{sound.id}.overview")
 
 
 def not_written(error: OSError) -> ProblemError:
