@@ -24,28 +24,35 @@ WS_MESSAGES = 4
 
 
 class Server(uvicorn.Server):
-    """A server that tells the service when it begins to end."""
+    """A server that tells the application when it begins to end."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End; streams score what was sent to them."""
         app = self.config.app
         if isinstance(app, FastAPI):
-            app.state.service.stopping = True
+            app.state.end_streams()
         await super().shutdown(sockets)
 
 
-def server_of(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
+def server_of(
+    app: FastAPI, settings: ServeSettings, http: type[TimedProtocol] = TimedProtocol
+) -> uvicorn.Server:
     """A server for an application; it ends gracefully on SIGTERM and on Ctrl-C.
 
     It then accepts no more connections, finishes the requests that it accepted, scores the
     sound that was sent on streams, and closes them.
+
+    Args:
+        app: with ``state.end_streams``, a function that is called when the server begins to end.
+        settings: address and times.
+        http: protocol of the connections.
     """
     patience = settings.body_timeout + settings.timeout
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=TimedProtocol,
+        http=http,
         ws=StreamProtocol,
         ws_max_size=WS_MESSAGE_BYTES,
         ws_max_queue=WS_MESSAGES,
@@ -76,13 +83,19 @@ def listen(settings: ServeSettings) -> socket.socket:
         ) from None
 
 
-def serve(app: FastAPI, settings: ServeSettings, on_start: Callable[[str], None]) -> None:
+def serve(
+    app: FastAPI,
+    settings: ServeSettings,
+    on_start: Callable[[str], None],
+    http: type[TimedProtocol] = TimedProtocol,
+) -> None:
     """Serve until a signal ends it.
 
     Args:
         app: the application.
         settings: address and times.
         on_start: is called with the address.
+        http: protocol of the connections.
 
     Raises:
         OptionsError: the address cannot be used.
@@ -93,4 +106,4 @@ def serve(app: FastAPI, settings: ServeSettings, on_start: Callable[[str], None]
     port = listener.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     on_start(f"http://{host}:{port}")
-    server_of(app, settings).run([listener])
+    server_of(app, settings, http).run([listener])
