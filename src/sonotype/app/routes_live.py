@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, WebSocket
 
 from sonotype.app.context import AppContext
-from sonotype.app.live import Wanted, run_live
+from sonotype.app.live import Wanted
+from sonotype.app.live_socket import run_live
 from sonotype.app.routes_sounds import parsed_threshold
 from sonotype.live.live_options import HIGHEST_RATE
 from sonotype.serve.origins import check_origin
