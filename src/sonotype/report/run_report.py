@@ -42,6 +42,16 @@ def write_run_report(run: Path, out: Path | None = None, options: ReportOptions 
     return out
 
 
+def write_training_report(run: Path) -> Path:
+    """Write the page of a run at the end of its training, which does not wait for the doctor.
+
+    Raises:
+        OptionsError: the page cannot be written.
+        SonotypeError: a file of the run is damaged.
+    """
+    return write_run_report(run, options=ReportOptions(doctor=False, progress=True))
+
+
 def files_read(run: Path, curve: Path | None = None) -> list[Path]:
     """All files that a page is made from: of the run, of its data, of the learning curve.
 
