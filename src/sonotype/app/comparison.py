@@ -18,7 +18,7 @@ from sonotype.app.project import Project
 from sonotype.app.runs import Run, finished_runs, run_of
 from sonotype.core.errors import SonotypeError
 from sonotype.core.text import counted
-from sonotype.core.types import IGNORE_INDEX, LEVELS, Head
+from sonotype.core.types import LEVELS, Head
 from sonotype.data.splits.split_file import DIGESTS, SPLIT, read_split
 from sonotype.evaluation.compare import Metric, RunResults, compare
 from sonotype.evaluation.predictions import Predictions, load_predictions
@@ -58,14 +58,14 @@ def comparison_values(project: Project, run_id: str) -> dict[str, Any]:
     common = sorted(new.keys() & old.keys())
     pairs = [(old[key], new[key]) for key in common]
     found = _difference(pairs)
-    mine = pairs or [(None, one) for one in new.values()]
+    alone: list[tuple[Scored | None, Scored]] = [(None, one) for one in new.values()]
     return {
         "before": None if before is None else before.values(),
         "after": after.values(),
         "clips": len(new),
         "common": len(common),
         "accuracy": found,
-        "classes": _classes(mine),
+        "classes": _classes(pairs or alone),
         "text": _text(before is not None, len(common), found, after),
     }
 
@@ -82,7 +82,7 @@ def _scored(run: Run) -> dict[str, Scored]:
             for row in read_split(run.folder / SPLIT)
         }
     except (SonotypeError, OSError) as error:
-        raise ProblemError("invalid-parameter", f"Run {run.id} cannot be read: {error}") from None
+        raise ProblemError("not-possible", f"Run {run.id} cannot be read: {error}") from None
     head = next((head for head in predictions.heads if head.name == LEVEL), None)
     if head is None or head.problem == "multi":
         return {}

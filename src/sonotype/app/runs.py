@@ -88,7 +88,7 @@ def run_of(project: Project, run_id: str) -> Run:
     """
     run = _read(project.runs / run_id) if _is_id(run_id) else None
     if run is None:
-        raise ProblemError("not-found", f"There is no finished run {run_id}.")
+        raise ProblemError("gone", f"There is no finished run {run_id}.")
     return run
 
 
@@ -101,7 +101,7 @@ def file_of(run: Run, name: str) -> Path:
     path = run.folder / name
     if not path.is_file():
         detail = f"Run {run.id} has no {name}: train again, or write it on the command line."
-        raise ProblemError("not-found", detail)
+        raise ProblemError("gone", detail)
     return path
 
 
@@ -135,7 +135,7 @@ def onnx_of(run: Run) -> Path:
             if process is not None:
                 end_worker(process)
     if "failed" in last:
-        raise ProblemError("invalid-parameter", f"The export failed: {last['failed']}")
+        raise ProblemError("not-possible", f"The export failed: {last['failed']}")
     return path
 
 
