@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from app_projects import add_tone, tones_project
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -30,11 +31,12 @@ from sonotype.report.run_report import write_training_report
 from sonotype.serve.problems import ProblemError
 
 OPTIONS = {"backbone": "builtin"}
+JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
 def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run 2 has a new sound, and a sound that was moved to the right class. Tests change nothing."""
+    """Run 2 has a new sound, and one that was moved to its class. Tests change nothing."""
     folder = tmp_path_factory.mktemp("runs") / "bells & Zoë"
     project = tones_project(folder, clips=5)
     wrong = add_tone(folder, "hum", 20, sound_of="beep")
@@ -166,7 +168,7 @@ def test_models_are_runs_and_given_files(project: Project, tmp_path: Path) -> No
     assert values["run-0002"]["classes"] == ["beep", "hum"]
     assert values["run-0002"]["levels"] == [{"name": "category", "classes": ["beep", "hum"]}]
     assert values["run-0002"]["explains"]
-    assert values["run-0002"]["seconds"] == 5
+    assert values["run-0002"]["seconds"] == 1  # the length of the sounds
     assert not models._loaded
     model = models.classifier("run-0002")
     assert models.classifier("run-0002") is model
@@ -210,7 +212,7 @@ def test_a_model_that_is_damaged_later_is_left_out(copy: Project) -> None:
     assert problem_name(lambda: models.classifier("run-0002")) == "not-possible"
 
 
-def client_of(project: Project) -> TestClient:
+def application_of(project: Project) -> FastAPI:
     state = State()
     tray: Any = None
     context = AppContext(project, state, Models(project, []), Training(project, state), tray)
@@ -221,35 +223,67 @@ def client_of(project: Project) -> TestClient:
     async def answer(_: Request, error: ProblemError) -> Response:
         return Response(error.body(), error.kind.status, error.headers())
 
-    return TestClient(application)
+    return application
 
 
-def test_files_of_a_run_are_served(project: Project) -> None:
-    client = client_of(project)
-    report = client.get("/api/runs/0002/report")
+def asked(project: Project, *requests: tuple[str, str, bytes | None]) -> list[httpx.Response]:
+    """The answers to some requests, while the application is served."""
+    application = application_of(project)
+
+    async def ask() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(application)
+        async with (
+            application.router.lifespan_context(application),
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        ):
+            return [
+                await client.request(method, path, content=body, headers=JSON, timeout=120)
+                for method, path, body in requests
+            ]
+
+    return asyncio.run(ask())
+
+
+def got(project: Project, path: str) -> httpx.Response:
+    return asked(project, ("GET", path, None))[0]
+
+
+def test_files_of_a_run_are_served(copy: Project) -> None:
+    report, model, comparison, no_report, no_run = asked(
+        copy,
+        ("GET", "/api/runs/0002/report", None),
+        ("GET", "/api/runs/0002/model", None),
+        ("GET", "/api/runs/0002/comparison", None),
+        ("GET", "/api/runs/0001/report", None),
+        ("GET", "/api/runs/0007/model", None),
+    )
     assert report.status_code == 200
     assert report.headers["content-type"].startswith("text/html")
     assert "sandbox" in report.headers["content-security-policy"]
-    model = client.get("/api/runs/0002/model")
-    assert model.content == (project.runs / "0002" / "model.safetensors").read_bytes()
-    assert "filename*=" in model.headers["content-disposition"]
-    assert client.get("/api/runs/0002/comparison").json()["common"] == 11
-    assert client.get("/api/runs/0001/report").status_code == 404
-    assert client.get("/api/runs/0007/model").status_code == 404
+    assert model.content == (copy.runs / "0002" / "model.safetensors").read_bytes()
+    assert "copy-0002.safetensors" in model.headers["content-disposition"]
+    assert comparison.json()["common"] == 11
+    assert (no_report.status_code, no_run.status_code) == (404, 404)
 
 
 def test_a_training_by_http(copy: Project) -> None:
-    with client_of(copy) as client:
-        assert client.delete("/api/training").json() is None
-        for body in ('{"backbone": 7}', "[]", '{"backbone": ""}', '{"backbone": "cbir"}'):
-            assert client.post("/api/training", content=body).status_code == 422
-        started = client.post("/api/training")
-        assert started.status_code == 202
-        assert started.json()["state"] == "running"
-        again = client.post("/api/training", json={"backbone": "builtin"})
-        assert again.status_code == 409
-        assert again.json()["type"].endswith("training-runs")
-        assert client.delete("/api/training").json()["state"] == "cancelled"
+    wrong = (b'{"backbone": 7}', b"[]", b'{"backbone": ""}', b'{"backbone": "cbir"}', b"{")
+    nothing, *refused, started, again, cancelled = asked(
+        copy,
+        ("DELETE", "/api/training", None),
+        *(("POST", "/api/training", body) for body in wrong),
+        ("POST", "/api/training", None),
+        ("POST", "/api/training", b'{"backbone": "builtin"}'),
+        ("DELETE", "/api/training", None),
+    )
+    assert nothing.json() is None
+    assert [answer.status_code for answer in refused] == [422] * len(wrong)
+    assert started.status_code == 202
+    assert started.json()["state"] == "running"
+    assert started.json()["run"] == "0004"
+    assert again.status_code == 409
+    assert again.json()["type"].endswith("training-runs")
+    assert cancelled.json()["state"] == "cancelled"
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("onnxscript"), reason="onnx is not installed")
@@ -272,6 +306,6 @@ def test_without_the_extra_there_is_no_export(
         raise MissingExtraError("exporting to ONNX", "onnx")
 
     monkeypatch.setattr("sonotype.export.graph.require_onnx", missing)
-    answer = client_of(copy).get("/api/runs/0002/onnx")
+    answer = got(copy, "/api/runs/0002/onnx")
     assert answer.status_code == 422
     assert "sonotype[onnx]" in answer.json()["detail"]

@@ -217,8 +217,29 @@ def test_missing_sounds_are_counted(tmp_path: Path) -> None:
     (tmp_path / "background").mkdir()
     problem = problem_of(Training(project, State()).start)
     assert problem.name == "training-not-ready"
-    assert problem.more["missing"] == {"background": 1, "beep": 1, "hum": 2}
+    assert problem.more["missing"] == {"background": 1, "hum": 2}
+    assert "Add 2 sounds to hum" in problem.detail
     assert not project.runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("sounds", "ready", "words"),
+    [
+        ({}, False, "Add a class"),
+        ({"background": 3}, False, "Add a class"),
+        ({"dog": 9}, False, "Add a second class"),
+        ({"dog": 9, "noise": 1}, True, ""),
+        ({"dog": 9, "cat": 0}, False, "Add 2 sounds to cat, or delete the class"),
+        ({"dog": 9, "cat": 1}, True, "Add another sound to cat"),
+        ({"dog": 9, "cat": 3}, True, "2 more sounds to cat"),
+        ({"dog": 9, "cat": 5}, True, ""),
+    ],
+)
+def test_what_a_training_needs(sounds: dict[str, int], ready: bool, words: str) -> None:
+    found = needs.needs_of(sounds)
+    assert found.ready == ready
+    assert words in found.advice
+    assert bool(found.advice) == bool(words)
 
 
 def test_weights_that_are_not_here_are_not_downloaded(

@@ -45,7 +45,7 @@ def test_a_vanished_sound_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return checked(manifest, **more)
 
     monkeypatch.setattr(opening, "check_sounds", check)
-    with pytest.raises(SonotypeError, match="hum_1.wav"):
+    with pytest.raises(SonotypeError, match=r"hum_1\.wav"):
         worker.train(job_of(tmp_path), silent)
 
 
@@ -61,7 +61,7 @@ def test_a_sound_that_vanishes_after_the_check_is_named(
         return pooled(system, clips, *rest, **more | {"decoded": None})
 
     monkeypatch.setattr(linear_run, "pooled_vectors", after)
-    with pytest.raises(SonotypeError, match="hum_1.wav"):
+    with pytest.raises(SonotypeError, match=r"hum_1\.wav"):
         worker.train(job_of(tmp_path), silent)
 
 

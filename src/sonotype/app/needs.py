@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sonotype.app.advice import LEAST_CLIPS
-from sonotype.app.project import Project
 from sonotype.core.errors import WeightsError
+from sonotype.core.text import counted, listed
 from sonotype.data.records import is_negative
 
+GOOD = 5
+"""Sounds of a class up to which advice asks for more: scores then have a fold for each."""
 WEIGHTS_SECONDS = 10.0
 """Time for which it is remembered where weights are: to find out reads the whole file."""
 
@@ -22,15 +25,56 @@ BACKBONES = {
 _known: dict[str, tuple[float, bool]] = {}
 
 
-def missing_sounds(project: Project) -> dict[str, int]:
-    """By class how many sounds must be added before a training can start."""
-    found = {}
-    for label in project.classes():
-        least = 1 if is_negative(label) else LEAST_CLIPS
-        lacking = least - len(project.clips(label))
-        if lacking > 0:
-            found[label] = lacking
-    return found
+@dataclass(frozen=True)
+class Needs:
+    """Whether a training can start.
+
+    Attributes:
+        missing: by class how many sounds must be added before a training; empty if it can start.
+        ready: whether it can start.
+        advice: what to do next, a sentence; empty if there are enough sounds.
+    """
+
+    missing: Mapping[str, int]
+    ready: bool
+    advice: str
+
+
+def needs_of(sounds: Mapping[str, int]) -> Needs:
+    """What is missing before a training.
+
+    Args:
+        sounds: by class the number of its sounds; sounds of no class have a reserved name.
+    """
+    classes = {name: count for name, count in sounds.items() if not is_negative(name)}
+    negatives = any(count for name, count in sounds.items() if is_negative(name))
+    missing = {name: 2 if name in classes else 1 for name, count in sounds.items() if not count}
+    texts = [f"Add {counted(count, 'sound')} to {name}" for name, count in missing.items()]
+    if missing:
+        return Needs(missing, False, f"{_joined(texts)}, or delete the class.")
+    if not classes:
+        return Needs({}, False, "Add a class with sounds of what the detector should find.")
+    if len(classes) == 1 and not negatives:
+        [name] = classes
+        advice = f"Add a second class; or a class background with sounds that are not {name}."
+        return Needs({}, False, advice)
+    single = [name for name, count in classes.items() if count == 1]
+    if single:
+        what = "a class" if len(single) == 1 else "classes"
+        advice = (
+            f"Add another sound to {listed(single, 5)}: {what} with one sound cannot be scored."
+        )
+        return Needs({}, True, advice)
+    few = {name: GOOD - count for name, count in classes.items() if count < GOOD}
+    more = [f"{counted(count, 'more sound')} to {name}" for name, count in few.items()]
+    advice = f"Ready. Better: add {_joined(more)}." if more else ""
+    return Needs({}, True, advice)
+
+
+def _joined(texts: list[str], most: int = 3) -> str:
+    """The texts in one sentence, the first ones if there are many."""
+    shown = "; ".join(texts[:most])
+    return shown if len(texts) <= most else f"{shown}; and {len(texts) - most} more"
 
 
 def backbone_values() -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sonotype.app.advice import advice_of
-from sonotype.app.needs import BACKBONES, missing_sounds, why_not
+from sonotype.app.needs import BACKBONES, why_not
 from sonotype.app.project import Project
 from sonotype.app.state import State
 from sonotype.app.training_steps import PREPARING, STARTING, Place, place_of
@@ -179,10 +179,9 @@ class Training:
         return self._job is not None and self._job.state == "running"
 
     def _require_sounds(self) -> None:
-        advice = advice_of(self._project)
-        if not advice.ready:
-            missing = missing_sounds(self._project)
-            raise ProblemError("training-not-ready", advice.text, missing=missing)
+        needs = advice_of(self._project)
+        if not needs.ready:
+            raise ProblemError("training-not-ready", needs.advice, missing=dict(needs.missing))
 
     def _next_run(self) -> str:
         """The name of a folder that no run of this project has had since the server started."""
