@@ -172,7 +172,7 @@ def test_models_are_runs_and_given_files(project: Project, tmp_path: Path) -> No
     assert not models._loaded
     model = models.classifier("run-0002")
     assert models.classifier("run-0002") is model
-    assert model.predict(add_tone(tmp_path, "beep", 30)).top().label == "beep"
+    assert model.predict(add_tone(tmp_path, "beep", 30)).top()[0][0] == "beep"
     assert problem_name(lambda: models.classifier("run-0003")) == "gone"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,12 @@ from sonotype.core.errors import SonotypeError
 from sonotype.core.text import counted
 from sonotype.core.types import LEVELS, Head
 from sonotype.data.splits.split_file import DIGESTS, SPLIT, read_split
-from sonotype.evaluation.compare import Metric, RunResults, compare
-from sonotype.evaluation.predictions import Predictions, load_predictions
 from sonotype.experiments.run_folder import PREDICTIONS
 from sonotype.serve.problems import ProblemError
+
+if TYPE_CHECKING:  # imported at the first comparison, since they take seconds
+    from sonotype.evaluation.compare import Metric
+    from sonotype.evaluation.predictions import Predictions
 
 LEVEL = LEVELS[0]
 BEFORE, AFTER = "before", "after"
@@ -72,6 +74,8 @@ def comparison_values(project: Project, run_id: str) -> dict[str, Any]:
 
 def _scored(run: Run) -> dict[str, Scored]:
     """The scored sounds of a run by the digest of their content; the first of equal ones."""
+    from sonotype.evaluation.predictions import load_predictions
+
     path = run.folder / PREDICTIONS
     if not path.is_file():
         return {}
@@ -101,6 +105,8 @@ def _difference(pairs: Sequence[tuple[Scored, Scored]]) -> dict[str, float | Non
     """Accuracies and the paired interval of their difference; ``None`` without common sounds."""
     if not pairs:
         return None
+    from sonotype.evaluation.compare import RunResults, compare
+
     names = {one.label for pair in pairs for one in pair}
     names |= {one.predicted for pair in pairs for one in pair}
     classes = tuple(sorted(names))
@@ -127,6 +133,8 @@ def _predictions(
     pairs: Sequence[tuple[Scored, Scored]], side: int, classes: tuple[str, ...]
 ) -> Predictions:
     """The answers of one run as predictions that are certain, with the labels of the later run."""
+    from sonotype.evaluation.predictions import Predictions
+
     index = {name: number for number, name in enumerate(classes)}
     proba: npt.NDArray[np.float64] = np.zeros((len(pairs), len(classes)))
     for row, pair in enumerate(pairs):

@@ -16,8 +16,7 @@ from sonotype.core.errors import MissingExtraError, SonotypeError
 from sonotype.core.text import listed
 from sonotype.core.types import LEVELS
 from sonotype.data.splits.split_file import SPLIT, read_split
-from sonotype.experiments.run_folder import CONFIG, MODEL, SCORES, TIME, finished_at
-from sonotype.report.run_report import REPORT
+from sonotype.experiments.run_folder import CONFIG, MODEL, REPORT, SCORES, TIME, finished_at
 from sonotype.serve.problems import ProblemError
 
 ONNX, EXPORT_LOG = "model.onnx", "export.log"
