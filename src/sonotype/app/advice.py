@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sonotype.app.layout import loose_sounds, nested_classes
 from sonotype.app.project import Project
 from sonotype.core.text import counted, listed
 from sonotype.data.readers.folder import ROLES
@@ -84,11 +85,11 @@ def _layout(project: Project, labels: list[str]) -> str:
             f"Rename the class {roles[0]}: a folder of this name stands for a part of the data, "
             "not for a class."
         )
-    if nested := project.nested():
+    if nested := nested_classes(project.folder):
         return (
             f"Move the folders in {listed(nested, 3)} up into the project: on this page a class is "
             "a folder with sounds and no folders."
         )
-    if loose := project.loose():
+    if loose := loose_sounds(project.folder):
         return f"Move {listed(loose, 3)} into the folder of a class."
     return ""

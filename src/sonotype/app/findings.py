@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sonotype.app.layout import links_out
 from sonotype.app.project import ClipFile, Project, Stamp
 from sonotype.core.errors import SonotypeError
 from sonotype.data.readers.folder import NO_SOUND
@@ -103,7 +104,7 @@ class Findings:
 
     def _links(self) -> list[Values]:
         places = []
-        for name in self._project.links_out():
+        for name in links_out(self._project.folder):
             label, _, file = name.partition("/")
             places.append({"class": label, "file": file or None, "detail": ""})
         what = "a link to a place outside of the project"
