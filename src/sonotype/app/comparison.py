@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,14 @@ from sonotype.app.project import Project
 from sonotype.app.runs import Run, finished_runs, run_of
 from sonotype.core.errors import SonotypeError
 from sonotype.core.text import counted
-from sonotype.core.types import IGNORE_INDEX, LEVELS, Head
+from sonotype.core.types import LEVELS, Head
 from sonotype.data.splits.split_file import DIGESTS, SPLIT, read_split
-from sonotype.evaluation.compare import Metric, RunResults, compare
-from sonotype.evaluation.predictions import Predictions, load_predictions
 from sonotype.experiments.run_folder import PREDICTIONS
 from sonotype.serve.problems import ProblemError
+
+if TYPE_CHECKING:  # imported at the first comparison, since they take seconds
+    from sonotype.evaluation.compare import Metric
+    from sonotype.evaluation.predictions import Predictions
 
 LEVEL = LEVELS[0]
 BEFORE, AFTER = "before", "after"
@@ -58,20 +60,22 @@ def comparison_values(project: Project, run_id: str) -> dict[str, Any]:
     common = sorted(new.keys() & old.keys())
     pairs = [(old[key], new[key]) for key in common]
     found = _difference(pairs)
-    mine = pairs or [(None, one) for one in new.values()]
+    alone: list[tuple[Scored | None, Scored]] = [(None, one) for one in new.values()]
     return {
         "before": None if before is None else before.values(),
         "after": after.values(),
         "clips": len(new),
         "common": len(common),
         "accuracy": found,
-        "classes": _classes(mine),
+        "classes": _classes(pairs or alone),
         "text": _text(before is not None, len(common), found, after),
     }
 
 
 def _scored(run: Run) -> dict[str, Scored]:
     """The scored sounds of a run by the digest of their content; the first of equal ones."""
+    from sonotype.evaluation.predictions import load_predictions
+
     path = run.folder / PREDICTIONS
     if not path.is_file():
         return {}
@@ -82,7 +86,7 @@ def _scored(run: Run) -> dict[str, Scored]:
             for row in read_split(run.folder / SPLIT)
         }
     except (SonotypeError, OSError) as error:
-        raise ProblemError("invalid-parameter", f"Run {run.id} cannot be read: {error}") from None
+        raise ProblemError("not-possible", f"Run {run.id} cannot be read: {error}") from None
     head = next((head for head in predictions.heads if head.name == LEVEL), None)
     if head is None or head.problem == "multi":
         return {}
@@ -101,6 +105,8 @@ def _difference(pairs: Sequence[tuple[Scored, Scored]]) -> dict[str, float | Non
     """Accuracies and the paired interval of their difference; ``None`` without common sounds."""
     if not pairs:
         return None
+    from sonotype.evaluation.compare import RunResults, compare
+
     names = {one.label for pair in pairs for one in pair}
     names |= {one.predicted for pair in pairs for one in pair}
     classes = tuple(sorted(names))
@@ -127,6 +133,8 @@ def _predictions(
     pairs: Sequence[tuple[Scored, Scored]], side: int, classes: tuple[str, ...]
 ) -> Predictions:
     """The answers of one run as predictions that are certain, with the labels of the later run."""
+    from sonotype.evaluation.predictions import Predictions
+
     index = {name: number for number, name in enumerate(classes)}
     proba: npt.NDArray[np.float64] = np.zeros((len(pairs), len(classes)))
     for row, pair in enumerate(pairs):

@@ -113,14 +113,14 @@ class Models:
                     self._loaded.popitem(last=False)
                 return self._loaded[stamp]
         except (SonotypeError, OSError) as error:
-            raise ProblemError("invalid-parameter", f"The model cannot be used: {error}") from None
+            raise ProblemError("not-possible", f"The model cannot be used: {error}") from None
 
     def _choice(self, model_id: str) -> Choice:
         builtin = Choice(BUILTIN, "Built-in model", model_file(None))
         for choice in (*self.choices(), builtin):
             if choice.id == model_id:
                 return choice
-        raise ProblemError("not-found", f"There is no model {model_id}: choose another one.")
+        raise ProblemError("gone", f"There is no model {model_id}: choose another one.")
 
     def _card(self, choice: Choice) -> ModelCard:
         """The card of a model, read again if the file has changed."""

@@ -1,4 +1,4 @@
-"""What a training needs: sounds of two classes, and the weights of its backbone."""
+"""What a training needs: sounds of each class, and the weights of its backbone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def needs_of(sounds: Mapping[str, int]) -> Needs:
     """What is missing before a training.
 
     Args:
-        sounds: by class the number of its sounds; sounds of no class have one of the reserved names.
+        sounds: by class the number of its sounds; sounds of no class have a reserved name.
     """
     classes = {name: count for name, count in sounds.items() if not is_negative(name)}
     negatives = any(count for name, count in sounds.items() if is_negative(name))

@@ -12,20 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
-
 from sonotype.app.clip_names import safe_class_name, safe_file_name, same_name
 from sonotype.app.disk import move_into, store_into, writing
+from sonotype.app.layout import class_names, is_inside, names_in
+from sonotype.app.owner import Owner
 from sonotype.audio.decode import seconds_of
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.io import atomic, file_sha256, is_folder
 from sonotype.core.json_text import json_text
-from sonotype.data.readers.walk import passed_over
 from sonotype.data.records import is_sound
 from sonotype.serve.problems import ProblemError
 
 DEFAULT_BACKBONE = "builtin"
-IN_USE = "Another sonotype app uses this project. Use its page, or end it and try again."
 
 Stamp = tuple[int, int]
 
@@ -65,7 +63,7 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self._changing = threading.RLock()
-        self._guard: FileLock | None = None
+        self._owner = Owner(self.hidden)
         self._lengths: dict[Path, tuple[Stamp, float | None]] = {}
 
     @property
@@ -108,9 +106,7 @@ class Project:
     def close(self) -> None:
         """Let another process take the project."""
         with self._changing:
-            if self._guard is not None:
-                self._guard.release()
-                self._guard = None
+            self._owner.release()
 
     def require_writable(self) -> None:
         """Make the hidden folder, and take the project for this process.
@@ -119,18 +115,9 @@ class Project:
             ProblemError: ``read-only``, ``storage-full``, ``project-in-use`` or ``not-possible``.
         """
         with self._changing, writing(self.folder):
-            if self._guard is not None and self.hidden.is_dir():
-                return
-            self.close()  # the folder was removed meanwhile
-            self.hidden.mkdir(parents=True, exist_ok=True)
-            guard = FileLock(self.hidden / "app.lock", thread_local=False)
-            try:
-                guard.acquire(blocking=False)
-            except Timeout:
-                raise ProblemError("project-in-use", IN_USE) from None
-            self._guard = guard
-            for left in self._incoming().glob("*"):  # of a server that was killed
-                left.unlink(missing_ok=True)
+            if self._owner.take():
+                for left in self._incoming().glob("*"):  # of a server that was killed
+                    left.unlink(missing_ok=True)
 
     @property
     def backbone(self) -> str:
@@ -149,28 +136,7 @@ class Project:
 
     def classes(self) -> list[str]:
         """Names of the class folders, sorted; negatives are among them, links out are not."""
-        return sorted(name for name in _names(self.folder) if self._is_class(name))
-
-    def links_out(self) -> list[str]:
-        """Folders and files, relative to the project, that are links to a place outside of it."""
-        tops = [name for name in _names(self.folder) if not passed_over(name)]
-        out = [name for name in tops if not self._is_inside(self.folder / name)]
-        for label in self.classes():
-            files = [name for name in _names(self.folder / label) if not name.startswith(".")]
-            out += [f"{label}/{file}" for file in files if not self._is_inside(
-                self.folder / label / file)]  # fmt: skip
-        return out
-
-    def nested(self) -> list[str]:
-        """Classes that have folders of their own; the page shows one level of classes."""
-        return [
-            label
-            for label in self.classes()
-            if any(
-                not passed_over(name) and is_folder(self.folder / label / name)
-                for name in _names(self.folder / label)
-            )
-        ]
+        return class_names(self.folder)
 
     def add_class(self, name: str) -> str:
         """Make a class.
@@ -209,7 +175,7 @@ class Project:
 
     def class_folder(self, label: str) -> Path:
         """The folder of a class; raises the ``ProblemError`` ``gone`` if there is none."""
-        if not label or label not in _names(self.folder) or not self._is_class(label):
+        if label not in self.classes():
             raise ProblemError("gone", f"There is no class {label} in the project.")
         return self.folder / label
 
@@ -222,7 +188,7 @@ class Project:
             ProblemError: ``gone``: there is no such class.
         """
         folder = self.class_folder(label)
-        found = [self._clip(label, name) for name in _names(folder)]
+        found = [self._clip(label, name) for name in names_in(folder)]
         return sorted(
             (clip for clip in found if clip is not None), key=lambda clip: (-clip.added, clip.file)
         )
@@ -234,7 +200,7 @@ class Project:
             ProblemError: ``gone``: there is no such class or sound.
         """
         folder = self.class_folder(label)
-        found = self._clip(label, file) if file in _names(folder) else None
+        found = self._clip(label, file) if file in names_in(folder) else None
         if found is None:
             raise ProblemError("gone", f"There is no sound {file} in the class {label}.")
         return found
@@ -319,18 +285,8 @@ class Project:
         folder.mkdir(parents=True)
         return folder
 
-    def _is_class(self, name: str) -> bool:
-        path = self.folder / name
-        return not passed_over(name) and is_folder(path) and self._is_inside(path)
-
-    def _is_inside(self, path: Path) -> bool:
-        try:
-            return path.resolve().is_relative_to(self.folder.resolve())
-        except (OSError, RuntimeError, ValueError):  # a loop of links
-            return False
-
     def _require_free(self, label: str, besides: str = "") -> None:
-        for name in _names(self.folder):
+        for name in names_in(self.folder):
             if name != besides and same_name(name, label):
                 raise ProblemError("name-taken", f"There is a class {name} already.")
 
@@ -346,7 +302,7 @@ class Project:
     def _clip(self, label: str, name: str) -> ClipFile | None:
         path = self.folder / label / name
         try:
-            if not is_sound(path) or not path.is_file() or not self._is_inside(path):
+            if not is_sound(path) or not path.is_file() or not is_inside(path, self.folder):
                 return None
             found = path.stat()
         except OSError:
@@ -374,16 +330,3 @@ class Project:
                 if file_sha256(clip.path) == digest:
                     return clip
         return None
-
-
-def _names(folder: Path) -> list[str]:
-    """Names in a folder, without those that are no Unicode; none if it cannot be read."""
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 (names are wanted)
-    except OSError:
-        return []
-    return [name for name in names if name.isprintable() or _is_text(name)]
-
-
-def _is_text(name: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in name)

@@ -16,8 +16,7 @@ from sonotype.core.errors import MissingExtraError, SonotypeError
 from sonotype.core.text import listed
 from sonotype.core.types import LEVELS
 from sonotype.data.splits.split_file import SPLIT, read_split
-from sonotype.experiments.run_folder import CONFIG, MODEL, SCORES, TIME, finished_at
-from sonotype.report.run_report import REPORT
+from sonotype.experiments.run_folder import CONFIG, MODEL, REPORT, SCORES, TIME, finished_at
 from sonotype.serve.problems import ProblemError
 
 ONNX, EXPORT_LOG = "model.onnx", "export.log"
@@ -88,7 +87,7 @@ def run_of(project: Project, run_id: str) -> Run:
     """
     run = _read(project.runs / run_id) if _is_id(run_id) else None
     if run is None:
-        raise ProblemError("not-found", f"There is no finished run {run_id}.")
+        raise ProblemError("gone", f"There is no finished run {run_id}.")
     return run
 
 
@@ -101,7 +100,7 @@ def file_of(run: Run, name: str) -> Path:
     path = run.folder / name
     if not path.is_file():
         detail = f"Run {run.id} has no {name}: train again, or write it on the command line."
-        raise ProblemError("not-found", detail)
+        raise ProblemError("gone", detail)
     return path
 
 
@@ -135,7 +134,7 @@ def onnx_of(run: Run) -> Path:
             if process is not None:
                 end_worker(process)
     if "failed" in last:
-        raise ProblemError("invalid-parameter", f"The export failed: {last['failed']}")
+        raise ProblemError("not-possible", f"The export failed: {last['failed']}")
     return path
 
 

@@ -8,7 +8,6 @@ the job. A process that has imported everything waits for the next job, so that 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
 import time
@@ -17,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sonotype.app.needs import BACKBONES, needs_of, why_not
+from sonotype.app.advice import advice_of
+from sonotype.app.needs import BACKBONES, why_not
 from sonotype.app.project import Project
 from sonotype.app.state import State
 from sonotype.app.training_steps import PREPARING, STARTING, Place, place_of
@@ -136,7 +136,7 @@ class Training:
             names = ", ".join(BACKBONES)
             raise ProblemError("invalid-parameter", f"The backbone is one of {names}.")
         if problem := why_not(chosen):
-            raise ProblemError("invalid-parameter", problem)
+            raise ProblemError("not-possible", f"Backbone {chosen}: {problem}")
         self._require_sounds()
         self._project.require_writable()
         with self._lock:
@@ -179,14 +179,14 @@ class Training:
         return self._job is not None and self._job.state == "running"
 
     def _require_sounds(self) -> None:
-        project = self._project
-        needs = needs_of({name: len(project.clips(name)) for name in project.classes()})
+        needs = advice_of(self._project)
         if not needs.ready:
-            raise ProblemError("too-few-sounds", needs.advice, missing=dict(needs.missing))
+            raise ProblemError("training-not-ready", needs.advice, missing=dict(needs.missing))
 
     def _next_run(self) -> str:
         """The name of a folder that no run of this project has had since the server started."""
-        names = os.listdir(self._project.runs) if self._project.runs.is_dir() else []
+        folder = self._project.runs
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         numbers = [int(name) for name in names if name.isascii() and name.isdecimal()]
         self._last = max([self._last, *numbers]) + 1
         return f"{self._last:04}"

@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +27,14 @@ IDLE_SECONDS = 1800
 """A process without a job ends after this time, since it holds memory."""
 TELL_SECONDS = 0.1
 """Least time between two lines about one step."""
+
+USED = (
+    "sonotype.experiments.pipeline",
+    "sonotype.report.run_report",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "scipy.optimize",
+)
 
 Tell = Callable[..., None]
 """Writes a line: its kind, and further entries by name."""
@@ -60,8 +69,8 @@ def train(job: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     """Train as ``sonotype train DATA --backbone NAME --out RUN`` does, and write the report.
 
     Args:
-        job: ``data``, ``run``, ``options`` and ``log``; with ``resume`` an interrupted run is continued, or
-            begun anew where the sounds have changed.
+        job: ``data``, ``run``, ``options`` and ``log``; with ``resume`` an interrupted run is
+            continued, or begun anew where the sounds have changed.
         tell: gets lines ``step`` and ``message``.
 
     Returns:
@@ -160,13 +169,8 @@ def _end_with_input() -> None:
 
 def _warm() -> None:
     """Import, before there is a job, what every training uses and what takes time to import."""
-    import matplotlib.backends.backend_agg
-    import matplotlib.figure
-    import scipy.optimize
-    import sklearn.linear_model
-
-    import sonotype.experiments.pipeline
-    import sonotype.report.run_report  # noqa: F401
+    for name in USED:
+        import_module(name)
 
 
 def _message_of(error: Exception) -> str:

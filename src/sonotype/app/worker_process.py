@@ -31,7 +31,7 @@ def start_worker() -> Process:
     separate: dict[str, Any] = {"start_new_session": True}  # ctrl-C is for the server alone
     if os.name == "nt":
         separate = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(
         # -P: a file in the current folder must not take the place of a package.
         [sys.executable, "-P", "-m", "sonotype.app.worker"],
         stdin=subprocess.PIPE,
@@ -54,7 +54,7 @@ def give_job(process: Process, job: Mapping[str, Any]) -> None:
 
 def answers(process: Process) -> Iterator[dict[str, Any]]:
     """Its lines; the last one has the kind ``end``, also if the process dies."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # the pipe was closed
         for line in process.stdout or ():
             with contextlib.suppress(ValueError):  # a line that was cut when the process died
                 found = json.loads(line)
@@ -73,6 +73,9 @@ def end_worker(process: Process) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(END_SECONDS)
-    if process.stdin is not None:
-        with contextlib.suppress(OSError, ValueError):
-            process.stdin.close()
+    if process.returncode is None:
+        return  # a thread may wait for its next line
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()

@@ -9,13 +9,12 @@ from sonotype.core.errors import SonotypeError
 from sonotype.core.io import write_text
 from sonotype.doctor.sound_set import open_leniently
 from sonotype.evaluation.outputs import write_page
+from sonotype.experiments.run_folder import REPORT
 from sonotype.report.clip_names import find_file, place_of
 from sonotype.report.collect import Report, ReportOptions, collect
 from sonotype.report.page import render_page
 from sonotype.report.run_record import read_run
 
-REPORT = "report.html"
-"""In the run folder."""
 DEFAULTS = ReportOptions()
 
 

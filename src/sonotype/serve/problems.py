@@ -60,7 +60,7 @@ PAGE_PROBLEMS = {
     "training-runs": Kind(409, "A training runs already"),
     "invalid-name": Kind(422, "The name cannot be used"),
     "not-possible": Kind(422, "This is not possible"),
-    "training-not-ready": Kind(422, "Sounds are missing for a training"),
+    "too-few-sounds": Kind(422, "Sounds are missing for a training"),
     "storage-full": Kind(507, "The disk is full"),
 }
 """Kinds that only the page of ``sonotype app`` has."""

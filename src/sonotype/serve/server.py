@@ -83,27 +83,35 @@ def listen(settings: ServeSettings) -> socket.socket:
         ) from None
 
 
-def serve(
-    app: FastAPI,
-    settings: ServeSettings,
-    on_start: Callable[[str], None],
-    http: type[TimedProtocol] = TimedProtocol,
-) -> None:
+def serve(app: FastAPI, settings: ServeSettings, on_start: Callable[[str], None]) -> None:
     """Serve until a signal ends it.
 
     Args:
         app: the application.
         settings: address and times.
         on_start: is called with the address.
-        http: protocol of the connections.
 
     Raises:
         OptionsError: the address cannot be used.
     """
+    listener = listen(settings)
+    on_start(address_of(listener, settings.host))
+    run(server_of(app, settings), listener)
+
+
+def address_of(listener: socket.socket, host: str) -> str:
+    """The address of a listening socket for a browser.
+
+    Args:
+        listener: has the port.
+        host: as the person named it.
+    """
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
+
+
+def run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Run a server until a signal ends it."""
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
-    listener = listen(settings)
-    port = listener.getsockname()[1]
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    on_start(f"http://{host}:{port}")
-    server_of(app, settings, http).run([listener])
+    server.run([listener])
