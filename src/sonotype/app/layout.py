@@ -51,9 +51,7 @@ def links_out(folder: Path) -> list[str]:
     out = [name for name in tops if not is_inside(folder / name, folder)]
     for label in class_names(folder):
         files = [name for name in names_in(folder / label) if not name.startswith(".")]
-        out += [
-            f"{label}/{file}" for file in files if not is_inside(folder / label / file, folder)
-        ]
+        out += [f"{label}/{file}" for file in files if not is_inside(folder / label / file, folder)]
     return sorted(out)
 
 

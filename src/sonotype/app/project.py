@@ -136,7 +136,7 @@ class Project:
 
     def classes(self) -> list[str]:
         """Names of the class folders, sorted; negatives are among them, links out are not."""
-        return classnames_in(self.folder)
+        return class_names(self.folder)
 
     def add_class(self, name: str) -> str:
         """Make a class.
@@ -330,4 +330,3 @@ class Project:
                 if file_sha256(clip.path) == digest:
                     return clip
         return None
-

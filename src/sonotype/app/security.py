@@ -1,4 +1,4 @@
-"""Who may use the page: programs of this machine, or who has the key; never pages of other sites."""
+"""Who may use the page: this machine, or who has the key; never pages of other sites."""
 
 from __future__ import annotations
 
@@ -79,12 +79,13 @@ class Guard:
             )
 
     def _from_cookie(self, headers: Headers) -> str:
-        cookies: SimpleCookie = SimpleCookie()
+        cookies = SimpleCookie()
         try:
             cookies.load(headers.get("cookie", ""))
         except CookieError:
             return ""
-        return cookies[self._cookie].value if self._cookie in cookies else ""
+        found = cookies.get(self._cookie)
+        return "" if found is None else str(found.value)
 
     def _from_address(self, scope: Scope) -> str:
         if scope["path"] != "/":

@@ -42,7 +42,7 @@ def class_values(project: Project, label: str) -> Values:
 
 def _values(context: AppContext) -> Values:
     project = context.project
-    advice = advice_of(project)
+    needs = advice_of(project)
     return {
         "project": {
             "folder": str(project.folder),
@@ -50,8 +50,8 @@ def _values(context: AppContext) -> Values:
             "classes": [class_values(project, label) for label in project.classes()],
             "backbone": project.backbone,
             "backbones": backbone_values(),
-            "advice": advice.text,
-            "ready": advice.ready,
+            "advice": needs.advice,
+            "ready": needs.ready,
             "command": _command(project),
         },
         "training": context.training.values(),

@@ -18,7 +18,7 @@ DEFAULT_PROJECT = Path("sonotype-project")
 def app(
     models: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[MODEL]...", help="Models or run folders to try", show_default=False),
+        typer.Argument(metavar="MODEL", help="Models or run folders to try", show_default=False),
     ] = None,
     project: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder with a folder of sounds for each class")
@@ -29,7 +29,10 @@ def app(
     port: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65_535, help="Port to listen on [default: 8765, or a free one]",
+            min=0,
+            max=65_535,
+            metavar="N",
+            help="Port to listen on [default: 8765, or a free one]",
             show_default=False,
         ),
     ] = None,
