@@ -95,6 +95,7 @@ def test_commands() -> None:
         "listen",
         "suggest",
         "serve",
+        "app",
         "explain",
         "doctor",
         "report",

@@ -11,6 +11,7 @@ import typer
 
 from sonotype.cli import data_command as data
 from sonotype.cli import weights_command as weights
+from sonotype.cli.app_command import app as page
 from sonotype.cli.card_command import card
 from sonotype.cli.compare_command import compare
 from sonotype.cli.crossval_command import crossval
@@ -67,6 +68,7 @@ for command in (
     listen, serve, suggest, explain, doctor, report, compare, info, card, export,
 ):  # fmt: skip
     app.command(cls=Command)(command)
+app.command("app", cls=Command)(page)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 

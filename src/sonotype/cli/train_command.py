@@ -96,11 +96,9 @@ def run_training(
 def _write_report(folder: Path) -> None:
     """Write the report of a finished run; an error is a warning, since the training is done."""
     try:
-        from sonotype.report.collect import ReportOptions
-        from sonotype.report.run_report import write_run_report
+        from sonotype.report.run_report import write_training_report
 
-        options = ReportOptions(doctor=False, progress=True)
-        typer.echo(f"report: {write_run_report(folder, options=options)}")
+        typer.echo(f"report: {write_training_report(folder)}")
     except Exception as error:
         cause = " ".join(str(error).split()) or type(error).__name__
         typer.echo(f"warning: the report was not written: {cause}", err=True)

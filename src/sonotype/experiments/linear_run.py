@@ -18,6 +18,7 @@ from scipy.special import expit
 
 from sonotype.core.device import device_of
 from sonotype.core.errors import StoppedError
+from sonotype.core.progress import begin
 from sonotype.core.types import IGNORE_INDEX, Clip, Head, Heads
 from sonotype.data.augment.augmented_copies import Augmentation, Waveforms
 from sonotype.data.splits.crossfit import Folds, balanced_folds
@@ -125,6 +126,7 @@ def fit_linear_heads(
     """
     try:
         data = linear_data(context, built)
+        begin("fitting", show=context.progress)
         return fit_to_data(context, built.system, data)
     except KeyboardInterrupt:
         raise StoppedError(

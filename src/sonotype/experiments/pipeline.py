@@ -18,7 +18,7 @@ import torch
 from sonotype.config import SystemOptions
 from sonotype.core.device import device_of
 from sonotype.core.errors import OptionsError
-from sonotype.core.progress import OnMessage
+from sonotype.core.progress import OnMessage, begin
 from sonotype.core.text import counted, duration, listed
 from sonotype.core.types import Heads
 from sonotype.data.annotations.statistics import SECONDS_PER_HOUR, hours, hours_listened
@@ -419,6 +419,7 @@ def save(
     tested: tuple[Predictions, Scores] | None,
 ) -> TrainResult:
     """Step 6: write the model, and, if it was tested, predictions, scores and plots."""
+    begin("saving", show=context.progress)
     folder, values = context.folder, {}
     report = "" if fitted.interrupted else built.note
     card = build_card(context, built, fitted)

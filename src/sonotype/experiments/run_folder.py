@@ -34,6 +34,8 @@ from sonotype.training.provenance import SEEN_CLIPS
 
 CONFIG, MODEL, SCORES = "config.json", "model.safetensors", "scores.json"
 PREDICTIONS, HISTORY, TIME = "predictions.npz", "training.csv", "time.json"
+REPORT = "report.html"
+"""The page of a run, which :mod:`sonotype.report` writes."""
 PATHS = ("teachers", "unlabelled")
 """Options that name files and folders; the backbone may name a file as well."""
 MAY_DIFFER = frozenset({"cache_gb"})

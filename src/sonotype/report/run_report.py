@@ -9,13 +9,12 @@ from sonotype.core.errors import SonotypeError
 from sonotype.core.io import write_text
 from sonotype.doctor.sound_set import open_leniently
 from sonotype.evaluation.outputs import write_page
+from sonotype.experiments.run_folder import REPORT
 from sonotype.report.clip_names import find_file, place_of
 from sonotype.report.collect import Report, ReportOptions, collect
 from sonotype.report.page import render_page
 from sonotype.report.run_record import read_run
 
-REPORT = "report.html"
-"""In the run folder."""
 DEFAULTS = ReportOptions()
 
 
@@ -40,6 +39,16 @@ def write_run_report(run: Path, out: Path | None = None, options: ReportOptions 
         return run / REPORT
     write_page(out, text)
     return out
+
+
+def write_training_report(run: Path) -> Path:
+    """Write the page of a run at the end of its training, which does not wait for the doctor.
+
+    Raises:
+        OptionsError: the page cannot be written.
+        SonotypeError: a file of the run is damaged.
+    """
+    return write_run_report(run, options=ReportOptions(doctor=False, progress=True))
 
 
 def files_read(run: Path, curve: Path | None = None) -> list[Path]:

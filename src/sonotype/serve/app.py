@@ -63,6 +63,7 @@ def create_app(service: Service, keys: Iterable[str] = ()) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.service, app.state.keys = service, known
+    app.state.end_streams = service.end_streams
     app.include_router(_open_routes(service))
     secured = [Security(HTTPBearer(auto_error=False)),
                Security(APIKeyHeader(name="X-API-Key", auto_error=False))]  # fmt: skip

@@ -52,12 +52,25 @@ PROBLEMS = {
 }
 """Kinds by the last part of their ``type``."""
 
+PAGE_PROBLEMS = {
+    "read-only": Kind(403, "The project cannot be written"),
+    "gone": Kind(404, "It is not there"),
+    "name-taken": Kind(409, "The name is taken"),
+    "project-in-use": Kind(409, "Another program uses the project"),
+    "training-runs": Kind(409, "A training runs already"),
+    "invalid-name": Kind(422, "The name cannot be used"),
+    "not-possible": Kind(422, "This is not possible"),
+    "too-few-sounds": Kind(422, "Sounds are missing for a training"),
+    "storage-full": Kind(507, "The disk is full"),
+}
+"""Kinds that only the page of ``sonotype app`` has."""
+
 
 class ProblemError(Exception):
     """An error that is answered with a problem document.
 
     Args:
-        name: of the kind, a key of :data:`PROBLEMS`.
+        name: of the kind, a key of :data:`PROBLEMS` or :data:`PAGE_PROBLEMS`.
         detail: what is wrong with this request, for its sender.
         more: further members of the document.
     """
@@ -69,7 +82,7 @@ class ProblemError(Exception):
     @property
     def kind(self) -> Kind:
         """Status and title."""
-        return PROBLEMS[self.name]
+        return PROBLEMS[self.name] if self.name in PROBLEMS else PAGE_PROBLEMS[self.name]
 
     def document(self) -> dict[str, Any]:
         """The JSON values of the document."""

@@ -29,6 +29,7 @@ class TimedProtocol(H11Protocol):
 
     header_seconds = HEADER_SECONDS
     max_connections = MAX_CONNECTIONS
+    stream_path = STREAM_PATH
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -58,7 +59,7 @@ class TimedProtocol(H11Protocol):
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Open a stream, or refuse a request that does not open one."""
-        if problem := problem_of_upgrade(event):
+        if problem := problem_of_upgrade(event, self.stream_path):
             self._refuse(problem)
             return
         super().handle_websocket_upgrade(event)
@@ -99,10 +100,15 @@ class TimedProtocol(H11Protocol):
         self.transport.close()
 
 
-def problem_of_upgrade(event: h11.Request) -> ProblemError | None:
-    """What is wrong with a request that wants to become a stream; ``None`` if nothing is."""
-    if event.target.partition(b"?")[0] != STREAM_PATH.encode():
-        return ProblemError("not-found", f"streams are opened at {STREAM_PATH}")
+def problem_of_upgrade(event: h11.Request, path: str = STREAM_PATH) -> ProblemError | None:
+    """What is wrong with a request that wants to become a stream; ``None`` if nothing is.
+
+    Args:
+        event: the request.
+        path: where streams are opened.
+    """
+    if event.target.partition(b"?")[0] != path.encode():
+        return ProblemError("not-found", f"streams are opened at {path}")
     if event.method != b"GET":
         return ProblemError("method-not-allowed", "a stream is opened with GET")
     head = [event.method, b" ", event.target, b" HTTP/1.1\r\n"]

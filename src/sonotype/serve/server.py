@@ -24,28 +24,35 @@ WS_MESSAGES = 4
 
 
 class Server(uvicorn.Server):
-    """A server that tells the service when it begins to end."""
+    """A server that tells the application when it begins to end."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End; streams score what was sent to them."""
         app = self.config.app
         if isinstance(app, FastAPI):
-            app.state.service.stopping = True
+            app.state.end_streams()
         await super().shutdown(sockets)
 
 
-def server_of(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
+def server_of(
+    app: FastAPI, settings: ServeSettings, http: type[TimedProtocol] = TimedProtocol
+) -> uvicorn.Server:
     """A server for an application; it ends gracefully on SIGTERM and on Ctrl-C.
 
     It then accepts no more connections, finishes the requests that it accepted, scores the
     sound that was sent on streams, and closes them.
+
+    Args:
+        app: with ``state.end_streams``, a function that is called when the server begins to end.
+        settings: address and times.
+        http: protocol of the connections.
     """
     patience = settings.body_timeout + settings.timeout
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=TimedProtocol,
+        http=http,
         ws=StreamProtocol,
         ws_max_size=WS_MESSAGE_BYTES,
         ws_max_queue=WS_MESSAGES,
@@ -87,10 +94,24 @@ def serve(app: FastAPI, settings: ServeSettings, on_start: Callable[[str], None]
     Raises:
         OptionsError: the address cannot be used.
     """
+    listener = listen(settings)
+    on_start(address_of(listener, settings.host))
+    run(server_of(app, settings), listener)
+
+
+def address_of(listener: socket.socket, host: str) -> str:
+    """The address of a listening socket for a browser.
+
+    Args:
+        listener: has the port.
+        host: as the person named it.
+    """
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
+
+
+def run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Run a server until a signal ends it."""
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
-    listener = listen(settings)
-    port = listener.getsockname()[1]
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    on_start(f"http://{host}:{port}")
-    server_of(app, settings).run([listener])
+    server.run([listener])

@@ -96,6 +96,10 @@ class Service:
         self.metrics.waiting.set_function(lambda: len(self._batcher))
         self.ready = True
 
+    def end_streams(self) -> None:
+        """Let streams score what was sent to them, and end."""
+        self.stopping = True
+
     def close(self) -> None:
         """Finish what was accepted, and end the threads."""
         self.ready = False

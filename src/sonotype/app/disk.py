@@ -1,0 +1,89 @@
+"""Moves of files that replace nothing, and errors of the disk in words for the person."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sonotype.app.clip_names import free_name
+from sonotype.core.io import is_link, sync
+from sonotype.serve.problems import ProblemError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EMLINK, errno.EINVAL, errno.ENOSYS)
+"""Errors of file systems without hard links."""
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn an error of the disk into a problem that says what to do.
+
+    Args:
+        folder: of the project, for the message.
+
+    Raises:
+        ProblemError: ``storage-full``, ``read-only``, ``gone`` or ``not-possible``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise problem_of(error, folder) from error
+
+
+def problem_of(error: OSError, folder: Path) -> ProblemError:
+    """What an error of the disk means for the person."""
+    if error.errno in FULL:
+        return ProblemError(
+            "storage-full",
+            "The disk is full, and nothing was stored. Free some space, then try again.",
+        )
+    if error.errno in FORBIDDEN:
+        return ProblemError(
+            "read-only",
+            f"The folder {folder} cannot be written. Allow writing there, or start sonotype app "
+            "with another --project.",
+        )
+    if isinstance(error, FileNotFoundError):
+        return ProblemError(
+            "gone", "The file or folder was removed or renamed meanwhile. Look at the list again."
+        )
+    cause = error.strerror or str(error)
+    return ProblemError("not-possible", f"The folder {folder} cannot be changed: {cause}.")
+
+
+def move_into(source: Path, folder: Path, name: str) -> Path:
+    """Move a file into a folder of the same disk under a free name, complete or not at all.
+
+    Args:
+        source: the file.
+        folder: where it comes to lie; it exists.
+        name: ``(2)`` is added if the folder has it.
+
+    Raises:
+        OSError: of the disk.
+    """
+    while True:
+        target = folder / free_name(name, os.listdir(folder))  # noqa: PTH208 (names are wanted)
+        try:
+            if is_link(source):
+                raise OSError(errno.ENOTSUP, "a hard link would be one to the target")
+            os.link(source, target)
+        except FileExistsError:  # another program was faster
+            continue
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            source.rename(target)
+            return target
+        source.unlink()
+        return target
+
+
+def store_into(source: Path, folder: Path, name: str) -> Path:
+    """:func:`move_into` for a new file, whose bytes are first written to the disk."""
+    sync(source)
+    return move_into(source, folder, name)

@@ -1,0 +1,154 @@
+"""What the doctor finds in the project, in words for the page."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sonotype.app.layout import links_out
+from sonotype.app.project import ClipFile, Project, Stamp
+from sonotype.core.errors import SonotypeError
+from sonotype.data.readers.folder import NO_SOUND
+from sonotype.data.records import is_negative
+from sonotype.doctor.examine import Diagnosis, examine
+from sonotype.doctor.file_format import wrong_suffix
+from sonotype.doctor.findings import KINDS, Place
+from sonotype.doctor.measure import Measurement, measure
+from sonotype.doctor.sound_checks import check_sound
+
+Values = dict[str, Any]
+
+LEFT_OUT = frozenset({"grouping"})
+"""Kinds whose remedy is an option of the command line."""
+
+REMEDIES = {
+    "listing": "Correct it as it says.",
+    "unreadable": "Record or add the sound again, or delete this one.",
+    "truncated": "Copy or record the sound again, or delete this one.",
+    "silent": "Record the sound again, delete it, or move it to a class named silence.",
+    "cancelled": "Record with one channel, or delete the sound.",
+    "not_numbers": "Save the sound again from the program that made it.",
+    "far_above_full_scale": "Save the sound again with samples from -1 to 1.",
+    "copies_under_two_labels": "Delete the sound from the class to which it does not belong.",
+    "copies": "Delete one of them: a copy teaches nothing new.",
+    "above_full_scale": "Save the sound again with samples from -1 to 1.",
+    "quiet": "Record nearer to the source or with more gain.",
+    "nearly_empty": "Cut it from the recording: keep the part with the sound.",
+    "clipped": "Record with less gain. Keep the clip if future sounds are clipped, too.",
+    "passed_over": "Convert the file to WAV or FLAC, and add it again.",
+    "similar_labels": "Give both classes one name: move the sounds of one into the other.",
+    "small_class": "Add sounds: five or more make the scores of a class say something.",
+    "imbalance": "Add sounds to the small classes.",
+    "outside": "Copy the sounds into the project: the page does not follow links out of it.",
+}
+"""By kind what to do on the page, where the remedy of the command line does not fit."""
+
+
+class Findings:
+    """Findings of a project; each content is measured once. May be used in any thread."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._measured: dict[tuple[Path, Stamp], Measurement] = {}
+        self._one_at_a_time = threading.Lock()
+
+    def of_clip(self, clip: ClipFile) -> list[Values]:
+        """The findings of one sound: values of kind, severity and text."""
+        found = self._measure(clip.path)
+        faults = list(check_sound(found, negative=is_negative(clip.label)))
+        if not found.error:
+            try:
+                real = wrong_suffix(clip.path)
+            except OSError:  # removed meanwhile
+                real = ""
+            faults += [("wrong_extension", f"is {real}")] if real else []
+        return [
+            {"kind": kind, "severity": KINDS[kind][0], "text": _text(KINDS[kind][1], detail)}
+            for kind, detail in faults
+        ]
+
+    def of_project(self) -> list[Values]:
+        """The findings of all sounds and of the set, the most severe first.
+
+        Returns:
+            values of kind, severity, text, advice and places; a place has a class, a file (or
+            ``None``) and a detail.
+        """
+        with self._one_at_a_time:  # several tabs ask at once
+            try:
+                diagnosis = examine(self._project.folder, near=False, measured_by=self._measure)
+            except (SonotypeError, OSError):  # nothing is there yet, or it changed meanwhile
+                return self._links()
+            self._forget(diagnosis)
+        return [*self._links(), *self._values(diagnosis)]
+
+    def _values(self, diagnosis: Diagnosis) -> Iterator[Values]:
+        classes = self._project.classes()
+        for finding in diagnosis.findings:
+            if finding.kind in LEFT_OUT:
+                continue
+            places = [
+                place
+                for one in finding.places
+                if not self._is_about_counts(one, diagnosis)
+                for place in _places(one, classes)
+            ]
+            if places:
+                yield _finding(finding.kind, finding.severity, finding.what, finding.remedy, places)
+
+    def _is_about_counts(self, place: Place, diagnosis: Diagnosis) -> bool:
+        """Whether an issue only says that sounds are missing, as the advice of the page does."""
+        return place.detail == NO_SOUND or place.where == str(diagnosis.sounds.source)
+
+    def _links(self) -> list[Values]:
+        places = []
+        for name in links_out(self._project.folder):
+            label, _, file = name.partition("/")
+            places.append({"class": label, "file": file or None, "detail": ""})
+        what = "a link to a place outside of the project"
+        return [_finding("outside", "warning", what, "", places)] if places else []
+
+    def _measure(self, path: Path) -> Measurement:
+        try:
+            found = path.stat()
+        except OSError as error:
+            return Measurement(path, error=error.strerror or "cannot be read")
+        key = (path, (found.st_mtime_ns, found.st_size))
+        if key not in self._measured:
+            self._measured[key] = measure(path)
+        return self._measured[key]
+
+    def _forget(self, diagnosis: Diagnosis) -> None:
+        """Keep no measurements of files that are gone."""
+        there = {item.path for item in diagnosis.sounds.items}
+        for key in [key for key in self._measured.copy() if key[0] not in there]:
+            self._measured.pop(key, None)
+
+
+def _finding(kind: str, severity: str, what: str, remedy: str, places: list[Values]) -> Values:
+    return {
+        "kind": kind,
+        "severity": severity,
+        "text": _text(what),
+        "advice": REMEDIES.get(kind) or _text(remedy) + ".",
+        "places": places,
+    }
+
+
+def _places(place: Place, classes: list[str]) -> Iterator[Values]:
+    """The places on the page: a pair of files is two of them."""
+    detail = place.detail.removeprefix("category, ")
+    for where in place.where.split(" = "):
+        label, *rest = Path(where).parts or ("",)
+        if label in classes:
+            yield {"class": label, "file": "/".join(rest) or None, "detail": detail}
+        else:
+            more = f"{where}: {detail}" if detail else where
+            yield {"class": None, "file": None, "detail": more}
+
+
+def _text(what: str, detail: str = "") -> str:
+    text = what[:1].upper() + what[1:]
+    return f"{text} ({detail})" if detail else text

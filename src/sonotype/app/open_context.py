@@ -1,0 +1,36 @@
+"""Open the parts of a server."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from sonotype.app.context import AppContext
+from sonotype.app.models import Models
+from sonotype.app.project import Project
+from sonotype.app.state import State
+from sonotype.app.training import Training
+from sonotype.app.tray import Tray
+
+
+def open_context(folder: Path, models: Sequence[Path]) -> AppContext:
+    """Open a project with what works on it.
+
+    Args:
+        folder: of the project, which may not exist yet.
+        models: model files or run folders to choose from.
+
+    Raises:
+        OptionsError: the folder cannot be opened.
+        SonotypeError: another server uses the project, or a model cannot be used.
+    """
+    project, state = Project(folder), State()
+    project.open()
+    try:
+        chosen = Models(project, models)
+    except BaseException:
+        project.close()
+        raise
+    tray = Tray(Path(tempfile.mkdtemp(prefix="sonotype-app-")))
+    return AppContext(project, state, chosen, Training(project, state), tray)

@@ -1,0 +1,332 @@
+"""The project: a folder with a folder of sounds for each class, and the runs trained from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from sonotype.app.clip_names import safe_class_name, safe_file_name, same_name
+from sonotype.app.disk import move_into, store_into, writing
+from sonotype.app.layout import class_names, is_inside, names_in
+from sonotype.app.owner import Owner
+from sonotype.audio.decode import seconds_of
+from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.io import atomic, file_sha256, is_folder
+from sonotype.core.json_text import json_text
+from sonotype.data.records import is_sound
+from sonotype.serve.problems import ProblemError
+
+DEFAULT_BACKBONE = "builtin"
+
+Stamp = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ClipFile:
+    """A sound of a class.
+
+    Attributes:
+        label: the class.
+        file: name of the file.
+        path: the file.
+        seconds: length; ``None`` if it cannot be read.
+        added: time of the last change of the file in seconds since 1970.
+        stamp: changes with the content of the file.
+    """
+
+    label: str
+    file: str
+    path: Path
+    seconds: float | None
+    added: float
+    stamp: Stamp
+
+
+class Project:
+    """Classes and clips of a folder, and the settings of the project.
+
+    Nothing is made on the disk before something is saved; from then on, or from :meth:`open` on,
+    no other server may change the project. Every method may be called in any thread. Labels and
+    names of files are looked up among those that are there, so no text leads out of the project.
+
+    Attributes:
+        folder: absolute path.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self._changing = threading.RLock()
+        self._owner = Owner(self.hidden)
+        self._lengths: dict[Path, tuple[Stamp, float | None]] = {}
+
+    @property
+    def hidden(self) -> Path:
+        """The folder of everything that is no clip: settings, runs, trash."""
+        return self.folder / ".sonotype"
+
+    @property
+    def runs(self) -> Path:
+        """The folder of the run folders."""
+        return self.hidden / "runs"
+
+    # The whole project
+
+    def open(self) -> None:
+        """Take the project for this process, if its folder is there and can be written.
+
+        Raises:
+            OptionsError: the path is a file, or the folder cannot be opened.
+            SonotypeError: another server uses the project.
+        """
+        if not os.path.lexists(self.folder):
+            return
+        if not is_folder(self.folder):
+            raise OptionsError(f"--project {self.folder}: is not a folder; name a folder")
+        try:
+            os.listdir(self.folder)  # noqa: PTH208 (only whether it can be read)
+            self.require_writable()
+        except OSError as error:
+            raise OptionsError(
+                f"--project {self.folder}: cannot be opened ({error.strerror}); name another folder"
+            ) from None
+        except ProblemError as problem:
+            if problem.name == "project-in-use":
+                raise SonotypeError(
+                    f"--project {self.folder}: another sonotype app uses it; use the page of that "
+                    "one, end it, or name another folder"
+                ) from None
+
+    def close(self) -> None:
+        """Let another process take the project."""
+        with self._changing:
+            self._owner.release()
+
+    def require_writable(self) -> None:
+        """Make the hidden folder, and take the project for this process.
+
+        Raises:
+            ProblemError: ``read-only``, ``storage-full``, ``project-in-use`` or ``not-possible``.
+        """
+        with self._changing, writing(self.folder):
+            if self._owner.take():
+                for left in self._incoming().glob("*"):  # of a server that was killed
+                    left.unlink(missing_ok=True)
+
+    @property
+    def backbone(self) -> str:
+        """The backbone that the next training uses."""
+        found = self._settings().get("backbone")
+        return found if isinstance(found, str) and found else DEFAULT_BACKBONE
+
+    def set_backbone(self, name: str) -> None:
+        """Choose the backbone of the next training; the name is not checked here."""
+        with self._change():
+            text = json_text({**self._settings(), "backbone": name}, indent=2, ensure_ascii=False)
+            with atomic(self.hidden / "project.json") as part:
+                part.write_text(text + "\n", encoding="utf-8")
+
+    # Classes
+
+    def classes(self) -> list[str]:
+        """Names of the class folders, sorted; negatives are among them, links out are not."""
+        return class_names(self.folder)
+
+    def add_class(self, name: str) -> str:
+        """Make a class.
+
+        Returns:
+            The name of its folder, which may differ in characters that a folder cannot have.
+
+        Raises:
+            ProblemError: ``invalid-name``, ``name-taken``, or of the disk.
+        """
+        label = safe_class_name(name)
+        with self._change():
+            self._require_free(label)
+            (self.folder / label).mkdir()
+        return label
+
+    def rename_class(self, label: str, name: str) -> str:
+        """Rename a class.
+
+        Returns:
+            The new name, as for :meth:`add_class`, with the same errors, and ``gone``.
+        """
+        new = safe_class_name(name)
+        with self._change():
+            folder = self.class_folder(label)
+            if new != label:
+                self._require_free(new, besides=label)
+                folder.rename(self.folder / new)
+        return new
+
+    def remove_class(self, label: str) -> None:
+        """Move a class with its sounds into the trash."""
+        with self._change():
+            folder = self.class_folder(label)
+            folder.rename(self._trash_folder() / label)
+
+    def class_folder(self, label: str) -> Path:
+        """The folder of a class; raises the ``ProblemError`` ``gone`` if there is none."""
+        if label not in self.classes():
+            raise ProblemError("gone", f"There is no class {label} in the project.")
+        return self.folder / label
+
+    # Clips
+
+    def clips(self, label: str) -> list[ClipFile]:
+        """The sounds of a class, the newest first.
+
+        Raises:
+            ProblemError: ``gone``: there is no such class.
+        """
+        folder = self.class_folder(label)
+        found = [self._clip(label, name) for name in names_in(folder)]
+        return sorted(
+            (clip for clip in found if clip is not None), key=lambda clip: (-clip.added, clip.file)
+        )
+
+    def clip(self, label: str, file: str) -> ClipFile:
+        """One sound of a class.
+
+        Raises:
+            ProblemError: ``gone``: there is no such class or sound.
+        """
+        folder = self.class_folder(label)
+        found = self._clip(label, file) if file in names_in(folder) else None
+        if found is None:
+            raise ProblemError("gone", f"There is no sound {file} in the class {label}.")
+        return found
+
+    @contextmanager
+    def incoming(self, name: str) -> Iterator[Path]:
+        """A path for a new sound, on the disk of the project; what is left there is removed.
+
+        Args:
+            name: as sent; only its suffix is used.
+        """
+        with self._change():
+            self._incoming().mkdir(exist_ok=True)
+        path = self._incoming() / f"{uuid4().hex}{Path(safe_file_name(name)).suffix.lower()}"
+        try:
+            yield path
+        finally:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def store(self, label: str, name: str, source: Path) -> tuple[ClipFile, bool]:
+        """Move a complete, readable file into a class, which is made if it is missing.
+
+        Args:
+            label: the class.
+            name: wanted name of the file; it is made safe and free.
+            source: the file, of :meth:`incoming`.
+
+        Returns:
+            The clip, and ``True``; if the class has a sound with the same bytes, that clip and
+            ``False``.
+        """
+        with self._change():
+            label = self._class_for(label)
+            if (same := self._same_content(label, source)) is not None:
+                return same, False
+            target = store_into(source, self.folder / label, safe_file_name(name))
+            return self.clip(label, target.name), True
+
+    def move(self, label: str, file: str, to: str) -> ClipFile:
+        """Move a sound to another class; into the trash if that class has the same bytes."""
+        with self._change():
+            clip, folder = self.clip(label, file), self.class_folder(to)
+            if label == to:
+                return clip
+            if (same := self._same_content(to, clip.path)) is not None:
+                self.trash(label, file)
+                return same
+            return self.clip(to, move_into(clip.path, folder, file).name)
+
+    def trash(self, label: str, file: str) -> None:
+        """Move a sound into the trash."""
+        with self._change():
+            path = self.clip(label, file).path
+            folder = self._trash_folder() / label
+            folder.mkdir()
+            move_into(path, folder, file)
+
+    # Helpers
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        with self._changing:
+            self.require_writable()
+            with writing(self.folder):
+                yield
+
+    def _settings(self) -> dict[str, object]:
+        try:
+            found = json.loads((self.hidden / "project.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _incoming(self) -> Path:
+        return self.hidden / "incoming"
+
+    def _trash_folder(self) -> Path:
+        """A new folder in the trash."""
+        now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        folder = self.hidden / "trash" / f"{now}-{uuid4().hex[:6]}"
+        folder.mkdir(parents=True)
+        return folder
+
+    def _require_free(self, label: str, besides: str = "") -> None:
+        for name in names_in(self.folder):
+            if name != besides and same_name(name, label):
+                raise ProblemError("name-taken", f"There is a class {name} already.")
+
+    def _class_for(self, label: str) -> str:
+        """An existing class of this name, or a new one."""
+        classes = self.classes()
+        if label in classes:
+            return label
+        wanted = safe_class_name(label)
+        alike = [name for name in classes if same_name(name, wanted)]
+        return alike[0] if alike else self.add_class(wanted)
+
+    def _clip(self, label: str, name: str) -> ClipFile | None:
+        path = self.folder / label / name
+        try:
+            if not is_sound(path) or not path.is_file() or not is_inside(path, self.folder):
+                return None
+            found = path.stat()
+        except OSError:
+            return None
+        stamp = (found.st_mtime_ns, found.st_size)
+        return ClipFile(label, name, path, self._seconds(path, stamp), found.st_mtime, stamp)
+
+    def _seconds(self, path: Path, stamp: Stamp) -> float | None:
+        known = self._lengths.get(path)
+        if known is None or known[0] != stamp:
+            try:
+                seconds = seconds_of(path)
+            except Exception:  # a damaged file; the findings say what is wrong
+                seconds = None
+            known = self._lengths[path] = (stamp, seconds)
+        return known[1]
+
+    def _same_content(self, label: str, path: Path) -> ClipFile | None:
+        """A sound of a class with the same bytes as a file."""
+        size = path.stat().st_size
+        alike = [clip for clip in self.clips(label) if clip.stamp[1] == size]
+        digest = file_sha256(path) if alike else ""
+        for clip in alike:
+            with suppress(OSError):  # removed meanwhile
+                if file_sha256(clip.path) == digest:
+                    return clip
+        return None

@@ -1,0 +1,171 @@
+"""Addresses of the sounds of a class."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
+
+from sonotype.app.context import AppContext
+from sonotype.app.disk import writing
+from sonotype.app.findings import Findings
+from sonotype.app.json_answer import answer
+from sonotype.app.pictures import thumbnail
+from sonotype.app.playback import media_type, write_playable
+from sonotype.app.project import ClipFile
+from sonotype.app.sound_files import examine
+from sonotype.app.uploads import write_upload
+from sonotype.core.cpu import available_cpus
+from sonotype.core.errors import AudioError
+from sonotype.core.prefetch import prefetch
+from sonotype.core.text import printable
+from sonotype.data.records import is_sound
+from sonotype.data.suffixes import COMMON_SOUNDS
+from sonotype.serve.problems import ProblemError
+
+Values = dict[str, Any]
+
+KEPT_PICTURES = 1000
+"""Thumbnails in memory, of a few kB each."""
+WIDEST, TALLEST = 1000, 400
+"""Pixels of a thumbnail."""
+
+
+def clip_routes(context: AppContext, findings: Findings) -> APIRouter:
+    """The addresses of clips.
+
+    Args:
+        context: of the server.
+        findings: of its project.
+    """
+    routes = APIRouter(prefix="/classes/{label}/clips")
+    _add_changes(routes, context, findings)
+    _add_contents(routes, context)
+    return routes
+
+
+def clip_values(clip: ClipFile, findings: Findings) -> Values:
+    """The JSON values of a clip; its sound is read if it was not measured yet."""
+    return {
+        "class": clip.label,
+        "file": clip.file,
+        "seconds": clip.seconds,
+        "added": datetime.fromtimestamp(clip.added, UTC).isoformat(timespec="milliseconds"),
+        "findings": findings.of_clip(clip),
+    }
+
+
+def _add_changes(routes: APIRouter, context: AppContext, findings: Findings) -> None:
+    project, state = context.project, context.state
+
+    @routes.get("")
+    def clips(label: str) -> Response:
+        found = project.clips(label)
+        return answer(
+            list(prefetch(lambda x: clip_values(x, findings), found, threads=available_cpus()))
+        )
+
+    @routes.post("")
+    async def add(label: str, name: Annotated[str, Query(max_length=1000)], request: Request) -> (
+        Response
+    ):  # fmt: skip
+        _check_suffix(name)
+        await run_in_threadpool(project.class_folder, label)
+        declared = request.headers.get("content-length", "")
+        size = int(declared[:20]) if declared.isdecimal() else 0
+        with project.incoming(name) as path:
+            with writing(project.folder):
+                await write_upload(request.stream(), path, size)
+            await run_in_threadpool(examine, path, printable(name))
+            clip, stored = await run_in_threadpool(project.store, label, name, path)
+        values = await run_in_threadpool(clip_values, clip, findings)
+        if stored:
+            state.changed()
+        return answer({**values, "stored": stored}, 201)
+
+    @routes.delete("/{file}", status_code=204)
+    def remove(label: str, file: str) -> Response:
+        project.trash(label, file)
+        state.changed()
+        return Response(status_code=204)
+
+    @routes.post("/{file}/move")
+    def move(label: str, file: str, to: Annotated[str, Body(embed=True)]) -> Response:
+        clip = project.move(label, file, to)
+        state.changed()
+        return answer(clip_values(clip, findings))
+
+
+def _add_contents(routes: APIRouter, context: AppContext) -> None:
+    project, kept = context.project, _Kept()
+
+    @routes.get("/{file}/audio")
+    def audio(label: str, file: str) -> Response:
+        clip = project.clip(label, file)
+        try:
+            if kind := media_type(clip.path):
+                return FileResponse(clip.path, media_type=kind)
+            # Not in the project, which is kept as it is.
+            target = context.tray.folder / f"clip-{_key(clip)}.wav"
+            if not target.exists():
+                write_playable(clip.path, target)
+            return FileResponse(target, media_type="audio/wav")
+        except AudioError as error:
+            raise _unreadable(clip, error) from None
+
+    @routes.get("/{file}/picture")
+    def picture(
+        label: str,
+        file: str,
+        width: Annotated[int, Query(ge=1, le=WIDEST)] = 160,
+        height: Annotated[int, Query(ge=1, le=TALLEST)] = 48,
+    ) -> Response:
+        clip = project.clip(label, file)
+        key = f"{_key(clip)} {width} {height}"
+        found = kept.get(key)
+        if found is None:
+            try:
+                found = kept.put(key, thumbnail(clip.path, width, height))
+            except AudioError as error:
+                raise _unreadable(clip, error) from None
+        return Response(found, media_type="image/png")
+
+
+class _Kept:
+    """The last pictures, by key."""
+
+    def __init__(self) -> None:
+        self._pictures: OrderedDict[str, bytes] = OrderedDict()
+
+    def get(self, key: str) -> bytes | None:
+        return self._pictures.get(key)
+
+    def put(self, key: str, picture: bytes) -> bytes:
+        self._pictures[key] = picture
+        while len(self._pictures) > KEPT_PICTURES:
+            self._pictures.popitem(last=False)
+        return picture
+
+
+def _key(clip: ClipFile) -> str:
+    """A text that changes with the path and the content of a clip."""
+    return hashlib.sha256(repr((str(clip.path), clip.stamp)).encode()).hexdigest()[:24]
+
+
+def _check_suffix(name: str) -> None:
+    if not is_sound(Path(f"sound{Path(name).suffix}")):
+        common = ", ".join(suffix.upper() for suffix in COMMON_SOUNDS)
+        raise ProblemError(
+            "unsupported-media-type",
+            f"{printable(name)} has no suffix of a sound. Add {common} files, or videos.",
+        )
+
+
+def _unreadable(clip: ClipFile, error: AudioError) -> ProblemError:
+    return ProblemError("unreadable-sound", f"{clip.file} cannot be played: {error.cause}.")

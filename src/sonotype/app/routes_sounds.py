@@ -1,0 +1,291 @@
+"""``/api/sounds``: add sounds, look at them, classify, explain and search them, keep parts."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from sonotype.app import analysis
+from sonotype.app.context import AppContext
+from sonotype.app.cuts import cut, cut_name
+from sonotype.app.pictures import TALLEST, WIDEST, picture
+from sonotype.app.playback import WAV, media_type, write_playable
+from sonotype.app.project import ClipFile
+from sonotype.app.tray import Sound, not_written
+from sonotype.core.errors import AudioError, SonotypeError
+from sonotype.core.json_text import json_text
+from sonotype.inference.classifier import Classifier
+from sonotype.serve.bodies import safe_name
+from sonotype.serve.problems import ProblemError
+
+STALL_SECONDS = 60.0
+"""Longest pause of a client that uploads a sound."""
+NDJSON = "application/x-ndjson"
+
+Result = TypeVar("Result")
+Model = Annotated[str, Query()]
+Start = Annotated[float | None, Query()]
+Threshold = Annotated[float | None, Query(ge=0, le=1)]
+
+
+class Kept(BaseModel):
+    """Where a sound, or a part of it, is kept."""
+
+    label: str = Field(alias="class")
+    start: float | None = None
+    end: float | None = None
+
+
+def router(context: AppContext) -> APIRouter:
+    """The routes of uploaded sounds."""
+    routes = APIRouter(prefix="/api/sounds")
+    _files(routes, context)
+    _results(routes, context)
+    return routes
+
+
+def parsed_threshold(text: str | None) -> float | None:
+    """A threshold in a query that FastAPI does not check."""
+    if text is None or text == "":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise ProblemError("invalid-parameter", "threshold must be a number from 0 to 1")
+    return value
+
+
+def _files(routes: APIRouter, context: AppContext) -> None:
+    tray = context.tray
+
+    @routes.post("", status_code=201)
+    async def add(request: Request, name: str = "") -> Response:
+        declared = request.headers.get("content-length", "")
+        size = int(declared[:20]) if declared.isdecimal() else None
+        sound = await tray.receive(safe_name(name, 1), _chunks(request), size)
+        return _json(sound.values(), 201)
+
+    @routes.get("")
+    def sounds() -> Response:
+        return _json([sound.values() for sound in tray.sounds()])
+
+    @routes.delete("/{identity}", status_code=204)
+    def remove(identity: str) -> Response:
+        tray.remove(identity)
+        return Response(status_code=204)
+
+    @routes.get("/{identity}/audio")
+    async def audio(identity: str) -> Response:
+        path, kind = await _with(context, identity, _playable)
+        return FileResponse(path, media_type=kind, content_disposition_type="inline")
+
+    @routes.get("/{identity}/picture")
+    async def show(
+        identity: str,
+        start: float = 0.0,
+        end: float | None = None,
+        width: Annotated[int, Query(ge=1, le=WIDEST)] = 800,
+        height: Annotated[int, Query(ge=1, le=TALLEST)] = 160,
+    ) -> Response:
+        with tray.using(identity) as sound:
+            stop = sound.facts.seconds if end is None else end
+            if not (math.isfinite(start) and math.isfinite(stop) and start < stop):
+                raise ProblemError("invalid-parameter", "end must be after start, in seconds")
+            try:
+                # Without the shield a client that goes away would cancel it for all.
+                overview = await asyncio.shield(asyncio.wrap_future(tray.overview(sound)))
+            except (SonotypeError, OSError, MemoryError) as error:
+                raise failure(error, sound.name) from None
+            size = (width, height)
+            content = await run_in_threadpool(picture, overview, start, stop, size)
+        return Response(content, media_type="image/png")
+
+    @routes.post("/{identity}/keep", status_code=201)
+    async def keep(identity: str, wanted: Kept) -> Response:
+        clip, stored = await _with(context, identity, lambda sound: _keep(context, sound, wanted))
+        context.state.changed()
+        return _json({**_clip_values(clip), "stored": stored}, 201)
+
+
+def _results(routes: APIRouter, context: AppContext) -> None:
+    @routes.post("/{identity}/classify")
+    async def classify(identity: str, model: Model, start: Start = None) -> Response:
+        def work(sound: Sound) -> dict[str, Any]:
+            found = analysis.classify(context.models.classifier(model), sound, start)
+            return {"model": model, **found}
+
+        return _json(await _with(context, identity, work))
+
+    @routes.get("/{identity}/explanation")
+    async def explanation(
+        identity: str, model: Model, label: str = "", start: Start = None
+    ) -> Response:
+        def work(sound: Sound) -> dict[str, Any]:
+            return analysis.explain(context.models.classifier(model), sound, label, start)
+
+        return _json(await _with(context, identity, work))
+
+    @routes.post("/{identity}/detect")
+    async def detect(identity: str, model: Model, threshold: Threshold = None) -> Response:
+        classifier = await run_in_threadpool(context.models.classifier, model)
+        with context.tray.using(identity):
+            pass  # a sound that is not there is a problem, not a stream
+        lines = _detect(context, identity, classifier, (model, threshold))
+        return StreamingResponse(lines, media_type=NDJSON)
+
+    @routes.get("/{identity}/labels")
+    async def labels(
+        identity: str,
+        model: Model,
+        label_format: Annotated[str, Query(alias="format")] = "audacity",
+        threshold: Threshold = None,
+    ) -> Response:
+        name, text = await _with(
+            context,
+            identity,
+            lambda sound: analysis.label_text(sound, model, label_format, threshold),
+        )
+        kind = "text/csv" if label_format == "csv" else "text/plain"
+        return Response(
+            text.encode("utf-8", "backslashreplace"),
+            media_type=f"{kind}; charset=utf-8",
+            headers={"content-disposition": attachment(name)},
+        )
+
+
+async def _with(context: AppContext, identity: str, work: Callable[[Sound], Result]) -> Result:
+    """Do the work on a sound in a thread; its errors become problems."""
+
+    def run() -> Result:
+        with context.tray.using(identity) as sound:
+            try:
+                return work(sound)
+            except (SonotypeError, OSError, MemoryError) as error:
+                raise failure(error, sound.name) from None
+
+    return await run_in_threadpool(run)
+
+
+async def _detect(
+    context: AppContext, identity: str, classifier: Classifier, wanted: tuple[str, float | None]
+) -> AsyncIterator[bytes]:
+    """The lines of a detection; it stops when the client or the server ends."""
+    model, threshold = wanted
+    gone = False
+    with context.tray.using(identity) as sound:
+        lines = analysis.detect(
+            classifier, model, sound, threshold, lambda: gone or context.state.closed
+        )
+        try:
+            while (values := await run_in_threadpool(_next, lines, sound.name)) is not None:
+                yield (json_text(values, ensure_ascii=False) + "\n").encode()
+        finally:
+            gone = True
+            lines.close()  # type: ignore[attr-defined]
+
+
+def _next(lines: Iterator[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    """The next line; an error is the last line, since the answer has begun."""
+    try:
+        return next(lines, None)
+    except (SonotypeError, OSError, MemoryError) as error:
+        return {"kind": "end", "events": 0, "error": failure(error, name).detail}
+
+
+def failure(error: Exception, name: str) -> ProblemError:
+    """What the person learns of an error on a sound."""
+    if isinstance(error, AudioError):
+        return ProblemError("unreadable-sound", f"{name} {error.cause}.")
+    if isinstance(error, SonotypeError):
+        return ProblemError("not-possible", str(error))
+    if isinstance(error, MemoryError):
+        detail = "This computer has not enough memory. Close other programs and try again."
+        return ProblemError("not-possible", detail)
+    assert isinstance(error, OSError)  # noqa: S101 (for mypy)
+    return not_written(error)
+
+
+def _keep(context: AppContext, sound: Sound, wanted: Kept) -> tuple[ClipFile, bool]:
+    """Store a sound, or a part of it, in a class."""
+    start, end = wanted.start, wanted.end
+    if start is None and end is None:
+        name = sound.name
+        if not Path(name).suffix and sound.path.suffix:
+            name += sound.path.suffix
+        with context.project.incoming(name) as path:
+            shutil.copyfile(sound.path, path)
+            return context.project.store(wanted.label, name, path)
+    first, last = start or 0.0, sound.facts.seconds if end is None else end
+    if not 0 <= first < last < math.inf:
+        raise ProblemError("invalid-parameter", "end must be after start, both in seconds")
+    last = min(last, sound.facts.seconds)
+    name = cut_name(sound.name, first, last)
+    with context.project.incoming(name) as path:
+        cut(sound.path, path, first, last)
+        return context.project.store(wanted.label, name, path)
+
+
+def _playable(sound: Sound) -> tuple[Path, str]:
+    """The file that a browser plays, and its media type."""
+    if kind := media_type(sound.path):
+        return sound.path, kind
+    with sound.lock:
+        target = sound.path.with_name(f"{sound.id}.play.wav")
+        if not target.exists():
+            write_playable(sound.path, target)
+    return target, WAV
+
+
+def _clip_values(clip: ClipFile) -> dict[str, Any]:
+    added = datetime.fromtimestamp(clip.added, UTC).isoformat(timespec="seconds")
+    return {
+        "class": clip.label, "file": clip.file, "seconds": clip.seconds, "added": added,
+        "findings": [],
+    }  # fmt: skip
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    """The body of a request piece by piece.
+
+    Raises:
+        ProblemError: the client sends nothing for too long.
+        ClientDisconnect: the client is gone.
+    """
+    while True:
+        try:
+            message = await asyncio.wait_for(request.receive(), STALL_SECONDS)
+        except TimeoutError:
+            detail = f"No bytes of the file came for {STALL_SECONDS:g} s. Add the sound again."
+            raise ProblemError("request-too-slow", detail) from None
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        if chunk := message.get("body", b""):
+            yield chunk
+        if not message.get("more_body"):
+            return
+
+
+def attachment(name: str) -> str:
+    """The header ``Content-Disposition`` of a download, for any name (RFC 5987)."""
+    plain = "".join(char if (char.isascii() and char.isalnum()) or char in "._-" else "_"
+                    for char in name)  # fmt: skip
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _json(values: Any, status: int = 200) -> Response:
+    text = json_text(values, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return Response(text, status, media_type="application/json")

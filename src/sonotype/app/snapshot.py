@@ -1,0 +1,66 @@
+"""Everything that the page shows of a project at once, as JSON."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from sonotype.app.advice import advice_of
+from sonotype.app.context import AppContext
+from sonotype.app.needs import backbone_values
+from sonotype.app.project import Project
+from sonotype.app.runs import run_values
+from sonotype.core.json_text import json_text
+from sonotype.data.records import is_negative
+
+Values = dict[str, Any]
+
+
+def snapshot(context: AppContext) -> Values:
+    """The values of ``GET /api/state``."""
+    return {"version": context.state.version, **_values(context)}
+
+
+def snapshot_text(context: AppContext) -> tuple[str, str]:
+    """The snapshot as JSON in one line, and the same without the version, for comparisons."""
+    values = _values(context)
+    plain = json_text(values, ensure_ascii=False)
+    return json_text({"version": context.state.version, **values}, ensure_ascii=False), plain
+
+
+def class_values(project: Project, label: str) -> Values:
+    """Name, number and seconds of the clips of a class, and whether it stands for no class."""
+    clips = project.clips(label)
+    seconds = sum(clip.seconds or 0.0 for clip in clips)
+    return {
+        "name": label,
+        "clips": len(clips),
+        "seconds": round(seconds, 3),
+        "negative": is_negative(label),
+    }
+
+
+def _values(context: AppContext) -> Values:
+    project = context.project
+    needs = advice_of(project)
+    return {
+        "project": {
+            "folder": str(project.folder),
+            "name": project.folder.name,
+            "classes": [class_values(project, label) for label in project.classes()],
+            "backbone": project.backbone,
+            "backbones": backbone_values(),
+            "advice": needs.advice,
+            "ready": needs.ready,
+            "command": _command(project),
+        },
+        "training": context.training.values(),
+        "runs": run_values(project),
+        "models": context.models.values(),
+    }
+
+
+def _command(project: Project) -> str:
+    """The command line that trains the same model."""
+    words = ["sonotype", "train", str(project.folder), "--backbone", project.backbone]
+    return shlex.join([*words, "--out", "run"])
