@@ -212,10 +212,13 @@ def test_a_model_that_is_damaged_later_is_left_out(copy: Project) -> None:
     assert problem_name(lambda: models.classifier("run-0002")) == "not-possible"
 
 
-def application_of(project: Project) -> FastAPI:
+def context_of(project: Project) -> AppContext:
     state = State()
     tray: Any = None
-    context = AppContext(project, state, Models(project, []), Training(project, state), tray)
+    return AppContext(project, state, Models(project, []), Training(project, state), tray)
+
+
+def application_of(context: AppContext) -> FastAPI:
     application = FastAPI()
     application.include_router(router(context))
 
@@ -228,7 +231,7 @@ def application_of(project: Project) -> FastAPI:
 
 def asked(project: Project, *requests: tuple[str, str, bytes | None]) -> list[httpx.Response]:
     """The answers to some requests, while the application is served."""
-    application = application_of(project)
+    application = application_of(context_of(project))
 
     async def ask() -> list[httpx.Response]:
         transport = httpx.ASGITransport(application)
@@ -264,6 +267,19 @@ def test_files_of_a_run_are_served(copy: Project) -> None:
     assert "copy-0002.safetensors" in model.headers["content-disposition"]
     assert comparison.json()["common"] == 11
     assert (no_report.status_code, no_run.status_code) == (404, 404)
+
+
+def test_the_training_is_open_while_it_is_served(copy: Project) -> None:
+    context = context_of(copy)
+    application = application_of(context)
+
+    async def serve() -> tuple[bool, bool]:
+        async with application.router.lifespan_context(application):
+            spare = context.training._spare
+            during = spare is not None and spare.poll() is None
+        return during, context.training._spare is None
+
+    assert asyncio.run(serve()) == (True, True)
 
 
 def test_a_training_by_http(copy: Project) -> None:

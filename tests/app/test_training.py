@@ -62,7 +62,7 @@ def past_start(training: Training) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that nobody waited for has ended as well."""
+    """Whether a process runs; one that has ended may still have an entry."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -43,8 +43,8 @@ def test_an_observer_hears_of_every_step_in_place_of_a_bar(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    heard: list[tuple[str, float, float | None]] = []
-    with observed(lambda *step: heard.append(step)):
+    told: list[tuple[str, float, float | None]] = []
+    with observed(lambda *step: told.append(step)):
         assert list(track([1, 2], "items")) == [1, 2]
         assert list(track(iter("a"), "letters")) == ["a"]
         assert list(track([1], "hidden", show=False)) == [1]
@@ -55,7 +55,7 @@ def test_an_observer_hears_of_every_step_in_place_of_a_bar(
         with steps("runs", 1) as bar, bar.done():
             pass
     begin("after")
-    assert heard == [
+    assert told == [
         ("items", 0, 2), ("items", 1, 2), ("items", 2, 2),
         ("letters", 0, None), ("letters", 1, None),
         ("fit", 0, None),
