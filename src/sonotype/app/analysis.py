@@ -176,7 +176,7 @@ def detect(
         name: of the model, under which the sound remembers the events.
         sound: to search.
         threshold: least score; ``None`` for those of the model.
-        stop: whether nobody waits for the events any more.
+        stop: whether the client is gone, or the server ends.
 
     Yields:
         lines of the kinds ``progress``, ``event`` and a last ``end``, whose ``error`` says why the

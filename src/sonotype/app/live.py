@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Condition
+from time import monotonic
 
 import numpy as np
 
@@ -35,7 +36,7 @@ SCORES_EVERY = 0.5
 TOP = 10
 """Classes in a message with scores."""
 LATE, IN_TIME = 5.0, 2.0
-"""Seconds behind the sound at which a client is told, and at which it may be told again."""
+"""Seconds that sound waits when a client is told, and when it may be told again."""
 LOWEST_DB = -120.0
 SAMPLE_BYTES = 4
 WAITING = 20
@@ -125,6 +126,7 @@ class LiveSession:
         self.feed = Feed(NAME, rate)
         self._recent = Recent(round(classifier.audio_spec.seconds * rate))
         self._stopped = self._late = False
+        self._added, self._arrived = 0, deque[tuple[int, float]]()
 
     def add(self, content: bytes) -> Samples:
         """Take up samples for the scores.
@@ -144,6 +146,8 @@ class LiveSession:
         samples, _ = valid(np.frombuffer(content, "<f4").astype(np.float32))
         if len(samples):
             self._recent.add(samples)
+            self._added += len(samples)
+            self._arrived.append((self._added, monotonic()))
         return samples
 
     def end(self) -> None:
@@ -164,7 +168,7 @@ class LiveSession:
         try:
             listener.run(lambda: self._stopped)
         finally:
-            self.feed.close()  # after an error nobody reads what a client still sends
+            self.feed.close()  # after an error nothing reads what a client still sends
 
     def score(self) -> None:
         """Send the scores of the last clip until the sound ends."""
@@ -177,17 +181,21 @@ class LiveSession:
                 self._send(self._scores(samples, new, total))
 
     def update(self, status: Status, block: ScoreBlock | None = None) -> None:
-        """Tell the client when events come late; called by the listener."""
-        if block is None:
+        """Tell the client when sound waits for too long; called by the listener."""
+        done, arrived = round(status.seconds * self._rate), None
+        while self._arrived and self._arrived[0][0] <= done:
+            arrived = self._arrived.popleft()[1]
+        if block is not None or arrived is None:
             return
-        if status.behind > LATE and not self._late:
+        waited = monotonic() - arrived
+        if waited > LATE and not self._late:
             self._late = True
             detail = (
-                f"This computer is too slow for the model: events come {status.behind:.0f} s after "
-                "the sound. Choose a smaller model, or close other programs."
+                f"This computer is too slow for the model: sound waits for {waited:.0f} s. Choose "
+                "a smaller model, or close other programs."
             )
             self._send({"kind": "problem", "detail": detail})
-        elif status.behind < IN_TIME:
+        elif waited < IN_TIME:
             self._late = False
 
     def report(self, report: Report) -> None:
