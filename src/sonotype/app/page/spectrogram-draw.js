@@ -23,6 +23,7 @@ import { frequencyMarks, frequencyPlace, frequencyText, timeMarks, timeText } fr
  * @property {number} cursor
  * @property {SoundEvent[]} events
  * @property {string[]} lanes classes with a lane of their own, then "other"
+ * @property {Map<string, number>} colours place of each class in the order of its first event
  * @property {number} chosen index of the chosen event, -1 for none
  * @property {boolean} dark
  * @property {{text: string, line: string, accent: string, ground: string}} theme
@@ -211,7 +212,7 @@ function drawEvent(brush, scene, event, index) {
   const lane = laneOf(scene, event.label);
   const left = timeToX(scene, event.start);
   const width = Math.max(timeToX(scene, event.end) - left, 2);
-  const colour = classColour(lane, scene.dark);
+  const colour = classColour(scene.colours.get(event.label) ?? 0, scene.dark);
   const top = laneTop(scene, lane) + 2;
   brush.fillStyle = colour.fill;
   brush.fillRect(left, top, width, LANE_HEIGHT - 5);
@@ -253,7 +254,7 @@ export function drawOverview(brush, scene, width, height) {
   const whole = scene.pictures[0];
   if (whole) brush.drawImage(whole.image, whole.start * scale, 0, (whole.end - whole.start) * scale, height);
   for (const event of scene.events) {
-    brush.fillStyle = classColour(laneOf(scene, event.label), scene.dark).fill;
+    brush.fillStyle = classColour(scene.colours.get(event.label) ?? 0, scene.dark).fill;
     brush.fillRect(event.start * scale, height - 5, Math.max((event.end - event.start) * scale, 1), 5);
   }
   const left = scene.view.start * scale;

@@ -147,6 +147,9 @@ export function createSpectrogram(canvas, handlers) {
     setEvents(events, chosen = -1) {
       scene.events = events;
       scene.lanes = lanesOf(events);
+      // A class keeps its colour while more events are found.
+      if (events.length === 0) scene.colours.clear();
+      for (const { label } of events) if (!scene.colours.has(label)) scene.colours.set(label, scene.colours.size);
       scene.chosen = chosen;
       draw();
     },
@@ -156,7 +159,7 @@ export function createSpectrogram(canvas, handlers) {
       draw();
     },
     /** The colour of a class in the lanes. @param {string} label */
-    colourOf: (label) => classColour(laneOf(scene, label), scene.dark).fill,
+    colourOf: (label) => classColour(scene.colours.get(label) ?? 0, scene.dark).fill,
   };
 }
 
@@ -165,7 +168,7 @@ function emptyScene(dark) {
   return {
     width: 0, height: 0, plot: { left: 56, top: TOP, width: 0, height: PLOT_HEIGHT },
     seconds: 0, view: { start: 0, end: 1 }, pictures: [], band: [0, 16000], overlay: null,
-    selection: null, cursor: 0, events: [], lanes: [], chosen: -1, dark,
+    selection: null, cursor: 0, events: [], lanes: [], colours: new Map(), chosen: -1, dark,
     theme: { text: "", line: "", accent: "", ground: "" },
   };
 }

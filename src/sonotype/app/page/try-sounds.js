@@ -1,6 +1,6 @@
 // The list of sounds of Try: files, drops and recordings.
 
-import { address, getJson, isAbort, sendFile, sendJson, withQuery } from "./api.js";
+import { address, getJson, isAbort, reason, sendFile, sendJson, withQuery } from "./api.js";
 import { acceptDrops, byId, setText } from "./dom.js";
 import { button, keyed, make } from "./elements.js";
 import { microphoneProblem, record } from "./recorder.js";
@@ -101,7 +101,7 @@ export function createSounds(context, handlers) {
       if (awaited === upload.key) choose(sound);
     } catch (error) {
       uploads = uploads.filter((each) => each !== upload);
-      if (!isAbort(error)) context.error(`${upload.name}: ${/** @type {Error} */ (error).message}`);
+      if (!isAbort(error)) context.error(withName(upload.name, error));
     }
     render();
   }
@@ -135,6 +135,12 @@ export function createSounds(context, handlers) {
       choose(sound);
     },
   };
+}
+
+/** An error that says which file it is about. @param {string} name @param {unknown} error */
+function withName(name, error) {
+  const text = reason(error);
+  return text.toLowerCase().includes(name.toLowerCase()) ? text : `${name}: ${text}`;
 }
 
 /** @param {Sound | Upload} row */
