@@ -72,7 +72,7 @@ export function classCard(first, context, actions) {
     info = next;
     setText(part(root, "title"), info.name);
     nameControls(root, info.name);
-    part(root, "negative").hidden = !info.negative;
+    part(root, "negative").hidden = !info.negative || info.name.toLowerCase() === "background";
     part(root, "delete").hidden = Boolean(info.draft);
     setText(part(root, "count"), countText(info));
     const fill = part(root, "fill");

@@ -17,8 +17,8 @@ export function startTraining(context) {
   startCommand(context);
   context.onState((state) => {
     renderStart(state);
-    renderProgress(context, state.training);
     renderRuns(context, state.runs);
+    renderProgress(context, state.training);
   });
 }
 
