@@ -84,12 +84,11 @@ export function isAbort(error) {
   return error instanceof Error && error.name === "AbortError";
 }
 
-/** @param {string} text @returns {string} with a capital letter and a full stop */
+/** @param {string} text @returns {string} with a full stop; it may begin with the name of a file */
 function sentence(text) {
   const trimmed = text.trim();
   if (!trimmed) return "Something went wrong.";
-  const first = trimmed[0].toUpperCase() + trimmed.slice(1);
-  return /[.!?)]$/.test(first) ? first : `${first}.`;
+  return /[.!?)]$/.test(trimmed) ? trimmed : `${trimmed}.`;
 }
 
 /**

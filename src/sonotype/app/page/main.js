@@ -2,7 +2,6 @@
 
 import { address, isAbort, reason, request, STOPPED } from "./api.js";
 import { byId, setNote, setOptions, setText } from "./dom.js";
-import * as build from "./build.js";
 
 /** @typedef {import("./types.js").AppState} AppState */
 /** @typedef {import("./types.js").Model} Model */
@@ -213,12 +212,16 @@ function takeState(next) {
   tell(listeners.state, next);
 }
 
+/** @type {EventSource|null} */
+let source = null;
+
 /**
  * Listens to the changes of the state, and connects again for as long as the page is open.
  * @param {number} [tries]
  */
 function connect(tries = 0) {
-  const source = new EventSource(address("api", "changes"));
+  source?.close();
+  source = new EventSource(address("api", "changes"));
   let failures = tries;
   source.addEventListener("message", (event) => {
     failures = 0;
@@ -226,11 +229,10 @@ function connect(tries = 0) {
     takeState(JSON.parse(event.data));
   });
   source.addEventListener("error", async () => {
-    source.close();
+    source?.close();
     setNote(byId("connection"), failures ? await whyNoState() : "Connecting again ...");
     setTimeout(() => connect(failures + 1), RETRY_MS[Math.min(failures, RETRY_MS.length - 1)]);
   });
-  addEventListener("pagehide", () => source.close(), { once: true });
 }
 
 /** @returns {Promise<string>} why there is no state now */
@@ -245,7 +247,7 @@ async function whyNoState() {
 
 /**
  * Starts the module of a tab. A tab whose module fails does not take the others with it.
- * @param {() => Promise<{start(context: Context): void}>|{start(context: Context): void}} load
+ * @param {() => Promise<{start(context: Context): void}>} load
  */
 async function startTab(load) {
   try {
@@ -266,8 +268,10 @@ function start() {
   // A file that is dropped beside its place must not replace the page.
   for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
   addEventListener("unhandledrejection", (event) => showError(event.reason));
+  addEventListener("pagehide", () => source?.close());
+  addEventListener("pageshow", (event) => event.persisted && connect());
   startTabs();
-  startTab(() => build);
+  startTab(() => import("./build.js"));
   startTab(() => import("./try.js"));
   startTab(() => import("./live.js"));
   connect();
