@@ -13,6 +13,9 @@ import { UNKNOWN } from "./try-answer.js";
 
 const MOST_BARS = 6;
 const MOST_EVENTS = 200;
+const SILENT = -80;
+// How far the meter falls at each block of samples, about 20 times a second.
+const FALL_DB = 1.5;
 // Share of the newest value in a bar; the rest is of the values before.
 const NEWEST = 0.6;
 // Seconds of sound that may wait for the program before sound is left out.
@@ -28,6 +31,9 @@ export function start(context) {
   const press = byId("live-start");
   let session = /** @type {Session | null} */ (null);
   let busy = false;
+  let level = SILENT;
+  // The time of day at second 0 of the session: events of several sessions stand in one list.
+  let began = 0;
 
   async function toggle() {
     if (busy) return;
@@ -48,12 +54,14 @@ export function start(context) {
       return;
     }
     setText(press, "Starting…");
+    level = SILENT;
     try {
       session = await openSession(model.id, {
         onMessage: show,
-        onLevel: showLevel,
+        onLevel: moveLevel,
         onProblem: (text) => void stop(text),
       });
+      began = Date.now();
       setPressed(true);
       context.status("Listening.");
     } catch (error) {
@@ -67,7 +75,7 @@ export function start(context) {
     const old = session;
     session = null;
     setPressed(false);
-    showLevel(-80);
+    showLevel(SILENT);
     if (problem) setNote(byId("live-problem"), problem);
     else context.status("Stopped.");
     await old?.close();
@@ -80,12 +88,18 @@ export function start(context) {
     setText(press, pressed ? "Stop" : "Start");
   }
 
+  /** The meter goes up at once and comes down slowly. @param {number} levelDb */
+  function moveLevel(levelDb) {
+    level = Math.max(levelDb, level - FALL_DB);
+    showLevel(level);
+  }
+
   const shares = /** @type {Map<string, number>} */ (new Map());
 
   /** @param {any} message of the program */
   function show(message) {
     if (message.kind === "scores") showScores(message, shares);
-    if (message.kind === "event") showEvent(message);
+    if (message.kind === "event") showEvent(message, began);
     if (message.kind === "problem") setNote(byId("live-problem"), message.detail ?? message.text ?? message.message ?? "The program cannot go on.");
   }
 
@@ -194,12 +208,17 @@ function withUnknown(bars, unknown) {
   return unknown.is_unknown ? [bar, ...bars] : [...bars, bar];
 }
 
-/** @param {{start: number, end: number, label: string, score: number}} event */
-function showEvent(event) {
+/**
+ * @param {{start: number, end: number, label: string, score: number}} event
+ * @param {number} began time of second 0, in milliseconds
+ */
+function showEvent(event, began) {
   const list = byId("live-events");
   const row = make("li", "event-row");
   row.dataset.testid = "live-event";
-  row.append(make("span", "event-time number", `${timeText(event.start, 0.1)} – ${timeText(event.end, 0.1)}`),
+  const clock = new Date(began + event.start * 1000).toLocaleTimeString();
+  const length = timeText(event.end - event.start, 0.1);
+  row.append(make("span", "event-time number", `${clock}, ${length}`),
     make("span", "event-label", event.label), make("span", "number", shareText(event.score)));
   list.prepend(row);
   while (list.children.length > MOST_EVENTS) list.lastElementChild?.remove();
