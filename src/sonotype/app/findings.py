@@ -100,7 +100,7 @@ class Findings:
 
     def _is_about_counts(self, place: Place, diagnosis: Diagnosis) -> bool:
         """Whether an issue only says that sounds are missing, as the advice of the page does."""
-        return place.detail == NO_SOUND or place.where == str(diagnosis.sounds.source)
+        return place.detail == NO_SOUND or place.where in (".", str(diagnosis.sounds.source))
 
     def _links(self) -> list[Values]:
         places = []

@@ -84,13 +84,13 @@ class Guard:
             cookies.load(headers.get("cookie", ""))
         except CookieError:
             return ""
-        found = cookies.get(self._cookie)
-        return "" if found is None else str(found.value)
+        return {name: str(found.value) for name, found in cookies.items()}.get(self._cookie, "")
 
     def _from_address(self, scope: Scope) -> str:
         if scope["path"] != "/":
             return ""
-        return parse_qs(scope["query_string"].decode("latin-1")).get("key", [""])[0]
+        query: str = scope["query_string"].decode("latin-1")
+        return parse_qs(query).get("key", [""])[0]
 
     def _add_headers(self, headers: MutableHeaders, scope: Scope) -> None:
         for name, value in HEADERS.items():

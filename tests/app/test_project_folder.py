@@ -1,0 +1,221 @@
+"""The project folder: nothing is replaced, nothing is lost, nothing leads out of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from app.page_host import sound
+
+from sonotype.app.findings import Findings
+from sonotype.app.project import Project
+from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.data.readers.folder import read_folder
+from sonotype.serve.problems import ProblemError
+
+
+def added(project: Project, label: str, name: str, seed: int = 0) -> tuple[str, bool]:
+    with project.incoming(name) as path:
+        sound(path, seed)
+        clip, stored = project.store(label, name, path)
+    return clip.file, stored
+
+
+def problem(name: str) -> pytest.RaisesExc[ProblemError]:
+    return pytest.RaisesExc(ProblemError, check=lambda error: error.name == name)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path / "sounds")
+
+
+def test_nothing_is_made_before_something_is_saved(project: Project) -> None:
+    project.open()
+    assert (project.classes(), project.backbone) == ([], "builtin")
+    assert not project.folder.exists()
+    project.set_backbone("mn04")
+    assert Project(project.folder).backbone == "mn04"
+
+
+def test_settings_that_cannot_be_read_are_those_of_a_new_project(project: Project) -> None:
+    project.set_backbone("mn04")
+    (project.hidden / "project.json").write_bytes(b"\xff{")
+    assert project.backbone == "builtin"
+
+
+def test_a_clip_gets_a_safe_free_name_and_is_stored_once(project: Project) -> None:
+    assert added(project, "🐓 Hahn", "../x.wav", 1) == ("x.wav", True)
+    assert added(project, "🐓 Hahn", "x.wav", 2) == ("x (2).wav", True)
+    assert added(project, "🐓 Hahn", "other.wav", 1) == ("x.wav", False)
+    assert added(project, "dog", "x.wav", 1) == ("x.wav", True)
+    assert sorted(clip.file for clip in project.clips("🐓 Hahn")) == ["x (2).wav", "x.wav"]
+    assert project.clip("dog", "x.wav").seconds == 0.5
+    assert not [*(project.hidden / "incoming").iterdir()]
+
+
+def test_the_readers_of_class_folders_skip_runs_and_trash(project: Project) -> None:
+    for label in ("dog", "rooster"):
+        for seed in range(3):
+            added(project, label, "x.wav", seed + 10 * len(label))
+    project.trash("dog", "x.wav")
+    sound(project.runs / "0001" / "plots" / "x.wav", 99)
+    found = read_folder(project.folder)
+    assert {clip.path.parent.name for clip in found.clips} == {"dog", "rooster"}
+    assert len(found.clips) == 5
+
+
+def test_a_deleted_clip_is_in_the_trash(project: Project) -> None:
+    added(project, "dog", "x.wav")
+    content = project.clip("dog", "x.wav").path.read_bytes()
+    project.trash("dog", "x.wav")
+    with problem("gone"):
+        project.trash("dog", "x.wav")
+    added(project, "dog", "x.wav")
+    project.remove_class("dog")
+    assert project.classes() == []
+    kept = [*(project.hidden / "trash").glob("*/dog/x.wav")]
+    assert [path.read_bytes() for path in kept] == [content, content]
+
+
+def test_a_clip_moves_to_another_class(project: Project) -> None:
+    added(project, "dog", "x.wav", 1)
+    added(project, "cat", "x.wav", 2)
+    assert project.move("dog", "x.wav", "cat").file == "x (2).wav"
+    assert project.clips("dog") == []
+    added(project, "dog", "copy.wav", 2)
+    assert project.move("dog", "copy.wav", "cat").file == "x.wav"
+    assert len(project.clips("cat")) == 2
+    with problem("gone"):
+        project.move("cat", "x.wav", "cow")
+
+
+def test_a_class_is_renamed_but_never_onto_another(project: Project) -> None:
+    added(project, "dog", "x.wav")
+    project.add_class("cat")
+    for name in ("cat", "CAT"):
+        with problem("name-taken"):
+            project.rename_class("dog", name)
+        with problem("name-taken"):
+            project.add_class(name)
+    assert project.rename_class("dog", "Dog") == "Dog"
+    assert [clip.file for clip in project.clips("Dog")] == ["x.wav"]
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".", "", "/etc", "../other", ".sonotype", "dog/../..", "a\0"]
+)
+def test_no_name_leads_out_of_the_project(project: Project, name: str) -> None:
+    added(project, "dog", "x.wav")
+    sound(project.folder.parent / "other" / "x.wav")
+    for use in (project.clips, project.remove_class, lambda x: project.clip("dog", f"{x}/x.wav"),
+                lambda x: project.clip(x, "x.wav"), lambda x: project.move("dog", "x.wav", x)):  # fmt: skip
+        with problem("gone"):
+            use(name)
+
+
+def test_links_out_of_the_project_are_refused(project: Project, tmp_path: Path) -> None:
+    added(project, "dog", "x.wav")
+    outside = sound(tmp_path / "outside" / "secret.wav")
+    (project.folder / "link").symlink_to(outside.parent)
+    (project.folder / "dog" / "secret.wav").symlink_to(outside)
+    (project.folder / "dog" / "same.wav").symlink_to("x.wav")
+    assert project.classes() == ["dog"]
+    assert sorted(clip.file for clip in project.clips("dog")) == ["same.wav", "x.wav"]
+    with problem("gone"):
+        project.clip("dog", "secret.wav")
+    [finding] = [one for one in Findings(project).of_project() if one["kind"] == "outside"]
+    assert [(place["class"], place["file"]) for place in finding["places"]] == [
+        ("dog", "secret.wav"), ("link", None)]  # fmt: skip
+    assert outside.exists()
+
+
+def test_a_file_that_was_removed_or_changed_meanwhile(project: Project) -> None:
+    added(project, "dog", "x.wav")
+    path = project.clip("dog", "x.wav").path
+    path.write_bytes(b"no sound")
+    assert project.clip("dog", "x.wav").seconds is None
+    assert Findings(project).of_clip(project.clip("dog", "x.wav"))[0]["kind"] == "unreadable"
+    path.unlink()
+    with problem("gone"):
+        project.clip("dog", "x.wav")
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(errno.ENOSPC, "storage-full"), (errno.EROFS, "read-only"),
+                         (errno.EIO, "not-possible")])  # fmt: skip
+def test_an_error_of_the_disk_leaves_nothing_half_written(
+    project: Project, monkeypatch: pytest.MonkeyPatch, number: int, name: str
+) -> None:
+    added(project, "dog", "x.wav", 1)
+
+    def fail(_: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("sonotype.app.disk.sync", fail)
+    with problem(name):
+        added(project, "dog", "y.wav", 2)
+    assert [clip.file for clip in project.clips("dog")] == ["x.wav"]
+    assert not [*(project.hidden / "incoming").iterdir()]
+
+
+def test_a_folder_that_cannot_be_written_is_shown(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound(project.folder / "dog" / "x.wav")
+
+    def fail(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "no", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    project.open()
+    assert [clip.file for clip in project.clips("dog")] == ["x.wav"]
+    with problem("read-only"):
+        project.trash("dog", "x.wav")
+    with problem("read-only"):
+        project.set_backbone("mn04")
+
+
+def test_a_file_system_without_links_moves_clips(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links")
+
+    monkeypatch.setattr(os, "link", fail)
+    assert added(project, "dog", "x.wav", 1) == ("x.wav", True)
+    assert added(project, "dog", "x.wav", 2) == ("x (2).wav", True)
+
+
+def test_one_server_has_a_project(project: Project) -> None:
+    project.add_class("dog")
+    code = (
+        "import sys; from pathlib import Path; from sonotype.app.project import Project\n"
+        "try: Project(Path(sys.argv[1])).open()\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    argv = [sys.executable, "-c", code, str(project.folder)]
+    text = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert text.startswith(f"SonotypeError --project {project.folder}: another sonotype app uses")
+    other = Project(project.folder)
+    with pytest.raises(SonotypeError, match="another sonotype app"):
+        other.open()
+    with problem("project-in-use"):
+        other.add_class("cat")
+    project.close()
+    other.add_class("cat")
+
+
+def test_a_project_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionsError, match="is not a folder"):
+        Project(sound(tmp_path / "x.wav")).open()
+
+
+def test_what_a_killed_server_left_is_removed(project: Project) -> None:
+    left = sound(project.hidden / "incoming" / "x.wav")
+    project.open()
+    assert not left.exists()
