@@ -42,7 +42,7 @@ class Job:
 
     Attributes:
         run: name of the run folder.
-        backbone: as ``sonotype train --backbone`` has it.
+        backbone: as for ``sonotype train --backbone``.
         began: monotonic time of the start.
         attempts: how often the job was started.
         state: whether it runs, or how it ended.

@@ -40,7 +40,7 @@ def place_of(description: str, done: float, total: float | None, before: Place) 
     """The place of a training; its share never falls.
 
     Args:
-        description: of the step, as the bar has it.
+        description: of the step, as in the bar.
         done: how much of the step is done.
         total: of the step; ``None`` if not known.
         before: the place so far.
