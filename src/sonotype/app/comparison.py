@@ -193,7 +193,7 @@ def _text(
     elif high < 0:
         verdict = "the new model is worse"
     elif low == high == 0:
-        return f"{text} Both give the same answers."
+        return f"{text} Both are right on the same sounds."
     else:
         verdict = "the difference can be chance"
     return f"{text} Change with 95 % confidence: {points}; {verdict}."
