@@ -1,4 +1,4 @@
-"""Answers with JSON."""
+"""JSON responses."""
 
 from __future__ import annotations
 
