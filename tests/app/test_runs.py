@@ -23,7 +23,7 @@ from sonotype.app.context import AppContext
 from sonotype.app.models import KEPT, Models
 from sonotype.app.project import Project
 from sonotype.app.routes_training import router
-from sonotype.app.runs import onnx_of, run_of, run_values
+from sonotype.app.runs import accuracy_of, onnx_of, run_of, run_values
 from sonotype.app.state import State
 from sonotype.app.training import Training
 from sonotype.core.errors import MissingExtraError, ModelFileError
@@ -325,3 +325,11 @@ def test_without_the_extra_there_is_no_export(
     answer = got(copy, "/api/runs/0002/onnx")
     assert answer.status_code == 422
     assert "sonotype[onnx]" in answer.json()["detail"]
+
+
+def test_the_interval_of_an_accuracy_is_not_a_point_where_all_are_right() -> None:
+    found = accuracy_of({"value": 1.0, "low": 1.0, "high": 1.0}, 15)
+    assert (found["value"], found["high"]) == (1.0, 1.0)
+    assert found["low"] == pytest.approx(0.025 ** (1 / 15))
+    wide = accuracy_of({"value": 0.5, "low": 0.1, "high": 0.9}, 1000)
+    assert (wide["low"], wide["high"]) == (0.1, 0.9)

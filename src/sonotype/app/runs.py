@@ -179,9 +179,26 @@ def _read_files(folder: Path) -> Run:
         clips=len(rows),
         classes=classes,
         backbone=str(options["backbone"]),
-        accuracy=accuracy and {name: accuracy[name] for name in ("value", "low", "high")},
+        accuracy=accuracy and accuracy_of(accuracy, heads[LEVELS[0]]["groups"]),
         note=_note(classes, scored=accuracy is not None),
     )
+
+
+def accuracy_of(interval: Mapping[str, float], recordings: int) -> dict[str, float]:
+    """The accuracy with the wider of two intervals: the bootstrap's, and the exact binomial one.
+
+    Where all of a few sounds are right, the bootstrap's interval is a point.
+
+    Args:
+        interval: ``value``, ``low`` and ``high`` of the bootstrap.
+        recordings: number of the independent samples.
+    """
+    from scipy.stats import binomtest
+
+    value = interval["value"]
+    exact = binomtest(round(value * recordings), recordings).proportion_ci(method="exact")
+    low, high = min(interval["low"], exact.low), max(interval["high"], exact.high)
+    return {"value": value, "low": float(low), "high": float(high)}
 
 
 def _note(classes: Mapping[str, int], *, scored: bool) -> str:
