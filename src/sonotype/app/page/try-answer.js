@@ -62,9 +62,16 @@ export function barsOf(answer, level) {
   return unknown.is_unknown ? [bar, ...bars] : [...bars, bar];
 }
 
+/** The level with the most classes, which says most about a sound. @param {Answer} answer */
+function finest(answer) {
+  const sizes = answer.levels.map((level) => level.labels.length);
+  return Math.max(sizes.indexOf(Math.max(...sizes)), 0);
+}
+
 /** The answer in one word and number. @param {Answer} answer */
 export function topOf(answer) {
-  const [first] = barsOf(answer, 0);
+  const level = answer.unknown?.is_unknown ? 0 : finest(answer);
+  const [first] = barsOf(answer, level);
   return first ? { label: first.label, value: first.value } : { label: "no class", value: 0 };
 }
 
@@ -237,7 +244,7 @@ export function createAnswer(spectrogram, onError) {
 
 /** The most probable class. @param {Answer} answer */
 function topClass(answer) {
-  return barsOf(answer, 0).find((bar) => !bar.plain)?.label ?? "";
+  return barsOf(answer, finest(answer)).find((bar) => !bar.plain)?.label ?? "";
 }
 
 /** The first bars, and always the one of "unknown". @param {import("./bars.js").Bar[]} bars */
