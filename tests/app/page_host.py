@@ -37,7 +37,7 @@ def context_of(folder: Path, scratch: Path) -> AppContext:
     project, state = Project(folder), State()
     project.open()
     training: Any = SimpleNamespace(values=lambda: None, open=lambda: None, close=lambda: None)
-    models: Any = SimpleNamespace(values=lambda: [])
+    models: Any = SimpleNamespace(values=list)
     return AppContext(project, state, models, training, Tray(scratch))
 
 

@@ -112,8 +112,13 @@ def test_a_class_is_renamed_but_never_onto_another(project: Project) -> None:
 def test_no_name_leads_out_of_the_project(project: Project, name: str) -> None:
     added(project, "dog", "x.wav")
     sound(project.folder.parent / "other" / "x.wav")
-    for use in (project.clips, project.remove_class, lambda x: project.clip("dog", f"{x}/x.wav"),
-                lambda x: project.clip(x, "x.wav"), lambda x: project.move("dog", "x.wav", x)):  # fmt: skip
+    for use in (
+        project.clips,
+        project.remove_class,
+        lambda x: project.clip("dog", f"{x}/x.wav"),
+        lambda x: project.clip(x, "x.wav"),
+        lambda x: project.move("dog", "x.wav", x),
+    ):
         with problem("gone"):
             use(name)
 

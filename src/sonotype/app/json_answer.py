@@ -1,4 +1,4 @@
-"""Answers with JSON."""
+"""HTTP responses with JSON."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ class State:
     """Counts changes, and wakes those that wait for one. Every method may be called in any thread.
 
     Attributes:
-        closed: whether the server ends; nobody waits then.
+        closed: whether the server ends; no tab waits then.
     """
 
     def __init__(self) -> None:
