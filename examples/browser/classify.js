@@ -189,7 +189,7 @@ async function listen(model, failed) {
   };
   await context.audioWorklet.addModule("recorder.js").catch(async () => {
     await stop();
-    throw new UserError("recorder.js cannot be loaded. It belongs into this folder.");
+    throw new UserError("recorder.js cannot be loaded. It must be in this folder.");
   });
   const recorder = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
   new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(recorder);
