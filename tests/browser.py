@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = ("--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio")
 
 OVERLAPS = """() => {
   // Pairs of texts whose boxes overlap, and texts that are cut, among what is visible.
@@ -91,28 +92,28 @@ class Opened:
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser; the test is skipped without one."""
+def chromium(*flags: str) -> Iterator[Any]:
+    """A browser, with more flags if they are given; the test is skipped without one."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not Path(CHROMIUM).exists():
         pytest.skip("Chromium is not installed")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(
             executable_path=CHROMIUM,
-            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio"],
+            args=[*FLAGS, *flags],
         )
         yield browser
         browser.close()
 
 
-def open_page(browser: Any, path: Path, width: int, *, dark: bool = False) -> Opened:
-    """Open a file in a window of a width in pixels."""
+def open_page(browser: Any, path: Path | str, width: int, *, dark: bool = False) -> Opened:
+    """Open a file, or an address, in a window of a width in pixels."""
     scheme = "dark" if dark else "light"
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
     )
     opened = Opened(context.new_page())
-    address = path.resolve().as_uri()
+    address = path if isinstance(path, str) else path.resolve().as_uri()
 
     def asked(request: Any) -> None:
         if not request.url.startswith("data:") and request.url.partition("#")[0] != address:
