@@ -64,6 +64,49 @@ OVERLAPS = """() => {
 }"""
 
 
+LUMINANCE = """(text) => {
+  const [r, g, b] = text.match(/[\\d.]+/g).map((x) => x / 255)
+    .map((x) => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}"""
+
+LOW_CONTRAST = """() => {
+  // Texts whose contrast with the plain colours behind them is below that of WCAG AA.
+  const luminance = LUMINANCE;
+  const parts = (colour) => {
+    const numbers = colour.match(/[\\d.]+/g).map(Number);
+    return numbers.length > 3 ? numbers : [...numbers.slice(0, 3), 1];
+  };
+  const over = (top, below) => [0, 1, 2].map((n) => top[n] * top[3] + below[n] * (1 - top[3]));
+  const behind = (element) => {
+    const layers = [];
+    for (let one = element; one; one = one.parentElement) {
+      const layer = parts(getComputedStyle(one).backgroundColor);
+      if (layer[3] > 0) layers.push(layer);
+      if (layer[3] === 1) break;
+    }
+    return layers.reduceRight((below, layer) => over(layer, below), [255, 255, 255]);
+  };
+  const text = (colour) => `rgb(${colour.join(",")})`;
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode, parent = node.parentElement;
+    if (!node.data.trim() || parent.closest("script, style, noscript, .skip, option")) continue;
+    if (!parent.checkVisibility({checkVisibilityCSS: true})) continue;
+    if (parent.closest("[disabled], [aria-disabled=true]")) continue;
+    const style = getComputedStyle(parent);
+    const ground = behind(parent);
+    const pair = [text(over(parts(style.color), ground)), text(ground)].map(luminance);
+    const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    const size = parseFloat(style.fontSize), bold = Number(style.fontWeight) >= 700;
+    const least = size >= 24 || (bold && size >= 18.66) ? 3 : 4.5;
+    if (ratio < least) found.push(`${ratio.toFixed(2)}: ${node.data.trim().slice(0, 40)}`);
+  }
+  return found;
+}""".replace("LUMINANCE", LUMINANCE)
+
+
 @dataclass
 class Opened:
     """A page that is open, and what it has done.
@@ -90,17 +133,24 @@ class Opened:
         return int(self.page.evaluate("document.documentElement.scrollWidth"))
 
 
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser; the test is skipped without one."""
+def require_chromium() -> Any:
+    """The module of playwright; the test is skipped without it or without Chromium."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not Path(CHROMIUM).exists():
         pytest.skip("Chromium is not installed")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio"],
-        )
+    return playwright
+
+
+@contextmanager
+def chromium(*flags: str) -> Iterator[Any]:
+    """A browser; the test is skipped without one.
+
+    Args:
+        flags: of its command line, besides the usual ones.
+    """
+    with require_chromium().sync_playwright() as started:
+        usual = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio"]
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=[*usual, *flags])
         yield browser
         browser.close()
 
@@ -128,4 +178,10 @@ def open_page(browser: Any, path: Path, width: int, *, dark: bool = False) -> Op
 def overlaps(opened: Opened) -> list[str]:
     """Texts that overlap, are cut, or lie outside of their chart."""
     found: list[str] = opened.page.evaluate(OVERLAPS)
+    return found
+
+
+def low_contrast(opened: Opened) -> list[str]:
+    """Visible texts whose contrast is below 4.5, or 3 where they are large."""
+    found: list[str] = opened.page.evaluate(LOW_CONTRAST)
     return found
