@@ -89,7 +89,7 @@ def listening_browser(folder: Path) -> Iterator[Any]:
         folder: for the sound of the microphone.
     """
     path = folder / "microphone.wav"
-    heard = np.concatenate([tone(HERTZ["beep"], seed, 1.0) for seed in range(100, 120)])
+    heard = np.concatenate([samples_of("beep", seed) for seed in range(100, 120)])
     soundfile.write(path, heard, RATE, subtype="PCM_16")
     device = "--use-fake-device-for-media-stream"
     with chromium(device, f"--use-file-for-fake-audio-capture={path}") as browser:
@@ -99,7 +99,7 @@ def listening_browser(folder: Path) -> Iterator[Any]:
 @contextmanager
 def page_at(
     browser: Any, server: Server, tab: str = "build", *, expected: tuple[str, ...] = (),
-    script: str = "", **options: Any,
+    model: str = "", script: str = "", **options: Any,
 ) -> Iterator[Opened]:  # fmt: skip
     """A page of a person of their own. At the end it has asked no other host, and has no errors.
 
@@ -108,6 +108,7 @@ def page_at(
         server: of the page.
         tab: which is shown first.
         expected: beginnings of messages in the console that are no fault.
+        model: id of the model to choose.
         script: runs before those of the page.
         options: of ``browser.new_context``; the microphone is allowed unless they say otherwise.
     """
@@ -121,12 +122,14 @@ def page_at(
     _watch(opened, server)
     opened.page.goto(f"{server.address}/#{tab}")
     expect(opened.page.get_by_test_id("project")).to_contain_text(server.project.name)
+    if model:
+        opened.page.get_by_test_id("model-select").select_option(model)
     try:
         yield opened
     finally:
         context.close()
     errors = [text for text in opened.errors if not text.startswith(expected)]
-    assert (opened.requests, errors) == ([], [])
+    assert not opened.requests + errors, opened.requests + errors
 
 
 def _watch(opened: Opened, server: Server) -> None:
@@ -190,10 +193,10 @@ def sounds_of(label: str, count: int = 5, first: int = 0) -> list[dict[str, Any]
 
 
 def samples_of(label: str, seed: int) -> np.ndarray:
-    """A second of a sound of a class."""
-    if label in HERTZ:
-        return tone(HERTZ[label], seed)
-    return np.random.default_rng(seed).normal(0, 0.02, RATE).astype(np.float32)
+    """A second of a sound of a class; level and noise differ from sound to sound."""
+    rng = np.random.default_rng(seed)
+    noise = 10 ** rng.uniform(-2.3, -1.3) * rng.standard_normal(RATE).astype(np.float32)
+    return noise + rng.uniform(0.3, 1) * tone(HERTZ[label], seed) if label in HERTZ else noise
 
 
 def add_sound(page: Any, name: str, content: bytes) -> None:

@@ -32,12 +32,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained_server(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Iterator[Any]:
-    """The server of a project with a training; tests add to it."""
+    """The server of a project with a training and of a model with two branches; tests add to it."""
     from app_browser import served
+    from small_models import write_model
 
-    project = tmp_path_factory.mktemp("served") / trained.name
+    folder = tmp_path_factory.mktemp("served")
+    project = folder / trained.name
     shutil.copytree(trained, project)
-    with served(project) as server:
+    with served(project, write_model(folder / "two.safetensors", seed=4)) as server:
         yield server
 
 
