@@ -24,7 +24,7 @@ OVERLAPS = """() => {
   while (walker.nextNode()) {
     const node = walker.currentNode, parent = node.parentElement;
     if (!node.data.trim() || !visible(parent)) continue;
-    if (parent.closest("script, style, .skip, nav")) continue;
+    if (parent.closest("script, style, .skip, .visually-hidden, nav")) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     for (const box of range.getClientRects()) if (box.width > 1 && box.height > 1) {
@@ -92,7 +92,8 @@ LOW_CONTRAST = """() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const node = walker.currentNode, parent = node.parentElement;
-    if (!node.data.trim() || parent.closest("script, style, noscript, .skip, option")) continue;
+    if (!node.data.trim() || parent.closest("script, style, noscript, option")) continue;
+    if (parent.closest(".skip, .visually-hidden")) continue;
     if (!parent.checkVisibility({checkVisibilityCSS: true})) continue;
     if (parent.closest("[disabled], [aria-disabled=true]")) continue;
     const style = getComputedStyle(parent);

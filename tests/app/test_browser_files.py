@@ -12,7 +12,15 @@ import pytest
 pytest.importorskip("fastapi", reason="needs sonotype[app]")
 
 from app_browser import (
-    REFUSED, Server, add_sound, card, expect, page_at, samples_of, upload, wav,
+    REFUSED,
+    Server,
+    add_sound,
+    card,
+    expect,
+    page_at,
+    samples_of,
+    upload,
+    wav,
 )  # fmt: skip
 from training_data import RATE
 
@@ -82,7 +90,9 @@ def test_a_class_refuses_what_cannot_be_read(browser: Any, trained_server: Serve
         page.get_by_test_id("class-delete").nth(classes(page).index("frog")).click()
         frog.get_by_test_id("class-delete-yes").click()
         expect(frog).to_have_count(0)
-        kept = sorted(path.name for path in trained_server.project.rglob(".sonotype/trash/*/frog/*"))
+        kept = sorted(
+            path.name for path in trained_server.project.rglob(".sonotype/trash/*/frog/*")
+        )
         assert kept == sorted([CUT, SILENT, SAFE])
 
 

@@ -71,7 +71,7 @@ def test_from_an_empty_folder_to_a_live_detector(
         page.get_by_test_id("live-start").click()
         expect(page.get_by_test_id("live-start")).to_have_text("Start")
         command = page.get_by_test_id("command").text_content()
-        print(f"from an empty folder to a live detector: {seconds:.1f} s")
+        print(f"from an empty folder to a live detector: {seconds:.1f} s")  # noqa: T201
         assert seconds < MOST_SECONDS
     check_equal_weights(empty_server.project, command, tmp_path)
 

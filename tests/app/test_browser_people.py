@@ -10,7 +10,17 @@ import pytest
 pytest.importorskip("fastapi", reason="needs sonotype[app]")
 
 from app_browser import (
-    Server, card, expect, page_at, samples_of, served, sounds_of, top_label, until, upload, wav,
+    Server,
+    card,
+    expect,
+    page_at,
+    samples_of,
+    served,
+    sounds_of,
+    top_label,
+    until,
+    upload,
+    wav,
 )  # fmt: skip
 
 FOCUS = """() => {
@@ -43,7 +53,9 @@ def test_two_people_work_on_one_project(browser: Any, trained_server: Server) ->
         one.page.get_by_test_id("class-add-name").fill("heron")
         one.page.get_by_test_id("class-add").click()
         expect(card(other.page, "heron")).to_be_visible()
-        card(one.page, "heron").get_by_test_id("class-file").set_input_files(sounds_of("hum", 1, 70))
+        card(one.page, "heron").get_by_test_id("class-file").set_input_files(
+            sounds_of("hum", 1, 70)
+        )
         expect(card(other.page, "heron").get_by_test_id("clip")).to_have_count(1)
         expect(name).to_be_focused()
         expect(name).to_have_value("not yet sent")
@@ -175,7 +187,9 @@ def select_on_the_spectrogram(page: Any) -> None:
         page.keyboard.press("ArrowRight")
     for _ in range(30):
         page.keyboard.press("Shift+ArrowRight")
-    expect(canvas).to_have_attribute("aria-valuetext", "0.50 s of 1.00 s; selected from 0.20 s to 0.50 s")
+    expect(canvas).to_have_attribute(
+        "aria-valuetext", "0.50 s of 1.00 s; selected from 0.20 s to 0.50 s"
+    )
     expect(page.get_by_test_id("try-range")).to_contain_text("0.20 s to 0.50 s")
     page.keyboard.press("Space")
     expect(page.get_by_test_id("try-play")).to_have_text("Pause")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import io
 import numpy as np
 import pytest
 import soundfile
@@ -13,9 +14,16 @@ import soundfile
 pytest.importorskip("fastapi", reason="needs sonotype[app]")
 
 from app_browser import (
-    BACKGROUND, Server, add_sound, card, expect, page_at, samples_of, served, top_label, until, wav,
+    BACKGROUND,
+    Server,
+    add_sound,
+    expect,
+    page_at,
+    samples_of,
+    top_label,
+    until,
+    wav,
 )  # fmt: skip
-from small_models import write_model
 from training_data import RATE
 
 from sonotype.data.annotations.label_file import read_label_file
@@ -103,6 +111,7 @@ def test_a_recorded_sound_is_classified(browser: Any, trained_server: Server) ->
         expect(page.get_by_test_id("try-level")).to_be_hidden()
 
 
+@cache
 def long_recording() -> bytes:
     """Quiet noise with beeps and hums."""
     samples = np.random.default_rng(9).normal(0, 0.005, MINUTES * 60 * RATE).astype(np.float32)
@@ -164,7 +173,9 @@ def check_labels(page: Any, found: list[tuple[float, float, str]], folder: Path)
         waiting.value.save_as(path)
         assert path.name.startswith("night")
         read = [(one.start, one.end, one.row.label) for one in read_label_file(path).entries]
-        assert read == [(pytest.approx(a, abs=0.1), pytest.approx(b, abs=0.1), c) for a, b, c in found]
+        assert read == [
+            (pytest.approx(a, abs=0.1), pytest.approx(b, abs=0.1), c) for a, b, c in found
+        ]
 
 
 def keep_a_part(page: Any, server: Server) -> None:

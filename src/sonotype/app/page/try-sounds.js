@@ -184,6 +184,7 @@ function startRecording(context, onRecorded) {
   async function begin() {
     const name = `Recording ${fileTime(new Date())}.wav`;
     recorder = await record((levelDb, seconds) => {
+      if (!recorder) return; // The last samples come after Stop.
       level.value = levelDb;
       setText(press, `Stop (${seconds.toFixed(0)} s)`);
     }, () => void toggle());
