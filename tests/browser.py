@@ -18,6 +18,15 @@ OVERLAPS = """() => {
   const visible = (element) => element.checkVisibility({checkVisibilityCSS: true})
     && !element.closest("[hidden], dialog:not([open]), details:not([open]) > :not(summary)");
   const inside = (a, b) => a.contains(b) || b.contains(a);
+  const scrolls = (element) => /auto|scroll/.test(getComputedStyle(element).overflowY);
+  const shown = (parent, box) => {
+    let {top, bottom} = box;
+    for (let one = parent; one !== document.body; one = one.parentElement) if (scrolls(one)) {
+      const frame = one.getBoundingClientRect();
+      [top, bottom] = [Math.max(top, frame.top), Math.min(bottom, frame.bottom)];
+    }
+    return {left: box.left, right: box.right, width: box.width, top, bottom, height: bottom - top};
+  };
   const found = [];
   const texts = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -27,8 +36,9 @@ OVERLAPS = """() => {
     if (parent.closest("script, style, .skip, .visually-hidden, nav")) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
-    for (const box of range.getClientRects()) if (box.width > 1 && box.height > 1) {
-      texts.push({parent, box, text: node.data.trim().slice(0, 40)});
+    for (const rect of range.getClientRects()) {
+      const box = shown(parent, rect);
+      if (box.width > 1 && box.height > 1) texts.push({parent, box, text: node.data.trim().slice(0, 40)});
     }
   }
   texts.sort((a, b) => a.box.top - b.box.top);

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs sonotype[app]")
 
-from app_browser import Server, card, expect, page_at, start_server, stop_server
+from app_browser import Server, card, expect, page_at, start_server, stop_server, until
 
 GONE = ("Failed to load resource", "WebSocket connection")
 
@@ -38,7 +38,7 @@ def test_a_training_outlives_the_page_and_the_page_outlives_the_program(
         page = opened.page
         expect(page.get_by_test_id("runs").get_by_test_id("run"), 60).to_have_count(2)
         expect(page.get_by_test_id("model-select")).to_have_value("run-0002")
-        assert server.get("/api/state")["training"]["state"] == "done"
+        until(page, lambda: server.get("/api/state")["training"]["state"] == "done")
         page.get_by_test_id("class-add-name").fill("half a na")
         stop_server(server)
         connection = page.get_by_test_id("connection")
