@@ -21,7 +21,7 @@ from browser import Opened, chromium
 from training_data import RATE, tone
 
 HERTZ = {"beep": 1500.0, "hum": 200.0}
-"""Classes of the sounds, and their frequencies; the microphone hears beeps."""
+"""Classes of the sounds, and their frequencies; the microphone delivers beeps."""
 BACKGROUND = "background"
 SOON = 20_000
 """Milliseconds that a test waits for what comes soon."""
@@ -83,14 +83,14 @@ def served(project: Path, *models: Path) -> Iterator[Server]:
 
 @contextmanager
 def listening_browser(folder: Path) -> Iterator[Any]:
-    """A browser whose microphone hears beeps. Pages have to be allowed to use it.
+    """A browser whose microphone delivers beeps. Pages have to be allowed to use it.
 
     Args:
         folder: for the sound of the microphone.
     """
     path = folder / "microphone.wav"
-    heard = np.concatenate([samples_of("beep", seed) for seed in range(100, 120)])
-    soundfile.write(path, heard, RATE, subtype="PCM_16")
+    samples = np.concatenate([samples_of("beep", seed) for seed in range(100, 120)])
+    soundfile.write(path, samples, RATE, subtype="PCM_16")
     device = "--use-fake-device-for-media-stream"
     with chromium(device, f"--use-file-for-fake-audio-capture={path}") as browser:
         yield browser

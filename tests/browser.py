@@ -38,7 +38,8 @@ OVERLAPS = """() => {
     range.selectNodeContents(node);
     for (const rect of range.getClientRects()) {
       const box = shown(parent, rect);
-      if (box.width > 1 && box.height > 1) texts.push({parent, box, text: node.data.trim().slice(0, 40)});
+      const text = node.data.trim().slice(0, 40);
+      if (box.width > 1 && box.height > 1) texts.push({parent, box, text});
     }
   }
   texts.sort((a, b) => a.box.top - b.box.top);

@@ -45,7 +45,7 @@ def trained_server(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> I
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A browser whose microphone hears beeps."""
+    """A browser whose microphone delivers beeps."""
     from app_browser import listening_browser
 
     with listening_browser(tmp_path_factory.mktemp("microphone")) as started:

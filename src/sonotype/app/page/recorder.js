@@ -139,9 +139,9 @@ export async function record(onLevel, onEnded) {
     async stop() {
       await microphone.stop();
       const silent = blocks.every((block) => block.every((sample) => sample === 0));
-      const heard = silent ? blocks : withoutStart(blocks, rate * LATEST_START);
-      const kept = heard.reduce((sum, block) => sum + block.length, 0);
-      return { blob: encodeWav(heard, rate), seconds: kept / rate, silent };
+      const started = silent ? blocks : withoutStart(blocks, rate * LATEST_START);
+      const kept = started.reduce((sum, block) => sum + block.length, 0);
+      return { blob: encodeWav(started, rate), seconds: kept / rate, silent };
     },
     cancel: () => microphone.stop(),
   };
