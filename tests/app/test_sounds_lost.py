@@ -68,7 +68,7 @@ def test_a_full_disk_leaves_nothing(client: httpx.Client, monkeypatch: pytest.Mo
 
 
 def test_too_large_a_file_is_refused(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tray_module, "LARGEST", 10_000)
+    monkeypatch.setattr("sonotype.app.uploads.LARGEST", 10_000)
     for content in (wav(changing(1)), iter([wav(changing(1))])):  # with and without a length
         answer = client.post("/api/sounds?name=a.wav", content=content)
         problem(answer, 413, "body-too-large")
