@@ -128,7 +128,9 @@ def test_events_of_a_long_recording(browser: Any, trained_server: Server, tmp_pa
         add_sound(page, "night.wav", long_recording())
         empty = drawn(page)
         page.get_by_test_id("try-detect").click()
-        expect(page.get_by_test_id("try-events-count"), 60).to_contain_text("found at threshold")
+        expect(page.get_by_test_id("try-events-count"), 60).to_contain_text(
+            "found with the threshold of the model"
+        )
         rows = page.get_by_test_id("try-event")
         found = [found_event(row) for row in rows.all_inner_texts()]
         assert [label for _, _, label in found] == [label for _, label in EVENTS]
@@ -213,7 +215,7 @@ def test_a_correction_and_a_new_training(browser: Any, trained_server: Server) -
         expect(page.get_by_test_id("try-retrain-progress")).to_be_visible()
         comparison = page.get_by_test_id("try-comparison")
         expect(comparison, 60).to_contain_text("Before and after")
-        expect(comparison).to_contain_text("on the 10 sounds of both trainings")
+        expect(comparison).to_contain_text("Of 10 sounds that both runs were scored on")
         table = comparison.get_by_role("table", name="Answer for corrected.wav")
         rows = [row.split("\t")[:2] for row in table.locator("tbody tr").all_inner_texts()]
         assert rows == [["Before", "beep"], ["After", "beep"]]

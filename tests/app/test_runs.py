@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import sonotype
-from sonotype.app.comparison import comparison_values
+from sonotype.app.comparison import Scored, comparison_text, comparison_values
 from sonotype.app.context import AppContext
 from sonotype.app.models import KEPT, Models
 from sonotype.app.project import Project
@@ -132,6 +132,37 @@ def test_a_comparison_takes_the_sounds_of_both_runs_by_content(project: Project)
     assert accuracy["difference"] == pytest.approx((right[1] - right[0]) / 11)
     assert accuracy["low"] <= accuracy["difference"] <= accuracy["high"]
     assert found["text"].startswith("Of 11 sounds that both runs were scored on, ")
+
+
+def test_a_renamed_class_is_not_a_better_model(copy: Project) -> None:
+    shutil.copytree(copy.runs / "0002", copy.runs / "0009")
+    for name in ("predictions.npz", "split.csv", "config.json", "scores.json"):
+        path = copy.runs / "0009" / name
+        if name == "predictions.npz":
+            with np.load(path) as stored:
+                values = dict(stored)
+            for key, value in values.items():
+                if value.dtype.kind in "US":
+                    values[key] = np.char.replace(value, "hum", "buzz")
+            np.savez(path, **values)
+        else:
+            path.write_text(path.read_text().replace("hum", "buzz"))
+    found = comparison_values(copy, "0009")
+    assert found["before"]["id"] == "0002"
+    assert [one["name"] for one in found["classes"]] == ["beep"]
+    assert found["accuracy"]["difference"] == 0
+    assert found["text"].endswith("Both runs are right on the same sounds.")
+
+
+def test_a_few_changed_sounds_are_no_better_model() -> None:
+    def text(better: int, same: int) -> str:
+        right, wrong = Scored("a", "a", "g"), Scored("a", "b", "g")
+        pairs = [(wrong, right)] * better + [(right, right)] * same
+        values = {"before": same / len(pairs), "after": 1.0}
+        return comparison_text(True, pairs, values, None)  # type: ignore[arg-type]
+
+    assert text(3, 3).endswith("3 became right, 0 became wrong: the difference can be chance.")
+    assert text(12, 3).endswith("12 became right, 0 became wrong: the new model is better.")
 
 
 def test_the_interval_of_a_comparison_is_that_of_equal_labels(copy: Project) -> None:

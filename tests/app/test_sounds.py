@@ -263,6 +263,10 @@ def test_a_sound_or_a_part_is_kept_in_a_class(client: httpx.Client) -> None:
         answer = client.post(keep, json={"class": "owl", "start": start, "end": end})
         assert answer.status_code == 422
     assert len(list((project / "owl").iterdir())) == 2
+    other = upload(client, "owl.txt", content)
+    answer = client.post(f"/api/sounds/{other['id']}/keep", json={"class": "owl"})
+    assert answer.status_code == 415
+    assert len(list((project / "owl").iterdir())) == 2, "no reader would find it"
     client.post(keep, json={"class": "../out"})
     assert not (project.parent / "out").exists()
     assert not list((project / ".sonotype" / "incoming").iterdir())

@@ -216,7 +216,8 @@ def test_missing_sounds_are_counted(tmp_path: Path) -> None:
     (tmp_path / "hum").mkdir()
     (tmp_path / "background").mkdir()
     problem = problem_of(Training(project, State()).start)
-    assert problem.name == "training-not-ready"
+    assert problem.name == "too-few-sounds"
+    assert problem.kind.status == 422
     assert problem.more["missing"] == {"background": 1, "hum": 2}
     assert "Add 2 sounds to hum" in problem.detail
     assert not project.runs.exists()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from sonotype.core.text import ZERO_WIDTH_JOINER, printable
 from sonotype.data.readers.folder import ROLES
 from sonotype.data.readers.walk import passed_over
-from sonotype.data.records import nfc
+from sonotype.data.records import is_sound, nfc
+from sonotype.data.suffixes import COMMON_SOUNDS
 from sonotype.serve.problems import ProblemError
 
 NAME_BYTES = 160
@@ -119,3 +120,17 @@ def _shortened(text: str, size: int) -> str:
     """The beginning of a text in at most ``size`` bytes, without a broken character."""
     short = text.encode()[:size].decode("utf-8", "ignore")
     return short.rstrip(ZERO_WIDTH_JOINER) if short != text else text
+
+
+def check_suffix(name: str) -> None:
+    """Refuse a file that the readers of class folders pass over.
+
+    Raises:
+        ProblemError: ``unsupported-media-type``.
+    """
+    if not is_sound(Path(f"sound{Path(name).suffix}")):
+        common = ", ".join(suffix.upper() for suffix in COMMON_SOUNDS)
+        raise ProblemError(
+            "unsupported-media-type",
+            f"{printable(name)} has no suffix of a sound. Add {common} files, or videos.",
+        )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # imported at the first comparison, since they take seconds
 
 LEVEL = LEVELS[0]
 BEFORE, AFTER = "before", "after"
+SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ def comparison_values(project: Project, run_id: str) -> dict[str, Any]:
     before = earlier[0] if earlier else None
     new = _scored(after)
     old = {} if before is None else _scored(before)
-    common = sorted(new.keys() & old.keys())
+    known = {} if before is None else before.classes
+    # A sound of a class that the earlier run did not have could not be right there.
+    common = sorted(key for key in new.keys() & old.keys() if new[key].label in known)
     pairs = [(old[key], new[key]) for key in common]
     found = _difference(pairs)
     alone: list[tuple[Scored | None, Scored]] = [(None, one) for one in new.values()]
@@ -68,7 +71,7 @@ def comparison_values(project: Project, run_id: str) -> dict[str, Any]:
         "common": len(common),
         "accuracy": found,
         "classes": _classes(pairs or alone),
-        "text": _text(before is not None, len(common), found, after),
+        "text": comparison_text(before is not None, pairs, found, after),
     }
 
 
@@ -170,10 +173,13 @@ def _share(values: Sequence[bool]) -> float:
     return sum(values) / len(values)
 
 
-def _text(
-    has_before: bool, common: int, found: Mapping[str, float | None] | None, after: Run
+def comparison_text(
+    has_before: bool,
+    pairs: Sequence[tuple[Scored, Scored]],
+    found: Mapping[str, float | None] | None,
+    after: Run,
 ) -> str:
-    """The comparison in words."""
+    """The comparison in words; the verdict is that of the exact sign test (McNemar)."""
     if found is None or found["before"] is None or found["after"] is None:
         if has_before:
             return "The two runs were scored on no common sound, so they cannot be compared."
@@ -183,20 +189,18 @@ def _text(
             f"{_percent(after.accuracy['value'])} of the sounds are right. This is the first run."
         )
     shares = f"{_percent(found['before'])} were right before, {_percent(found['after'])} are now"
-    text = f"Of {counted(common, 'sound')} that both runs were scored on, {shares}."
-    low, high = found["low"], found["high"]
-    if low is None or high is None:
-        return text
-    points = f"{100 * low:+.0f} to {100 * high:+.0f} points"
-    if low > 0:
-        verdict = "the new model is better"
-    elif high < 0:
-        verdict = "the new model is worse"
-    elif low == high == 0:
-        return f"{text} Both are right on the same sounds."
-    else:
+    text = f"Of {counted(len(pairs), 'sound')} that both runs were scored on, {shares}."
+    right = [(old.predicted == new.label, new.predicted == new.label) for old, new in pairs]
+    better, worse = right.count((False, True)), right.count((True, False))
+    if not better and not worse:
+        return f"{text} Both runs are right on the same sounds."
+    from scipy.stats import binomtest
+
+    if binomtest(better, better + worse).pvalue >= SIGNIFICANT:
         verdict = "the difference can be chance"
-    return f"{text} Change with 95 % confidence: {points}; {verdict}."
+    else:
+        verdict = "the new model is better" if better > worse else "the new model is worse"
+    return f"{text} {better} became right, {worse} became wrong: {verdict}."
 
 
 def _percent(share: float | None) -> str:

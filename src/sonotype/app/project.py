@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from sonotype.app.clip_names import safe_class_name, safe_file_name, same_name
+from sonotype.app.clip_names import check_suffix, safe_class_name, safe_file_name, same_name
 from sonotype.app.disk import move_into, store_into, writing
 from sonotype.app.layout import class_names, is_inside, names_in
 from sonotype.app.owner import Owner
@@ -233,6 +233,7 @@ class Project:
             The clip, and ``True``; if the class has a sound with the same bytes, that clip and
             ``False``.
         """
+        check_suffix(name)
         with self._change():
             label = self._class_for(label)
             if (same := self._same_content(label, source)) is not None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
+from sonotype.app.clip_names import check_suffix
 from sonotype.app.context import AppContext
 from sonotype.app.disk import writing
 from sonotype.app.findings import Findings
@@ -20,13 +20,11 @@ from sonotype.app.pictures import thumbnail
 from sonotype.app.playback import media_type, write_playable
 from sonotype.app.project import ClipFile
 from sonotype.app.sound_files import examine
-from sonotype.app.uploads import write_upload
+from sonotype.app.uploads import body_of, write_upload
 from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import AudioError
 from sonotype.core.prefetch import prefetch
 from sonotype.core.text import printable
-from sonotype.data.records import is_sound
-from sonotype.data.suffixes import COMMON_SOUNDS
 from sonotype.serve.problems import ProblemError
 
 Values = dict[str, Any]
@@ -75,13 +73,13 @@ def _add_changes(routes: APIRouter, context: AppContext, findings: Findings) -> 
     async def add(label: str, name: Annotated[str, Query(max_length=1000)], request: Request) -> (
         Response
     ):  # fmt: skip
-        _check_suffix(name)
+        check_suffix(name)
         await run_in_threadpool(project.class_folder, label)
         declared = request.headers.get("content-length", "")
         size = int(declared[:20]) if declared.isdecimal() else 0
         with project.incoming(name) as path:
             with writing(project.folder):
-                await write_upload(request.stream(), path, size)
+                await write_upload(body_of(request), path, printable(name), size)
             await run_in_threadpool(examine, path, printable(name))
             clip, stored = await run_in_threadpool(project.store, label, name, path)
         values = await run_in_threadpool(clip_values, clip, findings)
@@ -156,15 +154,6 @@ class _Kept:
 def _key(clip: ClipFile) -> str:
     """A text that changes with the path and the content of a clip."""
     return hashlib.sha256(repr((str(clip.path), clip.stamp)).encode()).hexdigest()[:24]
-
-
-def _check_suffix(name: str) -> None:
-    if not is_sound(Path(f"sound{Path(name).suffix}")):
-        common = ", ".join(suffix.upper() for suffix in COMMON_SOUNDS)
-        raise ProblemError(
-            "unsupported-media-type",
-            f"{printable(name)} has no suffix of a sound. Add {common} files, or videos.",
-        )
 
 
 def _unreadable(clip: ClipFile, error: AudioError) -> ProblemError:

@@ -15,7 +15,6 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
 from sonotype.app import analysis
 from sonotype.app.context import AppContext
@@ -24,14 +23,13 @@ from sonotype.app.pictures import TALLEST, WIDEST, picture
 from sonotype.app.playback import WAV, media_type, write_playable
 from sonotype.app.project import ClipFile
 from sonotype.app.tray import Sound, not_written
+from sonotype.app.uploads import body_of
 from sonotype.core.errors import AudioError, SonotypeError
 from sonotype.core.json_text import json_text
 from sonotype.inference.classifier import Classifier
 from sonotype.serve.bodies import safe_name
 from sonotype.serve.problems import ProblemError
 
-STALL_SECONDS = 60.0
-"""Longest pause of a client that uploads a sound."""
 NDJSON = "application/x-ndjson"
 
 Result = TypeVar("Result")
@@ -76,7 +74,7 @@ def _files(routes: APIRouter, context: AppContext) -> None:
     async def add(request: Request, name: str = "") -> Response:
         declared = request.headers.get("content-length", "")
         size = int(declared[:20]) if declared.isdecimal() else None
-        sound = await tray.receive(safe_name(name, 1), _chunks(request), size)
+        sound = await tray.receive(safe_name(name, 1), body_of(request), size)
         return _json(sound.values(), 201)
 
     @routes.get("")
@@ -256,27 +254,6 @@ def _clip_values(clip: ClipFile) -> dict[str, Any]:
         "class": clip.label, "file": clip.file, "seconds": clip.seconds, "added": added,
         "findings": [],
     }  # fmt: skip
-
-
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    """The body of a request piece by piece.
-
-    Raises:
-        ProblemError: the client sends nothing for too long.
-        ClientDisconnect: the client is gone.
-    """
-    while True:
-        try:
-            message = await asyncio.wait_for(request.receive(), STALL_SECONDS)
-        except TimeoutError:
-            detail = f"No bytes of the file came for {STALL_SECONDS:g} s. Add the sound again."
-            raise ProblemError("request-too-slow", detail) from None
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        if chunk := message.get("body", b""):
-            yield chunk
-        if not message.get("more_body"):
-            return
 
 
 def attachment(name: str) -> str:

@@ -181,7 +181,7 @@ class Training:
     def _require_sounds(self) -> None:
         needs = advice_of(self._project)
         if not needs.ready:
-            raise ProblemError("training-not-ready", needs.advice, missing=dict(needs.missing))
+            raise ProblemError("too-few-sounds", needs.advice, missing=dict(needs.missing))
 
     def _next_run(self) -> str:
         """The name of a folder that no run of this project has had since the server started."""

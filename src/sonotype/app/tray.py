@@ -136,7 +136,7 @@ class Tray:
         identity = token_hex(8)
         path = self.folder / f"{identity}{_suffix(name)}"
         try:
-            await write_upload(chunks, path, declared or 0)
+            await write_upload(chunks, path, name, declared or 0)
             facts = await run_in_threadpool(examine, path, name)
         except OSError as error:
             path.unlink(missing_ok=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
 
 from sonotype.serve.problems import ProblemError
 
@@ -16,15 +18,20 @@ SPARE = 100_000_000
 """Bytes of the disk that an upload leaves free."""
 AT_ONCE = 1 << 20
 """Bytes that are written at once."""
+STALL_SECONDS = 60.0
+"""Longest pause of a client that uploads a sound."""
 FULL = "The disk is full, and nothing was stored. Free some space, then try again."
 
 
-async def write_upload(chunks: AsyncIterator[bytes], target: Path, declared: int) -> None:
+async def write_upload(
+    chunks: AsyncIterator[bytes], target: Path, name: str, declared: int
+) -> None:
     """Write an upload into a new file.
 
     Args:
         chunks: its bytes.
         target: the caller removes it after an error.
+        name: of the upload, for messages.
         declared: number of bytes that the client announced; 0 if it did not.
 
     Raises:
@@ -45,7 +52,7 @@ async def write_upload(chunks: AsyncIterator[bytes], target: Path, declared: int
                 waiting.clear()
         await run_in_threadpool(file.write, bytes(waiting))
     if not size:
-        raise ProblemError("unreadable-sound", "The file is empty. Choose another one.")
+        raise ProblemError("unreadable-sound", f"{name} is empty. Choose another file.")
 
 
 def _check_size(size: int) -> None:
@@ -53,3 +60,24 @@ def _check_size(size: int) -> None:
         raise ProblemError(
             "body-too-large", f"A file may have {LARGEST / 1e9:g} GB at most. Cut the recording."
         )
+
+
+async def body_of(request: Request) -> AsyncIterator[bytes]:
+    """The body of a request piece by piece.
+
+    Raises:
+        ProblemError: the client sends nothing for too long.
+        ClientDisconnect: the client is gone.
+    """
+    while True:
+        try:
+            message = await asyncio.wait_for(request.receive(), STALL_SECONDS)
+        except TimeoutError:
+            detail = f"No bytes of the file came for {STALL_SECONDS:g} s. Add the sound again."
+            raise ProblemError("request-too-slow", detail) from None
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        if chunk := message.get("body", b""):
+            yield chunk
+        if not message.get("more_body"):
+            return

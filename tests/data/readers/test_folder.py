@@ -8,7 +8,7 @@ from heads import labels_of
 from soundsets import faults_of, touch
 
 from sonotype.core.errors import OptionsError
-from sonotype.data.readers.folder import read_folder
+from sonotype.data.readers.folder import list_folder, read_folder
 from sonotype.data.validate import Rules
 
 ALONE = (
@@ -219,3 +219,12 @@ def test_faults_of_the_marker(tmp_path: Path, text: str, issues: list[str]) -> N
     touch(tmp_path, "dog/1.wav", "dog/2.wav", "cat/1.wav", "cat/2.wav")
     (tmp_path / "sonotype.json").write_text(text)
     assert faults_of(lambda: read_folder(tmp_path), tmp_path) == issues
+
+
+def test_parts_that_were_cut_from_one_recording_are_one_group(tmp_path: Path) -> None:
+    names = ("yard_0.000-1.500.wav", "yard_12.000-13.250.wav", "roof_1-2.wav")
+    touch(tmp_path, *(f"{label}/{name}" for label in ("dog", "cat") for name in names))
+    listing = list_folder(tmp_path)
+    groups = {record.path.name: record.group for record in listing.records}
+    assert groups == dict(zip(names, ("yard", "yard", ""), strict=True))
+    assert not listing.grouped, "other recordings are not known"

@@ -194,37 +194,11 @@ async function answerAfter(finished, model) {
  */
 function showComparison(box, comparison, finished, after) {
   const parts = [make("h3", "", "Before and after")];
-  for (const text of accuracyTexts(comparison)) parts.push(make("p", "", text));
+  parts.push(make("p", "", comparison.text));
   if (after) parts.push(answerTable(finished, after));
   if (comparison.before && comparison.classes.length > 0) parts.push(classTable(comparison.classes));
   box.replaceChildren(...parts);
   box.hidden = false;
-}
-
-/** @param {any} comparison @returns {string[]} sentences */
-function accuracyTexts(comparison) {
-  const { accuracy, before, after, common } = comparison;
-  if (!before || !accuracy) {
-    const own = after?.accuracy;
-    const value = own ? ` Its accuracy is ${own.value.toFixed(2)} (${own.low.toFixed(2)} to ${own.high.toFixed(2)}).` : "";
-    return [`There is no earlier training to compare with.${value}`];
-  }
-  const sign = accuracy.difference > 0 ? "+" : accuracy.difference < 0 ? "−" : "";
-  const first = `Accuracy ${accuracy.before.toFixed(2)} before, ${accuracy.after.toFixed(2)} after, on the ${common} sounds of both trainings.`;
-  const second = `Difference ${sign}${Math.abs(accuracy.difference).toFixed(2)}; 95 % interval ${signed(accuracy.low)} to ${signed(accuracy.high)}.`;
-  return [first, second + verdict(accuracy)];
-}
-
-/** @param {{low: number, high: number}} accuracy */
-function verdict({ low, high }) {
-  if (low > 0) return " The new model is better.";
-  if (high < 0) return " The new model is worse.";
-  return " The sounds are too few to say which is better.";
-}
-
-/** @param {number} value */
-function signed(value) {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 }
 
 /** @param {Retraining} finished @param {Answer} after */

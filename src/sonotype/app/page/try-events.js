@@ -24,7 +24,8 @@ export function createEvents(spectrogram, handlers) {
   let model = "";
   /** @type {SoundEvent[]} */
   let events = [];
-  let found = { threshold: 0, done: false };
+  /** @type {{threshold: number | null, done: boolean, error: string}} */
+  let found = { threshold: null, done: false, error: "" };
   let running = false;
   let most = PAGE;
   let chosen = /** @type {SoundEvent | null} */ (null);
@@ -37,7 +38,7 @@ export function createEvents(spectrogram, handlers) {
     sound = next;
     model = by;
     events = [];
-    found = { threshold: 0, done: false };
+    found = { threshold: null, done: false, error: "" };
     most = PAGE;
     chosen = null;
     hidden.clear();
@@ -50,7 +51,7 @@ export function createEvents(spectrogram, handlers) {
     reset(sound, model);
     const { id, seconds } = sound;
     const signal = searching.begin();
-    const value = Number(threshold.value);
+    const value = chosenThreshold();
     setRunning(true);
     showProgress(0, seconds);
     const path = withQuery(address("api", "sounds", id, "detect"), { model, threshold: value });
@@ -59,7 +60,7 @@ export function createEvents(spectrogram, handlers) {
         if (!signal.aborted) take(line);
       });
       if (signal.aborted) return;
-      found = { threshold: value, done: true };
+      found = { ...found, threshold: value, done: true };
       setRunning(false);
       countText();
       handlers.say(byId("try-events-count").textContent ?? "");
@@ -79,7 +80,7 @@ export function createEvents(spectrogram, handlers) {
       events.push({ start, end, label, score });
       renderSoon();
     }
-    if (line.kind === "end" && line.error) throw new Error(line.error);
+    if (line.kind === "end") found.error = line.error;
   }
 
   function stop() {
@@ -206,8 +207,15 @@ export function createEvents(spectrogram, handlers) {
   }
 
   function countText() {
-    const none = `No events with a score of at least ${found.threshold.toFixed(2)}. Lower the threshold and search again.`;
-    setText(byId("try-events-count"), events.length === 0 ? none : `${counted(events.length)} found at threshold ${found.threshold.toFixed(2)}.`);
+    const limit = thresholdText(found.threshold);
+    const none = `No events with the threshold ${limit}. Choose a lower one and search again.`;
+    const text = events.length === 0 ? none : `${counted(events.length)} found with the threshold ${limit}.`;
+    setText(byId("try-events-count"), found.error ? `${text} ${found.error}` : text);
+  }
+
+  /** The threshold of the slider; null at its left end, for those of the model. */
+  function chosenThreshold() {
+    return Number(threshold.value) || null;
   }
 
   function updateLink() {
@@ -219,7 +227,7 @@ export function createEvents(spectrogram, handlers) {
   byId("try-detect").addEventListener("click", () => void search());
   byId("try-detect-stop").addEventListener("click", stop);
   format.addEventListener("change", updateLink);
-  threshold.addEventListener("input", () => setText(byId("try-threshold-value"), Number(threshold.value).toFixed(2)));
+  threshold.addEventListener("input", () => setText(byId("try-threshold-value"), thresholdText(chosenThreshold())));
   threshold.addEventListener("change", () => {
     if (!found.done && !running) return;
     if (sound.seconds <= QUICK_SECONDS) void search();
@@ -236,4 +244,9 @@ export function createEvents(spectrogram, handlers) {
 /** @param {number} count */
 function counted(count) {
   return count === 1 ? "1 event" : `${count} events`;
+}
+
+/** @param {number | null} value */
+function thresholdText(value) {
+  return value === null ? "of the model" : value.toFixed(2);
 }

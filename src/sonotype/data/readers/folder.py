@@ -16,7 +16,7 @@ from sonotype.data.dataset_info import read_dataset_info
 from sonotype.data.manifest import SUBSETS, Manifest
 from sonotype.data.readers.walk import Walk, walk
 from sonotype.data.records import ClipRecord, Listing
-from sonotype.data.splits.groups import assign_groups
+from sonotype.data.splits.groups import assign_groups, recording_of_cut
 from sonotype.data.validate import TRAINING, Rules, validate
 
 NO_SOUND = "no sound inside (wav, flac, ogg, mp3, m4a and others)"
@@ -78,7 +78,7 @@ def list_folder(root: str | Path, *, group_pattern: str | None = None) -> Listin
         wrong += more
         folders |= {folder: (folders[folder][0][:-1], subset) for folder, subset in inner.items()}
     records = [
-        ClipRecord(path, labels, fold=NUMBERS.get(subset, ""))
+        ClipRecord(path, labels, group=recording_of_cut(path), fold=NUMBERS.get(subset, ""))
         for folder, (labels, subset) in folders.items()
         for path in found.files[folder]
     ]

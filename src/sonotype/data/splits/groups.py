@@ -57,6 +57,16 @@ def assign_groups(
     return tuple(assigned), tuple(issues)
 
 
+CUT = re.compile(r"(.+)_\d+\.\d{3}-\d+\.\d{3}\.[^.]+")
+"""The name of a part of a recording, as sonotype writes it: ``NAME_START-END.wav``."""
+
+
+def recording_of_cut(path: Path) -> str:
+    """The recording of a clip that sonotype cut out of it; empty for other clips."""
+    found = CUT.fullmatch(path.name)
+    return found[1] if found else ""
+
+
 def stand_alone(path: Path, root: Path) -> str:
     """The group of a clip whose recording is not known: its own path, relative to the root."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
