@@ -82,7 +82,7 @@ def encode_labels(y: Any) -> EncodedLabels:
     check_classification_targets(values)
     classes = np.unique(values)
     if len(classes) < 2:
-        found = f"one class ({classes[0]!r})" if len(classes) else "no labels"
+        found = f"one class ({str(classes[0])!r})" if len(classes) else "no labels"
         raise ValueError(f"y has {found}; a classifier needs at least 2 classes")
     names = [str(label) for label in values]
     _check_names(classes)

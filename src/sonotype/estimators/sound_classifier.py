@@ -101,8 +101,8 @@ class SoundClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             WeightsError: no weights are available.
         """
         sounds = require_sounds(sound_inputs(X, self.sample_rate))
-        encoded = encode_labels(y)
         check_consistent_length(sounds.items, y, groups)
+        encoded = encode_labels(y)
         options = self._options()
         system, card = fit_model(sounds, encoded, _groups(groups), options)
         return self._take(system, card, device_of(options.train.device))
