@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sonotype.core.version import __version__
 
 if TYPE_CHECKING:
+    from sonotype.estimators.sound_classifier import SoundClassifier
     from sonotype.evaluation.evaluate import evaluate
     from sonotype.experiments.cross_validation import crossval
     from sonotype.experiments.pipeline import train
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EmbeddingTransformer",
+    "SoundClassifier",
     "__version__",
     "crossval",
     "evaluate",
@@ -35,6 +37,7 @@ __all__ = [
 # Imported on first use, so that loading a model does not import the training code.
 _HOMES = {
     "EmbeddingTransformer": "sonotype.inference.embedding",
+    "SoundClassifier": "sonotype.estimators.sound_classifier",
     "crossval": "sonotype.experiments.cross_validation",
     "evaluate": "sonotype.evaluation.evaluate",
     "load": "sonotype.inference.load",

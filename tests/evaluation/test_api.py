@@ -47,7 +47,8 @@ def folds_table(tones: Path, table: Path, folds: int = 2) -> Path:
 
 
 def test_names_and_nothing_else() -> None:
-    names = ["EmbeddingTransformer", "crossval", "evaluate", "load", "load_ensemble", "train"]
+    classes = ["EmbeddingTransformer", "SoundClassifier"]
+    names = [*classes, "crossval", "evaluate", "load", "load_ensemble", "train"]
     assert sonotype.__all__ == sorted([*names, "__version__"])
     assert {*names} <= set(dir(sonotype))
     for name in names:

@@ -16,7 +16,16 @@ from sonotype.audio.decoders.decoder import Samples, mono
 from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.core.errors import AudioError, TruncatedError
 
-__all__ = ["Audio", "Samples", "from_array", "load_audio", "name_of", "seconds_of", "verify"]
+__all__ = [
+    "Audio",
+    "Samples",
+    "digest_of",
+    "from_array",
+    "load_audio",
+    "name_of",
+    "seconds_of",
+    "verify",
+]
 
 LARGEST_VALUE = 1e4
 """Times full scale. Louder samples have a wrong type, or are integers stored as floats."""
@@ -183,7 +192,7 @@ def verify(
     name = name_of(source)
     issue = ""
     with open_sound(source, name) as file:
-        digest = hashlib.sha256(f"{file.rate}\n".encode())
+        digest = _new_digest(file.rate)
         for samples in file.blocks(_BLOCK):
             issue = issue or value_issue(samples)
             if on_block is not None:
@@ -194,6 +203,17 @@ def verify(
     if issue:  # after truncation, as in load_audio
         raise AudioError(name, issue)
     return digest.hexdigest()
+
+
+def digest_of(sound: Audio) -> str:
+    """The digest that :func:`verify` returns for a file with these samples."""
+    digest = _new_digest(sound.sample_rate)
+    digest.update(np.ascontiguousarray(sound.samples, dtype="<f4").data)
+    return digest.hexdigest()
+
+
+def _new_digest(sample_rate: int) -> hashlib._Hash:
+    return hashlib.sha256(f"{sample_rate}\n".encode())
 
 
 def seconds_of(source: str | Path | bytes) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 
 from sonotype.core.errors import OptionsError
@@ -20,3 +22,13 @@ def device_of(name: str) -> torch.device:
         found = ["cpu", *(kind for kind, here in there.items() if here)]
         raise OptionsError(f"device {name} is not there; this machine has {', '.join(found)}")
     return torch.device(name)
+
+
+def available_device(name: str) -> torch.device:
+    """:func:`device_of`; with a warning, the fastest device where that one is not there."""
+    try:
+        return device_of(name)
+    except OptionsError as error:
+        found = device_of("auto")
+        warnings.warn(f"{error}; {found} is used", stacklevel=3)
+        return found

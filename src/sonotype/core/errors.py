@@ -73,6 +73,17 @@ class DataError(SonotypeError):
             lines.append(f"... and {count - self.shown} more")
         super().__init__("\n  ".join([self.headline, *lines]))
 
+    def __reduce__(self) -> tuple[type[DataError], tuple[str, tuple[DataIssue, ...]]]:
+        return type(self), (self.source, self.issues)
+
+
+class InvalidSoundError(AudioError, ValueError):
+    """A sound in the input of an estimator that cannot be used; names its position."""
+
+
+class InvalidSoundsError(DataError, ValueError):
+    """Sounds in the input of an estimator that cannot be used; names the position of each."""
+
 
 class WeightsError(SonotypeError):
     """Pretrained weights that are not available or not valid."""

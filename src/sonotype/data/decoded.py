@@ -68,6 +68,15 @@ class Decoded:
         seconds = len(samples) / blocks.sample_rate
         self._sounds[path] = Audio(samples, blocks.sample_rate, seconds)
 
+    def put(self, path: Path, sound: Audio) -> None:
+        """Keep a sound that is in memory anyway; it does not count towards the limit.
+
+        Args:
+            path: stands for the sound; need not be a file.
+            sound: mono, as a whole.
+        """
+        self._sounds[path] = sound
+
     def get(self, path: Path) -> Audio | None:
         """The sound in a file, if it is kept."""
         return self._sounds.get(path)

@@ -273,6 +273,27 @@ def check_sounds(manifest: Manifest, *, progress: bool = False) -> Manifest:
         partial=manifest.partial,
         progress=progress,
     )
+    return with_checked_contents(manifest, contents, decoded, issues)
+
+
+def with_checked_contents(
+    manifest: Manifest,
+    contents: Mapping[Path, Content],
+    decoded: Decoded,
+    issues: Iterable[DataIssue] = (),
+) -> Manifest:
+    """The manifest with the contents of its clips, of which equal ones must have equal labels.
+
+    Args:
+        manifest: the clips.
+        contents: by path.
+        decoded: the sounds that are kept in memory.
+        issues: of reading the sounds.
+
+    Raises:
+        DataError: the issues, and one for each clip that has the sound of another clip but other
+            labels.
+    """
     records = [
         _with_cells(ClipRecord(clip.path, (), label_sets=clip.labels))
         for clip in manifest.clips

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,11 +152,16 @@ def with_clip_length(options: RunOptions, manifest: Manifest) -> RunOptions:
         return options
     lengths = [event.end - event.start for one in manifest.recordings for event in one.events]
     lengths = lengths or [stated_seconds(clip.path) for clip in manifest.clips]
+    seconds = automatic_seconds(lengths)
+    return dataclasses.replace(options, system=dataclasses.replace(options.system, seconds=seconds))
+
+
+def automatic_seconds(lengths: Iterable[float]) -> float:
+    """The clip length for sounds of some lengths, all in seconds; 0 for a length not known."""
     known = [seconds for seconds in lengths if seconds] or [LONGEST_CLIP]
     typical = float(np.quantile(known, COVERED, method="higher"))
     # Encoders pad a sound by some milliseconds.
-    seconds = min(max(math.ceil((typical - 0.05) * 10) / 10, SHORTEST_CLIP), LONGEST_CLIP)
-    return dataclasses.replace(options, system=dataclasses.replace(options.system, seconds=seconds))
+    return min(max(math.ceil((typical - 0.05) * 10) / 10, SHORTEST_CLIP), LONGEST_CLIP)
 
 
 def split_of_run(manifest: Manifest, options: RunOptions) -> Split:

@@ -10,33 +10,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from itertools import islice
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from safetensors.torch import load, save
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch.nn import functional as F
 
-from sonotype.audio.clip import load_clip
 from sonotype.config import SystemOptions
-from sonotype.core.cpu import available_cpus
-from sonotype.core.device import device_of
-from sonotype.core.prefetch import BATCH_SIZE, prefetch
+from sonotype.core.device import available_device, device_of
+from sonotype.inference.sound_inputs import check_waveforms, sound_inputs
 from sonotype.modelfile.card import audio_spec_of
 from sonotype.modelfile.pretrained import available, load_pretrained
+from sonotype.models.backbones.names import Backbone
 from sonotype.models.build import build_system
 
 FloatArray = npt.NDArray[np.float32]
 
 
-class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """From sound files to the mean of a frozen network's feature maps over time and frequency.
+class EmbeddingTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """From sounds to the mean of a frozen network's feature maps over time and frequency.
+
+    X is as for :class:`sonotype.SoundClassifier`: paths, or waveforms.
 
     Args:
         backbone: name of a pretrained network, a model file, or ``"auto"``, as for training.
@@ -45,6 +44,7 @@ class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
             part is used.
         power: take the signed square root of the means, and scale each vector to length 1. The
             means have a few large values; without this step these dominate a linear classifier.
+        sample_rate: of waveforms, in Hz; required for these, not used for paths.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
     """
 
@@ -55,50 +55,58 @@ class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
         blocks: Sequence[int] = (4,),
         seconds: float = 5.0,
         power: bool = True,
+        sample_rate: int | None = None,
         device: str = "cpu",
     ) -> None:
         self.backbone = backbone
         self.blocks = blocks
         self.seconds = seconds
         self.power = power
+        self.sample_rate = sample_rate
         self.device = device
 
-    def fit(self, x: Iterable[str | Path], y: Any = None) -> EmbeddingTransformer:
-        """Load the network; the sounds are not used.
+    def fit(self, X: Any, y: Any = None) -> EmbeddingTransformer:
+        """Load the network; waveforms are checked, files are not read.
 
         Raises:
+            InvalidSoundError: a waveform that is no sound; names its position.
             OptionsError: an invalid option.
+            ValueError: X is neither paths nor waveforms.
             WeightsError: no weights are available.
         """
+        check_waveforms(sound_inputs(X, self.sample_rate))
         pretrained = load_pretrained(available(self.backbone, on_message=lambda _: None))
-        options = SystemOptions(
+        self.options_ = SystemOptions(
             backbone=pretrained.name,
             width=0.0,
             pooling="mean",
             pool_blocks=tuple(self.blocks),
             seconds=self.seconds,
         )
-        system = build_system(options, (), pretrained.backbone)
-        self.system_ = system.eval().channels_last().to(device_of(self.device))
-        self.audio_spec_ = audio_spec_of(options, system.sample_rate)
-        return self
+        return self._build(pretrained.backbone, device_of(self.device))
 
-    def transform(self, x: Iterable[str | Path]) -> FloatArray:
-        """Embeddings of sound files, in their order.
+    def transform(self, X: Any) -> FloatArray:
+        """Embeddings of sounds, in their order.
 
         Shape:
-            ``[files, channels of all blocks]``
+            ``[sounds, channels of all blocks]``
 
         Raises:
-            AudioError: a sound cannot be read.
+            InvalidSoundError: an ``AudioError`` and ``ValueError``; names the sound that cannot be
+                read, and its position.
             NotFittedError: before ``fit``.
+            OptionsError: waveforms, but no ``sample_rate``.
+            ValueError: X is neither paths nor waveforms.
         """
         check_is_fitted(self, "system_")
-        read = partial(load_clip, audio_spec=self.audio_spec_, partial=True)
-        clips = prefetch(read, x, threads=available_cpus(), buffer_size=BATCH_SIZE)
-        embeddings = [self._embed(np.stack(batch)) for batch in _batches(clips)]
-        channels = sum(self.system_.branch_1.channels[block - 1] for block in {*self.blocks})
-        return np.concatenate([np.zeros((0, channels), np.float32), *embeddings])
+        batches = sound_inputs(X, self.sample_rate).batches(self.audio_spec_)
+        empty = np.zeros((0, self._n_features_out), np.float32)
+        return np.concatenate([empty, *map(self._embed, batches)])
+
+    @property
+    def _n_features_out(self) -> int:
+        """Number of features; scikit-learn makes their names from it."""
+        return sum(self.system_.branch_1.channels[block - 1] for block in {*self.blocks})
 
     @torch.inference_mode()
     def _embed(self, waveforms: FloatArray) -> FloatArray:
@@ -112,7 +120,38 @@ class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
         embeddings: FloatArray = means.cpu().numpy()
         return embeddings
 
+    def _build(self, backbone: Backbone | None, device: torch.device) -> EmbeddingTransformer:
+        system = build_system(self.options_, (), backbone)
+        self.system_ = system.eval().channels_last().to(device)
+        self.audio_spec_ = audio_spec_of(self.options_, system.sample_rate)
+        return self
 
-def _batches(clips: Iterator[FloatArray]) -> Iterator[list[FloatArray]]:
-    while batch := list(islice(clips, BATCH_SIZE)):
-        yield batch
+    def __getstate__(self) -> dict[str, Any]:
+        """Parameters, and weights as the bytes of a safetensors file; no module is pickled."""
+        state = dict(super().__getstate__())
+        if (system := state.pop("system_", None)) is not None:
+            weights = {name: x.contiguous().cpu() for name, x in system.state_dict().items()}
+            state["weight_bytes"] = save(weights)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Build the network and load its weights."""
+        state = dict(state)
+        content = state.pop("weight_bytes", None)
+        super().__setstate__(state)
+        if content is not None:
+            self._build(None, available_device(self.device))
+            self.system_.load_state_dict(load(content))
+
+    def __sklearn_tags__(self) -> Any:
+        """Tags for scikit-learn 1.6 and later."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []
+        tags.requires_fit = True
+        return tags
+
+    def _more_tags(self) -> dict[str, Any]:
+        """Tags for scikit-learn 1.4 and 1.5."""
+        return {"X_types": ["2darray", "string"], "preserves_dtype": []}
