@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -11,8 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import numpy as np
 import uvicorn
 from fastapi import FastAPI
+from sound_files import encoded, noise, tone
 
 from sonotype.app import routes_live, routes_sounds
 from sonotype.app.project import Project
@@ -80,3 +83,43 @@ def upload(client: httpx.Client, name: str, content: bytes) -> dict[str, Any]:
     assert answer.status_code == 201, answer.text
     values: dict[str, Any] = answer.json()
     return values
+
+
+def changing(seconds: float, rate: int = 16_000) -> np.ndarray:
+    """A sound of parts of a second."""
+    parts = [
+        tone(1, 200 + 300 * (n % 7), rate) if n % 2 else noise(1, n, rate, 0.1)
+        for n in range(round(seconds))
+    ]
+    return np.concatenate(parts)
+
+
+def wav(samples: np.ndarray, rate: int = 16_000, **options: Any) -> bytes:
+    """A WAV file."""
+    return encoded(samples, rate, format="WAV", **options)
+
+
+def files_of(client: httpx.Client) -> list[str]:
+    """Names of the files in the tray of a server."""
+    folder: Path = client.context.tray._folder  # type: ignore[attr-defined]
+    return sorted(path.name for path in folder.glob("*")) if folder.exists() else []
+
+
+def lines_of(answer: httpx.Response) -> list[dict[str, Any]]:
+    """The values of an answer of JSON lines."""
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def problem(answer: httpx.Response, status: int, kind: str) -> str:
+    """The sentence of a problem document of a status and a kind."""
+    values = answer.json()
+    assert (answer.status_code, values["type"]) == (status, f"/problems/{kind}"), values
+    return str(values["detail"])
+
+
+def wait_for(condition: Any, seconds: float = 20.0) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)

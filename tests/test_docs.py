@@ -43,7 +43,7 @@ TRAIN_ARGUMENTS = OPTION_NAMES | set(inspect.signature(sonotype.train).parameter
 
 PROGRAM = typer.main.get_command(app)
 
-pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
 def tables(page: Path, *header: str) -> list[list[list[str]]]:

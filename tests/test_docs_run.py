@@ -58,14 +58,18 @@ PARSED_ONLY = {
 """Commands that are parsed and not run: a pattern, and the reason."""
 
 PYTHON_NOT_RUN = {
-    ("training.md", "audiomentations"): "trains on eight augmented copies by gradient descent",
+    ("docs/training.md", "audiomentations"): "trains on eight augmented copies by gradient descent",
     ("README.md", "epochs=20"): "20 epochs of gradient descent",
-    ("onnx.md", "onnxruntime"): "needs an exported model; tests/export runs the same session",
+    ("docs/onnx.md", "onnxruntime"): "needs an exported model; tests/export runs the same session",
 }
 """Python blocks that are compiled and not run: page and a part of the block, and the reason."""
 
 
 OUTPUTS = ("--out", "--html", "--fix")
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
 def reason_not_to_run(line: str) -> str:
@@ -133,9 +137,7 @@ def workspace(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def remove_outputs(words: list[str]) -> None:
     """Remove what an earlier command or the fixture wrote, which would not be replaced."""
-    targets = [
-        Path(value) for flag, value in pairwise(words) if flag in OUTPUTS
-    ]
+    targets = [Path(value) for flag, value in pairwise(words) if flag in OUTPUTS]
     for target in targets:
         if target.is_dir():
             shutil.rmtree(target)
@@ -158,14 +160,12 @@ def test_the_commands_run(workspace: Path) -> None:
     assert failed == []
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
 @pytest.mark.filterwarnings("default")
 def test_the_python_of_a_page_runs(page: Path, workspace: Path) -> None:
     names: dict[str, object] = {"sonotype": sonotype}
     for code in blocks(page, "python"):
-        if not any(page.name == name and part in code for name, part in PYTHON_NOT_RUN):
+        if not any(name_of(page) == name and part in code for name, part in PYTHON_NOT_RUN):
             exec(compile(code, str(page), "exec"), names)
 
 
@@ -174,7 +174,7 @@ def test_each_exception_is_needed() -> None:
     unused = [one for one in PARSED_ONLY if not any(re.match(one, line) for line in lines)]
     assert unused == []
     for name, part in PYTHON_NOT_RUN:
-        [page] = [page for page in PAGES if page.name == name]
+        [page] = [page for page in PAGES if name_of(page) == name]
         assert any(part in code for code in blocks(page, "python")), part
 
 
@@ -184,8 +184,8 @@ def test_other_commands_name_files_and_extras_that_exist() -> None:
     for page in PAGES:
         for code in blocks(page, "sh"):
             for extra in re.findall(r"pip install.*'\.\[([\w,]+)\]'", code):
-                assert set(extra.split(",")) <= set(extras), page.name
+                assert set(extra.split(",")) <= set(extras), name_of(page)
             for script in re.findall(r"^python ([\w/]+\.py)", code, re.MULTILINE):
-                assert (ROOT / script).is_file(), f"{page.name}: {script}"
+                assert (ROOT / script).is_file(), f"{name_of(page)}: {script}"
             for target in re.findall(r"^make ([\w-]+)", code, re.MULTILINE):
-                assert f"\n{target}:" in makefile, f"{page.name}: make {target}"
+                assert f"\n{target}:" in makefile, f"{name_of(page)}: make {target}"

@@ -68,7 +68,7 @@ def test_a_project_from_its_first_class_to_the_trash(page: httpx.Client, tmp_pat
     [
         ("x.txt", b"text", (415, "unsupported-media-type")),
         ("x.wav", b"text", (422, "unreadable-sound")),
-        ("x.wav", b"", (400, "bad-request")),
+        ("x.wav", b"", (422, "unreadable-sound")),
     ],
 )
 def test_what_is_no_sound_is_not_stored(

@@ -41,8 +41,8 @@ def test_the_help_is_short(capsys: pytest.CaptureFixture[str]) -> None:
     ("argv", "code", "text"),
     [
         (["--project", "file"], 2, "is not a folder"),
-        (["missing.safetensors"], 2, "missing.safetensors"),
-        (["--port", "70000"], 2, "70000"),
+        (["missing.safetensors"], 6, "missing.safetensors: cannot be read"),
+        (["--port", "70000"], 2, "65535"),
         (["--host", "256.0.0.1"], 2, "cannot listen there"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import chromium, open_page, overlaps
+from browser import LUMINANCE, chromium, open_page, overlaps
 from hostile_labels import UNBROKEN
 
 from sonotype.report.collect import ReportOptions
@@ -60,11 +60,7 @@ def test_texts_have_contrast(browser: Any, pages: dict[str, Path], dark: bool) -
     page = open_page(browser, pages["levels"], 1400, dark=dark).page
     ratio = page.evaluate(
         """() => {
-          const luminance = (text) => {
-            const [r, g, b] = text.match(/[\\d.]+/g).map((x) => x / 255)
-              .map((x) => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
-            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-          };
+          const luminance = LUMINANCE;
           const probe = document.createElement("i");
           document.body.append(probe);
           const value = (name) => {
@@ -76,7 +72,7 @@ def test_texts_have_contrast(browser: Any, pages: dict[str, Path], dark: bool) -
             .map(([a, b]) => (a + 0.05) / (b + 0.05))
             .reduce(([low], ratio) => [Math.min(low, ratio), 0], [99, 0]);
           return light;
-        }"""
+        }""".replace("LUMINANCE", LUMINANCE)
     )
     assert ratio >= 4.5
 

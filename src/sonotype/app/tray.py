@@ -17,17 +17,12 @@ from starlette.concurrency import run_in_threadpool
 
 from sonotype.app.pictures import Overview, highest_frequency, overview_of
 from sonotype.app.sound_files import Facts, examine
+from sonotype.app.uploads import write_upload
 from sonotype.core.detections import DetectedRecording
 from sonotype.serve.problems import ProblemError
 
-LARGEST = 4_000_000_000
-"""Bytes of a file."""
-SPARE = 200_000_000
-"""Bytes of the disk that an upload leaves free."""
 MOST = 500
 """Sounds in a tray."""
-WRITTEN = 1 << 20
-"""Bytes that are written at once."""
 LONG_SECONDS = 10.0
 """A longer sound is more than two clips of the usual 5 s."""
 KEPT_DETECTIONS = 8
@@ -138,23 +133,10 @@ class Tray:
         if len(self.sounds()) >= MOST:
             detail = f"There are {MOST} sounds already. Remove some of them first."
             raise ProblemError("not-possible", detail)
-        _check_size(declared or 0)
         identity = token_hex(8)
         path = self.folder / f"{identity}{_suffix(name)}"
         try:
-            self._check_room(declared or 0)
-            with path.open("xb") as file:
-                size, waiting = 0, bytearray()
-                async for chunk in chunks:
-                    waiting += chunk
-                    size += len(chunk)
-                    _check_size(size)
-                    if len(waiting) >= WRITTEN:
-                        await run_in_threadpool(file.write, bytes(waiting))
-                        waiting.clear()
-                await run_in_threadpool(file.write, bytes(waiting))
-            if not size:
-                raise ProblemError("unreadable-sound", f"{name} is empty. Choose another file.")
+            await write_upload(chunks, path, declared or 0)
             facts = await run_in_threadpool(examine, path, name)
         except OSError as error:
             path.unlink(missing_ok=True)
@@ -233,10 +215,6 @@ class Tray:
             with suppress(OSError):
                 path.unlink()
 
-    def _check_room(self, size: int) -> None:
-        if shutil.disk_usage(self.folder).free < size + SPARE:
-            raise OSError(errno.ENOSPC, "the disk is full")
-
 
 def not_written(error: OSError) -> ProblemError:
     """The problem of a file that cannot be written."""
@@ -245,14 +223,6 @@ def not_written(error: OSError) -> ProblemError:
         return ProblemError("storage-full", detail)
     detail = f"The sound cannot be written ({error.strerror or error}). Check the disk."
     return ProblemError("storage-full", detail)
-
-
-def _check_size(size: int) -> None:
-    if size > LARGEST:
-        most = f"{LARGEST / 1e9:g} GB"
-        raise ProblemError(
-            "body-too-large", f"A file may have {most} at most. Save it as FLAC, or cut it."
-        )
 
 
 def _suffix(name: str) -> str:

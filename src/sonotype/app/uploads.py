@@ -28,7 +28,7 @@ async def write_upload(chunks: AsyncIterator[bytes], target: Path, declared: int
         declared: number of bytes that the client announced; 0 if it did not.
 
     Raises:
-        ProblemError: ``body-too-large``, ``storage-full``, or ``bad-request`` without any byte.
+        ProblemError: ``body-too-large``, ``storage-full``, ``unreadable-sound`` if empty.
         OSError: of the disk.
     """
     _check_size(declared)
@@ -45,7 +45,7 @@ async def write_upload(chunks: AsyncIterator[bytes], target: Path, declared: int
                 waiting.clear()
         await run_in_threadpool(file.write, bytes(waiting))
     if not size:
-        raise ProblemError("bad-request", "The file is empty. Choose another one.")
+        raise ProblemError("unreadable-sound", "The file is empty. Choose another one.")
 
 
 def _check_size(size: int) -> None:

@@ -81,7 +81,10 @@ export function clipList(card, className, context) {
 
   function render() {
     const visible = clips.slice(0, shown);
+    const focused = [...list.children].findIndex((item) => item.contains(document.activeElement));
     keepChildren(list, visible, (clip) => `${className()}/${clip.file}`, makeItem, updateItem);
+    // The items of a renamed class are new ones: the focus goes to the same place.
+    if (focused >= 0 && !list.contains(document.activeElement)) focusAt(focused);
     const hidden = clips.length - visible.length;
     more.hidden = hidden === 0;
     if (hidden) setText(more, `Show ${Math.min(hidden, MORE_SHOWN)} more of ${clips.length}`);

@@ -19,6 +19,7 @@ export function startFindings(context, reveal) {
   const summary = element("p");
   const list = element("ul", "", { class: "found" });
   box.append(summary, list);
+  box.tabIndex = -1;
   let signature = "";
   let timer = 0;
   let asked = 0;
@@ -37,7 +38,10 @@ export function startFindings(context, reveal) {
       ? `${counted(findings.length, "thing")} to look at${places ? `, in ${counted(places, "place")}` : ""}.`
       : "No problems were found.";
     setText(summary, text);
+    const focused = list.contains(document.activeElement);
     keepChildren(list, findings, (one) => JSON.stringify(one), (one) => findingItem(one, reveal));
+    // What had the focus was corrected.
+    if (focused && !list.contains(document.activeElement)) box.focus();
   }
 
   context.onState(({ project }) => {

@@ -271,10 +271,9 @@ function start() {
   addEventListener("pagehide", () => source?.close());
   addEventListener("pageshow", (event) => event.persisted && connect());
   startTabs();
-  startTab(() => import("./build.js"));
-  startTab(() => import("./try.js"));
-  startTab(() => import("./live.js"));
-  connect();
+  const tabs = [() => import("./build.js"), () => import("./try.js"), () => import("./live.js")];
+  // The state makes the page usable: a click before the tabs listen would be lost.
+  Promise.all(tabs.map(startTab)).then(() => connect());
 }
 
 start();

@@ -4,6 +4,8 @@ const WORKLET = new URL("./recorder-worklet.js", import.meta.url);
 /** Lowest level in dB of full scale that is told. */
 export const SILENCE_DB = -100;
 const LIMIT_SECONDS = 1800;
+/** Seconds within which a device starts. */
+const LATEST_START = 0.5;
 const HEADER_BYTES = 44;
 
 /**
@@ -137,10 +139,28 @@ export async function record(onLevel, onEnded) {
     async stop() {
       await microphone.stop();
       const silent = blocks.every((block) => block.every((sample) => sample === 0));
-      return { blob: encodeWav(blocks, rate), seconds: length / rate, silent };
+      const started = silent ? blocks : withoutStart(blocks, rate * LATEST_START);
+      const kept = started.reduce((sum, block) => sum + block.length, 0);
+      return { blob: encodeWav(started, rate), seconds: kept / rate, silent };
     },
     cancel: () => microphone.stop(),
   };
+}
+
+/**
+ * A device delivers zeros until it has started: a classifier would learn or judge the step after them.
+ * @param {Int16Array[]} blocks
+ * @param {number} most  samples that are left out at the start
+ * @returns {Int16Array[]} the blocks without the zeros at the start
+ */
+export function withoutStart(blocks, most) {
+  let left = most;
+  return blocks.map((block) => {
+    const first = block.findIndex((sample) => sample !== 0);
+    const cut = Math.min(first < 0 ? block.length : first, left);
+    left = cut < block.length ? 0 : left - cut;
+    return block.subarray(cut);
+  });
 }
 
 /** @param {Float32Array} samples @returns {Int16Array} rounded; values beyond full scale are clipped */

@@ -84,11 +84,17 @@ export function createSounds(context, handlers) {
     uploads = [...uploads, ...made.map((each) => each.upload)];
     awaited = made[0]?.upload.key ?? "";
     render();
-    for (const { blob, upload } of made) await send(blob, upload);
+    const refused = [];
+    for (const { blob, upload } of made) {
+      const why = await send(blob, upload);
+      // Each refusal stays to be read until the end of the whole upload.
+      if (why && refused.push(why)) context.error(refused.join(" "));
+    }
   }
 
-  /** @param {Blob} blob @param {Upload} upload */
+  /** @param {Blob} blob @param {Upload} upload @returns {Promise<string>} why it was refused, or empty */
   async function send(blob, upload) {
+    let why = "";
     const path = withQuery(address("api", "sounds"), { name: upload.name });
     try {
       upload.stop.signal.throwIfAborted();
@@ -101,9 +107,12 @@ export function createSounds(context, handlers) {
       if (awaited === upload.key) choose(sound);
     } catch (error) {
       uploads = uploads.filter((each) => each !== upload);
-      if (!isAbort(error)) context.error(withName(upload.name, error));
+      // The next file takes the place of the one that was to be shown.
+      if (awaited === upload.key) awaited = uploads[0]?.key ?? "";
+      if (!isAbort(error)) why = withName(upload.name, error);
     }
     render();
+    return why;
   }
 
   async function refresh() {
@@ -175,6 +184,7 @@ function startRecording(context, onRecorded) {
   async function begin() {
     const name = `Recording ${fileTime(new Date())}.wav`;
     recorder = await record((levelDb, seconds) => {
+      if (!recorder) return; // The last samples come after Stop.
       level.value = levelDb;
       setText(press, `Stop (${seconds.toFixed(0)} s)`);
     }, () => void toggle());

@@ -1,0 +1,52 @@
+"""A project with a finished training, its server and a browser, for the tests in a browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import require_chromium
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of three classes and one training; tests copy it."""
+    require_chromium()
+    pytest.importorskip("fastapi", reason="needs sonotype[app]")
+    from app_browser import BACKGROUND, HERTZ, sounds_of
+
+    import sonotype
+
+    project = tmp_path_factory.mktemp("trained") / "meadow"
+    for label in (*HERTZ, BACKGROUND):
+        folder = project / label
+        folder.mkdir(parents=True)
+        for sound in sounds_of(label):
+            (folder / sound["name"]).write_bytes(sound["buffer"])
+    sonotype.train(project, project / ".sonotype" / "runs" / "0001", backbone="builtin")
+    return project
+
+
+@pytest.fixture(scope="session")
+def trained_server(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Iterator[Any]:
+    """The server of a project with a training and of a model with two branches; tests add to it."""
+    from app_browser import served
+    from small_models import write_model
+
+    folder = tmp_path_factory.mktemp("served")
+    project = folder / trained.name
+    shutil.copytree(trained, project)
+    with served(project, write_model(folder / "two.safetensors", seed=4)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser whose microphone delivers beeps."""
+    from app_browser import listening_browser
+
+    with listening_browser(tmp_path_factory.mktemp("microphone")) as started:
+        yield started
