@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 BASELINES := $(VENV)/baselines-installed
+SITE_TOOLS := $(VENV)/site-tools-installed
 
-.PHONY: demo test bench lint format clean
+.PHONY: demo test bench docs lint format clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,6 +29,14 @@ $(BASELINES): $(INSTALLED)
 
 bench: $(BASELINES)
 	$(BIN)/python -m benchmarks --out docs/benchmarks.md
+
+# About 200 MB, so they are not in the extra dev.
+$(SITE_TOOLS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+docs: $(SITE_TOOLS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ import pytest
 import torch
 import typer
 import yaml
+from documentation import CODE_BLOCK, DOCS, PAGES, README, ROOT, blocks, commands, text_of
 from small_models import write_model
 
 import sonotype
@@ -34,11 +35,6 @@ from sonotype.models.build import cbir_1, cbir_2, cbir_3, cbir_4
 from sonotype.models.summary import summarise
 from sonotype.models.system import System
 
-ROOT = Path(__file__).resolve().parent.parent
-DOCS = ROOT / "docs"
-README = ROOT / "README.md"
-EXAMPLES = sorted(ROOT.glob("examples/*/README.md"))
-PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), *EXAMPLES]
 SYSTEMS = {"cbir_1": cbir_1, "cbir_2": cbir_2, "cbir_3": cbir_3, "cbir_4": cbir_4}
 OPTION_NAMES = {
     field.name for kind in get_type_hints(RunOptions).values() for field in dataclasses.fields(kind)
@@ -46,25 +42,8 @@ OPTION_NAMES = {
 TRAIN_ARGUMENTS = OPTION_NAMES | set(inspect.signature(sonotype.train).parameters)
 
 PROGRAM = typer.main.get_command(app)
-CODE_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^(?:\$ |\.venv/bin/)?(sonotype .*)$")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-
-
-def text_of(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
-
-
-def blocks(page: Path, *languages: str) -> list[str]:
-    return [code for language, code in CODE_BLOCK.findall(text_of(page)) if language in languages]
-
-
-def commands(page: Path) -> list[str]:
-    """Whole commands of the code blocks; a backslash continues a line."""
-    codes = [code.replace("\\\n", " ") for code in blocks(page, "", "sh", "console")]
-    lines = [line for code in codes for line in code.splitlines()]
-    return [match[1] for line in lines if (match := COMMAND.match(line.strip()))]
 
 
 def tables(page: Path, *header: str) -> list[list[list[str]]]:

@@ -86,4 +86,4 @@ def test_the_folder_of_assets_is_chosen_unless_the_variable_is_set(
     )
     default = str(checkout / "shared") if has_assets else "unset"
     expected = default if value is None else value
-    assert done.stdout.splitlines() == [f"test {expected}", f"lint {expected}"]
+    assert done.stdout.splitlines() == [f"{step} {expected}" for step in ("test", "lint", "docs")]
