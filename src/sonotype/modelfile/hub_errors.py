@@ -19,7 +19,7 @@ NETWORK_MODULES = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urll
 
 
 def hub_library(purpose: str) -> Any:
-    """The package huggingface_hub, imported only when it is needed; it draws bars on a terminal only.
+    """The package huggingface_hub; it draws bars on a terminal only.
 
     Raises:
         MissingExtraError: it is not installed.
