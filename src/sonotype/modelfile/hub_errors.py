@@ -26,6 +26,8 @@ def hub_library(purpose: str) -> Any:
     """
     try:
         import huggingface_hub
+        import huggingface_hub.constants
+        import huggingface_hub.utils
     except ImportError as error:
         raise MissingExtraError(purpose, "hub") from error
     if sys.stderr is None or not sys.stderr.isatty():
