@@ -101,7 +101,6 @@ def test_commands() -> None:
         "report",
         "info",
         "card",
-        "push",
         "data",
         "data list",
         "data get",
