@@ -61,6 +61,7 @@ PYTHON_NOT_RUN = {
     ("docs/training.md", "audiomentations"): "trains on eight augmented copies by gradient descent",
     ("README.md", "epochs=20"): "20 epochs of gradient descent",
     ("docs/onnx.md", "onnxruntime"): "needs an exported model",
+    ("docs/scikit-learn.md", ""): "a test of the estimators runs its blocks",
 }
 """Python blocks that are compiled and not run: page and a part of the block, and the reason."""
 
