@@ -9,6 +9,32 @@ from typing import Any
 
 import pytest
 from browser import require_chromium
+from small_models import write_model
+
+from sonotype.inference.classifier import Classifier
+from sonotype.inference.load import load
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model with random weights, without a threshold of the unknown score."""
+    folder = tmp_path_factory.mktemp("model")
+    return write_model(folder / "model.safetensors", seed=4, card={"unknown_threshold": None})
+
+
+@pytest.fixture(scope="module")
+def classifier(model: Path) -> Classifier:
+    """The model, loaded."""
+    return load(model)
+
+
+@pytest.fixture
+def client(tmp_path: Path, classifier: Classifier) -> Iterator[Any]:
+    """A server with an empty tray and the model ``m``."""
+    from sounds_app import sounds_app  # needs fastapi
+
+    with sounds_app(tmp_path, {"m": classifier}) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

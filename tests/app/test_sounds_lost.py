@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from small_models import write_model
 from sound_files import noise
 
 pytest.importorskip("fastapi", reason="needs sonotype[app]")
@@ -25,23 +24,6 @@ from sounds_app import changing, files_of, lines_of, problem, sounds_app, upload
 from sonotype.app import tray as tray_module
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.load import load
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    return write_model(folder / "model.safetensors", seed=4, card={"unknown_threshold": None})
-
-
-@pytest.fixture(scope="module")
-def classifier(model: Path) -> Classifier:
-    return load(model)
-
-
-@pytest.fixture
-def client(tmp_path: Path, classifier: Classifier) -> Iterator[httpx.Client]:
-    with sounds_app(tmp_path, {"m": classifier}) as found:
-        yield found
 
 
 def test_a_full_disk_leaves_nothing(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:

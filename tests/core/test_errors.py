@@ -34,6 +34,8 @@ def test_each_kind_has_its_exit_code() -> None:
         "MissingExtraError": 7,
         "TruncatedError": 3,
         "StoppedError": 130,
+        "InvalidSoundError": 3,
+        "InvalidSoundsError": 4,
     }
     assert all(issubclass(getattr(errors, name), SonotypeError) for name in kinds)
 

@@ -14,6 +14,7 @@ from sonotype.serve.problems import ProblemError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+DISK_IS_FULL = "The disk is full, and nothing was stored. Free some space, then try again."
 NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EMLINK, errno.EINVAL, errno.ENOSYS)
 """Errors of file systems without hard links."""
 
@@ -37,10 +38,7 @@ def writing(folder: Path) -> Iterator[None]:
 def problem_of(error: OSError, folder: Path) -> ProblemError:
     """What an error of the disk means for the person."""
     if error.errno in FULL:
-        return ProblemError(
-            "storage-full",
-            "The disk is full, and nothing was stored. Free some space, then try again.",
-        )
+        return ProblemError("storage-full", DISK_IS_FULL)
     if error.errno in FORBIDDEN:
         return ProblemError(
             "read-only",

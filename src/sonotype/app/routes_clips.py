@@ -15,16 +15,16 @@ from sonotype.app.clip_names import check_suffix
 from sonotype.app.context import AppContext
 from sonotype.app.disk import writing
 from sonotype.app.findings import Findings
-from sonotype.app.json_answer import answer
 from sonotype.app.pictures import thumbnail
 from sonotype.app.playback import media_type, write_playable
 from sonotype.app.project import ClipFile
 from sonotype.app.sound_files import examine
-from sonotype.app.uploads import body_of, write_upload
+from sonotype.app.uploads import body_of, declared_size, write_upload
 from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import AudioError
 from sonotype.core.prefetch import prefetch
 from sonotype.core.text import printable
+from sonotype.serve.json_response import json_response
 from sonotype.serve.problems import ProblemError
 
 Values = dict[str, Any]
@@ -65,7 +65,7 @@ def _add_changes(routes: APIRouter, context: AppContext, findings: Findings) -> 
     @routes.get("")
     def clips(label: str) -> Response:
         found = project.clips(label)
-        return answer(
+        return json_response(
             list(prefetch(lambda x: clip_values(x, findings), found, threads=available_cpus()))
         )
 
@@ -75,8 +75,7 @@ def _add_changes(routes: APIRouter, context: AppContext, findings: Findings) -> 
     ):  # fmt: skip
         check_suffix(name)
         await run_in_threadpool(project.class_folder, label)
-        declared = request.headers.get("content-length", "")
-        size = int(declared[:20]) if declared.isdecimal() else 0
+        size = declared_size(request)
         with project.incoming(name) as path:
             with writing(project.folder):
                 await write_upload(body_of(request), path, printable(name), size)
@@ -85,7 +84,7 @@ def _add_changes(routes: APIRouter, context: AppContext, findings: Findings) -> 
         values = await run_in_threadpool(clip_values, clip, findings)
         if stored:
             state.changed()
-        return answer({**values, "stored": stored}, 201)
+        return json_response({**values, "stored": stored}, 201)
 
     @routes.delete("/{file}", status_code=204)
     def remove(label: str, file: str) -> Response:
@@ -97,7 +96,7 @@ def _add_changes(routes: APIRouter, context: AppContext, findings: Findings) -> 
     def move(label: str, file: str, to: Annotated[str, Body(embed=True)]) -> Response:
         clip = project.move(label, file, to)
         state.changed()
-        return answer(clip_values(clip, findings))
+        return json_response(clip_values(clip, findings))
 
 
 def _add_contents(routes: APIRouter, context: AppContext) -> None:

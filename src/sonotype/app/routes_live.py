@@ -7,12 +7,11 @@ from fastapi import APIRouter, WebSocket
 from sonotype.app.context import AppContext
 from sonotype.app.live import Wanted
 from sonotype.app.live_socket import run_live
-from sonotype.app.routes_sounds import parsed_threshold
 from sonotype.live.live_options import HIGHEST_RATE
 from sonotype.serve.origins import check_origin
 from sonotype.serve.problems import ProblemError
 from sonotype.serve.sounds import LOWEST_RATE
-from sonotype.serve.stream import refuse
+from sonotype.serve.stream import query_threshold, refuse
 
 MOST_CLIENTS = 8
 
@@ -26,7 +25,7 @@ def router(context: AppContext) -> APIRouter:
         try:
             check_origin(socket.headers)
             rate = _rate(socket.query_params.get("rate", ""))
-            threshold = parsed_threshold(socket.query_params.get("threshold"))
+            threshold = query_threshold(socket.query_params.get("threshold") or None)
             if len(open_sockets) >= MOST_CLIENTS:
                 detail = f"{MOST_CLIENTS} pages listen already. Stop listening in one of them."
                 raise ProblemError("too-many-requests", detail)

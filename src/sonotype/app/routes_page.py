@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from fastapi import APIRouter, Response
 
-from sonotype.app.json_answer import answer
+from sonotype.serve.json_response import json_response
 from sonotype.serve.problems import PAGE_PROBLEMS, PROBLEMS, ProblemError, type_of
 
 TYPES = {
@@ -37,7 +37,7 @@ def router() -> APIRouter:
         if name not in kinds:
             raise ProblemError("not-found", "there is no such kind of problem")
         kind = kinds[name]
-        return answer({"type": type_of(name), "title": kind.title, "status": kind.status})
+        return json_response({"type": type_of(name), "title": kind.title, "status": kind.status})
 
     return routes
 

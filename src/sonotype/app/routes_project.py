@@ -13,10 +13,10 @@ from fastapi.responses import StreamingResponse
 from sonotype.app.context import AppContext
 from sonotype.app.disk import problem_of
 from sonotype.app.findings import Findings
-from sonotype.app.json_answer import answer
 from sonotype.app.needs import BACKBONES
 from sonotype.app.routes_clips import clip_routes
 from sonotype.app.snapshot import class_values, snapshot, snapshot_text
+from sonotype.serve.json_response import json_response
 from sonotype.serve.problems import ProblemError
 
 LEAST_PAUSE = 0.2
@@ -39,7 +39,7 @@ def router(context: AppContext) -> APIRouter:
 
     @routes.get("/findings")
     def all_findings() -> Response:
-        return answer(findings.of_project())
+        return json_response(findings.of_project())
 
     return routes
 
@@ -49,7 +49,7 @@ def _add_state(routes: APIRouter, context: AppContext) -> None:
 
     @routes.get("/state")
     def current() -> Response:
-        return answer(snapshot(context))
+        return json_response(snapshot(context))
 
     @routes.get("/changes")
     async def changes(request: Request) -> Response:
@@ -62,7 +62,7 @@ def _add_state(routes: APIRouter, context: AppContext) -> None:
             raise ProblemError("invalid-parameter", f"backbone: choose one of {known}.")
         project.set_backbone(backbone)
         state.changed()
-        return answer(snapshot(context)["project"])
+        return json_response(snapshot(context)["project"])
 
 
 def _add_classes(routes: APIRouter, context: AppContext) -> None:
@@ -72,13 +72,13 @@ def _add_classes(routes: APIRouter, context: AppContext) -> None:
     def add_class(name: Text) -> Response:
         label = project.add_class(name)
         state.changed()
-        return answer(class_values(project, label), 201)
+        return json_response(class_values(project, label), 201)
 
     @routes.patch("/classes/{label}")
     def rename_class(label: str, name: Text) -> Response:
         new = project.rename_class(label, name)
         state.changed()
-        return answer(class_values(project, new))
+        return json_response(class_values(project, new))
 
     @routes.delete("/classes/{label}", status_code=204)
     def remove_class(label: str) -> Response:

@@ -23,11 +23,12 @@ from sonotype.app.pictures import TALLEST, WIDEST, picture
 from sonotype.app.playback import WAV, media_type, write_playable
 from sonotype.app.project import ClipFile
 from sonotype.app.tray import Sound, not_written
-from sonotype.app.uploads import body_of
+from sonotype.app.uploads import body_of, declared_size
 from sonotype.core.errors import AudioError, SonotypeError
 from sonotype.core.json_text import json_text
 from sonotype.inference.classifier import Classifier
 from sonotype.serve.bodies import safe_name
+from sonotype.serve.json_response import json_response
 from sonotype.serve.problems import ProblemError
 
 NDJSON = "application/x-ndjson"
@@ -54,32 +55,17 @@ def router(context: AppContext) -> APIRouter:
     return routes
 
 
-def parsed_threshold(text: str | None) -> float | None:
-    """A threshold in a query that FastAPI does not check."""
-    if text is None or text == "":
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise ProblemError("invalid-parameter", "threshold must be a number from 0 to 1")
-    return value
-
-
 def _files(routes: APIRouter, context: AppContext) -> None:
     tray = context.tray
 
     @routes.post("", status_code=201)
     async def add(request: Request, name: str = "") -> Response:
-        declared = request.headers.get("content-length", "")
-        size = int(declared[:20]) if declared.isdecimal() else None
-        sound = await tray.receive(safe_name(name, 1), body_of(request), size)
-        return _json(sound.values(), 201)
+        sound = await tray.receive(safe_name(name, 1), body_of(request), declared_size(request))
+        return json_response(sound.values(), 201)
 
     @routes.get("")
     def sounds() -> Response:
-        return _json([sound.values() for sound in tray.sounds()])
+        return json_response([sound.values() for sound in tray.sounds()])
 
     @routes.delete("/{identity}", status_code=204)
     def remove(identity: str) -> Response:
@@ -116,7 +102,7 @@ def _files(routes: APIRouter, context: AppContext) -> None:
     async def keep(identity: str, wanted: Kept) -> Response:
         clip, stored = await _with(context, identity, lambda sound: _keep(context, sound, wanted))
         context.state.changed()
-        return _json({**_clip_values(clip), "stored": stored}, 201)
+        return json_response({**_clip_values(clip), "stored": stored}, 201)
 
 
 def _results(routes: APIRouter, context: AppContext) -> None:
@@ -126,7 +112,7 @@ def _results(routes: APIRouter, context: AppContext) -> None:
             found = analysis.classify(context.models.classifier(model), sound, start)
             return {"model": model, **found}
 
-        return _json(await _with(context, identity, work))
+        return json_response(await _with(context, identity, work))
 
     @routes.get("/{identity}/explanation")
     async def explanation(
@@ -135,7 +121,7 @@ def _results(routes: APIRouter, context: AppContext) -> None:
         def work(sound: Sound) -> dict[str, Any]:
             return analysis.explain(context.models.classifier(model), sound, label, start)
 
-        return _json(await _with(context, identity, work))
+        return json_response(await _with(context, identity, work))
 
     @routes.post("/{identity}/detect")
     async def detect(identity: str, model: Model, threshold: Threshold = None) -> Response:
@@ -261,8 +247,3 @@ def attachment(name: str) -> str:
     plain = "".join(char if (char.isascii() and char.isalnum()) or char in "._-" else "_"
                     for char in name)  # fmt: skip
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
-def _json(values: Any, status: int = 200) -> Response:
-    text = json_text(values, ensure_ascii=False).encode("utf-8", "backslashreplace")
-    return Response(text, status, media_type="application/json")

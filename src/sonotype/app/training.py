@@ -78,7 +78,7 @@ class Training:
 
     Args:
         project: its sounds are the data, its folder of runs has the result.
-        state: is told of every change.
+        state: is notified of every change.
     """
 
     def __init__(self, project: Project, state: State) -> None:

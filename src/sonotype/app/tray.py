@@ -116,15 +116,13 @@ class Tray:
         with self._lock:
             return list(self._sounds.values())
 
-    async def receive(
-        self, name: str, chunks: AsyncIterator[bytes], declared: int | None = None
-    ) -> Sound:
+    async def receive(self, name: str, chunks: AsyncIterator[bytes], declared: int = 0) -> Sound:
         """Write an upload into a file and examine it; nothing of it stays after an error.
 
         Args:
             name: that the person knows the file by.
             chunks: its bytes.
-            declared: number of bytes, if it is known.
+            declared: number of bytes; 0 if it is not known.
 
         Raises:
             ProblemError: too large, too many, empty, unreadable, or the disk is full.
@@ -136,7 +134,7 @@ class Tray:
         identity = token_hex(8)
         path = self.folder / f"{identity}{_suffix(name)}"
         try:
-            await write_upload(chunks, path, name, declared or 0)
+            await write_upload(chunks, path, name, declared)
             facts = await run_in_threadpool(examine, path, name)
         except OSError as error:
             path.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
+from sonotype.app.disk import DISK_IS_FULL
 from sonotype.serve.problems import ProblemError
 
 LARGEST = 4_000_000_000
@@ -20,7 +21,6 @@ AT_ONCE = 1 << 20
 """Bytes that are written at once."""
 STALL_SECONDS = 60.0
 """Longest pause of a client that uploads a sound."""
-FULL = "The disk is full, and nothing was stored. Free some space, then try again."
 
 
 async def write_upload(
@@ -40,7 +40,7 @@ async def write_upload(
     """
     _check_size(declared)
     if shutil.disk_usage(target.parent).free < declared + SPARE:
-        raise ProblemError("storage-full", FULL)
+        raise ProblemError("storage-full", DISK_IS_FULL)
     size, waiting = 0, bytearray()
     with target.open("xb") as file:
         async for chunk in chunks:
@@ -60,6 +60,12 @@ def _check_size(size: int) -> None:
         raise ProblemError(
             "body-too-large", f"A file may have {LARGEST / 1e9:g} GB at most. Cut the recording."
         )
+
+
+def declared_size(request: Request) -> int:
+    """The number of bytes that a client announces; 0 if it does not."""
+    declared = request.headers.get("content-length", "")
+    return int(declared[:20]) if declared.isdecimal() else 0
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:

@@ -116,7 +116,7 @@ def steps(description: str, total: int, *, show: bool = True) -> Iterator[Steps]
 
 
 class Steps:
-    """A bar of :func:`steps`, or ``None`` for no bar; and what is told of each step."""
+    """A bar of :func:`steps`, or ``None`` for no bar; and a call after each step."""
 
     def __init__(
         self,

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from sonotype.core.json_text import json_text
 from sonotype.core.version import __version__
-from sonotype.serve.answers import Values, classified, detected, model_values
+from sonotype.serve.answers import classified, detected, model_values
 from sonotype.serve.bodies import Upload, read_uploads
 from sonotype.serve.errors import handle_errors
 from sonotype.serve.gate import Lease
+from sonotype.serve.json_response import json_response
 from sonotype.serve.keys import Keys
 from sonotype.serve.middleware import Around
 from sonotype.serve.origins import check_host, check_origin
@@ -97,7 +97,7 @@ def _open_routes(service: Service) -> APIRouter:
     )  # fmt: skip
     async def healthz() -> Response:
         """Whether the process answers."""
-        return _json({"status": "ok"})
+        return json_response({"status": "ok"})
 
     @router.get(
         "/readyz", operation_id="readyz", responses=answers(State, 500, 503),
@@ -107,14 +107,14 @@ def _open_routes(service: Service) -> APIRouter:
         """Whether the model is loaded and requests are accepted."""
         if not service.ready:
             raise ProblemError("not-ready", NOT_READY)
-        return _json({"status": "ready"})
+        return json_response({"status": "ready"})
 
     @router.get("/problems/{name}", include_in_schema=False)
     async def problem(name: str) -> Response:
         if name not in PROBLEMS:
             raise ProblemError("not-found", "there is no such kind of problem")
         kind = PROBLEMS[name]
-        return _json({"type": type_of(name), "title": kind.title, "status": kind.status})
+        return json_response({"type": type_of(name), "title": kind.title, "status": kind.status})
 
     return router
 
@@ -138,7 +138,7 @@ def _work_routes(service: Service) -> APIRouter:
         uploads = await _uploads(request, service, lease)
         outcomes = await service.classify(uploads, lease)
         _count(service, "/v1/classify", outcomes)
-        return _json(classified(outcomes, top, levels))
+        return json_response(classified(outcomes, top, levels))
 
     @router.post(
         "/v1/detect", operation_id="detect",
@@ -161,7 +161,7 @@ def _work_routes(service: Service) -> APIRouter:
         uploads = await _uploads(request, service, lease)
         outcomes = await service.detect(uploads, lease, detector)
         _count(service, "/v1/detect", outcomes)
-        return _json(detected(outcomes))
+        return json_response(detected(outcomes))
 
     @router.get(
         "/v1/model", operation_id="model", responses=answers(ModelAnswer, 401, 403, 500),
@@ -169,7 +169,7 @@ def _work_routes(service: Service) -> APIRouter:
     )  # fmt: skip
     async def model() -> Response:
         """The classes and the format of the model, and the limits of the service."""
-        return _json(model_values(service))
+        return json_response(model_values(service))
 
     @router.get(
         "/metrics", operation_id="metrics",
@@ -221,8 +221,3 @@ def _complete_document(app: FastAPI) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _json(values: Values) -> Response:
-    text = json_text(values, ensure_ascii=False).encode("utf-8", "backslashreplace")
-    return Response(text, media_type="application/json")

@@ -67,7 +67,7 @@ def stream_endpoint(service: Service, keys: Keys) -> Callable[[WebSocket], Await
                 check_host(socket.headers)
             query = socket.query_params
             options = input_options(query)
-            threshold = _threshold(query.get("threshold"))
+            threshold = query_threshold(query.get("threshold"))
             detector = service.detector_with(threshold, query.getlist("class"))
             if not service.ready or service.stopping:
                 raise ProblemError("not-ready", NOT_READY)
@@ -110,7 +110,7 @@ def _number(query: Mapping[str, str], name: str, low: int, high: int) -> int:
     return int(text[:9])
 
 
-def _threshold(text: str | None) -> float | None:
+def query_threshold(text: str | None) -> float | None:
     """The threshold in the query of a stream, which FastAPI does not check."""
     if text is None:
         return None

@@ -9,7 +9,7 @@ from fastapi import Response
 from sonotype.core.json_text import json_text
 
 
-def answer(values: Any, status: int = 200) -> Response:
-    """An answer with JSON; a name that is no Unicode becomes readable text."""
+def json_response(values: Any, status: int = 200) -> Response:
+    """A response with JSON; a name that is no Unicode becomes readable text."""
     text = json_text(values, ensure_ascii=False).encode("utf-8", "backslashreplace")
     return Response(text, status, media_type="application/json")
