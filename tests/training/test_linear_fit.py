@@ -87,6 +87,17 @@ def test_equals_scikit_learn(features: int, class_weights: bool, views: int) -> 
     np.testing.assert_allclose(probabilities(logits), expected, rtol=0, atol=TOLERANCE)
 
 
+def test_a_feature_that_hardly_changes_in_training_does_not_decide_later() -> None:
+    vectors, target = clips_of([0, 1, 2] * 12, 8)
+    vectors[..., 3] = 1e-5 * np.arange(len(target))[:, None] % 3e-5
+    linear = fit(vectors, target)
+    median = np.median(vectors.reshape(-1, 8).std(0))
+    assert linear.scale[3] == pytest.approx(np.linspace(0.5, 1, 8)[3] / (0.005 * median), rel=1e-4)
+    heard = vectors.copy()
+    heard[..., 3] = 1e-3  # a hundred times its values in training
+    np.testing.assert_allclose(linear.embed(heard), linear.embed(vectors), atol=0.3)
+
+
 @pytest.mark.parametrize("features", [8, 400])
 def test_two_classes_have_the_probabilities_of_one_function(features: int) -> None:
     vectors, target = clips_of([0, 1] * 15, features)

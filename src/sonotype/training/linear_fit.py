@@ -31,6 +31,10 @@ MAX_ITERATIONS = 300
 ABSENT = -50.0
 """Logit of a class without a training clip."""
 TINY = 1e-6
+LEAST_DEVIATION = 0.005
+"""Least deviation by which a feature is divided, relative to the median of all features. The
+smallest of real sounds is 20 times as large; a channel that is almost silent in training must not
+decide about sounds in which it is not."""
 
 Targets = Mapping[str, npt.NDArray[np.integer]]
 """By name of a head the class index of each clip; ``IGNORE_INDEX`` for no label. Of a ``"multi"``
@@ -106,7 +110,9 @@ def fit_linear(
     deviation = np.sqrt(np.square(rows - mean).mean(0, dtype=np.float64))
     # A feature that never changes in training, except by rounding, must not be amplified later.
     changes = deviation > TINY * np.maximum(1, np.abs(mean))
-    scale = np.where(changes, weights / np.maximum(deviation, TINY), 0)
+    median = np.median(deviation[changes]) if changes.any() else 0
+    least = max(TINY, LEAST_DEVIATION * median)
+    scale = np.where(changes, weights / np.maximum(deviation, least), 0)
     fitted = LinearHeads(mean, scale.astype(np.float32), {}, {})
     embedding = fitted.embed(vectors)
     solved = {
