@@ -11,6 +11,7 @@ import pytest
 
 from sonotype.core.errors import WeightsError
 from sonotype.estimators.sound_classifier import SoundClassifier
+from sonotype.inference.embedding import EmbeddingTransformer
 from sonotype.modelfile import pretrained
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,9 +42,14 @@ def test_the_blocks_run(
     assert "chainsaw" in capsys.readouterr().out
 
 
-def test_the_table_of_parameters() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| `(.*?)` \|", TEXT, re.MULTILINE)
-    parameters = inspect.signature(SoundClassifier).parameters.values()
+@pytest.mark.parametrize(
+    ("estimator", "heading"),
+    [(SoundClassifier, "## Parameters"), (EmbeddingTransformer, "## Embeddings")],
+)
+def test_the_table_of_parameters(estimator: type, heading: str) -> None:
+    section = TEXT.split(heading)[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| `(.*?)` \|", section, re.MULTILINE)
+    parameters = inspect.signature(estimator).parameters.values()
     assert [name for name, _ in rows] == [parameter.name for parameter in parameters]
     assert [eval(default) for _, default in rows] == [one.default for one in parameters]
 

@@ -93,9 +93,9 @@ def test_a_feature_that_hardly_changes_in_training_does_not_decide_later() -> No
     linear = fit(vectors, target)
     median = np.median(vectors.reshape(-1, 8).std(0))
     assert linear.scale[3] == pytest.approx(np.linspace(0.5, 1, 8)[3] / (0.005 * median), rel=1e-4)
-    heard = vectors.copy()
-    heard[..., 3] = 1e-3  # a hundred times its values in training
-    np.testing.assert_allclose(linear.embed(heard), linear.embed(vectors), atol=0.3)
+    changed = vectors.copy()
+    changed[..., 3] = 1e-3  # a hundred times its values in training
+    np.testing.assert_allclose(linear.embed(changed), linear.embed(vectors), atol=0.3)
 
 
 @pytest.mark.parametrize("features", [8, 400])
