@@ -21,7 +21,7 @@ from documentation import CODE_BLOCK, DOCS, PAGES, README, ROOT, blocks, command
 from small_models import write_model
 
 import sonotype
-from sonotype.cli.main import app
+from sonotype.cli.main import program
 from sonotype.config import NETWORKS, RECIPES, ScoreOptions, SystemOptions, to_dict
 from sonotype.core import errors
 from sonotype.core.types import Head
@@ -41,7 +41,7 @@ OPTION_NAMES = {
 }
 TRAIN_ARGUMENTS = OPTION_NAMES | set(inspect.signature(sonotype.train).parameters)
 
-PROGRAM = typer.main.get_command(app)
+PROGRAM = typer.main.get_command(program())
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from sonotype import __version__
-from sonotype.cli.main import app, main, run
+from sonotype.cli.main import main, program, run
 from sonotype.core import errors
 from sonotype.core.errors import DataIssue, SonotypeError
 from sonotype.experiments.runner import FailedRunsError
@@ -55,7 +55,7 @@ RAISED: list[tuple[BaseException, int, str]] = [
 
 def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The words of every command, groups included."""
-    command = typer.main.get_command(app) if command is None else command
+    command = typer.main.get_command(program()) if command is None else command
     yield path
     for name, inner in getattr(command, "commands", {}).items():
         yield from commands(inner, (*path, name))

@@ -17,7 +17,7 @@ from heads import predicted
 from run_folders import of_another_version, write_run_folder
 from small_models import EVENTS, HEADS, write_model
 
-from sonotype.cli.main import app
+from sonotype.cli.main import program
 from sonotype.config import EventOptions
 from sonotype.core.errors import ModelFileError, SonotypeError
 from sonotype.core.types import Head
@@ -196,12 +196,12 @@ def test_options_of_another_version(tmp_path: Path) -> None:
 def test_commands_and_python_are_valid(tmp_path: Path) -> None:
     tuned = Detection("category", (EventOptions(), EventOptions(threshold=0.25)))
     text = model_card(write(tmp_path / "m.safetensors", detection=tuned, unknown_threshold=0.5))
-    program: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(program())
     lines = re.findall(r"^sonotype .*$", text, re.MULTILINE)
     assert {line.split()[1] for line in lines} == {"predict", "evaluate", "detect", "train"}
     for line in lines:
         _, name, *words = shlex.split(line, comments=True)
-        program.commands[name].make_context(name, words)
+        command.commands[name].make_context(name, words)
     for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         ast.parse(code)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from sonotype.cli.main import app
+from sonotype.cli.main import program
 from sonotype.experiments.run_options import RunOptions
 from sonotype.report.repeat import curve_command, doctor_command, repeat_command
 
@@ -31,7 +31,7 @@ def parsed(command: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(target, remember)
     monkeypatch.setattr("sonotype.cli.distill_command.clips_of", lambda _: {})
     with pytest.raises(SystemExit) as stop:
-        app(args=shlex.split(command)[1:], prog_name="sonotype")
+        program()(args=shlex.split(command)[1:], prog_name="sonotype")
     assert stop.value.code == 0
     for name in ("progress", "verbose", "on_message", "resume"):
         found.pop(name, None)
@@ -65,8 +65,8 @@ def test_the_doctor_reads_the_data_like_the_run() -> None:
     words = shlex.split(doctor_command("some data.csv", options))
     assert words[:3] == ["sonotype", "doctor", "some data.csv"]
     assert words[3:] == ["--column", "path=the file", "--column", "category=species"]
-    program: Any = typer.main.get_command(app)
-    program.commands["doctor"].make_context("doctor", words[2:])
+    command: Any = typer.main.get_command(program())
+    command.commands["doctor"].make_context("doctor", words[2:])
     plain = RunOptions.of({"backbone": "builtin", "seed": 3})
     assert doctor_command("data", plain) == "sonotype doctor data"
 

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from io import TextIOWrapper
 from typing import Annotated
 
 import typer
 
-from sonotype.cli import data_command as data
-from sonotype.cli import weights_command as weights
-from sonotype.cli.app_command import app as page
-from sonotype.cli.card_command import card
-from sonotype.cli.compare_command import compare
-from sonotype.cli.crossval_command import crossval
-from sonotype.cli.detect_command import detect
-from sonotype.cli.distill_command import distill
-from sonotype.cli.doctor_command import doctor
-from sonotype.cli.evaluate_command import evaluate
-from sonotype.cli.explain_command import explain
-from sonotype.cli.export_command import export
-from sonotype.cli.info_command import info
 from sonotype.cli.layout import Command
-from sonotype.cli.learning_curve_command import learning_curve
-from sonotype.cli.listen_command import listen
-from sonotype.cli.predict_command import predict
-from sonotype.cli.report_command import report
-from sonotype.cli.serve_command import serve
-from sonotype.cli.study_command import study
-from sonotype.cli.suggest_command import suggest
-from sonotype.cli.suspects_command import suspects
-from sonotype.cli.train_command import train
-from sonotype.cli.tune_command import tune
 from sonotype.core.errors import SonotypeError
 from sonotype.core.version import __version__
 
@@ -53,24 +31,14 @@ Exit codes:
   130  interrupted
 """
 
-app = typer.Typer(
-    name="sonotype",
-    help="Train and run audio event classifiers.",
-    epilog=EPILOG,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-for command in (
-    train, distill, evaluate, crossval, study, learning_curve, suspects, predict, tune, detect,
-    listen, serve, suggest, explain, doctor, report, compare, info, card, export,
-):  # fmt: skip
-    app.command(cls=Command)(command)
-app.command("app", cls=Command)(page)
-app.add_typer(data.app, name="data")
-app.add_typer(weights.app, name="weights")
+COMMANDS = (
+    "train", "distill", "evaluate", "crossval", "study", "learning-curve", "suspects", "predict",
+    "tune", "detect", "listen", "serve", "suggest", "explain", "doctor", "report", "compare",
+    "info", "card", "export", "app",
+)  # fmt: skip
+"""In the order of the help. Each is a function of its name in a module of its name."""
+GROUPS = ("data", "weights")
+"""Commands with commands of their own."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -79,7 +47,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _top(
     version: Annotated[
         bool,
@@ -94,6 +61,35 @@ def _top(
     pass
 
 
+def program(names: Iterable[str] = (*COMMANDS, *GROUPS)) -> typer.Typer:
+    """The program with some of its commands; only their modules are imported."""
+    app = typer.Typer(
+        name="sonotype",
+        help="Train and run audio event classifiers.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback()(_top)
+    for name in names:
+        function = name.replace("-", "_")
+        module = import_module(f"sonotype.cli.{function}_command")
+        if name in GROUPS:
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name, cls=Command)(getattr(module, function))
+    return app
+
+
+def _named(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The command that the arguments name, or all of them if it is none."""
+    name = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return (name,) if name in (*COMMANDS, *GROUPS) else (*COMMANDS, *GROUPS)
+
+
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the program on the arguments and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -101,7 +97,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     code = 1
     try:
-        app(args=arguments, prog_name="sonotype")
+        program(_named(arguments))(args=arguments, prog_name="sonotype")
         return 0
     except SystemExit as stop:  # typer reports success, wrong usage and Ctrl-C this way
         if not isinstance(stop.code, str):
