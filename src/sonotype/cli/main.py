@@ -26,6 +26,7 @@ from sonotype.cli.layout import Command
 from sonotype.cli.learning_curve_command import learning_curve
 from sonotype.cli.listen_command import listen
 from sonotype.cli.predict_command import predict
+from sonotype.cli.push_command import push
 from sonotype.cli.report_command import report
 from sonotype.cli.serve_command import serve
 from sonotype.cli.study_command import study
@@ -65,7 +66,7 @@ app = typer.Typer(
 )
 for command in (
     train, distill, evaluate, crossval, study, learning_curve, suspects, predict, tune, detect,
-    listen, serve, suggest, explain, doctor, report, compare, info, card, export,
+    listen, serve, suggest, explain, doctor, report, compare, info, card, export, push,
 ):  # fmt: skip
     app.command(cls=Command)(command)
 app.command("app", cls=Command)(page)
