@@ -18,6 +18,10 @@ from sonotype.export.onnx import export_onnx
 from sonotype.inference.locate import find_model
 
 NAME = "user/name"
+pytestmark = pytest.mark.filterwarnings(  # of huggingface_hub itself, when it sends a file
+    "ignore:Use 'content=<...>' to upload raw bytes/text content:DeprecationWarning"
+)
+
 FILES = {"model.safetensors", "model.onnx", "README.md", "SHA256SUMS"}
 
 

@@ -40,7 +40,7 @@ def push(
         bool, typer.Option("--dry-run", help="List the files, and send nothing")
     ] = False,
 ) -> None:
-    """Send a model to the Hugging Face Hub, with a model card and checksums.
+    """Send a model to the Hugging Face Hub, with a model card.
 
     The files are one commit; those that are there already are not sent again. Needs a
     token: HF_TOKEN, or hf auth login. sonotype.load("hf://user/name") loads the model.
