@@ -295,13 +295,18 @@ def own_hub(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Hub]:
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True, raising=False)
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
     with serve_hub() as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.base)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE",
-            hub.base + "/{repo_id}/resolve/{revision}/{filename}", raising=False,
-        )  # fmt: skip
+        use_address(monkeypatch, hub.base)
         yield hub
         close_session()
+
+
+def use_address(monkeypatch: pytest.MonkeyPatch, base: str) -> None:
+    """Let huggingface_hub ask another address; its older versions copy the template of it."""
+    template = base + "/{repo_id}/resolve/{revision}/{filename}"
+    name = "HUGGINGFACE_CO_URL_TEMPLATE"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", base)
+    monkeypatch.setattr(f"huggingface_hub.constants.{name}", template, raising=False)
+    monkeypatch.setattr(f"huggingface_hub.file_download.{name}", template, raising=False)
 
 
 def close_session() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_server import READER, Hub, close_session, digest, own_hub, serve_hub
+from hub_server import READER, Hub, close_session, digest, own_hub, serve_hub, use_address
 from small_models import write_model
 
 import sonotype
@@ -59,11 +59,7 @@ def refusal(address: str = ADDRESS) -> str:
 
 def disconnect(monkeypatch: pytest.MonkeyPatch) -> None:
     close_session()
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
-        "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}", raising=False,
-    )  # fmt: skip
+    use_address(monkeypatch, "http://127.0.0.1:9")
 
 
 def test_only_the_model_and_its_checksum_are_downloaded(
@@ -132,6 +128,7 @@ def test_offline_from_the_cache(
     find_model(ADDRESS)
     find_model("hf://user/plain")
     with monkeypatch.context() as patch:
+        close_session()  # older versions ask for the setting when a session begins
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         assert find_model(ADDRESS).read_bytes() == model
         with pytest.raises(ModelFileError, match="HF_HUB_OFFLINE is set"):
