@@ -48,7 +48,9 @@ class Hub:
     """The state of the server.
 
     ``storage`` is the other name of the host that large files come from; ``elsewhere`` is an
-    address to which all files are redirected; ``broken`` are digests whose upload ends half-way.
+    address to which all files are redirected; ``broken`` are digests whose upload ends half-way,
+    ``held`` those whose upload is not answered: it sets ``reached``. ``loses_commits`` closes the
+    connection after a commit, without an answer.
     """
 
     base: str
@@ -56,6 +58,9 @@ class Hub:
     stored: dict[str, bytes] = field(default_factory=dict)
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
+    reached: threading.Event = field(default_factory=threading.Event)
+    loses_commits: bool = False
     storage: str = ""
     elsewhere: str = ""
     status: int = 0
@@ -227,20 +232,30 @@ class Handler(BaseHTTPRequestHandler):
             return json.loads(content)
 
         status, value, headers = answer_of(self.hub, self.command, path, token, body)
+        if self.hub.loses_commits and "/commit/" in path:
+            return self.hang_up()
         sent = value if isinstance(value, bytes) else json.dumps(value).encode()
         return self.send(status, sent, headers)
 
     def store(self, oid: str, length: int) -> None:
         if oid in self.hub.broken:
             self.rfile.read(1000)
-            self.close_connection = True
+            return self.hang_up()
+        if oid in self.hub.held:
+            self.hub.reached.set()
             with suppress(OSError):
-                self.connection.shutdown(2)
-            return
+                while self.connection.recv(100_000):
+                    pass
+            return self.hang_up()
         content = self.rfile.read(length) if length else b"".join(self.chunks())
         assert digest(content) == oid
         self.hub.stored[oid] = content
-        self.send(200, b"", {})
+        return self.send(200, b"", {})
+
+    def hang_up(self) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.connection.shutdown(2)
 
     def chunks(self) -> Iterator[bytes]:
         """The body of a request of unknown length."""

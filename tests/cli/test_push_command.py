@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +19,7 @@ from small_models import write_model
 
 import sonotype
 from sonotype.cli.main import run
+from sonotype.core.errors import ModelFileError
 from sonotype.export.onnx import export_onnx
 from sonotype.inference.locate import find_model
 
@@ -49,7 +55,13 @@ def model(exported: Path, tmp_path: Path) -> Path:
 
 
 def push(*arguments: str | Path) -> int:
-    return run(["push", *map(str, arguments)])
+    return run(["push", "--yes", *map(str, arguments)])
+
+
+def shown(hub: Hub) -> set[str]:
+    """The files that a visitor of the repository sees."""
+    repository = hub.repositories[NAME]
+    return set(repository.commits[repository.branches["main"]]) - {".gitattributes"}
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -105,23 +117,104 @@ def test_what_is_there_is_not_sent_again(
     assert hub.asked("PUT") == [f"/upload/{digest(model.read_bytes())}"]
 
 
-def test_an_interrupted_upload_is_continued(
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_nothing_is_sent_without_a_question_or_yes(
+    hub: Hub, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["push", str(model), NAME]
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert run(command) == 2
+    assert "--yes" in capsys.readouterr().err
+    for answer in ("n\n", "\n", "", "what\nn\n"):
+        monkeypatch.setattr("sys.stdin", Terminal(answer))
+        assert run([*command, "--revision", "next"]) == 1
+        output = capsys.readouterr().out
+        assert f"Send these files to {NAME}, branch next (public, if it is new) at " in output
+        assert all(f"bytes  {name}\n" in output for name in FILES)
+    assert hub.requests == []
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    assert run([*command, "--private"]) == 0
+    assert f"{NAME} (private) at " in capsys.readouterr().out
+    assert shown(hub) == FILES
+
+
+def test_an_interrupted_upload_is_finished_by_the_same_command(
     hub: Hub, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     graph = digest(model.with_suffix(".onnx").read_bytes())
     hub.broken = {graph}
     text = refusal(capsys, model, NAME)
     assert "cannot be reached" in text
-    assert "continues" in text
+    assert "all of them or none; repeat the command" in text
     assert hub.asked("POST", "/commit/") == []
-    assert set(hub.repositories[NAME].commits[hub.repositories[NAME].branches["main"]]) == {
-        ".gitattributes"
-    }, "no part of a model"
+    assert shown(hub) == set(), "no part of a model"
+    with pytest.raises(ModelFileError, match="has no model"):
+        find_model("hf://user/name")
     hub.broken = set()
     hub.requests.clear()
     assert push(model, NAME) == 0
     assert hub.asked("PUT") == [f"/upload/{graph}"], "the other file is there"
     assert len(hub.asked("POST", "/commit/")) == 1
+    assert shown(hub) == FILES
+
+
+def test_an_interrupted_update_leaves_the_last_model(hub: Hub, model: Path) -> None:
+    assert push(model, NAME, "--no-onnx") == 0
+    first = model.read_bytes()
+    write_model(model, seed=3)
+    hub.broken = {digest(model.read_bytes())}
+    assert push(model, NAME, "--no-onnx") == 1
+    assert find_model("hf://user/name").read_bytes() == first
+    hub.broken = set()
+    assert push(model, NAME, "--no-onnx") == 0
+    assert find_model("hf://user/name").read_bytes() == model.read_bytes()
+
+
+def test_a_commit_whose_answer_is_lost(
+    hub: Hub, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.loses_commits = True
+    text = refusal(capsys, model, NAME)
+    assert "all of them or none; repeat the command" in text
+    assert shown(hub) == FILES
+    commits = dict(hub.repositories[NAME].commits)
+    hub.loses_commits = False
+    assert push(model, NAME) == 0
+    assert capsys.readouterr().out.startswith("unchanged: ")
+    assert hub.repositories[NAME].commits == commits
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_process_leaves_no_part_of_a_model(
+    hub: Hub, model: Path, tmp_path: Path, stop: signal.Signals
+) -> None:
+    graph = digest(model.with_suffix(".onnx").read_bytes())
+    hub.held = {graph}
+    environment = {
+        **os.environ, "HF_ENDPOINT": hub.base, "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_XET": "1",
+    }  # fmt: skip
+    argv = [sys.executable, "-m", "sonotype", "push", str(model), NAME, "--yes"]
+    with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert hub.reached.wait(120), "the upload begins"
+        process.send_signal(stop)
+        try:
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    if stop == signal.SIGINT:
+        assert process.returncode == 130
+        assert "all of them or none; repeat the command" in errors
+        assert "Traceback" not in errors
+    assert hub.asked("POST", "/commit/") == []
+    assert shown(hub) == set()
+    hub.held = set()
+    assert push(model, NAME) == 0
+    assert shown(hub) == FILES
 
 
 def test_an_export_is_made_where_there_is_none(hub: Hub, model: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from sonotype.core.errors import OptionsError
 
 
 def push(
@@ -39,11 +43,12 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the files, and send nothing")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Send without a question")] = False,
 ) -> None:
     """Send a model to the Hugging Face Hub, with a model card.
 
-    The files are one commit; those that are there already are not sent again. Needs a
-    token: HF_TOKEN, or hf auth login. sonotype.load("hf://user/name") loads the model.
+    Lists the files and asks before it sends them. The files are one commit; those that
+    are there already are not sent again. Needs a token: HF_TOKEN, or hf auth login.
 
     Example: sonotype push runs/first user/name --private
     """  # fmt: skip
@@ -52,10 +57,32 @@ def push(
     text = MESSAGE if message is None else message
     options = PushOptions(private, revision, text, onnx, endpoint.rstrip("/"))
     if dry_run:
-        for name, size in contents_to_push(model, repository, options).items():
-            typer.echo(f"{size:>12,} bytes  {name}")
+        _list(contents_to_push(model, repository, options))
         typer.echo(f"nothing is sent; the repository would be {repository}")
         return
-    pushed = push_model(model, repository, options)
+    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
+        raise OptionsError(
+            "push asks before it sends, but standard input is not a terminal; add --yes to send "
+            "without a question, or --dry-run to list the files"
+        )
+
+    def agreed(sizes: Mapping[str, int]) -> bool:
+        if yes:
+            return True
+        _list(sizes)
+        where = repository if revision == "main" else f"{repository}, branch {revision}"
+        kind = "private" if private else "public, if it is new"
+        host = options.endpoint or "huggingface.co"
+        return typer.confirm(f"Send these files to {where} ({kind}) at {host}?")
+
+    pushed = push_model(model, repository, options, agreed=agreed)
+    if pushed is None:
+        typer.echo("nothing is sent")
+        raise typer.Exit(1)
     typer.echo(f"{'unchanged' if pushed.unchanged else 'commit'}: {pushed.url}")
     typer.echo(f"model: {pushed.address}")
+
+
+def _list(sizes: Mapping[str, int]) -> None:
+    for name, size in sizes.items():
+        typer.echo(f"{size:>12,} bytes  {name}")

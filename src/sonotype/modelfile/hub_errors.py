@@ -61,13 +61,20 @@ def hub_cause(error: BaseException, *, token: bool, endpoint: str) -> str:
             return f"a file cannot be written ({one.strerror}: {one.filename or 'the cache'})"
         if is_network_error(one):
             return f"{endpoint} cannot be reached ({_words(one)}); check the network connection"
-    return _words(error)
+    return _words([*_chain(error)][-1])  # the outer ones only say that an upload failed
 
 
 def is_network_error(error: BaseException) -> bool:
     """Whether an error is one of the connection."""
     module = type(error).__module__.partition(".")[0]
     return module in NETWORK_MODULES or isinstance(error, ConnectionError | TimeoutError)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same request may succeed later: no connection, or a Hub that fails or is busy."""
+    statuses = (getattr(getattr(one, "response", None), "status_code", 0) for one in _chain(error))
+    status = next((one for one in statuses if isinstance(one, int) and one >= 400), 0)
+    return status >= 500 or status == 429 or (not status and any(map(is_network_error, _chain(error))))
 
 
 def has_status(error: BaseException) -> bool:

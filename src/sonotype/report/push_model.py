@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sonotype.core.errors import ModelFileError, OptionsError, SonotypeError
+from sonotype.core.errors import ModelFileError, OptionsError, SonotypeError, StoppedError
 from sonotype.core.io import file_sha256
 from sonotype.core.version import __version__
 from sonotype.inference.load import ONNX_SUFFIX
@@ -25,12 +25,17 @@ from sonotype.modelfile.hub_address import (
     is_hub_address,
 )
 from sonotype.modelfile.hub_download import MODEL_NAMES
-from sonotype.modelfile.hub_errors import TOKEN_ADVICE, hub_cause, hub_library, is_network_error
+from sonotype.modelfile.hub_errors import TOKEN_ADVICE, hub_cause, hub_library, may_pass
 from sonotype.report.model_card import model_card
 
 CARD = "README.md"
 PURPOSE = "sonotype push"
 MESSAGE = f"Model of sonotype {__version__}"
+NOT_SENT = "the model is not sent"
+AGAIN = (
+    "the files are one commit, so the repository shows all of them or none; repeat the command to "
+    "send those that are missing"
+)
 MAIN = "main"
 SAFETENSORS_NAME, ONNX_NAME = MODEL_NAMES
 
@@ -76,13 +81,20 @@ class Pushed:
     unchanged: bool
 
 
-def push_model(model: str | Path, repository: str, options: PushOptions = DEFAULTS) -> Pushed:
+Agreed = Callable[[Mapping[str, int]], bool]
+"""Whether files with these names and sizes in bytes may be sent."""
+
+
+def push_model(
+    model: str | Path, repository: str, options: PushOptions = DEFAULTS, *, agreed: Agreed
+) -> Pushed | None:
     """Send a model to the Hub, as one commit. A file that is there is not sent again.
 
     Args:
         model: a ``model.safetensors``, a ``model.onnx``, or the run folder that holds one.
         repository: ``user/name``; it is created if there is none.
         options: see :class:`PushOptions`.
+        agreed: is called before anything is sent; if it is false, the result is ``None``.
 
     Raises:
         MissingExtraError: huggingface_hub, or a package that the export needs, is not installed.
@@ -95,19 +107,19 @@ def push_model(model: str | Path, repository: str, options: PushOptions = DEFAUL
     if not token:
         raise SonotypeError(f"{repository}: there is no token to write with; {TOKEN_ADVICE}")
     with _contents(model, repository, options) as contents:
+        if not agreed(_sizes(contents)):
+            return None
         endpoint = options.endpoint or hub.constants.ENDPOINT
         try:
             return _send(hub, contents, repository, options)
         except SonotypeError:
             raise
+        except KeyboardInterrupt:
+            raise StoppedError(f"{repository}: {NOT_SENT}: interrupted; {AGAIN}") from None
         except Exception as error:  # errors of several HTTP libraries, by version
             cause = hub_cause(error, token=True, endpoint=endpoint)
-            again = (
-                "; the same command continues with the files that are not there yet"
-                if any(map(is_network_error, (error, error.__cause__ or error)))
-                else ""
-            )
-            raise SonotypeError(f"{repository}: the model is not sent: {cause}{again}") from error
+            again = f"; {AGAIN}" if may_pass(error) else ""
+            raise SonotypeError(f"{repository}: {NOT_SENT}: {cause}{again}") from error
 
 
 def contents_to_push(
@@ -120,10 +132,7 @@ def contents_to_push(
     """
     _checked(model, repository, options)
     with _contents(model, repository, options) as contents:
-        return {
-            name: len(content) if isinstance(content, bytes) else content.stat().st_size
-            for name, content in contents.items()
-        }
+        return _sizes(contents)
 
 
 def _checked(model: str | Path, repository: str, options: PushOptions) -> Any:
@@ -185,6 +194,13 @@ def _onnx_of(file: Path, folder: Path) -> Path:
     return there
 
 
+def _sizes(contents: Mapping[str, Content]) -> dict[str, int]:
+    return {
+        name: len(content) if isinstance(content, bytes) else content.stat().st_size
+        for name, content in contents.items()
+    }
+
+
 def _digest(content: Content) -> str:
     return (
         hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else file_sha256(content)
@@ -202,6 +218,10 @@ def _send(
         hub.CommitOperationAdd(name, content if isinstance(content, bytes) else os.fspath(content))
         for name, content in contents.items()
     ]
+    for operation in operations:  # one by one: Ctrl-C does not end the threads of several uploads
+        api.preupload_lfs_files(
+            repository, [operation], revision=options.revision, free_memory=False
+        )
     commit = api.create_commit(
         repository, operations, commit_message=options.message, revision=options.revision
     )

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from training_data import SMALL
 
+import sonotype
 from sonotype.core.errors import DataError, OptionsError
 from sonotype.data import SourceOptions, open_source, split
 from sonotype.data.manifest import Manifest
@@ -45,6 +47,62 @@ def table(first: int, count: int = 4, **columns: list[Any]) -> Any:
         features["label"] = {"feature": label, "_type": "List"}
     document = json.dumps({"info": {"features": features}})
     return found.replace_schema_metadata({"huggingface": document})
+
+
+def test_the_tables_are_those_that_datasets_writes() -> None:
+    """Schemas and metadata that ``Dataset.to_parquet`` of datasets 5.2.0 wrote."""
+    sounds = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    label = '{"names": ["cat", "dog"], "_type": "ClassLabel"}'
+    for columns, kind, written in (
+        ({}, pyarrow.int64(), label),
+        ({"label": [[0], [], [1], [0, 1]]}, pyarrow.list_(pyarrow.int64()),
+         f'{{"feature": {label}, "_type": "List"}}'),
+    ):  # fmt: skip
+        schema = table(0, **columns).schema
+        assert schema.field("audio").type == sounds
+        assert schema.field("label").type == kind
+        wanted = f'{{"info": {{"features": {{"audio": {{"_type": "Audio"}}, "label": {written}}}}}}}'
+        assert schema.metadata == {b"huggingface": wanted.encode()}
+
+
+CARD = """---
+dataset_info:
+  features:
+  - name: audio
+    dtype: audio
+  - name: label
+    dtype:
+      class_label:
+        names:
+          '0': cat
+          '1': dog
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/train-*
+  - split: test
+    path: data/test-*
+---
+"""
+
+
+def test_a_data_set_of_push_to_hub_is_trained_on(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    write_parquet(root / "data" / "train-00000-of-00002.parquet", table(0, 8))
+    write_parquet(root / "data" / "train-00001-of-00002.parquet", table(8, 8))
+    write_parquet(root / "data" / "test-00000-of-00001.parquet", table(20, 4))
+    (root / "README.md").write_text(CARD)
+    options = SMALL | {"epochs": 1, "sample_rate": 8000}
+    result = sonotype.train(root, tmp_path / "run", **options)
+    document = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert document == result.scores
+    (head,) = sonotype.load(result.model).heads
+    assert head.classes == LABELS
+    clips = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert clips
+    manifest = open_source(root)
+    assert manifest.subsets == {"train": 16, "test": 4}
 
 
 def write_parquet(path: Path, content: Any) -> Path:
