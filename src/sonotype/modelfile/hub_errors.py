@@ -72,9 +72,10 @@ def is_network_error(error: BaseException) -> bool:
 
 def may_pass(error: BaseException) -> bool:
     """Whether the same request may succeed later: no connection, or a Hub that fails or is busy."""
-    statuses = (getattr(getattr(one, "response", None), "status_code", 0) for one in _chain(error))
+    chain = list(_chain(error))
+    statuses = (getattr(getattr(one, "response", None), "status_code", 0) for one in chain)
     status = next((one for one in statuses if isinstance(one, int) and one >= 400), 0)
-    return status >= 500 or status == 429 or (not status and any(map(is_network_error, _chain(error))))
+    return status >= 500 or status == 429 or (not status and any(map(is_network_error, chain)))
 
 
 def has_status(error: BaseException) -> bool:
