@@ -236,3 +236,10 @@ def test_issues_with_their_rows(tmp_path: Path) -> None:
     text = issues_of(lines)
     for number in (2, 3, 4):
         assert f"metadata.jsonl:{number}: not a JSON object" in text
+
+
+def test_an_address_is_no_source() -> None:
+    for path in (Path("hf://user/name"), Path("hf://datasets/user/name")):
+        text = issues_of(path)
+        assert "names a model, not labelled sounds" in text
+        assert "hf download" in text

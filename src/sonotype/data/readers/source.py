@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,10 @@ from sonotype.data.validate import Purpose, check_sounds, raise_issues, validate
 TABLES = (".csv", ".parquet", ".jsonl")
 
 _NAME_DATA = "name the folder or the table of labelled sounds"
+_NO_ADDRESS = (
+    "an address on a hub, which names a model, not labelled sounds; download the data set with "
+    "hf download USER/NAME --repo-type dataset --local-dir FOLDER, and name the folder"
+)
 _ADVICE = {
     **dict.fromkeys(MODEL_SUFFIXES, f"a model, not labelled sounds; {_NAME_DATA}"),
     **dict.fromkeys(CHECKPOINT_SUFFIXES, f"a checkpoint, not labelled sounds; {_NAME_DATA}"),
@@ -127,6 +132,8 @@ def find_source(spec: str | Path, options: SourceOptions) -> tuple[Path, str, Pa
         DataError: there is no such path.
         OptionsError: an option that does not fit the kind of source.
     """
+    if re.match(r"hf:/+", Path(spec).as_posix()):
+        raise DataError(spec, [DataIssue(str(spec), 0, _NO_ADDRESS)])
     path = Names().find(Path(spec))
     if not os.path.exists(path):  # noqa: PTH110 (of a name that is too long, too)
         raise DataError(path, [DataIssue(str(path), 0, "no such file or folder")])
