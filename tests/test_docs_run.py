@@ -53,6 +53,8 @@ PARSED_ONLY = {
     r"sonotype train --resume runs/first": "needs an interrupted run",
     r"sonotype export\b": "slow; tests/cli/test_several_labels_command.py runs it",
     r"sonotype predict runs/first/model.onnx": "needs the exported model",
+    r"sonotype push\b": "exports the model; tests/cli/test_push_command.py runs it",
+    r"sonotype \w+ hf:": "downloads",
     r"sonotype crossval\b": "9 s of training",
 }
 """Commands that are parsed and not run: a pattern, and the reason."""
@@ -60,6 +62,7 @@ PARSED_ONLY = {
 PYTHON_NOT_RUN = {
     ("docs/training.md", "audiomentations"): "trains on eight augmented copies by gradient descent",
     ("README.md", "epochs=20"): "20 epochs of gradient descent",
+    ("docs/hub.md", "hf://"): "downloads",
     ("docs/onnx.md", "onnxruntime"): "needs an exported model",
     ("docs/scikit-learn.md", ""): "a test of the estimators runs its blocks",
 }

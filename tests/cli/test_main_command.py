@@ -101,6 +101,7 @@ def test_commands() -> None:
         "report",
         "info",
         "card",
+        "push",
         "data",
         "data list",
         "data get",

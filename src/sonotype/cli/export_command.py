@@ -50,10 +50,10 @@ def export(
     Example: sonotype export runs/first/model.safetensors --to onnx
     """
     from sonotype.export.onnx import export_onnx
-    from sonotype.inference.locate import find_model
+    from sonotype.inference.locate import beside_model, find_model
 
+    file = out or (Path("builtin.onnx") if model is None else beside_model(model, f"{{}}.{to}"))
     model = None if model is None else find_model(model)
-    file = out or (Path("builtin.onnx") if model is None else model.with_suffix(f".{to}"))
     report = export_onnx(
         model, file, data=data, folds=folds or (), int8=int8, force=force, progress=True, **options
     )

@@ -19,6 +19,7 @@ from sonotype.data.suffixes import (
 from sonotype.evaluation.outputs import require_free
 from sonotype.inference.locate import find_model, names_model
 from sonotype.inference.prediction import Failure
+from sonotype.modelfile.hub_address import is_hub_address
 
 Item = Path | Failure | bytes
 """A file, a path that is known to be unreadable, or audio from standard input."""
@@ -47,6 +48,8 @@ def split_model(paths: list[Path]) -> tuple[Path | None, list[Path]]:
 
 
 def _is_model(path: Path) -> bool:
+    if is_hub_address(path):
+        return True
     if not is_folder(path):
         return path.suffix.lower() in MODEL_SUFFIXES
     return os.access(path, os.R_OK | os.X_OK) and names_model(path)

@@ -29,6 +29,7 @@ from sonotype.data.splits.split_file import SPLIT, same_split
 from sonotype.experiments.context import RunContext
 from sonotype.experiments.run_options import KINDS, RunOptions
 from sonotype.inference.locate import find_model
+from sonotype.modelfile.hub_address import is_hub_address
 from sonotype.modelfile.pretrained import is_model_file, model_file_of
 from sonotype.training.provenance import SEEN_CLIPS
 
@@ -170,7 +171,9 @@ def with_absolute_paths(options: RunOptions) -> RunOptions:
 
 
 def absolute(name: str | Path) -> str:
-    """An absolute path without ``..``; links stay links."""
+    """An absolute path without ``..``; links and addresses ``hf://`` stay as they are."""
+    if is_hub_address(name):
+        return str(name)
     return os.path.abspath(name)  # noqa: PTH100 - resolve() would replace links
 
 

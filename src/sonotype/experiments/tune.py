@@ -42,7 +42,7 @@ from sonotype.experiments.tune_report import report_json
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.ensemble import Ensemble
 from sonotype.inference.load import ONNX_SUFFIX, load
-from sonotype.inference.locate import find_model
+from sonotype.inference.locate import beside_model, find_model
 from sonotype.inference.torch_engine import TorchEngine
 from sonotype.modelfile.detection import Detection
 from sonotype.modelfile.model_file import load_model, save_model
@@ -130,7 +130,7 @@ def tune(
     """
     options = options or TuneOptions()
     path = find_model(model)
-    target = path.with_name(f"{path.stem}-tuned{SUFFIX}") if out is None else Path(out)
+    target = beside_model(model, f"{{}}-tuned{SUFFIX}") if out is None else Path(out)
     named = background_paths(options.background)
     _check(path, target, options)
     require_free(target, inputs=[path, Path(data), *options.background], force=force)

@@ -22,8 +22,9 @@ def load(
 
     Args:
         path: a ``model.safetensors`` that sonotype wrote, or a ``model.onnx`` that it exported,
-            which runs without torch; or the run folder that holds one; ``None`` for the built-in
-            model.
+            which runs without torch; or the run folder that holds one; or ``hf://user/name`` or
+            ``hf://user/name@revision`` for a model on the Hugging Face Hub; ``None`` for the
+            built-in model.
         device: ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` for the fastest available one.
         category_source: read the category from its own ``"head"``, from the sum of its
             ``"events"``, or from ``"both"``; ``None`` for the value in the file.
@@ -31,8 +32,9 @@ def load(
             clips; ``None`` for the value in the file.
 
     Raises:
-        MissingExtraError: a ``model.onnx``, but onnxruntime is not installed.
-        ModelFileError: the file is refused, with the reason.
+        MissingExtraError: a ``model.onnx``, but onnxruntime is not installed; an address, but
+            huggingface_hub is not installed.
+        ModelFileError: the file is refused, or cannot be downloaded, with the reason.
         OptionsError: an unavailable device, with the available ones; an invalid option value.
         WeightsError: the built-in model is missing.
     """

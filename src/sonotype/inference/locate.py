@@ -1,4 +1,4 @@
-"""Find the file of a model by its path, or by the path of its run folder."""
+"""Find the file of a model by its path, its run folder, or its address on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sonotype.data.suffixes import (
     SOUND_SUFFIXES,
     TABLE_SUFFIXES,
 )
+from sonotype.modelfile.hub_address import is_hub_address, parse_address
 
 NAMES = ("model.safetensors", "model.onnx")
 """File names of the model in a run folder, the preferred one first."""
@@ -25,13 +26,21 @@ RUN_FOLDERS = ("fold_*", "runs/*/*")
 
 
 def find_model(path: str | Path) -> Path:
-    """The model file at a path, or in the run folder at a path.
+    """The model file at a path, in the run folder at a path, or at an address ``hf://user/name``.
 
-    A missing file is returned as it is: opening it raises the error.
+    A missing file is returned as it is: opening it raises the error. The file at an address is
+    downloaded into the cache, see :func:`sonotype.modelfile.hub_download.hub_model`.
 
     Raises:
-        ModelFileError: the path is something else; says what it is, and where the model is.
+        MissingExtraError: an address, but huggingface_hub is not installed.
+        ModelFileError: the path is something else; says what it is, and where the model is. The
+            file at an address cannot be downloaded, or does not fit its checksum.
+        OptionsError: an invalid address.
     """
+    if is_hub_address(path):
+        from sonotype.modelfile.hub_download import hub_model
+
+        return hub_model(path)
     path = Path(path)
     if path.is_dir():
         return _model_in(path)
@@ -50,9 +59,24 @@ def find_model(path: str | Path) -> Path:
 
 def names_model(path: Path) -> bool:
     """Whether a path, which may also be a sound or a folder of sounds, names a model."""
+    if is_hub_address(path):
+        return True
     if is_folder(path):
         return _is_run(path) and not sounds_below(path)
     return path.suffix.lower() in (*MODEL_SUFFIXES, *CHECKPOINT_SUFFIXES)
+
+
+def beside_model(model: str | Path, name: str) -> Path:
+    """A new file beside a model; of a model on the Hub in the working folder.
+
+    Args:
+        model: as for :func:`find_model`.
+        name: of the new file; ``{}`` is the name of the model, without its suffix.
+    """
+    if is_hub_address(model):
+        return Path(name.replace("{}", parse_address(model).repository.rpartition("/")[2]))
+    file = find_model(model)
+    return file.with_name(name.replace("{}", file.stem))
 
 
 def _model_in(folder: Path) -> Path:

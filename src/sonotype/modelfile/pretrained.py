@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from sonotype.core.errors import OptionsError, WeightsError
+from sonotype.modelfile.hub_address import is_hub_address
 from sonotype.modelfile.model_file import load_model
 from sonotype.modelfile.weights_cache import weights_path
 from sonotype.models.backbones.compact import Compact
@@ -65,12 +66,16 @@ def model_file_of(name: str) -> Path | None:
     """The model file with the weights of a backbone; ``None`` for other backbones."""
     if name == BUILTIN:
         return builtin_path()
+    if is_hub_address(name):
+        from sonotype.modelfile.hub_download import hub_model
+
+        return hub_model(name)
     return Path(name) if is_model_file(name) else None
 
 
 def is_model_file(name: str) -> bool:
-    """Whether the name of a backbone is the path of a model file."""
-    return name.endswith(SUFFIX)
+    """Whether the name of a backbone is the path of a model file, or its address on the Hub."""
+    return name.endswith(SUFFIX) or is_hub_address(name)
 
 
 def builtin_path() -> Path:

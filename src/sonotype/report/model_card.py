@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sonotype.experiments.run_folder import CONFIG, SCORES, config_of_folder
 from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.locate import find_model
 from sonotype.modelfile.card import ModelCard
+from sonotype.modelfile.hub_address import is_hub_address, parse_address
 from sonotype.report.card_limits import licence_rows, limits
 from sonotype.report.card_repeat import repeat_lines
 from sonotype.report.card_scores import detection, score_section, trust
@@ -57,8 +58,13 @@ class CardSource:
     unit: str
 
 
-def model_card(run_or_model: str | Path) -> str:
+def model_card(run_or_model: str | Path, address: str = "") -> str:
     """The card of a run, of a ``model.safetensors`` or of a ``model.onnx``.
+
+    Args:
+        run_or_model: the model, or its address on the Hugging Face Hub.
+        address: where the model will be on the Hub, such as ``hf://user/name``; the card then
+            says how to use it from there.
 
     Raises:
         MissingExtraError: a ``model.onnx``, but onnxruntime is not installed.
@@ -66,6 +72,9 @@ def model_card(run_or_model: str | Path) -> str:
         SonotypeError: a file of the run cannot be read.
     """
     source = read_source(Path(run_or_model))
+    if is_hub_address(address or run_or_model):
+        where = parse_address(address or run_or_model)
+        source = replace(source, name=where.repository.rpartition("/")[2], file=str(where))
     blocks = [
         front_matter(source.name, source.card, source.scores, source.unit),
         f"# {md(source.name)}",

@@ -113,14 +113,22 @@ def test_options_reach_the_readers(tmp_path: Path) -> None:
     [
         (make_folder, {"label_set": "msos"}, "--label-set is for ESC-50, but {} is class folders"),
         (make_folder, {"subset": "evaluation"}, "--subset is for MSoS, but {} is class folders"),
-        (make_msos, {"column": ("path=x",)}, "--column is for a table, but {} is MSoS"),
-        (make_msos, {"ignore_columns": True}, "--ignore-columns is for a table, but {} is MSoS"),
+        (
+            make_msos,
+            {"column": ("path=x",)},
+            "--column is for a table or a data set of Hugging Face, but {} is MSoS",
+        ),
+        (
+            make_msos,
+            {"ignore_columns": True},
+            "--ignore-columns is for a table or a data set of Hugging Face, but {} is MSoS",
+        ),
         (
             esc50_folder,
             {"group_pattern": "x"},
             (
-                "--group-pattern is for MSoS or a table or annotated recordings or class folders, "
-                "but {} is ESC-50"
+                "--group-pattern is for MSoS or a table or a data set of Hugging Face "
+                "or annotated recordings or class folders, but {} is ESC-50"
             ),
         ),
         (four_clips, {"column": ("x",)}, "--column x: use FIELD=COLUMN, such as category=species"),
@@ -142,8 +150,8 @@ def test_places_that_are_none(tmp_path: Path) -> None:
     ]
     assert faults_of(lambda: open_source(tmp_path / "x.wav"), tmp_path) == [
         (
-            "x.wav: neither a folder nor a table (.csv or .parquet): one sound; name the folder or "
-            "the table of labelled sounds, or classify it with sonotype predict"
+            "x.wav: neither a folder nor a table (.csv or .parquet or .jsonl): one sound; "
+            "name the folder or the table of labelled sounds, or classify it with sonotype predict"
         )
     ]
 
@@ -163,7 +171,9 @@ def test_places_that_are_none(tmp_path: Path) -> None:
 def test_files_that_are_no_data(tmp_path: Path, name: str, advice: str) -> None:
     touch(tmp_path, name)
     (issue,) = faults_of(lambda: open_source(tmp_path / name), tmp_path)
-    assert issue.startswith(f"{name}: neither a folder nor a table (.csv or .parquet): {advice}")
+    assert issue.startswith(
+        f"{name}: neither a folder nor a table (.csv or .parquet or .jsonl): {advice}"
+    )
 
 
 def test_pipes_and_devices_are_named_and_not_opened(tmp_path: Path) -> None:

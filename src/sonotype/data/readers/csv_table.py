@@ -27,10 +27,14 @@ SAVE_AS = "save the table as CSV in UTF-8"
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row: its cells by column, and the line (1-based) on which it begins."""
+    """A row: its cells by column, and the line (1-based) on which it begins.
+
+    ``file`` is the file of the row if the table has several.
+    """
 
     line: int
     cells: Mapping[str, str]
+    file: Path | None = None
 
 
 @dataclass(frozen=True)

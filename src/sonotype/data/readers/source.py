@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from sonotype.data.dataset_info import read_dataset_info
 from sonotype.data.digest import contents_of, equally_long
 from sonotype.data.file_names import Names
 from sonotype.data.manifest import Manifest
+from sonotype.data.readers.datasets import Part, has_sounds, parts_of
 from sonotype.data.readers.esc50 import META, is_esc50, list_esc50
 from sonotype.data.readers.folder import list_folder
 from sonotype.data.readers.msos import LOG_SHEETS, find_log_sheets, list_msos
@@ -23,9 +25,13 @@ from sonotype.data.source_options import DEFAULTS, SourceOptions
 from sonotype.data.suffixes import CHECKPOINT_SUFFIXES, MODEL_SUFFIXES, SOUND_SUFFIXES
 from sonotype.data.validate import Purpose, check_sounds, raise_issues, validate
 
-TABLES = (".csv", ".parquet")
+TABLES = (".csv", ".parquet", ".jsonl")
 
 _NAME_DATA = "name the folder or the table of labelled sounds"
+_NO_ADDRESS = (
+    "an address on a hub, which names a model, not labelled sounds; download the data set with "
+    "hf download USER/NAME --repo-type dataset --local-dir FOLDER, and name the folder"
+)
 _ADVICE = {
     **dict.fromkeys(MODEL_SUFFIXES, f"a model, not labelled sounds; {_NAME_DATA}"),
     **dict.fromkeys(CHECKPOINT_SUFFIXES, f"a checkpoint, not labelled sounds; {_NAME_DATA}"),
@@ -126,6 +132,8 @@ def find_source(spec: str | Path, options: SourceOptions) -> tuple[Path, str, Pa
         DataError: there is no such path.
         OptionsError: an option that does not fit the kind of source.
     """
+    if re.match(r"hf:/+", Path(spec).as_posix()):
+        raise DataError(spec, [DataIssue(str(spec), 0, _NO_ADDRESS)])
     path = Names().find(Path(spec))
     if not os.path.exists(path):  # noqa: PTH110 (of a name that is too long, too)
         raise DataError(path, [DataIssue(str(path), 0, "no such file or folder")])
@@ -167,9 +175,10 @@ def _listing(kind: str, place: Path, options: SourceOptions) -> Listing:
         return list_esc50(place, names=options.label_set or "esc50")
     if kind == "msos":
         return list_msos(place, subset=options.subset, group_pattern=options.group_pattern)
-    if kind == "table":
+    if kind in ("table", "dataset"):
         return list_table(
             place,
+            parts=_dataset(place) if kind == "dataset" else (),
             columns=options.columns(),
             ignore_columns=options.ignore_columns,
             group_pattern=options.group_pattern,
@@ -181,7 +190,7 @@ def _listing(kind: str, place: Path, options: SourceOptions) -> Listing:
 def recognise(path: Path) -> tuple[str, Path]:
     """Which kind of source a path is, and where it begins.
 
-    The kinds are esc50, msos, table, annotated and folder.
+    The kinds are esc50, msos, table, dataset, annotated and folder.
     """
     if kind := special_kind(path):
         cause = f"{kind}, neither a folder nor a table ({' or '.join(TABLES)}); {_NAME_DATA}"
@@ -197,14 +206,25 @@ def recognise(path: Path) -> tuple[str, Path]:
             return "esc50", path.parent.parent
         if path.name in LOG_SHEETS.values():
             return "msos", path
-        return "table", path
+        return "dataset" if _dataset(path) else "table", path
     if is_esc50(path):
         return "esc50", path
     if find_log_sheets(path):
         return "msos", path
-    if find_metadata(path) != path:
-        return "table", path
+    if (table := find_metadata(path)) != path:
+        return ("dataset", table) if _dataset(table) else ("table", path)
+    if _dataset(path):
+        return "dataset", path
     return "annotated" if is_annotated(path) else "folder", path
+
+
+def _dataset(path: Path) -> list[Part]:
+    """The tables of a data set of Hugging Face; empty for other sources."""
+    if path.is_dir():
+        return parts_of(path)
+    if path.suffix.lower() == ".jsonl":
+        return [Part(path)]
+    return [Part(path)] if path.suffix.lower() == ".parquet" and has_sounds(path) else []
 
 
 def _refuse_misplaced(kind: str, path: Path, options: SourceOptions) -> None:
@@ -213,16 +233,19 @@ def _refuse_misplaced(kind: str, path: Path, options: SourceOptions) -> None:
         "esc50": "ESC-50",
         "msos": "MSoS",
         "table": "a table",
+        "dataset": "a data set of Hugging Face",
         "annotated": "annotated recordings",
         "folder": "class folders",
     }
     fits = {
         "label_set": ("esc50",),
         "subset": ("msos",),
-        "column": ("table",),
-        "ignore_columns": ("table",),
-        "group_pattern": ("msos", "table", "annotated", "folder"),
-        **dict.fromkeys(("rare_events", "qualify_events"), ("esc50", "msos", "table", "folder")),
+        "column": ("table", "dataset"),
+        "ignore_columns": ("table", "dataset"),
+        "group_pattern": ("msos", "table", "dataset", "annotated", "folder"),
+        **dict.fromkeys(
+            ("rare_events", "qualify_events"), ("esc50", "msos", "table", "dataset", "folder")
+        ),
         **dict.fromkeys(
             ("label_column", "annotated", "window_hop", "min_overlap", "background"),
             ("annotated",),

@@ -13,6 +13,7 @@ from sonotype.data.dataset_info import read_dataset_info
 from sonotype.data.file_names import Names
 from sonotype.data.manifest import Manifest
 from sonotype.data.readers.csv_table import Table, TableRow, read_csv
+from sonotype.data.readers.datasets import Part, read_parts
 from sonotype.data.readers.label_sets import (
     class_columns,
     has_several_labels,
@@ -87,6 +88,7 @@ def list_table(
     ignore_columns: bool = False,
     group_pattern: str | None = None,
     problem: str = "auto",
+    parts: Sequence[Part] = (),
 ) -> Listing:
     """Read a table without validation.
 
@@ -96,11 +98,16 @@ def list_table(
         ignore_columns: see there.
         group_pattern: see there.
         problem: ``"auto"`` and ``"multi"`` accept several labels of a clip.
+        parts: the tables of a data set of Hugging Face, in place of one table.
     """
-    folder, path = Path(path), find_metadata(Path(path))
+    folder, path = Path(path), Path(path) if parts else find_metadata(Path(path))
     name = folder.resolve().name if folder != path else path.stem
-    info, issues = read_dataset_info(path.parent)
-    content = read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path)
+    info, issues = read_dataset_info(path if path.is_dir() else path.parent)
+    subsets = False
+    if parts:
+        content, subsets = read_parts(parts, (columns or {}).get("path"))
+    else:
+        content = read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path)
     names: dict[str, str] = {}
     causes: list[str] = []
     classes: tuple[str, ...] = ()
@@ -143,6 +150,7 @@ def list_table(
         licence=info.licence,
         citation=info.citation,
         several=several,
+        folds_are_subsets=subsets,
     )
 
 
@@ -204,6 +212,7 @@ def match_columns(
 
 
 def _row(record: TableRow, names: Mapping[str, str], table: Path, found: Names) -> ClipRecord:
+    table = record.file or table
     cells = {ours: record.cells[name].strip() for ours, name in names.items()}
     text = cells["path"]
     path = found.find(table.parent / text)
