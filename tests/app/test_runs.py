@@ -20,6 +20,7 @@ from starlette.responses import Response
 import sonotype
 from sonotype.app.comparison import Scored, comparison_text, comparison_values
 from sonotype.app.context import AppContext
+from sonotype.app.findings import Findings
 from sonotype.app.models import KEPT, Models
 from sonotype.app.project import Project
 from sonotype.app.routes_training import router
@@ -249,7 +250,8 @@ def test_a_model_that_is_damaged_later_is_left_out(copy: Project) -> None:
 def context_of(project: Project) -> AppContext:
     state = State()
     tray: Any = None
-    return AppContext(project, state, Models(project, []), Training(project, state), tray)
+    findings = Findings(project)
+    return AppContext(project, state, Models(project, []), Training(project, state), tray, findings)
 
 
 def application_of(context: AppContext) -> FastAPI:

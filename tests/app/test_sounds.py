@@ -248,6 +248,8 @@ def test_a_sound_or_a_part_is_kept_in_a_class(client: httpx.Client) -> None:
     answer = client.post(f"/api/sounds/{other['id']}/keep", json={"class": "owl"})
     assert answer.status_code == 415
     assert len(list((project / "owl").iterdir())) == 2, "no reader would find it"
+    brief = client.post(keep, json={"class": "owl", "start": 1, "end": 1.05}).json()
+    assert [one["kind"] for one in brief["findings"]] == ["too_short"]
     client.post(keep, json={"class": "../out"})
     assert not (project.parent / "out").exists()
     assert not list((project / ".sonotype" / "incoming").iterdir())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sonotype.app.context import AppContext
+from sonotype.app.findings import Findings
 from sonotype.app.models import Models
 from sonotype.app.project import Project
 from sonotype.app.state import State
@@ -33,4 +34,5 @@ def open_context(folder: Path, models: Sequence[Path]) -> AppContext:
         project.close()
         raise
     tray = Tray(Path(tempfile.mkdtemp(prefix="sonotype-app-")))
-    return AppContext(project, state, chosen, Training(project, state), tray)
+    findings = Findings(project)
+    return AppContext(project, state, chosen, Training(project, state), tray, findings)

@@ -6,7 +6,6 @@ import asyncio
 import math
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
@@ -17,11 +16,12 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from sonotype.app import analysis
+from sonotype.app.clip_files import ClipFile
+from sonotype.app.clip_values import clip_values
 from sonotype.app.context import AppContext
 from sonotype.app.cuts import cut, cut_name
 from sonotype.app.pictures import TALLEST, WIDEST, picture
 from sonotype.app.playback import WAV, media_type, write_playable
-from sonotype.app.project import ClipFile
 from sonotype.app.tray import Sound, not_written
 from sonotype.app.uploads import body_of, declared_size
 from sonotype.core.errors import AudioError, SonotypeError
@@ -101,8 +101,10 @@ def _files(routes: APIRouter, context: AppContext) -> None:
     @routes.post("/{identity}/keep", status_code=201)
     async def keep(identity: str, wanted: Kept) -> Response:
         clip, stored = await _with(context, identity, lambda sound: _keep(context, sound, wanted))
-        context.state.changed()
-        return json_response({**_clip_values(clip), "stored": stored}, 201)
+        values = await run_in_threadpool(clip_values, clip, context.findings)
+        if stored:
+            context.state.changed()
+        return json_response({**values, "stored": stored}, 201)
 
 
 def _results(routes: APIRouter, context: AppContext) -> None:
@@ -212,7 +214,7 @@ def _keep(context: AppContext, sound: Sound, wanted: Kept) -> tuple[ClipFile, bo
             name += sound.path.suffix
         with context.project.incoming(name) as path:
             shutil.copyfile(sound.path, path)
-            return context.project.store(wanted.label, name, path)
+            return context.project.store(wanted.label, name, path, sound.facts.seconds)
     first, last = start or 0.0, sound.facts.seconds if end is None else end
     if not 0 <= first < last < math.inf:
         raise ProblemError("invalid-parameter", "end must be after start, both in seconds")
@@ -232,14 +234,6 @@ def _playable(sound: Sound) -> tuple[Path, str]:
         if not target.exists():
             write_playable(sound.path, target)
     return target, WAV
-
-
-def _clip_values(clip: ClipFile) -> dict[str, Any]:
-    added = datetime.fromtimestamp(clip.added, UTC).isoformat(timespec="seconds")
-    return {
-        "class": clip.label, "file": clip.file, "seconds": clip.seconds, "added": added,
-        "findings": [],
-    }  # fmt: skip
 
 
 def attachment(name: str) -> str:
