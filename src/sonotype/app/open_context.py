@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from sonotype.app.context import AppContext
 from sonotype.app.findings import Findings
 from sonotype.app.models import Models
 from sonotype.app.project import Project
+from sonotype.app.scratch import open_scratch
 from sonotype.app.state import State
 from sonotype.app.training import Training
 from sonotype.app.tray import Tray
@@ -33,6 +33,7 @@ def open_context(folder: Path, models: Sequence[Path]) -> AppContext:
     except BaseException:
         project.close()
         raise
-    tray = Tray(Path(tempfile.mkdtemp(prefix="sonotype-app-")))
+    scratch = open_scratch()
+    tray = Tray(scratch.folder, scratch.close)
     findings = Findings(project)
     return AppContext(project, state, chosen, Training(project, state), tray, findings)

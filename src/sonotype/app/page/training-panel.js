@@ -144,8 +144,9 @@ function timeLeft(fraction, seconds) {
   return left < 3 ? "a few seconds left" : `about ${duration(left < 20 ? Math.ceil(left) : Math.ceil(left / 5) * 5)} left`;
 }
 
-/** @param {Training|null} training */
+/** @param {Training|null} training @returns {string} what went wrong, empty if nothing did */
 function failureText(training) {
+  if (training?.state === "done" && training.message) return `The model is ready, but ${training.message}`;
   if (training?.state === "failed") return `The training failed. ${training.message}`.trim();
   if (training?.state === "cancelled") return "The training was cancelled. The sounds and the earlier models are as before.";
   return "";
