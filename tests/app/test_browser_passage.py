@@ -61,7 +61,7 @@ def test_from_an_empty_folder_to_a_live_detector(
         page.get_by_test_id("train").click()
         result = page.get_by_test_id("train-result")
         expect(result, MOST_SECONDS).to_be_visible()
-        expect(result).to_contain_text("new sounds, about")
+        expect(result).to_contain_text("new sounds, ")
         page.get_by_test_id("result-live").click()
         expect(page.get_by_test_id("tab-live")).to_have_attribute("aria-selected", "true")
         page.get_by_test_id("live-start").click()

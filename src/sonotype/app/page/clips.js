@@ -2,7 +2,7 @@
 
 import { address, getJson, sendJson, withQuery } from "./api.js";
 import { copyTemplate, keepChildren, part, setNote, setOptions, setText } from "./dom.js";
-import { duration } from "./words.js";
+import { compareTexts, duration } from "./words.js";
 
 /** @typedef {import("./types.js").Clip} Clip */
 
@@ -229,5 +229,5 @@ export function clipList(card, className, context) {
 
 /** @param {Clip[]} clips @returns {Clip[]} */
 function newestFirst(clips) {
-  return [...clips].sort((a, b) => b.added.localeCompare(a.added) || a.file.localeCompare(b.file));
+  return [...clips].sort((a, b) => compareTexts(b.added, a.added) || compareTexts(a.file, b.file));
 }
