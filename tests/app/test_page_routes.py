@@ -231,3 +231,20 @@ def test_the_address_of_a_server_for_all_networks_is_one_that_others_can_open(
         port = listener.getsockname()[1]
         assert page_server.address(listener, host, "k") == f"http://{name}:{port}/?key=k"
         assert page_server.address(listener, "127.0.0.1", "") == f"http://127.0.0.1:{port}/"
+
+
+def test_copies_of_clips_for_the_browser_are_few(
+    page: httpx.Client, context: AppContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sonotype.app.playable_copies.MOST_COPIES", 2)
+    folder = context.project.folder / "dog"
+    for number in range(4):
+        path = sound(folder / f"{number}.aiff", number)
+        before = {found.name for found in context.tray.folder.iterdir()}
+        for _ in range(2):
+            audio = page.get(f"/api/classes/dog/clips/{path.name}/audio")
+            assert audio.headers["content-type"] == "audio/wav"
+            assert audio.content.startswith(b"RIFF")
+    after = {found.name for found in context.tray.folder.iterdir()}
+    assert len(after) == 2
+    assert len(after - before) == 1

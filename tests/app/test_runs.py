@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import sonotype
+from sonotype.app import runs
 from sonotype.app.comparison import Scored, comparison_text, comparison_values
 from sonotype.app.context import AppContext
 from sonotype.app.findings import Findings
@@ -237,6 +238,15 @@ def test_a_model_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
         Models(Project(tmp_path), [tmp_path / "model.safetensors"])
     with pytest.raises(ModelFileError):
         Models(Project(tmp_path), [tmp_path / "missing.safetensors"])
+
+
+def test_what_is_known_of_removed_runs_is_forgotten(copy: Project) -> None:
+    models = Models(copy, [])
+    assert len(models.values()) == 2
+    shutil.rmtree(copy.runs / "0001")
+    assert [one["id"] for one in models.values()] == ["run-0002"]
+    assert [path.parent.name for path in models._cards] == ["0002"]
+    assert [path.name for path in runs._known if path.parent == copy.runs] == ["0002"]
 
 
 def test_a_model_that_is_damaged_later_is_left_out(copy: Project) -> None:

@@ -63,7 +63,7 @@ class Models:
             for number, path in enumerate(paths)
         )
         self._lock = threading.Lock()
-        self._cards: dict[Stamp, ModelCard] = {}
+        self._cards: dict[Path, tuple[Stamp, ModelCard]] = {}
         self._loaded: OrderedDict[Stamp, Classifier] = OrderedDict()
         for choice in self._given:
             self._card(choice)
@@ -79,8 +79,11 @@ class Models:
 
     def values(self) -> list[dict[str, Any]]:
         """The JSON values of all models that can be read."""
-        found = []
-        for choice in self.choices():
+        found, choices = [], self.choices()
+        with self._lock:
+            for path in self._cards.keys() - {choice.path for choice in choices}:
+                del self._cards[path]
+        for choice in choices:
             try:
                 card = self._card(choice)
             except (SonotypeError, OSError):  # a run that was removed or damaged
@@ -128,9 +131,10 @@ class Models:
             return _read_card(choice.path)  # raises the error
         stamp = _stamp(choice.path)
         with self._lock:
-            if stamp not in self._cards:
-                self._cards[stamp] = _read_card(choice.path)
-            return self._cards[stamp]
+            known = self._cards.get(choice.path)
+            if known is None or known[0] != stamp:
+                known = self._cards[choice.path] = (stamp, _read_card(choice.path))
+            return known[1]
 
 
 def _values(choice: Choice, card: ModelCard) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from sonotype.app.context import AppContext
 from sonotype.app.disk import writing
 from sonotype.app.kept import Kept
 from sonotype.app.pictures import thumbnail
-from sonotype.app.playback import media_type, write_playable
+from sonotype.app.playable_copies import PlayableCopies
+from sonotype.app.playback import WAV, media_type
 from sonotype.app.sound_files import examine
 from sonotype.app.uploads import body_of, declared_size, write_upload
 from sonotype.core.cpu import available_cpus
@@ -83,6 +84,7 @@ def _add_changes(routes: APIRouter, context: AppContext) -> None:
 
 def _add_contents(routes: APIRouter, context: AppContext) -> None:
     project, pictures = context.project, Kept[str, bytes](KEPT_PICTURES)
+    copies = PlayableCopies(lambda: context.tray.folder)
 
     @routes.get("/{file}/audio")
     def audio(label: str, file: str) -> Response:
@@ -90,11 +92,8 @@ def _add_contents(routes: APIRouter, context: AppContext) -> None:
         try:
             if kind := media_type(clip.path):
                 return FileResponse(clip.path, media_type=kind)
-            # Not in the project, which is kept as it is.
-            target = context.tray.folder / f"clip-{_key(clip)}.wav"
-            if not target.exists():
-                write_playable(clip.path, target)
-            return FileResponse(target, media_type="audio/wav")
+            with writing(context.tray.folder):  # not in the project, which is kept as it is
+                return FileResponse(copies.of(clip.path, _key(clip)), media_type=WAV)
         except AudioError as error:
             raise _unreadable(clip, error) from None
 

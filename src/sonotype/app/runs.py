@@ -75,6 +75,9 @@ def finished_runs(project: Project) -> list[Run]:
         names = [path.name for path in project.runs.iterdir()]
     except OSError:
         return []
+    for folder in [folder for folder in list(_known) if folder.parent == project.runs]:
+        if folder.name not in names:
+            _known.pop(folder, None)
     numbered = sorted((name for name in names if _is_id(name)), key=int, reverse=True)
     return [run for name in numbered if (run := _read(project.runs / name)) is not None]
 

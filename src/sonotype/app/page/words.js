@@ -38,7 +38,7 @@ export function fileTime(date) {
  * @param {import("./types.js").Accuracy} accuracy
  */
 export function accuracySentence({ value, low, high }) {
-  const range = `${Math.floor(low * 100)} to ${Math.ceil(high * 100)} %`;
+  const range = `${Math.floor(low * 100 + 1e-6)} to ${Math.ceil(high * 100 - 1e-6)} %`;
   if (value === 1) return `Each tested sound was recognised; of new sounds, ${range} would be.`;
   if (value === 0) return `No tested sound was recognised; of new sounds, ${range} would be.`;
   // Neither all nor none: 100 % or 0 % would not be true.
