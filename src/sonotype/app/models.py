@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from sonotype.app.project import Project
 from sonotype.app.runs import finished_runs
 from sonotype.core.errors import SonotypeError
-from sonotype.experiments.run_folder import MODEL
-from sonotype.inference.load import ONNX_SUFFIX, load, model_file
+from sonotype.experiments.run_files import MODEL
 from sonotype.inference.locate import find_model
+from sonotype.modelfile.builtin import builtin_path
+from sonotype.modelfile.card_file import read_card
 from sonotype.serve.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 KEPT = 3
 """Models in memory; of more, the one that was used last is kept."""
 BUILTIN = "builtin"
+ONNX_SUFFIX = ".onnx"
 
 Stamp = tuple[Path, int, int]
 
@@ -75,7 +77,7 @@ class Models:
             for run in finished_runs(self._project)
         ]
         found = [*runs, *self._given]
-        return found or [Choice(BUILTIN, "Built-in model", model_file(None))]
+        return found or [Choice(BUILTIN, "Built-in model", builtin_path())]
 
     def values(self) -> list[dict[str, Any]]:
         """The JSON values of all models that can be read."""
@@ -105,6 +107,8 @@ class Models:
         Raises:
             ProblemError: there is no such model, or it cannot be loaded.
         """
+        from sonotype.inference.load import load  # imports torch
+
         choice = self._choice(model_id)
         try:
             stamp = _stamp(choice.path)
@@ -119,7 +123,7 @@ class Models:
             raise ProblemError("not-possible", f"The model cannot be used: {error}") from None
 
     def _choice(self, model_id: str) -> Choice:
-        builtin = Choice(BUILTIN, "Built-in model", model_file(None))
+        builtin = Choice(BUILTIN, "Built-in model", builtin_path())
         for choice in (*self.choices(), builtin):
             if choice.id == model_id:
                 return choice
@@ -157,8 +161,6 @@ def _read_card(path: Path) -> ModelCard:
         from sonotype.inference.onnx_engine import load_onnx
 
         return load_onnx(path)[1]
-    from sonotype.modelfile.model_file import read_card
-
     return read_card(path)
 
 

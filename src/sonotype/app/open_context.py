@@ -13,6 +13,7 @@ from sonotype.app.scratch import open_scratch
 from sonotype.app.state import State
 from sonotype.app.training import Training
 from sonotype.app.tray import Tray
+from sonotype.app.warm_up import start_warm_up
 
 
 def open_context(folder: Path, models: Sequence[Path]) -> AppContext:
@@ -35,5 +36,6 @@ def open_context(folder: Path, models: Sequence[Path]) -> AppContext:
         raise
     scratch = open_scratch()
     tray = Tray(scratch.folder, scratch.close)
+    start_warm_up()
     findings = Findings(project)
     return AppContext(project, state, chosen, Training(project, state), tray, findings)

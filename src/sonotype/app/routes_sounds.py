@@ -6,8 +6,10 @@ import asyncio
 import math
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,7 +17,6 @@ from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from sonotype.app import analysis
 from sonotype.app.clip_files import ClipFile
 from sonotype.app.clip_values import clip_values
 from sonotype.app.context import AppContext
@@ -26,10 +27,12 @@ from sonotype.app.tray import Sound, not_written
 from sonotype.app.uploads import body_of, declared_size
 from sonotype.core.errors import AudioError, SonotypeError
 from sonotype.core.json_text import json_text
-from sonotype.inference.classifier import Classifier
 from sonotype.serve.bodies import safe_name
 from sonotype.serve.json_response import json_response
 from sonotype.serve.problems import ProblemError
+
+if TYPE_CHECKING:
+    from sonotype.inference.classifier import Classifier
 
 NDJSON = "application/x-ndjson"
 
@@ -111,7 +114,7 @@ def _results(routes: APIRouter, context: AppContext) -> None:
     @routes.post("/{identity}/classify")
     async def classify(identity: str, model: Model, start: Start = None) -> Response:
         def work(sound: Sound) -> dict[str, Any]:
-            found = analysis.classify(context.models.classifier(model), sound, start)
+            found = _analysis().classify(context.models.classifier(model), sound, start)
             return {"model": model, **found}
 
         return json_response(await _with(context, identity, work))
@@ -121,7 +124,8 @@ def _results(routes: APIRouter, context: AppContext) -> None:
         identity: str, model: Model, label: str = "", start: Start = None
     ) -> Response:
         def work(sound: Sound) -> dict[str, Any]:
-            return analysis.explain(context.models.classifier(model), sound, label, start)
+            found = _analysis().explain(context.models.classifier(model), sound, label, start)
+            return {**found}
 
         return json_response(await _with(context, identity, work))
 
@@ -130,6 +134,7 @@ def _results(routes: APIRouter, context: AppContext) -> None:
         classifier = await run_in_threadpool(context.models.classifier, model)
         with context.tray.using(identity):
             pass  # a sound that is not there is a problem, not a stream
+        await run_in_threadpool(_analysis)
         lines = _detect(context, identity, classifier, (model, threshold))
         return StreamingResponse(lines, media_type=NDJSON)
 
@@ -143,7 +148,7 @@ def _results(routes: APIRouter, context: AppContext) -> None:
         name, text = await _with(
             context,
             identity,
-            lambda sound: analysis.label_text(sound, model, label_format, threshold),
+            lambda sound: _analysis().label_text(sound, model, label_format, threshold),
         )
         kind = "text/csv" if label_format == "csv" else "text/plain"
         return Response(
@@ -151,6 +156,11 @@ def _results(routes: APIRouter, context: AppContext) -> None:
             media_type=f"{kind}; charset=utf-8",
             headers={"content-disposition": attachment(name)},
         )
+
+
+def _analysis() -> ModuleType:
+    """The module that classifies and searches, imported at the first use: it takes seconds."""
+    return import_module("sonotype.app.analysis")
 
 
 async def _with(context: AppContext, identity: str, work: Callable[[Sound], Result]) -> Result:
@@ -173,7 +183,7 @@ async def _detect(
     model, threshold = wanted
     gone = False
     with context.tray.using(identity) as sound:
-        lines = analysis.detect(
+        lines = _analysis().detect(
             classifier, model, sound, threshold, lambda: gone or context.state.closed
         )
         try:
@@ -181,7 +191,7 @@ async def _detect(
                 yield (json_text(values, ensure_ascii=False) + "\n").encode()
         finally:
             gone = True
-            lines.close()  # type: ignore[attr-defined]
+            lines.close()
 
 
 def _next(lines: Iterator[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:

@@ -25,7 +25,7 @@ from sonotype.app.worker_process import KILLED, Process, answers, end_worker, gi
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
-from sonotype.experiments.run_folder import finished_at
+from sonotype.experiments.run_files import finished_at
 from sonotype.serve.problems import ProblemError
 
 JOB, LOG = "training.json", "training.log"
