@@ -54,7 +54,7 @@ class ClipFiles:
         self._digests: Kept[tuple[Path, Stamp], str] = Kept(KEPT_DIGESTS)
 
     def clip(self, path: Path) -> ClipFile | None:
-        """The sound in a file of a class folder; ``None`` if it is none."""
+        """The sound in a file of a class folder; ``None`` if it is not a sound."""
         found = self.status(path)
         if found is None:
             return None
