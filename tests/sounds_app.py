@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from sound_files import encoded, noise, tone
 
 from sonotype.app import routes_live, routes_sounds
+from sonotype.app.findings import Findings
 from sonotype.app.project import Project
 from sonotype.app.state import State
 from sonotype.app.tray import Tray
@@ -45,8 +46,10 @@ def sounds_app(folder: Path, classifiers: Mapping[str, Classifier]) -> Iterator[
 
     ``client.context`` has the parts of the server.
     """
+    project = Project(folder / "project")
     context: Any = SimpleNamespace(
-        project=Project(folder / "project"),
+        project=project,
+        findings=Findings(project),
         state=State(),
         models=SomeModels(classifiers),
         tray=Tray(folder / "tray"),

@@ -16,6 +16,7 @@ import soundfile
 
 from sonotype.app.application import create_app
 from sonotype.app.context import AppContext
+from sonotype.app.findings import Findings
 from sonotype.app.page_server import PageProtocol
 from sonotype.app.project import Project
 from sonotype.app.state import State
@@ -38,7 +39,7 @@ def context_of(folder: Path, scratch: Path) -> AppContext:
     project.open()
     training: Any = SimpleNamespace(values=lambda: None, open=lambda: None, close=lambda: None)
     models: Any = SimpleNamespace(values=list)
-    return AppContext(project, state, models, training, Tray(scratch))
+    return AppContext(project, state, models, training, Tray(scratch), Findings(project))
 
 
 @contextmanager

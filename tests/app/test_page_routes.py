@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import httpx
 import pytest
 from app.page_host import context_of, page_of, sound
 
+from sonotype.app import page_server
 from sonotype.app.context import AppContext
 
 
@@ -169,3 +172,79 @@ def test_a_key_is_needed_once(context: AppContext) -> None:
         assert page.get("/api/state").status_code == 200
         answer = page.get("/api/state", headers={"origin": "http://evil.example"})
         assert problem_of(answer) == (403, "forbidden-origin")
+
+
+def test_a_browser_without_the_key_gets_a_page_that_says_what_to_do(context: AppContext) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+    with page_of(context, key="k" * 22) as page:
+        for path in ("/", "/?key=wrong", "/api/runs/0001/report"):
+            answer = page.get(path, headers=browser)
+            assert answer.status_code == 401
+            assert answer.headers["content-type"].startswith("text/html")
+            assert answer.headers["content-security-policy"].startswith("default-src 'self'; ")
+            assert "address that sonotype app printed in the terminal" in answer.text
+            assert "kkkk" not in answer.text
+        assert problem_of(page.get("/api/state", headers={"accept": "application/json"})) == (
+            401, "key-required")  # fmt: skip
+        assert problem_of(page.post("/api/classes", headers=browser)) == (401, "key-required")
+        assert page.get("/", params={"key": "k" * 22}, headers=browser).status_code == 200
+    with page_of(context) as page:
+        answer = page.get("/", headers=browser | {"host": "evil.example<b>"})
+        assert answer.status_code == 403
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "<b>" not in answer.text
+
+
+class Route:
+    """A datagram socket; sending is an error."""
+
+    found: str | None = "192.168.3.7"
+
+    def __init__(self, family: int, kind: int) -> None:
+        assert kind == socket.SOCK_DGRAM
+
+    def __enter__(self) -> Route:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def connect(self, target: tuple[str, int]) -> None:
+        assert target[0] in page_server.ELSEWHERE.values()
+        if self.found is None:
+            raise OSError(errno.ENETUNREACH, "no network")
+
+    def getsockname(self) -> tuple[str | None, int]:
+        return self.found, 0
+
+
+@pytest.mark.parametrize("host", page_server.ALL_NETWORKS)
+@pytest.mark.parametrize("found", ["192.168.3.7", "127.0.0.1", "0.0.0.0", None])
+def test_the_address_of_a_server_for_all_networks_is_one_that_others_can_open(
+    monkeypatch: pytest.MonkeyPatch, host: str, found: str | None
+) -> None:
+    with page_server.listener_at("127.0.0.1", 0) as listener:
+        monkeypatch.setattr(Route, "found", found)
+        monkeypatch.setattr(page_server.socket, "socket", Route)
+        monkeypatch.setattr(page_server.socket, "gethostname", lambda: "laptop")
+        name = found if found == "192.168.3.7" else "laptop"
+        port = listener.getsockname()[1]
+        assert page_server.address(listener, host, "k") == f"http://{name}:{port}/?key=k"
+        assert page_server.address(listener, "127.0.0.1", "") == f"http://127.0.0.1:{port}/"
+
+
+def test_copies_of_clips_for_the_browser_are_few(
+    page: httpx.Client, context: AppContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sonotype.app.playable_copies.MOST_COPIES", 2)
+    folder = context.project.folder / "dog"
+    for number in range(4):
+        path = sound(folder / f"{number}.aiff", number)
+        before = {found.name for found in context.tray.folder.iterdir()}
+        for _ in range(2):
+            audio = page.get(f"/api/classes/dog/clips/{path.name}/audio")
+            assert audio.headers["content-type"] == "audio/wav"
+            assert audio.content.startswith(b"RIFF")
+    after = {found.name for found in context.tray.folder.iterdir()}
+    assert len(after) == 2
+    assert len(after - before) == 1

@@ -106,6 +106,34 @@ def test_a_class_is_renamed_but_never_onto_another(project: Project) -> None:
     assert [clip.file for clip in project.clips("Dog")] == ["x.wav"]
 
 
+def test_a_folder_that_appears_meanwhile_is_not_replaced(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program makes the folder after its name was found free."""
+    added(project, "dog", "x.wav")
+    (project.folder / "wolf").mkdir()
+    monkeypatch.setattr(Project, "_require_free", lambda *_, **__: None)
+    with problem("name-taken"):
+        project.rename_class("dog", "wolf")
+    with problem("name-taken"):
+        project.add_class("wolf")
+    assert project.classes() == ["dog", "wolf"]
+    assert [clip.file for clip in project.clips("dog")] == ["x.wav"]
+
+
+def test_lengths_of_files_that_are_gone_are_forgotten(project: Project) -> None:
+    for label in ("dog", "cat"):
+        added(project, label, "x.wav")
+        added(project, label, "y.wav", 1)
+    project.learnt_seconds()
+    lengths = project._files._lengths
+    assert sorted(map(len, lengths.values())) == [2, 2]
+    project.trash("dog", "x.wav")
+    project.remove_class("cat")
+    project.learnt_seconds()
+    assert {path.name: set(known) for path, known in lengths.items()} == {"dog": {"y.wav"}}
+
+
 @pytest.mark.parametrize(
     "name", ["..", ".", "", "/etc", "../other", ".sonotype", "dog/../..", "a\0"]
 )

@@ -6,6 +6,8 @@ import asyncio
 import importlib.util
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import sonotype
+from sonotype.app import runs
 from sonotype.app.comparison import Scored, comparison_text, comparison_values
 from sonotype.app.context import AppContext
+from sonotype.app.findings import Findings
 from sonotype.app.models import KEPT, Models
 from sonotype.app.project import Project
 from sonotype.app.routes_training import router
@@ -238,6 +242,39 @@ def test_a_model_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
         Models(Project(tmp_path), [tmp_path / "missing.safetensors"])
 
 
+def test_finished_runs_are_shown_without_a_network(copy: Project) -> None:
+    script = (
+        "import sys; from pathlib import Path; from sonotype.app.open_context import open_context; "
+        "from sonotype.app.snapshot import snapshot; "
+        "context = open_context(Path(sys.argv[1]), []); "
+        "found = snapshot(context); context.tray.close(); print(len(found['runs']), "
+        "len(found['models']), found['runs'][0]['accuracy']['high'] > 0, "
+        "'torch' in sys.modules, 'scipy.stats' in sys.modules)"
+    )
+    argv = [sys.executable, "-c", script, str(copy.folder)]
+    found = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert found.split() == ["2", "2", "True", "False", "False"]
+
+
+@pytest.mark.parametrize(("right", "recordings"), [(0, 7), (7, 7), (5, 7), (990, 1000)])
+def test_the_interval_of_an_accuracy_is_the_exact_one(right: int, recordings: int) -> None:
+    from scipy.stats import binomtest
+
+    value = right / recordings
+    found = accuracy_of({"value": value, "low": value, "high": value}, recordings)
+    exact = binomtest(right, recordings).proportion_ci(method="exact")
+    assert (found["low"], found["high"]) == pytest.approx((exact.low, exact.high), abs=1e-9)
+
+
+def test_what_is_known_of_removed_runs_is_forgotten(copy: Project) -> None:
+    models = Models(copy, [])
+    assert len(models.values()) == 2
+    shutil.rmtree(copy.runs / "0001")
+    assert [one["id"] for one in models.values()] == ["run-0002"]
+    assert [path.parent.name for path in models._cards] == ["0002"]
+    assert [path.name for path in runs._known if path.parent == copy.runs] == ["0002"]
+
+
 def test_a_model_that_is_damaged_later_is_left_out(copy: Project) -> None:
     models = Models(copy, [])
     assert len(models.values()) == 2
@@ -249,7 +286,8 @@ def test_a_model_that_is_damaged_later_is_left_out(copy: Project) -> None:
 def context_of(project: Project) -> AppContext:
     state = State()
     tray: Any = None
-    return AppContext(project, state, Models(project, []), Training(project, state), tray)
+    findings = Findings(project)
+    return AppContext(project, state, Models(project, []), Training(project, state), tray, findings)
 
 
 def application_of(context: AppContext) -> FastAPI:

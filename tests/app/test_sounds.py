@@ -207,6 +207,10 @@ def test_events_and_labels_are_those_of_detect(
     assert "filename*=UTF-8''night.audacity.txt" in audacity.headers["content-disposition"]
     raven = client.get(f"{labels}&format=raven").text
     assert len(raven.splitlines()) == len(expected.events) + 1
+    header, *rows = (line.split("\t") for line in raven.splitlines())
+    assert "Begin Path" not in header
+    assert {row[header.index("Begin File")] for row in rows} == {sound["name"]}
+    assert all(len(row) == len(header) for row in rows)
     assert client.get(f"{labels}&format=csv").text.count("\n") == len(expected.events) + 1
     high = client.get(f"{labels}&format=csv&threshold=0.4").text.count("\n") - 1
     assert high == sum(one.score >= 0.4 for one in expected.events)
@@ -248,6 +252,8 @@ def test_a_sound_or_a_part_is_kept_in_a_class(client: httpx.Client) -> None:
     answer = client.post(f"/api/sounds/{other['id']}/keep", json={"class": "owl"})
     assert answer.status_code == 415
     assert len(list((project / "owl").iterdir())) == 2, "no reader would find it"
+    brief = client.post(keep, json={"class": "owl", "start": 1, "end": 1.05}).json()
+    assert [one["kind"] for one in brief["findings"]] == ["too_short"]
     client.post(keep, json={"class": "../out"})
     assert not (project.parent / "out").exists()
     assert not list((project / ".sonotype" / "incoming").iterdir())

@@ -20,7 +20,9 @@ from sonotype.app import needs
 from sonotype.app.project import Project
 from sonotype.app.runs import run_values
 from sonotype.app.state import State
-from sonotype.app.training import INTERRUPTED, JOB, Training
+from sonotype.app.training import CHANGED, INTERRUPTED, JOB, Job, Training
+from sonotype.app.worker_process import KILLED
+from sonotype.experiments.run_folder import MODEL, TIME
 from sonotype.serve.problems import ProblemError
 
 WAIT = 120
@@ -152,6 +154,51 @@ def test_a_dead_process_is_a_failure(project: Project, training: Training) -> No
     assert values["state"] == "failed"
     assert "ended by the system" in values["message"]
     assert not (project.runs / "0001").exists()
+
+
+def test_classes_that_are_deleted_meanwhile_are_a_clear_failure(
+    project: Project, training: Training
+) -> None:
+    failed = {"kind": "end", "failed": "sounds: 1 issue\n  sounds: no folders", "details": False}
+    training._job = Job("0001", "builtin", time.monotonic())
+    assert training._explained(failed) == failed
+    for label in project.classes():
+        project.remove_class(label)
+    training._take(training._explained(failed))
+    values = training.values()
+    assert values is not None
+    assert values["state"] == "failed"
+    assert values["message"].startswith(f"{CHANGED} Add a class")
+    assert "\n" not in values["message"]
+
+
+@pytest.mark.parametrize("end", ["cancelled", "ended by the system", "third start"])
+def test_a_finished_run_without_its_report_stays(project: Project, end: str) -> None:
+    """The process is ended while it writes the report."""
+    training, run = Training(project, State()), project.runs / "0001"
+    run.mkdir(parents=True)
+    for name, text in (
+        (TIME, '{"seconds": 1, "finished": "2026-11-27T10:00:00+00:00"}'),
+        (MODEL, ""),
+    ):
+        (run / name).write_text(text)
+    if end == "third start":
+        job = {"run": "0001", "backbone": "builtin", "attempts": 2}
+        (project.hidden / JOB).write_text(json.dumps(job))
+        training.open()
+    else:
+        training._job = Job("0001", "builtin", time.monotonic())
+        if end == "cancelled":
+            training.cancel()
+        else:
+            training._take({"kind": "end", "failed": KILLED, "details": False})
+    values = training.values()
+    training.close()
+    assert values is not None
+    assert values["state"] == "done"
+    assert values["message"].startswith("the report was not written: ")
+    assert (run / MODEL).exists()
+    assert [one["id"] for one in run_values(project)] == ["0001"]
 
 
 def test_an_unreadable_sound_is_named(project: Project, training: Training) -> None:

@@ -371,7 +371,8 @@ def test_weights_that_cannot_be_read_behind_a_good_header(
             raise error
         return safe_open(path, **how)
 
-    monkeypatch.setattr("sonotype.modelfile.model_file.safe_open", once)
+    for module in ("card_file", "model_file"):  # of the header, and of the weights
+        monkeypatch.setattr(f"sonotype.modelfile.{module}.safe_open", once)
     assert refusal(tmp_path / "m.safetensors", written) == "the file is damaged (gone)"
     assert len(opened) == 2
 

@@ -67,7 +67,7 @@ def test_auto_is_mn04_or_the_builtin_model(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_package_without_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sonotype.modelfile.pretrained.files", lambda _: tmp_path)
+    monkeypatch.setattr("sonotype.modelfile.builtin.files", lambda _: tmp_path)
     with pytest.raises(WeightsError, match=r"builtin.safetensors is missing"):
         builtin_path()
 

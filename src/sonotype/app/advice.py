@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from sonotype.app.clip_files import ClipFile
 from sonotype.app.layout import loose_sounds, nested_classes
 from sonotype.app.needs import Needs, needs_of
-from sonotype.app.project import ClipFile, Project
+from sonotype.app.project import Project
 from sonotype.core.text import listed
 from sonotype.data.readers.folder import ROLES
 

@@ -239,7 +239,14 @@ def label_text(
     if label_format == "csv":
         return f"{stem}.csv", csv_header() + csv_rows(recording)
     suffix, text = label_file(recording, label_format)
-    return f"{stem}{suffix}", text
+    return f"{stem}{suffix}", _without_path(text) if label_format == "raven" else text
+
+
+def _without_path(table: str) -> str:
+    """A selection table without paths: it is not known where the person has the recording."""
+    rows = [line.split("\t") for line in table.removesuffix("\n").split("\n")]
+    column = rows[0].index("Begin Path")
+    return "".join("\t".join(row[:column] + row[column + 1 :]) + "\n" for row in rows)
 
 
 def check_start(sound: Sound, start: float | None) -> None:

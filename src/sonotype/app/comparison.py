@@ -20,7 +20,7 @@ from sonotype.core.errors import SonotypeError
 from sonotype.core.text import counted
 from sonotype.core.types import LEVELS, Head
 from sonotype.data.splits.split_file import DIGESTS, SPLIT, read_split
-from sonotype.experiments.run_folder import PREDICTIONS
+from sonotype.experiments.run_files import PREDICTIONS
 from sonotype.serve.problems import ProblemError
 
 if TYPE_CHECKING:  # imported at the first comparison, since they take seconds

@@ -9,6 +9,7 @@ from sonotype.app.project import Project
 from sonotype.app.state import State
 
 if TYPE_CHECKING:
+    from sonotype.app.findings import Findings
     from sonotype.app.models import Models
     from sonotype.app.training import Training
     from sonotype.app.tray import Tray
@@ -25,6 +26,7 @@ class AppContext:
         training: the training job; ``values()`` gives its JSON values or ``None``, and ``close()``
             lets go of it without an end.
         tray: the uploaded sounds; ``close()`` removes them.
+        findings: of the project.
     """
 
     project: Project
@@ -32,3 +34,4 @@ class AppContext:
     models: Models
     training: Training
     tray: Tray
+    findings: Findings

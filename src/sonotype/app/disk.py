@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sonotype.app.clip_names import free_name
+from sonotype.app.clip_names import free_name, same_name
 from sonotype.core.io import is_link, sync
 from sonotype.serve.problems import ProblemError
 
@@ -81,7 +81,36 @@ def move_into(source: Path, folder: Path, name: str) -> Path:
         return target
 
 
-def store_into(source: Path, folder: Path, name: str) -> Path:
-    """:func:`move_into` for a new file, whose bytes are first written to the disk."""
-    sync(source)
-    return move_into(source, folder, name)
+def rename_folder(folder: Path, name: str) -> None:
+    """Rename a folder; a folder of that name, even an empty or a new one, is never replaced.
+
+    Raises:
+        FileExistsError: there is one.
+        OSError: of the disk.
+    """
+    target = folder.with_name(name)
+    # Windows replaces nothing. A file system may take both names for one.
+    if os.name == "nt" or same_name(folder.name, name):
+        folder.rename(target)
+        return
+    target.mkdir()  # renaming replaces an empty folder: this one
+    try:
+        folder.rename(target)
+    except OSError:
+        with suppress(OSError):
+            target.rmdir()
+        raise
+
+
+def write_out(path: Path, folder: Path) -> None:
+    """Make sure that the bytes of a new file are on the disk.
+
+    Args:
+        path: the file.
+        folder: of the project, for the message.
+
+    Raises:
+        ProblemError: as for :func:`writing`.
+    """
+    with writing(folder):
+        sync(path)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sonotype.app.clip_files import ClipFile, Stamp
 from sonotype.app.layout import links_out
-from sonotype.app.project import ClipFile, Project, Stamp
+from sonotype.app.project import Project
+from sonotype.app.sound_files import LONG, length_of
 from sonotype.core.errors import SonotypeError
+from sonotype.core.text import duration
 from sonotype.data.readers.folder import NO_SOUND
 from sonotype.data.records import is_negative
 from sonotype.doctor.examine import Diagnosis, examine
@@ -17,8 +21,15 @@ from sonotype.doctor.file_format import wrong_suffix
 from sonotype.doctor.findings import KINDS, Place
 from sonotype.doctor.measure import Measurement, measure
 from sonotype.doctor.sound_checks import check_sound
+from sonotype.serve.problems import ProblemError
 
 Values = dict[str, Any]
+
+LEARNT_IN_PART, TOO_LONG = "learnt_in_part", "too_long"
+"""Kinds of the page alone: a training learns the start of a sound."""
+TOLERANCE = 1.1
+"""Times the learnt length up to which a sound is not reported: encoders pad sounds."""
+CUT = "choose the file with Cut from a recording, drag over the spectrogram, and keep each part"
 
 LEFT_OUT = frozenset({"grouping"})
 """Kinds whose remedy is an option of the command line."""
@@ -41,21 +52,31 @@ REMEDIES = {
     "similar_labels": "Give both classes one name: move the sounds of one into the other.",
     "small_class": "Add sounds: five or more make the scores of a class say something.",
     "imbalance": "Add sounds to the small classes.",
+    LEARNT_IN_PART: f"Cut out the parts with the sound: {CUT}. Then delete the whole sound.",
+    TOO_LONG: f"Cut out the parts with the sound: {CUT}. Then delete the whole sound.",
     "outside": "Copy the sounds into the project: the page does not follow links out of it.",
 }
 """By kind what to do on the page, where the remedy of the command line does not fit."""
 
 
 class Findings:
-    """Findings of a project; each content is measured once. May be used in any thread."""
+    """Findings of a project; each content is measured once. May be used in any thread.
+
+    A sound of more than :data:`~sonotype.app.sound_files.LONG` seconds is not measured.
+    """
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._measured: dict[tuple[Path, Stamp], Measurement] = {}
+        self._measured: dict[Path, tuple[Stamp, Measurement]] = {}
         self._one_at_a_time = threading.Lock()
 
-    def of_clip(self, clip: ClipFile) -> list[Values]:
-        """The findings of one sound: values of kind, severity and text."""
+    def of_clip(self, clip: ClipFile, learnt: float | None = None) -> list[Values]:
+        """The findings of one sound: values of kind, severity and text.
+
+        Args:
+            clip: the sound.
+            learnt: ``Project.learnt_seconds``, if it is known.
+        """
         found = self._measure(clip.path)
         faults = list(check_sound(found, negative=is_negative(clip.label)))
         if not found.error:
@@ -64,10 +85,15 @@ class Findings:
             except OSError:  # removed meanwhile
                 real = ""
             faults += [("wrong_extension", f"is {real}")] if real else []
-        return [
+        values = [
             {"kind": kind, "severity": KINDS[kind][0], "text": _text(KINDS[kind][1], detail)}
             for kind, detail in faults
         ]
+        learnt = self._project.learnt_seconds() if learnt is None else learnt
+        if kind := _length_issue(clip, learnt):
+            text = _length_text(kind, learnt, _seconds_text(clip.seconds or 0.0))
+            values.append({"kind": kind, "severity": "warning", "text": text})
+        return values
 
     def of_project(self) -> list[Values]:
         """The findings of all sounds and of the set, the most severe first.
@@ -82,7 +108,7 @@ class Findings:
             except (SonotypeError, OSError):  # nothing is there yet, or it changed meanwhile
                 return self._links()
             self._forget(diagnosis)
-        return [*self._links(), *self._values(diagnosis)]
+        return [*self._links(), *self._values(diagnosis), *self._lengths()]
 
     def _values(self, diagnosis: Diagnosis) -> Iterator[Values]:
         classes = self._project.classes()
@@ -110,21 +136,70 @@ class Findings:
         what = "a link to a place outside of the project"
         return [_finding("outside", "warning", what, "", places)] if places else []
 
+    def _lengths(self) -> Iterator[Values]:
+        """The sounds of which only the start is learnt."""
+        learnt = self._project.learnt_seconds()
+        places: dict[str, list[Values]] = {TOO_LONG: [], LEARNT_IN_PART: []}
+        for label in self._project.classes():
+            with suppress(ProblemError):  # removed meanwhile
+                for clip in self._project.clips(label):
+                    if kind := _length_issue(clip, learnt):
+                        detail = _seconds_text(clip.seconds or 0.0)
+                        place = {"class": label, "file": clip.file, "detail": detail}
+                        places[kind].append(place)
+        for kind, some in places.items():
+            if some:
+                yield _finding(kind, "warning", _length_text(kind, learnt), "", some)
+
     def _measure(self, path: Path) -> Measurement:
         try:
             found = path.stat()
         except OSError as error:
             return Measurement(path, error=error.strerror or "cannot be read")
-        key = (path, (found.st_mtime_ns, found.st_size))
-        if key not in self._measured:
-            self._measured[key] = measure(path)
-        return self._measured[key]
+        stamp = (found.st_mtime_ns, found.st_size)
+        known = self._measured.get(path)
+        if known is None or known[0] != stamp:
+            known = self._measured[path] = (stamp, _measured(path))
+        return known[1]
 
     def _forget(self, diagnosis: Diagnosis) -> None:
         """Keep no measurements of files that are gone."""
         there = {item.path for item in diagnosis.sounds.items}
-        for key in [key for key in self._measured.copy() if key[0] not in there]:
-            self._measured.pop(key, None)
+        for path in self._measured.keys() - there:
+            self._measured.pop(path, None)
+
+
+def _measured(path: Path) -> Measurement:
+    """The measurement of a sound; of a long one, what says nothing about its samples."""
+    try:
+        seconds = length_of(path)
+    except Exception:  # the measurement says why
+        seconds = 0.0
+    if seconds > LONG:
+        return Measurement(path, seconds=seconds, active_seconds=seconds, peak=0.5)
+    return measure(path)
+
+
+def _length_issue(clip: ClipFile, learnt: float) -> str:
+    """The kind of the finding of a sound that is longer than what is learnt; else empty."""
+    if clip.seconds is None or clip.seconds <= TOLERANCE * learnt:
+        return ""
+    return TOO_LONG if clip.seconds > LONG else LEARNT_IN_PART
+
+
+def _length_text(kind: str, learnt: float, seconds: str = "") -> str:
+    """A finding of a length, with the length for that of one sound."""
+    of = f" of {seconds}" if seconds else ""
+    if kind == LEARNT_IN_PART:
+        advice = "; cut out the part that counts." if seconds else ""
+        return f"Only the first {learnt:g} s{of} are learnt{advice}"
+    advice = f" Cut parts out of it: {CUT}." if seconds else ""
+    end = "." if seconds else ""
+    return f"Too long to be checked, and only the first {learnt:g} s{of} are learnt{end}{advice}"
+
+
+def _seconds_text(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
 
 
 def _finding(kind: str, severity: str, what: str, remedy: str, places: list[Values]) -> Values:

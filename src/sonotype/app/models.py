@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from sonotype.app.project import Project
 from sonotype.app.runs import finished_runs
 from sonotype.core.errors import SonotypeError
-from sonotype.experiments.run_folder import MODEL
-from sonotype.inference.load import ONNX_SUFFIX, load, model_file
+from sonotype.experiments.run_files import MODEL
 from sonotype.inference.locate import find_model
+from sonotype.modelfile.builtin import builtin_path
+from sonotype.modelfile.card_file import read_card
 from sonotype.serve.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 KEPT = 3
 """Models in memory; of more, the one that was used last is kept."""
 BUILTIN = "builtin"
+ONNX_SUFFIX = ".onnx"
 
 Stamp = tuple[Path, int, int]
 
@@ -63,7 +65,7 @@ class Models:
             for number, path in enumerate(paths)
         )
         self._lock = threading.Lock()
-        self._cards: dict[Stamp, ModelCard] = {}
+        self._cards: dict[Path, tuple[Stamp, ModelCard]] = {}
         self._loaded: OrderedDict[Stamp, Classifier] = OrderedDict()
         for choice in self._given:
             self._card(choice)
@@ -75,12 +77,15 @@ class Models:
             for run in finished_runs(self._project)
         ]
         found = [*runs, *self._given]
-        return found or [Choice(BUILTIN, "Built-in model", model_file(None))]
+        return found or [Choice(BUILTIN, "Built-in model", builtin_path())]
 
     def values(self) -> list[dict[str, Any]]:
         """The JSON values of all models that can be read."""
-        found = []
-        for choice in self.choices():
+        found, choices = [], self.choices()
+        with self._lock:
+            for path in self._cards.keys() - {choice.path for choice in choices}:
+                del self._cards[path]
+        for choice in choices:
             try:
                 card = self._card(choice)
             except (SonotypeError, OSError):  # a run that was removed or damaged
@@ -102,6 +107,8 @@ class Models:
         Raises:
             ProblemError: there is no such model, or it cannot be loaded.
         """
+        from sonotype.inference.load import load  # imports torch
+
         choice = self._choice(model_id)
         try:
             stamp = _stamp(choice.path)
@@ -116,7 +123,7 @@ class Models:
             raise ProblemError("not-possible", f"The model cannot be used: {error}") from None
 
     def _choice(self, model_id: str) -> Choice:
-        builtin = Choice(BUILTIN, "Built-in model", model_file(None))
+        builtin = Choice(BUILTIN, "Built-in model", builtin_path())
         for choice in (*self.choices(), builtin):
             if choice.id == model_id:
                 return choice
@@ -128,9 +135,10 @@ class Models:
             return _read_card(choice.path)  # raises the error
         stamp = _stamp(choice.path)
         with self._lock:
-            if stamp not in self._cards:
-                self._cards[stamp] = _read_card(choice.path)
-            return self._cards[stamp]
+            known = self._cards.get(choice.path)
+            if known is None or known[0] != stamp:
+                known = self._cards[choice.path] = (stamp, _read_card(choice.path))
+            return known[1]
 
 
 def _values(choice: Choice, card: ModelCard) -> dict[str, Any]:
@@ -153,8 +161,6 @@ def _read_card(path: Path) -> ModelCard:
         from sonotype.inference.onnx_engine import load_onnx
 
         return load_onnx(path)[1]
-    from sonotype.modelfile.model_file import read_card
-
     return read_card(path)
 
 

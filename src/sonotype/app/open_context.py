@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from sonotype.app.context import AppContext
+from sonotype.app.findings import Findings
 from sonotype.app.models import Models
 from sonotype.app.project import Project
+from sonotype.app.scratch import open_scratch
 from sonotype.app.state import State
 from sonotype.app.training import Training
 from sonotype.app.tray import Tray
+from sonotype.app.warm_up import start_warm_up
 
 
 def open_context(folder: Path, models: Sequence[Path]) -> AppContext:
@@ -32,5 +34,8 @@ def open_context(folder: Path, models: Sequence[Path]) -> AppContext:
     except BaseException:
         project.close()
         raise
-    tray = Tray(Path(tempfile.mkdtemp(prefix="sonotype-app-")))
-    return AppContext(project, state, chosen, Training(project, state), tray)
+    scratch = open_scratch()
+    tray = Tray(scratch.folder, scratch.close)
+    start_warm_up()
+    findings = Findings(project)
+    return AppContext(project, state, chosen, Training(project, state), tray, findings)

@@ -6,6 +6,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from ipaddress import ip_address
 
 from fastapi import FastAPI
 
@@ -18,6 +19,8 @@ USUAL_PORT = 8765
 END_SECONDS = 2.0
 """For requests that run at the end; an upload is not waited for longer."""
 ALL_NETWORKS = ("0.0.0.0", "::")  # noqa: S104 (compared, not listened on)
+ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+"""Addresses of no machine (RFC 5737, RFC 3849): the way to them is the way out of this machine."""
 
 
 class PageProtocol(TimedProtocol):
@@ -52,11 +55,29 @@ def address(listener: socket.socket, host: str, key: str) -> str:
 
     Args:
         listener: has the port.
-        host: as the person named it; for all networks, the name of this machine is shown.
+        host: as the person named it; for all networks, an address is shown that other devices of
+            the local network can open.
         key: of the server, or empty.
     """
-    name = socket.gethostname() if host in ALL_NETWORKS else host
+    name = local_address(host) if host in ALL_NETWORKS else host
     return f"{address_of(listener, name)}/" + (f"?key={key}" if key else "")
+
+
+def local_address(host: str = ALL_NETWORKS[0]) -> str:
+    """The address of this machine in its local network; without a network, its name.
+
+    Args:
+        host: of :data:`ALL_NETWORKS`: whether the server has addresses of IPv4 or of IPv6.
+    """
+    family = socket.AF_INET if host == ALL_NETWORKS[0] else socket.AF_INET6
+    # Connecting a datagram socket chooses the address to send from; it sends nothing.
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as route:
+        route.connect((ELSEWHERE[family], 9))
+        found = str(route.getsockname()[0])
+        address = ip_address(found)
+        if not (address.is_loopback or address.is_unspecified or address.is_link_local):
+            return found
+    return socket.gethostname()
 
 
 def serve_page(app: FastAPI, listener: socket.socket, on_start: Callable[[], None]) -> None:

@@ -17,13 +17,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy.fft import rfft
 
 from sonotype.audio.decode import Samples, seconds_of
 from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.audio.stream import stream
 from sonotype.core.errors import AudioError
-from sonotype.frontends.mel import mel_bands
 
 BANDS = 96
 LOWEST, HIGHEST = 50.0, 16_000.0
@@ -154,6 +152,8 @@ class _Frames:
     """Frames of a sound of about this length, at its own rate."""
 
     def __init__(self, rate: int, seconds: float) -> None:
+        from sonotype.frontends.mel import mel_bands  # imports torch
+
         self.size = 2 ** max(math.ceil(math.log2(rate / BIN)), 5)
         hops = [self.size // part for part in (8, 4, 2, 1)]
         self.hop = next((hop for hop in hops if seconds * rate / hop <= MOST_FRAMES), self.size)
@@ -177,6 +177,8 @@ class _Frames:
                 kept = kept[count * self.hop :]
 
     def _of(self, samples: Samples) -> Levels:
+        from scipy.fft import rfft  # takes a while
+
         windows = np.lib.stride_tricks.sliding_window_view(samples, self.size)[:: self.hop]
         spectra = rfft(windows * self._window)
         power = (spectra.real**2 + spectra.imag**2) @ self._weights

@@ -7,46 +7,22 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from sonotype.app.clip_files import ClipFile, ClipFiles
 from sonotype.app.clip_names import check_suffix, safe_class_name, safe_file_name, same_name
-from sonotype.app.disk import move_into, store_into, writing
-from sonotype.app.layout import class_names, is_inside, names_in
+from sonotype.app.disk import move_into, rename_folder, write_out, writing
+from sonotype.app.layout import class_names, names_in
 from sonotype.app.owner import Owner
-from sonotype.audio.decode import seconds_of
+from sonotype.audio.clip_length import automatic_seconds
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.io import atomic, file_sha256, is_folder
+from sonotype.core.io import atomic, is_folder
 from sonotype.core.json_text import json_text
-from sonotype.data.records import is_sound
 from sonotype.serve.problems import ProblemError
 
 DEFAULT_BACKBONE = "builtin"
-
-Stamp = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class ClipFile:
-    """A sound of a class.
-
-    Attributes:
-        label: the class.
-        file: name of the file.
-        path: the file.
-        seconds: length; ``None`` if it cannot be read.
-        added: time of the last change of the file in seconds since 1970.
-        stamp: changes with the content of the file.
-    """
-
-    label: str
-    file: str
-    path: Path
-    seconds: float | None
-    added: float
-    stamp: Stamp
 
 
 class Project:
@@ -55,6 +31,7 @@ class Project:
     Nothing is made on the disk before something is saved; from then on, or from :meth:`open` on,
     no other server may change the project. Every method may be called in any thread. Labels and
     names of files are looked up among those that are there, so no text leads out of the project.
+    Sounds are read without the lock of the changes, since this may take long.
 
     Attributes:
         folder: absolute path.
@@ -64,7 +41,7 @@ class Project:
         self.folder = folder.absolute()
         self._changing = threading.RLock()
         self._owner = Owner(self.hidden)
-        self._lengths: dict[Path, tuple[Stamp, float | None]] = {}
+        self._files = ClipFiles(self.folder)
 
     @property
     def hidden(self) -> Path:
@@ -136,7 +113,9 @@ class Project:
 
     def classes(self) -> list[str]:
         """Names of the class folders, sorted; negatives are among them, links out are not."""
-        return class_names(self.folder)
+        found = class_names(self.folder)
+        self._files.keep_folders([self.folder / label for label in found])
+        return found
 
     def add_class(self, name: str) -> str:
         """Make a class.
@@ -150,7 +129,8 @@ class Project:
         label = safe_class_name(name)
         with self._change():
             self._require_free(label)
-            (self.folder / label).mkdir()
+            with _as_taken(label):
+                (self.folder / label).mkdir()
         return label
 
     def rename_class(self, label: str, name: str) -> str:
@@ -164,7 +144,8 @@ class Project:
             folder = self.class_folder(label)
             if new != label:
                 self._require_free(new, besides=label)
-                folder.rename(self.folder / new)
+                with _as_taken(new):
+                    rename_folder(folder, new)
         return new
 
     def remove_class(self, label: str) -> None:
@@ -187,11 +168,15 @@ class Project:
         Raises:
             ProblemError: ``gone``: there is no such class.
         """
-        folder = self.class_folder(label)
-        found = [self._clip(label, name) for name in names_in(folder)]
-        return sorted(
-            (clip for clip in found if clip is not None), key=lambda clip: (-clip.added, clip.file)
-        )
+        return self._files.clips(self.class_folder(label))
+
+    def learnt_seconds(self) -> float:
+        """Seconds at the start of a sound that the next training learns, as it chooses them."""
+        lengths = []
+        for label in self.classes():
+            with suppress(ProblemError):  # removed meanwhile
+                lengths += [clip.seconds or 0.0 for clip in self.clips(label)]
+        return automatic_seconds(lengths)
 
     def clip(self, label: str, file: str) -> ClipFile:
         """One sound of a class.
@@ -199,10 +184,9 @@ class Project:
         Raises:
             ProblemError: ``gone``: there is no such class or sound.
         """
-        folder = self.class_folder(label)
-        found = self._clip(label, file) if file in names_in(folder) else None
+        found = self._files.clip(self._clip_path(label, file))
         if found is None:
-            raise ProblemError("gone", f"There is no sound {file} in the class {label}.")
+            raise _no_sound(label, file)
         return found
 
     @contextmanager
@@ -221,41 +205,53 @@ class Project:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def store(self, label: str, name: str, source: Path) -> tuple[ClipFile, bool]:
+    def store(
+        self, label: str, name: str, source: Path, seconds: float | None = None
+    ) -> tuple[ClipFile, bool]:
         """Move a complete, readable file into a class, which is made if it is missing.
 
         Args:
             label: the class.
             name: wanted name of the file; it is made safe and free.
             source: the file, of :meth:`incoming`.
+            seconds: its length, if that is known.
 
         Returns:
             The clip, and ``True``; if the class has a sound with the same bytes, that clip and
             ``False``.
         """
         check_suffix(name)
+        write_out(source, self.folder)
+        if label in self.classes():
+            self._read_alike(self.folder / label, source)
         with self._change():
             label = self._class_for(label)
-            if (same := self._same_content(label, source)) is not None:
-                return same, False
-            target = store_into(source, self.folder / label, safe_file_name(name))
-            return self.clip(label, target.name), True
+            folder = self.folder / label
+            same = self._files.same_content(folder, source)
+            target = same or move_into(source, folder, safe_file_name(name))
+        if same is None and seconds is not None:
+            self._files.note_length(target, seconds)
+        return self.clip(label, target.name), same is None
 
     def move(self, label: str, file: str, to: str) -> ClipFile:
         """Move a sound to another class; into the trash if that class has the same bytes."""
+        path, folder = self._clip_path(label, file), self.class_folder(to)
+        if label == to:
+            return self.clip(label, file)
+        self._read_alike(folder, path)
         with self._change():
-            clip, folder = self.clip(label, file), self.class_folder(to)
-            if label == to:
-                return clip
-            if (same := self._same_content(to, clip.path)) is not None:
+            path, folder = self._clip_path(label, file), self.class_folder(to)
+            target = self._files.same_content(folder, path)
+            if target is not None:
                 self.trash(label, file)
-                return same
-            return self.clip(to, move_into(clip.path, folder, file).name)
+            else:
+                target = move_into(path, folder, file)
+        return self.clip(to, target.name)
 
     def trash(self, label: str, file: str) -> None:
         """Move a sound into the trash."""
         with self._change():
-            path = self.clip(label, file).path
+            path = self._clip_path(label, file)
             folder = self._trash_folder() / label
             folder.mkdir()
             move_into(path, folder, file)
@@ -300,34 +296,27 @@ class Project:
         alike = [name for name in classes if same_name(name, wanted)]
         return alike[0] if alike else self.add_class(wanted)
 
-    def _clip(self, label: str, name: str) -> ClipFile | None:
-        path = self.folder / label / name
-        try:
-            if not is_sound(path) or not path.is_file() or not is_inside(path, self.folder):
-                return None
-            found = path.stat()
-        except OSError:
-            return None
-        stamp = (found.st_mtime_ns, found.st_size)
-        return ClipFile(label, name, path, self._seconds(path, stamp), found.st_mtime, stamp)
+    def _clip_path(self, label: str, file: str) -> Path:
+        """The file of a sound of a class; raises the ``ProblemError`` ``gone`` if there is none."""
+        folder = self.class_folder(label)
+        if file not in names_in(folder) or self._files.status(folder / file) is None:
+            raise _no_sound(label, file)
+        return folder / file
 
-    def _seconds(self, path: Path, stamp: Stamp) -> float | None:
-        known = self._lengths.get(path)
-        if known is None or known[0] != stamp:
-            try:
-                seconds = seconds_of(path)
-            except Exception:  # a damaged file; the findings say what is wrong
-                seconds = None
-            known = self._lengths[path] = (stamp, seconds)
-        return known[1]
+    def _read_alike(self, folder: Path, path: Path) -> None:
+        """Read the contents that :meth:`store` compares, before the lock is held."""
+        with suppress(OSError):  # removed meanwhile
+            self._files.same_content(folder, path)
 
-    def _same_content(self, label: str, path: Path) -> ClipFile | None:
-        """A sound of a class with the same bytes as a file."""
-        size = path.stat().st_size
-        alike = [clip for clip in self.clips(label) if clip.stamp[1] == size]
-        digest = file_sha256(path) if alike else ""
-        for clip in alike:
-            with suppress(OSError):  # removed meanwhile
-                if file_sha256(clip.path) == digest:
-                    return clip
-        return None
+
+@contextmanager
+def _as_taken(label: str) -> Iterator[None]:
+    """A folder that another program has just made is a name that is taken."""
+    try:
+        yield
+    except FileExistsError:
+        raise ProblemError("name-taken", f"There is a class {label} already.") from None
+
+
+def _no_sound(label: str, file: str) -> ProblemError:
+    return ProblemError("gone", f"There is no sound {file} in the class {label}.")

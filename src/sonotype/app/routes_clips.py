@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
+from sonotype.app.clip_files import ClipFile
 from sonotype.app.clip_names import check_suffix
+from sonotype.app.clip_values import clip_values
 from sonotype.app.context import AppContext
 from sonotype.app.disk import writing
-from sonotype.app.findings import Findings
+from sonotype.app.kept import Kept
 from sonotype.app.pictures import thumbnail
-from sonotype.app.playback import media_type, write_playable
-from sonotype.app.project import ClipFile
+from sonotype.app.playable_copies import PlayableCopies
+from sonotype.app.playback import WAV, media_type
 from sonotype.app.sound_files import examine
 from sonotype.app.uploads import body_of, declared_size, write_upload
 from sonotype.core.cpu import available_cpus
@@ -27,47 +27,30 @@ from sonotype.core.text import printable
 from sonotype.serve.json_response import json_response
 from sonotype.serve.problems import ProblemError
 
-Values = dict[str, Any]
-
 KEPT_PICTURES = 1000
 """Thumbnails in memory, of a few kB each."""
 WIDEST, TALLEST = 1000, 400
 """Pixels of a thumbnail."""
 
 
-def clip_routes(context: AppContext, findings: Findings) -> APIRouter:
-    """The addresses of clips.
-
-    Args:
-        context: of the server.
-        findings: of its project.
-    """
+def clip_routes(context: AppContext) -> APIRouter:
+    """The addresses of clips of the server's project."""
     routes = APIRouter(prefix="/classes/{label}/clips")
-    _add_changes(routes, context, findings)
+    _add_changes(routes, context)
     _add_contents(routes, context)
     return routes
 
 
-def clip_values(clip: ClipFile, findings: Findings) -> Values:
-    """The JSON values of a clip; its sound is read if it was not measured yet."""
-    return {
-        "class": clip.label,
-        "file": clip.file,
-        "seconds": clip.seconds,
-        "added": datetime.fromtimestamp(clip.added, UTC).isoformat(timespec="milliseconds"),
-        "findings": findings.of_clip(clip),
-    }
-
-
-def _add_changes(routes: APIRouter, context: AppContext, findings: Findings) -> None:
-    project, state = context.project, context.state
+def _add_changes(routes: APIRouter, context: AppContext) -> None:
+    project, state, findings = context.project, context.state, context.findings
 
     @routes.get("")
     def clips(label: str) -> Response:
-        found = project.clips(label)
-        return json_response(
-            list(prefetch(lambda x: clip_values(x, findings), found, threads=available_cpus()))
+        found, learnt = project.clips(label), project.learnt_seconds()
+        values = prefetch(
+            lambda clip: clip_values(clip, findings, learnt), found, threads=available_cpus()
         )
+        return json_response(list(values))
 
     @routes.post("")
     async def add(label: str, name: Annotated[str, Query(max_length=1000)], request: Request) -> (
@@ -79,8 +62,8 @@ def _add_changes(routes: APIRouter, context: AppContext, findings: Findings) -> 
         with project.incoming(name) as path:
             with writing(project.folder):
                 await write_upload(body_of(request), path, printable(name), size)
-            await run_in_threadpool(examine, path, printable(name))
-            clip, stored = await run_in_threadpool(project.store, label, name, path)
+            facts = await run_in_threadpool(examine, path, printable(name), whole=False)
+            clip, stored = await run_in_threadpool(project.store, label, name, path, facts.seconds)
         values = await run_in_threadpool(clip_values, clip, findings)
         if stored:
             state.changed()
@@ -100,7 +83,8 @@ def _add_changes(routes: APIRouter, context: AppContext, findings: Findings) -> 
 
 
 def _add_contents(routes: APIRouter, context: AppContext) -> None:
-    project, kept = context.project, _Kept()
+    project, pictures = context.project, Kept[str, bytes](KEPT_PICTURES)
+    copies = PlayableCopies(lambda: context.tray.folder)
 
     @routes.get("/{file}/audio")
     def audio(label: str, file: str) -> Response:
@@ -108,11 +92,8 @@ def _add_contents(routes: APIRouter, context: AppContext) -> None:
         try:
             if kind := media_type(clip.path):
                 return FileResponse(clip.path, media_type=kind)
-            # Not in the project, which is kept as it is.
-            target = context.tray.folder / f"clip-{_key(clip)}.wav"
-            if not target.exists():
-                write_playable(clip.path, target)
-            return FileResponse(target, media_type="audio/wav")
+            with writing(context.tray.folder):  # not in the project, which is kept as it is
+                return FileResponse(copies.of(clip.path, _key(clip)), media_type=WAV)
         except AudioError as error:
             raise _unreadable(clip, error) from None
 
@@ -124,30 +105,13 @@ def _add_contents(routes: APIRouter, context: AppContext) -> None:
         height: Annotated[int, Query(ge=1, le=TALLEST)] = 48,
     ) -> Response:
         clip = project.clip(label, file)
-        key = f"{_key(clip)} {width} {height}"
-        found = kept.get(key)
-        if found is None:
-            try:
-                found = kept.put(key, thumbnail(clip.path, width, height))
-            except AudioError as error:
-                raise _unreadable(clip, error) from None
+        try:
+            found = pictures.get(
+                f"{_key(clip)} {width} {height}", lambda: thumbnail(clip.path, width, height)
+            )
+        except AudioError as error:
+            raise _unreadable(clip, error) from None
         return Response(found, media_type="image/png")
-
-
-class _Kept:
-    """The last pictures, by key."""
-
-    def __init__(self) -> None:
-        self._pictures: OrderedDict[str, bytes] = OrderedDict()
-
-    def get(self, key: str) -> bytes | None:
-        return self._pictures.get(key)
-
-    def put(self, key: str, picture: bytes) -> bytes:
-        self._pictures[key] = picture
-        while len(self._pictures) > KEPT_PICTURES:
-            self._pictures.popitem(last=False)
-        return picture
 
 
 def _key(clip: ClipFile) -> str:

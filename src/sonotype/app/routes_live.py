@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from fastapi import APIRouter, WebSocket
+from starlette.concurrency import run_in_threadpool
 
 from sonotype.app.context import AppContext
-from sonotype.app.live import Wanted
-from sonotype.app.live_socket import run_live
-from sonotype.live.live_options import HIGHEST_RATE
-from sonotype.serve.origins import check_origin
-from sonotype.serve.problems import ProblemError
-from sonotype.serve.sounds import LOWEST_RATE
-from sonotype.serve.stream import query_threshold, refuse
-
-MOST_CLIENTS = 8
 
 
 def router(context: AppContext) -> APIRouter:
@@ -22,33 +16,8 @@ def router(context: AppContext) -> APIRouter:
 
     @routes.websocket("/api/live")
     async def live(socket: WebSocket) -> None:
-        try:
-            check_origin(socket.headers)
-            rate = _rate(socket.query_params.get("rate", ""))
-            threshold = query_threshold(socket.query_params.get("threshold") or None)
-            if len(open_sockets) >= MOST_CLIENTS:
-                detail = f"{MOST_CLIENTS} pages listen already. Stop listening in one of them."
-                raise ProblemError("too-many-requests", detail)
-        except ProblemError as problem:
-            await refuse(socket, problem)
-            return
-        model = socket.query_params.get("model", "")
-        open_sockets.add(socket)
-        try:
-            await run_live(
-                socket,
-                lambda: context.models.classifier(model),
-                Wanted(rate, threshold),
-                lambda: context.state.closed,
-            )
-        finally:
-            open_sockets.discard(socket)
+        # At the first connection: this takes seconds, which a thread can wait for.
+        requests = await run_in_threadpool(import_module, "sonotype.app.live_requests")
+        await requests.answer_live(socket, context, open_sockets)
 
     return routes
-
-
-def _rate(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and LOWEST_RATE <= int(text[:9]) <= HIGHEST_RATE):
-        detail = f"rate must be a number from {LOWEST_RATE} to {HIGHEST_RATE}, as in rate=48000"
-        raise ProblemError("invalid-parameter", detail)
-    return int(text)

@@ -12,7 +12,6 @@ from fastapi.responses import StreamingResponse
 
 from sonotype.app.context import AppContext
 from sonotype.app.disk import problem_of
-from sonotype.app.findings import Findings
 from sonotype.app.needs import BACKBONES
 from sonotype.app.routes_clips import clip_routes
 from sonotype.app.snapshot import class_values, snapshot, snapshot_text
@@ -32,14 +31,13 @@ Text = Annotated[str, Body(embed=True, max_length=1000)]
 def router(context: AppContext) -> APIRouter:
     """The addresses of the project."""
     routes = APIRouter(prefix="/api")
-    findings = Findings(context.project)
     _add_state(routes, context)
     _add_classes(routes, context)
-    routes.include_router(clip_routes(context, findings))
+    routes.include_router(clip_routes(context))
 
     @routes.get("/findings")
     def all_findings() -> Response:
-        return json_response(findings.of_project())
+        return json_response(context.findings.of_project())
 
     return routes
 

@@ -6,9 +6,10 @@ import asyncio
 import math
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
@@ -16,20 +17,22 @@ from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from sonotype.app import analysis
+from sonotype.app.clip_files import ClipFile
+from sonotype.app.clip_values import clip_values
 from sonotype.app.context import AppContext
 from sonotype.app.cuts import cut, cut_name
 from sonotype.app.pictures import TALLEST, WIDEST, picture
 from sonotype.app.playback import WAV, media_type, write_playable
-from sonotype.app.project import ClipFile
 from sonotype.app.tray import Sound, not_written
 from sonotype.app.uploads import body_of, declared_size
 from sonotype.core.errors import AudioError, SonotypeError
 from sonotype.core.json_text import json_text
-from sonotype.inference.classifier import Classifier
 from sonotype.serve.bodies import safe_name
 from sonotype.serve.json_response import json_response
 from sonotype.serve.problems import ProblemError
+
+if TYPE_CHECKING:
+    from sonotype.inference.classifier import Classifier
 
 NDJSON = "application/x-ndjson"
 
@@ -101,15 +104,17 @@ def _files(routes: APIRouter, context: AppContext) -> None:
     @routes.post("/{identity}/keep", status_code=201)
     async def keep(identity: str, wanted: Kept) -> Response:
         clip, stored = await _with(context, identity, lambda sound: _keep(context, sound, wanted))
-        context.state.changed()
-        return json_response({**_clip_values(clip), "stored": stored}, 201)
+        values = await run_in_threadpool(clip_values, clip, context.findings)
+        if stored:
+            context.state.changed()
+        return json_response({**values, "stored": stored}, 201)
 
 
 def _results(routes: APIRouter, context: AppContext) -> None:
     @routes.post("/{identity}/classify")
     async def classify(identity: str, model: Model, start: Start = None) -> Response:
         def work(sound: Sound) -> dict[str, Any]:
-            found = analysis.classify(context.models.classifier(model), sound, start)
+            found = _analysis().classify(context.models.classifier(model), sound, start)
             return {"model": model, **found}
 
         return json_response(await _with(context, identity, work))
@@ -119,7 +124,8 @@ def _results(routes: APIRouter, context: AppContext) -> None:
         identity: str, model: Model, label: str = "", start: Start = None
     ) -> Response:
         def work(sound: Sound) -> dict[str, Any]:
-            return analysis.explain(context.models.classifier(model), sound, label, start)
+            found = _analysis().explain(context.models.classifier(model), sound, label, start)
+            return {**found}
 
         return json_response(await _with(context, identity, work))
 
@@ -128,6 +134,7 @@ def _results(routes: APIRouter, context: AppContext) -> None:
         classifier = await run_in_threadpool(context.models.classifier, model)
         with context.tray.using(identity):
             pass  # a sound that is not there is a problem, not a stream
+        await run_in_threadpool(_analysis)
         lines = _detect(context, identity, classifier, (model, threshold))
         return StreamingResponse(lines, media_type=NDJSON)
 
@@ -141,7 +148,7 @@ def _results(routes: APIRouter, context: AppContext) -> None:
         name, text = await _with(
             context,
             identity,
-            lambda sound: analysis.label_text(sound, model, label_format, threshold),
+            lambda sound: _analysis().label_text(sound, model, label_format, threshold),
         )
         kind = "text/csv" if label_format == "csv" else "text/plain"
         return Response(
@@ -149,6 +156,11 @@ def _results(routes: APIRouter, context: AppContext) -> None:
             media_type=f"{kind}; charset=utf-8",
             headers={"content-disposition": attachment(name)},
         )
+
+
+def _analysis() -> ModuleType:
+    """The module that classifies and searches, imported at the first use: it takes seconds."""
+    return import_module("sonotype.app.analysis")
 
 
 async def _with(context: AppContext, identity: str, work: Callable[[Sound], Result]) -> Result:
@@ -171,7 +183,7 @@ async def _detect(
     model, threshold = wanted
     gone = False
     with context.tray.using(identity) as sound:
-        lines = analysis.detect(
+        lines = _analysis().detect(
             classifier, model, sound, threshold, lambda: gone or context.state.closed
         )
         try:
@@ -179,7 +191,7 @@ async def _detect(
                 yield (json_text(values, ensure_ascii=False) + "\n").encode()
         finally:
             gone = True
-            lines.close()  # type: ignore[attr-defined]
+            lines.close()
 
 
 def _next(lines: Iterator[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
@@ -212,7 +224,7 @@ def _keep(context: AppContext, sound: Sound, wanted: Kept) -> tuple[ClipFile, bo
             name += sound.path.suffix
         with context.project.incoming(name) as path:
             shutil.copyfile(sound.path, path)
-            return context.project.store(wanted.label, name, path)
+            return context.project.store(wanted.label, name, path, sound.facts.seconds)
     first, last = start or 0.0, sound.facts.seconds if end is None else end
     if not 0 <= first < last < math.inf:
         raise ProblemError("invalid-parameter", "end must be after start, both in seconds")
@@ -232,14 +244,6 @@ def _playable(sound: Sound) -> tuple[Path, str]:
         if not target.exists():
             write_playable(sound.path, target)
     return target, WAV
-
-
-def _clip_values(clip: ClipFile) -> dict[str, Any]:
-    added = datetime.fromtimestamp(clip.added, UTC).isoformat(timespec="seconds")
-    return {
-        "class": clip.label, "file": clip.file, "seconds": clip.seconds, "added": added,
-        "findings": [],
-    }  # fmt: skip
 
 
 def attachment(name: str) -> str:

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from sonotype.app.comparison import comparison_values
 from sonotype.app.context import AppContext
 from sonotype.app.runs import Run, file_of, onnx_of, run_of
-from sonotype.experiments.run_folder import MODEL, REPORT
+from sonotype.experiments.run_files import MODEL, REPORT
 from sonotype.serve.problems import ProblemError
 
 REPORT_POLICY = (

@@ -16,7 +16,7 @@ from sonotype.core.errors import MissingExtraError, SonotypeError
 from sonotype.core.text import listed
 from sonotype.core.types import LEVELS
 from sonotype.data.splits.split_file import SPLIT, read_split
-from sonotype.experiments.run_folder import CONFIG, MODEL, REPORT, SCORES, TIME, finished_at
+from sonotype.experiments.run_files import CONFIG, MODEL, REPORT, SCORES, TIME, finished_at
 from sonotype.serve.problems import ProblemError
 
 ONNX, EXPORT_LOG = "model.onnx", "export.log"
@@ -75,6 +75,9 @@ def finished_runs(project: Project) -> list[Run]:
         names = [path.name for path in project.runs.iterdir()]
     except OSError:
         return []
+    for folder in [folder for folder in list(_known) if folder.parent == project.runs]:
+        if folder.name not in names:
+            _known.pop(folder, None)
     numbered = sorted((name for name in names if _is_id(name)), key=int, reverse=True)
     return [run for name in numbered if (run := _read(project.runs / name)) is not None]
 
@@ -193,11 +196,14 @@ def accuracy_of(interval: Mapping[str, float], recordings: int) -> dict[str, flo
         interval: ``value``, ``low`` and ``high`` of the bootstrap.
         recordings: number of the independent samples.
     """
-    from scipy.stats import binomtest
+    from scipy.special import betaincinv
 
     value = interval["value"]
-    exact = binomtest(round(value * recordings), recordings).proportion_ci(method="exact")
-    low, high = min(interval["low"], exact.low), max(interval["high"], exact.high)
+    right = round(value * recordings)
+    wrong, tail = recordings - right, 0.025  # of Clopper and Pearson
+    lowest = betaincinv(right, wrong + 1, tail) if right else 0.0
+    highest = betaincinv(right + 1, wrong, 1 - tail) if wrong else 1.0
+    low, high = min(interval["low"], lowest), max(interval["high"], highest)
     return {"value": value, "low": float(low), "high": float(high)}
 
 

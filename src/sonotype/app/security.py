@@ -7,9 +7,9 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sonotype.app.refused_page import refused
 from sonotype.serve.keys import Keys
 from sonotype.serve.origins import check_host, check_origin
 from sonotype.serve.problems import ProblemError
@@ -59,7 +59,7 @@ class Guard:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008, "reason": problem.detail})
                 return
-            answer = Response(problem.body(), problem.kind.status, headers=problem.headers())
+            answer = refused(problem, scope["method"], headers)
             await answer(scope, receive, guarded_send)
             return
         await self._app(scope, receive, guarded_send)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sonotype.audio.decode import value_issue
+from sonotype.audio.decoders.decoder import Decoder
 from sonotype.audio.decoders.ffmpeg import AV_FORMATS
 from sonotype.audio.decoders.libsndfile import open_soundfile
 from sonotype.audio.decoders.open_sound import open_sound
@@ -25,6 +26,8 @@ SILENT = 1e-5
 """Peak below which a sound counts as silent: less than a step of 16 bits."""
 LISTENED = 60.0
 """Seconds at the start of a sound whose values are looked at."""
+LONG = 60.0
+"""Seconds above which a clip is not read to its end: it is to be cut."""
 FORMATS = "WAV, FLAC, MP3, OGG, Opus, M4A, or a video with sound"
 NO_TRACK = "holds no sound"
 """How the decoders begin the cause for a video without a sound track."""
@@ -47,12 +50,14 @@ class Facts:
     note: str
 
 
-def examine(path: Path, name: str) -> Facts:
+def examine(path: Path, name: str, *, whole: bool = True) -> Facts:
     """Open a file and read the start of its sound.
 
     Args:
         path: of the file.
         name: that the person knows it by.
+        whole: count the samples of a long sound, and look for damage at its end; otherwise its
+            length is that of :func:`length_of`.
 
     Raises:
         ProblemError: ``unsupported-media-type`` for a video without sound, ``unreadable-sound`` for
@@ -62,7 +67,9 @@ def examine(path: Path, name: str) -> Facts:
         with open_sound(path, name) as file:
             samples = file.read(round(LISTENED * file.rate))
             issue = value_issue(samples)
-            rate, seconds, damage = file.rate, file.total() / file.rate, file.damage
+            rate = file.rate
+            seconds = file.total() / rate if whole else _length(file)
+            damage = file.damage
     except AudioError as error:
         raise _refused(error.cause, name) from None
     if issue or not seconds:
@@ -73,6 +80,22 @@ def examine(path: Path, name: str) -> Facts:
     if seconds <= LISTENED and float(np.abs(samples).max(initial=0.0)) < SILENT:
         notes.append("The sound is silent.")
     return Facts(seconds, rate, channels_of(path), " ".join(notes))
+
+
+def length_of(path: Path) -> float:
+    """Length of a sound in seconds, at once: of a long one in a compressed format, as it states.
+
+    Raises:
+        AudioError: the sound cannot be opened.
+    """
+    with open_sound(path, path.name) as file:
+        return _length(file)
+
+
+def _length(file: Decoder) -> float:
+    if file.frames is None and file.stated_seconds > LONG:
+        return float(file.stated_seconds)
+    return float(file.total() / file.rate)
 
 
 def channels_of(path: Path) -> int:

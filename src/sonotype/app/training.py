@@ -21,10 +21,11 @@ from sonotype.app.needs import BACKBONES, why_not
 from sonotype.app.project import Project
 from sonotype.app.state import State
 from sonotype.app.training_steps import PREPARING, STARTING, Place, place_of
-from sonotype.app.worker_process import Process, answers, end_worker, give_job, start_worker
+from sonotype.app.worker_process import KILLED, Process, answers, end_worker, give_job, start_worker
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
+from sonotype.experiments.run_files import finished_at
 from sonotype.serve.problems import ProblemError
 
 JOB, LOG = "training.json", "training.log"
@@ -32,6 +33,9 @@ JOB, LOG = "training.json", "training.log"
 MOST_ATTEMPTS = 2
 """Starts of one job; a third would crash as well."""
 INTERRUPTED = "the training was interrupted; train again"
+CANCELLED = "the training was cancelled"
+NO_REPORT = "the report was not written: "
+CHANGED = "classes or sounds were changed during the training."
 
 Outcome = Literal["running", "done", "failed", "cancelled"]
 
@@ -151,7 +155,7 @@ class Training:
                 return self.values()
             if self._process is not None:
                 end_worker(self._process)
-            self._end("cancelled", "The training was cancelled.")
+            self._end("cancelled", CANCELLED)
         self.prepare()
         return self.values()
 
@@ -228,12 +232,22 @@ class Training:
     def _listen(self, process: Process) -> None:
         """Follow a process to its end."""
         for answer in answers(process):
+            answer = self._explained(answer)
             with self._lock:
                 if self._process is not process or self._job is None or not self._running:
                     break
                 self._take(answer)
         end_worker(process)
         self.prepare()
+
+    def _explained(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """An answer; of a failure because classes or sounds are missing now, with what to do."""
+        if answer.get("failed", KILLED) == KILLED:
+            return answer
+        needs = advice_of(self._project)
+        if needs.ready:
+            return answer
+        return {**answer, "failed": f"{CHANGED} {needs.advice}", "details": False}
 
     def _take(self, answer: dict[str, Any]) -> None:
         job, kind = self._job, answer["kind"]
@@ -258,12 +272,16 @@ class Training:
     def _end(self, state: Outcome, message: str) -> None:
         """Record the end of the job, whose process has ended or is about to.
 
-        What an unfinished job has written is removed, and the next server does not continue it.
+        What an unfinished job has written is removed, and the next server does not continue it. A
+        run that is finished but for its report stays.
         """
         if self._job is None:
             return
+        run = self._project.runs / self._job.run
+        if state != "done" and finished_at(run) is not None:
+            state, message = "done", f"{NO_REPORT}{message}"
         if state != "done":
-            shutil.rmtree(self._project.runs / self._job.run, ignore_errors=True)
+            shutil.rmtree(run, ignore_errors=True)
         place = Place("", 1.0) if state == "done" else self._job.place
         seconds = time.monotonic() - self._job.began
         self._job = replace(self._job, state=state, message=message, place=place, seconds=seconds)

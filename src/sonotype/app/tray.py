@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -97,10 +97,11 @@ class Tray:
 
     Args:
         folder: that holds nothing else.
+        on_close: is called when the sounds are removed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, on_close: Callable[[], None] = lambda: None) -> None:
+        self._folder, self._on_close = folder, on_close
         self._sounds: dict[str, Sound] = {}
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(OVERVIEW_THREADS, thread_name_prefix="overview")
@@ -188,6 +189,7 @@ class Tray:
         with self._lock:
             self._sounds.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._on_close()
 
     def overview(self, sound: Sound) -> Future[Overview]:
         """The spectrogram of a sound, computed again after an error such as a full disk."""

@@ -85,7 +85,7 @@ def program(names: Iterable[str] = (*COMMANDS, *GROUPS)) -> typer.Typer:
 
 
 def _named(arguments: Sequence[str]) -> tuple[str, ...]:
-    """The command that the arguments name, or all of them if it is none."""
+    """The command that the arguments name, or all of them if it is not a command."""
     name = next((argument for argument in arguments if not argument.startswith("-")), "")
     return (name,) if name in (*COMMANDS, *GROUPS) else (*COMMANDS, *GROUPS)
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from sonotype.audio.clip_length import automatic_seconds
 from sonotype.audio.decode import Audio, digest_of
 from sonotype.audio.stream import seconds_for_progress
 from sonotype.core.errors import DataError, DataIssue, InvalidSoundError, InvalidSoundsError
@@ -20,7 +21,7 @@ from sonotype.data.validate import check_sounds, with_checked_contents
 from sonotype.estimators.label_encoding import LABELS, EncodedLabels
 from sonotype.experiments.context import RunContext
 from sonotype.experiments.linear_run import fit_to_data, linear_data
-from sonotype.experiments.opening import automatic_seconds, resolve_paths
+from sonotype.experiments.opening import resolve_paths
 from sonotype.experiments.pipeline import build
 from sonotype.experiments.run_card import build_card
 from sonotype.experiments.run_options import RunOptions

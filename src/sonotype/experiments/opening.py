@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from sonotype.audio.clip_length import automatic_seconds
 from sonotype.audio.stream import stated_seconds
 from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.progress import OnMessage
@@ -28,11 +26,6 @@ from sonotype.experiments.context import RunContext, ignore
 from sonotype.experiments.run_folder import with_absolute_paths
 from sonotype.experiments.run_options import RunOptions, evaluation_of
 from sonotype.modelfile.pretrained import available
-
-COVERED = 0.9
-"""Share of the recordings that fit into a clip of automatic length."""
-SHORTEST_CLIP, LONGEST_CLIP = 1.0, 5.0
-"""Limits of the automatic length in seconds."""
 
 MakeSplits = Callable[[Manifest], Mapping[str, Split]]
 """The splits of a source, each by the name of its run's folder."""
@@ -154,14 +147,6 @@ def with_clip_length(options: RunOptions, manifest: Manifest) -> RunOptions:
     lengths = lengths or [stated_seconds(clip.path) for clip in manifest.clips]
     seconds = automatic_seconds(lengths)
     return dataclasses.replace(options, system=dataclasses.replace(options.system, seconds=seconds))
-
-
-def automatic_seconds(lengths: Iterable[float]) -> float:
-    """The clip length for sounds of some lengths, all in seconds; 0 for a length not known."""
-    known = [seconds for seconds in lengths if seconds] or [LONGEST_CLIP]
-    typical = float(np.quantile(known, COVERED, method="higher"))
-    # Encoders pad a sound by some milliseconds.
-    return min(max(math.ceil((typical - 0.05) * 10) / 10, SHORTEST_CLIP), LONGEST_CLIP)
 
 
 def split_of_run(manifest: Manifest, options: RunOptions) -> Split:

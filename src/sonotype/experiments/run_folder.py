@@ -27,16 +27,20 @@ from sonotype.core.version import __version__
 from sonotype.data.readers.walk import sounds_below
 from sonotype.data.splits.split_file import SPLIT, same_split
 from sonotype.experiments.context import RunContext
+from sonotype.experiments.run_files import CONFIG as CONFIG
+from sonotype.experiments.run_files import HISTORY as HISTORY
+from sonotype.experiments.run_files import MODEL as MODEL
+from sonotype.experiments.run_files import PREDICTIONS as PREDICTIONS
+from sonotype.experiments.run_files import REPORT as REPORT
+from sonotype.experiments.run_files import SCORES as SCORES
+from sonotype.experiments.run_files import TIME as TIME
+from sonotype.experiments.run_files import finished_at as finished_at
 from sonotype.experiments.run_options import KINDS, RunOptions
 from sonotype.inference.locate import find_model
 from sonotype.modelfile.hub_address import is_hub_address
 from sonotype.modelfile.pretrained import is_model_file, model_file_of
 from sonotype.training.provenance import SEEN_CLIPS
 
-CONFIG, MODEL, SCORES = "config.json", "model.safetensors", "scores.json"
-PREDICTIONS, HISTORY, TIME = "predictions.npz", "training.csv", "time.json"
-REPORT = "report.html"
-"""The page of a run, which :mod:`sonotype.report` writes."""
 PATHS = ("teachers", "unlabelled")
 """Options that name files and folders; the backbone may name a file as well."""
 MAY_DIFFER = frozenset({"cache_gb"})
@@ -237,14 +241,6 @@ def write_seconds(folder: Path, seconds: float) -> None:
     """Record the wall time of a finished run, and when it ended: now."""
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     write_text(folder / TIME, json_text({"seconds": seconds, "finished": now}) + "\n")
-
-
-def finished_at(folder: Path) -> datetime | None:
-    """When a run ended; ``None`` where it is not known, as for runs of earlier versions."""
-    try:
-        return datetime.fromisoformat(json.loads((folder / TIME).read_text("utf-8"))["finished"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def seconds_of(folder: Path) -> float:

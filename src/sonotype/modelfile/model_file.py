@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-import struct
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,8 @@ from torch import Tensor
 from sonotype.core.errors import ModelFileError, OptionsError
 from sonotype.core.io import atomic
 from sonotype.modelfile.card import KEY, ModelCard, card_of, document_of
+from sonotype.modelfile.card_file import DIGEST, header_of
+from sonotype.modelfile.card_file import read_card as read_card
 from sonotype.modelfile.older_formats import renamed_weights
 from sonotype.models.build import build_system
 from sonotype.models.frame_head import FrameHead
@@ -31,7 +32,6 @@ from sonotype.models.system import System
 from sonotype.models.unknown import UnknownScore
 from sonotype.sliding.system_frames import frame_features, frame_scales, has_frames
 
-DIGEST = "sha256"
 MEMBER_NAME = re.compile(r"members\.networks\.(\d+)\.pooling\.attentions\.(\d+)\.")
 
 
@@ -73,15 +73,6 @@ def save_model(path: str | Path, system: System, card: ModelCard, *, half: bool 
     return path
 
 
-def read_card(path: str | Path) -> ModelCard:
-    """Read the card of a model file without its weights.
-
-    Raises:
-        ModelFileError: as for :func:`load_model`, except for changed weights.
-    """
-    return card_of(_document(Path(path))[0], path)
-
-
 def load_model(path: str | Path) -> tuple[System, ModelCard]:
     """Rebuild a system from its file alone, in evaluation mode, on the CPU.
 
@@ -90,7 +81,7 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
             changed (header and weights do not fit their digest), or a weight is not finite.
     """
     path = Path(path)
-    document, digest = _document(path)
+    document, digest = header_of(path)
     card = card_of(document, path)
     try:
         with safe_open(path, framework="pt") as file:
@@ -177,29 +168,6 @@ def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             return name
     return None
-
-
-def _document(path: Path) -> tuple[str, str]:
-    """The JSON document and the digest of a file's header."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            start = stream.read(9)
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
-    # A safetensors file is the length of its header (8 bytes), the header (JSON), the tensors.
-    if len(start) < 9 or start[8:] != b"{":
-        raise ModelFileError(f"{path}: is no model file (no safetensors header)")
-    if struct.unpack("<Q", start[:8])[0] + 8 > size:
-        raise ModelFileError(f"{path}: the file is truncated ({size} bytes are there)")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"{path}: the file is truncated or damaged ({error})") from error
-    if KEY not in metadata or DIGEST not in metadata:
-        raise ModelFileError(f"{path}: is a safetensors file, but no sonotype model")
-    return metadata[KEY], metadata[DIGEST]
 
 
 def _digest(document: str, tensors: Mapping[str, Tensor]) -> str:

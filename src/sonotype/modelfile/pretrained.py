@@ -6,12 +6,12 @@ import errno
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 
 from sonotype.core.errors import OptionsError, WeightsError
+from sonotype.modelfile.builtin import builtin_path as builtin_path
 from sonotype.modelfile.hub_address import is_hub_address
 from sonotype.modelfile.model_file import load_model
 from sonotype.modelfile.weights_cache import weights_path
@@ -76,20 +76,6 @@ def model_file_of(name: str) -> Path | None:
 def is_model_file(name: str) -> bool:
     """Whether the name of a backbone is the path of a model file, or its address on the Hub."""
     return name.endswith(SUFFIX) or is_hub_address(name)
-
-
-def builtin_path() -> Path:
-    """Path of the built-in model, which this package trained from random weights.
-
-    Raises:
-        WeightsError: this copy of the package lacks it.
-    """
-    path = Path(str(files("sonotype") / "assets" / "builtin.safetensors"))
-    if not path.is_file():
-        raise WeightsError(
-            f"{path} is missing: this copy of sonotype lacks the built-in model; reinstall sonotype"
-        )
-    return path
 
 
 def available(name: str, *, progress: bool = False, on_message: Callable[[str], None]) -> str:

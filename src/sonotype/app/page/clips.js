@@ -2,7 +2,7 @@
 
 import { address, getJson, sendJson, withQuery } from "./api.js";
 import { copyTemplate, keepChildren, part, setNote, setOptions, setText } from "./dom.js";
-import { duration } from "./words.js";
+import { compareTexts, duration } from "./words.js";
 
 /** @typedef {import("./types.js").Clip} Clip */
 
@@ -31,6 +31,11 @@ function markPlaying(item, on) {
 
 export function stopPlaying() {
   audio.pause();
+  if (audio.hasAttribute("src")) {
+    // Ends the request, too: its file may be moved or deleted now.
+    audio.removeAttribute("src");
+    audio.load();
+  }
   setPlaying(null);
 }
 
@@ -146,10 +151,16 @@ export function clipList(card, className, context) {
   }
 
   /** @param {string} file */
+  function stopIfPlaying(file) {
+    const index = clips.findIndex((clip) => clip.file === file);
+    if (playing && list.children[index] === playing) stopPlaying();
+  }
+
+  /** @param {string} file */
   function dropClip(file) {
     const index = clips.findIndex((clip) => clip.file === file);
     const hadFocus = list.contains(document.activeElement);
-    if (playing && list.children[index] === playing) stopPlaying();
+    stopIfPlaying(file);
     clips = clips.filter((clip) => clip.file !== file);
     render();
     if (hadFocus) focusAt(index);
@@ -158,6 +169,7 @@ export function clipList(card, className, context) {
 
   /** @param {string} file */
   async function remove(file) {
+    stopIfPlaying(file);
     const done = await context.attempt(async () => {
       await sendJson("DELETE", clipAddress(file));
       return true;
@@ -194,6 +206,7 @@ export function clipList(card, className, context) {
     form.addEventListener("submit", async (/** @type {Event} */ event) => {
       event.preventDefault();
       const to = select.value;
+      stopIfPlaying(file);
       const done = await context.attempt(async () => {
         await sendJson("POST", clipAddress(file, "move"), { to });
         return true;
@@ -229,5 +242,5 @@ export function clipList(card, className, context) {
 
 /** @param {Clip[]} clips @returns {Clip[]} */
 function newestFirst(clips) {
-  return [...clips].sort((a, b) => b.added.localeCompare(a.added) || a.file.localeCompare(b.file));
+  return [...clips].sort((a, b) => compareTexts(b.added, a.added) || compareTexts(a.file, b.file));
 }

@@ -18,6 +18,8 @@ const SILENT = -80;
 const FALL_DB = 1.5;
 // Share of the newest value in a bar; the rest is of the values before.
 const NEWEST = 0.6;
+// Milliseconds for the last events of a sound that has ended.
+const LAST_MS = 5000;
 // Seconds of sound that may wait for the program before sound is left out.
 const MOST_WAITING = 5;
 const LOST = "The connection to the program was lost. If the program was stopped, start `sonotype app` again, then press Start.";
@@ -149,15 +151,19 @@ async function openSession(model, handlers) {
   }, () => fail(TAKEN));
   socket = new WebSocket(socketAddress(model, microphone.rate));
   socket.addEventListener("message", (event) => {
-    if (!closed) handlers.onMessage(JSON.parse(event.data));
+    const message = JSON.parse(event.data);
+    // The end of the sound ends an event that goes on until then: it comes after the stop.
+    if (!closed || message.kind === "event") handlers.onMessage(message);
   });
   socket.addEventListener("close", (event) => fail(event.reason || LOST));
   return {
     async close() {
       closed = true;
-      if (socket?.readyState === WebSocket.OPEN) socket.send("end");
+      const open = socket?.readyState === WebSocket.OPEN;
+      if (open) socket?.send("end");
       await microphone.stop();
-      socket?.close();
+      // The program closes an open connection after its last message.
+      setTimeout(() => socket?.close(), open ? LAST_MS : 0);
     },
   };
 }

@@ -2,6 +2,7 @@
 
 import { address, isAbort, reason, request, STOPPED } from "./api.js";
 import { byId, setNote, setOptions, setText } from "./dom.js";
+import { compareRuns } from "./words.js";
 
 /** @typedef {import("./types.js").AppState} AppState */
 /** @typedef {import("./types.js").Model} Model */
@@ -175,7 +176,7 @@ function writeChoice(id) {
  */
 function modelOf(models) {
   const runs = models.filter((one) => one.id.startsWith("run-"));
-  const newest = runs.sort((a, b) => a.id.localeCompare(b.id)).pop();
+  const newest = runs.sort((a, b) => compareRuns(a.id, b.id)).pop();
   return (
     models.find((one) => one.id === wantedModel) ??
     models.find((one) => one.id.startsWith("file-")) ??

@@ -3,7 +3,7 @@
 import { address, getJson, sendJson } from "./api.js";
 import { byId, keepChildren, setNote, setOptions, setText } from "./dom.js";
 import { modelIdOf, runLinks, runRow, updateRunRow } from "./run-links.js";
-import { accuracySentence, counted, duration, nextStep } from "./words.js";
+import { accuracySentence, compareRuns, counted, duration, nextStep } from "./words.js";
 
 /** @typedef {import("./types.js").AppState} AppState */
 /** @typedef {import("./types.js").Context} Context */
@@ -71,7 +71,7 @@ function useNewest(context, tab) {
 
 /** @param {Run[]} runs @returns {Run|null} */
 function newestOf(runs) {
-  return [...runs].sort((a, b) => a.id.localeCompare(b.id)).pop() ?? null;
+  return [...runs].sort((a, b) => compareRuns(a.id, b.id)).pop() ?? null;
 }
 
 /** @param {Context} context */
@@ -144,8 +144,9 @@ function timeLeft(fraction, seconds) {
   return left < 3 ? "a few seconds left" : `about ${duration(left < 20 ? Math.ceil(left) : Math.ceil(left / 5) * 5)} left`;
 }
 
-/** @param {Training|null} training */
+/** @param {Training|null} training @returns {string} what went wrong, empty if nothing did */
 function failureText(training) {
+  if (training?.state === "done" && training.message) return `The model is ready, but ${training.message}`;
   if (training?.state === "failed") return `The training failed. ${training.message}`.trim();
   if (training?.state === "cancelled") return "The training was cancelled. The sounds and the earlier models are as before.";
   return "";
@@ -175,7 +176,7 @@ function renderRuns(context, runs) {
   const newest = newestOf(runs);
   byId("train-result").hidden = !newest;
   byId("runs-panel").hidden = runs.length < 2;
-  const rows = [...runs].sort((a, b) => b.id.localeCompare(a.id));
+  const rows = [...runs].sort((a, b) => compareRuns(b.id, a.id));
   keepChildren(byId("runs"), rows, (run) => run.id, (run) => runRow(run, context), updateRunRow);
   if (newest) showResult(context, newest, runs.length > 1);
 }

@@ -34,16 +34,33 @@ export function fileTime(date) {
 }
 
 /**
- * A measured accuracy as a sentence.
+ * A measured accuracy as a sentence. The range is rounded outwards.
  * @param {import("./types.js").Accuracy} accuracy
  */
 export function accuracySentence({ value, low, high }) {
-  const tens = Math.round(value * 10);
-  // With a nearly perfect or useless model, a count of ten would round to all or none.
-  const of = (tens === 10 && value < 1) || (tens === 0 && value > 0) ? 100 : 10;
-  const right = Math.round(value * of);
-  const range = `${Math.round(low * 100)} to ${percent(high)}`;
-  return `Of ${of} new sounds, about ${right} would be recognised (${range}).`;
+  const range = `${Math.floor(low * 100 + 1e-6)} to ${Math.ceil(high * 100 - 1e-6)} %`;
+  if (value === 1) return `Each tested sound was recognised; of new sounds, ${range} would be.`;
+  if (value === 0) return `No tested sound was recognised; of new sounds, ${range} would be.`;
+  // Neither all nor none: 100 % or 0 % would not be true.
+  const share = Math.min(Math.max(Math.round(value * 100), 1), 99);
+  return `Of new sounds, about ${share} % would be recognised (${range}).`;
+}
+
+/**
+ * Texts in the order of their code units, as the program sorts them.
+ * @param {string} a @param {string} b @returns {number}
+ */
+export function compareTexts(a, b) {
+  return a < b ? -1 : Number(a > b);
+}
+
+/**
+ * Ids of runs, which are numbers, from the oldest on.
+ * @param {string} a @param {string} b @returns {number}
+ */
+export function compareRuns(a, b) {
+  const numbers = [a, b].map((id) => Number(id.replace("run-", "")));
+  return numbers[0] - numbers[1];
 }
 
 /**
