@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sonotype.app.page_server import USUAL_PORT, address, listener_at, new_key
+from sonotype.app.page_server import USUAL_PORT, address, listener_at, local_address, new_key
 from sonotype.cli.main import run
 
 
@@ -63,7 +62,7 @@ def test_a_free_port_is_used_if_the_usual_one_is_not_free() -> None:
         assert ports[0] != ports[1]
         assert USUAL_PORT not in ports[1:]
         assert address(second, "127.0.0.1", "") == f"http://127.0.0.1:{ports[1]}/"
-        assert address(second, "0.0.0.0", "k") == f"http://{socket.gethostname()}:{ports[1]}/?key=k"
+        assert address(second, "0.0.0.0", "k") == f"http://{local_address()}:{ports[1]}/?key=k"
 
 
 def test_only_other_machines_need_a_key() -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -199,7 +200,13 @@ def test_a_stopped_process_leaves_no_part_of_a_model(
         "HF_HUB_DISABLE_XET": "1",
     }  # fmt: skip
     argv = [sys.executable, "-m", "sonotype", "push", str(model), NAME, "--yes"]
-    with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        argv,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # ignored under nohup
+    ) as process:
         assert hub.reached.wait(120), "the upload begins"
         process.send_signal(stop)
         try:
