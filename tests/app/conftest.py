@@ -37,6 +37,24 @@ def client(tmp_path: Path, classifier: Classifier) -> Iterator[Any]:
         yield found
 
 
+@pytest.fixture
+def context(tmp_path: Path) -> Any:
+    """A server's context with an empty project and an empty tray."""
+    pytest.importorskip("fastapi", reason="needs sonotype[app]")
+    from app.page_host import context_of
+
+    return context_of(tmp_path / "sounds", tmp_path / "tray")
+
+
+@pytest.fixture
+def page(context: Any) -> Iterator[Any]:
+    """A client of a server with this context."""
+    from app.page_host import page_of
+
+    with page_of(context) as client:
+        yield client
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of three classes and one training; tests copy it."""

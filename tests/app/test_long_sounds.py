@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from sound_files import encoded, noise
 
 pytest.importorskip("fastapi", reason="needs sonotype[app]")
 
-from app.page_host import context_of, page_of, sound
+from app.page_host import sound
 
 from sonotype.app import clip_files
 from sonotype.app import findings as findings_module
@@ -29,17 +28,6 @@ from sonotype.data.readers.source import open_source
 from sonotype.doctor.measure import Measurement, measure
 
 HOURS = 2 * 3600
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> AppContext:
-    return context_of(tmp_path / "sounds", tmp_path / "tray")
-
-
-@pytest.fixture
-def page(context: AppContext) -> Iterator[httpx.Client]:
-    with page_of(context) as client:
-        yield client
 
 
 @pytest.fixture

@@ -7,27 +7,15 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from app.page_host import context_of, page_of, sound
+from app.page_host import page_of, sound
 
 from sonotype.app import page_server
 from sonotype.app.context import AppContext
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> AppContext:
-    return context_of(tmp_path / "sounds", tmp_path / "tray")
-
-
-@pytest.fixture
-def page(context: AppContext) -> Iterator[httpx.Client]:
-    with page_of(context) as client:
-        yield client
 
 
 def upload(page: httpx.Client, label: str, name: str, content: bytes) -> httpx.Response:
