@@ -6,6 +6,8 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,18 @@ def assets() -> Path:
     if not folder:
         pytest.skip(f"{ASSETS_VARIABLE} is not set: no golden files, real sounds or real weights")
     return Path(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def equal_exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The processes of a run export equal models once."""
+    if find_spec("onnx") is None:
+        yield
+        return
+    from shared_exports import shared_exports
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with shared_exports(folder / "exports"):
+        yield
