@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -163,13 +165,33 @@ def test_debug_leaves_a_traceback_on_the_terminal() -> None:
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
-    assert capsys.readouterr().out == f"sonotype {__version__}\n"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"sonotype {__version__}"
+    assert lines[1].startswith(f"Python {platform.python_version()}, {platform.system()} ")
+    assert {f"torch {version('torch')}", f"numpy {version('numpy')}"} <= set(lines)
+    assert not [line for line in lines if "not installed" in line]
+
+
+def test_the_version_names_a_required_package_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def without_some(name: str) -> str:
+        if name in ("soxr", "onnxruntime"):
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr("importlib.metadata.version", without_some)
+    assert run(["--version"]) == 0
+    shown = capsys.readouterr().out
+    assert "soxr is not installed\n" in shown
+    assert "onnxruntime" not in shown, "an extra"
 
 
 def test_python_m_sonotype() -> None:
     argv = [sys.executable, "-m", "sonotype", "--version"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == (f"sonotype {__version__}\n", "")
+    assert done.stdout.splitlines()[0] == f"sonotype {__version__}"
+    assert done.stderr == ""
 
 
 def test_main_ends_with_the_exit_code(

@@ -12,7 +12,7 @@ import typer
 
 from sonotype.cli.layout import Command
 from sonotype.core.errors import SonotypeError
-from sonotype.core.version import __version__
+from sonotype.core.version import version_report
 
 # \b keeps the lines of a paragraph as they are.
 EPILOG = """
@@ -43,7 +43,7 @@ GROUPS = ("data", "weights")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"sonotype {__version__}")
+        typer.echo(version_report())
         raise typer.Exit
 
 
@@ -51,7 +51,7 @@ def _top(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and exit"
+            "--version", callback=_print_version, is_eager=True, help="Print all versions and exit"
         ),
     ] = False,
     debug: Annotated[
@@ -86,6 +86,8 @@ def program(names: Iterable[str] = (*COMMANDS, *GROUPS)) -> typer.Typer:
 
 def _named(arguments: Sequence[str]) -> tuple[str, ...]:
     """The command that the arguments name, or all of them if it is not a command."""
+    if list(arguments) == ["--version"]:
+        return COMMANDS[:1]  # typer wants a command
     name = next((argument for argument in arguments if not argument.startswith("-")), "")
     return (name,) if name in (*COMMANDS, *GROUPS) else (*COMMANDS, *GROUPS)
 
