@@ -163,10 +163,11 @@ def several_processes(context: RunContext, place: Place) -> Iterator[None]:
             yield
             _wait(children)
     except Exception as error:
+        who = "" if place.writes else f"rank {_ranks(place, options).rank}: "
         if is_connection_error(error):
-            raise _lost_error(children, place, context.folder) from error
-        if isinstance(error, SonotypeError) and not place.writes:
-            error.args = (f"rank {_ranks(place, options).rank}: {error}", *error.args[1:])
+            raise SonotypeError(f"{who}{_lost(children, place, context.folder)}") from error
+        if isinstance(error, SonotypeError) and who:
+            error.args = (f"{who}{error}", *error.args[1:])
         raise
     finally:
         _end(children)
@@ -324,13 +325,13 @@ def _how_ended(rank: int, code: int) -> str:
     return f"the process of rank {rank} failed with exit code {code}, see its message"
 
 
-def _lost_error(children: _Children, place: Place, folder: Path) -> SonotypeError:
-    """The error of a process that lost the connection to another one."""
+def _lost(children: _Children, place: Place, folder: Path) -> str:
+    """The message of a process that lost the connection to another one."""
     end = time.monotonic() + (4 * LOOK if place.starts_others else 0)
     while not children.lost and time.monotonic() < end:
         time.sleep(LOOK / 5)
     cause = children.lost or "another process of the training ended"
-    return SonotypeError(f"{cause}; continue with sonotype train --resume {folder}")
+    return f"{cause}; continue with sonotype train --resume {folder}"
 
 
 def _wait(children: _Children) -> None:

@@ -73,8 +73,8 @@ class StopTogether(pl.Callback):
     def __init__(self) -> None:
         self._stop = False
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Take the signals over; Lightning's own handler would wait for the other processes."""
+    def on_train_start(self, *_: Any) -> None:
+        """Take the signals over from Lightning, whose handler waits for the other processes."""
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._request)
