@@ -59,6 +59,15 @@ LOOK = 0.5
 """Seconds between two looks for processes that have ended."""
 
 
+ONE_RUN = (
+    "a script with devices above 1 trains one run only, as it runs again in each process, and this "
+    "one trains {first} and {second}; use a script for each, or devices 1"
+)
+
+_started: list[Path] = []
+"""The run folder for which this process has started others."""
+
+
 @dataclass(frozen=True)
 class Place:
     """The ranks of this process, and who started it.
@@ -97,6 +106,9 @@ def place_of(options: TrainOptions, folder: Path) -> Place:
         OptionsError: the options do not fit the processes that exist.
     """
     environ, wanted = os.environ, options.devices * options.nodes
+    if STORE in environ:
+        _require_same_run(folder)
+        return Place(int(environ[LOCAL_RANK]), int(environ[NODE_RANK]), started_here=True)
     if "TORCHELASTIC_RUN_ID" in environ:
         here, world = int(environ["LOCAL_WORLD_SIZE"]), int(environ["WORLD_SIZE"])
         if (options.devices, options.nodes) != (here, world // here):
@@ -107,9 +119,6 @@ def place_of(options: TrainOptions, folder: Path) -> Place:
         return Place(int(environ["LOCAL_RANK"]), int(environ["GROUP_RANK"]))
     if wanted == 1:
         return Place()
-    if STORE in environ:
-        _require_same_run(folder)
-        return Place(int(environ[LOCAL_RANK]), int(environ[NODE_RANK]), started_here=True)
     tasks = int(environ.get("SLURM_NTASKS", "1"))
     if tasks > 1 and environ.get("SLURM_JOB_NAME") not in INTERACTIVE_JOBS:
         if tasks != wanted:
@@ -128,12 +137,9 @@ def place_of(options: TrainOptions, folder: Path) -> Place:
 
 
 def _require_same_run(folder: Path) -> None:
-    """Raise an ``OptionsError`` in a started process that comes to another training first."""
+    """Raise an ``OptionsError`` in a started process whose script has another training first."""
     if folder.resolve() != Path(os.environ[RUN]):
-        raise OptionsError(
-            f"this process was started for the run {os.environ[RUN]}, and its script trains "
-            f"{folder} first; a script with devices above 1 trains one run only"
-        )
+        raise OptionsError(ONE_RUN.format(first=folder, second=os.environ[RUN]))
 
 
 @contextmanager
@@ -159,7 +165,7 @@ def several_processes(context: RunContext, place: Place) -> Iterator[None]:
     try:
         with _store(place, options) as store:
             _start(children, place, context, store)
-            _connect(context, place, store)
+            _connect(context, place, store, children)
             yield
             _wait(children)
     except Exception as error:
@@ -193,7 +199,7 @@ def _ranks(place: Place, options: TrainOptions) -> Ranks:
     return Ranks(place.local_rank, place.node, options.devices, options.nodes)
 
 
-def _connect(context: RunContext, place: Place, store: Path | None) -> None:
+def _connect(context: RunContext, place: Place, store: Path | None, children: _Children) -> None:
     """Join the other processes, with this machine's processors divided among its processes."""
     options = context.options.train
     device = device_of(options.device)
@@ -203,7 +209,12 @@ def _connect(context: RunContext, place: Place, store: Path | None) -> None:
         _name_slurm_address()
     if device.type == "cpu" and (place.starts_others or place.started_here):
         torch.set_num_threads(max(1, torch.get_num_threads() // options.devices))
-    join(_ranks(place, options), device, store)
+
+    def require_alive() -> None:
+        if children.lost:
+            raise SonotypeError(_lost(children, place, context.folder))
+
+    join(_ranks(place, options), device, store, require_alive)
     facts = json_text([context.fingerprint, *map(repr, (options, context.options.split))])
     require_equal(hashlib.sha256(facts.encode()).digest(), "data or options")
 
@@ -255,7 +266,10 @@ def _start(children: _Children, place: Place, context: RunContext, store: Path |
     if not place.starts_others:
         return
     options = context.options.train
+    if _started:
+        raise OptionsError(ONE_RUN.format(first=_started[0], second=context.folder))
     command = own_command()
+    _started.append(context.folder)
     shared = {
         STORE: str(store or ""),
         RUN: str(context.folder.resolve()),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -97,7 +98,9 @@ def local_device(name: str) -> torch.device:
     return device
 
 
-def join(ranks: Ranks, device: torch.device, store: Path | None) -> None:
+def join(
+    ranks: Ranks, device: torch.device, store: Path | None, require_alive: Callable[[], None]
+) -> None:
     """Connect the processes; return when all are connected.
 
     Args:
@@ -105,6 +108,7 @@ def join(ranks: Ranks, device: torch.device, store: Path | None) -> None:
         device: of the training.
         store: a file in which the processes of one machine find each other; ``None`` for the
             address ``MASTER_ADDR`` and ``MASTER_PORT``.
+        require_alive: is called while this process waits; raises an error if another one failed.
 
     Raises:
         SonotypeError: the other processes do not arrive.
@@ -113,7 +117,7 @@ def join(ranks: Ranks, device: torch.device, store: Path | None) -> None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK[sys.platform])
     try:
         meeting = FileStore(str(store), ranks.world) if store else _network_store(ranks)
-        _await_all(meeting, ranks)
+        _await_all(meeting, ranks, require_alive)
         dist.init_process_group(
             "gloo", store=meeting, rank=ranks.rank, world_size=ranks.world, timeout=WAIT
         )
@@ -134,7 +138,7 @@ def _network_store(ranks: Ranks) -> Store:
     return PrefixStore(f"sonotype {restarts}", store)
 
 
-def _await_all(store: Store, ranks: Ranks) -> None:
+def _await_all(store: Store, ranks: Ranks, require_alive: Callable[[], None]) -> None:
     """Wait for all processes in Python, where ctrl-C takes effect."""
     store.set(f"here {ranks.rank}", "1")
     missing, end = [f"here {rank}" for rank in range(ranks.world)], time.monotonic()
@@ -142,6 +146,7 @@ def _await_all(store: Store, ranks: Ranks) -> None:
     while not store.check(missing):
         if time.monotonic() > end:
             raise RuntimeError(f"not all of {ranks.world} processes arrived")
+        require_alive()
         time.sleep(POLL)
 
 
