@@ -165,7 +165,11 @@ def test_some_trainings_have_one_process(options: dict[str, Any], facts: tuple[s
 @pytest.mark.parametrize(
     ("variables", "options", "facts"),
     [
-        ({"TORCHELASTIC_RUN_ID": "1", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}, {}, "4 and nodes to 2"),
+        (
+            {"TORCHELASTIC_RUN_ID": "1", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"},
+            {},
+            "4 and nodes to 2",
+        ),
         ({"SLURM_NTASKS": "8"}, {"devices": 2, "nodes": 2}, "--nodes 2 --ntasks-per-node 2"),
         ({}, {"nodes": 2}, "torchrun or srun"),
     ],

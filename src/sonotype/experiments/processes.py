@@ -263,9 +263,9 @@ def _name_slurm_address() -> None:
 
 def _start(children: _Children, place: Place, context: RunContext, store: Path | None) -> None:
     """Run this command again for the other processes of this machine, and watch them."""
-    if not place.starts_others:
-        return
     options = context.options.train
+    if not place.starts_others or options.devices == 1:
+        return
     if _started:
         raise OptionsError(ONE_RUN.format(first=_started[0], second=context.folder))
     command = own_command()
