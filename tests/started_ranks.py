@@ -10,7 +10,7 @@ from sonotype.experiments.runner import processes
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody uses."""
+    """A port of the loopback interface that is free."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

@@ -144,7 +144,7 @@ def _require_same_run(folder: Path) -> None:
 
 @contextmanager
 def several_processes(context: RunContext, place: Place) -> Iterator[None]:
-    """Connect the processes of a training in this block; start them where nobody else did.
+    """Connect the processes of a training in this block; start them unless another program did.
 
     A finished training needs none: rank 0 scores it alone.
 
@@ -225,7 +225,7 @@ def writes() -> bool:
 
 
 def require_joined(context: RunContext) -> None:
-    """Raise an ``OptionsError`` if nobody started the processes that the options describe."""
+    """Raise an ``OptionsError`` if the processes that the options describe do not exist."""
     options = context.options.train
     wanted = options.devices * options.nodes
     if wanted == 1 or (context.folder / "training" / DONE).exists():

@@ -164,13 +164,17 @@ def _trainer(inputs: FitInputs, options: TrainOptions) -> pl.Trainer:
 def _weights_rest(inputs: FitInputs) -> bool:
     """Whether a step can leave trained weights without a gradient.
 
-    They are the head whose label no clip of a batch has, blocks after the last pooled one, and
-    linear layers of the distillation.
+    They are blocks after the last pooled one, the head whose label no clip of a batch has, and, of
+    a distillation, which trains all heads with every clip, the layers for frames that are longer
+    than the clip.
     """
-    system, found = inputs.system, targets(inputs.train, inputs.heads)
-    unlabelled = any(bool((target == IGNORE_INDEX).any()) for target in found.values())
-    last = max((*system.pool_blocks, *system.adapters))
-    return unlabelled or last < BLOCKS or inputs.teachers is not None
+    system = inputs.system
+    if max((*system.pool_blocks, *system.adapters)) < BLOCKS:
+        return True
+    if inputs.teachers is not None:
+        return inputs.audio_spec.seconds < 1
+    found = targets(inputs.train, inputs.heads)
+    return any(bool((target == IGNORE_INDEX).any()) for target in found.values())
 
 
 def _run(trainer: pl.Trainer, learner: Learner, loaders: Loaders, folder: Path) -> bool:
