@@ -167,6 +167,13 @@ class TrainOptions:
     random_crop: bool = option(False, "Train on random crops of long clips, new in each epoch")
     seed: int = option(0, "Random seed of split and training", low=0, high=2**32 - 1, common=True)
     device: Device = option("auto", "Device: auto, cpu, cuda, mps", common=True, metavar="NAME")
+    devices: int = option(
+        1, "Processes of a training on this machine, one for each GPU; they share each batch",
+        low=1, high=1024,
+    )  # fmt: skip
+    nodes: int = option(
+        1, "Machines of a training, each with that number of devices", low=1, high=1024
+    )
     precision: Precision = option("32", "Floating-point precision of training")
     workers: int = option(
         0, "Processes that decode sounds whose feature maps are not cached; 0: threads", low=0

@@ -39,7 +39,7 @@ def train(
     """Train a classifier on labelled sounds and score it.
 
     Ctrl-C stops the training and keeps a usable model. --resume takes all options
-    from the run; only --cache-gb may differ.
+    from the run; only --cache-gb, --devices and --nodes may differ.
 
     Example: sonotype train recordings --out runs/first --system cbir_2
     """

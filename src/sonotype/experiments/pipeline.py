@@ -35,6 +35,13 @@ from sonotype.experiments.context import BuiltSystem, RunContext, ignore
 from sonotype.experiments.frame_run import add_detection
 from sonotype.experiments.linear_run import fit_linear_heads
 from sonotype.experiments.opening import open_run
+from sonotype.experiments.processes import (
+    place_of,
+    require_devices,
+    require_joined,
+    several_processes,
+    writes,
+)
 from sonotype.experiments.run_card import build_card
 from sonotype.experiments.run_folder import (
     HISTORY,
@@ -124,6 +131,9 @@ def train(
         options: fields of :class:`SystemOptions`, :class:`TrainOptions`, :class:`SplitOptions`,
             :class:`SourceOptions` and :class:`ScoreOptions`.
 
+    With ``devices`` or ``nodes`` above 1, the other processes run the same script and exit at the
+    end of the training; only rank 0 returns.
+
     Raises:
         SonotypeError: a subclass for each cause: options, data, weights.
     """
@@ -136,13 +146,20 @@ def train(
         raise OptionsError("there is no data to train on; name a folder or a table")
     else:
         chosen = RunOptions.of(options)
+    place = place_of(chosen.train, folder)
+    require_devices(chosen.train)
+    if not place.writes:
+        progress, verbose, on_message = False, False, ignore
+    elif not resume:
         require_free(folder)
     context = open_run(
         data, folder, chosen,
         transform=transform, progress=progress, verbose=verbose, on_message=on_message,
     )  # fmt: skip
-    check_same_config(context)
-    result = run(context)
+    if place.writes:
+        check_same_config(context)
+    with several_processes(context, place):
+        result = run(context)
     if not result.interrupted:
         write_seconds(folder, time.monotonic() - start)
     return result
@@ -153,9 +170,10 @@ def run(context: RunContext) -> TrainResult:
     _check(context)
     torch.manual_seed(context.options.train.seed)
     built = build(context)
-    lock_config(context)
-    write_split(context.folder / SPLIT, context.manifest, context.split)
-    write_seen_clips(context.folder, built.seen)
+    if writes():
+        lock_config(context)
+        write_split(context.folder / SPLIT, context.manifest, context.split)
+        write_seen_clips(context.folder, built.seen)
     _announce(context, built)
     held_out = None
     if context.options.train.ensemble:
@@ -185,6 +203,7 @@ def _check(context: RunContext) -> None:
     options = context.options.train
     device_of(options.device)
     require_tensorboard(options)
+    require_joined(context)
     if context.transform is not None and options.recipe == "linear":
         raise OptionsError(
             "the transform augments clips for gradient training, and the recipe linear does not "

@@ -43,8 +43,8 @@ from sonotype.training.provenance import SEEN_CLIPS
 
 PATHS = ("teachers", "unlabelled")
 """Options that name files and folders; the backbone may name a file as well."""
-MAY_DIFFER = frozenset({"cache_gb"})
-"""Options that change no result; a resumed run may have others."""
+MAY_DIFFER = frozenset({"cache_gb", "devices", "nodes"})
+"""Options that change no result (except by rounding); a resumed run may have others."""
 
 
 def require_free(folder: Path) -> None:

@@ -28,6 +28,7 @@ from sonotype.models.backbones.names import COMPACT, NO_BACKBONE
 GRADIENT = frozenset(
     {field.name for kind in (TrainOptions, TeachingOptions) for field in dataclasses.fields(kind)}
     - {"recipe", "class_weights", "seed", "device", "workers", "cache", "cache_gb", "ensemble"}
+    - {"devices", "nodes"}
     | {"system", "width", "adapters", "softmax_over", "pooling", "unfreeze_from", "dropout"}
     | {"select_on"}
 )
@@ -111,7 +112,7 @@ def _recipe_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
 def _check_contradictions(options: RunOptions) -> None:
     train, teaching, split = options.train, options.teaching, options.split
     wrong = _not_linear(options) if train.recipe == "linear" else []
-    shortest = shortest_clip(options.system)
+    shortest, several = shortest_clip(options.system), train.devices * train.nodes > 1
     rules = {
         f"{', '.join(wrong)} cannot be set with the recipe linear; set recipe to modern": wrong,
         "ensemble is for the recipe linear; leave it out, or the options of gradient training": (
@@ -119,6 +120,12 @@ def _check_contradictions(options: RunOptions) -> None:
         ),
         f"seconds is {options.system.seconds:g}, must be 0 or at least {shortest:g}": (
             0 < options.system.seconds < shortest
+        ),
+        "the recipe linear trains in one process, in seconds; leave out devices and nodes, or set "
+        "recipe to modern": several and train.recipe == "linear",
+        "evaluation crossfit trains a network for each fold in one process; leave out devices and "
+        "nodes, or set evaluation to holdout": (
+            several and train.recipe != "linear" and split.evaluation == "crossfit"
         ),
         "evaluation none leaves no test clips; leave out the options of the split": (
             split.evaluation == "none" and _splits(split)

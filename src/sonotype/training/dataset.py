@@ -16,6 +16,7 @@ from sonotype.core.types import Clip, Heads
 from sonotype.data.augment.augmented_copies import Key, Waveforms
 from sonotype.features.cache import FeatureCache, threads_for
 from sonotype.training.distillation.targets import TeacherTargets
+from sonotype.training.whole_batch import Part
 
 Batch = dict[str, Any]
 
@@ -46,6 +47,7 @@ class _LabelledClips(Dataset[Batch]):
         clips: the labelled clips, in the order of their indices.
         heads: order of the classes.
         teacher_targets: for the same augmented copies of the same clips.
+        part: rows of each batch whose sounds this process loads; labels are those of all rows.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class _LabelledClips(Dataset[Batch]):
         clips: Sequence[Clip],
         heads: Heads,
         teacher_targets: TeacherTargets | None = None,
+        part: Part | None = None,
     ) -> None:
         self.waveforms = waveforms
+        self.part = part or Part()
         self.teacher_targets = teacher_targets
         self.indices = indices_of(clips, waveforms)
         self.targets = targets(clips, heads)
@@ -96,6 +100,7 @@ class LabelledMaps(_LabelledClips):
         clips: the labelled clips, in the order of their indices.
         heads: order of the classes.
         teacher_targets: cached for the same clips.
+        part: rows of each batch whose maps this process reads; labels are those of all rows.
     """
 
     def __init__(
@@ -104,13 +109,14 @@ class LabelledMaps(_LabelledClips):
         clips: Sequence[Clip],
         heads: Heads,
         teacher_targets: TeacherTargets | None = None,
+        part: Part | None = None,
     ) -> None:
-        super().__init__(cache.waveforms, clips, heads, teacher_targets)
+        super().__init__(cache.waveforms, clips, heads, teacher_targets, part)
         self.cache = cache
 
     def __getitem__(self, keys: list[Key]) -> Batch:
         """The batch of some keys ``(epoch, index)``."""
-        waveform_keys = self._waveform_keys(keys)
+        waveform_keys = self._waveform_keys(self.part.of(keys))
         batch: Batch = {"feature_maps": self.cache.rows(waveform_keys)} | self._labels(keys)
         if self.teacher_targets is not None:
             batch |= self.teacher_targets.cached(waveform_keys)
@@ -125,7 +131,7 @@ class LabelledWaveforms(_LabelledClips):
 
     def __getitem__(self, keys: list[Key]) -> Batch:
         """The batch of some keys ``(epoch, index)``."""
-        waveform_keys = self._waveform_keys(keys)
+        waveform_keys = self._waveform_keys(self.part.of(keys))
         try:
             samples = np.stack([self.waveforms[key] for key in waveform_keys])
             batch: Batch = {"waveform": torch.from_numpy(samples)} | self._labels(keys)

@@ -20,6 +20,7 @@ from sonotype.training.augment_maps import draw_mixup, mask, mix, roll_and_shift
 from sonotype.training.distillation.teacher_loss import DistillationLoss
 from sonotype.training.losses import LabelLoss
 from sonotype.training.schedule import cosine_schedule
+from sonotype.training.whole_batch import WholeBatch
 
 BRANCH_1, BRANCH_2 = "branch_1.0", "branch_2.0"
 """Names of the log-mels of both branches among the feature maps."""
@@ -37,7 +38,8 @@ class Learner(pl.LightningModule):
 
     A batch is a dict with ``targets`` (see :func:`sonotype.training.dataset.targets`) and either
     ``waveform`` or the maps of :meth:`System.frozen_part` as ``feature_maps``; ``files`` are the
-    names of its clips, for errors.
+    names of its clips, for errors. Where several processes share a batch, the maps, the waveforms
+    and the teacher targets are those of this process's rows, and all else is of the whole batch.
 
     Args:
         system: the network to train.
@@ -47,6 +49,7 @@ class Learner(pl.LightningModule):
         from_scratch: branch 1 also starts from random weights; its log-mel is augmented then.
         distillation: the losses of the teacher targets, if there are teachers.
         category_source: how the model reads coarse levels; the validation score reads it alike.
+        batch: that several processes share; default: a single process.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Learner(pl.LightningModule):
         from_scratch: bool = False,
         distillation: DistillationLoss | None = None,
         category_source: CategorySource = "head",
+        batch: WholeBatch | None = None,
     ) -> None:
         super().__init__()
         self.system = system
@@ -69,6 +73,7 @@ class Learner(pl.LightningModule):
         self.from_scratch = from_scratch
         self.distillation = distillation
         self.category_source = category_source
+        self.batch = batch or WholeBatch()
         self._predictions: list[Predictions] = []
 
     def on_train_epoch_start(self) -> None:
@@ -80,13 +85,15 @@ class Learner(pl.LightningModule):
         """Loss of one batch."""
         feature_maps = self._feature_maps(batch)
         if self.distillation is not None:
-            batch = batch | {"teacher_targets": self.distillation.targets_of(batch)}
+            own = self.distillation.targets_of(batch)
+            found = {name: self.batch.gather(value) for name, value in own.items()}
+            batch = batch | {"teacher_targets": found}
         feature_maps, rolled = self._augment(feature_maps)
         batch = batch | rolled
         partner, share = draw_mixup(_clips(batch), self.options.mixup or 0.0, self.device)
         if partner is not None:
-            feature_maps = mix(feature_maps, partner, share)
-        output = self.system.trained_part(_channels_last(feature_maps))
+            feature_maps = mix(feature_maps, partner, share, self.batch)
+        output = self._output(feature_maps)
         loss = self._loss(output, batch)
         if partner is not None:
             other = self._loss(output, reordered(batch, partner))
@@ -100,7 +107,7 @@ class Learner(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], _: int) -> None:
         """Log the loss of one validation batch and collect its predictions."""
-        output = self.system.trained_part(_channels_last(self._feature_maps(batch)))
+        output = self._output(self._feature_maps(batch))
         loss = self.label_loss(output, batch["targets"])
         self._require_finite("validation", loss, output, batch)
         files = tuple(batch.get("files", ("",) * _clips(batch)))
@@ -179,16 +186,30 @@ class Learner(pl.LightningModule):
         return groups
 
     def _feature_maps(self, batch: dict[str, Any]) -> FeatureMaps:
-        """The cached maps of a batch, or the maps of its waveforms.
+        """The cached maps of a batch, or the maps of its waveforms; notes the size of the batch.
 
         Raises:
             AudioError: a clip could not be read.
         """
         if "error" in batch:
             raise batch["error"]
+        self.batch.size = _clips(batch)
         if "feature_maps" in batch:
             return dict(batch["feature_maps"])
         return self.system.frozen_part(batch["waveform"])
+
+    def _output(self, feature_maps: FeatureMaps) -> Output:
+        """Outputs of the whole batch; several processes compute a part of them each."""
+        output, batch = self.system.trained_part(_channels_last(feature_maps)), self.batch
+        if batch.part.world == 1:
+            return output
+        hints = self.distillation is not None and self.distillation.frame_hints is not None
+        return Output(
+            logits={name: batch.gather(logits) for name, logits in output.logits.items()},
+            embedding=batch.gather(output.embedding),
+            attention=(),  # no loss reads it
+            frames=batch.gather(output.frames) if hints else output.frames,
+        )
 
     def _augment(self, feature_maps: FeatureMaps) -> tuple[FeatureMaps, dict[str, Tensor]]:
         """Augment the log-mels of branches that start from random weights.
@@ -207,6 +228,7 @@ class Learner(pl.LightningModule):
                 maps[BRANCH_1],
                 roll=bool(options.log_mel_roll),
                 max_shift=options.freq_shift or 0,
+                batch=self.batch,
             )
             rolled = {"rolled": shares, "length": torch.full_like(shares, maps[BRANCH_1].shape[2])}
         for name in (BRANCH_1, BRANCH_2) if self.from_scratch else (BRANCH_2,):
@@ -215,6 +237,7 @@ class Learner(pl.LightningModule):
                     maps[name],
                     time=options.time_mask or 0.0,
                     frequency=options.frequency_mask or 0.0,
+                    batch=self.batch,
                 )
         return maps, rolled
 

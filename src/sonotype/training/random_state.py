@@ -27,6 +27,8 @@ IGNORED_WARNINGS = (
     ".*have no `val_dataloader`.*",
     ".*in eval mode at the start of training.*",
     ".*GPU available but not used.*",
+    ".*sync_dist=True.*",
+    ".*broadcast_buffers` is deprecated.*",
 )
 """Warnings of Lightning and torch that do not apply to this training."""
 _deterministic: Any = torch.utils.deterministic

@@ -17,6 +17,7 @@ from sonotype.features.store import FeatureStore
 from sonotype.training.dataset import LabelledMaps, LabelledWaveforms, indices_of
 from sonotype.training.distillation.targets import TeacherTargets
 from sonotype.training.inputs import FitInputs
+from sonotype.training.ranks import barrier, current
 
 Source = LabelledMaps | LabelledWaveforms
 
@@ -60,6 +61,21 @@ def open_sources(inputs: FitInputs, device: torch.device) -> Sources:
     return Sources(train, val, targets)
 
 
+def open_in_turn(inputs: FitInputs, device: torch.device) -> Sources:
+    """:func:`open_sources` in several processes, so that each map is computed once.
+
+    First rank 0 fills the caches; then the first process of each other machine, which has a cache
+    of its own unless the machines share a disk; the others map what is stored.
+    """
+    ranks = current()
+    turn = 2 if ranks.local_rank else min(ranks.node, 1)
+    for now in range(3):
+        if now == turn:
+            sources = open_sources(inputs, device)
+        barrier()
+    return sources
+
+
 def _source(
     inputs: FitInputs,
     waveforms: Waveforms,
@@ -69,13 +85,13 @@ def _source(
 ) -> Source:
     """Batches of some clips: cached maps if epochs repeat them, else waveforms."""
     if not inputs.options.cache or waveforms.augmentation.fresh:
-        return LabelledWaveforms(waveforms, clips, inputs.heads, targets)
+        return LabelledWaveforms(waveforms, clips, inputs.heads, targets, current().part)
     device = next(inputs.system.parameters()).device
     if targets is not None:
         targets.fill(clips, device, progress=inputs.progress)
     cache = FeatureCache(waveforms, store)
     cache.fill(inputs.system, device, indices_of(clips, waveforms), progress=inputs.progress)
-    return LabelledMaps(cache, clips, inputs.heads, targets)
+    return LabelledMaps(cache, clips, inputs.heads, targets, current().part)
 
 
 def augmentation(options: TrainOptions, transform: Transform | None = None) -> Augmentation:

@@ -14,10 +14,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from sonotype.config import TrainOptions
-from sonotype.core.device import device_of
 from sonotype.core.errors import SonotypeError
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
+from sonotype.core.types import IGNORE_INDEX
+from sonotype.models.system import BLOCKS
 from sonotype.training.callbacks import EpochLines, TrainingBar
 from sonotype.training.checkpoint import (
     LAST,
@@ -30,12 +31,15 @@ from sonotype.training.distillation.targets import TeacherTargets
 from sonotype.training.distillation.teacher_loss import DistillationLoss
 from sonotype.training.history import new_loggers
 from sonotype.training.inputs import FitInputs
+from sonotype.training.lightning_ranks import StopTogether, environment, trainer_options
 from sonotype.training.losses import ClassWeights, inverse_weights, label_loss
 from sonotype.training.module import Learner
 from sonotype.training.random_state import kept_settings
+from sonotype.training.ranks import current, data_group, leave, local_device
 from sonotype.training.result import DONE, FitResult
 from sonotype.training.schedule import extend_epochs
-from sonotype.training.sources import Sources, open_sources
+from sonotype.training.sources import Sources, open_in_turn
+from sonotype.training.whole_batch import WholeBatch, over_whole_batch
 
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
@@ -48,7 +52,7 @@ def fit(inputs: FitInputs) -> FitResult:
 
     An unfinished training in the folder is resumed, to the same weights as without the
     interruption (on one machine with the same versions). Of a finished one, only the weights are
-    loaded.
+    loaded. Of several processes that share each batch, only rank 0 returns; the others exit.
 
     Raises:
         AudioError: a clip cannot be read.
@@ -58,18 +62,19 @@ def fit(inputs: FitInputs) -> FitResult:
     """
     folder, system = inputs.folder, inputs.system
     folder.mkdir(parents=True, exist_ok=True)
-    device = device_of(inputs.options.device)
+    device = local_device(inputs.options.device)
     system.channels_last().to(device)
     if (folder / DONE).exists():
         return _result(inputs, interrupted=False)
-    sources = open_sources(inputs, device)
+    sources = open_in_turn(inputs, device)
     loaders = _loaders(sources, inputs.options)
     steps = len(loaders[0])
     options = extend_epochs(inputs.options, steps)
     learner = _learner(inputs, options, steps, sources.teacher_targets)
-    with kept_settings():
+    with kept_settings(), over_whole_batch(system, learner.batch):
         trainer = _trainer(inputs, options)
         interrupted = _run(trainer, learner, loaders, folder)
+    leave(interrupted=interrupted)
     result = _result(inputs, interrupted)
     if not interrupted:
         # A run that is killed later, while it is scored, must not train on.
@@ -113,6 +118,7 @@ def _learner(
         from_scratch=inputs.from_scratch,
         distillation=distillation,
         category_source=inputs.category_source,
+        batch=WholeBatch(current().part, data_group()),
     )
 
 
@@ -132,9 +138,10 @@ def _trainer(inputs: FitInputs, options: TrainOptions) -> pl.Trainer:
     """Lightning's trainer, with a bar in a terminal and lines of text elsewhere."""
     bar = inputs.progress and sys.stderr.isatty()
     lines = inputs.verbose or not bar
+    several = current().world > 1
     return pl.Trainer(
-        accelerator=ACCELERATORS[device_of(options.device).type],
-        devices=1,
+        accelerator=ACCELERATORS[local_device(options.device).type],
+        **trainer_options(weights_rest=_weights_rest(inputs)),
         precision=options.precision,
         max_epochs=options.epochs,
         callbacks=[
@@ -142,15 +149,32 @@ def _trainer(inputs: FitInputs, options: TrainOptions) -> pl.Trainer:
             *([TrainingBar()] if bar else []),
             # Also without lines, as its state is part of each checkpoint.
             EpochLines(inputs.on_message if lines else lambda _: None, verbose=inputs.verbose),
+            *([StopTogether()] if several else []),
         ],
-        logger=new_loggers(inputs.folder, options),
-        plugins=[AtomicCheckpoints()],
+        logger=new_loggers(inputs.folder, options) if current().rank == 0 else False,
+        plugins=[AtomicCheckpoints(), environment()],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         deterministic="warn",
     )
+
+
+def _weights_rest(inputs: FitInputs) -> bool:
+    """Whether a step can leave trained weights without a gradient.
+
+    They are blocks after the last pooled one, the head whose label no clip of a batch has, and, of
+    a distillation, which trains all heads with every clip, the layers for frames that are longer
+    than the clip.
+    """
+    system = inputs.system
+    if max((*system.pool_blocks, *system.adapters)) < BLOCKS:
+        return True
+    if inputs.teachers is not None:
+        return inputs.audio_spec.seconds < 1
+    found = targets(inputs.train, inputs.heads)
+    return any(bool((target == IGNORE_INDEX).any()) for target in found.values())
 
 
 def _run(trainer: pl.Trainer, learner: Learner, loaders: Loaders, folder: Path) -> bool:
