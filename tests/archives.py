@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,7 @@ INFO: dict[str, Any] = {
 }  # fmt: skip
 
 
-def write_part(
-    archive: Path, name: str, rows: Sequence[Row], vectors: Floats, **info: Any
-) -> Path:
+def write_part(archive: Path, name: str, rows: Sequence[Row], vectors: Floats, **info: Any) -> Path:
     """A part of an archive; ``info`` replaces values of its metadata."""
     vectors = np.asarray(vectors, dtype=np.float32)
     values = pa.array(vectors.ravel(), pa.float32())
@@ -48,9 +46,13 @@ def windows(recording: str, number: int, hop: float = 1.0, seconds: float = 1.0)
 
 
 def nearest(rows: Sequence[Row], vectors: Floats, query: Floats, count: int) -> list[Row]:
-    """The slow and obvious search: compare every row, and leave out what overlaps a better one."""
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    similarity = unit @ (query / np.linalg.norm(query))
+    """The slow and obvious search: compare every row, and leave out what overlaps a better one.
+
+    The index has vectors of float16; of nearly equal rows it could choose another one otherwise.
+    """
+    unit = np.asarray(vectors, np.float32)
+    unit = (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float16)
+    similarity = unit.astype(np.float64) @ (query / np.linalg.norm(query))
     found: list[Row] = []
     for index in np.argsort(-similarity, kind="stable"):
         path, start, end = rows[index]
@@ -68,7 +70,3 @@ def clustered(number: int, features: int = 32, *, seed: int = 0) -> Floats:
     return centres[rng.integers(len(centres), size=number)] + 0.5 * rng.standard_normal(
         (number, features)
     )
-
-
-def concatenated(parts: Iterable[Sequence[Row]]) -> list[Row]:
-    return [row for part in parts for row in part]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from archives import Floats, Row, clustered, nearest, windows, write_part
-from pathlib import Path
 
-from sonotype.search import graph, nearest as module, refresh
+from sonotype.search import graph, refresh
+from sonotype.search import nearest as module
 from sonotype.search.nearest import Hit, SearchableArchive, Wanted, open_archive
-
-
-def messages() -> list[str]:
-    return []
 
 
 def archive_of(folder: Path, parts: dict[str, tuple[list[Row], Floats]]) -> SearchableArchive:
@@ -45,7 +43,7 @@ def two_parts() -> dict[str, tuple[list[Row], Floats]]:
     return parts
 
 
-@pytest.mark.parametrize("count", [1, 50, 700])
+@pytest.mark.parametrize("count", [1, 50, 100])
 def test_small_archives_are_searched_exactly(tmp_path: Path, count: int) -> None:
     parts = two_parts()
     archive = archive_of(tmp_path, parts)
@@ -119,5 +117,4 @@ def test_many_overlapping_windows_do_not_hide_other_recordings(
         "part-1.parquet": ([("b.wav", 0.0, 1.0), ("c.wav", 0.0, 1.0)], other),
     }
     found = archive_of(tmp_path, parts).search(np.array([[1.0, 0.1]], np.float32), Wanted(3))
-    assert [hit.path for hit in found.hits] == ["long.wav", "b.wav", "c.wav"][-len(found.hits):]
-    assert {"b.wav", "c.wav"} <= {hit.path for hit in found.hits}
+    assert [hit.path for hit in found.hits] == ["long.wav", "b.wav", "c.wav"]

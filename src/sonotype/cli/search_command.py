@@ -81,12 +81,15 @@ def search(
     chosen_formats = label_formats(formats)
     label = _label(label or like[0].stem)
     out = _folder(out, label)
+    from sonotype.audio.decode import seconds_of
     from sonotype.detect.job_folder import output_errors
     from sonotype.inference.load import load
     from sonotype.search.nearest import Wanted, open_archive
     from sonotype.search.output import SHOWN, TABLE, table_lines, write_found
     from sonotype.search.query import archive_model, query_vectors
 
+    for path in like:
+        seconds_of(path)  # notices an unreadable sound before the index is built for minutes
     opened = open_archive(archive, _note)
     model = load(archive_model(archive, opened.info, chosen.model), tta_shifts=1)
     query = query_vectors(model, like, opened.info.hop, start=start, end=end)
@@ -105,7 +108,7 @@ def search(
             failures = write_found(
                 out, found.hits, label, chosen_formats, model.audio_spec.sample_rate / 2
             )
-    copies = f"; left out: {counted(found.copies, 'copy')[:-1]}" if found.copies else ""
+    copies = f"; left out as the query itself: {found.copies}" if found.copies else ""
     typer.echo(f"{len(found.hits)} of {opened.rows:,} windows, found in {seconds:.2f} s{copies}")
     if found.hits:
         typer.echo("\n".join(table_lines(found.hits)))

@@ -8,7 +8,6 @@ the paths of the recordings. Similarities of float16 vectors differ from those o
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +49,7 @@ def is_complete(folder: Path, manifest: Manifest) -> bool:
 
 
 def unit_length(vectors: npt.NDArray[np.floating]) -> Vectors:
-    """Vectors ``[..., features]`` of length 1; zeros, and vectors that are not finite, are zeros."""
+    """Vectors ``[..., features]`` of length 1; those that are zero or not finite become zero."""
     x = np.asarray(vectors, dtype=np.float32)
     finite = np.isfinite(x).all(axis=-1, keepdims=True)
     x = np.where(finite, x, np.float32(0))
@@ -160,9 +159,7 @@ class FlatFiles:
         text = self._paths[first : first + int(record["length"])].tobytes()
         return text.decode("utf-8", "surrogatepass")
 
-    def similarities(
-        self, rows: Sequence[int] | npt.NDArray[np.int64], queries: Vectors
-    ) -> Vectors:
-        """Cosine similarities ``[rows, queries]`` to queries ``[queries, features]`` of length 1."""
+    def similarities(self, rows: npt.NDArray[np.int64], queries: Vectors) -> Vectors:
+        """Cosines ``[rows, queries]`` of rows with queries ``[queries, features]`` of length 1."""
         found = self.vectors[rows].astype(np.float32)
         return np.asarray(found @ queries.T)

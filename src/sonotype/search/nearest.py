@@ -102,9 +102,9 @@ class SearchableArchive:
             wanted: which windows are searched.
         """
         single = unit_length(query)
-        query = (
-            unit_length(single.mean(axis=0, keepdims=True)) if wanted.combine == "mean" else single
-        )
+        query = single
+        if wanted.combine == "mean":
+            query = unit_length(single.mean(axis=0, keepdims=True))
         number = max(LEAST_CANDIDATES, 4 * wanted.count)
         while True:
             rows, complete_from = self._candidates(query, number, wanted)

@@ -256,6 +256,8 @@ class _Refresh:
             graph = open_graph(self._folder, manifest, to_change=True)
         flat, live = FlatFiles(self._folder, manifest), live_rows(manifest)
         saved = time.monotonic()
+        number = counted(manifest.rows - manifest.tail, "window")
+        self._on_message(f"adding {number} to {self._folder}; later searches use it")
         with measure("indexing embeddings", manifest.rows - manifest.tail) as advance:
             first = manifest.tail
             for end in add_rows(graph, flat, live, first):
