@@ -116,5 +116,7 @@ def test_many_overlapping_windows_do_not_hide_other_recordings(
         "part-0.parquet": (long, near),
         "part-1.parquet": ([("b.wav", 0.0, 1.0), ("c.wav", 0.0, 1.0)], other),
     }
-    found = archive_of(tmp_path, parts).search(np.array([[1.0, 0.1]], np.float32), Wanted(3))
+    found = archive_of(tmp_path, parts).search(
+        np.array([[1.0, 0.1]], np.float32), Wanted(3, keep_copies=True)
+    )
     assert [hit.path for hit in found.hits] == ["long.wav", "b.wav", "c.wav"]
