@@ -8,8 +8,10 @@ compared again with the float16 vectors of the index.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +87,20 @@ def open_graph(folder: Path, manifest: Manifest, *, to_change: bool = False) -> 
         if to_change:
             found.load(path)
         else:
+            _read_ahead(path)
             found.view(path)
     except RuntimeError as error:
         raise DamagedGraphError(f"{path.name} is damaged ({error})") from error
     if found.ndim != manifest.features or len(found) > manifest.graph.rows:
         raise DamagedGraphError(f"{path.name} belongs to another index")
     return found
+
+
+def _read_ahead(path: Path) -> None:
+    """Let the system read a file, while the model is loaded; a search reads it at random places."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as stream, suppress(OSError):
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 def add_rows(graph: Any, flat: FlatFiles, live: npt.NDArray[np.bool_], first: int) -> Iterator[int]:

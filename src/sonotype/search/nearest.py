@@ -116,6 +116,13 @@ class SearchableArchive:
                 return found
             number *= 4
 
+    def nearest_rows(self, query: Vectors, number: int) -> Rows:
+        """The rows that are most similar to any of some queries, overlapping ones included."""
+        query = unit_length(query)
+        rows, _ = self._candidates(query, max(LEAST_CANDIDATES, 4 * number), Wanted())
+        similarity = self._flat.similarities(rows, query).max(axis=1, initial=-1.0)
+        return np.asarray(rows[np.argsort(-similarity, kind="stable")[:number]])
+
     def _candidates(self, query: Vectors, number: int, wanted: Wanted) -> tuple[Rows, float]:
         """Rows that may be nearest, and the similarity down to which none is missing.
 
