@@ -218,7 +218,7 @@ def test_the_help_names_commands_and_exit_codes(
         "  Example: sonotype train recordings --out runs/first",
         "  Exit codes:",
         "    0    success",
-        "    3    unreadable audio (predict, detect, suggest, search, explain: at least one file)",
+        "    3    unreadable audio (at least one file)",
         "    130  interrupted",
     ):
         assert line in text.splitlines()

@@ -111,7 +111,7 @@ def test_the_table_is_a_label_file(field: Path, tmp_path: Path) -> None:
     found = out / "found.csv"
     listing = read_annotated(found, annotated=str(found))
     events = [event for one in listing.recordings for event in one.events]
-    assert sum(len(one.spans) for one in listing.recordings) == 6, "nothing else was heard"
+    assert sum(len(one.spans) for one in listing.recordings) == 6, "and no other part"
     assert {event.label for event in events} == {"low"}
     assert len(events) == 6
 

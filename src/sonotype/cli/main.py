@@ -23,7 +23,7 @@ Exit codes:
   0    success
   1    any other error
   2    wrong usage or an invalid option
-  3    unreadable audio (predict, detect, suggest, search, explain: at least one file)
+  3    unreadable audio (at least one file)
   4    invalid data
   5    pretrained weights not available
   6    invalid model file

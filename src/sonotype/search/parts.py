@@ -103,7 +103,7 @@ class PartError(ValueError):
 
 
 def list_parts(archive: Path) -> list[PartFile]:
-    """The parts of an archive, sorted by name; hidden files are none.
+    """The parts of an archive, sorted by name, without hidden files.
 
     Raises:
         OptionsError: the folder does not exist, or is no archive.
