@@ -222,15 +222,20 @@ class _Refresh:
     ) -> FlatWriter | None:
         """Append the rows of a part; note it if it is damaged."""
         try:
-            with (self._archive / ROWS / part.name).open("rb") as stream:
+            stream = (self._archive / ROWS / part.name).open("rb")
+        except FileNotFoundError:  # was removed meanwhile
+            return writer
+        except OSError as error:
+            self._failures.append(Failure(part.name, f"cannot be opened: {error.strerror}"))
+            return writer
+        try:
+            with stream:
                 opened = OpenPart(self._archive, part.name, stream)
                 manifest = writer.manifest if writer else manifest
                 manifest = manifest or new_manifest(opened.info, opened.features)
                 self._check_same_model(manifest, opened)
                 writer = writer or FlatWriter(self._folder, manifest)
                 writer.add(opened)
-        except FileNotFoundError:  # was removed meanwhile
-            pass
         except PartError as error:
             self._failures.append(Failure(part.name, str(error)))
         return writer
