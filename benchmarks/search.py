@@ -181,8 +181,7 @@ def measure(vectors: Floats, clips: list[Path], folder: Path) -> None:
     for name in ("first search", "warm", "warm", "cold", "cold"):
         if name == "cold":
             evict(archive)
-        seconds, memory, text = command(archive, clips[0], folder / "found")
-        print(f"command, {name}: {seconds:.1f} s, {memory:.0f} MB, {text}", flush=True)
+        print(f"command, {name}: {command(archive, clips[0], folder / 'found')}", flush=True)
     print(f"index: {megabytes(archive / 'index'):.0f} MB")
     queries = embeddings(clips)
     began = time.perf_counter()
@@ -255,8 +254,8 @@ def blocks(vectors: Floats) -> Iterator[Floats]:
         yield vectors[first : first + ROWS]
 
 
-def command(archive: Path, clip: Path, out: Path) -> tuple[float, float, str]:
-    """Run the command: seconds, peak memory in MB, and what it says first."""
+def command(archive: Path, clip: Path, out: Path) -> str:
+    """Run the command: seconds, those of processors, peak memory, and what it says first."""
     subprocess.run(["rm", "-rf", str(out)], check=True)  # noqa: S607
     words = [sys.executable, "-m", "sonotype", "search", str(archive), "--like", str(clip)]
     peak = (
@@ -267,11 +266,13 @@ def command(archive: Path, clip: Path, out: Path) -> tuple[float, float, str]:
         "print(line.split()[1])"
     )
     words[1:3] = ["-c", peak, "sonotype"]
-    began = time.perf_counter()
+    began, before = time.perf_counter(), os.times()
     done = subprocess.run([*words, "--out", str(out)], capture_output=True, text=True, check=True)
-    seconds = time.perf_counter() - began
+    seconds, after = time.perf_counter() - began, os.times()
+    used = after.children_user + after.children_system
+    used -= before.children_user + before.children_system
     first, *_, code, memory = done.stdout.splitlines()
-    return seconds, int(memory) / 1024, f"{first}; {code}"
+    return f"{seconds:.1f} s, CPU {used:.1f} s, {int(memory) / 1024:.0f} MB; {first}; {code}"
 
 
 def evict(archive: Path) -> None:
