@@ -7,8 +7,8 @@
 ``embed`` composes recordings from clips (random clips, lengths and levels, two layers, noise) and
 writes the embeddings of their windows, computed by the built-in model, as ``.npy`` files. The other
 modes search for clips that no recording contains. ``settings`` compares types and parameters of the
-graph. ``measure`` writes an archive of 1,000,000 windows and runs the command: fewer embeddings are
-completed by copies that are moved a little towards others.
+graph; fewer ``--windows`` are enough for it. ``measure`` writes an archive of 1,000,000 windows and
+runs the command: fewer embeddings are completed by copies that are moved a little towards others.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument("--vectors", type=Path, help="folder that embed wrote")
     parser.add_argument("--out", type=Path, help="folder of embed; of the archive of measure")
     parser.add_argument("--hours", type=float, default=80, help="of composed sound")
-    parser.add_argument("--windows", type=int, default=1_000_000)
+    parser.add_argument("--windows", type=int, default=1_000_000, help="rows of vectors")
     parser.add_argument("--queries", type=int, default=100)
     arguments = parser.parse_args()
     clips = sorted(arguments.sounds.glob(arguments.only))
@@ -74,7 +74,7 @@ def main() -> int:
     clips = clips[:: max(len(clips) // arguments.queries, 1)][: arguments.queries]
     vectors = read_vectors(arguments.vectors, arguments.windows)
     if arguments.mode == "settings":
-        compare_settings(vectors[:200_000], embeddings(clips))
+        compare_settings(vectors, embeddings(clips))
         return 0
     with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
         measure(vectors, clips, Path(folder))
@@ -147,19 +147,19 @@ def compare_settings(vectors: Floats, queries: Floats) -> None:
     from usearch.index import Index
 
     expected = [set(exact_nearest(vectors, query, COUNT).tolist()) for query in queries]
-    print("| type | connectivity | expansion | rows/s | bytes/row | recall of 50 | of 200 |")
+    print("| type | connectivity | expansion | CPU s/1M rows | bytes/row | recall of 50 | of 200 |")
     for kind, connectivity, expansion in SETTINGS:
         index = Index(
             ndim=vectors.shape[1], metric="cos", dtype=kind[:3].rstrip(","),
             connectivity=connectivity, expansion_add=expansion, expansion_search=256,
         )  # fmt: skip
         own = kind == "i8"
-        began = time.perf_counter()
+        began = time.process_time()
         for first in range(0, len(vectors), ROWS):
             rows = vectors[first : first + ROWS]
             keys = np.arange(first, first + len(rows))
             index.add(keys, scaled(rows) if own else rows, threads=os.cpu_count() or 1)
-        speed = len(vectors) / (time.perf_counter() - began)
+        seconds = (time.process_time() - began) / len(vectors) * 1e6
         recalls = []
         for number in (COUNT, 4 * COUNT):
             found = [
@@ -169,8 +169,9 @@ def compare_settings(vectors: Floats, queries: Floats) -> None:
             pairs = zip(expected, found, strict=True)
             recalls.append(np.mean([len(one & other) / COUNT for one, other in pairs]))
         size = index.serialized_length / len(vectors)
-        cells = (kind, connectivity, expansion, f"{speed:.0f}", f"{size:.0f}")
-        print("|", " | ".join(map(str, cells)), "|", " | ".join(f"{x:.3f}" for x in recalls), "|")
+        cells = (kind, connectivity, expansion, f"{seconds:.0f}", f"{size:.0f}")
+        texts = [*map(str, cells), *(f"{one:.3f}" for one in recalls)]
+        print("|", " | ".join(texts), "|", flush=True)
 
 
 def measure(vectors: Floats, clips: list[Path], folder: Path) -> None:

@@ -7,6 +7,7 @@ the paths of the recordings. Similarities of float16 vectors differ from those o
 
 from __future__ import annotations
 
+import mmap
 import os
 from contextlib import ExitStack
 from dataclasses import replace
@@ -24,6 +25,8 @@ RECORD = np.dtype([("start", "<f8"), ("end", "<f8"), ("path", "<u8"), ("length",
 """Start and end in seconds; place and number of bytes of the path."""
 HALF = np.dtype("<f2")
 TINY = 1e-12
+MOST_ADVISED = 5000
+"""Rows that the system is asked to read ahead; more are nearly all of the file."""
 
 Vectors = npt.NDArray[np.float32]
 
@@ -114,6 +117,8 @@ class FlatWriter:
         records["start"], records["end"] = batch.times.T
         if not np.isfinite(batch.times).all():
             raise PartError("has a start or an end that is not a finite number")
+        if "" in batch.paths:
+            raise PartError("has rows with an empty path")
         for path in dict.fromkeys(batch.paths):
             if path not in known:
                 text = path.encode("utf-8", "surrogatepass")
@@ -145,21 +150,36 @@ class FlatFiles:
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
-        shape = (manifest.rows, manifest.features)
-        self.vectors = np.memmap(manifest.file(folder, VECTORS), HALF, "r", shape=shape)
-        self.records = np.memmap(manifest.file(folder, RECORDS), RECORD, "r", shape=shape[:1])
-        self._paths = np.memmap(
-            manifest.file(folder, PATHS), np.uint8, "r", shape=(manifest.path_bytes,)
-        )
+        size = sizes(manifest)
+        self._mapped = {kind: _map(manifest.file(folder, kind), size[kind]) for kind in KINDS}
+        vectors = np.frombuffer(self._mapped[VECTORS], HALF, manifest.rows * manifest.features)
+        self.vectors = vectors.reshape(manifest.rows, manifest.features)
+        self.records = np.frombuffer(self._mapped[RECORDS], RECORD, manifest.rows)
 
     def path(self, row: int) -> str:
         """Path of the recording of a row."""
         record = self.records[row]
         first = int(record["path"])
-        text = self._paths[first : first + int(record["length"])].tobytes()
+        text = self._mapped[PATHS][first : first + int(record["length"])]
         return text.decode("utf-8", "surrogatepass")
 
     def similarities(self, rows: npt.NDArray[np.int64], queries: Vectors) -> Vectors:
         """Cosines ``[rows, queries]`` of rows with queries ``[queries, features]`` of length 1."""
+        self._read_ahead(rows)
         found = self.vectors[rows].astype(np.float32)
         return np.asarray(found @ queries.T)
+
+    def _read_ahead(self, rows: npt.NDArray[np.int64]) -> None:
+        """Let the system read some rows side by side: one after the other takes long on a disk."""
+        size = self.vectors.shape[1] * HALF.itemsize
+        if not hasattr(mmap, "MADV_WILLNEED") or len(rows) > MOST_ADVISED:
+            return
+        for first in (rows * size).tolist():
+            start = first - first % mmap.PAGESIZE
+            self._mapped[VECTORS].madvise(mmap.MADV_WILLNEED, start, first + size - start)
+
+
+def _map(path: Path, size: int) -> mmap.mmap:
+    """The first bytes of a file, mapped into memory."""
+    with path.open("rb") as stream:
+        return mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ)
