@@ -151,7 +151,7 @@ def compare_settings(vectors: Floats, queries: Floats) -> None:
     for kind, connectivity, expansion in SETTINGS:
         index = Index(
             ndim=vectors.shape[1], metric="cos", dtype=kind[:3].rstrip(","),
-            connectivity=connectivity, expansion_add=expansion, expansion_search=256,
+            connectivity=connectivity, expansion_add=expansion, expansion_search=512,
         )  # fmt: skip
         own = kind == "i8"
         began = time.process_time()
@@ -218,7 +218,7 @@ def timed(opened: SearchableArchive, query: Floats, *, exact: bool) -> tuple[flo
 
 
 def write_archive(vectors: Floats, archive: Path) -> None:
-    """Parts of windows; all recordings are links to one file of noise."""
+    """Parts in the order of the vectors; all recordings are links to one file of noise."""
     import pyarrow
     import pyarrow.parquet
 
@@ -244,7 +244,7 @@ def write_archive(vectors: Floats, archive: Path) -> None:
             "embedding": pyarrow.FixedSizeListArray.from_arrays(values, rows.shape[1]),
         }
         table = pyarrow.table(columns).replace_schema_metadata({"sonotype": json_text(info)})
-        path = archive / "rows" / f"site={number % 10}" / f"part-{number}.parquet"
+        path = archive / "rows" / f"site={number // 10:03d}" / f"part-{number:05d}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         pyarrow.parquet.write_table(table, path, compression="zstd")
 

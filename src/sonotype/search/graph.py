@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,12 @@ from sonotype.core.io import atomic
 from sonotype.search.flat_files import TINY, FlatFiles, Vectors
 from sonotype.search.manifest import Graph, Manifest
 
-CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 64, 256
+CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 64, 512
 """Chosen on 1,000,000 embeddings by ``benchmarks/search.py``."""
 CHUNK = 8192
 """Rows that are added at once; Ctrl-C is noticed in between."""
+ADVISED = 1 << 21
+"""Bytes that the system is asked to read at once; it reads only the beginning of more."""
 BYTES_PER_ROW = 160
 """Size of the links of a row, at most."""
 
@@ -99,8 +102,13 @@ def open_graph(folder: Path, manifest: Manifest, *, to_change: bool = False) -> 
 def _read_ahead(path: Path) -> None:
     """Let the system read a file, while the model is loaded; a search reads it at random places."""
     if hasattr(os, "posix_fadvise"):
-        with path.open("rb") as stream, suppress(OSError):
-            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+        Thread(target=_advise, args=(path,), daemon=True).start()
+
+
+def _advise(path: Path) -> None:
+    with suppress(OSError), path.open("rb") as stream:
+        for first in range(0, path.stat().st_size, ADVISED):
+            os.posix_fadvise(stream.fileno(), first, ADVISED, os.POSIX_FADV_WILLNEED)
 
 
 def add_rows(graph: Any, flat: FlatFiles, live: npt.NDArray[np.bool_], first: int) -> Iterator[int]:
