@@ -26,7 +26,7 @@ from sonotype.search.flat_files import TINY, FlatFiles, Vectors
 from sonotype.search.manifest import Graph, Manifest
 
 CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 64, 512
-"""Chosen on 1,000,000 embeddings by ``benchmarks/search.py``."""
+"""Chosen by ``benchmarks/search.py``; ``docs/search.md`` has the figures."""
 CHUNK = 8192
 """Rows that are added at once; Ctrl-C is noticed in between."""
 ADVISED = 1 << 21
