@@ -18,11 +18,14 @@ import numpy as np
 import pytest
 import soundfile
 from annotated_recordings import write_recordings
+from archives import Row, write_part
 from documentation import PAGES, ROOT, blocks, commands, text_of
 
 import sonotype
 from sonotype.cli.main import run
 from sonotype.core.errors import WeightsError
+from sonotype.core.io import file_sha256
+from sonotype.modelfile.builtin import builtin_path
 
 RATE = 16_000
 HZ = {"dog": 400.0, "cat": 1600.0}
@@ -49,6 +52,7 @@ PARSED_ONLY = {
     r"sonotype evaluate .*--rename": "needs data with these labels",
     r"sonotype tune\b": "composes at least 20 minutes of recordings",
     r"sonotype train results/clips\b": "needs clips that a person has corrected",
+    r"sonotype train dogs/found.csv": "needs labels that a person has corrected",
     r"sonotype train runs/first/corrected_labels.csv": "needs labels that a person has corrected",
     r"sonotype train --resume runs/first": "needs an interrupted run",
     r"sonotype export\b": "slow; tests/cli/test_several_labels_command.py runs it",
@@ -104,11 +108,27 @@ def write_sounds(root: Path) -> None:
         write_recordings(root / site, 3, 12.0, seed=seed, tables=False)
 
 
+def write_archive(root: Path) -> None:
+    """The archive that the documentation names: windows of the recordings in ``field``."""
+    model = sonotype.load()
+    rows: list[Row] = []
+    vectors = []
+    for path in sorted((root / "field").glob("*.wav")):
+        for window in model.predict_windows(path, 1.0):
+            rows.append((str(path.relative_to(root)), window.start, window.end))
+            vectors.append(window.embedding)
+    write_part(
+        root / "archive", "part-0.parquet", rows, np.stack(vectors),
+        model_sha256=file_sha256(builtin_path()), window_seconds=model.audio_spec.seconds,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sounds, and a run on the features of the built-in model."""
     root = tmp_path_factory.mktemp("documentation")
     write_sounds(root)
+    write_archive(root)
     before = Path.cwd()
     os.chdir(root)
     try:

@@ -96,6 +96,7 @@ def test_commands() -> None:
         "detect",
         "listen",
         "suggest",
+        "search",
         "serve",
         "app",
         "explain",
@@ -239,7 +240,7 @@ def test_the_help_names_commands_and_exit_codes(
         "  Example: sonotype train recordings --out runs/first",
         "  Exit codes:",
         "    0    success",
-        "    3    unreadable audio (predict, detect, suggest, explain: at least one file)",
+        "    3    unreadable audio (at least one file)",
         "    130  interrupted",
     ):
         assert line in text.splitlines()

@@ -23,7 +23,7 @@ Exit codes:
   0    success
   1    any other error
   2    wrong usage or an invalid option
-  3    unreadable audio (predict, detect, suggest, explain: at least one file)
+  3    unreadable audio (at least one file)
   4    invalid data
   5    pretrained weights not available
   6    invalid model file
@@ -33,8 +33,8 @@ Exit codes:
 
 COMMANDS = (
     "train", "distill", "evaluate", "crossval", "study", "learning-curve", "suspects", "predict",
-    "tune", "detect", "listen", "serve", "suggest", "explain", "doctor", "report", "compare",
-    "info", "card", "export", "push", "app",
+    "tune", "detect", "listen", "serve", "suggest", "search", "explain", "doctor", "report",
+    "compare", "info", "card", "export", "push", "app",
 )  # fmt: skip
 """In the order of the help. Each is a function of its name in a module of its name."""
 GROUPS = ("data", "weights")

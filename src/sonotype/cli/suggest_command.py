@@ -61,7 +61,7 @@ def suggest(
 
     Example: sonotype suggest runs/first field --count 50 --out next
     """  # fmt: skip
-    chosen_formats = _formats(formats)
+    chosen_formats = label_formats(formats)
     model_path, recordings = model_and_recordings(
         paths, out,
         no_standard_input="suggest reads no standard input; write the sound into a file",
@@ -97,7 +97,7 @@ def suggest(
         raise typer.Exit(AudioError.exit_code)
 
 
-def _formats(text: str) -> list[str]:
+def label_formats(text: str) -> list[str]:
     """The formats of label files.
 
     Raises:

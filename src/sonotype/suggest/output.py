@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sonotype.core.detections import DetectedEvent, DetectedRecording
-from sonotype.core.errors import AudioError
+from sonotype.core.detections import DetectedEvent
 from sonotype.core.io import write_text
 from sonotype.core.text import align, clock
-from sonotype.detect.clips import clip_names, cut_clips
-from sonotype.detect.output_names import Recording, label_folders
-from sonotype.detect.tables import recording_files, write_recording_file
+from sonotype.detect.output_names import Recording
+from sonotype.detect.window_files import clip_paths, write_windows
 from sonotype.detect.writers.event_rows import number_text, score_text, utf8_text
 from sonotype.detect.writers.event_tables import csv_text
 from sonotype.suggest.candidates import Candidate
 from sonotype.suggest.suggest import Suggestion
 
-TABLE, CLIPS, LABELS = "suggestions.csv", "clips", "labels"
-"""Names in the output folder."""
+TABLE = "suggestions.csv"
 COLUMNS = (
     "rank", "file", "start", "end", "label", "score", "second", "second_score", "uncertainty",
     "unknown_score", "similar", "reason", "clip",
@@ -56,25 +52,13 @@ def write_suggestions(
     """
     folder.mkdir(parents=True, exist_ok=True)
     named = {recording.path: recording for recording in recordings}
-    by_recording: dict[Path, list[Suggestion]] = defaultdict(list)
-    for one in chosen:
-        by_recording[one.candidate.recording].append(one)
-    folders = label_folders(sorted({one.candidate.label for one in chosen}))
-    clips: dict[Suggestion, str] = {}
-    failures = []
-    for path, suggestions in by_recording.items():
-        recording = named[path]
-        spans = {}
-        for one in suggestions:
-            [(clip, span)] = clip_names([_event(one)], recording.clip_name, folders).items()
-            clips[one] = f"{CLIPS}/{clip}"
-            spans[folder / CLIPS / clip] = span
-        try:
-            cut_clips(path, spans, margin=0.0)
-        except AudioError as error:
-            failures.append((recording, error.cause))
-        _write_labels(folder, recording, suggestions, formats, highest)
-    rows = [_row(rank, one, clips[one]) for rank, one in enumerate(chosen, start=1)]
+    windows = [(named[one.candidate.recording], _event(one)) for one in chosen]
+    clips = clip_paths(windows)
+    failures = write_windows(folder, clips, formats, highest)
+    rows = [
+        _row(rank, one, clips[window])
+        for rank, (one, window) in enumerate(zip(chosen, windows, strict=True), start=1)
+    ]
     write_text(folder / TABLE, csv_text([COLUMNS, *rows]))
     return failures
 
@@ -97,21 +81,6 @@ def table_lines(chosen: Sequence[Suggestion]) -> list[str]:
 def _event(suggestion: Suggestion) -> DetectedEvent:
     found: Candidate = suggestion.candidate
     return DetectedEvent(found.start, found.end, found.label, found.score)
-
-
-def _write_labels(
-    folder: Path,
-    recording: Recording,
-    suggestions: Iterable[Suggestion],
-    formats: Sequence[str],
-    highest: float,
-) -> None:
-    events = sorted(map(_event, suggestions), key=lambda event: event.start)
-    labelled = DetectedRecording(recording.path, events[-1].end, tuple(events), highest)
-    for name, text in recording_files(labelled, f"{LABELS}/{recording.name}", formats).items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_recording_file(path, text, labelled)
 
 
 def _row(rank: int, suggestion: Suggestion, clip: str) -> tuple[str, ...]:
