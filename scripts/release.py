@@ -1,13 +1,12 @@
 """Build a release and install it in clean environments: ``python scripts/release.py --out dist``.
 
-Writes the source archive and the wheel, with an SPDX-readable list of all packages of the
-environment (a software bill of materials in CycloneDX format), and their SHA-256 digests. Then, for
-each Python that is named, it makes two environments, with the lowest and with the newest versions
-that ``pyproject.toml`` allows, installs the wheel in each, and uses it: train, predict, detect,
-export, read a model of an earlier version. It prints one line for each environment. Plain pip
-installs, so pip's own settings apply; the tests of a release need a network or a folder of wheels.
+Writes the source archive and the wheel, a software bill of materials (the packages of the
+environment, in CycloneDX format), and SHA-256 digests. Then, for each Python that is named, it makes
+two environments, with the lowest and with the newest versions that ``pyproject.toml`` allows,
+installs the wheel in each, and uses it: train, predict, detect, export. It prints one line for each
+environment. Plain pip installs, so pip's own settings apply, such as a local folder of wheels.
 """
-# ruff: noqa: T201 - a script prints
+# ruff: noqa: S603, T201 - a script runs programs and prints
 
 from __future__ import annotations
 
