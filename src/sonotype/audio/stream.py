@@ -13,7 +13,7 @@ import numpy as np
 
 from sonotype.audio.decode import LARGEST_VALUE, Samples, name_of, too_short, value_issue
 from sonotype.audio.decoders.decoder import resampled
-from sonotype.audio.decoders.open_sound import open_sound
+from sonotype.audio.decoders.open_sound import open_again, open_sound
 from sonotype.core.errors import AudioError, TruncatedError
 
 BLOCK = 1 << 16
@@ -115,12 +115,17 @@ def stream_from(
 def file_blocks(path: str | Path, start: int, block: int = BLOCK) -> Iterator[Samples]:
     """The mono samples of a file at its own rate, from a sample on.
 
+    Args:
+        path: of a file that was opened before, see :func:`open_again`.
+        start: first sample.
+        block: samples that are decoded at once.
+
     Raises:
         AudioError: it cannot be read.
         TruncatedError: it is damaged; after the samples before the damage.
     """
     name = name_of(path)
-    with open_sound(path, name) as file:
+    with open_again(path, name) as file:
         if file.skip(start) == start:
             yield from file.blocks(block)
         if file.damage:

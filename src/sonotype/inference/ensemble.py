@@ -99,7 +99,7 @@ class Ensemble:
                 exact=exact,
                 batch_size=batch_size,
                 progress=progress and not number,
-            )  # fmt: skip
+            )
             for number, (member, each) in enumerate(zip(self._members, sources, strict=True))
         ]
         # At another rate a recording may be longer by part of a sample, and so by a window.
