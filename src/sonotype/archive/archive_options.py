@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -61,17 +61,26 @@ _CHOOSE = ("engine", "workers", "partition")
 """Options that ask for an archive."""
 
 
-def asks_for_archive(options: Mapping[str, Any]) -> bool:
+def asks_for_archive(options: Mapping[str, Any], also: Collection[str] = ()) -> bool:
     """Whether some options, as the user set them, ask for an archive.
+
+    Args:
+        options: as the user set them.
+        also: options that have a meaning without an archive, too.
 
     Raises:
         OptionsError: an option of archives without one of those that ask for an archive.
     """
     if any(name in options for name in _CHOOSE):
-        if "address" in options and options.get("engine") != "ray":
-            raise OptionsError("--address needs --engine ray")
+        check_address(options)
         return True
-    if others := sorted((NAMES - {"batch_size"}) & options.keys()):
+    if others := sorted((NAMES & options.keys()) - set(also)):
         flag = others[0].replace("_", "-")
         raise OptionsError(f"--{flag} is for archives; add --engine local or --engine ray")
     return False
+
+
+def check_address(options: Mapping[str, Any]) -> None:
+    """Raise an ``OptionsError`` for an address of a cluster without Ray."""
+    if "address" in options and options.get("engine") != "ray":
+        raise OptionsError("--address needs --engine ray")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
@@ -165,10 +166,11 @@ class _Pool:
 def _serve(pipe: Connection, spec: TaskSpec, open_task: OpenTask) -> None:
     """Do the units that come through a pipe until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that writes decides
+    os.environ["OMP_NUM_THREADS"] = "1"
     try:
-        use_one_thread()
         try:
             task = open_task(spec)
+            use_one_thread()
         except Exception as error:
             pipe.send(failure(error))
             return
@@ -181,11 +183,11 @@ def _serve(pipe: Connection, spec: TaskSpec, open_task: OpenTask) -> None:
 
 
 def use_one_thread() -> None:
-    """Let torch use one processor: there is a process for each."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import torch
+    """Let torch, if the models need it, use one processor: there is a process for each."""
+    if "torch" in sys.modules:
+        import torch
 
-    torch.set_num_threads(1)
+        torch.set_num_threads(1)
 
 
 def failure(error: Exception) -> Message:
@@ -198,8 +200,8 @@ def run_here(
     spec: TaskSpec, units: Iterable[Unit], open_task: OpenTask, *, on_unit: OnUnit
 ) -> Generator[Message, None, None]:
     """As :func:`run_local`, in this process."""
-    use_one_thread()
     task = open_task(spec)
+    use_one_thread()
     for unit in units:
         on_unit(unit)
         yield from work(task, unit)

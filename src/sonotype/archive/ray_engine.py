@@ -12,8 +12,8 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -22,6 +22,13 @@ from sonotype.archive.local_engine import OnUnit, failure, use_one_thread
 from sonotype.archive.tasks import Message, OpenTask, Task, TaskSpec, Unit, work
 from sonotype.core.errors import MissingExtraError, SonotypeError
 
+SETTINGS = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""Of Ray, where the user has not set them: no notes on the terminal, no reports of its use."""
 WAVE = 1024
 """Units of one pipeline."""
 BLOCK = 8 << 20
@@ -57,6 +64,9 @@ def run_ray(
             pipeline fails again and again.
     """
     ray = connect(address)
+    if spec.device == "auto":
+        has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
+        spec = replace(spec, device="cuda" if has_gpus else "cpu")
     counter = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Beginnings).remote()
     rest, failures = iter(units), 0
     while wave := list(islice(rest, WAVE)):
@@ -84,9 +94,8 @@ def connect(address: str) -> Any:
         MissingExtraError: it is not installed.
         SonotypeError: the cluster cannot be reached.
     """
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
         import ray.data
@@ -140,9 +149,9 @@ class _Actor:
         import ray
 
         if self._task is None:
-            use_one_thread()
             try:
                 self._task = self._open_task(self._spec)
+                use_one_thread()
             except Exception as error:
                 yield failure(error)
                 return
@@ -212,28 +221,3 @@ def _table(messages: list[Message]) -> Any:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def engine(name: str, *, workers: int, address: str, retries: int) -> Callable[..., Any]:
-    """The function that does units: of Ray, or of this machine.
-
-    Args:
-        name: ``local`` or ``ray``.
-        workers: processes or actors; 0 for the available cores.
-        address: of a Ray cluster.
-        retries: how often a unit whose process ended is repeated.
-    """
-    from sonotype.archive.local_engine import run_local
-    from sonotype.core.cpu import available_cpus
-
-    def local(spec: TaskSpec, units: Any, open_task: OpenTask, on_unit: OnUnit) -> Any:
-        number = workers or (1 if spec.device == "cuda" else available_cpus())
-        return run_local(spec, units, open_task, workers=number, retries=retries, on_unit=on_unit)
-
-    def with_ray(spec: TaskSpec, units: Any, open_task: OpenTask, on_unit: OnUnit) -> Any:
-        return run_ray(
-            spec, units, open_task,
-            workers=workers, address=address, retries=retries, on_unit=on_unit,
-        )  # fmt: skip
-
-    return with_ray if name == "ray" else local
