@@ -22,8 +22,8 @@ from sonotype.core.errors import SonotypeError
 
 AHEAD = 2
 """Units that a process has at a time: the one in work, and the next one."""
-STARTS = 3
-"""A process that ends before it is ready is started this often."""
+STARTS, LATER_STARTS = 3, 30
+"""Processes in a row that may end before they are ready: at first, and after one was ready."""
 
 OnUnit = Callable[[Unit], None]
 
@@ -77,7 +77,7 @@ class _Pool:
         self._workers: list[_Worker] = []
         self._again: deque[Unit] = deque()
         self._ends: Counter[int] = Counter()
-        self._failed_starts = 0
+        self._failed_starts, self._allowed = 0, STARTS
 
     def run(self, units: Iterator[Unit], workers: int, on_unit: OnUnit) -> Iterator[Message]:
         """Give units to the processes until all are done."""
@@ -125,7 +125,7 @@ class _Pool:
             yield from self._ended(worker)
             return
         if message is None:
-            worker.ready, self._failed_starts = True, 0
+            worker.ready, self._failed_starts, self._allowed = True, 0, LATER_STARTS
         elif message.kind == "failed":
             raise SonotypeError(message.text)
         else:
@@ -141,7 +141,7 @@ class _Pool:
         code = worker.process.exitcode
         if not worker.ready:
             self._failed_starts += 1
-            if self._failed_starts >= STARTS:
+            if self._failed_starts >= self._allowed:
                 raise SonotypeError(
                     f"the processes of the archive end while they start (exit code {code}); use "
                     "less --workers if the memory is full"

@@ -27,8 +27,10 @@ SETTINGS = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_raylet_start_wait_time_s": "120",
 }
-"""Of Ray, where the user has not set them: no notes on the terminal, no reports of its use."""
+"""Of Ray, where the user has not set them: no notes on the terminal, no reports of its use, and
+time to start on a busy machine."""
 WAVE = 1024
 """Units of one pipeline."""
 BLOCK = 8 << 20
@@ -107,7 +109,7 @@ def connect(address: str) -> Any:
                 address=address or None, include_dashboard=False if not address else None,
                 log_to_driver=False, logging_level=logging.ERROR,
             )  # fmt: skip
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        except Exception as error:  # Ray raises many kinds, Exception itself among them
             where = f"--address {address}" if address else "a cluster on this machine"
             raise SonotypeError(
                 f"{where}: Ray cannot connect ({_first_line(error)}); start a cluster with ray "
