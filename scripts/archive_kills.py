@@ -28,6 +28,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from ray_cluster import ray_cluster
+
 RATE = 16_000
 BUCKET = "archive"
 LONG_SECONDS = 1_200
@@ -67,7 +70,7 @@ def main() -> int:
         print(
             f"undisturbed, local: {time.monotonic() - begun:.0f} s, driver {memory} MB", flush=True
         )
-        with cluster(arguments.workers + 1) as address:
+        with ray_cluster(arguments.workers + 1, []) as address:
             begun = time.monotonic()
             disturbed = command(folder / "killed", "ray", "--address", address, *workers)
             kills = ["driver"] * arguments.driver_kills + ["actor"] * arguments.actor_kills
@@ -120,24 +123,6 @@ def storage() -> Iterator[dict[str, str]]:
     finally:
         process.kill()
         process.wait()
-
-
-@contextmanager
-def cluster(processors: int) -> Iterator[str]:
-    """A Ray cluster of this computer, with several processes; yields its address."""
-    import logging
-
-    os.environ["RAY_raylet_start_wait_time_s"] = "120"
-    import ray
-
-    context = ray.init(
-        num_cpus=processors, include_dashboard=False, log_to_driver=False,
-        logging_level=logging.ERROR, object_store_memory=200 << 20,
-    )  # fmt: skip
-    try:
-        yield str(context.address_info["gcs_address"])
-    finally:
-        ray.shutdown()
 
 
 def command(out: Path, engine: str, *more: str) -> list[str]:

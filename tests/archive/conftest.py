@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from ray_cluster import ray_cluster
 
-from sonotype.archive.ray_engine import SETTINGS
+TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
-    """The address of a cluster with two processors; its actors find the modules of the tests."""
-    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'sonotype[ray]'")
-    os.environ.update(SETTINGS)
-    before = logging.getLogger("ray").level
-    with warnings.catch_warnings():
+    """The address of a cluster; this process is connected to it."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'sonotype[ray]'")
+    from sonotype.archive.ray_engine import connect
+
+    levels = {name: logging.getLogger(name).level for name in ("ray", "ray.data")}
+    with warnings.catch_warnings(), ray_cluster(3, [str(TESTS)]) as address:
         warnings.simplefilter("ignore")
-        context = ray.init(
-            num_cpus=3, include_dashboard=False, log_to_driver=False,
-            logging_level=logging.ERROR, object_store_memory=100 << 20,
-        )  # fmt: skip
-        yield str(context.address_info["gcs_address"])
+        ray = connect(address)
+        yield address
         ray.shutdown()
-    logging.getLogger("ray").setLevel(before)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)

@@ -27,10 +27,11 @@ SETTINGS = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_raylet_start_wait_time_s": "120",
 }
-"""Of Ray, where the user has not set them: no notes on the terminal, no reports of its use, and
-time to start on a busy machine."""
+"""Of Ray, where the user has not set them: no notes on the terminal, no reports of its use."""
+CLUSTER_STARTS = 4
+"""Tries to start a cluster: on a busy machine its processes may not be ready in the time that they
+wait for each other."""
 WAVE = 1024
 """Units of one pipeline."""
 BLOCK = 8 << 20
@@ -90,7 +91,10 @@ def run_ray(
 
 
 def connect(address: str) -> Any:
-    """Ray, connected to a cluster.
+    """Ray, connected to a cluster; a new one of this machine is given several tries to start.
+
+    Args:
+        address: of a running cluster; empty for the cluster of this process, or a new one.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -103,13 +107,16 @@ def connect(address: str) -> Any:
         import ray.data
     except ImportError as error:
         raise MissingExtraError("--engine ray", "ray") from error
-    if not ray.is_initialized():
+    settings: dict[str, Any] = {} if address else {"include_dashboard": False}
+    for tries in range(1 if address else CLUSTER_STARTS, 0, -1):
+        if ray.is_initialized():
+            break
         try:
-            ray.init(
-                address=address or None, include_dashboard=False if not address else None,
-                log_to_driver=False, logging_level=logging.ERROR,
-            )  # fmt: skip
+            ray.init(address or None, log_to_driver=False, logging_level=logging.ERROR, **settings)
         except Exception as error:  # Ray raises many kinds, Exception itself among them
+            ray.shutdown()
+            if tries > 1:
+                continue
             where = f"--address {address}" if address else "a cluster on this machine"
             raise SonotypeError(
                 f"{where}: Ray cannot connect ({_first_line(error)}); start a cluster with ray "
