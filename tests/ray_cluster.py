@@ -1,8 +1,4 @@
-"""A Ray cluster of this computer in processes of its own.
-
-Its ports are given: the parts of a cluster then do not wait for each other's, which on a busy
-machine takes longer than they are ready to wait.
-"""
+"""A Ray cluster of this computer in processes of its own."""
 
 from __future__ import annotations
 
@@ -13,51 +9,67 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 
 from sonotype.archive.ray_engine import SETTINGS
 
-PORTS = ("port", "dashboard-agent-grpc-port", "dashboard-agent-listen-port",
-         "runtime-env-agent-port", "metrics-export-port", "ray-client-server-port")  # fmt: skip
+TRIES = 8
+"""On a busy machine a part of a cluster may not be ready in the time that the others wait for it;
+then all of them end."""
 
 
-def free_ports(number: int) -> list[int]:
-    with ExitStack() as stack:
-        found = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for one in found:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in found]
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 @contextmanager
 def ray_cluster(processors: int, modules: list[str]) -> Iterator[str]:
     """The address of a cluster; its actors find modules in some folders."""
-    os.environ["RAY_AUTH_MODE"] = "disabled"  # of this cluster on loopback, and of its drivers
-    from ray.util import get_node_ip_address
-
-    host = get_node_ip_address()
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    os.environ["RAY_AUTH_MODE"] = "disabled"  # of this cluster, and of its drivers
     environment = os.environ | SETTINGS
     environment["PYTHONPATH"] = os.pathsep.join([*modules, os.environ.get("PYTHONPATH", "")])
-    start = "import sys; from ray.scripts.scripts import main; sys.exit(main())"
-    process = subprocess.Popen(
+    from ray.util import get_node_ip_address
+
+    for _ in range(TRIES):
+        address = f"{get_node_ip_address()}:{free_port()}"
+        process = start(processors, address, environment)
+        try:
+            if is_ready(process, address):
+                yield address
+                return
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    raise AssertionError("the cluster did not start")
+
+
+def start(processors: int, address: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    code = "import sys; from ray.scripts.scripts import main; sys.exit(main())"
+    return subprocess.Popen(
         [
-            sys.executable, "-c", start, "start", "--head", "--block", "--num-cpus",
-            str(processors), "--object-store-memory", str(150 << 20), "--disable-usage-stats",
-            "--include-dashboard=false",  "127.0.0.1",
-            *(f"--{name}={port}" for name, port in ports.items()),
+            sys.executable, "-c", code, "start", "--head", "--block", "--disable-usage-stats",
+            f"--num-cpus={processors}", f"--object-store-memory={150 << 20}",
+            "--include-dashboard=false", f"--port={address.partition(':')[2]}",
         ],
         env=environment, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    try:
-        for _ in range(240):
-            with suppress(OSError), socket.create_connection((host, ports["port"])):
-                break
-            assert process.poll() is None, "the cluster did not start"
-            time.sleep(0.5)
-        yield f"{host}:{ports['port']}"
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+
+
+def is_ready(process: subprocess.Popen[bytes], address: str) -> bool:
+    """Wait until the cluster has a node, or ends."""
+    from ray._raylet import GcsClient
+
+    host, _, port = address.partition(":")
+    end = time.monotonic() + 90
+    while process.poll() is None and time.monotonic() < end:
+        with suppress(OSError):
+            socket.create_connection((host, int(port))).close()
+            with suppress(Exception):
+                if GcsClient(address=address).get_all_node_info():
+                    return True
+        time.sleep(0.5)
+    return False

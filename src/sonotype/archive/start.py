@@ -53,7 +53,9 @@ def check_facts(
         "partition": options.partition,
         "segment": f"{options.segment:g}" if task.step is not None else "",
     }
-    named = {f"source {source}": _absolute(source) for source in sources}
+    named = {
+        utf8_text(f"source {address_of(source) or source}"): _absolute(source) for source in sources
+    }
     known = ledger.facts()
     if not known:
         ledger.set_facts(wanted | named)
