@@ -135,6 +135,8 @@ def wav_of(address: str) -> WavInfo | None:
     try:
         with system.open(path, "rb", block_size=1 << 16, cache_type="bytes") as stream:
             wavs = find_wavs(FileBytes(stream))
+        if wavs and len(system.cat_file(path, start=0, end=4)) != 4:
+            return None
     except ValueError:  # of fsspec: a web server without ranges
         return None
     if len(wavs) != 1:
