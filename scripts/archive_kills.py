@@ -29,7 +29,7 @@ import numpy as np
 import soundfile
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from ray_cluster import ray_cluster
+from ray_cluster import light_environment, ray_cluster
 
 RATE = 16_000
 BUCKET = "archive"
@@ -137,7 +137,7 @@ def command(out: Path, engine: str, *more: str) -> list[str]:
 def disturb(argv: list[str], kills: list[str], generator: random.Random, most: float) -> int:
     """Run a command, which is killed and started again; returns the peak memory in MB."""
     peak, done = 0, Counter[str]()
-    process = subprocess.Popen(argv)
+    process = subprocess.Popen(argv, env=light_environment([]))
     for kind in kills:
         until = time.monotonic() + generator.uniform(2, most)
         while time.monotonic() < until and process.poll() is None:
@@ -149,7 +149,7 @@ def disturb(argv: list[str], kills: list[str], generator: random.Random, most: f
         if kind == "driver":
             process.send_signal(signal.SIGKILL)
             process.wait()
-            process = subprocess.Popen(argv)
+            process = subprocess.Popen(argv, env=light_environment([]))
         elif actors := actors_below(os.getpid()):
             os.kill(generator.choice(actors), signal.SIGKILL)
         else:
@@ -164,7 +164,7 @@ def disturb(argv: list[str], kills: list[str], generator: random.Random, most: f
 
 def run_to_end(argv: list[str]) -> int:
     """Run a command; returns the peak memory of its process in MB."""
-    process, peak = subprocess.Popen(argv), 0
+    process, peak = subprocess.Popen(argv, env=light_environment([])), 0
     while process.poll() is None:
         peak = max(peak, memory_of(process.pid))
         time.sleep(0.2)

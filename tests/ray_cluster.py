@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from sonotype.archive.ray_engine import SETTINGS
 
@@ -24,12 +25,18 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
+def light_environment(modules: list[str]) -> dict[str, str]:
+    """The environment of a process that uses Ray; it finds modules in some folders."""
+    light = str(Path(__file__).parent / "light_imports")
+    paths = [*modules, light, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 @contextmanager
 def ray_cluster(processors: int, modules: list[str]) -> Iterator[str]:
     """The address of a cluster; its actors find modules in some folders."""
     os.environ["RAY_AUTH_MODE"] = "disabled"  # of this cluster, and of its drivers
-    environment = os.environ | SETTINGS
-    environment["PYTHONPATH"] = os.pathsep.join([*modules, os.environ.get("PYTHONPATH", "")])
+    environment = light_environment(modules) | SETTINGS
     from ray.util import get_node_ip_address
 
     for _ in range(TRIES):

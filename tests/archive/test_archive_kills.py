@@ -20,6 +20,7 @@ import fake_archive
 import pytest
 from fake_archive import POISON, archive, local, on_ray, rows, write_sounds
 from killed_training import descendants
+from ray_cluster import light_environment
 
 from sonotype.archive import local_engine, plan
 from sonotype.archive.driver import run_archive
@@ -116,7 +117,7 @@ def start(out: Path, engine: str, address: str, options: dict[str, Any], source:
         sys.executable, fake_archive.__file__, str(out), engine, "2", address,
         json.dumps(options), str(source),
     ]  # fmt: skip
-    return subprocess.Popen(argv, start_new_session=True)
+    return subprocess.Popen(argv, start_new_session=True, env=light_environment([]))
 
 
 def kill_again_and_again(
