@@ -59,6 +59,7 @@ PARSED_ONLY = {
     r"sonotype predict runs/first/model.onnx": "needs the exported model",
     r"sonotype push\b": "exports the model; tests/cli/test_push_command.py runs it",
     r"sonotype \w+ hf:": "downloads",
+    r"sonotype detect .*--engine ray": "starts a cluster; tests/archive runs one",
     r"sonotype crossval\b": "9 s of training",
 }
 """Commands that are parsed and not run: a pattern, and the reason."""

@@ -29,7 +29,15 @@ def seconds(argv: list[str]) -> float:
 
 
 @pytest.mark.parametrize(
-    "words", ["--version", "train --help", "predict --help", "detect --help", "data list --help"]
+    "words",
+    [
+        "--version",
+        "train --help",
+        "predict --help",
+        "detect --help",
+        "embed --help",
+        "data list --help",
+    ],
 )
 def test_help_is_quick(words: str) -> None:
     argv = [sys.executable, "-c", CODE, *words.split()]

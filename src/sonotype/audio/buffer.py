@@ -15,16 +15,21 @@ Indices = npt.NDArray[np.int64]
 
 
 class SampleBuffer:
-    """The samples of a stream of blocks ``[samples]`` that are still needed."""
+    """The samples of a stream of blocks ``[samples]`` that are still needed.
 
-    def __init__(self, blocks: Iterable[Samples]) -> None:
+    Args:
+        blocks: of the stream.
+        first: index of the first sample of the stream in its recording.
+    """
+
+    def __init__(self, blocks: Iterable[Samples], first: int = 0) -> None:
         self._blocks = iter(blocks)
         self._kept: Samples = np.zeros(0, dtype=np.float32)
-        self._first = self._needed = 0
+        self._first = self._needed = first
 
     @property
     def end(self) -> int:
-        """Number of samples that have been read from the stream."""
+        """Index of the sample after those that have been read from the stream."""
         return self._first + len(self._kept)
 
     def reaches(self, end: int) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sonotype.archive.archive_options import ArchiveOptions, asks_for_archive
+from sonotype.cli.archive_output import archive_part, refuse, write_archive
 from sonotype.cli.flags import with_options
 from sonotype.cli.recordings import (
     LINE,
@@ -28,7 +31,7 @@ LABEL_WIDTH = 16
 """Columns of the classes in the summary."""
 
 
-@with_options(Detection=DetectOptions, Output=OutputOptions)
+@with_options(Detection=DetectOptions, Output=OutputOptions, Archive=ArchiveOptions)
 def detect(
     paths: ModelAndRecordings,
     out: Annotated[Path, typer.Option("--out", help="Folder of the results")],
@@ -47,8 +50,14 @@ def detect(
     A stopped job goes on if it is started again with the same --out folder: only new and
     changed recordings are read. The exit code is 3 if a recording could not be read.
 
+    With --engine local or ray, the events of very many recordings go into Parquet files.
+    Sources may then be patterns, tables of paths and addresses such as s3://bucket/folder.
+
     Example: sonotype detect model.safetensors field --out results --clips
     """
+    if asks_for_archive(options):
+        _archive(paths, out, also or [], device, options | ({"explain": True} if explain else {}))
+        return
     chosen, outputs = from_flat([DetectOptions, OutputOptions], options)
     outputs.all_formats()
     model, recordings = model_and_recordings(
@@ -84,6 +93,22 @@ def detect(
         print_explanation(explanation, summary, retry=outputs.retry)
     if summary.failures:
         raise typer.Exit(AudioError.exit_code)
+
+
+def _archive(
+    paths: list[Path], out: Path, also: list[Path], device: Device, options: dict[str, Any]
+) -> None:
+    """Write the events into an archive."""
+    archive = archive_part(options)
+    archive["retry_errors"] = archive.get("retry_errors", False) or options.pop("retry", False)
+    if not options.get("picture", True):
+        del options["picture"]
+    names = {field.name for field in fields(DetectOptions)}
+    refuse(
+        {name: value for name, value in options.items() if name not in names},
+        "an archive has Parquet files only; leave out --engine, --workers and --partition",
+    )
+    write_archive("detect", paths, out, archive, also=also, device=device, detection=options)
 
 
 def print_summary(summary: JobSummary, out: Path, options: OutputOptions) -> None:

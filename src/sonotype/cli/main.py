@@ -33,8 +33,8 @@ Exit codes:
 
 COMMANDS = (
     "train", "distill", "evaluate", "crossval", "study", "learning-curve", "suspects", "predict",
-    "tune", "detect", "listen", "serve", "suggest", "search", "explain", "doctor", "report",
-    "compare", "info", "card", "export", "push", "app",
+    "embed", "tune", "detect", "listen", "serve", "suggest", "search", "explain", "doctor",
+    "report", "compare", "info", "card", "export", "push", "app",
 )  # fmt: skip
 """In the order of the help. Each is a function of its name in a module of its name."""
 GROUPS = ("data", "weights")

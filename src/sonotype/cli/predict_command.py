@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from sonotype.archive.archive_options import BATCH_SIZE, ArchiveOptions, asks_for_archive
+from sonotype.cli.archive_output import archive_part, refuse, write_archive
 from sonotype.cli.flags import Force, ModelOptions, with_options
 from sonotype.core.errors import AudioError, OptionsError, cause_of
 
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
     from sonotype.cli.prediction_output import Result
     from sonotype.inference.ensemble import Ensemble
 
+SHOWN_LABELS = 3
 
-@with_options(Model=ModelOptions)
+
+@with_options(Model=ModelOptions, Archive=ArchiveOptions)
 def predict(
     paths: Annotated[
         list[Path],
@@ -36,12 +40,11 @@ def predict(
     ] = "table",
     top: Annotated[
         int, typer.Option("--top", min=1, metavar="N", help="Number of labels to show")
-    ] = 3,
-    out: Annotated[Path | None, typer.Option("--out", help="Output file")] = None,
+    ] = SHOWN_LABELS,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Output file, or folder of an archive")
+    ] = None,
     force: Force = False,
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, metavar="N", help="Files per batch", hidden=True)
-    ] = 16,
     hop: Annotated[
         float | None,
         typer.Option("--hop", metavar="SECONDS", help="Classify windows that start every SECONDS"),
@@ -60,6 +63,10 @@ def predict(
     The row of an unreadable file shows the error; the row of a truncated file also shows
     a prediction from its readable part. The exit code is then 3.
 
+    With --engine local or ray, the rows of very many recordings go into a folder of
+    Parquet files; a stopped job goes on. Sources may then be patterns, tables of paths and
+    addresses such as s3://bucket/folder.
+
     The --out file has the suffix .part until it is complete. An existing file is replaced
     only with --force; a sound or a model is never replaced.
 
@@ -69,8 +76,20 @@ def predict(
         raise OptionsError("--exact needs --hop SECONDS")
     if hop is not None and not exact and options.get("tta_shifts", 1) > 1:
         raise OptionsError("--tta-shifts with --hop needs --exact")
+    archive = archive_part(options) if asks_for_archive(options, ["batch_size"]) else None
+    if archive is not None:
+        own = {"format": output_format != "table", "top": top != SHOWN_LABELS, "force": force}
+        refuse({name: True for name, is_set in own.items() if is_set}, "an archive is Parquet")
+        device = options.pop("device", "auto")
+        also = [Path(path) for path in options.pop("also", ())]
+        write_archive(
+            "predict", paths, out, archive,
+            also=also, hop=hop, exact=exact, device=device, model_options=options,
+        )  # fmt: skip
+        return
     from sonotype.cli.prediction_inputs import check_output, collect_items, files_of, split_model
 
+    batch_size = options.pop("batch_size", BATCH_SIZE)
     model, sounds = split_model(paths)
     items = collect_items(sounds)
     models = [model, *map(Path, options.pop("also", ()))]

@@ -24,7 +24,7 @@ from sonotype.core.version import __version__
 from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.event_finder import EventFinder
 from sonotype.detect.frequency_range import with_frequencies
-from sonotype.detect.score_sources import frame_blocks, has_frame_heads, window_blocks
+from sonotype.detect.score_sources import Source, frame_blocks, has_frame_heads, window_blocks
 from sonotype.inference.ensemble import Ensemble
 from sonotype.inference.load import load, model_file
 from sonotype.inference.locate import find_model
@@ -124,7 +124,7 @@ class Detector:
         """The least score of an event, for each class."""
         return tuple(one.threshold for one in self.events)
 
-    def score_blocks(self, source: Path | bytes | LiveSound) -> Iterator[ScoreBlock]:
+    def score_blocks(self, source: Source) -> Iterator[ScoreBlock]:
         """Scores of the detected classes over time; of live sound as they come.
 
         Raises:

@@ -29,10 +29,15 @@ def without_result(paths: Sequence[Path], folder: Path) -> list[Path]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, ledger: str = LEDGER, command: str = "detect") -> Iterator[None]:
     """Create the folder, or check that it is of a job; no other job may use it meanwhile.
 
     The lock ends with the process, however that ends. Temporary files of a killed job are removed.
+
+    Args:
+        folder: of the outputs.
+        ledger: name of the ledger of this kind of job.
+        command: that writes into the folder, for messages.
 
     Raises:
         OptionsError: the folder has other files.
@@ -42,7 +47,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise OptionsError(f"--out {folder}: is a file; name a folder")
     folder.mkdir(parents=True, exist_ok=True)
     names = {path.name for path in folder.iterdir()} - {LOCK}
-    if names and LEDGER not in names:
+    if names and ledger not in names:
         raise OptionsError(
             f"--out {folder}: holds files of another kind ({listed(sorted(names), 3)}); name a new "
             "or an empty folder"
@@ -52,8 +57,8 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise SonotypeError(
-            f"--out {folder}: another sonotype detect is writing into it; wait until it ends, or "
-            "name another folder"
+            f"--out {folder}: another sonotype {command} is writing into it; wait until it ends, "
+            "or name another folder"
         ) from None
     try:
         remove_parts(folder)

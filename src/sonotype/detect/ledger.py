@@ -6,18 +6,16 @@ a job that is killed at any moment knows exactly which recordings are complete.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from sonotype.core.database import Database, text_of
 from sonotype.core.detections import DetectedEvent, DetectedRecording
-from sonotype.core.errors import SonotypeError
 from sonotype.core.json_text import json_text
 from sonotype.detect.ledger_entry import Entry, Outputs, Stamp
 
@@ -35,15 +33,7 @@ _SCHEMA = (
     )""",
     "CREATE TABLE files (name BLOB PRIMARY KEY, path BLOB NOT NULL)",
     "CREATE INDEX files_by_path ON files (path)",
-    f"PRAGMA application_id = {APPLICATION}",
-    f"PRAGMA user_version = {VERSION}",
 )
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_ERRNO = {
-    sqlite3.SQLITE_FULL: errno.ENOSPC,
-    sqlite3.SQLITE_READONLY: errno.EACCES,
-    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
-}
 
 
 class Ledger:
@@ -57,28 +47,10 @@ class Ledger:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._clear_errors():
-            self._database = sqlite3.connect(path, isolation_level=None)
-            try:
-                self._open()
-            except BaseException:
-                self._database.close()
-                raise
-
-    def _open(self) -> None:
-        if self._pragma("quick_check(1)") != "ok":
-            raise self._damaged()
-        if self._pragma("application_id") == 0 and not self._rows("SELECT 1 FROM sqlite_master"):
-            with self._transaction():
-                for statement in _SCHEMA:
-                    self._database.execute(statement)
-        if self._pragma("application_id") != APPLICATION:
-            raise SonotypeError(f"{self._path}: is of another program; name another --out folder")
-        if self._pragma("user_version") != VERSION:
-            raise SonotypeError(
-                f"{self._path}: is of another version of sonotype; name another --out folder"
-            )
+        self._database = Database(
+            path, _SCHEMA, application=APPLICATION, version=VERSION,
+            advice="to detect all recordings again",
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self
@@ -170,7 +142,7 @@ class Ledger:
             self._execute(
                 "INSERT OR REPLACE INTO recordings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
                 _key(recording.path), stamp.size, stamp.modified, stamp.digest,
-                _text(recording.error), float(recording.seconds), float(recording.highest),
+                text_of(recording.error), float(recording.seconds), float(recording.highest),
                 json_text(events), json_text(outputs.__dict__),
             )  # fmt: skip
             for name in removed:
@@ -201,52 +173,18 @@ class Ledger:
                 self._execute(f"DELETE FROM {table} WHERE path = ?", _key(path))  # noqa: S608
 
     def _execute(self, statement: str, *values: Any) -> None:
-        self._database.execute(statement, values)
+        self._database.execute(statement, *values)
 
     def _rows(self, statement: str, *values: Any) -> list[Any]:
-        with self._clear_errors():
-            return self._database.execute(statement, values).fetchall()
+        return self._database.rows(statement, *values)
 
-    def _pragma(self, name: str) -> Any:
-        return self._rows(f"PRAGMA {name}")[0][0]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._clear_errors():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _clear_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in _DAMAGED:
-                raise self._damaged() from error
-            raise OSError(_ERRNO.get(code, 0), str(error), str(self._path)) from error
-
-    def _damaged(self) -> SonotypeError:
-        return SonotypeError(
-            f"{self._path}: is damaged; to detect all recordings again, name another --out folder, "
-            f"or remove {self._path.parent}"
-        )
+    def _transaction(self) -> AbstractContextManager[None]:
+        return self._database.transaction()
 
 
 def _key(path: Path) -> bytes:
     """The absolute path in bytes; a name may be invalid text."""
     return os.fsencode(os.path.abspath(path))  # noqa: PTH100 (keeps links)
-
-
-def _text(text: str) -> str:
-    """Text without the stray bytes that a database cannot store."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def iterate(ledger: Ledger, paths: Iterable[Path]) -> Iterator[DetectedRecording]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from sonotype.audio.buffer import window_start
 from sonotype.audio.decode import Samples, name_of
 from sonotype.core.detections import ScoreBlock
 from sonotype.core.errors import AudioError
@@ -15,14 +18,17 @@ from sonotype.inference.classifier import Classifier
 from sonotype.inference.ensemble import Ensemble
 from sonotype.inference.postprocess import NOT_FINITE
 from sonotype.inference.prediction import Prediction
-from sonotype.inference.recording import LiveSound, open_recording, source_for_each
+from sonotype.inference.recording import LiveSound, Passage, open_recording, source_for_each
 from sonotype.inference.sliding_outputs import DeferredError
 from sonotype.sliding.frames import frame_bounds
+from sonotype.sliding.layout import Section
 
 WINDOWS = 512
 """Windows in a block of scores."""
 
 Floats = npt.NDArray[np.floating]
+Source = Path | bytes | LiveSound | Passage
+"""A recording, live sound, or some windows or frames of a recording."""
 
 
 def has_frame_heads(ensemble: Ensemble, level: str) -> bool:
@@ -34,11 +40,12 @@ def has_frame_heads(ensemble: Ensemble, level: str) -> bool:
     return None not in lengths and len(lengths) == 1
 
 
-def frame_blocks(ensemble: Ensemble, source: Path | bytes | LiveSound) -> Iterator[ScoreBlock]:
+def frame_blocks(ensemble: Ensemble, source: Source) -> Iterator[ScoreBlock]:
     """Mean scores of the frames of a recording; errors as for :func:`window_blocks`."""
     sources = source_for_each(source, len(ensemble.members))
     tracks = [_FrameTrack(*pair) for pair in zip(ensemble.members, sources, strict=True)]
-    first, seconds = 0, tracks[0].seconds
+    first = source.first if isinstance(source, Passage) else 0
+    seconds = tracks[0].seconds
     for parts in _aligned([track.scores() for track in tracks]):
         scores = np.mean(parts, axis=0)
         if not np.isfinite(scores).all():
@@ -55,7 +62,7 @@ def frame_blocks(ensemble: Ensemble, source: Path | bytes | LiveSound) -> Iterat
 class _FrameTrack:
     """The scores of one model, and the length of the recording as far as it is known."""
 
-    def __init__(self, member: Classifier, source: Path | bytes | LiveSound) -> None:
+    def __init__(self, member: Classifier, source: Source) -> None:
         self._spec = member.audio_spec
         self._engine, self._source = member.engine, source
         self._samples, self._ended = 0, False
@@ -70,7 +77,12 @@ class _FrameTrack:
     def scores(self) -> Iterator[Floats]:
         """``[frames, classes]``, many frames at a time."""
         sound = open_recording(self._source, None, self._spec.sample_rate)
-        pieces = self._counted(self._error.defer(sound.pieces))
+        pieces: Iterator[Samples] | Section
+        if isinstance(sound.pieces, Section):
+            section = self._error.defer_section(sound.pieces)
+            pieces = replace(section, read=partial(self._counted_from, section))
+        else:
+            pieces = self._counted(self._error.defer(sound.pieces))
         found = self._engine.frames(pieces, self._spec.length, sound.pace)
         for _, scores in found or ():
             yield scores
@@ -79,6 +91,10 @@ class _FrameTrack:
         """Raise the error that ended the recording early."""
         if self._error.deferred is not None:
             raise self._error.deferred
+
+    def _counted_from(self, section: Section, start: int) -> Iterator[Samples]:
+        self._samples = start
+        return self._counted(section.read(start))
 
     def _counted(self, pieces: Iterator[Samples]) -> Iterator[Samples]:
         for piece in pieces:
@@ -104,7 +120,7 @@ def _aligned(tracks: Sequence[Iterator[Floats]]) -> Iterator[list[Floats]]:
 
 
 def window_blocks(
-    ensemble: Ensemble, source: Path | bytes | LiveSound, hop: float, level: str
+    ensemble: Ensemble, source: Source, hop: float, level: str
 ) -> Iterator[ScoreBlock]:
     """Mean scores of sliding windows, each for the time nearest to the middle of its window.
 
@@ -112,8 +128,8 @@ def window_blocks(
 
     Args:
         ensemble: the models.
-        source: path of the recording, or live sound; its windows come one by one, each when the
-            next one is known.
+        source: path of the recording, or some of its windows; or live sound, whose windows come
+            one by one, each when the next one is known.
         hop: seconds from one window to the next.
         level: name of the head.
 
@@ -124,6 +140,8 @@ def window_blocks(
     seconds = ensemble.audio_spec.seconds
     most = 1 if isinstance(source, LiveSound) else WINDOWS
     begin, total = 0.0, 0.0
+    if isinstance(source, Passage):
+        begin = _boundary(source.first, hop, ensemble)
     starts: list[float] = []
     scores: list[Floats] = []
     try:
@@ -141,8 +159,21 @@ def window_blocks(
         raise
     if isinstance(source, LiveSound):
         total = source.seconds
-    if starts and total > begin:
+    if isinstance(source, Passage) and source.end is not None:
+        if starts:
+            end = _boundary(source.end, hop, ensemble)
+            yield _window_block(starts, scores, begin, end, seconds)
+    elif starts and total > begin:
         yield block_of_windows(starts, scores, seconds, total, begin)
+
+
+def _boundary(index: int, hop: float, ensemble: Ensemble) -> float:
+    """The time between the middle of the window before and that of a window."""
+    if index == 0:
+        return 0.0
+    rate = ensemble.members[0].audio_spec.sample_rate
+    before, after = (window_start(np.array([index - 1, index]), hop * rate) / rate).tolist()
+    return float((before + after + ensemble.audio_spec.seconds) / 2)
 
 
 def block_of_windows(
@@ -176,9 +207,9 @@ def _window_block(
     return ScoreBlock(np.append(times[:-1][lasting], times[-1]), np.stack(scores)[lasting])
 
 
-def name_of_source(source: Path | bytes | LiveSound) -> str:
+def name_of_source(source: Source) -> str:
     """The name of a source in messages and results."""
-    return source.name if isinstance(source, LiveSound) else name_of(source)
+    return source.name if isinstance(source, LiveSound | Passage) else name_of(source)
 
 
 def joined(blocks: Sequence[ScoreBlock]) -> ScoreBlock:

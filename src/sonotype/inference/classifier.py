@@ -25,6 +25,7 @@ from sonotype.inference.prediction import Array, Failure, Prediction
 from sonotype.inference.recording import (
     ARRAY,
     LiveSound,
+    Passage,
     Recording,
     SoundInfo,
     array_rate,
@@ -140,11 +141,12 @@ class Classifier:
 
     def predict_windows(
         self,
-        source: str | Path | bytes | npt.ArrayLike | LiveSound,
+        source: str | Path | bytes | npt.ArrayLike | LiveSound | Passage,
         hop: float = HOP,
         *,
         sample_rate: int | None = None,
         exact: bool = False,
+        batch_size: int = BATCH_SIZE,
         progress: bool = False,
     ) -> Iterator[Prediction]:
         """Classify sliding windows of a recording of any length.
@@ -156,10 +158,11 @@ class Classifier:
 
         Args:
             source: a path, the bytes of a sound file, samples ``[samples]`` or
-                ``[samples, channels]``, or live sound.
+                ``[samples, channels]``, live sound, or a passage of a recording.
             hop: seconds from the start of a window to the start of the next one, at least 0.01.
             sample_rate: of an array, in Hz; required for arrays, refused for files.
             exact: run every window as a clip of its own.
+            batch_size: windows that the network gets at once, where each is a clip of its own.
             progress: draw a bar.
 
         Yields:
@@ -176,7 +179,7 @@ class Classifier:
         recording = open_recording(source, sample_rate, self.audio_spec.sample_rate)
         outputs = sliding_outputs(
             self.engine, self.audio_spec, recording.pieces, hop,
-            exact=exact, tta_shifts=self.tta_shifts, pace=recording.pace,
+            exact=exact, tta_shifts=self.tta_shifts, pace=recording.pace, batch_size=batch_size,
         )  # fmt: skip
         predictions = self._of_windows(outputs, recording, hop)
         total = None

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sonotype.core.prefetch import BATCH_SIZE as BATCH_SIZE
 from sonotype.inference.prediction import Array
-from sonotype.sliding.layout import Pace
+from sonotype.sliding.layout import Pace, Section
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +62,16 @@ class Engine(Protocol):
         ...
 
     def windows(
-        self, pieces: Iterable[Array], samples: int, hop: float, pace: Pace | None = None
+        self,
+        pieces: Iterable[Array] | Section,
+        samples: int,
+        hop: float,
+        pace: Pace | None = None,
     ) -> Iterator[tuple[int, EngineOutput]] | None:
         """Output for overlapping windows of a recording, from feature maps that they share.
 
         Args:
-            pieces: consecutive pieces ``[samples]`` of the recording.
+            pieces: consecutive pieces ``[samples]`` of the recording, or a section of it.
             samples: length of a window.
             hop: samples from the start of a window to the start of the next one.
             pace: of live sound.
@@ -79,12 +83,12 @@ class Engine(Protocol):
         ...
 
     def frames(
-        self, pieces: Iterable[Array], samples: int, pace: Pace | None = None
+        self, pieces: Iterable[Array] | Section, samples: int, pace: Pace | None = None
     ) -> Iterator[tuple[int, Array]] | None:
         """Probabilities of the frames of a recording, see :mod:`sonotype.sliding.frames`.
 
         Args:
-            pieces: consecutive pieces ``[samples]`` of the recording.
+            pieces: consecutive pieces ``[samples]`` of the recording, or a section of it.
             samples: length of a clip.
             pace: of live sound.
 

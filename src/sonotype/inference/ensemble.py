@@ -15,7 +15,7 @@ from sonotype.inference.engine import BATCH_SIZE
 from sonotype.inference.load import load
 from sonotype.inference.postprocess import average_models
 from sonotype.inference.prediction import Failure, Prediction
-from sonotype.inference.recording import LiveSound, source_for_each
+from sonotype.inference.recording import LiveSound, Passage, source_for_each
 from sonotype.inference.sliding_outputs import HOP
 
 
@@ -73,11 +73,12 @@ class Ensemble:
 
     def predict_windows(
         self,
-        source: str | Path | bytes | npt.ArrayLike | LiveSound,
+        source: str | Path | bytes | npt.ArrayLike | LiveSound | Passage,
         hop: float = HOP,
         *,
         sample_rate: int | None = None,
         exact: bool = False,
+        batch_size: int = BATCH_SIZE,
         progress: bool = False,
     ) -> Iterator[Prediction]:
         """Classify sliding windows, as :meth:`Classifier.predict_windows` does.
@@ -92,7 +93,12 @@ class Ensemble:
         sources = source_for_each(source, len(self._members))
         members = [
             member.predict_windows(
-                each, hop, sample_rate=sample_rate, exact=exact, progress=progress and not number
+                each,
+                hop,
+                sample_rate=sample_rate,
+                exact=exact,
+                batch_size=batch_size,
+                progress=progress and not number,
             )
             for number, (member, each) in enumerate(zip(self._members, sources, strict=True))
         ]

@@ -15,7 +15,7 @@ from sonotype.inference.engine import EngineOutput
 from sonotype.inference.onnx_windows import WINDOWS_KEY, SharedSessions, window_graphs
 from sonotype.inference.prediction import Array
 from sonotype.modelfile.card import KEY, ModelCard, card_of
-from sonotype.sliding.layout import FRAMES_A_SECOND, Pace
+from sonotype.sliding.layout import FRAMES_A_SECOND, Pace, Section
 
 WAVEFORM = "waveform"
 EMBEDDING = "embedding"
@@ -63,7 +63,11 @@ class OnnxEngine:
         return _output(dict(zip(self.outputs, values, strict=True)))
 
     def windows(
-        self, pieces: Iterable[Array], samples: int, hop: float, pace: Pace | None = None
+        self,
+        pieces: Iterable[Array] | Section,
+        samples: int,
+        hop: float,
+        pace: Pace | None = None,
     ) -> Iterator[tuple[int, EngineOutput]] | None:
         """Output for overlapping windows; ``None`` if the file has no graphs for their length."""
         shared = self._shared
@@ -79,7 +83,7 @@ class OnnxEngine:
         return self._shared.windows.layout.coarsest / FRAMES_A_SECOND
 
     def frames(
-        self, pieces: Iterable[Array], samples: int, pace: Pace | None = None
+        self, pieces: Iterable[Array] | Section, samples: int, pace: Pace | None = None
     ) -> Iterator[tuple[int, Array]] | None:
         """Probabilities of frames; ``None`` if the file has no frame head."""
         shared = self._shared

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -12,9 +13,9 @@ import numpy.typing as npt
 
 from sonotype.audio.decode import Samples, from_array, name_of, seconds_of
 from sonotype.audio.decoders.decoder import resampled
-from sonotype.audio.stream import stream
+from sonotype.audio.stream import stream, stream_from
 from sonotype.core.errors import OptionsError
-from sonotype.sliding.layout import Pace
+from sonotype.sliding.layout import Pace, Section
 
 ARRAY = "<array>"
 """Name of an array in predictions."""
@@ -35,13 +36,13 @@ class Recording(NamedTuple):
     Attributes:
         source: its name in predictions.
         seconds: its length.
-        pieces: consecutive pieces ``[samples]`` at the sample rate of the model.
+        pieces: consecutive pieces ``[samples]`` at the sample rate of the model, or a section.
         pace: of live sound.
     """
 
     source: str
     seconds: float
-    pieces: Iterator[Samples]
+    pieces: Iterator[Samples] | Section
     pace: Pace | None = None
 
 
@@ -83,6 +84,36 @@ class LiveSound:
             yield piece
 
 
+@dataclass(frozen=True)
+class Passage:
+    """Consecutive windows, or frames, of a recording that can be read from any sample on.
+
+    Their scores are those of the whole recording, up to the rounding of the resampler.
+
+    Attributes:
+        name: of the recording.
+        sample_rate: of the recording in Hz.
+        seconds: length of the recording.
+        first: index of the first window.
+        end: index after the last window; ``None`` for all that follow.
+        read: gives the mono samples of the recording in blocks, from a sample on.
+    """
+
+    name: str
+    sample_rate: int
+    seconds: float
+    first: int
+    end: int | None
+    read: Callable[[int], Iterator[Samples]]
+
+    def section(self, model_rate: int) -> Section:
+        """The windows with their sound at another sample rate."""
+        rates = self.sample_rate, model_rate
+        return Section(
+            self.first, self.end, lambda start: stream_from(self.read, start, rates, self.name)
+        )
+
+
 Source = TypeVar("Source")
 
 
@@ -92,7 +123,7 @@ def source_for_each(source: Source, number: int) -> list[Source]:
 
 
 def open_recording(
-    source: str | Path | bytes | npt.ArrayLike | LiveSound,
+    source: str | Path | bytes | npt.ArrayLike | LiveSound | Passage,
     sample_rate: int | None,
     model_rate: int,
 ) -> Recording:
@@ -104,6 +135,8 @@ def open_recording(
     """
     if isinstance(source, LiveSound):
         return Recording(source.name, math.inf, source.read(model_rate), source.pace)
+    if isinstance(source, Passage):
+        return Recording(source.name, source.seconds, source.section(model_rate))
     if isinstance(source, str | Path | bytes):
         name = file_name(source, sample_rate)
         return Recording(name, seconds_of(source), stream(source, sample_rate=model_rate))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -25,7 +26,7 @@ from sonotype.core.errors import AudioError, OptionsError
 from sonotype.core.prefetch import prefetch
 from sonotype.inference.engine import BATCH_SIZE, Engine, EngineOutput
 from sonotype.inference.postprocess import average_shifts
-from sonotype.sliding.layout import Pace
+from sonotype.sliding.layout import Pace, Section
 
 HOP = 1.0
 MIN_HOP = 0.01
@@ -35,24 +36,26 @@ MIN_HOP = 0.01
 def sliding_outputs(
     engine: Engine,
     audio_spec: AudioSpec,
-    pieces: Iterator[Samples],
+    pieces: Iterator[Samples] | Section,
     hop: float,
     *,
     exact: bool = False,
     tta_shifts: int = 1,
     pace: Pace | None = None,
+    batch_size: int = BATCH_SIZE,
 ) -> Iterator[tuple[int, EngineOutput]]:
     """Outputs for all windows of a recording, several windows at a time.
 
     Args:
         engine: runs the network.
         audio_spec: sample rate and length of a window. Windows are neither trimmed nor cropped.
-        pieces: consecutive pieces ``[samples]`` of the recording.
+        pieces: consecutive pieces ``[samples]`` of the recording; or a section of it.
         hop: seconds from the start of a window to the start of the next one.
         exact: run every window as a clip of its own.
         tta_shifts: average exact windows over this number of circular shifts. Windows that share
             their feature maps are not averaged; :attr:`EngineOutput.tta_shifts` is 1 for them.
         pace: of live sound: each window is then given as soon as it can be.
+        batch_size: windows that are run at once, where each is a clip of its own.
 
     Yields:
         the index of the first window, and the output.
@@ -62,16 +65,26 @@ def sliding_outputs(
             before the error.
     """
     samples, error = hop * audio_spec.sample_rate, DeferredError()
-    pieces = error.defer(pieces)
-    sound = SampleBuffer(pieces)
-    overlapping = sound.reaches(audio_spec.length + 1) and hop < audio_spec.seconds
-    if sound.end:
-        shared = None
+    clips: Iterator[tuple[int, Samples]]
+    shared = None
+    if isinstance(pieces, Section):
+        section = error.defer_section(pieces)
+        if hop < audio_spec.seconds and not exact:
+            shared = engine.windows(section, audio_spec.length, samples)
+        alone = engine.side_by_side
+        clips = _section_clips(audio_spec, section, samples, 1 if alone else batch_size)
+    else:
+        pieces = error.defer(pieces)
+        sound = SampleBuffer(pieces)
+        overlapping = sound.reaches(audio_spec.length + 1) and hop < audio_spec.seconds
         if overlapping and not exact:
             whole = chain([sound.part(0, sound.end)], pieces)
             shared = engine.windows(whole, audio_spec.length, samples, pace)
-        live = pace is not None
-        yield from shared or _exact(engine, audio_spec, sound, samples, tta_shifts, live=live)
+        alone = pace is not None or engine.side_by_side
+        clips = iter(())
+        if sound.end:
+            clips = _clips(audio_spec, sound, samples, 1 if alone else batch_size)
+    yield from shared or _exact(engine, clips, tta_shifts, live=pace is not None)
     if error.deferred is not None:
         raise error.deferred
 
@@ -103,15 +116,13 @@ class DeferredError:
         except AudioError as error:
             self.deferred = error
 
+    def defer_section(self, section: Section) -> Section:
+        """The section, whose pieces end before the error."""
+        return replace(section, read=lambda start: self.defer(section.read(start)))
+
 
 def _exact(
-    engine: Engine,
-    audio_spec: AudioSpec,
-    sound: SampleBuffer,
-    hop: float,
-    tta_shifts: int,
-    *,
-    live: bool,
+    engine: Engine, clips: Iterator[tuple[int, Samples]], tta_shifts: int, *, live: bool
 ) -> Iterator[tuple[int, EngineOutput]]:
     """Every window as a clip of its own, in batches or in threads; of live sound one by one."""
 
@@ -119,22 +130,46 @@ def _exact(
         first, clips = batch
         return first, average_shifts(engine, clips, tta_shifts)
 
-    if live:
-        return map(output, _clips(audio_spec, sound, hop, 1))
-    if engine.side_by_side:
-        return prefetch(output, _clips(audio_spec, sound, hop, 1), threads=available_cpus())
-    return map(output, _clips(audio_spec, sound, hop, BATCH_SIZE))
+    if engine.side_by_side and not live:
+        return prefetch(output, clips, threads=available_cpus())
+    return map(output, clips)
+
+
+def _section_clips(
+    audio_spec: AudioSpec, section: Section, hop: float, batch_size: int
+) -> Iterator[tuple[int, Samples]]:
+    """As :func:`_clips`, for the windows of a section."""
+    start = int(window_start(section.first, hop))
+    sound = SampleBuffer(section.read(start), start)
+    yield from _clips(audio_spec, sound, hop, batch_size, section.first, section.end)
 
 
 def _clips(
-    audio_spec: AudioSpec, sound: SampleBuffer, hop: float, batch_size: int
+    audio_spec: AudioSpec,
+    sound: SampleBuffer,
+    hop: float,
+    batch_size: int,
+    index: int = 0,
+    last: int | None = None,
 ) -> Iterator[tuple[int, Samples]]:
-    """The index of the first window and the windows ``[batch, samples]``."""
-    length, index, ended = audio_spec.length, 0, False
+    """The index of the first window and the windows ``[batch, samples]``.
+
+    Args:
+        audio_spec: of the windows.
+        sound: of the recording.
+        hop: samples from window to window.
+        batch_size: windows that are given at once.
+        index: of the first window.
+        last: index after the last window; ``None`` for all windows.
+    """
+    length, ended = audio_spec.length, False
     while not ended:
         first = index
         clips: list[Samples] = []
         while len(clips) < batch_size and not ended:
+            if index == last:
+                ended = True
+                break
             start = int(window_start(index, hop))
             sound.forget(start)
             if not sound.reaches(start + length):

@@ -15,7 +15,7 @@ from sonotype.inference.prediction import Array
 from sonotype.models.fold_batch_norm import fuse_batch_norm
 from sonotype.models.system import Output, System
 from sonotype.sliding.frames import SharedFrames
-from sonotype.sliding.layout import FRAMES_A_SECOND, Pace
+from sonotype.sliding.layout import FRAMES_A_SECOND, Pace, Section
 from sonotype.sliding.shared import SharedWindows
 from sonotype.sliding.system_frames import system_frames
 from sonotype.sliding.system_windows import WindowOutputs, system_windows
@@ -62,7 +62,11 @@ class TorchEngine:
             return self._output(output, tuple(_array(weights) for weights in output.attention))
 
     def windows(
-        self, pieces: Iterable[Array], samples: int, hop: float, pace: Pace | None = None
+        self,
+        pieces: Iterable[Array] | Section,
+        samples: int,
+        hop: float,
+        pace: Pace | None = None,
     ) -> Iterator[tuple[int, EngineOutput]]:
         """Output for overlapping windows, without attention."""
         if (shared := self._shared.get(samples)) is None:
@@ -71,7 +75,7 @@ class TorchEngine:
             yield first, self._output(output)
 
     def frames(
-        self, pieces: Iterable[Array], samples: int, pace: Pace | None = None
+        self, pieces: Iterable[Array] | Section, samples: int, pace: Pace | None = None
     ) -> Iterator[tuple[int, Array]] | None:
         """Probabilities of frames; ``None`` without a frame head."""
         if self.fused.frame_head is None:

@@ -17,7 +17,7 @@ from typing import Generic
 import numpy as np
 import numpy.typing as npt
 
-from sonotype.sliding.layout import Layout, Pace, Span
+from sonotype.sliding.layout import Layout, Pace, Section, Span
 from sonotype.sliding.shared import Output_co, RowReduction, Samples, SharedWindows, WindowNetwork
 
 
@@ -50,17 +50,33 @@ class SharedFrames(Generic[Output_co]):
         self._windows = SharedWindows(layout, reductions, network, threads=threads, spans=spans)
 
     def outputs(
-        self, pieces: Iterable[Samples], pace: Pace | None = None
+        self, pieces: Iterable[Samples] | Section, pace: Pace | None = None
     ) -> Iterator[tuple[int, Output_co]]:
         """The number of the first frame and the outputs, in order, many frames at a time.
 
         The last frames may lie behind the end of the recording.
 
         Args:
-            pieces: consecutive pieces ``[samples]`` of the recording, at the system's sample rate.
+            pieces: consecutive pieces ``[samples]`` of the recording, at the system's sample rate;
+                or a section.
             pace: of live sound.
         """
-        return self._windows.outputs(self._padded(pieces), self.unit, pace)
+        if isinstance(pieces, Section):
+            padded: Iterable[Samples] | Section = self._padded_section(pieces)
+        else:
+            padded = self._padded(pieces)
+        return self._windows.outputs(padded, self.unit, pace)
+
+    def _padded_section(self, section: Section) -> Section:
+        silence = self.before * self.unit
+
+        def read(start: int) -> Iterator[Samples]:
+            if start < silence:
+                yield np.zeros(silence - start, dtype=np.float32)
+            yield from section.read(max(start - silence, 0))
+            yield np.zeros(self.after * self.unit, dtype=np.float32)
+
+        return Section(section.first, section.end, read)
 
     def _padded(self, pieces: Iterable[Samples]) -> Iterator[Samples]:
         yield np.zeros(self.before * self.unit, dtype=np.float32)

@@ -73,6 +73,21 @@ class Pace:
     lookahead: float
 
 
+@dataclass(frozen=True)
+class Section:
+    """Some consecutive windows, or frames, of a recording that can be read from any sample on.
+
+    Attributes:
+        first: index of the first one.
+        end: index after the last one; ``None`` for all that follow.
+        read: gives the pieces ``[samples]`` of the recording from a sample on.
+    """
+
+    first: int
+    end: int | None
+    read: Callable[[int], Iterator[Samples]]
+
+
 class Span(NamedTuple):
     """Some of the rows of a window, in rows of the coarsest pooled map.
 
@@ -122,7 +137,11 @@ class Layout:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def chunks(
-        self, sound: SampleBuffer, hop: float, spans: Sequence[Span | None] = (None,)
+        self,
+        sound: SampleBuffer,
+        hop: float,
+        spans: Sequence[Span | None] = (None,),
+        core: int = 0,
     ) -> Iterator[Chunk]:
         """Chunks while there is sound for all of their context, then the last chunk.
 
@@ -130,8 +149,9 @@ class Layout:
             sound: of the recording.
             hop: samples from window to window.
             spans: of each window that are needed, see :meth:`rows_of`.
+            core: the first frame of the first chunk without its context, see :meth:`core_of`.
         """
-        core, behind = 0, self.context if self.lookahead is None else self.lookahead
+        behind = self.context if self.lookahead is None else self.lookahead
         while True:
             end = core + self.step
             # A chunk is at least a clip: it begins earlier, so as not to wait for more sound.
@@ -146,6 +166,26 @@ class Layout:
         last = whole(-(-int(window_start(windows - 1, hop)) // self.frame), self.coarsest)
         first = max(min(core - self.context, last), 0)
         yield Chunk(first, last - first, core, None, windows)
+
+    def core_of(self, start: int) -> int:
+        """The first frame, without context, of the chunk with the first row of a window.
+
+        Args:
+            start: sample at which the window begins.
+        """
+        first = min(
+            int(row) * stride
+            for row, stride in zip(self.first_rows(start), self.strides, strict=True)
+        )
+        return first // self.step * self.step
+
+    def origin(self, core: int, hop: float) -> int:
+        """The first sample that is needed for chunks from this frame on.
+
+        The last chunk of a recording may begin a window and a hop before its context.
+        """
+        before = self.context + self.coarsest + math.ceil((self.samples + hop) / self.frame)
+        return max(core - before, 0) * self.frame
 
     def log_mels(
         self, front_ends: Callable[[Samples], Sequence[Samples]], waveform: Samples

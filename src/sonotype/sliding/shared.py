@@ -30,7 +30,7 @@ import numpy.typing as npt
 from sonotype.audio.buffer import SampleBuffer, window_start
 from sonotype.core.prefetch import prefetch
 from sonotype.models.operation import Operation
-from sonotype.sliding.layout import Chunk, Layout, Pace, Span
+from sonotype.sliding.layout import Chunk, Layout, Pace, Section, Span
 from sonotype.sliding.live_log_mels import LiveLogMels
 from sonotype.sliding.reductions import Rows, windows_of
 
@@ -98,34 +98,47 @@ class SharedWindows(Generic[Output_co]):
         self._maps = [index for reduction in reductions for index in reduction.maps]
 
     def outputs(
-        self, pieces: Iterable[Samples], hop: float, pace: Pace | None = None
+        self, pieces: Iterable[Samples] | Section, hop: float, pace: Pace | None = None
     ) -> Iterator[tuple[int, Output_co]]:
         """The number of the first window and the outputs, in order, many windows at a time.
 
         The last window reaches the end of the recording or silence beyond it.
 
         Args:
-            pieces: consecutive pieces ``[samples]`` of the recording, at the system's sample rate.
+            pieces: consecutive pieces ``[samples]`` of the recording, at the system's sample rate;
+                or a section, whose chunks are those of the whole recording.
             hop: samples from window to window, at least 1; can be fractional.
             pace: of live sound: no chunk is then read before the outputs of the last are given.
         """
-        held, done = _HeldRows(self._maps), 0
         layout = self.layout if pace is None else self.layout.at_pace(pace)
+        done, core, last = 0, 0, None
+        if isinstance(pieces, Section):
+            done, last = pieces.first, pieces.end
+            core = layout.core_of(int(window_start(done, hop)))
+        held = _HeldRows(self._maps, [core // self.layout.strides[index] for index in self._maps])
         threads = self.threads if pace is None else 1
         mels = None if pace is None else LiveLogMels(layout, self.network.log_mels)
-        for windows, rows in self._computed(self._cut(pieces, hop, layout), threads, mels):
+        cut = self._cut(pieces, hop, layout, core)
+        for complete, rows in self._computed(cut, threads, mels):
             held.add(rows)
+            windows = complete if last is None else min(complete, last)
             if windows > done:
                 yield done, self.network.outputs(self._totals(held, done, windows, hop))
                 done = windows
+            if done == last:
+                return
             held.forget([int(first) for first in self.layout.first_rows(window_start(done, hop))])
 
     def _cut(
-        self, pieces: Iterable[Samples], hop: float, layout: Layout
+        self, pieces: Iterable[Samples] | Section, hop: float, layout: Layout, core: int
     ) -> Iterator[tuple[Chunk, Samples]]:
-        """Chunks and their sound ``[samples]``, until all windows are complete."""
-        sound, done = SampleBuffer(pieces), 0
-        for chunk in layout.chunks(sound, hop, self.spans):
+        """Chunks from a frame on and their sound ``[samples]``, until all windows are complete."""
+        if isinstance(pieces, Section):
+            origin = layout.origin(core, hop)
+            sound, done = SampleBuffer(pieces.read(origin), origin), pieces.first
+        else:
+            sound, done = SampleBuffer(pieces), 0
+        for chunk in layout.chunks(sound, hop, self.spans, core):
             if chunk.windows == done and chunk.end is None:
                 return  # the rest is between two windows
             begin = chunk.first * layout.frame
@@ -178,12 +191,13 @@ class _HeldRows:
 
     Args:
         maps: the index of the map of each part.
+        firsts: the first row of each part.
     """
 
-    def __init__(self, maps: Sequence[int]) -> None:
+    def __init__(self, maps: Sequence[int], firsts: Sequence[int]) -> None:
         self.maps = tuple(maps)
         self.parts: list[Rows] = []
-        self.firsts: dict[int, int] = dict.fromkeys(self.maps, 0)
+        self.firsts: dict[int, int] = dict(zip(self.maps, firsts, strict=True))
 
     def add(self, rows: list[Rows]) -> None:
         """Append rows ``[parts, time, features]``."""

@@ -43,6 +43,7 @@ class Decoder:
         damage: what is missing or damaged, in a few words; empty if nothing is. It is final when
             :meth:`read` has returned fewer samples than requested, or after :meth:`total`.
         stated_seconds: length by the header, which may be wrong; 0 if the header does not say.
+        seeks: whether :meth:`skip` is fast and exact.
     """
 
     def __init__(self, blocks: Iterator[Samples]) -> None:
@@ -50,6 +51,7 @@ class Decoder:
         self.frames: int | None = None
         self.damage = ""
         self.stated_seconds = 0.0
+        self.seeks = False
         self._blocks = blocks
         self._rest: Samples = np.zeros(0, dtype=np.float32)
         self._position = 0

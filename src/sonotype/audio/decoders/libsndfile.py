@@ -70,6 +70,7 @@ class SoundfileDecoder(Decoder):
         self.frames = self._end = int(file.frames)
         self.stated_seconds = self._end / self.rate
         self.damage = damage
+        self.seeks = file.format != "OGG"
         logged = _LOGGED_SIZES.search(file.extra_info)
         if logged and file.format != "WAV":
             declared, actual = int(logged[1]), int(logged[2])

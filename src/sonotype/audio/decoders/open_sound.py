@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -64,6 +64,25 @@ def open_sound(source: str | Path | bytes, name: str) -> Iterator[Decoder]:
             yield _decoder(source, content, name, stack)
         except OSError as error:
             raise AudioError(name, f"cannot be read: {error.strerror or error}") from error
+
+
+@contextmanager
+def open_again(path: str | Path, name: str) -> Iterator[Decoder]:
+    """Open a file whose :class:`Decoder` had ``seeks`` and no damage before.
+
+    The structure of FLAC is not checked again: that reads the whole file.
+
+    Raises:
+        AudioError: as :func:`open_sound`.
+    """
+    magic = b""
+    with suppress(OSError), Path(path).open("rb") as stream:
+        magic = stream.read(4)
+    with ExitStack() as stack:
+        if magic == b"fLaC" and (file := open_soundfile(path, stack)):
+            yield SoundfileDecoder(file)
+        else:
+            yield stack.enter_context(open_sound(path, name))
 
 
 def _decoder(source: str | Path | bytes, content: Bytes, name: str, stack: ExitStack) -> Decoder:

@@ -43,6 +43,8 @@ class WavInfo(NamedTuple):
         plain: whether the samples are integers, floats, A-law or mu-law, which all decoders decode
             to the same values.
         following: offset of the next WAV file, if another one follows.
+        format_chunk: the format chunk with its name and size.
+        order: of the bytes of numbers.
     """
 
     start: int
@@ -51,6 +53,22 @@ class WavInfo(NamedTuple):
     damage: str
     plain: bool
     following: int | None
+    format_chunk: bytes = b""
+    order: Order = "little"
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return int.from_bytes(self.format_chunk[12:16], self.order)
+
+    @property
+    def block(self) -> int:
+        """Bytes of one sample of all channels."""
+        return max(int.from_bytes(self.format_chunk[20:22], self.order), 1)
+
+    def with_samples(self, content: bytes) -> bytes:
+        """A WAV file of some of the samples."""
+        return wav_header(self.format_chunk, len(content), self.order) + content
 
 
 def find_wavs(file: Bytes) -> list[WavInfo]:
@@ -107,16 +125,21 @@ def _measure(
     header, damage = b"", ""
     if not trusted:
         known = size if size < 0xFFFFFF00 else 0  # 0 in place of more: decoders read to the end
-        riff_size = 12 + len(format_chunk) + known if known else 8
-        header = b"RIFX" if order == "big" else b"RIFF"
-        header += riff_size.to_bytes(4, order) + b"WAVE" + format_chunk
-        header += b"data" + known.to_bytes(4, order)
+        header = wav_header(format_chunk, known, order)
     if missing > 0 and not (is_header_size(missing, start - begin) or is_placeholder(declared)):
         damage = f"is truncated ({size} of {declared} bytes are there)"
     tag = number(8)
     if tag == _EXTENSIBLE and len(format_chunk) >= 34:
         tag = number(32)
-    return WavInfo(start, size, header, damage, tag in _PLAIN, following)
+    return WavInfo(start, size, header, damage, tag in _PLAIN, following, format_chunk, order)
+
+
+def wav_header(format_chunk: bytes, size: int, order: Order) -> bytes:
+    """A header for this number of bytes of samples; 0 if it is not known."""
+    riff_size = 12 + len(format_chunk) + size if size else 8
+    header = b"RIFX" if order == "big" else b"RIFF"
+    header += riff_size.to_bytes(4, order) + b"WAVE" + format_chunk
+    return header + b"data" + size.to_bytes(4, order)
 
 
 def is_header_size(surplus: int, header: int) -> bool:

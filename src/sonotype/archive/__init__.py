@@ -1,0 +1,1 @@
+"""Archives: predictions, events or embeddings of very many recordings, in Parquet files."""

@@ -1,0 +1,159 @@
+"""The start of work on an archive: what the folder holds is compared with the sources.
+
+Rows of files that changed or vanished are removed: their Parquet files are written again without
+them, and the ledger takes the new files in place of the old ones in one transaction.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from sonotype.archive.archive_options import ArchiveOptions
+from sonotype.archive.ledger import ArchiveLedger
+from sonotype.archive.partitions import partition_of
+from sonotype.archive.parts import ROWS, SPOOL, rewrite_part
+from sonotype.archive.plan import plan_rows
+from sonotype.archive.remote import address_of
+from sonotype.archive.sources import SoundFile
+from sonotype.archive.tasks import Row, Task, Verb
+from sonotype.core.errors import OptionsError
+from sonotype.detect.writers.event_rows import utf8_text
+
+PAGE = 500
+"""Files that are added to the ledger at once."""
+
+Item = TypeVar("Item")
+Sources = Sequence[str | Path]
+
+
+def check_facts(
+    ledger: ArchiveLedger,
+    folder: Path,
+    task: Task,
+    verb: Verb,
+    sources: Sources,
+    options: ArchiveOptions,
+) -> None:
+    """Compare what all rows depend on with the ledger, which takes it from the first start.
+
+    More sources than before are accepted.
+
+    Raises:
+        OptionsError: the folder has rows of another command, model, or option, or the sources of an
+            earlier start are not named.
+    """
+    wanted = {
+        "verb": verb,
+        "digest": task.digest,
+        "partition": options.partition,
+        "segment": f"{options.segment:g}" if task.step is not None else "",
+    }
+    named = {
+        utf8_text(f"source {address_of(source) or source}"): _absolute(source) for source in sources
+    }
+    known = ledger.facts()
+    if not known:
+        ledger.set_facts(wanted | named)
+        return
+    for name, what in (
+        ("verb", f"rows of sonotype {known['verb']}"),
+        ("digest", "rows of another model, or of other options"),
+        ("partition", f"rows divided by --partition {known['partition']}"),
+        ("segment", f"rows of --segment {known['segment'] or 600}"),
+    ):
+        if known[name] != wanted[name]:
+            raise OptionsError(f"--out {folder}: holds {what}; name another folder")
+    before = {name: path for name, path in known.items() if name.startswith("source ")}
+    for name, path in before.items():
+        if named.get(name) != path:
+            source = name.removeprefix("source ")
+            raise OptionsError(
+                f"--out {folder}: holds rows of {source}; name it as before, in {path}, or name "
+                "another folder"
+            )
+    ledger.set_facts({name: path for name, path in named.items() if name not in before})
+
+
+def _absolute(source: str | Path) -> str:
+    """The place of a source, without stray bytes."""
+    place = address_of(source) or os.path.abspath(source)  # noqa: PTH100 (keeps links)
+    return utf8_text(place)
+
+
+def remove_unknown(folder: Path, ledger: ArchiveLedger) -> None:
+    """Remove the Parquet files of a killed start; forget recordings whose files were removed."""
+    known = ledger.parts()
+    for root in (ROWS, SPOOL):
+        for path in sorted((folder / root).rglob("*.parquet")):
+            if path.relative_to(folder).as_posix() not in known:
+                path.unlink()
+    gone = [name for name in known if not (folder / name).is_file()]
+    if gone:
+        forget(folder, ledger, {path for name in gone for path in ledger.paths_in(name)})
+    remove_empty(folder / SPOOL)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder, and the folders in it, if they hold nothing."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        with suppress(OSError):
+            path.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def forget(folder: Path, ledger: ArchiveLedger, paths: set[str]) -> None:
+    """Remove all rows of some recordings from the Parquet files and from the ledger."""
+    if not paths:
+        return
+    texts = set(map(utf8_text, paths))
+    replaced: dict[str, str | None] = {}
+    for name in sorted({name for path in paths for name in ledger.parts_of(path)}):
+        others = set(ledger.paths_in(name)) - paths
+        here = (folder / name).is_file()
+        replaced[name] = rewrite_part(folder, name, texts) if others and here else None
+    ledger.forget(paths, replaced)
+    for name in replaced:
+        (folder / name).unlink(missing_ok=True)
+
+
+def compare(
+    folder: Path, ledger: ArchiveLedger, files: dict[str, SoundFile], options: ArchiveOptions
+) -> list[SoundFile]:
+    """Forget the files that changed or vanished; the files that the ledger does not have now."""
+    known = ledger.stamps()
+    gone = {path for path, stamp in known.items() if _differs(files.get(path), stamp)}
+    if options.retry_errors:
+        gone |= {path for path, _ in ledger.errors()}
+    forget(folder, ledger, gone)
+    return [file for path, file in files.items() if path not in known or path in gone]
+
+
+def _differs(file: SoundFile | None, stamp: str) -> bool:
+    return file is None or file.stamp != stamp
+
+
+def plan(
+    ledger: ArchiveLedger, files: Iterable[SoundFile], task: Task, options: ArchiveOptions
+) -> None:
+    """Add files and their rows to the ledger."""
+
+    def with_partition(
+        planned: Iterable[tuple[SoundFile, list[Row]]],
+    ) -> Iterator[tuple[SoundFile, str, list[Row]]]:
+        for file, rows in planned:
+            kind = options.partition
+            yield file, partition_of(kind, file.name, file.prefix, file.modified), rows
+
+    files = list(files)
+    unreadable: list[tuple[SoundFile, list[Row]]] = [(file, []) for file in files if file.cause]
+    readable = plan_rows((file for file in files if not file.cause), task, options.segment)
+    for source in (unreadable, readable):
+        rows = with_partition(source)
+        while page := list(islice(rows, PAGE)):
+            ledger.add(page)

@@ -1,0 +1,51 @@
+"""``sonotype embed``: embeddings of windows of recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sonotype.archive.archive_options import ArchiveOptions, check_address
+from sonotype.cli.archive_output import write_archive
+from sonotype.cli.flags import with_options
+from sonotype.config import Device
+
+
+@with_options(Archive=ArchiveOptions)
+def embed(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RECORDINGS",
+            help="A model, if any; then sounds, folders, patterns, tables of paths or addresses",
+            readable=False,  # a file that cannot be read is listed in the table of errors
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the Parquet files")],
+    hop: Annotated[
+        float | None,
+        typer.Option(
+            "--hop",
+            metavar="SECONDS",
+            show_default=False,
+            help="Embed windows that start every SECONDS [default: the length of a window]",
+        ),
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Run each window as a separate clip", hidden=True),
+    ] = False,
+    device: Annotated[Device, typer.Option("--device", help="Device", hidden=True)] = "auto",
+    **options: Any,
+) -> None:
+    """Write the embeddings of all windows of recordings as Parquet files.
+
+    A stopped job goes on if it is started again with the same --out folder: only new and
+    changed recordings are read. The exit code is 3 if a recording could not be read.
+
+    Example: sonotype embed model.safetensors field --out embeddings
+    """
+    check_address(options)
+    write_archive("embed", paths, out, options, hop=hop, exact=exact, device=device)

@@ -1,0 +1,117 @@
+"""An SQLite database of this program in a file: checked when opened, with clear errors."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sonotype.core.errors import SonotypeError
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_ERRNO = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+}
+
+
+class Database:
+    """An open database.
+
+    Args:
+        path: of the file, which is created if it is missing or empty.
+        schema: statements that create the tables.
+        application: a number that marks databases of this kind in their header.
+        version: of the schema.
+        advice: what to do if the file is damaged.
+
+    Raises:
+        SonotypeError: it is damaged, of another program, or of another version.
+    """
+
+    def __init__(
+        self, path: Path, schema: Sequence[str], *, application: int, version: int, advice: str
+    ) -> None:
+        self._path, self._advice = path, advice
+        with self.clear_errors():
+            self._database = sqlite3.connect(path, isolation_level=None)
+            try:
+                self._open(schema, application, version)
+            except BaseException:
+                self._database.close()
+                raise
+
+    def _open(self, schema: Sequence[str], application: int, version: int) -> None:
+        if self._pragma("quick_check(1)") != "ok":
+            raise self._damaged()
+        if self._pragma("application_id") == 0 and not self.rows("SELECT 1 FROM sqlite_master"):
+            with self.transaction():
+                for statement in schema:
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA application_id = {application}")
+                self._database.execute(f"PRAGMA user_version = {version}")
+        if self._pragma("application_id") != application:
+            raise SonotypeError(f"{self._path}: is of another program; name another --out folder")
+        if self._pragma("user_version") != version:
+            raise SonotypeError(
+                f"{self._path}: is of another version of sonotype; name another --out folder"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def execute(self, statement: str, *values: Any) -> int:
+        """Run a statement inside a transaction; the number of changed rows."""
+        return self._database.execute(statement, values).rowcount
+
+    def execute_many(self, statement: str, values: Any) -> None:
+        """Run a statement inside a transaction for each of some tuples."""
+        self._database.executemany(statement, values)
+
+    def rows(self, statement: str, *values: Any) -> list[Any]:
+        """The rows of a query."""
+        with self.clear_errors():
+            return self._database.execute(statement, values).fetchall()
+
+    def _pragma(self, name: str) -> Any:
+        return self.rows(f"PRAGMA {name}")[0][0]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All statements of the block, or none of them."""
+        with self.clear_errors():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def clear_errors(self) -> Iterator[None]:
+        """Turn errors of SQLite into an ``OSError`` with its number, or into a clear error."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _DAMAGED:
+                raise self._damaged() from error
+            raise OSError(_ERRNO.get(code, 0), str(error), str(self._path)) from error
+
+    def _damaged(self) -> SonotypeError:
+        return SonotypeError(
+            f"{self._path}: is damaged; {self._advice}, name another --out folder, "
+            f"or remove {self._path.parent}"
+        )
+
+
+def text_of(text: str) -> str:
+    """Text without the stray bytes that a database cannot store."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
