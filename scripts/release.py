@@ -1,8 +1,8 @@
 """Build a release and install it in clean environments: ``python scripts/release.py --out dist``.
 
 Writes the source archive and the wheel, a software bill of materials (the packages of the
-environment, in CycloneDX format), and SHA-256 digests. Then, for each Python that is named, it makes
-two environments, with the lowest and with the newest versions that ``pyproject.toml`` allows,
+environment, in CycloneDX format), and SHA-256 digests. Then, for each Python that is named, it
+makes two environments, with the lowest and with the newest versions that ``pyproject.toml`` allows,
 installs the wheel in each, and uses it: train, predict, detect, export. It prints one line for each
 environment. Plain pip installs, so pip's own settings apply, such as a local folder of wheels.
 """

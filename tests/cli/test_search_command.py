@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.dataset
 import pytest
 import soundfile
 from archives import Row, write_part
@@ -249,3 +250,28 @@ def test_the_model_was_moved_or_changed(
     assert search(*words, "--out", tmp_path / "found", "--model", here) == 0
     assert capsys.readouterr().out.startswith("0 of 1 windows")
     assert not (tmp_path / "found").exists()
+
+
+def test_windows_that_embed_wrote_are_searched(tmp_path: Path) -> None:
+    """The metadata of the embeddings name the model, and the ends are those of the recordings."""
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    for number, hz in enumerate((300.0, 310.0, 3000.0)):
+        soundfile.write(
+            sounds / f"{number}.wav",
+            tone(hz, np.random.default_rng(number), 1.5),
+            RATE,
+            subtype="PCM_16",
+        )
+    model = write_model(tmp_path / "model.safetensors")
+    archive = tmp_path / "archive"
+    options = ["--hop", "0.5", "--workers", "1"]
+    assert run(["embed", str(model), str(sounds), "--out", str(archive), *options]) == 0
+    table = pyarrow.dataset.dataset(archive / "rows", partitioning="hive").to_table()
+    assert max(table.column("end").to_pylist()) == 1.5
+    out = tmp_path / "found"
+    query = ["--like", str(sounds / "0.wav"), "--start", "0", "--end", "1", "--out", str(out)]
+    assert run(["search", str(archive), *query, "--count", "2"]) == 0
+    lines = (out / "found.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 3
+    assert "0.wav" in lines[1] or "1.wav" in lines[1], "the windows of the same or a near tone"

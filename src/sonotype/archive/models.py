@@ -85,6 +85,14 @@ class WindowTask:
             sorted(spec.model_options.items()),
         ]  # fmt: skip
         self.digest = _digest(facts)
+        model = spec.model_paths()[0]
+        self._facts = {
+            "command": spec.verb,
+            "model": "builtin" if model is None else str(Path(find_model(model)).absolute()),
+            "model_sha256": digests[0],
+            "window_seconds": self.window_seconds,
+            "hop": hop,
+        }
 
     def process(self, row: Row) -> Iterator[Piece]:
         """The rows of one recording, or of a segment of it."""
@@ -110,7 +118,7 @@ class WindowTask:
 
     def _table(self, path: str, batch: list[Prediction]) -> object:
         if self._spec.verb == "embed":
-            return embedding_table(path, batch)
+            return embedding_table(path, batch, self._facts)
         return prediction_table(path, batch, windows=self.step is not None)
 
 

@@ -9,13 +9,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sonotype.core.detections import DetectedRecording, ScoreBlock
 from sonotype.core.errors import MissingExtraError
+from sonotype.core.json_text import json_text
 from sonotype.core.types import Heads
 from sonotype.detect.writers.event_rows import event_rows, utf8_text
 from sonotype.inference.prediction import Prediction, head_keys
@@ -86,30 +87,34 @@ def prediction_table(path: str, predictions: Sequence[Prediction], *, windows: b
     return arrow.Table.from_arrays(arrays, schema=schema)
 
 
-def embedding_schema(features: int) -> Any:
-    """The columns of ``embed`` for embeddings of this size."""
+def embedding_schema(features: int, facts: Mapping[str, Any]) -> Any:
+    """The columns of ``embed`` for embeddings of this size.
+
+    Args:
+        features: length of an embedding.
+        facts: model and windows, which the metadata name; see :mod:`sonotype.search.parts`.
+    """
     arrow = require_pyarrow()
-    return arrow.schema(
-        [
-            ("path", arrow.string()),
-            ("start", arrow.float64()),
-            ("end", arrow.float64()),
-            ("embedding", arrow.list_(arrow.float32(), features)),
-        ]
-    )
+    columns = [
+        ("path", arrow.string()),
+        ("start", arrow.float64()),
+        ("end", arrow.float64()),
+        ("embedding", arrow.list_(arrow.float32(), features)),
+    ]
+    return arrow.schema(columns, metadata={"sonotype": json_text(dict(facts))})
 
 
-def embedding_table(path: str, predictions: Sequence[Prediction]) -> Any:
-    """Rows of ``embed``, one for each window."""
+def embedding_table(path: str, predictions: Sequence[Prediction], facts: Mapping[str, Any]) -> Any:
+    """Rows of ``embed``, one for each window; the last one ends with the recording."""
     arrow = require_pyarrow()
     vectors = np.stack([one.embedding for one in predictions]).astype(np.float32)
     arrays = [
         arrow.array([utf8_text(path)] * len(predictions), type=arrow.string()),
         arrow.array([one.start for one in predictions], type=arrow.float64()),
-        arrow.array([one.end for one in predictions], type=arrow.float64()),
+        arrow.array([min(one.end, one.file_seconds) for one in predictions], type=arrow.float64()),
         _lists(vectors),
     ]
-    return arrow.Table.from_arrays(arrays, schema=embedding_schema(vectors.shape[1]))
+    return arrow.Table.from_arrays(arrays, schema=embedding_schema(vectors.shape[1], facts))
 
 
 def event_schema() -> Any:
