@@ -258,8 +258,10 @@ def test_after_a_kill_there_is_no_file_of_the_final_name(server: Server, tmp_pat
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert not destination.exists()
+    assert list(tmp_path.iterdir()), "the temporary folder of the killed download"
     fetch(address, destination, sha256=DIGEST)
     assert destination.read_bytes() == BODY
+    assert list(tmp_path.iterdir()) == [destination]
 
 
 # Options
