@@ -93,6 +93,11 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
 
 
+def is_part(name: str) -> bool:
+    """Whether a file name is one of the temporary names of :func:`atomic`."""
+    return _PART_NAME.fullmatch(name) is not None
+
+
 def remove_parts(folder: Path) -> None:
     """Remove the temporary files of :func:`atomic` that killed processes left in a folder.
 
@@ -100,7 +105,7 @@ def remove_parts(folder: Path) -> None:
     """
     for root, _, names in os.walk(folder):
         for name in names:
-            if _PART_NAME.fullmatch(name):
+            if is_part(name):
                 Path(root, name).unlink(missing_ok=True)
 
 

@@ -47,6 +47,7 @@ from sonotype.experiments.run_folder import (
     write_history,
     write_seconds,
 )
+from sonotype.experiments.run_lock import locked_run
 from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.torch_engine import TorchEngine
@@ -149,10 +150,20 @@ def train(
 
 
 def run(context: RunContext) -> TrainResult:
-    """Steps 3 to 6: build, fit, score and save. A training in the folder is resumed."""
+    """Steps 3 to 6: build, fit, score and save. A training in the folder is resumed.
+
+    Raises:
+        SonotypeError: also if another process writes this run.
+    """
     _check(context)
     torch.manual_seed(context.options.train.seed)
     built = build(context)
+    with locked_run(context.folder):
+        return _fit_and_save(context, built)
+
+
+def _fit_and_save(context: RunContext, built: BuiltSystem) -> TrainResult:
+    """Steps 4 to 6 in a folder that is locked."""
     lock_config(context)
     write_split(context.folder / SPLIT, context.manifest, context.split)
     write_seen_clips(context.folder, built.seen)
