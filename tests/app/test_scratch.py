@@ -86,7 +86,7 @@ def test_a_folder_that_is_taken_for_a_left_one_is_replaced(
     locks: list[FileLock] = []
     make = tempfile.mkdtemp
 
-    def taken_at_first(*, prefix: str, dir: Path) -> str:
+    def taken_at_first(*, prefix: str, dir: Path) -> str:  # noqa: A002
         folder = make(prefix=prefix, dir=dir)
         locks.append(FileLock(Path(folder) / LOCK))
         if len(locks) == 1:

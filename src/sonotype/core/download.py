@@ -101,10 +101,14 @@ def _retrieve(address: str, path: Path, progress: bool) -> Path:
 
 
 def _cause(failure: BaseException) -> str:
-    """The HTTP status, else the innermost error of the chain, in a few words."""
+    """The HTTP status, else the innermost error of the chain, in a few words.
+
+    An error of the disk is the cause itself: a step that failed before it was expected to.
+    """
     response = getattr(failure, "response", None)
     if response is not None:
         return f"HTTP {response.status_code} ({response.reason})"
-    while inner := failure.__cause__ or failure.__context__:
+    disk = isinstance(failure, OSError) and failure.filename is not None
+    while not disk and (inner := failure.__cause__ or failure.__context__):
         failure = inner
     return str(getattr(failure, "strerror", None) or " ".join(str(failure).split()))
