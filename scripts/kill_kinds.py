@@ -39,7 +39,7 @@ BASE = ("--seconds=1", "--device=cpu", "--no-report")
 LINEAR = (*BASE, "--recipe=linear", "--evaluation=crossfit")
 GRADIENTS = (*BASE, "--system=cbir_2", "--backbone=none", "--width=0.01", "--recipe=modern",
              "--epochs=6", "--min-steps=0", "--batch-size=4", "--n-augmented=2")  # fmt: skip
-RECORDINGS, LEDGER_ROWS, SOUNDS = 8, 150, 60
+RECORDINGS, LEDGER_ROWS, SOUNDS = 8, 80, 60
 WEIGHTS = bytes(range(256)) * 8000
 """The file that the local server publishes."""
 CHUNK, PAUSE = 32 * 1024, 0.004
@@ -214,7 +214,7 @@ def serve(inputs: Path) -> Iterator[None]:
     """Publish the weights on this computer, slowly, from another process."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Length", str(len(WEIGHTS)))
             self.end_headers()

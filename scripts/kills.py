@@ -1,6 +1,6 @@
 """Kill commands at random moments, start them again, and compare with an undisturbed run.
 
-python scripts/kills.py train-gradients detect --kills 30 --seed 1
+python scripts/kills.py train-gradients detect=50 --kills 30 --seed 1
 
 Each command runs in a process group of its own, which is killed with SIGKILL at a random moment of
 its usual length. It is then started again, as a user would, up to three times before it may end.
@@ -14,6 +14,7 @@ The script counts these losses; its exit code is 1 if there is one:
 The processes are forked after PyTorch was imported: Linux and macOS only.
 """
 
+# ruff: noqa: T201 - it prints
 from __future__ import annotations
 
 import argparse
@@ -65,7 +66,7 @@ def run_kills(name: str, kills: int, seed: int, folder: Path) -> Count:
         seed: of the moments.
         folder: an empty folder for inputs and results; those of rounds with a loss stay.
     """
-    kind, generator, count = KINDS[name], random.Random(seed), Count()  # noqa: S311
+    kind, generator, count = KINDS[name], random.Random(seed), Count()
     inputs, whole = folder / "inputs", folder / "whole"
     inputs.mkdir(parents=True)
     kind.prepare(inputs)
@@ -170,15 +171,23 @@ def _end(process: int, moment: float = LONGEST) -> int:
 def main() -> int:
     """Kill the named commands, and print the counts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("kinds", nargs="+", choices=KINDS, metavar="COMMAND", help=", ".join(KINDS))
-    parser.add_argument("--kills", type=int, default=10, help="of each command")
+    parser.add_argument(
+        "kinds", nargs="+", metavar="COMMAND[=KILLS]", help=f"commands: {', '.join(KINDS)}"
+    )
+    parser.add_argument("--kills", type=int, default=10, help="of each command without a number")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    wanted = {}
+    for word in arguments.kinds:
+        name, _, number = word.partition("=")
+        if name not in KINDS or not (number or "1").isdecimal():
+            parser.error(f"{word}: name one of {', '.join(KINDS)}, as in {next(iter(KINDS))}=5")
+        wanted[name] = int(number or arguments.kills)
     losses = []
-    for name in arguments.kinds:
+    for name, kills in wanted.items():
         folder = Path(tempfile.mkdtemp(prefix="sonotype-kills-"))
         begin = time.monotonic()
-        count = run_kills(name, arguments.kills, arguments.seed, folder)
+        count = run_kills(name, kills, arguments.seed, folder)
         print(
             f"{name}: {count.kills} kills, {len(count.losses)} losses in {count.rounds} rounds; "
             f"{count.ended} starts ended before their moment; {time.monotonic() - begin:.0f} s",
