@@ -1,4 +1,4 @@
-"""A disk that is nearly full, and folders that nobody may write into, root neither."""
+"""A disk that is nearly full, and folders that refuse all writes, also those of root."""
 
 from __future__ import annotations
 

@@ -126,24 +126,3 @@ def test_training(
         sonotype.train(tones, tmp_path / "run", **SMALL | {"cache": cache, "n_augmented": 2})
     assert names[0] in str(caught.value)
     assert not (tmp_path / "run" / "model.safetensors").exists()
-
-
-def test_doctor(
-    tones: Path, change: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    """The file changes after the list of files was made: it is a finding."""
-    from sonotype.doctor import examine
-
-    victim, measure = tones / "low" / "hum" / "hum_2.wav", examine.measure
-
-    def changed(path: Path, *arguments: Any, **options: Any) -> Any:
-        if path == victim:
-            change(path)
-        return measure(path, *arguments, **options)
-
-    monkeypatch.setattr(examine, "measure", changed)
-    run(["doctor", str(tones)])
-    output = capsys.readouterr()
-    assert "unexpected" not in output.err
-    assert "hum_2.wav" in output.out
