@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from sonotype.app import scratch
-from sonotype.app.scratch import LOCK, NEW_SECONDS, PREFIX, open_scratch, remove_left
+from sonotype.app.scratch import PREFIX, open_scratch, remove_left
+from sonotype.core import scratch
+from sonotype.core.scratch import LOCK, NEW_SECONDS
 
 SERVER = """
 import time
@@ -56,13 +57,15 @@ def test_uploads_of_a_killed_server_are_removed_and_those_of_another_stay() -> N
 
 
 def test_a_folder_without_a_lock_may_be_of_a_server_that_starts(temporary: Path) -> None:
-    new, old = temporary / f"{PREFIX}new", temporary / f"{PREFIX}old"
-    for folder in (new, old):
-        folder.mkdir()
+    new, old, foreign = (temporary / f"{PREFIX}{name}" for name in ("new", "old", "foreign"))
     before = time.time() - 2 * NEW_SECONDS
-    os.utime(old, (before, before))
+    for folder in (new, old, foreign):
+        folder.mkdir()
+    (foreign / "notes.txt").touch()
+    for folder in (old, foreign):
+        os.utime(folder, (before, before))
     remove_left()
-    assert (new.exists(), old.exists()) == (True, False)
+    assert (new.exists(), old.exists(), foreign.exists()) == (True, False, True)
 
 
 def test_a_link_and_other_files_are_left_alone(temporary: Path) -> None:
@@ -83,8 +86,8 @@ def test_a_folder_that_is_taken_for_a_left_one_is_replaced(
     locks: list[FileLock] = []
     make = tempfile.mkdtemp
 
-    def taken_at_first(*, prefix: str) -> str:
-        folder = make(prefix=prefix)
+    def taken_at_first(*, prefix: str, dir: Path) -> str:  # noqa: A002
+        folder = make(prefix=prefix, dir=dir)
         locks.append(FileLock(Path(folder) / LOCK))
         if len(locks) == 1:
             locks[0].acquire()

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from publishing import Answer, Server, make_hasty, serve
@@ -213,6 +214,23 @@ def test_a_folder_that_cannot_be_made(server: Server, tmp_path: Path) -> None:
     assert server.asked == []
 
 
+def test_a_folder_above_that_cannot_be_made(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cause is the last error of making the folders, not the first one: a missing folder."""
+    make = Path.mkdir
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> None:
+        if path.name == "cache":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        make(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    destination = tmp_path / "cache" / "weights" / "a.bin"
+    cause = refusal(server.publish("a.bin", Answer(BODY)), destination)
+    assert cause == "Read-only file system"
+
+
 def _no_space(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -258,8 +276,10 @@ def test_after_a_kill_there_is_no_file_of_the_final_name(server: Server, tmp_pat
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert not destination.exists()
+    assert list(tmp_path.iterdir()), "the temporary folder of the killed download"
     fetch(address, destination, sha256=DIGEST)
     assert destination.read_bytes() == BODY
+    assert list(tmp_path.iterdir()) == [destination]
 
 
 # Options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 import subprocess
 import sys
@@ -232,6 +233,27 @@ def test_a_wait_for_space_gives_a_message_and_ends(
     for fact in ("reserved 0.1 GB", "written nothing for 0 minutes", "--cache-gb", "--no-cache"):
         assert fact in text
     assert parts(tmp_path) == ["other.part"]
+
+
+@pytest.mark.parametrize("jump", [-1e6, 1e6])
+def test_a_jump_of_the_clock_does_not_end_a_wait_for_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """The other run wrote before the clock was set, and its space is free after a while."""
+    part, checks = reservation(tmp_path, 100_000_000), 0
+    os.utime(part / "reserved", (time.time() - jump,) * 2)
+    lock = FileLock(part / "lock")
+    lock.acquire()
+
+    def wait(_: float) -> None:
+        nonlocal checks
+        checks += 1
+        if checks == 3:
+            lock.release()
+
+    monkeypatch.setattr(feature_store.time, "sleep", wait)
+    same(FeatureStore(tmp_path, 1e8).fill(KINDS, ["x"], Counted()), [0])
+    assert checks == 3
 
 
 def test_space_that_a_killed_run_has_reserved_is_free(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import sonotype
+from sonotype.modelfile.card import FORMAT_VERSION
 from sonotype.modelfile.model_file import read_card
 from sonotype.modelfile.older_formats import renamed_weights, upgrade
 
@@ -40,12 +41,43 @@ PROBABILITIES = {
     },
 }
 PROBABILITIES[4] = PROBABILITIES[3]  # the same weights
+PROBABILITIES[5] = {
+    "animal": 0.9699290,
+    "machine": 0.0300710,
+    "bird": 0.8802805,
+    "dog": 0.0844844,
+    "drill": 0.0213452,
+    "fan": 0.0138900,
+}
+PROBABILITIES[6] = {
+    "animal": 0.2515641,
+    "machine": 0.7484359,
+    "bird": 0.0001244,
+    "dog": 0.0055238,
+    "drill": 0.7431465,
+    "fan": 0.2512052,
+}
+PROBABILITIES[7] = {
+    "animal": 0.0623399,
+    "machine": 0.9376601,
+    "bird": 0.0041889,
+    "dog": 0.0001599,
+    "drill": 0.9956355,
+    "fan": 0.0000158,
+}
 """Probabilities of :func:`rising_tone` from the version that wrote each file."""
 
 
 def rising_tone() -> np.ndarray:
     time = np.arange(48_000) / RATE
     return (0.3 * np.sin(2 * np.pi * 440 * time * (1 + 0.2 * time))).astype(np.float32)
+
+
+def test_each_format_has_a_file() -> None:
+    """A new format adds a file that its version wrote, with the probabilities."""
+    names = {path.name for path in OLDER.iterdir()}
+    assert names == {f"format_{version}.safetensors" for version in range(1, FORMAT_VERSION + 1)}
+    assert sorted(PROBABILITIES) == list(range(1, FORMAT_VERSION + 1))
 
 
 @pytest.mark.parametrize("version", PROBABILITIES)
@@ -71,7 +103,7 @@ def test_format_1_has_defaults_for_newer_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "known"), [(1, ()), (2, ()), (3, (0.25, 0.0)), (4, (0.25, 0.0))]
+    ("version", "known"), [(1, ()), (2, ()), *((later, (0.25, 0.0)) for later in (3, 4, 5, 6, 7))]
 )
 def test_formats_1_and_2_lack_the_share_of_clips_without_an_event(
     version: int, known: tuple[float, ...]

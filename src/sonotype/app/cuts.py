@@ -15,6 +15,7 @@ import soundfile
 from sonotype.app.sound_files import open_track
 from sonotype.audio.decoders.libsndfile import open_soundfile
 from sonotype.audio.decoders.open_sound import open_sound
+from sonotype.audio.write_errors import writing_sound
 from sonotype.core.errors import AudioError
 
 BLOCK = 1 << 16
@@ -64,15 +65,15 @@ def cut(path: Path, target: Path, start: float, end: float) -> None:
         if head is None:
             raise AudioError(path.name, NO_PART)
         name = str(target) if os.name == "nt" else os.fsencode(target)
-        try:
-            with soundfile.SoundFile(
+        with (
+            writing_sound(target),
+            soundfile.SoundFile(
                 name, "w", rate, head.shape[1], subtype=subtype, format="WAV"
-            ) as file:
-                file.write(head)
-                for block in blocks:
-                    file.write(block)
-        except soundfile.LibsndfileError as error:
-            raise OSError(error.code, error.error_string, str(target)) from None
+            ) as file,
+        ):
+            file.write(head)
+            for block in blocks:
+                file.write(block)
 
 
 def _blocks(

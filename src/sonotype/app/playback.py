@@ -13,6 +13,7 @@ from sonotype.app.sound_files import open_track
 from sonotype.audio.decode import value_issue
 from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.audio.stream import stream
+from sonotype.audio.write_errors import writing_sound
 from sonotype.core.errors import AudioError
 from sonotype.core.io import atomic
 
@@ -65,19 +66,16 @@ def write_playable(path: Path, target: Path) -> None:
     while seconds * rate * 2 > LARGEST:
         rate //= 2
     written = 0
-    try:
-        with atomic(target) as part:
-            name = str(part) if os.name == "nt" else os.fsencode(part)
-            with soundfile.SoundFile(name, "w", rate, 1, subtype="PCM_16", format="WAV") as file:
-                try:
-                    for block in stream(path, sample_rate=rate):
-                        file.write(np.clip(block, -1, 1))
-                        written += len(block)
-                except AudioError:
-                    if not written:
-                        raise
-    except soundfile.LibsndfileError as error:
-        raise OSError(error.code, error.error_string, str(target)) from None
+    with atomic(target) as part, writing_sound(target):
+        name = str(part) if os.name == "nt" else os.fsencode(part)
+        with soundfile.SoundFile(name, "w", rate, 1, subtype="PCM_16", format="WAV") as file:
+            try:
+                for block in stream(path, sample_rate=rate):
+                    file.write(np.clip(block, -1, 1))
+                    written += len(block)
+            except AudioError:
+                if not written:
+                    raise
 
 
 def _plays_wav(path: Path) -> bool:

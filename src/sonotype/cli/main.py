@@ -109,6 +109,13 @@ def run(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         message, code = str(error), error.exit_code
+    except MemoryError:
+        if debug:
+            raise
+        message = (
+            "not enough memory; close other programs, or use a smaller --batch-size or shorter "
+            "sounds; training and detection go on where they stopped"
+        )
     except Exception as error:
         if debug:
             raise

@@ -16,6 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sonotype.core.errors import SonotypeError
+from sonotype.core.io import FULL
 from sonotype.core.json_text import json_text
 from sonotype.core.text import printable, width
 from sonotype.core.types import LEVELS, plural
@@ -77,7 +78,9 @@ def write(
         raise
     except OSError as error:
         name = out or "standard output"
-        raise SonotypeError(f"{name}: cannot be written ({error.strerror})") from error
+        full = out is not None and error.errno in FULL
+        advice = "; free some space there, then start again" if full else ""
+        raise SonotypeError(f"{name}: cannot be written ({error.strerror}){advice}") from error
 
 
 def _open(out: Path | None, force: bool) -> AbstractContextManager[TextIO]:

@@ -6,19 +6,21 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pooch
 
 from sonotype.core.errors import SonotypeError, WeightsError
 from sonotype.core.io import atomic, file_sha256
+from sonotype.core.scratch import scratch_folder
 
 TIMEOUT: tuple[float, float] = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes on it."""
 
 RETRIES = 2
 CHUNK = 64 * 1024
+SCRATCH = ".download-"
+"""Start of the names of temporary folders."""
 
 
 def fetch(
@@ -51,9 +53,9 @@ def fetch(
         destination.parent.mkdir(parents=True, exist_ok=True)
         with (
             atomic(destination) as part,
-            TemporaryDirectory(prefix=".download-", dir=destination.parent) as folder,
+            scratch_folder(destination.parent, SCRATCH) as folder,
         ):
-            downloaded = _retrieve(address, Path(folder, destination.name), progress)
+            downloaded = _retrieve(address, folder / destination.name, progress)
             if issue := content_issue(downloaded, size, sha256):
                 raise ValueError(f"the address gave another file, {issue}")
             downloaded.replace(part)
@@ -99,10 +101,14 @@ def _retrieve(address: str, path: Path, progress: bool) -> Path:
 
 
 def _cause(failure: BaseException) -> str:
-    """The HTTP status, else the innermost error of the chain, in a few words."""
+    """The HTTP status, else the innermost error of the chain, in a few words.
+
+    An error of the disk is the cause itself: a step that failed before it was expected to.
+    """
     response = getattr(failure, "response", None)
     if response is not None:
         return f"HTTP {response.status_code} ({response.reason})"
-    while inner := failure.__cause__ or failure.__context__:
+    disk = isinstance(failure, OSError) and failure.filename is not None
+    while not disk and (inner := failure.__cause__ or failure.__context__):
         failure = inner
     return str(getattr(failure, "strerror", None) or " ".join(str(failure).split()))

@@ -23,6 +23,8 @@ NAME_CHARACTERS = 50
 
 _PART_NAME = re.compile(rf"\..*\.[0-9a-f]{{32}}{re.escape(PART)}", re.DOTALL)
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a full disk, and of a full quota of a user."""
 NO_FOLDER_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 """Errors of file systems that cannot sync a folder."""
 
@@ -88,9 +90,17 @@ def replacing(path: Path) -> Iterator[Path]:
         with atomic(path) as part:
             yield part
     except OSError as error:
+        advice = "choose another place"
+        if error.errno in FULL:
+            advice = "free some space there, then start the same command again, or " + advice
         raise OptionsError(
-            f"{path} cannot be written ({error.strerror or error}): choose another place"
+            f"{path} cannot be written ({error.strerror or error}): {advice}"
         ) from error
+
+
+def is_part(name: str) -> bool:
+    """Whether a file name is one of the temporary names of :func:`atomic`."""
+    return _PART_NAME.fullmatch(name) is not None
 
 
 def remove_parts(folder: Path) -> None:
@@ -100,7 +110,7 @@ def remove_parts(folder: Path) -> None:
     """
     for root, _, names in os.walk(folder):
         for name in names:
-            if _PART_NAME.fullmatch(name):
+            if is_part(name):
                 Path(root, name).unlink(missing_ok=True)
 
 

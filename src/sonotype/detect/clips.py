@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import soundfile
 
 from sonotype.audio.decode import Samples
 from sonotype.audio.decoders.open_sound import open_sound
+from sonotype.audio.write_errors import writing_sound
 from sonotype.core.detections import DetectedEvent
 from sonotype.core.io import atomic
 from sonotype.data.annotations.spans import merged
@@ -109,7 +109,7 @@ class _Clip:
         self.first, self.end = span
         self._stack = stack.enter_context(ExitStack())
         part = self._stack.enter_context(atomic(file))
-        with _as_os_error(file):
+        with writing_sound(file):
             self._sound = self._stack.enter_context(
                 soundfile.SoundFile(
                     str(part) if os.name == "nt" else os.fsencode(part),
@@ -121,19 +121,10 @@ class _Clip:
     def add(self, position: int, samples: Samples) -> None:
         """Write what the clip needs of the samples at a position."""
         part = samples[max(self.first - position, 0) : max(self.end - position, 0)]
-        with _as_os_error(self._file):
+        with writing_sound(self._file):
             self._sound.write(np.nan_to_num(part))
 
     def close(self) -> None:
         """Write the file to the disk and give it its name."""
-        with _as_os_error(self._file):
+        with writing_sound(self._file):
             self._stack.close()
-
-
-@contextmanager
-def _as_os_error(file: Path) -> Iterator[None]:
-    """Errors of libsndfile on writing, such as a full disk, as those of other files."""
-    try:
-        yield
-    except soundfile.LibsndfileError as error:
-        raise OSError(errno.EIO, error.error_string.rstrip("."), str(file)) from error

@@ -10,13 +10,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.io import remove_parts
+from sonotype.core.io import FULL, remove_parts
 from sonotype.core.text import listed
 from sonotype.detect.ledger import Ledger
 
 LEDGER, LOCK = "ledger.sqlite", "ledger.lock"
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -79,7 +78,7 @@ def output_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         cause, at = error.strerror or str(error), error.filename
         where = f"{Path(at).name}: {cause}" if at and Path(at) != folder else cause
-        if error.errno in _FULL:
+        if error.errno in FULL:
             advice = "free some space there, then start the same command again: it goes on"
         elif error.errno in _FORBIDDEN:
             advice = "name a folder in which you may write, or allow writing there"

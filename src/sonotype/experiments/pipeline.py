@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ from sonotype.experiments.run_folder import (
     write_history,
     write_seconds,
 )
+from sonotype.experiments.run_lock import locked_run
 from sonotype.experiments.run_options import RunOptions
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.torch_engine import TorchEngine
@@ -166,10 +168,20 @@ def train(
 
 
 def run(context: RunContext) -> TrainResult:
-    """Steps 3 to 6: build, fit, score and save. A training in the folder is resumed."""
+    """Steps 3 to 6: build, fit, score and save. A training in the folder is resumed.
+
+    Raises:
+        SonotypeError: also if another process writes this run.
+    """
     _check(context)
     torch.manual_seed(context.options.train.seed)
     built = build(context)
+    with locked_run(context.folder) if writes() else nullcontext():
+        return _fit_and_save(context, built)
+
+
+def _fit_and_save(context: RunContext, built: BuiltSystem) -> TrainResult:
+    """Steps 4 to 6 in a folder that is locked."""
     if writes():
         lock_config(context)
         write_split(context.folder / SPLIT, context.manifest, context.split)

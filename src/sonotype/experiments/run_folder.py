@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.io import file_sha256, replacing, write_text
+from sonotype.core.io import file_sha256, is_part, replacing, write_text
 from sonotype.core.json_text import json_text
 from sonotype.core.text import listed
 from sonotype.core.version import __version__
@@ -35,6 +35,7 @@ from sonotype.experiments.run_files import REPORT as REPORT
 from sonotype.experiments.run_files import SCORES as SCORES
 from sonotype.experiments.run_files import TIME as TIME
 from sonotype.experiments.run_files import finished_at as finished_at
+from sonotype.experiments.run_lock import LOCK
 from sonotype.experiments.run_options import KINDS, RunOptions
 from sonotype.inference.locate import find_model
 from sonotype.modelfile.hub_address import is_hub_address
@@ -55,7 +56,9 @@ def require_free(folder: Path) -> None:
         raise OptionsError(
             f"{folder} already holds a run; resume it with --resume {folder}, or name another --out"
         )
-    if folder.is_dir() and any(folder.iterdir()):
+    # A run that was killed while it wrote config.json has left no more than these.
+    names = {path.name for path in folder.iterdir()} - {LOCK} if folder.is_dir() else set()
+    if not all(map(is_part, names)):
         raise OptionsError(f"{folder} is not empty; a run needs an empty folder")
 
 

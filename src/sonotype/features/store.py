@@ -202,8 +202,12 @@ class FeatureStore:
                 f"{self.limit / GIGABYTE:.1f} GB that the cache may hold; to avoid this, raise "
                 "--cache-gb or use --no-cache"
             )
+        # The clock of the computer may be set meanwhile: only changes of these times count.
+        last, since = _last_write(others), time.monotonic()
         while others:
-            if time.time() - max(stat.st_mtime for stat in others) > STALLED:
+            if _last_write(others) != last:
+                last, since = _last_write(others), time.monotonic()
+            if time.monotonic() - since > STALLED:
                 raise SonotypeError(
                     f"{self.root}: other runs have reserved {reserved:.1f} GB, and have written "
                     f"nothing for {STALLED / 60:.0f} minutes; end them, raise --cache-gb, or use "
@@ -259,6 +263,10 @@ def read_shard(shard: Path) -> Rows:
         stream.seek(rows.offset + rows.nbytes)
         keys = json.load(stream)
     return dict(zip(keys, rows.view(np.ndarray), strict=True))
+
+
+def _last_write(reservations: Iterable[os.stat_result]) -> int:
+    return max(stat.st_mtime_ns for stat in reservations)
 
 
 def _stats(paths: Iterable[Path]) -> dict[Path, os.stat_result]:

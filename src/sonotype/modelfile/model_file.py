@@ -69,7 +69,10 @@ def save_model(path: str | Path, system: System, card: ModelCard, *, half: bool 
         with atomic(path) as part:
             save_file(tensors, part, metadata=metadata)
     except (OSError, SafetensorError) as error:
-        raise ModelFileError(f"{path}: the model cannot be written ({error})") from error
+        raise ModelFileError(
+            f"{path}: the model cannot be written ({error}); its folder needs free space and the "
+            "permission to write"
+        ) from error
     return path
 
 

@@ -206,6 +206,13 @@ def _run(trainer: pl.Trainer, learner: Learner, loaders: Loaders, folder: Path) 
         raise SonotypeError(
             f"{folder}: no space left on the disk; free some and continue with --resume"
         ) from error
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise SonotypeError(
+            f"{folder}: a loading process was killed, probably for lack of memory; close other "
+            "programs, then continue with --resume, or train anew with fewer --workers"
+        ) from error
     finally:
         if handler is not None:
             signal.signal(signal.SIGINT, handler)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 
 from sonotype.core.errors import DataError, DataIssue
+from sonotype.core.scratch import scratch_folder
 
 
 def unpack_zip(archive: Path, folder: Path) -> Path:
@@ -26,8 +26,8 @@ def unpack_zip(archive: Path, folder: Path) -> Path:
         DataError: the file is damaged, or is not a zip archive.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        unpacked = Path(temporary, "unpacked")
+    with scratch_folder(folder.parent, f".{folder.name}-") as temporary:
+        unpacked = temporary / "unpacked"
         unpacked.mkdir()
         try:
             with zipfile.ZipFile(archive) as opened:

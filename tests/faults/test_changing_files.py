@@ -1,0 +1,128 @@
+"""Files that change or vanish while they are read: a clear error or row, and the others go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_detector import FakeDetector, job
+from small_models import write_model
+from training_data import SMALL, write_tones
+
+import sonotype
+from sonotype.audio.stream import stream
+from sonotype.cli.main import run
+from sonotype.core.errors import SonotypeError
+from sonotype.experiments import pipeline
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "vanishes": lambda path: path.unlink(),
+    "is cut off": lambda path: path.write_bytes(path.read_bytes()[:30]),
+    "is another file": lambda path: path.write_bytes(b"no sound " * 100),
+}
+
+
+@pytest.fixture
+def tones(tmp_path: Path) -> Path:
+    return write_tones(tmp_path / "tones", clips=4)
+
+
+@pytest.fixture(params=CHANGES)
+def change(request: pytest.FixtureRequest) -> Callable[[Path], object]:
+    return CHANGES[request.param]
+
+
+def test_prediction(
+    tones: Path, tmp_path: Path, change: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file changes after the list of files was made."""
+    model, out = write_model(tmp_path / "model.safetensors"), tmp_path / "found.jsonl"
+    from sonotype.inference import classifier
+
+    victim, decode = tones / "low" / "hum" / "hum_2.wav", classifier.load_for_clip
+
+    def changed(source: Any, *arguments: Any, **options: Any) -> Any:
+        if Path(source) == victim:
+            change(victim)
+        return decode(source, *arguments, **options)
+
+    monkeypatch.setattr(classifier, "load_for_clip", changed)
+    assert run(["predict", str(model), str(tones), "--format=jsonl", "--out", str(out)]) == 3
+    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert len(rows) == 16
+    assert [Path(row["file"]).name for row in rows if row["error"]] == ["hum_2.wav"]
+
+
+def test_detection(tones: Path, tmp_path: Path, change: Callable[[Path], object]) -> None:
+    """The recording changes just before it is read; once it is whole again, it is read again."""
+    victim = tones / "low" / "hum" / "hum_2.wav"
+    content = victim.read_bytes()
+
+    class Changed(FakeDetector):
+        def detect(self, path: Path, **options: Any) -> Any:
+            if path == victim:
+                change(path)
+            return super().detect(path, **options)
+
+    first = job([tones], tmp_path / "out", detector=Changed())
+    assert [path for path, _ in first.first_failures] == [victim]
+    assert (first.recordings, first.detected) == (16, 16)
+    victim.write_bytes(content)
+    again = FakeDetector()
+    assert job([tones], tmp_path / "out", detector=again, retry=True).failures == 0
+    assert again.read == [victim]
+
+
+def test_a_recording_that_is_replaced_while_it_is_read(tones: Path, tmp_path: Path) -> None:
+    """Its result is of the file before; the next start reads the new file."""
+    victim, other = tones / "low" / "hum" / "hum_2.wav", tones / "high" / "beep" / "beep_0.wav"
+
+    class Replaced(FakeDetector):
+        def detect(self, path: Path, **options: Any) -> Any:
+            found = super().detect(path, **options)
+            if path == victim:
+                path.write_bytes(other.read_bytes() + b"\0\0")
+            return found
+
+    job([tones], tmp_path / "out", detector=Replaced())
+    again = FakeDetector()
+    job([tones], tmp_path / "out", detector=again)
+    assert again.read == [victim]
+
+
+def test_a_stream_ends_where_a_file_is_cut_off_meanwhile(tmp_path: Path) -> None:
+    path = write_tones(tmp_path / "tones", clips=1) / "low" / "hum" / "hum_0.wav"
+    seconds = 0.0
+    with pytest.raises(SonotypeError, match="hum_0"):
+        for samples in stream(path, sample_rate=16_000, block=1000):
+            seconds += len(samples) / 16_000
+            with path.open("rb+") as file:
+                file.truncate(8000)
+    assert seconds < 1
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_training(
+    tones: Path, tmp_path: Path, change: Callable[[Path], object],
+    monkeypatch: pytest.MonkeyPatch, cache: bool,
+) -> None:  # fmt: skip
+    """A clip changes after the data was checked: the run stops with its name."""
+    build = pipeline.build
+
+    def changed(context: Any) -> Any:
+        built = build(context)
+        change(context.clips("train")[0].path)
+        if context.manifest.decoded is not None:
+            context.manifest.decoded.clear()
+        names.append(context.clips("train")[0].path.name)
+        return built
+
+    names: list[str] = []
+    monkeypatch.setattr(pipeline, "build", changed)
+    with pytest.raises(SonotypeError) as caught:
+        sonotype.train(tones, tmp_path / "run", **SMALL | {"cache": cache, "n_augmented": 2})
+    assert names[0] in str(caught.value)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
