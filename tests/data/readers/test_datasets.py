@@ -243,3 +243,11 @@ def test_an_address_is_no_source() -> None:
         text = issues_of(path)
         assert "names a model, not labelled sounds" in text
         assert "hf download" in text
+
+
+@pytest.mark.parametrize("document", ["1.5", "true", "null", '"a"', "[" * 100_000])
+def test_damaged_files_of_save_to_disk_are_passed_over(tmp_path: Path, document: str) -> None:
+    root = write_arrow(tmp_path / "one", table(0))
+    (root / "state.json").write_text(f'{{"_data_files": {document}}}')
+    with pytest.raises(DataError):
+        open_source(root)
