@@ -39,6 +39,8 @@ _SCHEMA = (
     f"PRAGMA user_version = {VERSION}",
 )
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_NOT_STORED_HERE = (ValueError, TypeError, KeyError, RecursionError)
+"""Errors of reading JSON values that this program did not store."""
 _ERRNO = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EACCES,
@@ -101,8 +103,11 @@ class Ledger:
         if not rows:
             return None
         size, modified, digest, failed, text, complete = rows[0]
-        values = json.loads(text) if text else None
-        outputs = Outputs(**values | {"formats": tuple(values["formats"])}) if values else None
+        try:
+            values = json.loads(text) if text else None
+            outputs = Outputs(**values | {"formats": tuple(values["formats"])}) if values else None
+        except _NOT_STORED_HERE as error:
+            raise self._damaged() from error
         return Entry(Stamp(size, modified, digest), bool(failed), outputs, bool(complete))
 
     def recording(self, path: Path) -> DetectedRecording:
@@ -110,14 +115,21 @@ class Ledger:
 
         Raises:
             KeyError: there is no result.
+            SonotypeError: the result is damaged.
         """
         rows = self._rows(
             "SELECT seconds, events, highest, error FROM recordings WHERE path = ?", _key(path)
         )
         if not rows:
             raise KeyError(path)
-        seconds, events, highest, error = rows[0]
-        found = tuple(DetectedEvent(*values) for values in json.loads(events))
+        seconds, stored, highest, error = rows[0]
+        try:
+            events = json.loads(stored)
+            if not isinstance(events, list) or not all(isinstance(one, list) for one in events):
+                raise TypeError("events are a list of lists")
+            found = tuple(DetectedEvent(*values) for values in events)
+        except _NOT_STORED_HERE as error:
+            raise self._damaged() from error
         return DetectedRecording(path, seconds, found, highest, error)
 
     def claim(self, path: Path, names: Iterable[str], *, new_result: bool) -> None:
