@@ -28,6 +28,12 @@ _CHANGES = {
 }  # fmt: skip
 """Events that change files, and which of their arguments are the paths."""
 
+_FOLDERS = {
+    "os.remove": (1,), "os.rmdir": (1,), "os.mkdir": (2,), "os.rename": (2, 3), "os.link": (3,),
+    "os.symlink": (2,), "os.chmod": (2,), "os.utime": (3,),
+}  # fmt: skip
+"""For each of these paths, which argument is the descriptor of the folder it is relative to."""
+
 _WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -70,9 +76,14 @@ class Guard:
                 writes = any(char in mode for char in "wax+") if mode else bool(flags & _WRITE)
                 self._check(path, event, self.allowed if writes else self.readable)
         elif event in _CHANGES:
-            for place in _CHANGES[event]:
-                if isinstance(args[place], str | bytes | os.PathLike):
-                    self._check(args[place], event, self.allowed)
+            folders = _FOLDERS.get(event, (len(args),) * len(_CHANGES[event]))
+            for place, folder in zip(_CHANGES[event], folders, strict=True):
+                path = args[place]
+                if not isinstance(path, str | bytes | os.PathLike):
+                    continue
+                if folder < len(args) and isinstance(args[folder], int) and args[folder] >= 0:
+                    path = os.path.join(f"/proc/self/fd/{args[folder]}", os.fsdecode(path))
+                self._check(path, event, self.allowed)
 
     def _check(self, path: Any, event: str, folders: Sequence[str] | None) -> None:
         if folders is None or path in (":memory:", "/dev/null", b"/dev/null"):

@@ -19,9 +19,9 @@ def _rows(header: str, row: str, separator: str) -> str:
     lines = [header]
     for number, (start, end, label) in enumerate(_LABELS, 1):
         lines.append(
-            row.format(number=number, start=start, end=end, label=label, length=end - start).replace(
-                "|", separator
-            )
+            row.format(
+                number=number, start=start, end=end, label=label, length=end - start
+            ).replace("|", separator)
         )
     return "\n".join(lines) + "\n"
 
@@ -31,7 +31,8 @@ LABEL_FILES = {
         RAVEN + "\tAnnotation", "{number}|Spectrogram 1|1|{start}|{end}|100.0|4000.0|{label}", "\t"
     ),
     "night.BirdNET.selection.table.txt": _rows(
-        BIRDNET_RAVEN, "{number}|Spectrogram 1|1|{start}|{end}|0|15000|{label}|x|0.9|night.wav|{start}",
+        BIRDNET_RAVEN,
+        "{number}|Spectrogram 1|1|{start}|{end}|0|15000|{label}|x|0.9|night.wav|{start}",
         "\t",
     ),
     "night.BirdNET.results.csv": _rows(
@@ -49,7 +50,9 @@ LABEL_FILES = {
     "night.TextGrid": text_grid(("calls", _LABELS), ("other", _LABELS[:1])),
     "night.short.TextGrid": short_text_grid("calls", _LABELS),
     "annotations.csv": _rows(
-        "path,start,end,label,low,high,group,fold", "night.wav|{start}|{end}|{label}|10|900|g|1", ","
+        "path,start,end,label,low,high,group,fold",
+        "night.wav|{start}|{end}|{label}|10|900|g|1",
+        ",",
     ),
     "night.csv": _rows("onset,offset,event_label", "{start}|{end}|{label}", ","),
     "spans.csv": "path,start,end\nnight.wav,0,5\nnight.wav,6,9\n",

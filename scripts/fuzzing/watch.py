@@ -196,14 +196,13 @@ class Run:
             if now > saved + 1:
                 saved = now
                 state.save(self._folder)
-            return bool(report.get("kind") == "memory")  # its peak would hide the next one
+            # The peak of memory, or a changed canary, would be found again with the next input.
+            return report.get("kind") in ("memory", "outside")
 
         try:
             while state.next < inputs:
                 end = min(inputs, state.next + LIFE)
-                process = Process(
-                    self._edge, self._task(state.next, end), self._folder / "log.txt"
-                )
+                process = Process(self._edge, self._task(state.next, end), self._folder / "log.txt")
                 running, kind = watch(process, self._hang, on_report)
                 if kind and running is None:
                     raise RuntimeError(f"no worker starts; see {self._folder / 'log.txt'}")
@@ -227,6 +226,8 @@ class Run:
         lines = [line.strip() for line in detail.strip().splitlines()]
         places = [line for line in lines if line.startswith("File ")][-1:]
         place = " ".join([kind, *places, lines[-1][:60] if lines else ""])
+        if kind in ("crash", "hang"):
+            place = kind  # the message is what the worker printed before
         self.state.finds[kind] += 1
         self.state.places[place] += 1
         folder = self._finds / str(number)

@@ -54,9 +54,7 @@ class Worker:
         finds: folder for inputs that find something; ``None`` to store none.
     """
 
-    def __init__(
-        self, edge: Edge, sandbox: Path, report: Any, finds: Path | None = None
-    ) -> None:
+    def __init__(self, edge: Edge, sandbox: Path, report: Any, finds: Path | None = None) -> None:
         self.edge, self._report, self._finds = edge, report, finds
         self._case = sandbox / "work" / "case"
         prepared = sandbox / "prepared"

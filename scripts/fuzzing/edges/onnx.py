@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from fuzzing.case import Case, Edge, FindError
 from fuzzing.mutate import json_document, mutated_bytes, mutated_value

@@ -12,7 +12,14 @@ import pyarrow
 import pyarrow.parquet
 
 from fuzzing.case import Case, Edge
-from fuzzing.mutate import encoded, json_document, mutated_bytes, mutated_text, mutated_value, odd_text
+from fuzzing.mutate import (
+    encoded,
+    json_document,
+    mutated_bytes,
+    mutated_text,
+    mutated_value,
+    odd_text,
+)
 from fuzzing.tables import ROWS, arrow_of, corpus, link_sounds, parquet_of, sound_bytes
 
 CALLS = ("open", "open", "open", "inspect", "table", "unlabelled", "list")
@@ -54,7 +61,9 @@ def _mutated(name: str, content: bytes, layouts: Any, rng: Random) -> bytes:
             return _odd_columns(name, rng) or content
         return mutated_bytes(content, others, rng)
     if name.endswith(".json"):
-        return json_document(mutated_value(json.loads(content), rng), rng).encode("utf-8", "replace")
+        return json_document(mutated_value(json.loads(content), rng), rng).encode(
+            "utf-8", "replace"
+        )
     if name.endswith(".jsonl"):
         lines = [json.loads(line) for line in content.decode().splitlines()]
         lines[0] = mutated_value(lines[0], rng)
