@@ -45,7 +45,7 @@ def test_no_input_breaks_an_edge(tmp_path: Path, edge: str) -> None:
 def test_planted_faults_are_found(tmp_path: Path) -> None:
     edge = str(Path(__file__).parent / "fake_edges.py")
     arguments = [edge, "--inputs", str(CLEAN), "--seed", "7", "--out", str(tmp_path)]
-    done = fuzz(*arguments, "--hang", "1")
+    done = fuzz(*arguments, "--hang", "3")
     assert done.returncode == 1, done.stdout + done.stderr
     folder = tmp_path / "fake_edges"
     kinds = {"segfault": "crash", "abort": "crash", "link": "outside", "parent": "outside",

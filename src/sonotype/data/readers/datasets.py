@@ -202,6 +202,7 @@ def _arrow_table(path: Path, audio: str | None) -> Table:
     issues: list[DataIssue] = []
     number = 0
     for batch in batches:
+        batch.validate(full=True)  # offsets beyond the data would end the process
         for values in batch.to_pylist():
             number += 1
             try:
