@@ -12,7 +12,7 @@ EDGE is decoder, model, onnx, tables, labels, outputs, http, app or saved, or a 
 Finds are stored in ``FOLDER/EDGE/finds`` with their inputs; ``--replay FOLDER/EDGE/finds/N`` runs
 one again. An interrupted run goes on with the next input. Works on Linux alone.
 """
-# ruff: noqa: T201 - a script prints
+# ruff: noqa: T201, E402 - a script prints, and imports from its folder
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ Python reports each of these to audit hooks. What a C library opens by itself is
 folder of canaries beside the folder of an input finds what such a library writes nearby.
 """
 
+# ruff: noqa: PTH118, PTH119, PTH120 - paths as text, which may be bytes
+
 from __future__ import annotations
 
 import os

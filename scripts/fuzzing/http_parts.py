@@ -1,5 +1,7 @@
 """Hostile requests: queries, headers, forms and bodies."""
 
+# ruff: noqa: E501 - tables of odd values
+
 from __future__ import annotations
 
 import json

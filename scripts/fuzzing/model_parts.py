@@ -1,4 +1,4 @@
-"""Small model files taken apart, and put together again with another header that fits its digest."""
+"""Small model files taken apart, and put together with another header that fits its digest."""
 
 from __future__ import annotations
 

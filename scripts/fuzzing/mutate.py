@@ -1,5 +1,7 @@
 """Mutations of bytes, texts, tables and JSON values; all random numbers are given."""
 
+# ruff: noqa: E501 - tables of odd values
+
 from __future__ import annotations
 
 import copy

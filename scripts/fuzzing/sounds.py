@@ -1,5 +1,7 @@
 """Short sounds in all formats that the program decodes, made from nothing."""
 
+# ruff: noqa: E501 - tables of odd values
+
 from __future__ import annotations
 
 import io

@@ -84,7 +84,7 @@ class Process:
         reading, writing = os.pipe()
         command = [sys.executable, str(SCRIPT), edge, "--worker", json.dumps(task)]
         command += ["--channel", str(writing), "--out", str(self._sandbox / "sandbox")]
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603
             command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
             pass_fds=(writing,), start_new_session=True,
         )  # fmt: skip

@@ -1,5 +1,7 @@
 """Data sources: tables in all layouts, lists of unlabelled sounds, and the file about a set."""
 
+# ruff: noqa: E501 - tables of odd values
+
 from __future__ import annotations
 
 import json
