@@ -76,7 +76,7 @@ def _mutated(name: str, content: bytes, layouts: Any, rng: Random) -> bytes:
 
 
 def _odd_columns(name: str, rng: Random) -> bytes:
-    """A table with values, types and names of columns that nobody expects."""
+    """A table with values, types and names of columns that are not expected."""
     texts = [odd_text(rng).encode("utf-8", "replace").decode() for _ in ROWS]
     columns: dict[str, Any] = {key: [row[key] for row in ROWS] for key in ROWS[0]}
     odd = rng.choice((

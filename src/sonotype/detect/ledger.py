@@ -128,8 +128,8 @@ class Ledger:
             if not isinstance(events, list) or not all(isinstance(one, list) for one in events):
                 raise TypeError("events are a list of lists")
             found = tuple(DetectedEvent(*values) for values in events)
-        except _NOT_STORED_HERE as error:
-            raise self._damaged() from error
+        except _NOT_STORED_HERE as damage:
+            raise self._damaged() from damage
         return DetectedRecording(path, seconds, found, highest, error)
 
     def claim(self, path: Path, names: Iterable[str], *, new_result: bool) -> None:
