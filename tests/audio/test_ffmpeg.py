@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -191,3 +192,11 @@ def test_containers_are_known_to_ffmpeg() -> None:
     assert {"aac", "mov", "matroska", "wav", "flac", "mp3", "ogg"} <= known & set(
         AV_FORMATS.split(",")
     )
+
+
+def test_frames_of_64_bit_integers_are_no_sound() -> None:
+    """Its header states 65,535 bits a sample, which FFmpeg decodes as 64 bits."""
+    header = b"2BIT" + bytes(8) + struct.pack(">HHHHHII", 0xFFFF, 64, 255, 0, 0xFFFF, 16_000, 1920)
+    content = header.ljust(128, b"\0") + np.random.default_rng(1).bytes(3840)
+    with pytest.raises(AudioError):
+        load_audio(content)

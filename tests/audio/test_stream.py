@@ -132,3 +132,10 @@ def test_other_errors_are_those_of_the_whole_file(tmp_path: Path) -> None:
         given, text = until_the_fault(stream(path, sample_rate=1_000))
         assert text == str(wanted.value)
         assert len(given) == 0
+
+
+def test_a_sample_rate_of_1_hz_ends(tmp_path: Path) -> None:
+    """With blocks of one sample, soxr does not return."""
+    path = tmp_path / "slow.wav"
+    soundfile.write(path, np.zeros(40), 1)
+    assert sum(map(len, stream(path, sample_rate=44_100))) == 40 * 44_100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,11 @@ def test_recordings_in_the_output_folder_are_no_inputs(folder: Path) -> None:
     for inputs in ([Path("day1")], [Path("day1/night")], [Path("day2"), Path("day1/a.wav")]):
         with pytest.raises(OptionsError, match="--out day1"):
             outside(causes, Path("day1"), inputs)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no name of a file on Windows")
+def test_a_name_of_a_backslash_alone_is_a_name(folder: Path) -> None:
+    [(name, clip)] = names([Path("day1/\\")], [Path("day1")])
+    assert name == "\\"
+    assert clip
+    assert "\\" not in clip

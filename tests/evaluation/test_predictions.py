@@ -340,3 +340,13 @@ def test_the_agreement_with_neighbours_is_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.take(np.array([1])).agreement["event"], [1.0])
     save_predictions(answers(), tmp_path / "none.npz")
     assert not load_predictions(tmp_path / "none.npz").agreement
+
+
+def test_a_file_of_a_newer_zip_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.npz"
+    save_predictions(answers(), path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 6] = 117
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="no predictions file, or damaged"):
+        load_predictions(path)

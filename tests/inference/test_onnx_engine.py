@@ -160,3 +160,9 @@ def test_the_sessions_for_windows_are_built_once_and_not_for_clips(
 def test_files_without_graphs_for_windows_need_no_preparation(tmp_path: Path) -> None:
     for metadata in ({}, {WINDOWS_KEY: '{"version": 1000}'}):
         load(write_onnx(tmp_path / "model.onnx", **metadata)).engine.prepare()
+
+
+def test_deeply_nested_graphs_for_windows_are_refused(tmp_path: Path) -> None:
+    path = write_onnx(tmp_path / "model.onnx", **{WINDOWS_KEY: "[" * 100_000})
+    with pytest.raises(ModelFileError, match="nested"):
+        load(path).engine.prepare()

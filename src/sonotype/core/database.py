@@ -47,7 +47,7 @@ class Database:
 
     def _open(self, schema: Sequence[str], application: int, version: int) -> None:
         if self._pragma("quick_check(1)") != "ok":
-            raise self._damaged()
+            raise self.damaged()
         if self._pragma("application_id") == 0 and not self.rows("SELECT 1 FROM sqlite_master"):
             with self.transaction():
                 for statement in schema:
@@ -102,10 +102,10 @@ class Database:
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in _DAMAGED:
-                raise self._damaged() from error
+                raise self.damaged() from error
             raise OSError(_ERRNO.get(code, 0), str(error), str(self._path)) from error
 
-    def _damaged(self) -> SonotypeError:
+    def damaged(self) -> SonotypeError:
         return SonotypeError(
             f"{self._path}: is damaged; {self._advice}, name another --out folder, "
             f"or remove {self._path.parent}"

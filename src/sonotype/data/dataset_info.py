@@ -34,7 +34,7 @@ def read_dataset_info(folder: Path) -> tuple[DatasetInfo, tuple[DataIssue, ...]]
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         return DatasetInfo(), (DataIssue(str(path), error.lineno, f"not JSON: {error.msg}"),)
-    except (UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         return DatasetInfo(), (DataIssue(str(path), 0, f"cannot be read: {error}"),)
     if not isinstance(content, dict):
         return DatasetInfo(), (

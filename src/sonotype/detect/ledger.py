@@ -34,6 +34,8 @@ _SCHEMA = (
     "CREATE TABLE files (name BLOB PRIMARY KEY, path BLOB NOT NULL)",
     "CREATE INDEX files_by_path ON files (path)",
 )
+_NOT_STORED_HERE = (ValueError, TypeError, KeyError, RecursionError)
+"""Errors of reading JSON values that this program did not store."""
 
 
 class Ledger:
@@ -73,8 +75,11 @@ class Ledger:
         if not rows:
             return None
         size, modified, digest, failed, text, complete = rows[0]
-        values = json.loads(text) if text else None
-        outputs = Outputs(**values | {"formats": tuple(values["formats"])}) if values else None
+        try:
+            values = json.loads(text) if text else None
+            outputs = Outputs(**values | {"formats": tuple(values["formats"])}) if values else None
+        except _NOT_STORED_HERE as error:
+            raise self._database.damaged() from error
         return Entry(Stamp(size, modified, digest), bool(failed), outputs, bool(complete))
 
     def recording(self, path: Path) -> DetectedRecording:
@@ -82,14 +87,21 @@ class Ledger:
 
         Raises:
             KeyError: there is no result.
+            SonotypeError: the result is damaged.
         """
         rows = self._rows(
             "SELECT seconds, events, highest, error FROM recordings WHERE path = ?", _key(path)
         )
         if not rows:
             raise KeyError(path)
-        seconds, events, highest, error = rows[0]
-        found = tuple(DetectedEvent(*values) for values in json.loads(events))
+        seconds, stored, highest, error = rows[0]
+        try:
+            events = json.loads(stored)
+            if not isinstance(events, list) or not all(isinstance(one, list) for one in events):
+                raise TypeError("events are a list of lists")
+            found = tuple(DetectedEvent(*values) for values in events)
+        except _NOT_STORED_HERE as damage:
+            raise self._database.damaged() from damage
         return DetectedRecording(path, seconds, found, highest, error)
 
     def claim(self, path: Path, names: Iterable[str], *, new_result: bool) -> None:

@@ -151,4 +151,4 @@ def _absolute(path: Path) -> str:
 def _relative(path: str, root: str) -> str:
     """A path relative to a folder above it; without a folder its parts, with the drive's letter."""
     relative = Path(os.path.relpath(path, root)) if root else Path(path.replace(":", "", 1))
-    return "/".join(part for part in relative.parts if part not in ("..", os.sep, "\\"))
+    return "/".join(part for part in relative.parts if part not in ("..", os.sep))

@@ -30,7 +30,7 @@ UNKNOWN = "unknown"
 
 NPZ_ERRORS = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(zipfile.BadZipFile, zlib.error, RuntimeError),  # of encrypted and newer archives
 )
 """Errors of reading a damaged or foreign ``.npz``."""
 

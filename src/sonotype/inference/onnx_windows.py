@@ -113,7 +113,10 @@ def window_graphs(document: str) -> WindowGraphs | None:
     Raises:
         ValueError: the document is damaged.
     """
-    found = json.loads(document)
+    try:
+        found = json.loads(document)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
     if not isinstance(found, dict) or found.get("version") != VERSION:
         return None
     try:

@@ -243,3 +243,24 @@ def test_an_address_is_no_source() -> None:
         text = issues_of(path)
         assert "names a model, not labelled sounds" in text
         assert "hf download" in text
+
+
+@pytest.mark.parametrize("document", ["1.5", "true", "null", '"a"', "[" * 100_000])
+def test_damaged_files_of_save_to_disk_are_passed_over(tmp_path: Path, document: str) -> None:
+    root = write_arrow(tmp_path / "one", table(0))
+    (root / "state.json").write_text(f'{{"_data_files": {document}}}')
+    with pytest.raises(DataError):
+        open_source(root)
+
+
+def test_offsets_beyond_the_data_of_an_arrow_file_are_an_issue(tmp_path: Path) -> None:
+    values = pyarrow.table({"path": ["0.wav" + "x" * 40, "1.wav"], "label": ["a", "b"]})
+    root = write_arrow(tmp_path / "one", values)
+    [file] = [path for path in root.iterdir() if path.suffix == ".arrow"]
+    offsets = np.array([0, 45, 50], "<i4").tobytes()
+    content = file.read_bytes()
+    assert offsets in content
+    damaged = np.array([0, 45, 2**31 - 1], "<i4").tobytes()
+    file.write_bytes(content.replace(offsets, damaged))
+    with pytest.raises(DataError, match="cannot be read"):
+        open_source(root)

@@ -382,3 +382,10 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert str(caught.value) == (
         "reading a Parquet manifest needs an optional part: pip install 'sonotype[parquet]'"
     )
+
+
+def test_a_table_of_numbers_without_paths(tmp_path: Path) -> None:
+    touch(tmp_path, "0.wav", "1.wav")
+    table = tmp_path / "data.csv"
+    table.write_text("x y,dog,cat\n0.wav,0,1\n1.wav,1,0\n")
+    assert any("path" in issue for issue in faults_of(lambda: read_table(table), tmp_path))

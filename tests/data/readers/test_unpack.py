@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from soundsets import faults_of
 
+from sonotype.core.errors import DataError
 from sonotype.data.readers.unpack import unpack_zip
 
 
@@ -71,3 +72,24 @@ def test_nothing_is_replaced(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="not empty"):
         unpack_zip(archive, tmp_path / "set")
     assert contents(tmp_path / "set") == {"mine.txt": "mine"}
+
+
+@pytest.mark.parametrize(("offset", "value"), [(6, 1), (8, 99)], ids=["encrypted", "compression"])
+def test_archives_that_cannot_be_read_leave_nothing(
+    tmp_path: Path, offset: int, value: int
+) -> None:
+    archive = pack(tmp_path / "x.zip", {"a.txt": "hello"})
+    content = bytearray(archive.read_bytes())
+    content[offset] = content[content.index(b"PK\1\2") + offset + 2] = value
+    archive.write_bytes(content)
+    (issue,) = faults_of(lambda: unpack_zip(archive, tmp_path / "set"), tmp_path)
+    assert issue.startswith("x.zip: not a complete zip archive (")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
+
+
+def test_an_archive_with_a_nameless_entry_leaves_nothing(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo(""), "hello")
+    with pytest.raises(DataError):
+        unpack_zip(tmp_path / "x.zip", tmp_path / "set")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]

@@ -19,6 +19,10 @@ NO_SAMPLES = "holds no samples"
 READABLE = "wav, flac, ogg, opus, mp3, m4a and other formats of libsndfile and FFmpeg are read"
 
 _BLOCK = 1 << 16
+
+_LARGE_RATIO, _LEAST_BLOCK = 1000, 64
+"""From this ratio of sample rates on, soxr gets blocks of at least so many samples: it never
+returns from a block of one sample at 1 Hz."""
 """Samples that are decoded at once to skip or to join sounds."""
 
 
@@ -121,9 +125,23 @@ def resampled(blocks: Iterator[Samples], rate: int, new_rate: int) -> Iterator[S
         yield from blocks
         return
     resampler = soxr.ResampleStream(rate, new_rate, 1, dtype="float32")
+    if new_rate > _LARGE_RATIO * rate:
+        blocks = _joined(blocks, _LEAST_BLOCK)
     for block in blocks:
         yield resampler.resample_chunk(np.ascontiguousarray(block))
     yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+
+
+def _joined(blocks: Iterator[Samples], count: int) -> Iterator[Samples]:
+    """Blocks of at least so many samples, except for the last one."""
+    waiting: list[Samples] = []
+    for block in blocks:
+        waiting.append(block)
+        if sum(map(len, waiting)) >= count:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
 
 
 def mono(frames: npt.NDArray[np.float32]) -> Samples:

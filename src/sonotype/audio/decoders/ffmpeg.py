@@ -66,6 +66,11 @@ _SPARE_PACKETS = 10
 _LOST_SECONDS, _LOST_SHARE = 0.5, 0.05
 """A file counts as damaged if packets that cannot be decoded lose more than this."""
 
+_SAMPLE_FORMATS = {
+    kind + planar for kind in ("u8", "s16", "s32", "flt", "dbl") for planar in ("", "p")
+}
+"""Of FFmpeg's frames; PyAV cannot convert 64-bit integers, the only other ones."""
+
 _MICROSECONDS = 1_000_000
 
 _INDEPENDENT = ("mp3", "aac")
@@ -233,6 +238,9 @@ class FFmpegDecoder(Decoder):
             frames = [frame for frame in packet.decode() if frame.samples]
         except av.FFmpegError:
             self._last_is_complete = False
+            self._lost += self._packets > _SPARE_PACKETS
+            return []
+        if any(frame.format.name not in _SAMPLE_FORMATS for frame in frames):
             self._lost += self._packets > _SPARE_PACKETS
             return []
         self._decoded_seconds += sum(frame.samples / frame.sample_rate for frame in frames)

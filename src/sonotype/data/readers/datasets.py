@@ -202,6 +202,7 @@ def _arrow_table(path: Path, audio: str | None) -> Table:
     issues: list[DataIssue] = []
     number = 0
     for batch in batches:
+        batch.validate(full=True)  # offsets beyond the data would end the process
         for values in batch.to_pylist():
             number += 1
             try:
@@ -234,7 +235,7 @@ def _features(schema: Any) -> Mapping[str, Any]:
     try:
         document = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         found = document["info"]["features"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -300,7 +301,9 @@ def _json_list(path: Path, key: str) -> list[str]:
     """Names in a JSON file; those with a path are left out, as is a file that cannot be read."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))[key]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+    if not isinstance(values, list):
         return []
     names = [one.get("filename", "") if isinstance(one, dict) else one for one in values]
     return [

@@ -108,7 +108,8 @@ def inspect_source(
         return manifest.with_contents(contents)
     listing = _listing(kind, place, options)
     paths = dict.fromkeys(row.path for row in listing.records if "\0" not in str(row.path))
-    files = [path for path in paths if path.is_file()]
+    # os.path, because a name may be too long for the system.
+    files = [path for path in paths if os.path.isfile(path)]  # noqa: PTH113
     contents, sounds = contents_of(
         files if decode else equally_long(files),
         decode=decode,

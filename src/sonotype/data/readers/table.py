@@ -122,7 +122,7 @@ def list_table(
                 causes += nearly_class_columns(content, (*names.values(), *classes))
     found = Names()
     rows = [_row(record, names, path, found) for record in content.records if "path" in names]
-    if classes:
+    if classes and rows:
         rows = [
             with_class_columns(row, record.cells, classes)
             for row, record in zip(rows, content.records, strict=True)

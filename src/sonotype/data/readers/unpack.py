@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import zipfile
 import zlib
@@ -9,6 +10,12 @@ from pathlib import Path
 
 from sonotype.core.errors import DataError, DataIssue
 from sonotype.core.scratch import scratch_folder
+
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(RuntimeError, ValueError, LookupError),
+)
+"""Errors of ``zipfile`` for damaged archives; encrypted and unknown ones are a RuntimeError."""
 
 
 def unpack_zip(archive: Path, folder: Path) -> Path:
@@ -32,7 +39,7 @@ def unpack_zip(archive: Path, folder: Path) -> Path:
         try:
             with zipfile.ZipFile(archive) as opened:
                 opened.extractall(unpacked)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except _DAMAGED as error:
             issue = DataIssue(str(archive), 0, f"not a complete zip archive ({error}); delete it")
             raise DataError(archive, [issue]) from error
         entries = list(unpacked.iterdir())

@@ -1,0 +1,1 @@
+"""Fuzzing of every edge where something comes from outside; run by ``scripts/fuzz.py``."""

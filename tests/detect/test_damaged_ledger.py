@@ -1,0 +1,37 @@
+"""A ledger whose rows were changed by another program is damaged, and says so."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from sonotype.core.detections import DetectedEvent, DetectedRecording
+from sonotype.core.errors import SonotypeError
+from sonotype.detect.ledger import Ledger
+from sonotype.detect.ledger_entry import Outputs, Stamp
+
+RECORDING = Path("/recordings/night.wav")
+
+
+@pytest.mark.parametrize("column", ["events", "outputs"])
+@pytest.mark.parametrize("value", ["", "{", "1", "[1]", '{"name": 1}', "[" * 100_000])
+def test_changed_rows_are_damage(tmp_path: Path, column: str, value: str) -> None:
+    path = tmp_path / "ledger"
+    found = DetectedRecording(RECORDING, 10.0, (DetectedEvent(1.0, 2.0, "owl", 0.5),), 4000.0)
+    with Ledger(path) as ledger:
+        ledger.store(found, Stamp(1, 2, "x"), Outputs("night", "night", ("csv",)))
+        assert ledger.recording(RECORDING) == found
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"UPDATE recordings SET {column} = ?", (value,))
+        database.commit()
+    with Ledger(path) as ledger:
+        if (column, value) == ("outputs", ""):  # an incomplete recording
+            entry = ledger.entry(RECORDING)
+            assert entry is not None
+            assert entry.outputs is None
+            return
+        with pytest.raises(SonotypeError, match="is damaged"):
+            (ledger.entry if column == "outputs" else ledger.recording)(RECORDING)
