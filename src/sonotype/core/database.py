@@ -106,6 +106,7 @@ class Database:
             raise OSError(_ERRNO.get(code, 0), str(error), str(self._path)) from error
 
     def damaged(self) -> SonotypeError:
+        """The error of a damaged file, which also names the remedy."""
         return SonotypeError(
             f"{self._path}: is damaged; {self._advice}, name another --out folder, "
             f"or remove {self._path.parent}"

@@ -11,7 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from sonotype.core.errors import SonotypeError
+
 OPSET = 18
+TESTED = "2.13.0"
+"""Version of torch with which exports are tested."""
 NOISY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
@@ -30,18 +34,27 @@ def exported(
         inputs: names of the input tensors.
         outputs: names of the output tensors.
         sizes: for each input the axes that can have another size, as for ``torch.export``.
+
+    Raises:
+        SonotypeError: this version of torch cannot export the module; 2.9.1 and older cannot.
     """
-    with _quiet():
-        program = torch.onnx.export(
-            module,
-            example,
-            dynamo=True,
-            input_names=list(inputs),
-            output_names=list(outputs),
-            dynamic_shapes=sizes,
-            opset_version=OPSET,
-            verbose=False,
-        )
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                module,
+                example,
+                dynamo=True,
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_shapes=sizes,
+                opset_version=OPSET,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise SonotypeError(
+            f"torch {torch.__version__} cannot export this model; the export is tested with torch "
+            f"{TESTED}: install this version or a newer one"
+        ) from error
     proto = program.model_proto  # type: ignore[union-attr]  # None without dynamo alone
     _drop_traces(proto)
     proto.producer_name = "sonotype"
