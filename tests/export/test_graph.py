@@ -17,8 +17,9 @@ from heads import two_heads
 from torch import nn
 
 from sonotype.config import SystemOptions
-from sonotype.core.errors import AudioError, MissingExtraError
+from sonotype.core.errors import AudioError, MissingExtraError, SonotypeError
 from sonotype.core.types import Head, Heads
+from sonotype.export import torch_to_onnx
 from sonotype.export.graph import clip_graph, onnx_graph, with_matrix_products
 from sonotype.export.quantise import unquantised_nodes
 from sonotype.inference.classifier import Classifier
@@ -246,3 +247,17 @@ def test_the_extra_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> No
         MissingExtraError, match=r"export to ONNX .* pip install 'sonotype\[onnx\]'"
     ):
         onnx_graph(system, card)
+
+
+def test_a_version_of_torch_that_cannot_export_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise torch.onnx.OnnxExporterError("Constraints violated (samples)!\nmany lines")
+
+    monkeypatch.setattr(torch.onnx, "export", refused)
+    with pytest.raises(SonotypeError) as caught:
+        torch_to_onnx.exported(torch.nn.Identity(), (torch.zeros(2),), ["x"], ["y"], (None,))
+    text = f"torch {torch.__version__} cannot export this model; the export is tested with torch "
+    assert str(caught.value).startswith(text)
+    assert "\n" not in str(caught.value)

@@ -14,7 +14,6 @@ import numpy as np
 import onnx
 import pytest
 import soundfile
-import torch
 from small_models import HEADS, write_model
 from training_data import RATE, write_tones
 
@@ -27,7 +26,6 @@ from sonotype.core.errors import (
     SonotypeError,
 )
 from sonotype.export import onnx as export_room
-from sonotype.export import torch_to_onnx
 from sonotype.export.onnx import export_onnx
 from sonotype.export.quantise import unquantised_nodes
 from sonotype.inference.onnx_windows import WINDOWS_KEY
@@ -321,17 +319,3 @@ def test_the_file_is_written_beside_its_model(
     assert run(["export", str(copy), "--out", str(tmp_path / "link.onnx"), "--force"]) == 2
     assert f"link.onnx: is an input ({copy}); name another file" in capsys.readouterr().err
     assert "on 25 synthetic clips" in shown
-
-
-def test_a_version_of_torch_that_cannot_export_is_named(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def refused(*_: object, **__: object) -> None:
-        raise torch.onnx.OnnxExporterError("Constraints violated (samples)!\nmany lines")
-
-    monkeypatch.setattr(torch.onnx, "export", refused)
-    with pytest.raises(SonotypeError) as caught:
-        torch_to_onnx.exported(torch.nn.Identity(), (torch.zeros(2),), ["x"], ["y"], (None,))
-    text = f"torch {torch.__version__} cannot export this model; the export is tested with torch "
-    assert str(caught.value).startswith(text)
-    assert "\n" not in str(caught.value)
