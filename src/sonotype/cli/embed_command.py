@@ -40,7 +40,9 @@ def embed(
     device: Annotated[Device, typer.Option("--device", help="Device", hidden=True)] = "auto",
     **options: Any,
 ) -> None:
-    """Write the embeddings of all windows of recordings as Parquet files.
+    """Write the embeddings of windows, for search and other uses.
+
+    They are in Parquet files, for all windows of all recordings.
 
     A stopped job goes on if it is started again with the same --out folder: only new and
     changed recordings are read. The exit code is 3 if a recording could not be read.
