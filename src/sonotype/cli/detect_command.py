@@ -50,9 +50,6 @@ def detect(
     A stopped job goes on if it is started again with the same --out folder: only new and
     changed recordings are read. The exit code is 3 if a recording could not be read.
 
-    With --engine local or ray, the events of very many recordings go into Parquet files.
-    Sources may then be patterns, tables of paths and addresses such as s3://bucket/folder.
-
     Example: sonotype detect model.safetensors field --out results --clips
     """
     if asks_for_archive(options):

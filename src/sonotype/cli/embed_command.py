@@ -40,7 +40,7 @@ def embed(
     device: Annotated[Device, typer.Option("--device", help="Device", hidden=True)] = "auto",
     **options: Any,
 ) -> None:
-    """Write the embeddings of windows, for search and other uses.
+    """Write embeddings of windows of recordings, for search.
 
     They are in Parquet files, for all windows of all recordings.
 
