@@ -50,7 +50,8 @@ def predict(
         typer.Option("--hop", metavar="SECONDS", help="Classify windows that start every SECONDS"),
     ] = None,
     exact: Annotated[
-        bool, typer.Option("--exact", help="With --hop: run each window as a separate clip")
+        bool,
+        typer.Option("--exact", help="With --hop: run each window as a separate clip", hidden=True),
     ] = False,
     **options: Any,
 ) -> None:
@@ -62,10 +63,6 @@ def predict(
 
     The row of an unreadable file shows the error; the row of a truncated file also shows
     a prediction from its readable part. The exit code is then 3.
-
-    With --engine local or ray, the rows of very many recordings go into a folder of
-    Parquet files; a stopped job goes on. Sources may then be patterns, tables of paths and
-    addresses such as s3://bucket/folder.
 
     The --out file has the suffix .part until it is complete. An existing file is replaced
     only with --force; a sound or a model is never replaced.
