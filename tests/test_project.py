@@ -42,7 +42,9 @@ def imported() -> set[str]:
 
 def test_imports_are_the_declared_dependencies() -> None:
     extras = PROJECT["optional-dependencies"]
-    parts = ("app", "hub", "live", "onnx", "parquet", "sed", "serve", "tensorboard")
+    parts = (
+        "app", "hub", "live", "onnx", "parquet", "ray", "search", "sed", "serve", "tensorboard",
+    )  # fmt: skip
     optional = set().union(*(names(extras[extra]) for extra in parts))
     assert imported() - optional == names(PROJECT["dependencies"])
 

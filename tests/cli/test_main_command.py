@@ -92,6 +92,7 @@ def test_commands() -> None:
         "compare",
         "suspects",
         "predict",
+        "embed",
         "tune",
         "detect",
         "listen",
