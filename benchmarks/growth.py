@@ -7,7 +7,6 @@ on what else the computer does. The sounds are clips of a folder, repeated: link
 Rows are kept in FOLDER/rows.jsonl, and the sizes that it has are not measured again.
 """
 
-
 from __future__ import annotations
 
 import argparse
