@@ -50,5 +50,10 @@ def _file_digest(module: ModuleType) -> str:
 
 def _constants(module: ModuleType) -> dict[str, str]:
     """Upper-case names of a module, also imported ones, with the values as text."""
-    constants = {name: repr(value) for name, value in vars(module).items() if name.isupper()}
+    constants = {name: _text(value) for name, value in vars(module).items() if name.isupper()}
     return {name: re.sub(" at 0x[0-9a-f]+", "", text) for name, text in constants.items()}
+
+
+def _text(value: object) -> str:
+    """A value as text; the order of a set differs from process to process."""
+    return f"set {sorted(map(repr, value))}" if isinstance(value, set | frozenset) else repr(value)
