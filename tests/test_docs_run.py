@@ -44,6 +44,7 @@ PARSED_ONLY = {
     r"sonotype (train|detect|predict|evaluate) .*examples/esc10": "about 10 s on the clips",
     r"sonotype learning-curve\b": "trains many models; not timed",
     r"sonotype (train|crossval) .*--(recipe|system|ensemble)": "gradient descent, over 20 s",
+    r"sonotype train .*--devices": "several processes; tests/training/test_several_processes.py",
     r"sonotype distill\b": "gradient descent; not timed",
     r"sonotype compare runs/first runs/paper\b": "needs the run of --recipe paper",
     r"sonotype report .*--curve": "needs the learning curve",
