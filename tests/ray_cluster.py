@@ -12,17 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from started_ranks import free_port
+
 from sonotype.archive.ray_engine import SETTINGS
 
 TRIES = 8
 """On a busy machine a part of a cluster may not be ready in the time that the others wait for it;
 then all of them end."""
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def light_environment(modules: list[str]) -> dict[str, str]:

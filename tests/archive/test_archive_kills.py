@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import fake_archive
 import pytest
 from fake_archive import POISON, archive, local, on_ray, rows, write_sounds
+from kill_steps import Steps
 from killed_training import descendants
 from ray_cluster import light_environment
 
@@ -178,32 +179,6 @@ def test_a_poison_file_is_passed_over(
     assert rows(tmp_path / "out") == whole
 
 
-class Steps:
-    """Kills the process at one of its writes: syncs, renames, removals, statements of SQL."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count, self.last = 0, 0
-        monkeypatch.setattr(os, "fsync", lambda handle: self.step())
-        for owner, name in (
-            (Path, "replace"), (Path, "unlink"), (Database, "execute"), (Database, "execute_many"),
-        ):  # fmt: skip
-            monkeypatch.setattr(owner, name, self.counted(getattr(owner, name)))
-
-    def step(self) -> None:
-        self.count += 1
-        if self.count == self.last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            self.step()
-            result = function(*arguments, **options)
-            self.step()
-            return result
-
-        return call
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_kill_at_each_step_of_a_second_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -217,7 +192,7 @@ def test_a_kill_at_each_step_of_a_second_start(
     shutil.copy(changed, sounds / "site 2" / "new.wav")
     vanished.unlink()
     (sounds / "site 0" / "bad.wav").write_bytes(b"bad")
-    steps = Steps(monkeypatch)
+    steps = Steps(monkeypatch, (Database, "execute"), (Database, "execute_many"))
     whole, out = tmp_path / "whole", tmp_path / "killed"
     shutil.copytree(tmp_path / "start", whole)
     steps.count = 0

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 import pytest
 import soundfile
 from fake_detector import FakeDetector, job
+from kill_steps import Steps
 
 from sonotype.detect.job_folder import LEDGER, LOCK
 from sonotype.detect.ledger import Ledger
@@ -90,30 +90,6 @@ def wait_for(table: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.002)
 
 
-class Steps:
-    """Kills the process at one of its writes: syncs, renames, removals, statements of SQL."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count, self.last = 0, 0
-        monkeypatch.setattr(os, "fsync", lambda handle: self.step())
-        for owner, name in ((Path, "replace"), (Path, "unlink"), (Ledger, "_execute")):
-            monkeypatch.setattr(owner, name, self.counted(getattr(owner, name)))
-
-    def step(self) -> None:
-        self.count += 1
-        if self.count == self.last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            self.step()
-            result = function(*arguments, **options)
-            self.step()
-            return result
-
-        return call
-
-
 FIRST: dict[str, Any] = {"formats": ["csv,audacity"], "clips": True, "margin": 0.05}
 SECOND: dict[str, Any] = {"formats": ["jsonl,textgrid"], "clips": True, "margin": 0.1}
 
@@ -127,7 +103,7 @@ def test_a_kill_at_each_step_of_a_second_start(
     """The second start has other files, and in one case another detector."""
     sounds = write_sounds(tmp_path / "sounds", 1)
     job([sounds], tmp_path / "start", **FIRST)
-    steps = Steps(monkeypatch)
+    steps = Steps(monkeypatch, (Ledger, "_execute"))
 
     def second(out: Path) -> None:
         job([sounds], out, detector=FakeDetector(detector), **SECOND)

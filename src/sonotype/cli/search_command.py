@@ -10,7 +10,7 @@ import typer
 
 from sonotype.cli.flags import with_options
 from sonotype.cli.recordings import LINE, print_failures
-from sonotype.cli.suggest_command import label_formats
+from sonotype.cli.suggest_command import LabelFormats, label_formats
 from sonotype.config import from_flat
 from sonotype.core.errors import AudioError, DataError, OptionsError
 from sonotype.core.text import counted, shorten
@@ -58,15 +58,7 @@ def search(
             help="New folder of the windows [default: found_ and the label]",
         ),
     ] = None,
-    formats: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORMATS",
-            show_default=False,
-            help="Also write label files; raven, audacity, kaleidoscope, textgrid",
-        ),
-    ] = "",
+    formats: LabelFormats = "",
     **options: Any,
 ) -> None:
     """Find the windows of an archive that sound like a clip.

@@ -17,6 +17,17 @@ MOST = 500
 """Windows of one call; more would be chosen without the labels of the first ones."""
 
 
+LabelFormats = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMATS",
+        show_default=False,
+        help="Also write label files; raven, audacity, kaleidoscope, textgrid",
+    ),
+]
+
+
 def suggest(
     paths: ModelAndRecordings,
     out: Annotated[Path, typer.Option("--out", help="New folder of the windows")],
@@ -43,15 +54,7 @@ def suggest(
             help="Level of the labels [default: the finest]",
         ),
     ] = "",
-    formats: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORMATS",
-            show_default=False,
-            help="Also write label files; raven, audacity, kaleidoscope, textgrid",
-        ),
-    ] = "",
+    formats: LabelFormats = "",
     device: Annotated[Device, typer.Option("--device", help="Device", hidden=True)] = "auto",
 ) -> None:
     """Suggest which parts of recordings to label next.

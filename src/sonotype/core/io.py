@@ -25,6 +25,8 @@ _PART_NAME = re.compile(rf"\..*\.[0-9a-f]{{32}}{re.escape(PART)}", re.DOTALL)
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Errors of a full disk, and of a full quota of a user."""
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Errors of places where this user may not write."""
 NO_FOLDER_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 """Errors of file systems that cannot sync a folder."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +9,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.io import FULL, remove_parts
+from sonotype.core.io import FORBIDDEN, FULL, remove_parts
 from sonotype.core.text import listed
 from sonotype.detect.ledger import Ledger
 
 LEDGER, LOCK = "ledger.sqlite", "ledger.lock"
-
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def without_result(paths: Sequence[Path], folder: Path) -> list[Path]:
@@ -80,7 +77,7 @@ def output_errors(folder: Path) -> Iterator[None]:
         where = f"{Path(at).name}: {cause}" if at and Path(at) != folder else cause
         if error.errno in FULL:
             advice = "free some space there, then start the same command again: it goes on"
-        elif error.errno in _FORBIDDEN:
+        elif error.errno in FORBIDDEN:
             advice = "name a folder in which you may write, or allow writing there"
         else:
             advice = "name another folder"

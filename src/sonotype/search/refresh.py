@@ -21,7 +21,7 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from sonotype.core.errors import SonotypeError
-from sonotype.core.io import remove_parts
+from sonotype.core.io import FORBIDDEN, FULL, remove_parts
 from sonotype.core.progress import OnMessage, measure
 from sonotype.core.text import counted
 from sonotype.search.flat_files import KINDS, FlatFiles, FlatWriter, is_complete
@@ -115,9 +115,9 @@ def index_errors(archive: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             advice = "free some space there, then start the same command again: it goes on"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        elif error.errno in FORBIDDEN:
             advice = "allow writing there, or copy the archive to a folder in which you may write"
         else:
             advice = "the archive itself is unchanged; delete this folder to build the index again"
