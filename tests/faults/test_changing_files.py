@@ -122,6 +122,7 @@ def test_training(
 
     names: list[str] = []
     monkeypatch.setattr(pipeline, "build", changed)
+    monkeypatch.setenv("SONOTYPE_CACHE", str(tmp_path / "cache"))  # so that every clip is read
     with pytest.raises(SonotypeError) as caught:
         sonotype.train(tones, tmp_path / "run", **SMALL | {"cache": cache, "n_augmented": 2})
     assert names[0] in str(caught.value)

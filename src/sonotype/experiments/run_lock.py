@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,7 +12,8 @@ from sonotype.core.errors import SonotypeError
 from sonotype.core.io import remove_parts
 
 LOCK = "run.lock"
-"""The process that writes a run holds this lock, which ends with the process."""
+"""The process that writes a run holds this lock, which ends with the process. The file is removed
+while the lock is held: who has opened the removed file does not get the lock."""
 
 
 @contextmanager
@@ -44,4 +45,6 @@ def locked_run(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):  # Windows: an open file stays until it is released
+            (folder / LOCK).unlink()
         lock.release()
