@@ -17,15 +17,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-FILES = (10, 100, 1_000, 10_000)
-HOURS = (10 / 3600, 0.1, 1.0, 6.0, 24.0)
-CLIPS = (1_000, 3_000, 10_000, 30_000, 100_000)
+SIZES: dict[str, tuple[float, ...]] = {
+    "files": (10, 100, 1_000, 10_000),
+    "hours": (10 / 3600, 0.1, 1.0, 6.0, 24.0),
+    "training": (1_000, 3_000, 10_000, 30_000, 100_000),
+}
 MEGABYTE = 1e6
 
 
@@ -102,19 +106,26 @@ def hours(clips: Sequence[Path], folder: Path, length: float) -> Path:
 
 
 def training(clips: Sequence[Path], folder: Path, count: int) -> Path:
-    """A folder of ten classes whose clips are noise of different colours, each clip another one."""
+    """A folder of ten classes: a second of a clip with noise, each one different."""
     made = folder / f"training_{count}"
     if not made.exists():
-        rng = np.random.default_rng(0)
-        sounds = [soundfile.read(clip, always_2d=True) for clip in clips[:10]]
-        for number in range(count):
-            samples, rate = sounds[number % 10]
-            path = made / f"class_{number % 10}" / f"{number:06}.wav"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            start = int(rng.integers(0, max(1, len(samples) - rate)))
-            clip = np.resize(samples[start : start + rate, 0], rate) * rng.uniform(0.2, 1)
-            soundfile.write(path, clip + 0.01 * rng.standard_normal(rate), rate, "PCM_16")
+        with ProcessPoolExecutor() as pool:
+            numbers = range(0, count, 1000)
+            list(pool.map(partial(noisy_clips, list(clips[:10]), made, count), numbers))
     return made
+
+
+def noisy_clips(clips: Sequence[Path], folder: Path, count: int, first: int) -> None:
+    """Write at most a thousand of them."""
+    rng = np.random.default_rng(first)
+    sounds = [soundfile.read(clip, always_2d=True) for clip in clips]
+    for number in range(first, min(first + 1000, count)):
+        samples, rate = sounds[number % len(sounds)]
+        path = folder / f"class_{number % 10}" / f"{number:06}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        start = int(rng.integers(0, max(1, len(samples) - rate)))
+        clip = np.resize(samples[start : start + rate, 0], rate) * rng.uniform(0.2, 1)
+        soundfile.write(path, clip + 0.01 * rng.standard_normal(rate), rate, "PCM_16")
 
 
 class Rows:
@@ -143,10 +154,15 @@ class Rows:
 def main() -> None:
     """Measure what the arguments name."""
     parser = argparse.ArgumentParser(description="Cost against size.")
-    parser.add_argument("what", choices=("files", "hours", "training"))
+    parser.add_argument("what", choices=tuple(SIZES))
     parser.add_argument("--sounds", type=Path, required=True, help="folder of clips of one rate")
     parser.add_argument("--out", type=Path, required=True, help="working folder")
+    parser.add_argument("--least", type=float, default=0, help="smallest size")
     parser.add_argument("--most", type=float, default=float("inf"), help="largest size")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=(1, 2), help="numbers of processes"
+    )
+    parser.add_argument("--device", default="cpu", help="that the network runs on")
     options = parser.parse_args()
     folder = options.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -154,30 +170,37 @@ def main() -> None:
     if not clips:
         raise SystemExit(f"{options.sounds}: has no .wav or .ogg files")
     rows, result = Rows(folder), folder / "result"
+    sizes = [size for size in SIZES[options.what] if options.least <= size <= options.most]
+    on, device = (
+        ("", ())
+        if options.device == "cpu"
+        else (f", {options.device}", ("--device", options.device))
+    )
 
     def add(what: str, size: float, workers: int, *command: str | Path) -> None:
         words = [str(word) for word in command]
         rows.add(what, size, workers, lambda: measured(what, size, workers, words, result))
 
-    if options.what == "files":
-        for count in (count for count in FILES if count <= options.most):
-            source = files(clips, folder, count)
-            for workers in (1, 2):
+    for size in sizes:
+        if options.what == "files":
+            source = files(clips, folder, round(size))
+            for workers in options.workers:
                 for verb in ("predict", "embed"):
-                    add(f"{verb}, files", count, workers, verb, source, "--workers", str(workers))
-    if options.what == "hours":
-        for length in (length for length in HOURS if length <= options.most):
-            source = hours(clips, folder, length)
-            add("detect, hours", length, 1, "detect", source, "--no-picture")
-            for workers in (1, 2):
-                add("detect, hours, sections", length, workers, "detect", source,
-                    "--workers", str(workers))  # fmt: skip
-                add("embed, hours", length, workers, "embed", source, "--workers", str(workers))
-    if options.what == "training":
-        for count in (count for count in CLIPS if count <= options.most):
-            source = training(clips, folder, count)
+                    add(f"{verb}, files{on}", size, workers, verb, source, "--workers",
+                        str(workers), *device)  # fmt: skip
+        elif options.what == "hours":
+            source = hours(clips, folder, size)
+            add(f"detect, hours{on}", size, 1, "detect", source, "--no-picture", *device)
+            for workers in options.workers:
+                add(f"detect, hours, segments{on}", size, workers, "detect", source,
+                    "--workers", str(workers), *device)  # fmt: skip
+                add(f"embed, hours{on}", size, workers, "embed", source,
+                    "--workers", str(workers), *device)  # fmt: skip
+        else:
+            source = training(clips, folder, round(size))
             os.environ["SONOTYPE_CACHE"] = str(folder / "cache")
-            add("train, clips of 1 s", count, 1, "train", source, "--backbone", "builtin")
+            add(f"train, clips of 1 s{on}", size, 1, "train", source, "--backbone", "builtin",
+                "--device", options.device)  # fmt: skip
             shutil.rmtree(source)
             shutil.rmtree(folder / "cache", ignore_errors=True)
 

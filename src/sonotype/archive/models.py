@@ -52,10 +52,13 @@ def open_task(spec: TaskSpec) -> Task:
         OptionsError: invalid options.
     """
     if spec.verb == "detect":
-        options = DetectOptions(**spec.detection)
-        return DetectTask(open_detector(spec.model_paths(), options, device=spec.device), spec)
+        detection = DetectOptions(**spec.detection)
+        return DetectTask(open_detector(spec.model_paths(), detection, device=spec.device), spec)
     paths = [None if path is None else find_model(path) for path in spec.model_paths()]
-    ensemble = load_ensemble(paths, device=spec.device, **spec.model_options)
+    options = dict(spec.model_options)
+    if spec.verb == "embed":
+        options["tta_shifts"] = 1  # an embedding is that of the clip without a shift
+    ensemble = load_ensemble(paths, device=spec.device, **options)
     digests = [file_sha256(model_file(path)) for path in paths]
     return WindowTask(ensemble, spec, digests)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sonotype.core.prefetch import BATCH_SIZE as BATCH_SIZE
@@ -29,6 +29,17 @@ class EngineOutput:
     attention: tuple[Array, ...] = ()
     unknown: Array | None = None
     tta_shifts: int = 1
+
+    def rows(self, start: int, stop: int) -> EngineOutput:
+        """The output for some clips of the batch."""
+        chosen = slice(start, stop)
+        return replace(
+            self,
+            proba={name: values[chosen] for name, values in self.proba.items()},
+            embedding=self.embedding[chosen],
+            attention=tuple(weights[chosen] for weights in self.attention),
+            unknown=None if self.unknown is None else self.unknown[chosen],
+        )
 
 
 class Engine(Protocol):

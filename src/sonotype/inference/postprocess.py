@@ -24,7 +24,7 @@ import numpy.typing as npt
 from sonotype.audio.clip import view_shift
 from sonotype.core.hierarchy import CategorySource, read_hierarchy
 from sonotype.core.types import Heads
-from sonotype.inference.engine import Engine, EngineOutput
+from sonotype.inference.engine import BATCH_SIZE, Engine, EngineOutput
 from sonotype.inference.prediction import Array, Prediction
 
 if TYPE_CHECKING:
@@ -65,12 +65,20 @@ def average_shifts(engine: Engine, waveforms: Array, tta_shifts: int) -> EngineO
     output = engine(waveforms)
     if tta_shifts == 1:
         return output
-    samples = waveforms.shape[1]
-    rolled = [
-        engine(np.roll(waveforms, view_shift(view, tta_shifts, samples), axis=1))
+    clips, samples = waveforms.shape
+    views = [
+        np.roll(waveforms, view_shift(view, tta_shifts, samples), axis=1)
         for view in range(1, tta_shifts)
     ]
-    shifted = (output, *rolled)
+    if len(views) * clips <= BATCH_SIZE and not engine.side_by_side:
+        # Of few clips, all views in one batch cost less than one view after the other.
+        together = engine(np.concatenate(views))
+        shifted = [
+            together.rows(start, start + clips) for start in range(0, clips * len(views), clips)
+        ]
+    else:
+        shifted = [engine(view) for view in views]
+    shifted.insert(0, output)
     scores = [one.unknown for one in shifted if one.unknown is not None]
     return replace(
         output,
