@@ -3,7 +3,8 @@
 Runs commands on more and more files, on longer and longer recordings, and on more and more training
 clips, each in a process of its own. One row for each size: wall time, CPU time of the process and
 its workers, the largest memory of one process, and the size of the output. CPU time depends least
-on what else the computer does. The sounds are clips of a folder, repeated: links under new names.
+on what else the computer does. The sounds are clips of a folder, copied under new names: links to
+one file are one recording.
 Rows are kept in FOLDER/rows.jsonl, and the sizes that it has are not measured again.
 """
 
@@ -78,14 +79,14 @@ def measured(what: str, size: float, workers: int, command: Sequence[str], out: 
 
 
 def files(clips: Sequence[Path], folder: Path, count: int) -> Path:
-    """A folder with links to clips under new names, a hundred in each folder."""
+    """A folder with copies of clips under new names, a hundred in each folder."""
     made = folder / f"files_{count}"
     if not made.exists():
         for number in range(count):
             clip = clips[number % len(clips)]
             path = made / f"site_{number // 100:04}" / f"{number:06}{clip.suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.symlink_to(clip)
+            shutil.copyfile(clip, path)
     return made
 
 
@@ -171,11 +172,8 @@ def main() -> None:
         raise SystemExit(f"{options.sounds}: has no .wav or .ogg files")
     rows, result = Rows(folder), folder / "result"
     sizes = [size for size in SIZES[options.what] if options.least <= size <= options.most]
-    on, device = (
-        ("", ())
-        if options.device == "cpu"
-        else (f", {options.device}", ("--device", options.device))
-    )
+    on = "" if options.device == "cpu" else f", {options.device}"
+    device = ("--device", options.device)
 
     def add(what: str, size: float, workers: int, *command: str | Path) -> None:
         words = [str(word) for word in command]
