@@ -50,9 +50,13 @@ class FakeTask:
         self.digest = f"fake {options.get('version', 1)}"
         self._delay = float(options.get("delay", 0.0))
         self._retries = spec.retries
+        self._victim, self._removed = options.get("victim"), options.get("removed")
 
     def process(self, row: Row) -> Iterator[Piece]:
         seconds, error = 0.0, ""
+        if row.path == self._victim and Path(self._removed).exists():
+            Path(self._removed).unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
         try:
             with _opened(row, self._retries) as source:
                 content = source if isinstance(source, bytes) else Path(source).read_bytes()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from fake_archive import archive, rows, write_sounds
+import soundfile
+from fake_archive import BLOCK, archive, local, rows, write_sounds
 from filelock import FileLock
 
 from sonotype.archive import parts
@@ -59,12 +63,12 @@ def test_files_of_a_killed_start_and_removed_files(sounds: Path, tmp_path: Path)
     archive([sounds], out)
     expected = rows(out)
     [one, other] = sorted(out.rglob("*.parquet"))[:2]
-    shutil.copy(one, one.with_name("part-killed.parquet"))
+    shutil.copy(one, one.with_name(f"part-{'0' * 32}.parquet"))
     (one.parent / f".x.{'0' * 32}.part").touch()
     other.unlink()
     assert archive([sounds], out).rows > 0
     assert rows(out) == expected
-    assert not [path for path in out.rglob("*") if "killed" in path.name or ".part" in path.suffix]
+    assert not [path for path in out.rglob("*") if "0" * 32 in path.name or ".part" in path.suffix]
 
 
 def test_errors_are_listed_and_can_be_retried(sounds: Path, tmp_path: Path) -> None:
@@ -145,3 +149,72 @@ def test_a_broken_model_is_an_error(sounds: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="fake model is broken"):
         archive([sounds], tmp_path / "out", broken=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_repeated_unit_with_another_result(tmp_path: Path) -> None:
+    """A process is killed in the third file, and the first one vanishes: all others have rows."""
+    source = write_sounds(tmp_path / "sounds", 4, sites=1)
+    first, _, third, _ = sorted(source.rglob("*.wav"))
+    expected = archive([source], tmp_path / "whole")
+    wanted = [row for row in rows(tmp_path / "whole") if row["path"] != str(first)]
+    options = {"partition": "none"}  # one unit
+    found = archive([source], tmp_path / "out", engine=local(), options=options,
+                    victim=str(third), removed=str(first))  # fmt: skip
+    assert [path for path, _ in found.first_failures] == [first]
+    assert found.files == expected.files
+    assert [(row["path"], row["start"], row["value"]) for row in rows(tmp_path / "out")] == [
+        (row["path"], row["start"], row["value"]) for row in wanted
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8")
+def test_names_with_the_same_text_in_the_rows(tmp_path: Path) -> None:
+    source = write_sounds(tmp_path / "sounds", 3, sites=1)
+    one, other, _ = sorted(source.rglob("*.wav"))
+    one = one.rename(one.with_name("x\udcff.wav"))
+    other = other.rename(other.with_name("x\\udcff.wav"))
+    archive([source], tmp_path / "out")
+    before = len(rows(tmp_path / "out"))
+    lost = soundfile.info(io.BytesIO(one.read_bytes())).frames // BLOCK
+    one.unlink()
+    archive([source], tmp_path / "out")
+    assert len(rows(tmp_path / "out")) == before - lost
+    assert archive([source], tmp_path / "out").rows == 0
+
+
+def test_a_damaged_file_of_rows_is_made_again(sounds: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    archive([sounds], out)
+    part = sorted(out.rglob("*.parquet"))[0]
+    part.write_bytes(part.read_bytes()[:100])
+    for path in sounds.rglob("*.wav"):
+        if path.stem.startswith("000"):
+            touch(path)
+    archive([sounds], out)
+    archive([sounds], tmp_path / "anew")
+    assert rows(out) == rows(tmp_path / "anew")
+
+
+def test_files_of_the_user_stay(sounds: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    archive([sounds], out)
+    own = out / "rows" / "labels.parquet"
+    own.write_bytes(b"of the user")
+    archive([sounds], out)
+    assert own.read_bytes() == b"of the user"
+
+
+def test_the_table_of_errors_is_no_source(sounds: Path, tmp_path: Path) -> None:
+    (sounds / "bad.wav").write_bytes(b"no sound")
+    out = tmp_path / "out"
+    archive([sounds], out)
+    before = (out / ERRORS).read_bytes()
+    with pytest.raises(OptionsError, match=r"errors.csv: lies in --out .*--retry-errors"):
+        archive([sounds, out / ERRORS], out)
+    assert (out / ERRORS).read_bytes() == before
+
+
+def test_all_of_pyarrow_that_is_used_is_imported() -> None:
+    """In a process that has imported nothing else."""
+    program = "from sonotype.archive.schemas import require_pyarrow as p; p().compute.is_in"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -16,6 +16,7 @@ import sonotype
 from sonotype.audio.stream import stream
 from sonotype.cli.main import run
 from sonotype.core.errors import SonotypeError
+from sonotype.doctor import examine
 from sonotype.experiments import pipeline
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -127,3 +128,23 @@ def test_training(
         sonotype.train(tones, tmp_path / "run", **SMALL | {"cache": cache, "n_augmented": 2})
     assert names[0] in str(caught.value)
     assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_the_doctor(
+    tones: Path, change: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A clip changes after the folder was listed: it is a finding, and all others are read."""
+    victim = tones / "low" / "hum" / "hum_2.wav"
+    open_leniently = examine.open_leniently
+
+    def opened(*arguments: Any, **options: Any) -> Any:
+        sounds = open_leniently(*arguments, **options)
+        change(victim)
+        return sounds
+
+    monkeypatch.setattr(examine, "open_leniently", opened)
+    assert run(["doctor", str(tones)]) != 0
+    shown = capsys.readouterr().out
+    assert "hum_2.wav" in shown
+    assert "hum_1.wav" not in shown

@@ -183,3 +183,20 @@ def test_a_download_leaves_nothing(disk: Path, monkeypatch: pytest.MonkeyPatch) 
             fetch(address, disk / "a.bin")
         assert list(disk.iterdir()) == []
         assert fetch(address, disk / "a.bin").read_bytes() == body
+
+
+def test_an_export_is_complete_or_missing(
+    model: Path, disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnx")
+    out = disk / "model.onnx"
+    with full_but_for(disk, 20):
+        refused(capsys, out, "export", model, "--out", out)
+        assert not out.exists()
+        assert no_part(disk)
+    assert run(["export", str(model), "--out", str(out)]) == 0
+    older = out.read_bytes()
+    with full_but_for(disk, 20):
+        refused(capsys, out, "export", model, "--out", out, "--force")
+        assert out.read_bytes() == older, "the older file stays"
+        assert no_part(disk)

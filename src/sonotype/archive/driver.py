@@ -17,6 +17,7 @@ from sonotype.archive.ledger import NAME, ArchiveLedger, Finished, weight
 from sonotype.archive.models import DetectTask, open_task
 from sonotype.archive.parts import ROWS, SPOOL, PartWriter
 from sonotype.archive.plan import make_units
+from sonotype.archive.remote import address_of
 from sonotype.archive.schemas import require_pyarrow
 from sonotype.archive.scored import finish_scored
 from sonotype.archive.sources import SoundFile, list_sources
@@ -87,6 +88,8 @@ def run_archive(
         SonotypeError: another start uses the folder, its ledger is damaged, the disk is full.
     """
     require_pyarrow()
+    _check_sources(sources, folder)
+    spec = replace(spec, folder=str(Path.cwd()))
     task = opener(replace(spec, device="cpu"))
     files = _outside(list_sources(sources, options.retries), folder)
     with (
@@ -177,6 +180,22 @@ class _Job:
     def _finish(self, path: str) -> None:
         if isinstance(self._task, DetectTask):
             finish_scored(self._folder, self._ledger, self._task, path)
+
+
+def _check_sources(sources: Sources, folder: Path) -> None:
+    """Refuse files in the folder of the archive, such as its table of errors.
+
+    Raises:
+        OptionsError: one is a source.
+    """
+    root = folder.resolve()
+    for source in sources:
+        place = Path(source)
+        if address_of(source) is None and place.is_file() and place.resolve().is_relative_to(root):
+            raise OptionsError(
+                f"{source}: lies in --out {folder}; name recordings outside of it, and use "
+                "--retry-errors to read those of its errors.csv again"
+            )
 
 
 def _outside(files: dict[str, SoundFile], folder: Path) -> dict[str, SoundFile]:

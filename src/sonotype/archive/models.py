@@ -27,7 +27,6 @@ from sonotype.core.detections import DetectedEvent, DetectedRecording
 from sonotype.core.errors import AudioError, OptionsError, cause_of
 from sonotype.core.io import file_sha256
 from sonotype.core.json_text import json_text
-from sonotype.core.version import __version__
 from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.detector import Detector, open_detector
 from sonotype.detect.frequency_range import GUARD, LONGEST, MARGIN, with_frequencies
@@ -83,11 +82,8 @@ class WindowTask:
             for member in ensemble.members:
                 member.engine.prepare()
         self.step = hop
-        facts = [
-            __version__, spec.verb, digests, hop, spec.exact, spec.batch_size,
-            sorted(spec.model_options.items()),
-        ]  # fmt: skip
-        self.digest = _digest(facts)
+        # The number of clips in a batch changes results by rounding only.
+        self.digest = _digest([digests, hop, spec.exact, sorted(spec.model_options.items())])
         model = spec.model_paths()[0]
         self._facts = {
             "command": spec.verb,
@@ -95,6 +91,7 @@ class WindowTask:
             "model_sha256": digests[0],
             "window_seconds": self.window_seconds,
             "hop": hop,
+            "folder": spec.folder,
         }
 
     def process(self, row: Row) -> Iterator[Piece]:

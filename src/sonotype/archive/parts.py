@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from uuid import uuid4
 
 from sonotype.archive.ledger import ArchiveLedger, Finished
 from sonotype.archive.schemas import require_pyarrow
-from sonotype.archive.tasks import Message, Unit, from_bytes
+from sonotype.archive.tasks import Message, Unit, from_bytes, next_digest
 from sonotype.core.io import NAME_CHARACTERS, PART, atomic, rename_synced
 
 ROWS, SPOOL = "rows", "_spool"
@@ -27,6 +28,9 @@ STEM = "part"
 LARGE = 32 << 20
 """Bytes of the results of a unit, or of several, that are kept in memory."""
 
+
+OWN_NAME = re.compile(r"(part|\d{6})-[0-9a-f]{32}\.parquet")
+"""Names of the files that this module writes; others belong to the user."""
 
 Target = tuple[str, str]
 """A folder relative to the archive, and the beginning of a file name."""
@@ -39,6 +43,7 @@ class Arriving:
     Attributes:
         unit: the unit.
         expected: number of its next message; an earlier one comes a second time.
+        digest: of the messages before that one.
         early: messages that came before others.
         tables: the rows so far.
         size: of the tables in bytes.
@@ -49,6 +54,7 @@ class Arriving:
 
     unit: Unit
     expected: int = 0
+    digest: str = ""
     early: dict[int, Message] = field(default_factory=dict)
     tables: list[Any] = field(default_factory=list)
     size: int = 0
@@ -57,14 +63,29 @@ class Arriving:
     large: LargeFile | None = None
 
     def in_order(self, message: Message) -> list[Message]:
-        """The messages that follow the last one; each is given once."""
+        """The messages that follow the last one; each is given once.
+
+        Raises:
+            DiffersError: one is of another try with another result.
+        """
         if message.sequence >= self.expected:
             self.early[message.sequence] = message
         found = []
         while (following := self.early.pop(self.expected, None)) is not None:
-            self.expected += 1
+            if following.before != self.digest:
+                raise DiffersError
+            self.expected, self.digest = self.expected + 1, next_digest(following)
             found.append(following)
         return found
+
+    def discard(self) -> None:
+        """Remove the file of a large result."""
+        if self.large is not None:
+            self.large.discard()
+
+
+class DiffersError(Exception):
+    """The second try of a unit gave other messages than the first one."""
 
 
 class LargeFile:
@@ -133,8 +154,7 @@ class PartWriter:
     def begin_round(self) -> None:
         """Forget what did not become complete; numbers of units begin anew."""
         for arriving in self._arriving.values():
-            if arriving.large is not None:
-                arriving.large.discard()
+            arriving.discard()
         self._arriving.clear()
         self._done.clear()
 
@@ -143,7 +163,13 @@ class PartWriter:
         arriving = self._arriving.get(message.unit)
         if arriving is None or message.unit in self._done:
             return None  # the second result of a unit
-        for one in arriving.in_order(message):
+        try:
+            messages = arriving.in_order(message)
+        except DiffersError:  # its rows stay open, for the next round
+            del self._arriving[message.unit]
+            arriving.discard()
+            return None
+        for one in messages:
             row = arriving.unit.rows[one.row]
             if one.kind == "piece":
                 self._add_piece(arriving, row.path, one)
@@ -159,8 +185,7 @@ class PartWriter:
         arriving = self._arriving.pop(number, None)
         if arriving is None:
             return None
-        if arriving.large is not None:
-            arriving.large.discard()
+        arriving.discard()
         if len(arriving.unit.rows) == 1:
             self._finished.append(Finished(arriving.unit.rows[0], 0.0, cause))
         return arriving.unit
@@ -219,6 +244,10 @@ class PartWriter:
         self._on_commit(finished)
 
 
+class DamagedPartError(Exception):
+    """A Parquet file cannot be read."""
+
+
 def folder_of(partition: str) -> str:
     """The folder of the rows of a partition, relative to the archive."""
     return f"{ROWS}/{partition}" if partition else ROWS
@@ -256,9 +285,16 @@ def rewrite_part(root: Path, name: str, paths: set[str]) -> str | None:
         root: of the archive.
         name: of the file.
         paths: of the recordings, as in the rows.
+
+    Raises:
+        DamagedPartError: the file cannot be read.
     """
     arrow = require_pyarrow()
-    table = arrow.parquet.ParquetFile(root / name).read()
+    try:
+        with arrow.parquet.ParquetFile(root / name) as file:
+            table = file.read()
+    except (arrow.ArrowException, OSError) as error:
+        raise DamagedPartError from error
     gone = arrow.compute.is_in(table.column("path"), value_set=arrow.array(sorted(paths)))
     kept = table.filter(arrow.compute.invert(gone))
     if not kept.num_rows:

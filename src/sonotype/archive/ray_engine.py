@@ -223,6 +223,7 @@ def _table(messages: list[Message]) -> Any:
             ("seconds", pyarrow.float64()),
             ("text", pyarrow.string()),
             ("table", pyarrow.large_binary()),
+            ("before", pyarrow.string()),
         ]
     )
     return pyarrow.Table.from_pylist([asdict(one) for one in messages], schema=schema)

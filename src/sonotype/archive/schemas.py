@@ -33,6 +33,7 @@ def require_pyarrow() -> Any:
     """
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtraError("an archive", "parquet") from error

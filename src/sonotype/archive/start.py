@@ -16,12 +16,13 @@ from typing import TypeVar
 from sonotype.archive.archive_options import ArchiveOptions
 from sonotype.archive.ledger import ArchiveLedger
 from sonotype.archive.partitions import partition_of
-from sonotype.archive.parts import ROWS, SPOOL, rewrite_part
+from sonotype.archive.parts import OWN_NAME, ROWS, SPOOL, DamagedPartError, rewrite_part
 from sonotype.archive.plan import plan_rows
 from sonotype.archive.remote import address_of
 from sonotype.archive.sources import SoundFile
 from sonotype.archive.tasks import Row, Task, Verb
 from sonotype.core.errors import OptionsError
+from sonotype.core.version import __version__
 from sonotype.detect.writers.event_rows import utf8_text
 
 PAGE = 500
@@ -49,6 +50,7 @@ def check_facts(
     """
     wanted = {
         "verb": verb,
+        "version": __version__,
         "digest": task.digest,
         "partition": options.partition,
         "segment": f"{options.segment:g}" if task.step is not None else "",
@@ -62,11 +64,12 @@ def check_facts(
         return
     for name, what in (
         ("verb", f"rows of sonotype {known['verb']}"),
-        ("digest", "rows of another model, or of other options"),
+        ("version", f"rows that sonotype {known.get('version')} wrote, this is {__version__}"),
+        ("digest", "rows of another model, or of other options such as --hop"),
         ("partition", f"rows divided by --partition {known['partition']}"),
         ("segment", f"rows of --segment {known['segment'] or 600}"),
     ):
-        if known[name] != wanted[name]:
+        if known.get(name, wanted[name]) != wanted[name]:
             raise OptionsError(f"--out {folder}: holds {what}; name another folder")
     before = {name: path for name, path in known.items() if name.startswith("source ")}
     for name, path in before.items():
@@ -90,7 +93,8 @@ def remove_unknown(folder: Path, ledger: ArchiveLedger) -> None:
     known = ledger.parts()
     for root in (ROWS, SPOOL):
         for path in sorted((folder / root).rglob("*.parquet")):
-            if path.relative_to(folder).as_posix() not in known:
+            own = OWN_NAME.fullmatch(path.name)
+            if own and path.relative_to(folder).as_posix() not in known:
                 path.unlink()
     gone = [name for name in known if not (folder / name).is_file()]
     if gone:
@@ -107,19 +111,37 @@ def remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def forget(folder: Path, ledger: ArchiveLedger, paths: set[str]) -> None:
-    """Remove all rows of some recordings from the Parquet files and from the ledger."""
-    if not paths:
-        return
-    texts = set(map(utf8_text, paths))
+def forget(folder: Path, ledger: ArchiveLedger, paths: set[str]) -> set[str]:
+    """Remove all rows of some recordings from the Parquet files and from the ledger.
+
+    Returns:
+        these recordings, and others that are forgotten with them: of a Parquet file that is damaged
+        or missing, and those whose paths have the same text in the rows.
+    """
+    forgotten: set[str] = set()
     replaced: dict[str, str | None] = {}
-    for name in sorted({name for path in paths for name in ledger.parts_of(path)}):
-        others = set(ledger.paths_in(name)) - paths
-        here = (folder / name).is_file()
-        replaced[name] = rewrite_part(folder, name, texts) if others and here else None
-    ledger.forget(paths, replaced)
+    following = set(paths)
+    while following:
+        forgotten |= following
+        texts = set(map(utf8_text, forgotten))
+        names = {name for path in following for name in ledger.parts_of(path)}
+        more: set[str] = set()
+        for name in sorted(names):
+            others = set(ledger.paths_in(name)) - forgotten
+            same = {path for path in others if utf8_text(path) in texts}
+            if (old := replaced.pop(name, None)) is not None:
+                (folder / old).unlink()  # it still has the rows that are forgotten now
+            try:
+                replaced[name] = rewrite_part(folder, name, texts) if others - same else None
+            except DamagedPartError:
+                replaced[name], same = None, others
+            more |= same
+        following = more
+    if forgotten:
+        ledger.forget(forgotten, replaced)
     for name in replaced:
         (folder / name).unlink(missing_ok=True)
+    return forgotten
 
 
 def compare(
@@ -130,7 +152,7 @@ def compare(
     gone = {path for path, stamp in known.items() if _differs(files.get(path), stamp)}
     if options.retry_errors:
         gone |= {path for path, _ in ledger.errors()}
-    forget(folder, ledger, gone)
+    gone = forget(folder, ledger, gone)
     return [file for path, file in files.items() if path not in known or path in gone]
 
 

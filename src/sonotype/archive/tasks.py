@@ -2,14 +2,17 @@
 
 A row names a part of a recording: its path, an offset and a duration. A unit is what one process
 does at a time: one long row, or the rows of several short files. Its messages come in an order that
-does not depend on the process, so that a repeated message is known by its number.
+does not depend on the process, so that a repeated message is known by its number. Each one has a
+digest of those before it: where a file changed, or could be read only once, the messages of a
+repeated unit are others, and must not be mixed with those of the first try.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -110,6 +113,7 @@ class Message:
         seconds: of sound of a complete row.
         text: cause of an error; empty if there is none.
         table: rows of the result in the stream format of Arrow.
+        before: digest of the messages of the unit before this one.
     """
 
     unit: int
@@ -119,6 +123,15 @@ class Message:
     seconds: float = 0.0
     text: str = ""
     table: bytes = b""
+    before: str = ""
+
+
+def next_digest(message: Message) -> str:
+    """The digest of a message and of those before it."""
+    facts = [message.before, message.kind, message.row, message.seconds, message.text]
+    found = hashlib.blake2b(json_text(facts).encode(), digest_size=16)
+    found.update(message.table)
+    return found.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -135,6 +148,7 @@ class TaskSpec:
         model_options: of ``load_ensemble``.
         detection: of ``DetectOptions``.
         retries: of failed reads.
+        folder: in which relative paths are meant.
     """
 
     verb: Verb
@@ -146,6 +160,7 @@ class TaskSpec:
     model_options: dict[str, Any] = field(default_factory=dict)
     detection: dict[str, Any] = field(default_factory=dict)
     retries: int = 2
+    folder: str = ""
 
     def model_paths(self) -> list[Path | None]:
         """The models as paths."""
@@ -190,17 +205,17 @@ OpenTask = Callable[[TaskSpec], Task]
 
 def work(task: Task, unit: Unit) -> Iterator[Message]:
     """Do a unit; its messages."""
-    sequence = 0
+    sequence, before = 0, ""
     for index, row in enumerate(unit.rows):
         for piece in task.process(row):
+            message = Message(unit.number, sequence, "row", index, before=before)
             if piece.table is None:
-                yield Message(
-                    unit.number, sequence, "row", index, piece.seconds, piece.error
-                )  # fmt: skip
+                message = replace(message, seconds=piece.seconds, text=piece.error)
             else:
-                yield Message(unit.number, sequence, "piece", index, table=to_bytes(piece.table))
-            sequence += 1
-    yield Message(unit.number, sequence, "done")
+                message = replace(message, kind="piece", table=to_bytes(piece.table))
+            yield message
+            sequence, before = sequence + 1, next_digest(message)
+    yield Message(unit.number, sequence, "done", before=before)
 
 
 def to_bytes(table: Any) -> bytes:
