@@ -29,6 +29,7 @@ from sonotype.archive.models import _opened
 from sonotype.archive.tasks import OpenTask, Piece, Row, TaskSpec
 from sonotype.audio.stream import stream
 from sonotype.core.errors import OptionsError, SonotypeError, cause_of
+from sonotype.detect.writers.event_rows import utf8_text
 
 RATE, BLOCK = 8000, 2000
 POISON = b"POISON"
@@ -63,7 +64,7 @@ class FakeTask:
                 if content.startswith(POISON):
                     os.kill(os.getpid(), signal.SIGKILL)
                 for samples in stream(source, block=BLOCK):
-                    values = {"path": [row.path], "start": [seconds], "value": samples[:1]}
+                    values = {"path": [utf8_text(row.path)], "start": [seconds], "value": samples[:1]}
                     yield Piece(pyarrow.table(values, schema=SCHEMA))
                     seconds += len(samples) / RATE
                     time.sleep(self._delay)
