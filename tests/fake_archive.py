@@ -64,7 +64,8 @@ class FakeTask:
                 if content.startswith(POISON):
                     os.kill(os.getpid(), signal.SIGKILL)
                 for samples in stream(source, block=BLOCK):
-                    values = {"path": [utf8_text(row.path)], "start": [seconds], "value": samples[:1]}
+                    path = utf8_text(row.path)
+                    values = {"path": [path], "start": [seconds], "value": samples[:1]}
                     yield Piece(pyarrow.table(values, schema=SCHEMA))
                     seconds += len(samples) / RATE
                     time.sleep(self._delay)
