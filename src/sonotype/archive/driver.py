@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 from sonotype.archive.archive_options import ArchiveOptions
@@ -21,7 +20,15 @@ from sonotype.archive.remote import address_of
 from sonotype.archive.schemas import require_pyarrow
 from sonotype.archive.scored import finish_scored
 from sonotype.archive.sources import SoundFile, list_sources
-from sonotype.archive.start import Sources, check_facts, compare, plan, remove_empty, remove_unknown
+from sonotype.archive.start import (
+    Comparison,
+    Sources,
+    check_facts,
+    compare,
+    plan,
+    remove_empty,
+    remove_unknown,
+)
 from sonotype.archive.tasks import Message, OpenTask, Row, Task, TaskSpec, Unit
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.io import atomic
@@ -100,14 +107,15 @@ def run_archive(
         check_facts(ledger, folder, task, spec.verb, sources, options)
         (folder / ROWS).mkdir(exist_ok=True)
         remove_unknown(folder, ledger)
-        plan(ledger, compare(folder, ledger, files, options), task, options)
+        found = compare(folder, ledger, files, options)
+        plan(ledger, found.new, task, options)
         job = _Job(folder, ledger, task, options)
         try:
             job.run(lambda units, on_unit: run_units(spec, units, opener, on_unit))
         finally:
-            _write_errors(folder, ledger)
+            _write_errors(folder, _errors(ledger, found))
         remove_empty(folder / SPOOL)
-        return _summary(ledger, job.done)
+        return _summary(ledger, job.done, _errors(ledger, found))
 
 
 class _Job:
@@ -215,22 +223,28 @@ def _outside(files: dict[str, SoundFile], folder: Path) -> dict[str, SoundFile]:
     return found
 
 
-def _write_errors(folder: Path, ledger: ArchiveLedger) -> None:
+def _errors(ledger: ArchiveLedger, found: Comparison) -> list[tuple[str, str]]:
+    """Path and cause of recordings that could not be read or looked at, by path."""
+    kept = (
+        (path, f"{cause}; its rows of an earlier start stay") for path, cause in found.unchecked
+    )
+    return sorted({**dict(kept), **dict(ledger.errors())}.items())
+
+
+def _write_errors(folder: Path, errors: list[tuple[str, str]]) -> None:
     """Write the table of errors; remove an old one if there are none now."""
-    errors = [(utf8_text(path), error) for path, error in ledger.errors()]
     path = folder / ERRORS
     if not errors:
         with suppress(FileNotFoundError):
             path.unlink()
         return
     with atomic(path) as part:
-        text = csv_text([("path", "error"), *errors])
+        shown = [(utf8_text(name), cause) for name, cause in errors]
+        text = csv_text([("path", "error"), *shown])
         part.write_text(text, encoding="utf-8", newline="")
 
 
-def _summary(ledger: ArchiveLedger, done: int) -> ArchiveSummary:
+def _summary(ledger: ArchiveLedger, done: int, errors: list[tuple[str, str]]) -> ArchiveSummary:
     files, seconds, _ = ledger.totals()
-    failures = list(ledger.errors())
-    shown = islice(failures, SHOWN_FAILURES)
-    first = tuple((Path(path), error) for path, error in shown)
-    return ArchiveSummary(files, seconds, done, len(failures), first)
+    first = tuple((Path(path), error) for path, error in errors[:SHOWN_FAILURES])
+    return ArchiveSummary(files, seconds, done, len(errors), first)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +20,7 @@ from sonotype.archive.partitions import partition_of
 from sonotype.archive.parts import OWN_NAME, ROWS, SPOOL, DamagedPartError, rewrite_part
 from sonotype.archive.plan import plan_rows
 from sonotype.archive.remote import address_of
-from sonotype.archive.sources import SoundFile
+from sonotype.archive.sources import UNKNOWN, SoundFile
 from sonotype.archive.tasks import Row, Task, Verb
 from sonotype.core.errors import OptionsError
 from sonotype.core.version import __version__
@@ -144,20 +145,42 @@ def forget(folder: Path, ledger: ArchiveLedger, paths: set[str]) -> set[str]:
     return forgotten
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What the sources have and the ledger does not.
+
+    Attributes:
+        new: files to plan.
+        unchecked: path and cause of known recordings that cannot be looked at now, as when a server
+            does not answer; their rows stay.
+    """
+
+    new: list[SoundFile]
+    unchecked: list[tuple[str, str]]
+
+
 def compare(
     folder: Path, ledger: ArchiveLedger, files: dict[str, SoundFile], options: ArchiveOptions
-) -> list[SoundFile]:
-    """Forget the files that changed or vanished; the files that the ledger does not have now."""
+) -> Comparison:
+    """Forget the files that changed or vanished; find those that the ledger does not have now."""
     known = ledger.stamps()
-    gone = {path for path, stamp in known.items() if _differs(files.get(path), stamp)}
+    unlisted = [file for file in files.values() if file.stamp == UNKNOWN]
+    below = tuple(f"{file.path.rstrip('/')}/" for file in unlisted)
+    gone = {
+        path
+        for path, stamp in known.items()
+        if ((file := files.get(path)) is None and not path.startswith(below))
+        or (file is not None and file.stamp not in (stamp, UNKNOWN))
+    }
     if options.retry_errors:
-        gone |= {path for path, _ in ledger.errors()}
+        failed = (path for path, _ in ledger.errors())
+        gone |= {path for path in failed if path not in files or files[path].stamp != UNKNOWN}
     gone = forget(folder, ledger, gone)
-    return [file for path, file in files.items() if path not in known or path in gone]
-
-
-def _differs(file: SoundFile | None, stamp: str) -> bool:
-    return file is None or file.stamp != stamp
+    new = [file for path, file in files.items() if path not in known or path in gone]
+    unchecked = [
+        (file.path, file.cause) for file in unlisted if known.get(file.path, UNKNOWN) != UNKNOWN
+    ]
+    return Comparison(new, unchecked)
 
 
 def plan(
