@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sonotype.archive.archive_options import ArchiveOptions, asks_for_archive
+from sonotype.archive.archive_options import BATCH_SIZE, ArchiveOptions, asks_for_archive
 from sonotype.cli.archive_output import archive_part, refuse, write_archive
 from sonotype.cli.flags import with_options
 from sonotype.cli.recordings import (
@@ -31,7 +31,12 @@ LABEL_WIDTH = 16
 """Columns of the classes in the summary."""
 
 
-@with_options(Detection=DetectOptions, Output=OutputOptions, Archive=ArchiveOptions)
+@with_options(
+    {"batch_size": str(BATCH_SIZE)},
+    Detection=DetectOptions,
+    Output=OutputOptions,
+    Archive=ArchiveOptions,
+)
 def detect(
     paths: ModelAndRecordings,
     out: Annotated[Path, typer.Option("--out", help="Folder of the results")],

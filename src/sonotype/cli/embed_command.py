@@ -7,13 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from sonotype.archive.archive_options import ArchiveOptions, check_address
+from sonotype.archive.archive_options import BATCH_SIZE, ArchiveOptions, check_address
 from sonotype.cli.archive_output import write_archive
 from sonotype.cli.flags import with_options
 from sonotype.config import Device
 
 
-@with_options(Archive=ArchiveOptions)
+@with_options(
+    {"batch_size": str(BATCH_SIZE)},
+    {"engine": "Work with processes of this machine (local), or with Ray [default: local]"},
+    Archive=ArchiveOptions,
+)
 def embed(
     paths: Annotated[
         list[Path],

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SHOWN_LABELS = 3
 
 
-@with_options(Model=ModelOptions, Archive=ArchiveOptions)
+@with_options({"batch_size": str(BATCH_SIZE)}, Model=ModelOptions, Archive=ArchiveOptions)
 def predict(
     paths: Annotated[
         list[Path],
