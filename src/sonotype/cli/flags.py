@@ -91,7 +91,7 @@ def with_options(
                 panel.replace("_", " "),
                 default=shown.get(item.name),
                 said=said.get(item.name),
-            )  # fmt: skip
+            )
             for panel, kind in panels.items()
             for item in fields(kind)
         ]
