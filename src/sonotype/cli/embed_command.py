@@ -20,11 +20,10 @@ from sonotype.config import Device
 )
 def embed(
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="RECORDINGS",
             help="A model, if any; then sounds, folders, patterns, tables of paths or addresses",
-            readable=False,  # a file that cannot be read is listed in the table of errors
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the Parquet files")],
