@@ -126,6 +126,14 @@ def rows(out: Path) -> list[dict[str, Any]]:
     return sorted(table.to_pylist(), key=lambda row: (row["path"], row["start"] or 0.0))
 
 
+def values(out: Path, root: str) -> list[tuple[str, float, float]]:
+    """Rows with paths below the source."""
+    return [
+        (row["path"].removeprefix(root).lstrip("/"), row["start"], row["value"])
+        for row in rows(out)
+    ]
+
+
 if __name__ == "__main__":
     out, name, workers, address, options, *sources = sys.argv[1:]
     engine = partial(local) if name == "local" else partial(on_ray, address)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import csv
-import functools
-import http.server
-import io
 import os
 import re
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +14,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from fake_archive import archive, rows, write_sounds
+from fake_archive import archive, rows, values, write_sounds
 from sound_files import noise
 
 from sonotype.archive import plan, remote
@@ -33,14 +29,6 @@ pytestmark = pytest.mark.filterwarnings("default")  # the parts of storages warn
 @pytest.fixture
 def sounds(tmp_path: Path) -> Path:
     return write_sounds(tmp_path / "sounds", 6)
-
-
-def values(out: Path, root: str) -> list[tuple[str, float, float]]:
-    """Rows with paths below the source."""
-    return [
-        (row["path"].removeprefix(root).lstrip("/"), row["start"], row["value"])
-        for row in rows(out)
-    ]
 
 
 def test_patterns(sounds: Path) -> None:
@@ -226,78 +214,18 @@ def test_ranges_of_a_large_file(
     assert Row.from_json(Row("a\udcff.wav", events=((0.0, 1.0, "x", 0.5),)).to_json()).path
 
 
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves files, with ranges or without."""
-
-    ranges, failures = True, 0
-
-    def log_message(self, *_: Any) -> None:
-        """Write nothing."""
-
-    def do_GET(self) -> None:
-        if Handler.failures:
-            Handler.failures -= 1
-            self.send_error(503)
-            return
-        super().do_GET()
-
-    def send_head(self) -> Any:
-        found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        path = Path(self.translate_path(self.path))
-        if not (found and Handler.ranges and path.is_file()):
-            return super().send_head()
-        content = path.read_bytes()
-        first, last = int(found[1]), min(int(found[2]), len(content) - 1)
-        self.send_response(206)
-        self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
-        self.send_header("Content-Length", str(last + 1 - first))
-        self.send_header("Accept-Ranges", "bytes")
-        self.end_headers()
-        return io.BytesIO(content[first : last + 1])
-
-
-@pytest.fixture
-def web(sounds: Path) -> Iterator[str]:
-    """The address of a web server with the sounds."""
-    pytest.importorskip("aiohttp", reason="aiohttp is not installed: pip install fsspec[http]")
-    handler = functools.partial(Handler, directory=str(sounds))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    Handler.ranges, Handler.failures = True, 0
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-def test_a_web_server(
-    web: str, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ranges: bool
+def test_a_recording_of_several_names_is_one(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Handler.ranges = ranges
-    monkeypatch.setattr(remote, "PAUSE", 0.0)
-    monkeypatch.setattr(plan, "LARGE", 100)
-    archive([sounds], tmp_path / "local")
-    summary = archive([f"{web}/"], tmp_path / "out")
-    assert (summary.files, summary.failures) == (6, 0)
-    found = [(path.replace("%20", " "), *rest) for path, *rest in values(tmp_path / "out", web)]
-    assert found == values(tmp_path / "local", str(sounds))
-    header = plan.read_header(f"{web}/site%200/000_20240101_120000.wav")
-    assert (header is not None) == ranges
-
-
-def test_reads_are_repeated_with_a_limit(
-    web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remote, "PAUSE", 0.0)
-    address = f"{web}/site%200/000_20240101_120000.wav"
-    Handler.failures = 2
-    with remote.fetched(address, 100, 2) as content:
-        assert len(content) > 1000  # type: ignore[arg-type]
-    Handler.failures = 3
-    with pytest.raises(remote.AudioError, match="503"), remote.fetched(address, 100, 2):
-        pass
-    missing = remote.fetched(f"{web}/nothing.wav", 100, 2)
-    with pytest.raises(remote.AudioError, match="does not exist"), missing:
-        pass
+    (tmp_path / "links").mkdir()
+    first = min(sounds.rglob("*.wav"))
+    (tmp_path / "links" / "a.wav").symlink_to(first)
+    (tmp_path / "again").symlink_to(sounds)
+    table = tmp_path / "table.csv"
+    table.write_text(f"path\nlinks/../sounds/{first.relative_to(sounds)}\n")
+    monkeypatch.chdir(tmp_path)
+    files = list_sources(["sounds", "./sounds", sounds, "links", "again", table, "again/*/*.wav"])
+    assert len(files) == 6
+    assert all(path.startswith("sounds/") for path in files), "the first name stays"
+    assert next(iter(list_sources(["links", "sounds"]))) == "links/a.wav"
+    assert archive(["sounds", "./sounds", sounds, table], tmp_path / "out").files == 6

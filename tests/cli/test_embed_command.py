@@ -71,3 +71,12 @@ def test_ctrl_c(
     words = ["embed", str(folder / "field"), "--out", str(tmp_path / "out")]
     assert run(words) == 130
     assert "start the same command again to go on" in capfd.readouterr().err
+
+
+def test_the_table_of_errors_is_no_source(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "errors.csv").write_text("path,error\na.wav,does not exist\n")
+    words = ["embed", str(folder / "model.safetensors"), str(tmp_path / "errors.csv")]
+    assert run([*words, "--out", str(tmp_path)]) == 2
+    assert "--retry-errors" in capfd.readouterr().err

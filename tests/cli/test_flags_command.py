@@ -249,3 +249,18 @@ def test_an_invalid_list_is_wrong_usage(
     assert "--train-folds" in last
     assert "'x'" in last
     assert trained == {}
+
+
+@pytest.mark.parametrize("verb", ["embed", "predict", "detect"])
+def test_the_batch_size_of_an_archive_is_that_of_no_recipe(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run([verb, "--help-all"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Clips that the network gets at once [default: 16]" in text
+
+
+def test_the_engine_of_embed_chooses_no_archive(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["embed", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--engine <local|ray> Work with processes of this machine (local)" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -171,7 +172,9 @@ def test_a_recording_that_is_gone(
     assert len(found) == 18
     by_path = {row["path"]: row for row in found}
     assert by_path["s3://bucket/b.wav"]["clip"] == ""
-    assert str(tmp_path / "gone/a.wav") in by_path
+    assert by_path["gone/a.wav"]["clip"] == ""
+    assert "start the search in the folder in which sonotype embed was started" in out
+    assert all((tmp_path / "found" / row["clip"]).is_file() for row in found if row["clip"])
 
 
 def model_of(field: Path) -> str:
@@ -275,3 +278,96 @@ def test_windows_that_embed_wrote_are_searched(tmp_path: Path) -> None:
     lines = (out / "found.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 3
     assert "0.wav" in lines[1] or "1.wav" in lines[1], "the windows of the same or a near tone"
+
+
+def relative_archive(field: Path, model: Path, root: Path, names: list[str], **info: str) -> Path:
+    """An archive of relative paths, each with the first two windows of a recording."""
+    vectors = np.stack(
+        [one.embedding for one in load(model).predict_windows(field / "low.wav", SECONDS)]
+    )
+    rows = [(name, start, start + 1.0) for name in names for start in (0.0, 1.0)]
+    write_part(
+        root / "archive", "part-0.parquet", rows, np.repeat(vectors, len(rows), axis=0),
+        model=str(model), model_sha256=file_sha256(model), **info,
+    )  # fmt: skip
+    return root / "archive"
+
+
+def test_relative_paths_are_relative_to_the_folder_of_embed(
+    field: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded, here = tmp_path / "embedded", tmp_path / "here"
+    for folder, value in ((embedded, 0.25), (here, 0.5)):
+        (folder / "site").mkdir(parents=True)
+        soundfile.write(folder / "site" / "a.wav", np.full(2 * RATE, value), RATE)
+    archive = relative_archive(field, model, tmp_path, ["site/a.wav"], folder=str(embedded))
+    monkeypatch.chdir(here)
+    words = (archive, "--like", field / "low.wav", "--keep-copies", "--out", "found")
+    assert search(*words) == 0
+    for row in table(here / "found"):
+        assert row["path"] == str(embedded / "site/a.wav")
+        assert np.allclose(soundfile.read(here / "found" / row["clip"])[0], 0.25, atol=1e-4)
+    (embedded / "site" / "a.wav").unlink()
+    assert search(*words[:-1], "gone") == 3
+    assert {row["clip"] for row in table(here / "gone")} == {""}
+
+
+def test_another_recording_of_the_same_relative_path_is_not_cut(
+    field: Path,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    archive = relative_archive(field, model, tmp_path, ["long.wav", "short.wav"])
+    soundfile.write(tmp_path / "long.wav", np.zeros(2 * RATE), RATE)
+    soundfile.write(tmp_path / "short.wav", np.zeros(RATE), RATE)
+    monkeypatch.chdir(tmp_path)
+    words = (archive, "--like", field / "low.wav", "--keep-copies", "--out", "found")
+    assert search(*words) == 3
+    out = capsys.readouterr().out
+    assert "could not read 1 recording" in out
+    assert "short.wav: cannot be found" in out
+    assert "start the search in the folder in which sonotype embed was started" in out
+    clips = {row["path"]: row["clip"] for row in table(tmp_path / "found")}
+    assert clips["short.wav"] == ""
+    assert (tmp_path / "found" / clips[str(tmp_path / "long.wav")]).is_file()
+
+
+def test_a_window_of_almost_no_sound_is_not_found(field: Path, model: Path, tmp_path: Path) -> None:
+    vectors = np.stack(
+        [one.embedding for one in load(model).predict_windows(field / "low.wav", SECONDS)]
+    )
+    ends = {"a.wav": [(0.0, 1.0), (1.0, 1.001)], "b.wav": [(0.0, 0.3)], "c.wav": [(1.0, 1.5)]}
+    rows = [(str(tmp_path / name), *span) for name, spans in ends.items() for span in spans]
+    for name in ends:
+        soundfile.write(tmp_path / name, np.zeros(2 * RATE), RATE)
+    write_part(
+        tmp_path / "archive", "part-0.parquet", rows, np.repeat(vectors, len(rows), axis=0),
+        model=str(model), model_sha256=file_sha256(model),
+    )  # fmt: skip
+    out = tmp_path / "found"
+    words = (tmp_path / "archive", "--like", field / "low.wav", "--keep-copies")
+    assert search(*words, "--out", out) == 0
+    found = {(Path(row["path"]).name, row["start"], row["end"]) for row in table(out)}
+    assert found == {("a.wav", "0", "1"), ("b.wav", "0", "0.3"), ("c.wav", "1", "1.5")}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text")
+def test_clips_of_names_that_are_not_utf8_and_of_shorter_recordings(
+    field: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/odd \xff.wav")
+    soundfile.write(tmp_path / "odd.wav", np.full(2 * RATE, 0.25), RATE)
+    Path(tmp_path / "odd.wav").rename(odd)
+    soundfile.write(tmp_path / "cut.wav", np.zeros(RATE), RATE)
+    names = [f"{tmp_path}/odd \\udcff.wav", f"{tmp_path}/cut.wav"]
+    archive = relative_archive(field, model, tmp_path, names)
+    out = tmp_path / "found"
+    words = (archive, "--like", field / "low.wav", "--keep-copies", "--out", out)
+    assert search(*words) == 3
+    assert "cut.wav: ends before a found window" in capsys.readouterr().out
+    clips = {(row["path"], row["start"]): row["clip"] for row in table(out)}
+    assert clips.pop((names[1], "1")) == ""
+    assert len(clips) == 3
+    assert all((out / clip).is_file() for clip in clips.values())

@@ -197,3 +197,21 @@ def test_runs_of_a_study_have_one_process(data: Path, tmp_path: Path) -> None:
 
     with pytest.raises(Exception, match="devices and nodes"):
         train_or_resume(data, tmp_path / "run", **SMALL, devices=2)
+
+
+SCRIPT = """
+import os, sonotype
+if __name__ == "__main__" and "SONOTYPE_STORE" not in os.environ:
+    sonotype.train({data!r}, {run!r}, devices=2, **{options!r})
+"""
+
+
+def test_a_process_that_does_not_reach_the_training_ends_it(data: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    run = tmp_path / "run"
+    script.write_text(SCRIPT.format(data=str(data), run=str(run), options=OPTIONS))
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode != 0
+    assert "rank 1 ended without reaching the training; call train" in done.stderr

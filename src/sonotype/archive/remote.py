@@ -32,17 +32,29 @@ PAUSE = 0.5
 """Seconds before a failed read is repeated; twice as long each time."""
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotImplementedError)
 """Errors that a second try does not change."""
+_GONE = (404, 410)
+"""HTTP statuses of a file that does not exist."""
+_BUSY = (408, 425, 429)
+"""HTTP statuses after which a request is repeated; the others from 400 to 499 are final."""
 
 Result = TypeVar("Result")
 
 
 def address_of(path: str | Path) -> str | None:
-    """An address with both of its slashes; ``None`` for a path of this machine."""
+    """An address with both of its slashes and a scheme in lower case.
+
+    ``None`` for a path of this machine.
+    """
     text = str(path)
     found = SCHEME.match(text)
     if found is None or found[1].lower() == "file":
         return None
-    return f"{found[1]}://{text[found.end() :]}"
+    return f"{found[1].lower()}://{text[found.end() :]}"
+
+
+def is_web(address: str) -> bool:
+    """Whether an address is one of the web."""
+    return address.partition(":")[0] in WEB
 
 
 def filesystem(address: str) -> tuple[Any, str]:
@@ -72,10 +84,9 @@ def filesystem(address: str) -> tuple[Any, str]:
 
 def name_in(address: str) -> PurePosixPath:
     """The path in an address, without the query of a web address, for suffixes and names."""
-    scheme, _, rest = address.partition("://")
-    if scheme in WEB:
+    if is_web(address):
         return PurePosixPath(unquote(urlsplit(address).path))
-    return PurePosixPath("/", rest)
+    return PurePosixPath("/", address.partition("://")[2])
 
 
 def repeated(function: Callable[[], Result], name: str, retries: int) -> Result:
@@ -90,13 +101,45 @@ def repeated(function: Callable[[], Result], name: str, retries: int) -> Result:
         except (MissingExtraError, OptionsError):
             raise
         except Exception as error:  # each storage has errors of its own
-            if isinstance(error, FileNotFoundError):
-                raise AudioError(name, "does not exist") from error
-            if isinstance(error, _FINAL) or failures == retries:
-                cause = " ".join(str(error).split()) or type(error).__name__
-                raise AudioError(name, f"cannot be read: {cause}") from error
+            origin = _origin(error, name)
+            if _says_missing(origin):
+                raise AudioError(name, "does not exist") from origin
+            if _is_final(origin) or failures == retries:
+                cause = " ".join(str(origin).split()) or type(origin).__name__
+                raise AudioError(name, f"cannot be read: {cause}") from origin
             time.sleep(PAUSE * 2**failures)
     raise AssertionError("retries is at least 0")
+
+
+def is_missing(error: AudioError) -> bool:
+    """Whether an error of :func:`repeated` says that a file does not exist.
+
+    It may exist after any other error.
+    """
+    return error.__cause__ is not None and _says_missing(error.__cause__)
+
+
+def _origin(error: BaseException, name: str) -> BaseException:
+    """The error of a request: fsspec makes a ``FileNotFoundError`` of all those of the web."""
+    hidden = is_web(name) and isinstance(error, FileNotFoundError) and error.__cause__
+    return error.__cause__ or error if hidden else error
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status in an error; ``None`` if there is none."""
+    status = getattr(error, "status", None)
+    return status if isinstance(status, int) else None
+
+
+def _says_missing(error: BaseException) -> bool:
+    return isinstance(error, FileNotFoundError | NotADirectoryError) or _status(error) in _GONE
+
+
+def _is_final(error: BaseException) -> bool:
+    status = _status(error)
+    if status is not None:
+        return 400 <= status < 500 and status not in _BUSY
+    return isinstance(error, _FINAL)
 
 
 @contextmanager

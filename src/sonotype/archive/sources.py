@@ -5,31 +5,36 @@ Listing opens no sound.
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from sonotype.archive.remote import WEB, address_of, filesystem, name_in, repeated
+from sonotype.archive.remote import address_of, is_missing, name_in
+from sonotype.archive.remote_listing import THREADS, Entry, describe, list_address
 from sonotype.core.errors import AudioError, DataError, OptionsError
 from sonotype.core.io import is_folder, is_link
 from sonotype.core.prefetch import prefetch
 from sonotype.data.file_names import Names
 from sonotype.data.readers.csv_table import read_csv
 from sonotype.data.readers.table import match_columns, read_parquet
-from sonotype.data.readers.walk import BROKEN_LINK, passed_over, walk
+from sonotype.data.readers.walk import BROKEN_LINK, in_order, passed_over, walk
 from sonotype.data.records import is_sound
 from sonotype.data.suffixes import COMMON_SOUNDS
 
 TABLES = (".csv", ".parquet")
 WILD = "*?["
-THREADS = 8
-"""Requests for the sizes of files behind web addresses at the same time."""
+MISSING, UNKNOWN = "missing", "unknown"
+"""Stamps of a file that does not exist, and of one that cannot be reached now: it may have changed,
+or vanished, or neither."""
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""Errors of paths that lead to no file."""
 STAMPS = ("ETag", "etag", "md5Hash", "Last-Modified", "LastModified", "mtime", "updated", "created")
 """Keys of fsspec's descriptions of files that change with the file."""
 TIMES = ("LastModified", "Last-Modified", "mtime", "updated", "created")
@@ -37,12 +42,13 @@ TIMES = ("LastModified", "Last-Modified", "mtime", "updated", "created")
 
 @dataclass(frozen=True)
 class SoundFile:
-    """A sound of an archive.
+    """A sound of an archive, or a folder that cannot be listed now, with the stamp ``UNKNOWN``.
 
     Attributes:
         path: of this machine, or an address.
         size: in bytes; -1 if it is not known.
-        stamp: another one means that the file has changed.
+        stamp: another one means that the file has changed; ``MISSING`` or ``UNKNOWN`` if there is
+            no description of the file.
         modified: time of the last change in seconds since 1970; ``None`` if it is not known.
         prefix: first folder below the source in which it lies; empty if there is none.
         cause: why it is known to be unreadable; empty if that is not known.
@@ -64,6 +70,9 @@ class SoundFile:
 def list_sources(sources: Sequence[str | Path], retries: int = 2) -> dict[str, SoundFile]:
     """All sounds by path, each once, in the order of the sources.
 
+    A file of this machine that has several names, as by links, has the first one. A folder that
+    cannot be listed now is among the sounds, see :func:`below_unlisted`.
+
     Raises:
         DataError: a table with invalid lines.
         MissingExtraError: the part of fsspec for an address is not installed.
@@ -75,29 +84,63 @@ def list_sources(sources: Sequence[str | Path], retries: int = 2) -> dict[str, S
         if not files:
             kinds = ", ".join(COMMON_SOUNDS)
             raise OptionsError(
-                f"{source}: contains no sound files ({kinds} or another known suffix); name "
-                "another folder, pattern or address"
+                f"{address_of(source) or source}: contains no sound files ({kinds} or another "
+                "known suffix); name another folder, pattern or address"
             )
         for file in files:
             found.setdefault(file.path, file)
-    return found
+    return _each_once(found)
+
+
+def below_unlisted(files: Mapping[str, SoundFile]) -> Callable[[str], bool]:
+    """A function that says of a path whether it lies below a folder that could not be listed.
+
+    The sounds there are not in ``files``, but may exist.
+    """
+    unknown = {path for path, file in files.items() if file.stamp == UNKNOWN}
+
+    def is_below(path: str) -> bool:
+        return bool(unknown) and any(folder in unknown for folder in _folders(path))
+
+    return is_below
+
+
+def _folders(path: str) -> Iterator[str]:
+    """The folders above a path or an address."""
+    if address_of(path):
+        while "/" in path:
+            path = path.rpartition("/")[0]
+            yield path
+    else:
+        yield from map(str, Path(path).parents)
+
+
+def _each_once(found: dict[str, SoundFile]) -> dict[str, SoundFile]:
+    """The sounds without further names of the same files."""
+    local = [Path(path) for path in found if not address_of(path)]
+    kept = set(map(str, in_order(local)))
+    return {path: file for path, file in found.items() if path in kept or address_of(path)}
 
 
 def _listed(source: str | Path, retries: int) -> Iterator[SoundFile]:
     if address := address_of(source):
         try:
-            return iter(repeated(lambda: list(_remote(address)), address, retries))
+            return map(_described, list_address(address, retries))
         except AudioError as error:
             raise OptionsError(str(error)) from error
     path = _local_path(source)
     if is_folder(path):
-        return _in_folder(path)
-    if path.suffix.lower() in TABLES and path.is_file():
-        return _in_table(path, retries)
-    if os.path.lexists(path):
-        return iter([_local(path)])
-    if any(sign in str(path) for sign in WILD):
-        return _matching(str(path))
+        return _in_folder(path, path)
+    file, exists = _local(path), os.path.lexists(path)
+    if path.suffix.lower() in TABLES:
+        if file.stamp == UNKNOWN:
+            raise OptionsError(f"{source}: {file.cause}")
+        if os.path.isfile(path):  # noqa: PTH113 (raises nothing)
+            return _in_table(path, retries)
+    if not exists and any(sign in str(path) for sign in WILD):
+        return _matching(path)
+    if exists or file.stamp != MISSING:
+        return iter([file])
     raise OptionsError(f"{source}: no such file or folder; check the spelling")
 
 
@@ -116,38 +159,52 @@ def _local(path: Path, root: Path | None = None) -> SoundFile:
         prefix = parts[0]
     try:
         status = path.stat()
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in _ABSENT:
+            cause = f"cannot be opened ({error.strerror or error})"
+            return SoundFile(str(path), -1, UNKNOWN, None, prefix, cause)
         cause = BROKEN_LINK if is_link(path) else "does not exist"
-        return SoundFile(str(path), -1, "missing", None, prefix, cause)
+        return SoundFile(str(path), -1, MISSING, None, prefix, cause)
     stamp = f"{status.st_size} {status.st_mtime_ns}"
     return SoundFile(str(path), status.st_size, stamp, status.st_mtime, prefix)
 
 
-def _in_folder(folder: Path) -> Iterator[SoundFile]:
+def _in_folder(folder: Path, root: Path) -> Iterator[SoundFile]:
     found = walk(folder)
     for path in found.sounds():
-        yield _local(path, folder)
+        yield _local(path, root)
     for path, cause in found.broken:
-        file = _local(path, folder)
-        yield SoundFile(file.path, file.size, file.stamp, file.modified, file.prefix, cause)
+        file = replace(_local(path, root), cause=cause)
+        unlisted = path in found.files and file.stamp != MISSING
+        yield replace(file, size=-1, stamp=UNKNOWN, modified=None) if unlisted else file
 
 
-def _matching(pattern: str) -> Iterator[SoundFile]:
+def _matching(pattern: Path) -> Iterator[SoundFile]:
     """The sounds that match a pattern, and those in matching folders."""
-    fixed = []
-    for part in Path(pattern).parts:
-        if any(sign in part for sign in WILD):
-            break
-        fixed.append(part)
-    root = Path(*fixed)
-    for name in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (keeps the text)
+    wild = [any(sign in part for sign in WILD) for part in pattern.parts]
+    fixed = wild.index(True)
+    root = Path(*pattern.parts[:fixed])
+    for name in sorted(glob.glob(str(pattern), recursive=True)):  # noqa: PTH207 (keeps the text)
         path = Path(name)
         if is_folder(path):
-            if "**" not in pattern and not passed_over(path.name):
-                for below in walk(path).sounds():
-                    yield _local(below, root)
+            if "**" not in str(pattern) and not passed_over(path.name):
+                yield from _in_folder(path, root)
         elif is_sound(path):
             yield _local(path, root)
+    for end in range(fixed, len(pattern.parts)):
+        yield from _unlisted(Path(*pattern.parts[:end]), root)
+
+
+def _unlisted(pattern: Path, root: Path) -> Iterator[SoundFile]:
+    """The folders that match a pattern and cannot be listed; ``glob`` passes over them."""
+    for name in glob.iglob(os.path.join(pattern, ""), recursive=True):  # noqa: PTH118, PTH207
+        try:
+            os.scandir(name).close()
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                file = _local(Path(name), root)
+                cause = f"cannot be opened ({error.strerror or error})"
+                yield SoundFile(file.path, -1, UNKNOWN, None, file.prefix, cause)
 
 
 def _in_table(table: Path, retries: int) -> Iterator[SoundFile]:
@@ -167,54 +224,23 @@ def _in_table(table: Path, retries: int) -> Iterator[SoundFile]:
             yield _local(names.find(table.parent / text))
 
     def one(address: str) -> SoundFile:
-        system, path = filesystem(address)
-        try:
-            info = repeated(lambda: system.info(path), address, retries)
-        except Exception as error:
-            return SoundFile(address, -1, "missing", cause=str(getattr(error, "cause", error)))
-        return _described(address, info, "")
+        return _described(describe(address, "", retries))
 
     if addresses:
         yield from prefetch(one, addresses, threads=THREADS, buffer_size=THREADS)
 
 
-def _remote(address: str) -> Iterator[SoundFile]:
-    """The sounds below an address, or those that match a pattern in it."""
-    system, path = filesystem(address)
-    if any(sign in path for sign in WILD):
-        root = path[: min(path.find(sign) for sign in WILD if sign in path)].rpartition("/")[0]
-        found = system.glob(path, detail=True)
-    elif name_in(address).suffix and is_sound(Path(name_in(address).name)):
-        root, found = path.rpartition("/")[0], {path: system.info(path)}
-    else:
-        root, found = path, system.find(path, detail=True)
-    wanted = {
-        name: info
-        for name, info in sorted(found.items())
-        if info.get("type") != "directory" and _is_wanted(system.unstrip_protocol(name))
-    }
-    incomplete = address.partition(":")[0] in WEB
-
-    def one(name: str) -> SoundFile:
-        info = system.info(name) if incomplete else wanted[name]
-        below = name.removeprefix(root).strip("/")
-        prefix = below.partition("/")[0] if "/" in below else ""
-        return _described(system.unstrip_protocol(name), info, prefix)
-
-    yield from prefetch(one, wanted, threads=THREADS, buffer_size=THREADS)
-
-
-def _is_wanted(address: str) -> bool:
-    name = name_in(address)
-    return is_sound(Path(name.name)) and not any(map(passed_over, name.parts[1:-1]))
-
-
-def _described(address: str, info: dict[str, Any], prefix: str) -> SoundFile:
+def _described(entry: Entry) -> SoundFile:
+    """A file behind an address."""
+    if entry.error is not None:
+        stamp = MISSING if is_missing(entry.error) else UNKNOWN
+        return SoundFile(entry.address, -1, stamp, None, entry.prefix, entry.error.cause)
+    info = entry.info
     size = info.get("size")
     stamp = next((f"{key} {info[key]}" for key in STAMPS if info.get(key)), "")
     modified = next((_seconds(info[key]) for key in TIMES if info.get(key)), None)
     number = -1 if size is None else int(size)
-    return SoundFile(address, number, f"{number} {stamp}", modified, prefix)
+    return SoundFile(entry.address, number, f"{number} {stamp}", modified, entry.prefix)
 
 
 def _seconds(value: Any) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def write_archive(
     verb: Literal["predict", "detect", "embed"],
-    paths: Sequence[Path],
+    paths: Sequence[str],
     out: Path | None,
     archive: Mapping[str, Any],
     *,
@@ -31,7 +32,8 @@ def write_archive(
 
     Args:
         verb: the command.
-        paths: a model, if any; then the sources.
+        paths: a model, if any; then the sources. They are no ``Path``, which takes slashes from
+            addresses.
         out: folder of the archive.
         archive: fields of ``ArchiveOptions`` that the user set.
         also: further models.
@@ -44,14 +46,24 @@ def write_archive(
     [options] = from_flat([ArchiveOptions], archive)
     if out is None:
         raise OptionsError("--engine, --workers and --partition need --out FOLDER")
-    from sonotype.archive.driver import run_archive
+    from sonotype.archive.driver import ERRORS, run_archive
     from sonotype.archive.engines import engine_of
+    from sonotype.archive.remote import address_of
     from sonotype.archive.tasks import TaskSpec
     from sonotype.cli.prediction_inputs import STANDARD_INPUT, split_model
 
-    model, sources = split_model(list(paths))
-    if any(str(path) in STANDARD_INPUT for path in sources):
+    model, local = split_model([Path(path) for path in paths])
+    if any(str(path) in STANDARD_INPUT for path in local):
         raise OptionsError("an archive reads no standard input; write the sound into a file")
+    errors = os.path.realpath(out / ERRORS)
+    for path in local:
+        if os.path.realpath(path) == errors:
+            raise OptionsError(
+                f"{path}: is the table of errors of --out; name the recordings as before and add "
+                "--retry-errors"
+            )
+    texts = paths[len(paths) - len(local) :]
+    sources = [address_of(text) or path for text, path in zip(texts, local, strict=True)]
     models = tuple(None if path is None else str(path) for path in (model, *also))
     spec = TaskSpec(verb, models, batch_size=options.batch_size, retries=options.retries, **task)
     try:
@@ -68,6 +80,25 @@ def write_archive(
 def archive_part(options: dict[str, Any]) -> dict[str, Any]:
     """Take the options of archives out of those of a command."""
     return {name: options.pop(name) for name in sorted(NAMES & options.keys())}
+
+
+def local_paths(paths: Sequence[str]) -> list[Path]:
+    """The model and the sounds of a command that writes no archive.
+
+    Raises:
+        OptionsError: an address of a sound.
+    """
+    from sonotype.archive.remote import address_of
+    from sonotype.modelfile.hub_address import is_hub_address
+
+    for text in paths:
+        address = address_of(text)
+        if address and not is_hub_address(text) and not os.path.lexists(text):
+            raise OptionsError(
+                f"{address}: addresses are for archives; add --engine local and --out FOLDER, or "
+                "download the file"
+            )
+    return [Path(path) for path in paths]
 
 
 def refuse(options: Mapping[str, Any], advice: str) -> None:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sonotype.archive.archive_options import ArchiveOptions, asks_for_archive
-from sonotype.cli.archive_output import archive_part, refuse, write_archive
+from sonotype.archive.archive_options import BATCH_SIZE, ArchiveOptions, asks_for_archive
+from sonotype.cli.archive_output import archive_part, local_paths, refuse, write_archive
 from sonotype.cli.flags import with_options
 from sonotype.cli.recordings import (
     LINE,
-    ModelAndRecordings,
     model_and_recordings,
     print_failures,
 )
@@ -31,9 +30,17 @@ LABEL_WIDTH = 16
 """Columns of the classes in the summary."""
 
 
-@with_options(Detection=DetectOptions, Output=OutputOptions, Archive=ArchiveOptions)
+@with_options(
+    {"batch_size": str(BATCH_SIZE)},
+    Detection=DetectOptions,
+    Output=OutputOptions,
+    Archive=ArchiveOptions,
+)
 def detect(
-    paths: ModelAndRecordings,
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="RECORDINGS", help="A model, if any; then sound files or folders"),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the results")],
     also: Annotated[
         list[Path] | None,
@@ -58,7 +65,7 @@ def detect(
     chosen, outputs = from_flat([DetectOptions, OutputOptions], options)
     outputs.all_formats()
     model, recordings = model_and_recordings(
-        paths, out, also or [],
+        local_paths(paths), out, also or [],
         no_standard_input="detect reads no standard input, since a stopped job reads recordings "
         "again; write the sound into a file, or use sonotype predict - --hop SECONDS",
     )  # fmt: skip
@@ -93,7 +100,7 @@ def detect(
 
 
 def _archive(
-    paths: list[Path], out: Path, also: list[Path], device: Device, options: dict[str, Any]
+    paths: list[str], out: Path, also: list[Path], device: Device, options: dict[str, Any]
 ) -> None:
     """Write the events into an archive."""
     archive = archive_part(options)

@@ -7,20 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
-from sonotype.archive.archive_options import ArchiveOptions, check_address
+from sonotype.archive.archive_options import BATCH_SIZE, ArchiveOptions, check_address
 from sonotype.cli.archive_output import write_archive
 from sonotype.cli.flags import with_options
 from sonotype.config import Device
 
 
-@with_options(Archive=ArchiveOptions)
+@with_options(
+    {"batch_size": str(BATCH_SIZE)},
+    {"engine": "Work with processes of this machine (local), or with Ray [default: local]"},
+    Archive=ArchiveOptions,
+)
 def embed(
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="RECORDINGS",
             help="A model, if any; then sounds, folders, patterns, tables of paths or addresses",
-            readable=False,  # a file that cannot be read is listed in the table of errors
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the Parquet files")],

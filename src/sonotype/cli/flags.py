@@ -62,7 +62,10 @@ class ModelOptions:
 
 
 def with_options(
-    defaults: Mapping[str, str] | None = None, /, **panels: type
+    defaults: Mapping[str, str] | None = None,
+    helps: Mapping[str, str] | None = None,
+    /,
+    **panels: type,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command a flag for each field of some dataclasses, and ``--help-all``.
 
@@ -72,16 +75,23 @@ def with_options(
     Args:
         defaults: by field, what the help shows as the default in place of the field's own; the
             command applies it.
+        helps: by field, the help in place of the field's own.
         panels: headings of ``--help-all`` (with underscores for spaces) and their dataclasses.
     """
-    shown = defaults or {}
+    shown, said = defaults or {}, helps or {}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         parameters = inspect.signature(command, eval_str=True).parameters.values()
         own = [item for item in parameters if item.kind is not inspect.Parameter.VAR_KEYWORD]
         hints = {kind: get_type_hints(kind) for kind in panels.values()}
         flags = [
-            _flag(item, hints[kind][item.name], panel.replace("_", " "), shown.get(item.name))
+            _flag(
+                item,
+                hints[kind][item.name],
+                panel.replace("_", " "),
+                default=shown.get(item.name),
+                said=said.get(item.name),
+            )
             for panel, kind in panels.items()
             for item in fields(kind)
         ]
@@ -105,7 +115,9 @@ def with_options(
     return decorate
 
 
-def _flag(item: Field[Any], hint: Any, panel: str, default: str | None = None) -> inspect.Parameter:
+def _flag(
+    item: Field[Any], hint: Any, panel: str, *, default: str | None, said: str | None
+) -> inspect.Parameter:
     kind, metavar = without_none(hint), item.metadata.get("metavar")
     parser: Callable[[str], tuple[int, ...]] | None = None
     if get_origin(kind) is tuple and get_args(kind)[0] is str:
@@ -116,7 +128,7 @@ def _flag(item: Field[Any], hint: Any, panel: str, default: str | None = None) -
     default = default or _default(item)
     settings = typer.Option(
         f"--{name}/--no-{name}" if kind is bool else f"--{name}",
-        help=item.metadata["help"] + (f" [default: {default}]" if default else ""),
+        help=(said or item.metadata["help"]) + (f" [default: {default}]" if default else ""),
         metavar=metavar,
         parser=parser,
         show_default=False,

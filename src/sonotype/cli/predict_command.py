@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sonotype.archive.archive_options import BATCH_SIZE, ArchiveOptions, asks_for_archive
-from sonotype.cli.archive_output import archive_part, refuse, write_archive
+from sonotype.cli.archive_output import archive_part, local_paths, refuse, write_archive
 from sonotype.cli.flags import Force, ModelOptions, with_options
 from sonotype.core.errors import AudioError, OptionsError, cause_of
 
@@ -24,15 +24,14 @@ if TYPE_CHECKING:
 SHOWN_LABELS = 3
 
 
-@with_options(Model=ModelOptions, Archive=ArchiveOptions)
+@with_options({"batch_size": str(BATCH_SIZE)}, Model=ModelOptions, Archive=ArchiveOptions)
 def predict(
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="SOUNDS",
             help="A model or run folder, if any; then sound files, folders, or - for standard "
             "input",
-            readable=False,  # a file that cannot be read is a row of the result
         ),
     ],
     output_format: Annotated[
@@ -87,7 +86,7 @@ def predict(
     from sonotype.cli.prediction_inputs import check_output, collect_items, files_of, split_model
 
     batch_size = options.pop("batch_size", BATCH_SIZE)
-    model, sounds = split_model(paths)
+    model, sounds = split_model(local_paths(paths))
     items = collect_items(sounds)
     models = [model, *map(Path, options.pop("also", ()))]
     if out is not None:

@@ -77,7 +77,7 @@ def search(
     from sonotype.detect.job_folder import output_errors
     from sonotype.inference.load import load
     from sonotype.search.nearest import Wanted, open_archive
-    from sonotype.search.output import SHOWN, TABLE, table_lines, write_found
+    from sonotype.search.output import ADVICE, NOT_FOUND, SHOWN, TABLE, table_lines, write_found
     from sonotype.search.query import archive_model, query_vectors
 
     for path in like:
@@ -113,6 +113,8 @@ def search(
             typer.echo(shorten(f"  {part.name} {part.cause}", LINE))
     if failures:
         print_failures(len(failures), failures[:SHOWN_FAILURES])
+        if any(cause == NOT_FOUND for _, cause in failures):
+            typer.echo(ADVICE)
         raise typer.Exit(AudioError.exit_code)
     if opened.failures:
         raise typer.Exit(DataError.exit_code)

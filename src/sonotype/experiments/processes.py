@@ -92,10 +92,18 @@ class Place:
 
 @dataclass
 class _Children:
-    """Processes that this one started, by rank; ``lost`` says which one ended too early."""
+    """Processes that this one started, by rank.
+
+    Attributes:
+        processes: by rank.
+        lost: which one ended too early, and what to do; empty if none did.
+        joined: all processes are connected; from then on, one may end with exit code 0.
+        over: the training has ended.
+    """
 
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     lost: str = ""
+    joined: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -215,6 +223,7 @@ def _connect(context: RunContext, place: Place, store: Path | None, children: _C
             raise SonotypeError(_lost(children, place, context.folder))
 
     join(_ranks(place, options), device, store, require_alive)
+    children.joined.set()
     facts = json_text([context.fingerprint, *map(repr, (options, context.options.split))])
     require_equal(hashlib.sha256(facts.encode()).digest(), "data or options")
 
@@ -285,7 +294,7 @@ def _start(children: _Children, place: Place, context: RunContext, store: Path |
             children.processes[rank] = _popen(command, variables)
     finally:
         signal.signal(signal.SIGINT, handler)
-    remedy = f"continue with sonotype train --resume {context.folder}"
+    remedy = _remedy(context.folder)
     threading.Thread(target=_watch, args=(children, remedy), daemon=True).start()
 
 
@@ -320,23 +329,35 @@ def _watch(children: _Children, remedy: str) -> None:
     """End all processes when one has failed."""
     while not children.over.wait(LOOK):
         for rank, process in children.processes.items():
-            if process.poll():
-                children.lost = _how_ended(rank, process.returncode)
+            code = process.poll()
+            if code or (code == 0 and not children.joined.is_set()):
+                children.lost = _how_ended(rank, code, remedy)
                 for other in children.processes.values():
                     other.kill()
                 if not children.over.wait(GRACE):
                     # The main thread waits in a library for the process that has ended.
-                    sys.stderr.write(f"error: {children.lost}; {remedy}\n")
+                    sys.stderr.write(f"error: {children.lost}\n")
                     sys.stderr.flush()
                     os._exit(1)
                 return
 
 
-def _how_ended(rank: int, code: int) -> str:
+def _how_ended(rank: int, code: int, remedy: str) -> str:
+    if code == 0:
+        return (
+            f"the process of rank {rank} ended without reaching the training; call train in every "
+            "process, with the same arguments"
+        )
     if code < 0:
         name = signal.Signals(-code).name
-        return f"the process of rank {rank} was killed ({name}), perhaps for lack of memory"
-    return f"the process of rank {rank} failed with exit code {code}, see its message"
+        cause = f"was killed ({name}), perhaps for lack of memory"
+    else:
+        cause = f"failed with exit code {code}, see its message"
+    return f"the process of rank {rank} {cause}; {remedy}"
+
+
+def _remedy(folder: Path) -> str:
+    return f"continue with sonotype train --resume {folder}"
 
 
 def _lost(children: _Children, place: Place, folder: Path) -> str:
@@ -344,8 +365,7 @@ def _lost(children: _Children, place: Place, folder: Path) -> str:
     end = time.monotonic() + (4 * LOOK if place.starts_others else 0)
     while not children.lost and time.monotonic() < end:
         time.sleep(LOOK / 5)
-    cause = children.lost or "another process of the training ended"
-    return f"{cause}; continue with sonotype train --resume {folder}"
+    return children.lost or f"another process of the training ended; {_remedy(folder)}"
 
 
 def _wait(children: _Children) -> None:

@@ -16,7 +16,7 @@ from sonotype.search.flat_files import HALF, FlatFiles, Vectors, unit_length
 from sonotype.search.graph import DamagedGraphError, candidates, open_graph
 from sonotype.search.manifest import FOLDER, Manifest, read_manifest
 from sonotype.search.options import Combine
-from sonotype.search.parts import ArchiveInfo
+from sonotype.search.parts import ArchiveInfo, has_sound
 from sonotype.search.refresh import Failure, live_rows, refresh
 
 SAME = 0.9995
@@ -34,7 +34,7 @@ class Hit:
     """A window that is similar to the query.
 
     Attributes:
-        path: of the recording, as in the archive.
+        path: of the recording; relative only if the archive does not say to which folder.
         start: in seconds.
         end: in seconds.
         similarity: cosine of the embeddings, at most 1.
@@ -155,7 +155,7 @@ class SearchableArchive:
         return np.asarray(first + found.keys.astype(np.int64))
 
     def _choose(self, rows: Rows, similarity: Vectors, single: Vectors, wanted: Wanted) -> Found:
-        """Take rows in order, without those that overlap a row that was taken before."""
+        """Take rows in order, without those of little sound and those that overlap a taken row."""
         copies = self._flat.similarities(rows, single).max(axis=1, initial=-1.0) >= SAME
         taken: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
         hits: list[Hit] = []
@@ -165,6 +165,8 @@ class SearchableArchive:
                 break
             record = self._flat.records[row]
             path, start, end = self._flat.path(row), float(record["start"]), float(record["end"])
+            if not has_sound(start, end - start, self.info.window_seconds):
+                continue
             if any(start < other[1] and other[0] < end for other in taken[path]):
                 continue
             taken[path].append((start, end))

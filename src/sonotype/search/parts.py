@@ -2,7 +2,7 @@
 
 An archive is a folder with files ``rows/.../*.parquet``. Each has the columns ``path``, ``start``,
 ``end`` and ``embedding``, and says in its schema, under the key ``sonotype``, which model computed
-the embeddings.
+the embeddings, and in which folder ``embed`` was started: relative paths are relative to it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ KEY = b"sonotype"
 """Of the schema's metadata: JSON about the embeddings."""
 BATCH = 8192
 """Rows in memory at once."""
+LEAST_SOUND = 0.5
+"""Share of a window that must lie inside its recording, except in the first window."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Batch:
     """Some rows of a part.
 
     Attributes:
-        paths: of the recordings.
+        paths: of the recordings; relative only if the part does not say to which folder.
         times: ``[rows, 2]`` start and end in seconds.
         vectors: ``[rows, features]`` embeddings.
     """
@@ -158,7 +160,9 @@ class OpenPart:
             self._parquet = parquet.ParquetFile(stream)
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise PartError(_cause(error)) from error
-        self.info = _info(self._parquet.schema_arrow.metadata or {})
+        document = _document(self._parquet.schema_arrow.metadata or {})
+        self.info = _info(document)
+        self._folder = _folder(document)
         self.features = _features(self._parquet.schema_arrow, pyarrow)
         self.rows: int = self._parquet.metadata.num_rows
 
@@ -184,7 +188,15 @@ class OpenPart:
                 raise PartError(f"has rows without a value in the column {name!r}")
         vectors = embedding.flatten().to_numpy(zero_copy_only=False)
         times = np.stack([start.to_numpy(), end.to_numpy()], axis=1)
-        return Batch(path.to_pylist(), times, vectors.reshape(len(path), self.features))
+        names = path.to_pylist()
+        places = {name: self._place(name) for name in dict.fromkeys(names)}
+        paths = [places[name] for name in names]
+        return Batch(paths, times, vectors.reshape(len(path), self.features))
+
+    def _place(self, path: str) -> str:
+        """The path from the folder in which ``embed`` was started."""
+        local = self._folder and path and "://" not in path
+        return os.path.join(self._folder, path) if local else path  # noqa: PTH118 (keeps the text)
 
 
 def _pyarrow() -> tuple[Any, Any]:
@@ -196,13 +208,37 @@ def _pyarrow() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def _info(metadata: dict[bytes, bytes]) -> ArchiveInfo:
+def has_sound(start: float, seconds: float, window_seconds: float) -> bool:
+    """Whether a window has so much sound that it can be compared.
+
+    Args:
+        start: of the window in its recording.
+        seconds: of the recording in the window.
+        window_seconds: length of a window.
+    """
+    return not start or seconds >= LEAST_SOUND * window_seconds
+
+
+def _document(metadata: dict[bytes, bytes]) -> Any:
     if KEY not in metadata:
         raise PartError("was not written by sonotype embed")
     try:
-        return ArchiveInfo.of(json.loads(metadata[KEY]))
+        return json.loads(metadata[KEY])
     except ValueError as error:
         raise PartError(f"does not say which model computed it: {error}") from error
+
+
+def _info(document: Any) -> ArchiveInfo:
+    try:
+        return ArchiveInfo.of(document)
+    except ValueError as error:
+        raise PartError(f"does not say which model computed it: {error}") from error
+
+
+def _folder(document: Any) -> str:
+    """The folder in which ``embed`` was started; empty in archives of earlier versions."""
+    folder = document.get("folder")
+    return folder if isinstance(folder, str) and os.path.isabs(folder) else ""  # noqa: PTH117
 
 
 def _features(schema: Any, pyarrow: Any) -> int:

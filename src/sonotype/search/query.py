@@ -14,13 +14,11 @@ from sonotype.inference.classifier import Classifier
 from sonotype.inference.locate import find_model
 from sonotype.modelfile.builtin import builtin_path
 from sonotype.search.flat_files import Vectors
-from sonotype.search.parts import ArchiveInfo
+from sonotype.search.parts import ArchiveInfo, has_sound
 
 BUILTIN = "builtin"
 LONGEST = 60.0
 """Seconds of a query; the mean of more would be like no sound in it."""
-LEAST_SOUND = 0.5
-"""Share of a window that must lie inside the query, except in its first window."""
 
 
 def archive_model(archive: Path, info: ArchiveInfo, named: str = "") -> Path:
@@ -107,5 +105,5 @@ def _windows(
         windows = list(model.predict_windows(audio.samples, step, sample_rate=rate))
     except AudioError as error:
         raise AudioError(path, error.cause) from error
-    inside = LEAST_SOUND * model.audio_spec.seconds
-    return [one.embedding for one in windows if not one.start or length - one.start >= inside]
+    window = model.audio_spec.seconds
+    return [one.embedding for one in windows if has_sound(one.start, length - one.start, window)]

@@ -106,7 +106,7 @@ def walk(root: str | Path) -> Walk:
                     waiting.append(path)
             elif cause := _read_error(entry, path):
                 found.broken.append((path, cause))
-            elif is_sound(path) and os.path.isfile(path):  # noqa: PTH113 (raises nothing)
+            elif is_sound(path) and _is_file(entry):
                 found.files[folder].append(path)
         links.sort(key=lambda link: (len(link.parts), link))
     for below in found.folders.values():
@@ -124,7 +124,7 @@ def once(paths: Iterable[Path]) -> list[Path]:
     """The paths sorted, each real file once: a file stays, and a link to it goes."""
     known: dict[str, Path] = {}
     real = _RealPaths()
-    for path in sorted(paths, key=lambda path: (path.is_symlink(), path)):
+    for path in sorted(paths, key=lambda path: (is_link(path), path)):
         known.setdefault(real.of(path), path)
     return sorted(known.values())
 
@@ -169,6 +169,14 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a file, also if it cannot be reached now: reading it raises the error."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return True
 
 
 def _read_error(entry: os.DirEntry[str], path: Path) -> str:
