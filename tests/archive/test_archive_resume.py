@@ -10,15 +10,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
 from fake_archive import BLOCK, archive, local, rows, write_sounds
 from filelock import FileLock
 
-from sonotype.archive import parts
+from sonotype.archive import driver, parts
 from sonotype.archive.driver import ERRORS
 from sonotype.archive.ledger import NAME
+from sonotype.archive.sources import UNKNOWN, SoundFile, list_sources
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.detect.job_folder import LOCK
 
@@ -218,3 +220,34 @@ def test_all_of_pyarrow_that_is_used_is_imported() -> None:
     """In a process that has imported nothing else."""
     program = "from sonotype.archive.schemas import require_pyarrow as p; p().compute.is_in"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_rows_of_files_that_cannot_be_looked_at_now_stay(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder and a file of a disk that fails for a while, beside a file that was removed."""
+    out = tmp_path / "out"
+    archive([sounds], out)
+    removed = sorted((sounds / "site 2").iterdir())[0]
+    removed.unlink()
+    archive([sounds], tmp_path / "anew")
+    failing = sounds / "site 0"
+    unknown = sorted((sounds / "site 1").iterdir())[0]
+
+    def listed(*arguments: Any) -> dict[str, SoundFile]:
+        found = list_sources(*arguments)
+        files = {path: file for path, file in found.items() if Path(path).parent != failing}
+        for path in (failing, unknown):
+            files[str(path)] = SoundFile(str(path), -1, UNKNOWN, cause="cannot be opened (Input)")
+        return files
+
+    monkeypatch.setattr(driver, "list_sources", listed)
+    for _ in range(2):
+        summary = archive([sounds], out)
+        assert rows(out) == rows(tmp_path / "anew")
+        assert [path for path, _ in summary.first_failures] == [failing, unknown]
+    assert "cannot be opened (Input)" in (out / ERRORS).read_text("utf-8")
+    monkeypatch.undo()
+    assert archive([sounds], out).failures == 0
+    assert rows(out) == rows(tmp_path / "anew")
+    assert not (out / ERRORS).exists()

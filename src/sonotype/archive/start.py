@@ -20,7 +20,7 @@ from sonotype.archive.partitions import partition_of
 from sonotype.archive.parts import OWN_NAME, ROWS, SPOOL, DamagedPartError, rewrite_part
 from sonotype.archive.plan import plan_rows
 from sonotype.archive.remote import address_of
-from sonotype.archive.sources import UNKNOWN, SoundFile
+from sonotype.archive.sources import UNKNOWN, SoundFile, below_unlisted
 from sonotype.archive.tasks import Row, Task, Verb
 from sonotype.core.errors import OptionsError
 from sonotype.core.version import __version__
@@ -164,12 +164,11 @@ def compare(
 ) -> Comparison:
     """Forget the files that changed or vanished; find those that the ledger does not have now."""
     known = ledger.stamps()
-    unlisted = [file for file in files.values() if file.stamp == UNKNOWN]
-    below = tuple(f"{file.path.rstrip('/')}/" for file in unlisted)
+    below = below_unlisted(files)
     gone = {
         path
         for path, stamp in known.items()
-        if ((file := files.get(path)) is None and not path.startswith(below))
+        if ((file := files.get(path)) is None and not below(path))
         or (file is not None and file.stamp not in (stamp, UNKNOWN))
     }
     if options.retry_errors:
@@ -178,7 +177,9 @@ def compare(
     gone = forget(folder, ledger, gone)
     new = [file for path, file in files.items() if path not in known or path in gone]
     unchecked = [
-        (file.path, file.cause) for file in unlisted if known.get(file.path, UNKNOWN) != UNKNOWN
+        (path, file.cause)
+        for path, file in files.items()
+        if file.stamp == UNKNOWN and known.get(path, UNKNOWN) != UNKNOWN
     ]
     return Comparison(new, unchecked)
 
