@@ -60,6 +60,13 @@ def test_tables(sounds: Path, tmp_path: Path, suffix: str) -> None:
     assert len({row["path"] for row in rows(tmp_path / "out")}) == 3
 
 
+def test_a_path_that_no_file_can_have(sounds: Path, tmp_path: Path) -> None:
+    table = tmp_path / "list.parquet"
+    path = str(min(sounds.rglob("*.wav")))
+    pyarrow.parquet.write_table(pyarrow.table({"path": ["a\0b/c.wav", path]}), table)
+    assert [file.cause for file in list_sources([table]).values()] == ["does not exist", ""]
+
+
 def test_sources_that_are_none(sounds: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for source, message in (

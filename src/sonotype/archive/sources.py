@@ -117,9 +117,9 @@ def _folders(path: str) -> Iterator[str]:
 
 def _each_once(found: dict[str, SoundFile]) -> dict[str, SoundFile]:
     """The sounds without further names of the same files."""
-    local = [Path(path) for path in found if not address_of(path)]
-    kept = set(map(str, in_order(local)))
-    return {path: file for path, file in found.items() if path in kept or address_of(path)}
+    local = {path for path in found if not address_of(path) and "\0" not in path}
+    first = set(map(str, in_order(Path(path) for path in found if path in local)))
+    return {path: file for path, file in found.items() if path in first or path not in local}
 
 
 def _listed(source: str | Path, retries: int) -> Iterator[SoundFile]:
