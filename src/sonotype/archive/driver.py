@@ -19,7 +19,7 @@ from sonotype.archive.plan import make_units
 from sonotype.archive.remote import address_of
 from sonotype.archive.schemas import require_pyarrow
 from sonotype.archive.scored import finish_scored
-from sonotype.archive.sources import SoundFile, list_sources
+from sonotype.archive.sources import MISSING, SoundFile, list_sources
 from sonotype.archive.start import (
     Comparison,
     Sources,
@@ -216,7 +216,7 @@ def _outside(files: dict[str, SoundFile], folder: Path) -> dict[str, SoundFile]:
     found = {
         path: file
         for path, file in files.items()
-        if file.stamp == "missing" or "://" in path or not Path(path).resolve().is_relative_to(root)
+        if file.stamp == MISSING or "://" in path or not Path(path).resolve().is_relative_to(root)
     }
     if not found:
         raise OptionsError(f"no recordings outside of --out {folder}; name another folder")

@@ -56,9 +56,7 @@ def check_facts(
         "partition": options.partition,
         "segment": f"{options.segment:g}" if task.step is not None else "",
     }
-    named = {
-        utf8_text(f"source {address_of(source) or source}"): _absolute(source) for source in sources
-    }
+    named = {utf8_text(f"source {_without_slash(source)}"): _absolute(source) for source in sources}
     known = ledger.facts()
     if not known:
         ledger.set_facts(wanted | named)
@@ -85,8 +83,14 @@ def check_facts(
 
 def _absolute(source: str | Path) -> str:
     """The place of a source, without stray bytes."""
-    place = address_of(source) or os.path.abspath(source)  # noqa: PTH100 (keeps links)
-    return utf8_text(place)
+    if address_of(source):
+        return utf8_text(_without_slash(source))
+    return utf8_text(os.path.abspath(source))  # noqa: PTH100 (keeps links)
+
+
+def _without_slash(source: str | Path) -> str:
+    address = address_of(source)
+    return address.rstrip("/") if address else str(source)
 
 
 def remove_unknown(folder: Path, ledger: ArchiveLedger) -> None:
@@ -169,19 +173,23 @@ def compare(
         path
         for path, stamp in known.items()
         if ((file := files.get(path)) is None and not below(path))
-        or (file is not None and file.stamp not in (stamp, UNKNOWN))
+        or (file is not None and not _is_unknown(file) and file.stamp != stamp)
     }
     if options.retry_errors:
         failed = (path for path, _ in ledger.errors())
-        gone |= {path for path in failed if path not in files or files[path].stamp != UNKNOWN}
+        gone |= {path for path in failed if not below(path) and not _is_unknown(files.get(path))}
     gone = forget(folder, ledger, gone)
     new = [file for path, file in files.items() if path not in known or path in gone]
     unchecked = [
         (path, file.cause)
         for path, file in files.items()
-        if file.stamp == UNKNOWN and known.get(path, UNKNOWN) != UNKNOWN
+        if _is_unknown(file) and known.get(path, UNKNOWN) != UNKNOWN
     ]
     return Comparison(new, unchecked)
+
+
+def _is_unknown(file: SoundFile | None) -> bool:
+    return file is not None and file.stamp == UNKNOWN
 
 
 def plan(

@@ -46,7 +46,7 @@ def write_archive(
     [options] = from_flat([ArchiveOptions], archive)
     if out is None:
         raise OptionsError("--engine, --workers and --partition need --out FOLDER")
-    from sonotype.archive.driver import ERRORS, run_archive
+    from sonotype.archive.driver import run_archive
     from sonotype.archive.engines import engine_of
     from sonotype.archive.remote import address_of
     from sonotype.archive.tasks import TaskSpec
@@ -55,13 +55,6 @@ def write_archive(
     model, local = split_model([Path(path) for path in paths])
     if any(str(path) in STANDARD_INPUT for path in local):
         raise OptionsError("an archive reads no standard input; write the sound into a file")
-    errors = os.path.realpath(out / ERRORS)
-    for path in local:
-        if os.path.realpath(path) == errors:
-            raise OptionsError(
-                f"{path}: is the table of errors of --out; name the recordings as before and add "
-                "--retry-errors"
-            )
     texts = paths[len(paths) - len(local) :]
     sources = [address_of(text) or path for text, path in zip(texts, local, strict=True)]
     models = tuple(None if path is None else str(path) for path in (model, *also))
