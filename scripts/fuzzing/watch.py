@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fuzzing.case import LASTING
+
 SCRIPT = Path(__file__).resolve().parent.parent / "fuzz.py"
 PREPARE_SECONDS = 300.0
 """Longest start of a worker."""
@@ -196,8 +198,7 @@ class Run:
             if now > saved + 1:
                 saved = now
                 state.save(self._folder)
-            # The peak of memory, or a changed canary, would be found again with the next input.
-            return report.get("kind") in ("memory", "outside")
+            return report.get("kind") in LASTING
 
         try:
             while state.next < inputs:

@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fuzzing.case import Case, Edge, FindError
+from fuzzing.case import LASTING, Case, Edge, FindError
 from fuzzing.guard import Canaries, Guard, own_temporary
 
 SPARE = 4096
@@ -72,8 +72,8 @@ class Worker:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         self._peak = _peak()
 
-    def run(self, number: int, case: Case) -> None:
-        """Run one input and report what it broke."""
+    def run(self, number: int, case: Case) -> bool:
+        """Run one input and report what it broke; whether another input can follow."""
         self.send({"begin": number})
         found = self._find(case)
         grown = _peak() - self._peak
@@ -84,6 +84,7 @@ class Worker:
         self.send({"done": number} if found is None else {"find": number, **found})
         shutil.rmtree(self._case)
         self._case.mkdir()
+        return found is None or found["kind"] not in LASTING
 
     def _find(self, case: Case) -> dict[str, str] | None:
         from sonotype.core.errors import SonotypeError
@@ -143,8 +144,8 @@ def work(edge: str, sandbox: Path, channel: int, task: dict[str, Any]) -> None:
             case = case_of(worker.edge, worker.state, task["seed"], number)
             if "store" in task and finds is not None:
                 store_case(finds, number, case)
-            else:
-                worker.run(number, case)
+            elif not worker.run(number, case):
+                return
 
 
 def store_case(finds: Path, number: int, case: Case) -> None:
