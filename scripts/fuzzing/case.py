@@ -10,10 +10,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-
 LASTING = ("memory", "outside")
-"""Kinds of finds after which a process ends: the peak of memory, or a changed canary, would be found
-again with the next input."""
+"""Kinds of finds after which a process ends: the peak of memory, or a changed canary, would be
+found again with the next input."""
 
 
 @dataclass(frozen=True)
