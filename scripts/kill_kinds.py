@@ -20,7 +20,7 @@ from sonotype.app.project import Project
 from sonotype.cli.main import run
 from sonotype.config import SystemOptions
 from sonotype.core.detections import DetectedEvent, DetectedRecording
-from sonotype.core.io import atomic
+from sonotype.core.io import atomic, is_part
 from sonotype.core.types import Head
 from sonotype.detect.job_folder import LEDGER, locked
 from sonotype.detect.ledger import Ledger, iterate
@@ -132,8 +132,9 @@ def detect(inputs: Path, work: Path) -> int:
 
 
 def detect_results(work: Path) -> Results:
-    """All files except the ledger, whose bytes depend on its history."""
-    names = [path.relative_to(work / "out").as_posix() for path in (work / "out").rglob("*.*")]
+    """All files except the ledger, whose bytes depend on its history, and hidden ones."""
+    paths = [path for path in (work / "out").rglob("*.*") if not is_part(path.name)]
+    names = [path.relative_to(work / "out").as_posix() for path in paths]
     return _files(work / "out", [name for name in names if not name.startswith("ledger.")])
 
 
