@@ -68,6 +68,14 @@ def write_bill_of_materials(out: Path, python: Path) -> None:
     """Write the packages of an environment, with versions and licences, as CycloneDX JSON."""
     run([sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible",
          "--of", "JSON", "--pyproject", ROOT / "pyproject.toml", "-o", out, python])  # fmt: skip
+    content = json.loads(out.read_text(encoding="utf-8"))
+    for component in [content["metadata"]["component"], *content["components"]]:
+        references = component.pop("externalReferences", [])
+        # An editable installation refers to its folder on this computer.
+        kept = [one for one in references if not one["url"].startswith("file:")]
+        if kept:
+            component["externalReferences"] = kept
+    out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def write_digests(out: Path) -> None:
