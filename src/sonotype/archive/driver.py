@@ -113,9 +113,10 @@ def run_archive(
         try:
             job.run(lambda units, on_unit: run_units(spec, units, opener, on_unit))
         finally:
-            _write_errors(folder, _errors(ledger, found))
+            errors = _errors(ledger, found)
+            _write_errors(folder, errors)
         remove_empty(folder / SPOOL)
-        return _summary(ledger, job.done, _errors(ledger, found))
+        return _summary(ledger, job.done, errors)
 
 
 class _Job:
@@ -216,7 +217,9 @@ def _outside(files: dict[str, SoundFile], folder: Path) -> dict[str, SoundFile]:
     found = {
         path: file
         for path, file in files.items()
-        if file.stamp == MISSING or "://" in path or not Path(path).resolve().is_relative_to(root)
+        if file.stamp == MISSING
+        or address_of(path)
+        or not Path(path).resolve().is_relative_to(root)
     }
     if not found:
         raise OptionsError(f"no recordings outside of --out {folder}; name another folder")

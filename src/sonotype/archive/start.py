@@ -169,27 +169,27 @@ def compare(
     """Forget the files that changed or vanished; find those that the ledger does not have now."""
     known = ledger.stamps()
     below = below_unlisted(files)
-    gone = {
-        path
-        for path, stamp in known.items()
-        if ((file := files.get(path)) is None and not below(path))
-        or (file is not None and not _is_unknown(file) and file.stamp != stamp)
-    }
+
+    def is_unknown(path: str) -> bool:
+        file = files.get(path)
+        return below(path) if file is None else file.stamp == UNKNOWN
+
+    changed = {path for path, stamp in known.items() if _stamp(files.get(path)) != stamp}
     if options.retry_errors:
-        failed = (path for path, _ in ledger.errors())
-        gone |= {path for path in failed if not below(path) and not _is_unknown(files.get(path))}
+        changed |= {path for path, _ in ledger.errors()}
+    gone = {path for path in changed if not is_unknown(path)}
     gone = forget(folder, ledger, gone)
     new = [file for path, file in files.items() if path not in known or path in gone]
     unchecked = [
         (path, file.cause)
         for path, file in files.items()
-        if _is_unknown(file) and known.get(path, UNKNOWN) != UNKNOWN
+        if file.stamp == UNKNOWN and known.get(path, UNKNOWN) != UNKNOWN
     ]
     return Comparison(new, unchecked)
 
 
-def _is_unknown(file: SoundFile | None) -> bool:
-    return file is not None and file.stamp == UNKNOWN
+def _stamp(file: SoundFile | None) -> str | None:
+    return None if file is None else file.stamp
 
 
 def plan(
