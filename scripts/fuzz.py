@@ -10,7 +10,8 @@ EDGE is decoder, model, onnx, tables, labels, outputs, http, app or saved, or a 
 - a file that is written outside the folder of the input, code that is executed, a connection.
 
 Finds are stored in ``FOLDER/EDGE/finds`` with their inputs; ``--replay FOLDER/EDGE/finds/N`` runs
-one again. A later start resumes an interrupted run at the next input. Works on Linux alone.
+one again. A later start resumes an interrupted run at the next input. Works on Linux alone. With
+``TMPDIR`` in memory (``/dev/shm``), edges that write files are up to seven times as fast.
 """
 # ruff: noqa: T201, E402 - a script prints, and imports from its folder
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import soxr
 from sound_files import RATE, encoded, flac_count, mp3_frame, mp3_without_count, noise, tone, wav
 
 from sonotype.audio.decode import LARGEST_VALUE, load_audio, seconds_of, verify
+from sonotype.audio.decoders.decoder import DAMAGED, resampled
 from sonotype.audio.decoders.ffmpeg import AV_FORMATS
 from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.audio.stream import stream
@@ -193,6 +195,23 @@ def test_a_joined_wav_file_is_resampled_to_the_rate_of_the_first() -> None:
     assert len(samples) == 4 * RATE
     middle = samples[round(3.2 * RATE) : round(3.8 * RATE)]
     assert np.abs(middle).max() == pytest.approx(0.1, abs=2e-3)
+
+
+def test_a_wrong_rate_does_not_make_a_joined_wav_file_endless() -> None:
+    first = bytearray(wav(WAV_NOISE))
+    first[24:28] = (1_073_749_824).to_bytes(4, "little")
+    begun = time.process_time()
+    samples, damage = decoded(bytes(first) + wav(tone(1)))
+    assert time.process_time() - begun < 1
+    assert damage == f"{DAMAGED} (its parts have rates of 1073749824 and {RATE} Hz)"
+    np.testing.assert_array_equal(samples, decoded(wav(WAV_NOISE))[0])
+
+
+def test_a_low_rate_takes_no_memory_for_the_whole_result() -> None:
+    noise = np.random.default_rng(0).normal(size=5_000).astype(np.float32)
+    pieces = list(resampled(iter([noise]), 1, 4_000))
+    assert max(map(len, pieces)) < len(noise) * 4_000 / 5
+    np.testing.assert_allclose(np.concatenate(pieces), soxr.resample(noise, 1, 4_000), atol=1e-6)
 
 
 # FLAC

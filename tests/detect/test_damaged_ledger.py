@@ -35,3 +35,27 @@ def test_changed_rows_are_damage(tmp_path: Path, column: str, value: str) -> Non
             return
         with pytest.raises(SonotypeError, match="is damaged"):
             (ledger.entry if column == "outputs" else ledger.recording)(RECORDING)
+
+
+def test_text_that_is_not_utf_8_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    with Ledger(path) as ledger:
+        found = DetectedRecording(RECORDING, 10.0, (), 4000.0)
+        ledger.store(found, Stamp(1, 2, "x"), Outputs("night", "night", ("csv",)))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE recordings SET events = CAST(X'FF' AS TEXT)")
+        database.commit()
+    with Ledger(path) as ledger, pytest.raises(SonotypeError, match="is damaged"):
+        ledger.recording(RECORDING)
+
+
+def test_a_schema_that_is_not_utf_8_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    Ledger(path).__exit__(None, None, None)
+    content = path.read_bytes()
+    assert b"INTEGER NOT NULL, modified" in content
+    path.write_bytes(
+        content.replace(b"INTEGER NOT NULL, modified", b"INTEGER NOT NULL\xff modified")
+    )
+    with pytest.raises(SonotypeError, match="is damaged"):
+        Ledger(path)

@@ -99,9 +99,11 @@ class Database:
         """Turn errors of SQLite into an ``OSError`` with its number, or into a clear error."""
         try:
             yield
+        except UnicodeDecodeError as error:  # a message that quotes damaged text
+            raise self.damaged() from error
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in _DAMAGED:
+            if code in _DAMAGED or "Could not decode to UTF-8" in str(error):
                 raise self.damaged() from error
             raise OSError(_ERRNO.get(code, 0), str(error), str(self._path)) from error
 

@@ -19,11 +19,15 @@ NO_SAMPLES = "holds no samples"
 READABLE = "wav, flac, ogg, opus, mp3, m4a and other formats of libsndfile and FFmpeg are read"
 
 _BLOCK = 1 << 16
-
-_LARGE_RATIO, _LEAST_BLOCK = 1000, 64
-"""From this ratio of sample rates on, soxr gets blocks of at least so many samples: it never
-returns from a block of one sample at 1 Hz."""
 """Samples that are decoded at once to skip or to join sounds."""
+
+_LARGE_RATIO = 1000
+"""Sounds whose sample rates have a larger ratio are not joined: one of the rates is wrong, and the
+joined sound would be this much longer."""
+
+_LEAST_BLOCK, _MOST_RESULT = 64, 1 << 20
+"""For larger ratios soxr gets blocks of at least so many samples: it never returns from a block of
+one sample at 1 Hz. It gets at most as many as make so many samples of the result."""
 
 
 class NotReadableError(AudioError):
@@ -111,6 +115,10 @@ class JoinedDecoder(Decoder):
 
     def _join(self, decoders: Sequence[Decoder]) -> Iterator[Samples]:
         for decoder in decoders:
+            if self.rate > _LARGE_RATIO * decoder.rate:
+                rates = f"{self.rate} and {decoder.rate} Hz"
+                self.damage = self.damage or f"{DAMAGED} (its parts have rates of {rates})"
+                return
             yield from resampled(decoder.blocks(_BLOCK), decoder.rate, self.rate)
             self.damage = self.damage or decoder.damage
 
@@ -127,8 +135,10 @@ def resampled(blocks: Iterator[Samples], rate: int, new_rate: int) -> Iterator[S
     resampler = soxr.ResampleStream(rate, new_rate, 1, dtype="float32")
     if new_rate > _LARGE_RATIO * rate:
         blocks = _joined(blocks, _LEAST_BLOCK)
+    most = max(_LEAST_BLOCK, _MOST_RESULT * rate // new_rate)
     for block in blocks:
-        yield resampler.resample_chunk(np.ascontiguousarray(block))
+        for start in range(0, len(block), most):
+            yield resampler.resample_chunk(np.ascontiguousarray(block[start : start + most]))
     yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
 
