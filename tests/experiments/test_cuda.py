@@ -16,6 +16,7 @@ from sonotype.config import SystemOptions
 from sonotype.core.types import Head
 from sonotype.detect.detector import open_detector
 from sonotype.evaluation.predictions import load_predictions
+from sonotype.experiments import ensemble_run
 from sonotype.experiments.pipeline import train
 from sonotype.experiments.tune import TuneOptions, tune
 from sonotype.explain.explanation import explain
@@ -54,7 +55,12 @@ def test_front_ends_and_networks(backbone: str) -> None:
 
 
 @pytest.mark.parametrize("ensemble", [False, True])
-def test_linear_heads(tones: Path, tmp_path: Path, ensemble: bool) -> None:
+def test_linear_heads(
+    tones: Path, tmp_path: Path, ensemble: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On the CPU, the 400 steps of each of the five networks take minutes.
+    short = {"epochs": 2, "min_steps": 20, "n_augmented": 1}
+    monkeypatch.setattr(ensemble_run, "MEMBER", {**ensemble_run.MEMBER, **short})
     runs = [tmp_path / device for device in ("cpu", "cuda")]
     for run in runs:
         result = train(tones, run, **LINEAR, ensemble=ensemble, device=run.name)

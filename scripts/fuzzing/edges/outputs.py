@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -102,9 +103,10 @@ def _run(sound: Path, case: Case, folder: Path) -> None:
     paths = []
     for name in dict.fromkeys(case.values["names"]):
         path = inputs / name
-        path.parent.mkdir(exist_ok=True)
-        os.link(sound, path)
-        paths.append(path)
+        with suppress(FileExistsError):  # a folder and a file of one name
+            path.parent.mkdir(exist_ok=True)
+            os.link(sound, path)
+            paths.append(path)
     before = _tree(folder)
     options = case.values["options"]
     given = OutputOptions(**{**options, "formats": tuple(options["formats"])})
