@@ -21,6 +21,7 @@ import pyarrow
 import pyarrow.dataset
 import soundfile
 
+from sonotype.archive import plan
 from sonotype.archive.archive_options import ArchiveOptions
 from sonotype.archive.driver import ArchiveSummary, Messages, OnUnit, RunUnits, run_archive
 from sonotype.archive.engines import engine_of
@@ -138,6 +139,7 @@ if __name__ == "__main__":
     out, name, workers, address, options, *sources = sys.argv[1:]
     engine = partial(local) if name == "local" else partial(on_ray, address)
     values = json.loads(options)
+    plan.FILES = values.pop("files", plan.FILES)
     archive(
         sources, Path(out), engine=engine(workers=int(workers)),
         options=values.pop("options", {}), **values,

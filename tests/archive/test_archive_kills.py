@@ -28,6 +28,8 @@ from sonotype.archive.driver import run_archive
 from sonotype.core.database import Database
 
 FILES, KILLS = 40, 6
+UNIT = 8
+"""Files of a unit of jobs whose driver is killed."""
 
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="no SIGKILL"),
@@ -126,7 +128,7 @@ def kill_again_and_again(
 ) -> None:
     """Kill the process that writes, at random moments after some rows; then let it end."""
     generator = random.Random(3)
-    options = {"delay": 0.05, "options": {"flush": 0.0}}
+    options = {"delay": 0.05, "options": {"flush": 0.0}, "files": UNIT}
     stages = set()
     for _ in range(KILLS):
         process = start(out, engine, address, options, sounds)
@@ -140,18 +142,18 @@ def kill_again_and_again(
         assert process.wait() == -signal.SIGKILL, "the job ended before it was killed"
         stages.add(len(list(out.rglob("*.parquet"))))
     assert len(stages) > KILLS // 2  # it does go on
-    assert start(out, engine, address, {}, sounds).wait() == 0
+    assert start(out, engine, address, {"files": UNIT}, sounds).wait() == 0
 
 
 def test_a_killed_driver(tmp_path: Path) -> None:
-    sounds = write_sounds(tmp_path / "sounds", 4 * plan.FILES * KILLS, sites=30)
+    sounds = write_sounds(tmp_path / "sounds", 4 * UNIT * KILLS, sites=30)
     archive([sounds], tmp_path / "whole")
     kill_again_and_again(tmp_path / "out", "local", "", sounds, 0.3)
     assert rows(tmp_path / "out") == rows(tmp_path / "whole")
 
 
 def test_a_killed_driver_on_ray(tmp_path: Path, cluster: str) -> None:
-    sounds = write_sounds(tmp_path / "sounds", 4 * plan.FILES * KILLS, sites=30)
+    sounds = write_sounds(tmp_path / "sounds", 4 * UNIT * KILLS, sites=30)
     archive([sounds], tmp_path / "whole")
     kill_again_and_again(tmp_path / "out", "ray", cluster, sounds, 0.3)
     assert rows(tmp_path / "out") == rows(tmp_path / "whole")
