@@ -152,6 +152,16 @@ def test_one_file_in_two_places(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["\ud800.wav", "\0.wav", "x" * 300 + ".wav"])
+def test_a_name_that_no_file_has(tmp_path: Path, name: str) -> None:
+    made = listing(tmp_path, *((f"{number}.wav", "ab"[number // 2], "") for number in range(4)))
+    wrong = ClipRecord(tmp_path / name, ("a", ""))
+    made = Listing(tmp_path, "made", (*made.records, wrong))
+    issues = faults_of(lambda: validate(made), tmp_path)
+    cause = "not a file name" if "\0" in name else "no such file"
+    assert [issue.rpartition(": ")[2] for issue in issues] == [cause]
+
+
 def test_names_that_differ_in_case_are_two_files_where_they_are(tmp_path: Path) -> None:
     made = listing(
         tmp_path, ("a.wav", "x", ""), ("A.wav", "x", ""), ("b.wav", "y", ""), ("B.wav", "y", "")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sonotype.core.errors import DataIssue
+from sonotype.core.io import is_folder
 from sonotype.data.file_names import Names
 from sonotype.data.suffixes import SOUND_SUFFIXES
 
@@ -113,7 +114,7 @@ class SoundFolder:
     def __init__(self, folder: Path) -> None:
         self._names = Names()
         self.folder = self._names.find(folder)
-        entries = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        entries = sorted(self.folder.iterdir()) if is_folder(self.folder) else []
         sounds = [entry for entry in entries if is_sound(entry)]
         self._by_stem = {nfc(entry.stem): entry for entry in sounds}
         self._by_stem |= {entry.stem: entry for entry in sounds}

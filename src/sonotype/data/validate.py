@@ -371,9 +371,12 @@ def _duplicate_files(records: Iterable[ClipRecord]) -> Iterator[DataIssue]:
     """Issues of records whose file is listed twice, possibly under another path."""
     seen: defaultdict[str, list[tuple[Path, ClipRecord]]] = defaultdict(list)
     for record in records:
-        if "\0" in str(record.path) or is_folder(record.path):
+        if is_folder(record.path):
             continue
-        path = record.path.resolve()
+        try:
+            path = record.path.resolve()
+        except (ValueError, OSError):  # no file has such a name
+            continue
         # Names that differ in case only are one file on some file systems.
         earlier = seen[str(path).casefold()]
         first = next((other for known, other in earlier if _same_file(known, path)), None)

@@ -142,3 +142,11 @@ def test_the_published_labels(assets: Path, tmp_path: Path) -> None:
     )
     assert len(manifest.heads[1].classes) == 77
     assert sum(clip.label("event") is not None for clip in manifest.clips) == 592
+
+
+def test_a_category_that_no_folder_can_have(tmp_path: Path) -> None:
+    development(tmp_path)
+    table = tmp_path / "Logsheet_Development.csv"
+    table.write_text(table.read_text() + f"\n{'x' * 300},Cow,05B.wav", "utf-8")
+    issues = faults_of(lambda: read_msos(tmp_path), tmp_path)
+    assert sum("05B.wav: no such file" in issue for issue in issues) == 1

@@ -5,11 +5,15 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
 from heads import labels_of
 from soundsets import faults_of, four_clips, touch, write_table
 
 from sonotype.core.errors import DataError, MissingExtraError, OptionsError
+from sonotype.data.annotations.label_file import recognise_labels
+from sonotype.data.readers.datasets import has_sounds
 from sonotype.data.readers.table import read_table
 from sonotype.data.validate import Rules
 
@@ -365,6 +369,30 @@ def test_faults_of_parquet(tmp_path: Path) -> None:
         "t.parquet:1: gone.wav: no such file",
         "t.parquet:2: too.wav: no such file",
     ]
+
+
+def test_parquet_with_text_that_is_not_utf_8(tmp_path: Path) -> None:
+    touch(tmp_path, *SOUNDS)
+    path, sound = tmp_path / "t.parquet", "a_file.wav"
+    pd.DataFrame({"path": [sound] * 2, "label": ["y", "z"]}).to_parquet(path, compression=None)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"a_file", b"a_\xff\xfe\xfd\xfc"))
+    [issue] = faults_of(lambda: read_table(path), tmp_path)
+    assert issue.startswith("t.parquet: not a Parquet file (")
+    assert "UTF8" in issue
+    path.write_bytes(content.replace(b"label", b"\xff\xfe\xfd\xfc\xfb"))
+    assert recognise_labels(path) == "unknown"
+    assert not has_sounds(path)
+    [issue] = faults_of(lambda: read_table(path), tmp_path)
+    assert issue.startswith("t.parquet: not a Parquet file (")
+
+
+def test_parquet_with_a_date_that_python_does_not_have(tmp_path: Path) -> None:
+    dates = pyarrow.array([2**40], pyarrow.timestamp("s"))
+    table = pyarrow.table({"path": ["a.wav"], "label": ["y"], "date": dates})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    [issue] = faults_of(lambda: read_table(tmp_path / "t.parquet"), tmp_path)
+    assert issue.startswith("t.parquet: holds unreadable values (")
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

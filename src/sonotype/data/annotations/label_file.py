@@ -113,7 +113,7 @@ def _parquet_header(path: Path) -> Sequence[str]:
         raise MissingExtraError("reading a Parquet table", "parquet") from error
     try:
         return [str(name) for name in pyarrow.parquet.read_schema(path).names]
-    except (pyarrow.ArrowException, OSError):
+    except (pyarrow.ArrowException, OSError, ValueError):
         return ()
 
 

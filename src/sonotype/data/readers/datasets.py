@@ -184,7 +184,7 @@ def has_sounds(path: Path) -> bool:
         return False
     try:
         return bool(_audio_columns(pyarrow.parquet.read_schema(path)))
-    except (pyarrow.ArrowException, OSError):
+    except (pyarrow.ArrowException, OSError, ValueError):
         return False
 
 

@@ -240,10 +240,11 @@ def read_parquet(path: Path) -> Table:
         return Table((), (), (DataIssue(str(path), 0, f"{kind}, not a table; name a file"),))
     try:
         content = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        cause = str(error).splitlines()[0]
+        content.validate(full=True)
+        header = tuple(content.column_names)
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        cause = str(error).partition("\n")[0]
         return Table((), (), (DataIssue(str(path), 0, f"not a Parquet file ({cause})"),))
-    header = tuple(content.column_names)
     nested = [
         field.name for field in content.schema if pyarrow.types.is_nested(field.type)
     ]  # as in exports that carry the sound itself inside the table
@@ -255,9 +256,13 @@ def read_parquet(path: Path) -> Table:
     ]
     if issues:
         return Table((), (), tuple(issues))
-    cells = zip(*(map(_text, column.to_pylist()) for column in content.columns), strict=True)
+    try:
+        columns = [list(map(_text, column.to_pylist())) for column in content.columns]
+    except (ValueError, OverflowError) as error:  # a date that Python does not have
+        return Table((), (), (DataIssue(str(path), 0, f"holds unreadable values ({error})"),))
     records = [
-        TableRow(number, dict(zip(header, row, strict=True))) for number, row in enumerate(cells, 1)
+        TableRow(number, dict(zip(header, row, strict=True)))
+        for number, row in enumerate(zip(*columns, strict=True), 1)
     ]
     return Table(header, tuple(records))
 
