@@ -2,8 +2,9 @@
 
 ``python scripts/fuzz.py EDGE --inputs N --seed S --out FOLDER``
 
-EDGE is decoder, model, onnx, tables, labels, outputs, http, app or saved, or a Python file with an
-``EDGE``. Input number N of a seed is always the same. A worker process runs the inputs; a find is
+EDGE is decoder, model, onnx, tables, labels, outputs, http, app, saved or archive, or a Python file
+with an ``EDGE``. Input number N of a seed is always the same. A worker process runs the inputs; a
+find is
 
 - a crash of the process, a hang, or memory beyond the bound of the edge;
 - an exception that is neither a ``SonotypeError`` nor documented by the called function;

@@ -21,11 +21,12 @@ pytestmark = [
 
 # Without the edge onnx: its corpus is an export, which takes a minute.
 INPUTS = {
-    "decoder": 200, "labels": 250, "tables": 150, "outputs": 40, "saved": 200, "model": 200,
-    "http": 200, "app": 60,
+    "decoder": 200, "labels": 250, "tables": 150, "outputs": 40, "saved": 200, "archive": 100,
+    "model": 200, "http": 200, "app": 60,
 }  # fmt: skip
 NEEDS = {"http": ("fastapi",), "app": ("fastapi",),
-         "tables": ("pyarrow",), "outputs": ("pyarrow",)}  # fmt: skip
+         "tables": ("pyarrow",), "outputs": ("pyarrow",),
+         "archive": ("pyarrow", "usearch")}  # fmt: skip
 
 
 def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from sound_files import noise, tone
+from sound_files import noise, tone, wav
 
 from sonotype.app.pictures import BANDS, Overview, overview_of, picture, thumbnail
 from sonotype.core.errors import AudioError
@@ -92,6 +92,21 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
         assert pixels(png).shape == (160, 800)
         assert isinstance(found.levels, np.memmap)
     assert peaks[1] < peaks[0] * 1.5 + 3_000_000
+
+
+def test_a_wrong_sample_rate_takes_no_memory(tmp_path: Path) -> None:
+    content = bytearray(wav(noise(20)))
+    content[24:28] = (2_000_000_000).to_bytes(4, "little")
+    path = tmp_path / "wrong.wav"
+    path.write_bytes(content)
+    tracemalloc.start()
+    found = overview_of(path, tmp_path / "o")
+    png = thumbnail(path, 160, 48)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.levels) > 0
+    assert pixels(png).shape == (48, 160)
+    assert peak < 300_000_000
 
 
 def test_an_overview_ends_when_it_is_stopped(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from fake_archive import archive, here, local, on_ray, rows
 
 from sonotype.archive import plan
 from sonotype.archive.tasks import TaskSpec
+from sonotype.core.errors import SonotypeError
 from sonotype.detect.detect_options import DetectOptions
 from sonotype.detect.detector import open_detector
 from sonotype.inference.ensemble import load_ensemble
@@ -190,3 +191,27 @@ def test_a_damaged_segment_ends_the_events(
     found = rows(tmp_path / "out")
     assert found
     assert max(row["end"] for row in found) <= 35.0
+
+
+@pytest.mark.usefixtures("cut")
+def test_a_damaged_file_of_scores(folder: Path, tmp_path: Path) -> None:
+    """It is removed with a message, and the next start detects its recording again."""
+    spec = spec_of(folder, "detect", "frames", detection={"frequencies": False})
+    out = tmp_path / "out"
+    archive([folder / "sounds"], tmp_path / "whole", spec=spec, options=SEGMENTS)
+
+    def damaged(*arguments: Any) -> Any:
+        for message in here(*arguments):
+            yield message
+            for part in (out / "_spool").rglob("*.parquet"):
+                part.write_bytes(part.read_bytes()[:-20])
+
+    with pytest.raises(SonotypeError, match=r"was damaged and is removed; start the same command"):
+        archive([folder / "sounds"], out, spec=spec, options=SEGMENTS, engine=damaged)
+    for _ in range(5):  # each start finds one
+        try:
+            archive([folder / "sounds"], out, spec=spec, options=SEGMENTS)
+            break
+        except SonotypeError as error:
+            assert "was damaged and is removed" in str(error)
+    assert rows(out) == rows(tmp_path / "whole")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,10 @@ RECORDING = Path("/recordings/night.wav")
 
 
 @pytest.mark.parametrize("column", ["events", "outputs"])
-@pytest.mark.parametrize("value", ["", "{", "1", "[1]", '{"name": 1}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "value", ["", "{", "1", "[1]", "[[]]", '[["0", "x", "owl", 1]]', "[[0, 1, 2, 1]]",
+              '{"name": 1}', "[" * 100_000],
+)  # fmt: skip
 def test_changed_rows_are_damage(tmp_path: Path, column: str, value: str) -> None:
     path = tmp_path / "ledger"
     found = DetectedRecording(RECORDING, 10.0, (DetectedEvent(1.0, 2.0, "owl", 0.5),), 4000.0)
@@ -59,3 +64,30 @@ def test_a_schema_that_is_not_utf_8_is_damage(tmp_path: Path) -> None:
     )
     with pytest.raises(SonotypeError, match="is damaged"):
         Ledger(path)
+
+
+@pytest.mark.parametrize("name", ["../kept.txt", "/kept.txt", "labels/../../kept.txt", "", "a//b"])
+def test_files_outside_of_the_folder_are_damage(tmp_path: Path, name: str) -> None:
+    kept, folder = tmp_path / "kept.txt", tmp_path / "out"
+    kept.write_text("not of the program")
+    folder.mkdir()
+    if name.startswith("/"):
+        name = str(kept)
+    with Ledger(folder / "ledger") as ledger:
+        ledger.claim(RECORDING, [name], new_result=True)
+        with pytest.raises(SonotypeError, match="is damaged"):
+            ledger.files(RECORDING)
+    assert kept.exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"name": "../night"}, {"clip_name": "../../night"}, {"formats": ["exe"]},
+               {"margin": "x"}, {"picture": 2}],
+)  # fmt: skip
+def test_outputs_outside_of_the_folder_are_damage(tmp_path: Path, change: dict[str, Any]) -> None:
+    outputs = Outputs("night", "night", ("csv",), 1.0)
+    found = DetectedRecording(RECORDING, 10.0, (), 4000.0)
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.store(found, Stamp(1, 2, "x"), replace(outputs, **change))
+        with pytest.raises(SonotypeError, match="is damaged"):
+            ledger.entry(RECORDING)

@@ -69,6 +69,8 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
         wait_for(out / "events.csv", process)
         before = len(rows(out / "events.csv"))
         stages.add(before)
+        if killed % 2:  # the next start has more, however busy the machine is
+            wait_for_more(out / "events.csv", before, process)
         time.sleep(generator.uniform(0.0, 0.25))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "the job ended before it was killed"
@@ -88,6 +90,14 @@ def wait_for(table: Path, process: subprocess.Popen[bytes]) -> None:
         assert process.poll() is None
         assert time.time() < begun + 60
         time.sleep(0.002)
+
+
+def wait_for_more(table: Path, before: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process has added rows to its table."""
+    end = time.monotonic() + 60
+    while len(rows(table)) <= before and process.poll() is None:
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 FIRST: dict[str, Any] = {"formats": ["csv,audacity"], "clips": True, "margin": 0.05}

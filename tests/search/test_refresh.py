@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +29,11 @@ QUERY = clustered(1, seed=3).astype(np.float32)
 
 @pytest.fixture(autouse=True)
 def small_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small archives have a graph, which grows in several steps, each of them written."""
+    """Small archives have a graph, which grows in several steps, each of them written.
+
+    One thread adds its rows: several ones may leave out a near row, as in any such graph.
+    """
+    monkeypatch.setattr(graph, "available_cpus", lambda: 1)
     monkeypatch.setattr(refresh, "EXACT_ROWS", 150)
     monkeypatch.setattr(refresh, "GRAPH_SECONDS", 0)
     monkeypatch.setattr(refresh, "COPY_SECONDS", 0)
@@ -292,3 +298,31 @@ def test_an_open_archive_stays_usable_while_it_is_built_again(tmp_path: Path) ->
     assert found(tmp_path) == expected([1], rows=200)
     hits = archive.search(QUERY, Wanted(10)).hits
     assert [(hit.path, hit.start) for hit in hits] == expected([0], rows=200)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("generation", "../../x"), ("generation", "/tmp/x"), ("rows", -1), ("rows", 10**30),
+     ("features", 0), ("path_bytes", -5), ("graph", ["../../x.usearch", 1, 1]),
+     ("parts", [["a", 1, 1, 0, 10**9]]), ("parts", [["a", 1, 1, 0.5, 1]]), ("info", {})],
+)  # fmt: skip
+def test_a_manifest_of_another_origin_is_not_used(tmp_path: Path, name: str, value: object) -> None:
+    """Its names lead out of the folder, or its numbers do not fit; the index is built again."""
+    archive = tmp_path / "archive"
+    add(archive, 1, rows=200)
+    assert found(archive) == expected([1], rows=200)
+    path = archive / "index" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    assert found(archive) == expected([1], rows=200)
+    assert [one.name for one in tmp_path.iterdir()] == ["archive"]
+
+
+def test_paths_of_a_damaged_index(tmp_path: Path) -> None:
+    add(tmp_path, 1)
+    found(tmp_path)
+    [paths] = (tmp_path / "index").glob("paths-*.bin")
+    paths.write_bytes(b"\xff" * paths.stat().st_size)
+    with pytest.raises(SonotypeError, match="index: is damaged; delete this folder"):
+        found(tmp_path)
+    shutil.rmtree(tmp_path / "index")
+    assert found(tmp_path) == expected([1])

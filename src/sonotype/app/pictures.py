@@ -28,6 +28,8 @@ LOWEST, HIGHEST = 50.0, 16_000.0
 """Hz at the bottom and, if the sound has it, at the top of a picture."""
 BIN = 23.5
 """Hz: largest distance of the bins of a spectrum, so that each band has a bin."""
+LARGEST_SIZE = 1 << 16
+"""Samples of a spectrum at most; a higher sample rate than 1.5 MHz is a wrong header."""
 SILENCE, STEP = -140.0, 0.6
 """Decibels of level 0, and from one level to the next; a sine of full scale has about 0 dB."""
 RANGE = 80.0
@@ -154,7 +156,7 @@ class _Frames:
     def __init__(self, rate: int, seconds: float) -> None:
         from sonotype.frontends.mel import mel_bands  # imports torch
 
-        self.size = 2 ** max(math.ceil(math.log2(rate / BIN)), 5)
+        self.size = min(2 ** max(math.ceil(math.log2(rate / BIN)), 5), LARGEST_SIZE)
         hops = [self.size // part for part in (8, 4, 2, 1)]
         self.hop = next((hop for hop in hops if seconds * rate / hop <= MOST_FRAMES), self.size)
         window = np.hanning(self.size + 1)[:-1]

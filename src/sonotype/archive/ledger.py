@@ -100,7 +100,7 @@ class ArchiveLedger:
     def stamps(self) -> dict[str, str]:
         """The stamp of each known file."""
         rows = self._database.rows("SELECT path, stamp FROM files")
-        return {os.fsdecode(path): stamp for path, stamp in rows}
+        return {self._database.path(path): str(stamp) for path, stamp in rows}
 
     def add(self, planned: Sequence[tuple[SoundFile, str, Sequence[Row]]]) -> None:
         """Add files with their partitions and rows; files known to be unreadable have no rows."""
@@ -152,7 +152,7 @@ class ArchiveLedger:
                 int(whole), *last,
             )  # fmt: skip
             for _, partition, _, _, _, text in rows:
-                yield partition, Row.from_json(text)
+                yield self._partition(partition), self._row(text)
             if len(rows) < PAGE:
                 return
             last = tuple(rows[-1][:5])
@@ -190,7 +190,7 @@ class ArchiveLedger:
             "SELECT path FROM rows WHERE kind = 'segment' GROUP BY path "
             "HAVING MIN(done) = 1 AND MAX(done) < 2 ORDER BY path"
         )
-        return [os.fsdecode(path) for (path,) in rows]
+        return [self._database.path(path) for (path,) in rows]
 
     def all_segments_done(self, path: str) -> bool:
         """Whether all segments of a recording are done."""
@@ -207,22 +207,24 @@ class ArchiveLedger:
             "ORDER BY number",
             os.fsencode(path),
         )
-        return rows[0][0], [(number, error) for _, number, error in rows]
+        return self._partition(rows[0][0]), [(number, error) for _, number, error in rows]
 
     def size_of(self, path: str) -> int:
         """Bytes of a recording that is cut into segments."""
-        [(text,)] = self._database.rows(
+        rows = self._database.rows(
             "SELECT row FROM rows WHERE path = ? AND kind = 'segment' AND number = 0",
             os.fsencode(path),
         )
-        return Row.from_json(text).size
+        if not rows:
+            raise self._database.damaged()
+        return self._row(rows[0][0]).size
 
     def parts_of(self, path: str) -> list[str]:
         """The Parquet files with rows or scores of a recording."""
         rows = self._database.rows(
             "SELECT part FROM contents WHERE path = ? ORDER BY part", os.fsencode(path)
         )
-        return [part for (part,) in rows]
+        return [self._database.file_name(part) for (part,) in rows]
 
     def replace_scores(self, path: str, partition: str, rows: Iterable[Row], parts: Parts) -> None:
         """The scores of a recording became events: forget their files, add rows or files."""
@@ -242,12 +244,13 @@ class ArchiveLedger:
 
     def parts(self) -> set[str]:
         """The names of all Parquet files."""
-        return {name for (name,) in self._database.rows("SELECT name FROM parts")}
+        rows = self._database.rows("SELECT name FROM parts")
+        return {self._database.file_name(name) for (name,) in rows}
 
     def paths_in(self, part: str) -> list[str]:
         """The recordings with rows in a Parquet file."""
         rows = self._database.rows("SELECT path FROM contents WHERE part = ?", part)
-        return [os.fsdecode(path) for (path,) in rows]
+        return [self._database.path(path) for (path,) in rows]
 
     def forget(self, paths: Iterable[str], replaced: Mapping[str, str | None]) -> None:
         """Forget recordings.
@@ -276,7 +279,7 @@ class ArchiveLedger:
         seen = None
         for path, error in rows:
             if path != seen:
-                yield os.fsdecode(path), error
+                yield self._database.path(path), str(error)
             seen = path
 
     def totals(self) -> tuple[int, float, int]:
@@ -284,6 +287,16 @@ class ArchiveLedger:
         [(files,)] = self._database.rows("SELECT COUNT(*) FROM files")
         [(seconds, rows)] = self._database.rows("SELECT TOTAL(seconds), TOTAL(done = 0) FROM rows")
         return int(files), float(seconds), int(rows)
+
+    def _partition(self, value: Any) -> str:
+        """The folder of a row's Parquet files."""
+        return self._database.file_name(value) if value != "" else ""
+
+    def _row(self, text: str) -> Row:
+        try:
+            return Row.from_json(text)
+        except ValueError as error:
+            raise self._database.damaged() from error
 
 
 def weight(planned: tuple[str, Row]) -> float:

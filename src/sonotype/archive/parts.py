@@ -293,9 +293,10 @@ def rewrite_part(root: Path, name: str, paths: set[str]) -> str | None:
     try:
         with arrow.parquet.ParquetFile(root / name) as file:
             table = file.read()
-    except (arrow.ArrowException, OSError) as error:
+        table.validate(full=True)
+        gone = arrow.compute.is_in(table.column("path"), value_set=arrow.array(sorted(paths)))
+    except (arrow.ArrowException, OSError, ValueError, KeyError) as error:
         raise DamagedPartError from error
-    gone = arrow.compute.is_in(table.column("path"), value_set=arrow.array(sorted(paths)))
     kept = table.filter(arrow.compute.invert(gone))
     if not kept.num_rows:
         return None

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from sonotype.archive.ledger import ArchiveLedger
 from sonotype.archive.models import DetectTask
-from sonotype.archive.parts import STEM, folder_of, write_part
+from sonotype.archive.parts import STEM, DamagedPartError, folder_of, write_part
 from sonotype.archive.schemas import event_table, require_pyarrow, score_blocks
 from sonotype.archive.tasks import Row
 from sonotype.core.detections import DetectedEvent, DetectedRecording, ScoreBlock
+from sonotype.core.errors import SonotypeError
 from sonotype.detect.detector import within
 from sonotype.detect.event_finder import EventFinder
 
@@ -31,11 +32,21 @@ def finish_scored(folder: Path, ledger: ArchiveLedger, task: DetectTask, path: s
         ledger: has the scores of all segments.
         task: with the detector.
         path: of the recording.
+
+    Raises:
+        SonotypeError: a file of scores is damaged.
     """
     partition, segments = ledger.segments(path)
     parts = ledger.parts_of(path)
     readable = next((number for number, error in segments if error), len(segments))
-    events = _events(task, _blocks(folder, parts, readable))
+    try:
+        events = _events(task, _blocks(folder, parts, readable))
+    except DamagedPartError as error:
+        (folder / str(error)).unlink(missing_ok=True)
+        raise SonotypeError(
+            f"--out {folder}: {error} was damaged and is removed; start the same command again: "
+            f"it detects the events of {path} again"
+        ) from error
     found = DetectedRecording(Path(path), 0.0, tuple(events), task.detector.highest)
     rows: list[Row] = []
     written: dict[str, list[str]] = {}
@@ -50,14 +61,23 @@ def finish_scored(folder: Path, ledger: ArchiveLedger, task: DetectTask, path: s
 
 
 def _blocks(folder: Path, parts: Sequence[str], readable: int) -> Iterator[ScoreBlock]:
-    """The scores in order, up to those of the first segment with an error."""
+    """The scores in order, up to those of the first segment with an error.
+
+    Raises:
+        DamagedPartError: a file cannot be read; the message is its name.
+    """
     arrow = require_pyarrow()
     for name in sorted(parts, key=lambda name: name.rpartition("/")[2]):
-        if int(name.rpartition("/")[2].partition("-")[0]) > readable:
-            return
-        with arrow.parquet.ParquetFile(folder / name) as file:
-            for group in range(file.num_row_groups):
-                yield from score_blocks(file.read_row_group(group))
+        try:
+            if int(name.rpartition("/")[2].partition("-")[0]) > readable:
+                return
+            with arrow.parquet.ParquetFile(folder / name) as file:
+                for group in range(file.num_row_groups):
+                    table = file.read_row_group(group)
+                    table.validate(full=True)
+                    yield from score_blocks(table)
+        except (arrow.ArrowException, OSError, ValueError, KeyError) as error:
+            raise DamagedPartError(name) from error
 
 
 def _events(task: DetectTask, blocks: Iterator[ScoreBlock]) -> list[DetectedEvent]:

@@ -62,11 +62,11 @@ def check_facts(
         ledger.set_facts(wanted | named)
         return
     for name, what in (
-        ("verb", f"rows of sonotype {known['verb']}"),
+        ("verb", f"rows of sonotype {known.get('verb')}"),
         ("version", f"rows that sonotype {known.get('version')} wrote, this is {__version__}"),
         ("digest", "rows of another model, or of other options such as --hop"),
-        ("partition", f"rows divided by --partition {known['partition']}"),
-        ("segment", f"rows of --segment {known['segment'] or 600}"),
+        ("partition", f"rows divided by --partition {known.get('partition')}"),
+        ("segment", f"rows of --segment {known.get('segment') or 600}"),
     ):
         if known.get(name, wanted[name]) != wanted[name]:
             raise OptionsError(f"--out {folder}: holds {what}; name another folder")

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from sonotype.archive.archive_options import BATCH_SIZE
 from sonotype.core.json_text import json_text
 
 Verb = Literal["predict", "detect", "embed"]
+Kind = Literal["file", "segment", "frequencies"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Row:
     size: int = 0
     offset: float = 0.0
     duration: float | None = None
-    kind: Literal["file", "segment", "frequencies"] = "file"
+    kind: Kind = "file"
     first: int = 0
     end: int | None = None
     sample_rate: int = 0
@@ -66,12 +68,35 @@ class Row:
 
     @classmethod
     def from_json(cls, text: str) -> Row:
-        """The row of :meth:`to_json`."""
-        values = json.loads(text)
-        values["events"] = tuple(
-            (start, end, label, score) for start, end, label, score in values["events"]
-        )
-        return cls(**values | {"wanted": tuple(values["wanted"])})
+        """The row of :meth:`to_json`.
+
+        Raises:
+            ValueError: the text is of another origin.
+        """
+        try:
+            values = json.loads(text)
+            first, end = values["wanted"]
+            events = tuple(
+                (start, end, label, score) for start, end, label, score in values["events"]
+            )
+            row = cls(**values | {"wanted": (first, end), "events": events})
+            numbers = (row.number, row.size, row.first, row.sample_rate, row.samples, first, end)
+            spans = (row.offset, row.duration or 0.0, row.end or 0)
+            spans += tuple(
+                value for start, end, _, score in events for value in (start, end, score)
+            )
+            valid = (
+                row.kind in get_args(Kind)
+                and isinstance(row.path, str)
+                and all(isinstance(number, int) and number >= 0 for number in numbers)
+                and all(isinstance(one, int | float) and math.isfinite(one) for one in spans)
+                and all(isinstance(label, str) for _, _, label, _ in events)
+            )
+        except (TypeError, KeyError, RecursionError, OverflowError) as error:
+            raise ValueError(f"not a row ({error})") from error
+        if not valid:
+            raise ValueError("not a row (a value of another type)")
+        return row
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,8 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from sonotype.core.errors import SonotypeError
+from sonotype.core.io import stays_inside
 
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_DAMAGED = (
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_ERROR,  # such as a table that is missing
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+)
 _ERRNO = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EACCES,
@@ -106,6 +114,27 @@ class Database:
             if code in _DAMAGED or "Could not decode to UTF-8" in str(error):
                 raise self.damaged() from error
             raise OSError(_ERRNO.get(code, 0), str(error), str(self._path)) from error
+
+    def path(self, value: Any) -> str:
+        """A path that is stored as bytes.
+
+        Raises:
+            SonotypeError: the value is of another type.
+        """
+        if not isinstance(value, bytes):
+            raise self.damaged()
+        return os.fsdecode(value)
+
+    def file_name(self, value: Any) -> str:
+        """The name of a file in the folder of the database, stored as text or as bytes.
+
+        Raises:
+            SonotypeError: it would be outside of the folder; a file there is never changed.
+        """
+        name = value if isinstance(value, str) else self.path(value)
+        if not stays_inside(name):
+            raise self.damaged()
+        return name
 
     def damaged(self) -> SonotypeError:
         """The error of a damaged file, which also names the remedy."""

@@ -31,6 +31,13 @@ NO_FOLDER_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.
 """Errors of file systems that cannot sync a folder."""
 
 
+def stays_inside(name: str) -> bool:
+    """Whether a relative path with ``/`` names a place inside the folder that it is relative to."""
+    parts = name.split("/")
+    apart = os.name == "nt" and not {"\\", ":"}.isdisjoint(name)
+    return all(parts) and {".", ".."}.isdisjoint(parts) and "\0" not in name and not apart
+
+
 def is_folder(path: Path) -> bool:
     """Whether a path is a folder; also of a name that is too long or in a closed folder.
 

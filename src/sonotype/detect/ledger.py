@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from itertools import starmap
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -76,8 +77,7 @@ class Ledger:
             return None
         size, modified, digest, failed, text, complete = rows[0]
         try:
-            values = json.loads(text) if text else None
-            outputs = Outputs(**values | {"formats": tuple(values["formats"])}) if values else None
+            outputs = Outputs.of(json.loads(text)) if text else None
         except _NOT_STORED_HERE as error:
             raise self._database.damaged() from error
         return Entry(Stamp(size, modified, digest), bool(failed), outputs, bool(complete))
@@ -96,13 +96,10 @@ class Ledger:
             raise KeyError(path)
         seconds, stored, highest, error = rows[0]
         try:
-            events = json.loads(stored)
-            if not isinstance(events, list) or not all(isinstance(one, list) for one in events):
-                raise TypeError("events are a list of lists")
-            found = tuple(DetectedEvent(*values) for values in events)
+            found = tuple(starmap(_event, json.loads(stored)))
+            return DetectedRecording(path, float(seconds), found, float(highest), str(error))
         except _NOT_STORED_HERE as damage:
             raise self._database.damaged() from damage
-        return DetectedRecording(path, seconds, found, highest, error)
 
     def claim(self, path: Path, names: Iterable[str], *, new_result: bool) -> None:
         """Before its files are written: they belong to a recording, which is now incomplete.
@@ -170,13 +167,13 @@ class Ledger:
         """Names of the files of a recording, or of the tables, relative to the folder."""
         key = TABLES if path is None else _key(path)
         rows = self._rows("SELECT name FROM files WHERE path = ? ORDER BY name", key)
-        return [os.fsdecode(name) for (name,) in rows]
+        return [self._database.file_name(name) for (name,) in rows]
 
     def others(self, paths: Iterable[Path]) -> list[Path]:
         """Absolute paths of the recordings that are not among the given ones."""
         known = set(map(_key, paths))
         rows = self._rows("SELECT path FROM recordings ORDER BY path")
-        return [Path(os.fsdecode(path)) for (path,) in rows if path not in known]
+        return [Path(self._database.path(path)) for (path,) in rows if path not in known]
 
     def remove(self, path: Path) -> None:
         """Forget a recording and its files."""
@@ -192,6 +189,16 @@ class Ledger:
 
     def _transaction(self) -> AbstractContextManager[None]:
         return self._database.transaction()
+
+
+def _event(
+    start: float, end: float, label: str, score: float, low: Any = None, high: Any = None
+) -> DetectedEvent:
+    """The event of stored values; a ``TypeError`` or ``ValueError`` for others."""
+    if not isinstance(label, str):
+        raise TypeError("a label is a text")
+    low, high = (value if value is None else float(value) for value in (low, high))
+    return DetectedEvent(float(start), float(end), label, float(score), low, high)
 
 
 def _key(path: Path) -> bytes:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from sonotype.core.io import stays_inside
+from sonotype.detect.output_options import FORMATS
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,23 @@ class Outputs:
     formats: tuple[str, ...] = ()
     margin: float | None = None
     picture: bool = False
+
+    @classmethod
+    def of(cls, values: Any) -> Outputs:
+        """Those of JSON values.
+
+        Raises:
+            ValueError, TypeError, KeyError: a value is invalid, or a name is not that of a file in
+                a folder.
+        """
+        found = cls(**values | {"formats": tuple(values["formats"])})
+        if not all(map(stays_inside, (found.name, found.clip_name))):
+            raise ValueError("a name outside of the folder")
+        if not set(FORMATS).issuperset(found.formats) or not isinstance(found.picture, bool):
+            raise ValueError("unknown formats, or no answer about the picture")
+        if found.margin is not None:
+            float(found.margin)
+        return found
 
     def covers(self, wanted: Outputs) -> bool:
         """Whether nothing of the wanted files is missing."""

@@ -16,6 +16,8 @@ from sonotype.data.annotations.spans import merged
 
 BIN = 50.0
 """Hz: largest distance of the bins of a spectrum; the smallest is half of it."""
+LARGEST_SIZE = 1 << 16
+"""Samples of a window at most; a higher sample rate than 3.3 MHz is a wrong header."""
 BANDS_PER_OCTAVE = 12
 """Bands are this wide, or one bin where bins are wider: below about 500 Hz."""
 FLOOR = 1e-13
@@ -50,7 +52,7 @@ class Spectrogram:
     @classmethod
     def up_to(cls, highest: float, rate: int) -> Spectrogram:
         """The spectrogram at a sample rate, up to a frequency in Hz."""
-        size = 2 ** max(math.ceil(math.log2(rate / BIN)), 3)
+        size = min(2 ** max(math.ceil(math.log2(rate / BIN)), 3), LARGEST_SIZE)
         highest = min(highest, rate / 2)
         end = max(round(highest / rate * size) + 1, 2)
         limits = [1]  # bin 0 is the mean of the samples

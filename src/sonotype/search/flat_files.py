@@ -17,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from sonotype.core.errors import SonotypeError
 from sonotype.search.manifest import IndexedPart, Manifest
 from sonotype.search.parts import Batch, OpenPart, PartError
 
@@ -151,17 +152,27 @@ class FlatFiles:
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         size = sizes(manifest)
+        self._folder = folder
         self._mapped = {kind: _map(manifest.file(folder, kind), size[kind]) for kind in KINDS}
         vectors = np.frombuffer(self._mapped[VECTORS], HALF, manifest.rows * manifest.features)
         self.vectors = vectors.reshape(manifest.rows, manifest.features)
         self.records = np.frombuffer(self._mapped[RECORDS], RECORD, manifest.rows)
 
     def path(self, row: int) -> str:
-        """Path of the recording of a row."""
+        """Path of the recording of a row.
+
+        Raises:
+            SonotypeError: the files are damaged.
+        """
         record = self.records[row]
         first = int(record["path"])
         text = self._mapped[PATHS][first : first + int(record["length"])]
-        return text.decode("utf-8", "surrogatepass")
+        try:
+            return text.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise SonotypeError(
+                f"{self._folder}: is damaged; delete this folder to build the index again"
+            ) from error
 
     def similarities(self, rows: npt.NDArray[np.int64], queries: Vectors) -> Vectors:
         """Cosines ``[rows, queries]`` of rows with queries ``[queries, features]`` of length 1."""

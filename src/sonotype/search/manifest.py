@@ -7,6 +7,7 @@ process that was killed. The manifest is replaced atomically, after the other fi
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,9 @@ from sonotype.search.parts import ArchiveInfo, PartFile
 FOLDER, MANIFEST = "index", "manifest.json"
 FORMAT = 1
 """Changes with the files of an index; an index of another format is built again."""
+
+
+_GENERATION = re.compile("[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         if document["format"] != FORMAT:
             return None
         graph = document["graph"]
-        return Manifest(
+        found = Manifest(
             info=ArchiveInfo.of(document["info"]),
             features=int(document["features"]),
             generation=str(document["generation"]),
@@ -124,5 +128,26 @@ def read_manifest(folder: Path) -> Manifest | None:
             },
             graph=Graph(*graph) if graph else None,
         )
-    except (OSError, ValueError, KeyError, TypeError):
+        return found if _is_valid(found) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
+
+
+def graph_name(generation: str, rows: int) -> str:
+    """The name of the file of a graph over so many rows."""
+    return f"graph-{generation}-{rows}.usearch"
+
+
+def _is_valid(manifest: Manifest) -> bool:
+    """Whether numbers fit to each other, and names are those of files in the folder."""
+    graph, parts = manifest.graph, manifest.parts.values()
+    counts = [manifest.features - 1, manifest.rows, manifest.path_bytes]
+    counts += [number for part in parts for number in (part.first, part.rows)]
+    counts += [graph.rows, graph.size] if graph else []
+    return (
+        all(isinstance(count, int) and count >= 0 for count in counts)
+        and _GENERATION.fullmatch(manifest.generation) is not None
+        and all(part.first + part.rows <= manifest.rows for part in parts)
+        and (graph is None or graph.name == graph_name(manifest.generation, graph.rows))
+        and (graph is None or graph.rows <= manifest.rows)
+    )

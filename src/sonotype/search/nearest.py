@@ -142,6 +142,7 @@ class SearchableArchive:
                     complete_from = max(complete_from, lowest)
             lists += found
         rows = np.unique(np.concatenate(lists))
+        rows = rows[(rows >= 0) & (rows < self._manifest.rows)]  # a damaged graph has others
         return rows[self._live[rows]], complete_from
 
     def _compared(self, query: Vectors, number: int, first: int) -> Rows:

@@ -176,6 +176,8 @@ class OpenPart:
         while True:
             try:
                 batch = next(batches, None)
+                if batch is not None:
+                    batch.validate(full=True)
             except (self._error, OSError, ValueError) as error:
                 raise PartError(_cause(error)) from error
             if batch is None:

@@ -37,6 +37,7 @@ from sonotype.search.manifest import (
     FOLDER,
     MANIFEST,
     Manifest,
+    graph_name,
     new_manifest,
     read_manifest,
     write_manifest,
@@ -268,7 +269,7 @@ class _Refresh:
             for end in add_rows(graph, flat, live, first):
                 advance(end - first)
                 if end == manifest.rows or time.monotonic() - saved > GRAPH_SECONDS:
-                    name = f"graph-{manifest.generation}-{end}.usearch"
+                    name = graph_name(manifest.generation, end)
                     written = save_graph(graph, self._folder, name, end)
                     manifest = replace(manifest, graph=written)
                     write_manifest(self._folder, manifest)
