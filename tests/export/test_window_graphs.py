@@ -130,3 +130,23 @@ def test_another_version_is_ignored_and_a_damaged_document_refused() -> None:
         window_graphs(change(graphs, lambda values: values.update(reductions=[["product", [0]]])))
     with pytest.raises(ValueError, match=r"."):
         window_graphs(change(graphs, lambda values: values.update(outputs="#")))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("samples", 0), ("samples", 1.5), ("frame", "1"), ("mel_frames", 3), ("mel_frames", []),
+     ("mel_frames", [{}]), ("strides", [0]), ("counts", [1] * 9), ("step", {}), ("coarsest", True),
+     ("context", -1), ("context", 1), ("lookahead", "x")],
+)  # fmt: skip
+def test_a_layout_of_another_origin_is_refused(field: str, value: object) -> None:
+    _, _, graphs = made(BUILT_IN)
+    with pytest.raises(ValueError, match=r"."):
+        window_graphs(change(graphs, lambda values: values["layout"].update({field: value})))
+
+
+@pytest.mark.parametrize("maps", [[99], [-1], ["0"], [0.0], [True]])
+def test_reductions_of_another_origin_are_refused(maps: list[object]) -> None:
+    _, _, graphs = made(BUILT_IN)
+    name = graphs.reductions[0].operation.name
+    with pytest.raises(ValueError, match="indices of maps"):
+        window_graphs(change(graphs, lambda values: values.update(reductions=[[name, maps]])))

@@ -94,7 +94,7 @@ class OnnxEngine:
     @cached_property
     def _shared(self) -> SharedSessions | None:
         """Windows and frames by the graphs in the metadata; ``None`` without them."""
-        document = self.session.get_modelmeta().custom_metadata_map.get(WINDOWS_KEY)
+        document = metadata_of(self.session).get(WINDOWS_KEY)
         if document is None:
             return None
         try:
@@ -167,13 +167,26 @@ def load_onnx(path: str | Path, *, device: str = "cpu") -> tuple[OnnxEngine, Mod
     if device not in ("cpu", "auto"):
         raise OptionsError(f"device {device}: a model.onnx runs on the cpu here")
     engine = _read_engine(path)
-    document = engine.session.get_modelmeta().custom_metadata_map.get(KEY)
+    try:
+        document = metadata_of(engine.session).get(KEY)
+    except ValueError as error:
+        raise ModelFileError(f"{path}: is damaged ({error})") from None
     if document is None:
         raise ModelFileError(f"{path}: is an ONNX model, but sonotype did not export it")
     card = card_of(document, path)
     if difference := _difference(engine.session, card):
         raise ModelFileError(f"{path}: the network does not fit the header ({difference})")
     return engine, card
+
+
+def metadata_of(session: Any) -> dict[str, str]:
+    """The entries that a file holds beside its graph.
+
+    Raises:
+        ValueError: their text is not UTF-8.
+    """
+    found: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    return found
 
 
 def _read_engine(path: Path) -> OnnxEngine:

@@ -69,9 +69,16 @@ def _frame_graph(found: Any, reductions: int) -> FrameGraph | None:
         return None
     scores = b64decode(found["scores"], validate=True)
     chosen = tuple(found["reductions"])
-    if not all(type(one) is int and 0 <= one < reductions for one in chosen):
+    if not all(_is_index(reductions, one) for one in chosen):
         raise ValueError("reductions of frames must be indices of reductions")
-    return FrameGraph(tuple(found["scales"]), chosen, scores)
+    scales = tuple(found["scales"])
+    if not scales or not all(type(scale) is int and scale > 0 for scale in scales):
+        raise ValueError("scales of frames must be positive whole numbers")
+    return FrameGraph(scales, chosen, scores)
+
+
+def _is_index(count: int, value: object) -> bool:
+    return type(value) is int and 0 <= value < count
 
 
 @dataclass(frozen=True)
@@ -120,17 +127,17 @@ def window_graphs(document: str) -> WindowGraphs | None:
     if not isinstance(found, dict) or found.get("version") != VERSION:
         return None
     try:
-        layout: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in found["layout"].items()
-        }
+        layout = Layout.from_json(found["layout"])
         reductions = [
-            RowReduction(OPERATIONS[operation], tuple(maps))
-            for operation, maps in found["reductions"]
+            RowReduction(OPERATIONS[operation], tuple(indices))
+            for operation, indices in found["reductions"]
         ]
+        maps = [index for one in reductions for index in one.maps]
+        if not all(_is_index(len(layout.strides), index) for index in maps):
+            raise ValueError("reductions must have indices of maps")
         graphs = {name: b64decode(found[name], validate=True) for name in GRAPHS}
         frames = _frame_graph(found.get("frames"), len(reductions))
-        return WindowGraphs(Layout(**layout), tuple(reductions), **graphs, frames=frames)
+        return WindowGraphs(layout, tuple(reductions), **graphs, frames=frames)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"a field is missing or invalid: {error}") from None
 
@@ -147,6 +154,9 @@ class GraphRows:
     def __init__(self, graphs: WindowGraphs, session_of: SessionOf) -> None:
         self.layout = graphs.layout
         self._front_ends, self._rows = session_of(graphs.front_ends), session_of(graphs.rows)
+        expected = sum(len(one.maps) for one in graphs.reductions)
+        if len(self._rows.get_outputs()) != expected:
+            raise ValueError(f"the graph of rows must have {expected} outputs")
 
     def rows(self, waveform: Samples) -> list[Rows]:
         """Rows of a chunk ``[samples]``."""

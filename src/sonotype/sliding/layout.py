@@ -11,7 +11,7 @@ rows depend on, and the rows of that context are dropped; so the ends of chunks 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
@@ -135,6 +135,28 @@ class Layout:
     def to_json(self) -> dict[str, object]:
         """The fields as JSON values, without those that are ``None``."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, object]) -> Layout:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ValueError, TypeError: a value is missing or does not fit.
+        """
+        lists = ("mel_frames", "strides", "counts")
+        found = cls(**values | {name: tuple(values[name]) for name in lists})  # type: ignore
+        numbers: tuple[object, ...] = (found.samples, found.frame, found.coarsest, found.step)
+        numbers += (*found.mel_frames, *found.strides, *found.counts)
+        contexts = (found.context, found.lookahead or 0)
+        if not all(type(one) is int and one > 0 for one in numbers):
+            raise ValueError("sizes must be positive whole numbers")
+        if not all(type(one) is int and one >= 0 for one in contexts):
+            raise ValueError("contexts must be whole numbers")
+        if not found.mel_frames or not found.strides or len(found.strides) != len(found.counts):
+            raise ValueError("each map must have a stride and a count")
+        if any(size % found.coarsest for size in (found.context, found.step)):
+            raise ValueError("chunks must be multiples of the coarsest stride")
+        return found
 
     def chunks(
         self,
