@@ -57,7 +57,7 @@ def run_ray(
         units: in the order of their start.
         open_task: opens the models in each actor.
         workers: number of actors; 0 for the processors, or GPUs, of the cluster.
-        address: of a running cluster; empty for the cluster of this process, or a new one.
+        address: see :func:`connect`.
         retries: how often a unit whose actor ended is repeated; then it is ``lost``.
         on_unit: is called with each unit before it starts.
 
@@ -94,7 +94,8 @@ def connect(address: str) -> Any:
     """Ray, connected to a cluster; a new one of this machine is given several tries to start.
 
     Args:
-        address: of a running cluster; empty for the cluster of this process, or a new one.
+        address: of a running cluster; empty for that of the environment variable ``RAY_ADDRESS``,
+            as in a job of a cluster, or for a new one.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -107,12 +108,17 @@ def connect(address: str) -> Any:
         import ray.data
     except ImportError as error:
         raise MissingExtraError("--engine ray", "ray") from error
+    address = address or os.environ.get("RAY_ADDRESS", "")
     settings: dict[str, Any] = {} if address else {"include_dashboard": False}
     for tries in range(1 if address else CLUSTER_STARTS, 0, -1):
         if ray.is_initialized():
             break
         try:
-            ray.init(address or None, log_to_driver=False, logging_level=logging.ERROR, **settings)
+            # Without an address Ray would wait for the last cluster of this machine, which may have
+            # been killed.
+            ray.init(
+                address or "local", log_to_driver=False, logging_level=logging.ERROR, **settings
+            )
         except Exception as error:  # Ray raises many kinds, Exception itself among them
             ray.shutdown()
             if tries > 1:
