@@ -110,7 +110,8 @@ def _make(models: list[Parts], rng: Random) -> Case:
         return Case(call, {"model.onnx": _file(parts.graph, document, None)})
     document = json_document(mutated_value(parts.windows, rng), rng)
     if rng.random() < 0.05:
-        document = mutated_bytes(document.encode(), [b"{}"], rng).decode("utf-8", "replace")
+        content = document.encode("utf-8", "surrogatepass")
+        document = mutated_bytes(content, [b"{}"], rng).decode("utf-8", "replace")
     call = "prepare" if parts is tiny else rng.choice(("prepare", "windows"))
     return Case(call, {"model.onnx": _file(parts.graph, json.dumps(parts.card), document)})
 
