@@ -109,10 +109,11 @@ LAYOUT = {
     [
         ({}, "no ONNX model"),  # bytes that no session takes
         ({"rows": "AAA"}, "padding"),  # Base64
+        ({"reductions": [["sum", [0]]]}, "rows must have 1 output"),  # the graph has two
         ({"rows": None}, "a field is missing or invalid"),
         ({"frames": {"scores": "", "scales": [1], "reductions": [3]}}, "indices of reductions"),
-        ({"layout": {**LAYOUT, "coarsest": 0}}, "a field is invalid"),
-        ({"layout": {**LAYOUT, "strides": ["a"]}}, "a field is invalid"),
+        ({"layout": {**LAYOUT, "coarsest": 0}}, "positive whole numbers"),
+        ({"layout": {**LAYOUT, "strides": ["a"]}}, "positive whole numbers"),
     ],
 )
 def test_damaged_graphs_are_found_before_a_recording_is_read(
@@ -122,7 +123,7 @@ def test_damaged_graphs_are_found_before_a_recording_is_read(
     good = {
         "version": 1,
         "layout": LAYOUT,
-        "reductions": [["sum", [0]]],
+        "reductions": [["sum", [0]], ["sum", [0]]],
         **dict.fromkeys(("front_ends", "rows", "outputs"), small),
         "frames": {"scores": small, "scales": [1], "reductions": [0]},
     }

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sonotype.core.json_text import json_text
+from sonotype.core.text import counted
 from sonotype.inference.engine import EngineOutput
 from sonotype.inference.prediction import Array
 from sonotype.models.operation import OPERATIONS
@@ -156,7 +157,7 @@ class GraphRows:
         self._front_ends, self._rows = session_of(graphs.front_ends), session_of(graphs.rows)
         expected = sum(len(one.maps) for one in graphs.reductions)
         if len(self._rows.get_outputs()) != expected:
-            raise ValueError(f"the graph of rows must have {expected} outputs")
+            raise ValueError(f"the graph of rows must have {counted(expected, 'output')}")
 
     def rows(self, waveform: Samples) -> list[Rows]:
         """Rows of a chunk ``[samples]``."""
