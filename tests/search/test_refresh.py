@@ -302,7 +302,7 @@ def test_an_open_archive_stays_usable_while_it_is_built_again(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("generation", "../../x"), ("generation", "/tmp/x"), ("rows", -1), ("rows", 10**30),
+    [("generation", "../../x"), ("generation", "/x/y"), ("rows", -1), ("rows", 10**30),
      ("features", 0), ("path_bytes", -5), ("graph", ["../../x.usearch", 1, 1]),
      ("parts", [["a", 1, 1, 0, 10**9]]), ("parts", [["a", 1, 1, 0.5, 1]]), ("info", {})],
 )  # fmt: skip

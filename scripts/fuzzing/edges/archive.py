@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from fuzzing.case import Case, Edge, FindError
+from fuzzing.databases import change
 from fuzzing.mutate import json_document, mutated_bytes, mutated_value, odd_text, odd_value
-from sonotype.core.errors import SonotypeError
 
 ROWS, FEATURES = 40, 8
 RECORDING, LONG = "/recordings/short.wav", "/recordings/long.wav"
@@ -108,17 +107,9 @@ def _run(_: Any, case: Case, folder: Path) -> None:
 
 
 def _set(path: Path, table: str, column: str, value: Any, bytes: bool) -> None:  # noqa: A002
-    database = sqlite3.connect(path)
-    try:
-        stored = value.encode() if bytes else value
-        first = f"SELECT {column} FROM {table} LIMIT 1"  # noqa: S608
-        change = f"UPDATE {table} SET {column} = ? WHERE {column} IN ({first})"  # noqa: S608
-        database.execute(change, (stored,))
-        database.commit()
-    except sqlite3.Error as error:  # the schema refuses the value
-        raise SonotypeError(str(error)) from None
-    finally:
-        database.close()
+    first = f"SELECT {column} FROM {table} LIMIT 1"  # noqa: S608
+    statement = f"UPDATE {table} SET {column} = ? WHERE {column} IN ({first})"  # noqa: S608
+    change(path, statement, value.encode() if bytes else value)
 
 
 def _update(archive: Path) -> None:

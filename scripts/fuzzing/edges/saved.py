@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sqlite3
 import zipfile
 from pathlib import Path
 from random import Random
@@ -12,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from fuzzing.case import Case, Edge, FindError
+from fuzzing.databases import change
 from fuzzing.mutate import encoded, mutated_bytes, mutated_text, odd_text, odd_value
 from sonotype.core.detections import DetectedEvent, DetectedRecording
-from sonotype.core.errors import SonotypeError
 
 SPLIT = "subset,path,group,category\ntrain,a.wav,g,a\ntest,b.wav,h,b\n"
 SUMS = f"{'0' * 64}  model.safetensors\n{'1' * 64}  README.md\n"
@@ -94,19 +93,9 @@ def _run(_: Any, case: Case, folder: Path) -> None:
         read_checksums(path, "SHA256SUMS")
     else:
         if case.call == "row":
-            _set(path, case.values["column"], case.values["value"])
+            statement = f"UPDATE recordings SET {case.values['column']} = ?"  # noqa: S608
+            change(path, statement, case.values["value"])
         _read_ledger(path)
-
-
-def _set(path: Path, column: str, value: Any) -> None:
-    database = sqlite3.connect(path)
-    try:
-        database.execute(f"UPDATE recordings SET {column} = ?", (value,))  # noqa: S608
-        database.commit()
-    except sqlite3.Error as error:  # the schema refuses the value
-        raise SonotypeError(str(error)) from None
-    finally:
-        database.close()
 
 
 def _read_ledger(path: Path) -> None:

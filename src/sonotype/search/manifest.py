@@ -141,11 +141,12 @@ def graph_name(generation: str, rows: int) -> str:
 def _is_valid(manifest: Manifest) -> bool:
     """Whether numbers fit to each other, and names are those of files in the folder."""
     graph, parts = manifest.graph, manifest.parts.values()
-    counts = [manifest.features - 1, manifest.rows, manifest.path_bytes]
+    counts = [manifest.features, manifest.rows, manifest.path_bytes]
     counts += [number for part in parts for number in (part.first, part.rows)]
     counts += [graph.rows, graph.size] if graph else []
     return (
         all(isinstance(count, int) and count >= 0 for count in counts)
+        and manifest.features > 0
         and _GENERATION.fullmatch(manifest.generation) is not None
         and all(part.first + part.rows <= manifest.rows for part in parts)
         and (graph is None or graph.name == graph_name(manifest.generation, graph.rows))
