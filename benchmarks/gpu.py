@@ -1,4 +1,4 @@
-"""A GPU against the CPU: ``python -m benchmarks.gpu [--quick]``.
+"""A GPU against the CPU: ``python -m benchmarks.gpu [--quick] [--systems NAME ...]``.
 
 Prints two tables. The first has the difference between log-mel spectrograms of the CPU and of the
 GPU, over the clips of examples/esc10. The second has clips a second of the paper's systems at full
@@ -46,6 +46,8 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="one repeat of each")
     parser.add_argument("--device", default="cuda", help="the device that is compared with the CPU")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS, metavar="NAME",
+                        help="cbir_1 to cbir_4; default: all")  # fmt: skip
     options = parser.parse_args()
     device = torch.device(options.device)
     name = torch.cuda.get_device_name() if device.type == "cuda" else str(device)
@@ -58,7 +60,7 @@ def main() -> None:
     repeats = 1 if options.quick else 7
     print("\n| system | device, precision | inference, clips/s | training, clips/s | memory |")
     print("|---|---|---|---|---|")
-    for name in SYSTEMS:
+    for name in options.systems:
         for place, precision in (("cpu", "32"), (options.device, "32"), (options.device, "bf16")):
             print(throughput(name, torch.device(place), precision, clips, repeats), flush=True)
 
