@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from torch import nn
 
 from sonotype.config import SystemOptions
 from sonotype.export.graph import window_graphs_of, with_matrix_products
-from sonotype.inference.onnx_windows import SharedSessions, WindowGraphs, window_graphs
+from sonotype.inference.onnx_graph import OnnxGraph
+from sonotype.inference.onnx_windows import SharedGraphs, WindowGraphs, window_graphs
 from sonotype.inference.torch_engine import TorchEngine
 from sonotype.modelfile.card import ModelCard
 from sonotype.modelfile.model_file import load_model
@@ -26,7 +28,7 @@ from sonotype.models.build import build_system
 from sonotype.models.system import System
 from sonotype.sliding import system_windows
 
-ort = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 
 HEADS = two_heads(("high", "low"), ("beep", "buzz", "hum"), (0, 1, 1))
 BUILT_IN = "built-in"
@@ -72,12 +74,6 @@ def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system_windows, "LONGEST_CHUNK", 960)
 
 
-def session_of(content: bytes) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    return ort.InferenceSession(content, options, ["CPUExecutionProvider"])
-
-
 @pytest.mark.parametrize("name", [BUILT_IN, *SYSTEMS])
 @pytest.mark.parametrize(
     ("windows", "hop"), [(1.03, 0.25), (4.0, 0.2), (12.0, 1 / 3), (31.7, 0.3337)]
@@ -89,15 +85,18 @@ def test_windows_are_those_of_torch(name: str, windows: float, hop: float) -> No
     sound = lively_sound(system, windows * card.audio_spec.seconds)
     pieces, hop = np.array_split(sound, 7), hop * length
     wanted = list(TorchEngine(system, card.heads).windows(pieces, length, hop))
-    shared = SharedSessions(graphs, session_of, dict, threads=2).windows  # type: ignore[arg-type]
+    clips = SimpleNamespace(outputs=OnnxGraph(graphs.outputs).outputs, name="model.onnx")
+    shared = SharedGraphs(graphs, clips, threads=2).windows  # type: ignore[arg-type]
     found: list[tuple[int, Any]] = list(shared.outputs(pieces, hop))
     assert [first for first, _ in found] == [first for first, _ in wanted]
     assert len(found) > 2 or windows < 30, "there are several chunks"
     for (_, one), (_, other) in zip(found, wanted, strict=True):
         for head in card.heads:
-            np.testing.assert_allclose(one[head.name], other.proba[head.name], rtol=0, atol=1e-4)
+            np.testing.assert_allclose(
+                one.proba[head.name], other.proba[head.name], rtol=0, atol=1e-4
+            )
         scale = float(np.abs(other.embedding).max())
-        np.testing.assert_allclose(one["embedding"], other.embedding, rtol=0, atol=5e-4 * scale)
+        np.testing.assert_allclose(one.embedding, other.embedding, rtol=0, atol=5e-4 * scale)
 
 
 def test_the_graphs_name_no_source_code_of_this_machine() -> None:

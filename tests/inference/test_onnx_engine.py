@@ -12,15 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 from heads import two_heads
+from tiny_windows import tiny_document
 from training_data import RATE, tone
 
 from sonotype.config import SystemOptions
 from sonotype.core.errors import ModelFileError
+from sonotype.detect.detector import window_events
 from sonotype.inference import onnx_engine as onnx_engine_module
 from sonotype.inference.load import load
-from sonotype.inference.onnx_engine import onnx_engine
+from sonotype.inference.onnx_engine import OnnxEngine, onnx_engine
 from sonotype.inference.onnx_windows import WINDOWS_KEY
 from sonotype.modelfile.card import KEY, ModelCard, document_of
+from sonotype.modelfile.detection import Detection
+from sonotype.sliding.layout import Pace
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -44,7 +48,7 @@ def write_onnx(path: Path, **metadata: str) -> Path:
     opsets = [helper.make_opsetid("", 17)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     card = ModelCard(SystemOptions(seconds=1.0), two_heads(("a", "b")), RATE, ())
-    helper.set_model_props(model, {KEY: document_of(card), **metadata})
+    helper.set_model_props(model, {KEY: document_of(card)} | metadata)
     path.write_bytes(model.SerializeToString())
     return path
 
@@ -102,34 +106,79 @@ LAYOUT = {
     "samples": RATE, "frame": 160, "mel_frames": [100], "coarsest": 16, "context": 16, "step": 64,
     "strides": [16], "counts": [6],
 }  # fmt: skip
+SECONDS = 3
+SOUND = 0.2 + 0.5 * tone(440.0, 1, SECONDS)
+
+
+def windows_document(**changes: Any) -> dict[str, Any]:
+    """Windows and frames of the model of :func:`write_onnx`."""
+    arguments: dict[str, Any] = {
+        "layout": LAYOUT, "outputs": {"category": 2, "embedding": 2}, "frame_classes": 2,
+        "reductions": [("sum", [0]), ("sum", [0])],
+    }  # fmt: skip
+    return tiny_document(**arguments | changes)
+
+
+def frames_card() -> ModelCard:
+    options = SystemOptions(seconds=1.0)
+    detection = Detection("category", window_events(two_heads(("a", "b"))[0]), (1, 3))
+    return ModelCard(options, two_heads(("a", "b")), RATE, (), detection=detection)
+
+
+def with_windows(path: Path, document: dict[str, Any]) -> Path:
+    card = document_of(frames_card())
+    return write_onnx(path, **{KEY: card, WINDOWS_KEY: json.dumps(document)})
+
+
+def test_windows_and_frames_of_the_graphs(tmp_path: Path) -> None:
+    model = load(with_windows(tmp_path / "model.onnx", windows_document()))
+    windows = list(model.predict_windows(SOUND, 0.5, sample_rate=RATE))
+    assert [one.start for one in windows] == [0.0, 0.5, 1.0, 1.5, 2.0]
+    for pace in (None, Pace(0.25, 0.1)):
+        blocks = list(model.engine.frames([SOUND], RATE, pace) or ())
+        assert sum(len(scores) for _, scores in blocks) > SECONDS * 100 / 16
+        assert all(scores.shape[1] == 2 for _, scores in blocks)
+    frame = model.engine.frame_seconds
+    assert frame == 0.16
+
+
+GOOD = windows_document()
+NO_GRAPH = b64encode(b"no model").decode()
 
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        ({}, "no ONNX model"),  # bytes that no session takes
+        ({"rows": NO_GRAPH}, "no ONNX model"),
         ({"rows": "AAA"}, "padding"),  # Base64
-        ({"reductions": [["sum", [0]]]}, "rows must have 1 output"),  # the graph has two
         ({"rows": None}, "a field is missing or invalid"),
-        ({"frames": {"scores": "", "scales": [1], "reductions": [3]}}, "indices of reductions"),
+        ({"reductions": [["sum", [0]]]}, "rows must have 1 output"),  # the graph has two
+        ({"reductions": [["sum", [0]], ["sum", []]]}, "each reduction must have maps"),
+        ({"rows": GOOD["outputs"]}, "rows has an output of another shape"),
+        ({"front_ends": GOOD["rows"]}, "log-mels must have 1 output"),
+        ({"outputs": GOOD["frames"]["scores"]}, "must have the outputs of the graph of clips"),
+        ({"reductions": [["sum", [0, 0]]]}, "the totals of rows must be the inputs"),
+        ({"frames": {**GOOD["frames"], "reductions": [3]}}, "indices of reductions"),
+        ({"frames": {**GOOD["frames"], "reductions": []}}, "indices of reductions"),
+        ({"frames": {**GOOD["frames"], "scales": [2]}}, "odd numbers"),
+        ({"frames": {**GOOD["frames"], "scales": [1, 7]}}, "within the 6 rows of a clip"),
+        ({"frames": {**GOOD["frames"], "scales": [3]}}, "the totals of rows must be the inputs"),
+        ({"frames": {**GOOD["frames"], "scores": GOOD["outputs"]}}, "frames must have 1 output"),
+        (windows_document(frame_classes=3), "its frames have other classes"),
         ({"layout": {**LAYOUT, "coarsest": 0}}, "positive whole numbers"),
         ({"layout": {**LAYOUT, "strides": ["a"]}}, "positive whole numbers"),
+        ({"layout": {**LAYOUT, "samples": RATE - 1}}, "not as long as the clips"),
+        ({"layout": {**LAYOUT, "frame": 80, "mel_frames": [200]}}, "not as long as the clips"),
+        ({"layout": {**LAYOUT, "frame": 1}}, "the frames of its log-mels"),
+        ({"layout": {**LAYOUT, "strides": [10]}}, "a multiple of each stride"),
+        ({"layout": {**LAYOUT, "step": 16_000_000}}, "at most 100000 frames"),
+        ({"layout": {**LAYOUT, "lookahead": 32}}, "no more lookahead than context"),
     ],
 )
 def test_damaged_graphs_are_found_before_a_recording_is_read(
     tmp_path: Path, damage: dict[str, Any], reason: str
 ) -> None:
-    small = b64encode(write_onnx(tmp_path / "small.onnx").read_bytes()).decode()
-    good = {
-        "version": 1,
-        "layout": LAYOUT,
-        "reductions": [["sum", [0]], ["sum", [0]]],
-        **dict.fromkeys(("front_ends", "rows", "outputs"), small),
-        "frames": {"scores": small, "scales": [1], "reductions": [0]},
-    }
-    load(write_onnx(tmp_path / "good.onnx", **{WINDOWS_KEY: json.dumps(good)})).engine.prepare()
-    document = good | (damage or {"rows": b64encode(b"no model").decode()})
-    path = write_onnx(tmp_path / "model.onnx", **{WINDOWS_KEY: json.dumps(document)})
+    path = with_windows(tmp_path / "model.onnx", GOOD | damage)
     model = load(path)
     assert model.predict(0.5 + tone(440.0, 1), RATE).label == "a", "clips need no graph for windows"
     with pytest.raises(ModelFileError) as caught:
@@ -138,7 +187,62 @@ def test_damaged_graphs_are_found_before_a_recording_is_read(
     assert reason in str(caught.value)
 
 
-def test_the_sessions_for_windows_are_built_once_and_not_for_clips(
+@pytest.mark.parametrize("layout", [{"counts": [7]}, {"mel_frames": [90]}, {"strides": [8]}])
+def test_rows_that_the_layout_does_not_name_are_refused(
+    tmp_path: Path, layout: dict[str, Any]
+) -> None:
+    path = with_windows(tmp_path / "model.onnx", GOOD | {"layout": {**LAYOUT, **layout}})
+    model = load(path)
+    model.engine.prepare()
+    wanted = f"{path}: the layout of windows does not fit its network; export the model again"
+    for pace in (None, Pace(0.25, 0.1)):
+        for found in (model.engine.windows([SOUND], RATE, RATE / 2, pace),
+                      model.engine.frames([SOUND], RATE, pace)):  # fmt: skip
+            with pytest.raises(ModelFileError) as caught:
+                list(found or ())
+            assert str(caught.value) == wanted
+
+
+def graph_engine(nodes: list[Any], shape: list[Any]) -> OnnxEngine:
+    """A network whose two outputs are made by some nodes."""
+    helper, number = onnx.helper, onnx.TensorProto.FLOAT
+    given = [helper.make_tensor_value_info("waveform", number, ["batch", "samples"])]
+    found = [helper.make_tensor_value_info(name, number, shape) for name in ("a", "embedding")]
+    graph = helper.make_graph(nodes, "other", given, found)
+    opsets = [helper.make_opsetid("", 18)]
+    content = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    return onnx_engine(content)
+
+
+def test_graphs_that_cannot_be_run_and_other_shapes_are_errors() -> None:
+    node, clips = onnx.helper.make_node, np.ones((2, 4), np.float32)
+    identities = [node("Identity", ["waveform"], [name]) for name in ("a", "embedding")]
+    assert graph_engine(identities, ["batch", 4])(clips).proba["a"].shape == (2, 4)
+    with pytest.raises(ModelFileError, match=r"^model: its output a has a wrong shape$"):
+        graph_engine(identities, ["batch", 3])(clips)
+    turned = [node("Transpose", ["waveform"], [name]) for name in ("a", "embedding")]
+    with pytest.raises(ModelFileError, match=r"gives \(4, 2\) values for 2"):
+        graph_engine(turned, ["samples", "batch"])(clips)
+    product = [node("MatMul", ["waveform", "waveform"], [name]) for name in ("a", "embedding")]
+    with pytest.raises(ModelFileError, match=r"^model: cannot be run "):
+        graph_engine(product, ["batch", "samples"])(clips)
+
+
+def test_onnxruntime_without_memory_is_missing_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = onnx.helper.make_node
+    identities = [node("Identity", ["waveform"], [name]) for name in ("a", "embedding")]
+    engine = graph_engine(identities, ["batch", 4])
+
+    class Full:
+        def run(self, *_: object) -> None:
+            raise RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc")
+
+    monkeypatch.setattr(engine.graph, "_session", Full())
+    with pytest.raises(MemoryError):
+        engine(np.ones((2, 4), np.float32))
+
+
+def test_the_graphs_for_windows_are_built_once_and_not_for_clips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[object] = []
@@ -147,8 +251,9 @@ def test_the_sessions_for_windows_are_built_once_and_not_for_clips(
         built.append(arguments)
         return SimpleNamespace(frames=None)
 
+    monkeypatch.setattr(onnx_engine_module, "_check_shared", lambda *_: None)
     monkeypatch.setattr(onnx_engine_module, "window_graphs", lambda _: object())
-    monkeypatch.setattr(onnx_engine_module, "SharedSessions", sessions)
+    monkeypatch.setattr(onnx_engine_module, "SharedGraphs", sessions)
     model = load(write_onnx(tmp_path / "model.onnx", **{WINDOWS_KEY: "{}"}))
     model.predict(0.5 + tone(440.0, 1), RATE)
     assert built == []

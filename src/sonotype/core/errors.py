@@ -118,4 +118,6 @@ def cause_of(error: Exception) -> str:
         return error.cause
     if isinstance(error, MemoryError):
         return "not enough memory"
+    if isinstance(error, SonotypeError):
+        return " ".join(str(error).split())
     return f"cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"

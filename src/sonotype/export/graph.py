@@ -11,10 +11,13 @@ from sonotype.core.errors import MissingExtraError
 from sonotype.core.types import Heads
 from sonotype.export.torch_to_onnx import exported
 from sonotype.frontends.matmul_dft import matmul_frontend
-from sonotype.inference.onnx_engine import EMBEDDING, UNKNOWN, WAVEFORM, refuse_telemetry
+from sonotype.inference.onnx_engine import WAVEFORM
+from sonotype.inference.onnx_graph import refuse_telemetry
 from sonotype.inference.onnx_windows import (
     CHUNK,
+    EMBEDDING,
     FRAMES,
+    UNKNOWN,
     WINDOWS_KEY,
     FrameGraph,
     WindowGraphs,

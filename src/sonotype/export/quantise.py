@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sonotype.inference.onnx_engine import UNKNOWN, WAVEFORM
-from sonotype.inference.onnx_windows import WINDOWS_KEY
+from sonotype.inference.onnx_engine import WAVEFORM
+from sonotype.inference.onnx_windows import UNKNOWN, WINDOWS_KEY
 from sonotype.inference.prediction import Array
 
 QUANTISED = ("Conv", "Gemm", "MatMul")

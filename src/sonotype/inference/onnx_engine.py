@@ -2,55 +2,62 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from pickle import PicklingError
-from typing import Any
 
 from sonotype.core.cpu import available_cpus
-from sonotype.core.errors import MissingExtraError, ModelFileError, OptionsError
+from sonotype.core.errors import ModelFileError, OptionsError
 from sonotype.inference.engine import EngineOutput
-from sonotype.inference.onnx_windows import WINDOWS_KEY, SharedSessions, window_graphs
+from sonotype.inference.onnx_graph import OnnxGraph
+from sonotype.inference.onnx_windows import (
+    EMBEDDING,
+    UNKNOWN,
+    WINDOWS_KEY,
+    SharedGraphs,
+    output_of,
+    window_graphs,
+    window_name,
+)
 from sonotype.inference.prediction import Array
 from sonotype.modelfile.card import KEY, ModelCard, card_of
 from sonotype.sliding.layout import FRAMES_A_SECOND, Pace, Section
 
 WAVEFORM = "waveform"
-EMBEDDING = "embedding"
-UNKNOWN = "unknown_score"
-"""Names of the input and of the last outputs of the graph; each head is an output of its name."""
+"""Name of the input of the graph."""
 
-DAMAGED = (ModelFileError, ValueError, TypeError, LookupError, ArithmeticError)
-"""Errors of building sessions from damaged metadata."""
+DAMAGED = (ValueError, TypeError, LookupError, ArithmeticError)
+"""Errors of building graphs from damaged metadata."""
 
 
 class OnnxEngine:
-    """An onnxruntime session that several threads may use at once.
+    """The network of a file, which several threads may use at once.
 
     Each thread runs one clip on one processor. A small network that is spread over several
     processors waits for them after every layer; clips that run side by side do not wait.
 
     Args:
-        session: of a file that sonotype exported.
+        graph: of a file that sonotype exported.
         path: of that file; an engine without a path cannot be pickled.
+        card: of that file; the graphs for windows and frames are then compared with it.
     """
 
     side_by_side = True
 
-    def __init__(self, session: Any, path: Path | None = None) -> None:
-        self.session, self.path = session, path
-        self.outputs = [output.name for output in session.get_outputs()]
+    def __init__(
+        self, graph: OnnxGraph, path: Path | None = None, card: ModelCard | None = None
+    ) -> None:
+        self.graph, self.path, self.card = graph, path, card
 
     def __reduce__(self) -> tuple[Callable[[Path], OnnxEngine], tuple[Path]]:
         """Pickle the path alone: the process that unpickles the engine reads the file again."""
         if self.path is None:
             raise PicklingError("this OnnxEngine has no file; load it from a model.onnx")
-        return _read_engine, (self.path,)
+        return _load_engine, (self.path,)
 
     def prepare(self) -> None:
-        """Build the sessions for windows and frames, which predictions of clips do not need.
+        """Build the graphs for windows and frames, which predictions of clips do not need.
 
         Raises:
             ModelFileError: the graphs in the metadata are damaged.
@@ -59,8 +66,7 @@ class OnnxEngine:
 
     def __call__(self, waveforms: Array) -> EngineOutput:
         """Output for clips ``[batch, samples]`` at the sample rate of the network."""
-        values = self.session.run(self.outputs, {WAVEFORM: waveforms})
-        return _output(dict(zip(self.outputs, values, strict=True)))
+        return output_of(self.graph, {WAVEFORM: waveforms}, len(waveforms))
 
     def windows(
         self,
@@ -92,66 +98,31 @@ class OnnxEngine:
         return shared.frames.outputs(pieces, pace)
 
     @cached_property
-    def _shared(self) -> SharedSessions | None:
+    def _shared(self) -> SharedGraphs | None:
         """Windows and frames by the graphs in the metadata; ``None`` without them."""
-        document = metadata_of(self.session).get(WINDOWS_KEY)
+        document = self.graph.metadata().get(WINDOWS_KEY)
         if document is None:
             return None
         try:
             graphs = window_graphs(document)
             if graphs is None:
                 return None
-            return SharedSessions(graphs, _session, _output, available_cpus())
+            shared = SharedGraphs(graphs, self.graph, available_cpus())
+            if self.card is not None:
+                _check_shared(shared, self.card)
+            return shared
+        except ModelFileError as error:
+            raise ModelFileError(f"{error}; export the model again") from None
         except DAMAGED as error:
-            name = self.path or "model"
-            cause = f"a field is invalid ({error})"
-            if isinstance(error, ModelFileError | ValueError):
-                cause = str(error)
+            cause = str(error) if isinstance(error, ValueError) else f"a field is invalid ({error})"
             raise ModelFileError(
-                f"{name}: {WINDOWS_KEY} in its metadata: {cause}; export the model again"
+                f"{window_name(self.graph)}: {cause}; export the model again"
             ) from None
 
 
-def _output(found: Mapping[str, Array]) -> EngineOutput:
-    """The output from the arrays of a graph by name."""
-    proba = {name: value for name, value in found.items() if name not in (EMBEDDING, UNKNOWN)}
-    return EngineOutput(proba, found[EMBEDDING], unknown=found.get(UNKNOWN))
-
-
-def refuse_telemetry() -> None:
-    """Keep onnxruntime from sending reports of its use; call it before the first import.
-
-    Since version 1.29 it does so on Linux and macOS too, and writes an identifier of the machine.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-
-def onnx_engine(content: bytes, path: Path | None = None) -> OnnxEngine:
-    """The network in the bytes of an ONNX file.
-
-    Raises:
-        MissingExtraError: onnxruntime is not installed.
-        ModelFileError: onnxruntime refuses the file, with the reason.
-    """
-    return OnnxEngine(_session(content, path), None if path is None else path.absolute())
-
-
-def _session(content: bytes, path: Path | None = None) -> Any:
-    """An onnxruntime session with one thread; errors as for :func:`onnx_engine`."""
-    refuse_telemetry()
-    try:
-        import onnxruntime
-    except ImportError:
-        raise MissingExtraError("a model.onnx", "onnx") from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only: it warns about processors that it does not know
-    try:
-        return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's error classes are not public
-        reason = " ".join(str(error).split())[:200]
-        name = path or "model"
-        raise ModelFileError(f"{name}: is no ONNX model, or damaged ({reason})") from None
+def onnx_engine(content: bytes) -> OnnxEngine:
+    """The network in the bytes of an ONNX file; errors as for :class:`OnnxGraph`."""
+    return OnnxEngine(OnnxGraph(content))
 
 
 def load_onnx(path: str | Path, *, device: str = "cpu") -> tuple[OnnxEngine, ModelCard]:
@@ -166,48 +137,48 @@ def load_onnx(path: str | Path, *, device: str = "cpu") -> tuple[OnnxEngine, Mod
     path = Path(path)
     if device not in ("cpu", "auto"):
         raise OptionsError(f"device {device}: a model.onnx runs on the cpu here")
-    engine = _read_engine(path)
     try:
-        document = metadata_of(engine.session).get(KEY)
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
+    graph = OnnxGraph(content, path)
+    try:
+        document = graph.metadata().get(KEY)
     except ValueError as error:
         raise ModelFileError(f"{path}: is damaged ({error})") from None
     if document is None:
         raise ModelFileError(f"{path}: is an ONNX model, but sonotype did not export it")
     card = card_of(document, path)
-    if difference := _difference(engine.session, card):
+    if difference := _difference(graph, card):
         raise ModelFileError(f"{path}: the network does not fit the header ({difference})")
-    return engine, card
+    return OnnxEngine(graph, path.absolute(), card), card
 
 
-def metadata_of(session: Any) -> dict[str, str]:
-    """The entries that a file holds beside its graph.
-
-    Raises:
-        ValueError: their text is not UTF-8.
-    """
-    found: dict[str, str] = session.get_modelmeta().custom_metadata_map
-    return found
+def _load_engine(path: Path) -> OnnxEngine:
+    return load_onnx(path)[0]
 
 
-def _read_engine(path: Path) -> OnnxEngine:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
-    return onnx_engine(content, path)
+def _check_shared(shared: SharedGraphs, card: ModelCard) -> None:
+    """Raise a ``ValueError`` if windows and frames are not those of the card."""
+    layout, spec, fitted = shared.windows.layout, card.audio_spec, card.detection
+    if (layout.samples, layout.frame * FRAMES_A_SECOND) != (spec.length, spec.sample_rate):
+        raise ValueError("its windows are not as long as the clips of the header")
+    framed = fitted.head if fitted is not None and fitted.frame_scales else None
+    classes = next((len(head.classes) for head in card.heads if head.name == framed), None)
+    if shared.frame_classes not in (None, classes):
+        raise ValueError("its frames have other classes than the header")
 
 
-def _difference(session: Any, card: ModelCard) -> str:
+def _difference(graph: OnnxGraph, card: ModelCard) -> str:
     """How inputs and outputs of a graph differ from the card; empty if they do not."""
-    inputs = [tensor.name for tensor in session.get_inputs()]
-    if inputs != [WAVEFORM]:
-        return f"its inputs are {inputs}, not {[WAVEFORM]}"
-    sizes = {tensor.name: tensor.shape[-1] for tensor in session.get_outputs()}
+    if list(graph.inputs) != [WAVEFORM]:
+        return f"its inputs are {list(graph.inputs)}, not {[WAVEFORM]}"
     counts = {head.name: len(head.classes) for head in card.heads}
     expected = {*counts, EMBEDDING, *([UNKNOWN] if card.unknown_head else [])}
-    if set(sizes) != expected:
-        return f"its outputs are {sorted(sizes)}, not {sorted(expected)}"
+    if set(graph.outputs) != expected:
+        return f"its outputs are {sorted(graph.outputs)}, not {sorted(expected)}"
     for name, count in counts.items():
-        if isinstance(sizes[name], int) and sizes[name] != count:
-            return f"its output {name} has {sizes[name]} classes, the header names {count}"
+        size = graph.outputs[name][-1:]
+        if size != (count,):
+            return f"its output {name} has {size} classes, the header names {count}"
     return ""

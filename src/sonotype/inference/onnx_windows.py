@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
+from sonotype.core.errors import ModelFileError
 from sonotype.core.json_text import json_text
 from sonotype.core.text import counted
 from sonotype.inference.engine import EngineOutput
+from sonotype.inference.onnx_graph import OnnxGraph, Shape
 from sonotype.inference.prediction import Array
 from sonotype.models.operation import OPERATIONS
-from sonotype.sliding.frames import SharedFrames
+from sonotype.sliding.frames import SharedFrames, rows_of_clip
 from sonotype.sliding.layout import Layout
 from sonotype.sliding.reductions import Rows
 from sonotype.sliding.shared import RowReduction, Samples, SharedWindows
@@ -32,6 +35,10 @@ CHUNK = "chunk"
 """Name of the input of the first graph."""
 FRAMES = "frames"
 """Name of the output of the graph for the scores of frames."""
+EMBEDDING = "embedding"
+UNKNOWN = "unknown_score"
+"""Names of the last outputs of the graphs of clips and of windows; each head is an output of its
+name."""
 GRAPHS = ("front_ends", "rows", "outputs")
 
 
@@ -64,17 +71,19 @@ class FrameGraph:
         return {**asdict(self), "scores": b64encode(self.scores).decode()}
 
 
-def _frame_graph(found: Any, reductions: int) -> FrameGraph | None:
+def _frame_graph(found: Any, layout: Layout, reductions: int) -> FrameGraph | None:
     """The inverse of :meth:`FrameGraph.to_json`; ``None`` for ``None``."""
     if found is None:
         return None
     scores = b64decode(found["scores"], validate=True)
     chosen = tuple(found["reductions"])
-    if not all(_is_index(reductions, one) for one in chosen):
+    if not chosen or not all(_is_index(reductions, one) for one in chosen):
         raise ValueError("reductions of frames must be indices of reductions")
-    scales = tuple(found["scales"])
-    if not scales or not all(type(scale) is int and scale > 0 for scale in scales):
-        raise ValueError("scales of frames must be positive whole numbers")
+    scales, rows = tuple(found["scales"]), rows_of_clip(layout)
+    if not scales or not all(type(scale) is int and scale % 2 for scale in scales):
+        raise ValueError("scales of frames must be odd numbers")
+    if not all(0 < scale <= rows for scale in scales):
+        raise ValueError(f"scales of frames must be within the {counted(rows, 'row')} of a clip")
     return FrameGraph(scales, chosen, scores)
 
 
@@ -136,45 +145,71 @@ def window_graphs(document: str) -> WindowGraphs | None:
         maps = [index for one in reductions for index in one.maps]
         if not all(_is_index(len(layout.strides), index) for index in maps):
             raise ValueError("reductions must have indices of maps")
+        if not reductions or not all(one.maps for one in reductions):
+            raise ValueError("each reduction must have maps")
         graphs = {name: b64decode(found[name], validate=True) for name in GRAPHS}
-        frames = _frame_graph(found.get("frames"), len(reductions))
+        frames = _frame_graph(found.get("frames"), layout, len(reductions))
         return WindowGraphs(layout, tuple(reductions), **graphs, frames=frames)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"a field is missing or invalid: {error}") from None
 
 
-OutputOf = Callable[[Mapping[str, Any]], EngineOutput]
-"""From arrays by name of an output of a graph."""
-SessionOf = Callable[[bytes], Any]
-"""An onnxruntime session of an ONNX model."""
-
-
 class GraphRows:
-    """The first step of a file, in sessions that several threads may use at once."""
+    """The first step of a file.
 
-    def __init__(self, graphs: WindowGraphs, session_of: SessionOf) -> None:
+    Args:
+        graphs: of the file.
+        name: of the graphs, for errors.
+
+    Attributes:
+        shapes: ``[parts, time, features]`` of the rows of each reduction and each of its maps.
+
+    Raises:
+        ValueError: the graphs do not fit the layout and the reductions.
+    """
+
+    def __init__(self, graphs: WindowGraphs, name: str) -> None:
         self.layout = graphs.layout
-        self._front_ends, self._rows = session_of(graphs.front_ends), session_of(graphs.rows)
-        expected = sum(len(one.maps) for one in graphs.reductions)
-        if len(self._rows.get_outputs()) != expected:
-            raise ValueError(f"the graph of rows must have {counted(expected, 'output')}")
+        self._front_ends = OnnxGraph(graphs.front_ends, name)
+        self._rows = OnnxGraph(graphs.rows, name)
+        check_shapes("log-mels", self._front_ends.outputs, len(self.layout.mel_frames), 4, time=2)
+        check_shapes(
+            "rows", self._rows.outputs, sum(len(one.maps) for one in graphs.reductions), 3, time=1
+        )
+        self.shapes = list(self._rows.outputs.values())
 
     def rows(self, waveform: Samples) -> list[Rows]:
         """Rows of a chunk ``[samples]``."""
-        return self.rows_of(
-            self.layout.log_mels(lambda sound: self._front_ends.run(None, {CHUNK: sound}), waveform)
-        )
+        return self.rows_of(self.layout.log_mels(lambda sound: self.log_mels(sound[0]), waveform))
 
     def log_mels(self, waveform: Samples) -> list[Samples]:
         """The log-mel of each branch, of any part ``[samples]`` of the sound."""
-        found: list[Samples] = self._front_ends.run(None, {CHUNK: waveform[None]})
-        return found
+        return list(self._front_ends({CHUNK: waveform[None]}).values())
 
     def rows_of(self, log_mels: Sequence[Samples]) -> list[Rows]:
         """Rows of the log-mels of a chunk."""
         given = {log_mel_name(index): log_mel for index, log_mel in enumerate(log_mels)}
-        found: list[Rows] = self._rows.run(None, given)
-        return found
+        return list(self._rows(given).values())
+
+
+def check_shapes(
+    what: str, outputs: Mapping[str, Shape], count: int, rank: int, *, time: int
+) -> None:
+    """Raise a ``ValueError`` if the outputs of a graph are not arrays that grow with time alone.
+
+    Args:
+        what: of the graph.
+        outputs: shapes by name.
+        count: number of outputs.
+        rank: number of axes of each.
+        time: the axis of time.
+    """
+    if len(outputs) != count:
+        raise ValueError(f"the graph of {what} must have {counted(count, 'output')}")
+    for name, shape in outputs.items():
+        fixed = (*shape[:time], *shape[time + 1 :])
+        if len(shape) != rank or shape[time] is not None or None in fixed:
+            raise ValueError(f"the graph of {what} has an output of another shape ({name})")
 
 
 class GraphNetwork:
@@ -182,19 +217,16 @@ class GraphNetwork:
 
     Args:
         rows: the first step.
-        outputs: session of the graph from totals to outputs.
-        output_of: from arrays by name.
+        outputs: the graph from totals to outputs.
     """
 
-    def __init__(self, rows: GraphRows, outputs: Any, output_of: OutputOf) -> None:
+    def __init__(self, rows: GraphRows, outputs: OnnxGraph) -> None:
         self.rows, self.log_mels, self.rows_of = rows.rows, rows.log_mels, rows.rows_of
-        self._outputs, self._output_of = outputs, output_of
-        self._names = [output.name for output in outputs.get_outputs()]
+        self._outputs = outputs
 
     def outputs(self, totals: Sequence[Rows]) -> EngineOutput:
         """Outputs of windows from their totals."""
-        values = self._outputs.run(self._names, named_totals(totals))
-        return self._output_of(dict(zip(self._names, values, strict=True)))
+        return output_of(self._outputs, named_totals(totals), totals[0].shape[1])
 
 
 class FrameNetwork:
@@ -203,10 +235,10 @@ class FrameNetwork:
     Args:
         rows: the first step.
         parts: indices of the rows that frames have.
-        scores: session of the graph from totals to scores.
+        scores: the graph from totals to scores.
     """
 
-    def __init__(self, rows: GraphRows, parts: Sequence[int], scores: Any) -> None:
+    def __init__(self, rows: GraphRows, parts: Sequence[int], scores: OnnxGraph) -> None:
         self._rows, self._parts, self._scores = rows, tuple(parts), scores
         self.log_mels = rows.log_mels
 
@@ -223,9 +255,33 @@ class FrameNetwork:
 
     def outputs(self, totals: Sequence[Rows]) -> Array:
         """Probabilities ``[frames, classes]`` from totals."""
-        [scores] = self._scores.run(None, named_totals(totals))
-        found: Array = scores
-        return found
+        [scores] = self._scores(named_totals(totals)).values()
+        check_count(self._scores, scores, totals[0].shape[1])
+        return scores
+
+
+def output_of(graph: OnnxGraph, inputs: Mapping[str, Array], count: int) -> EngineOutput:
+    """The output of a graph for clips or windows.
+
+    Args:
+        graph: of clips or of windows.
+        inputs: by name.
+        count: of clips or windows in the inputs.
+
+    Raises:
+        ModelFileError: as for :class:`OnnxGraph`; a value is not there for each clip or window.
+    """
+    found = graph(inputs)
+    for value in found.values():
+        check_count(graph, value, count)
+    proba = {name: value for name, value in found.items() if name not in (EMBEDDING, UNKNOWN)}
+    return EngineOutput(proba, found[EMBEDDING], unknown=found.get(UNKNOWN))
+
+
+def check_count(graph: OnnxGraph, value: Array, count: int) -> None:
+    """Raise a ``ModelFileError`` if an output has not ``count`` values on its first axis."""
+    if value.shape[:1] != (count,):
+        raise ModelFileError(f"{graph.name}: its graph gives {value.shape} values for {count}")
 
 
 def named_totals(totals: Sequence[Rows]) -> dict[str, Rows]:
@@ -233,37 +289,74 @@ def named_totals(totals: Sequence[Rows]) -> dict[str, Rows]:
     return {total_name(index): total for index, total in enumerate(totals)}
 
 
-class SharedSessions:
+class SharedGraphs:
     """Windows and frames of long recordings by the graphs of a file.
 
     Args:
         graphs: of the file.
-        session_of: an onnxruntime session with one thread.
-        output_of: from arrays by name of an output.
+        clips: the graph of clips of the file.
         threads: chunks to compute side by side.
+
+    Attributes:
+        windows: of recordings.
+        frames: of recordings; ``None`` without a frame head.
+        frame_classes: number of classes that frames have scores of.
+
+    Raises:
+        ModelFileError: a graph is damaged.
+        ValueError: the graphs do not fit each other.
     """
 
-    def __init__(
-        self, graphs: WindowGraphs, session_of: SessionOf, output_of: OutputOf, threads: int
-    ) -> None:
-        rows, layout = GraphRows(graphs, session_of), graphs.layout
-        network = GraphNetwork(rows, session_of(graphs.outputs), output_of)
+    def __init__(self, graphs: WindowGraphs, clips: OnnxGraph, threads: int) -> None:
+        layout, name = graphs.layout, window_name(clips)
+        rows, outputs = GraphRows(graphs, name), OnnxGraph(graphs.outputs, name)
+        if {one: shape[1:] for one, shape in outputs.outputs.items()} != {
+            one: shape[1:] for one, shape in clips.outputs.items()
+        }:
+            raise ValueError("the graph of outputs must have the outputs of the graph of clips")
+        parts = _parts_of(graphs.reductions)
+        check_totals(rows, parts, outputs)
         self.windows: SharedWindows[EngineOutput] = SharedWindows(
-            layout, graphs.reductions, network, threads=threads
+            layout, graphs.reductions, GraphNetwork(rows, outputs), threads=threads, name=clips.name
         )
         self.frames: SharedFrames[Array] | None = None
+        self.frame_classes: int | None = None
         if graphs.frames is not None:
-            of_frames = graphs.frames
-            counts = [len(one.maps) for one in graphs.reductions]
-            parts = [
-                sum(counts[:index]) + number
-                for index in of_frames.reductions
-                for number in range(counts[index])
-            ]
+            chosen, scales = graphs.frames.reductions, graphs.frames.scales
+            scores = OnnxGraph(graphs.frames.scores, name)
+            check_totals(rows, [parts[one] for one in chosen] * len(scales), scores)
+            check_shapes("frames", scores.outputs, 1, 2, time=0)
+            [(_, self.frame_classes)] = scores.outputs.values()
             self.frames = SharedFrames(
                 layout,
-                [graphs.reductions[index] for index in of_frames.reductions],
-                FrameNetwork(rows, parts, session_of(of_frames.scores)),
-                of_frames.scales,
+                [graphs.reductions[one] for one in chosen],
+                FrameNetwork(rows, [part for one in chosen for part in parts[one]], scores),
+                scales,
                 threads=threads,
+                name=clips.name,
             )
+
+
+def window_name(clips: OnnxGraph) -> str:
+    """What errors call the graphs of windows and frames."""
+    return f"{clips.name}: {WINDOWS_KEY} in its metadata"
+
+
+def _parts_of(reductions: Sequence[RowReduction]) -> list[range]:
+    """Indices of the rows of each reduction."""
+    ends = list(accumulate((len(one.maps) for one in reductions), initial=0))
+    return [range(begin, end) for begin, end in pairwise(ends)]
+
+
+def check_totals(rows: GraphRows, parts: Sequence[Sequence[int]], graph: OnnxGraph) -> None:
+    """Raise a ``ValueError`` if the inputs of a graph are not the totals of some rows.
+
+    Args:
+        rows: of all reductions and maps.
+        parts: indices of the rows of each total.
+        graph: from totals.
+    """
+    wanted = {total_name(index): rows.shapes[one[0]] for index, one in enumerate(parts)}
+    alike = all(rows.shapes[part] == rows.shapes[one[0]] for one in parts for part in one)
+    if graph.inputs != wanted or not alike:
+        raise ValueError("the totals of rows must be the inputs of the graphs of outputs")

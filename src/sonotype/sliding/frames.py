@@ -12,6 +12,7 @@ stride is centred: frame k lasts from (k - 1/2) S to (k + 1/2) S.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Generic
 
 import numpy as np
@@ -30,6 +31,7 @@ class SharedFrames(Generic[Output_co]):
         network: computes rows, and outputs from the totals of all spans.
         scales: frames of each span.
         threads: chunks to compute side by side.
+        name: of the model file, for errors.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class SharedFrames(Generic[Output_co]):
         scales: Sequence[int],
         *,
         threads: int = 1,
+        name: str | Path = "model",
     ) -> None:
         self.unit = layout.coarsest * layout.frame
         self.scales = tuple(scales)
@@ -47,7 +50,9 @@ class SharedFrames(Generic[Output_co]):
         centre = (self.rows - 1) // 2
         spans = [Span(centre, scale) for scale in scales]
         self.before, self.after = centre, self.rows - centre
-        self._windows = SharedWindows(layout, reductions, network, threads=threads, spans=spans)
+        self._windows = SharedWindows(
+            layout, reductions, network, threads=threads, spans=spans, name=name
+        )
 
     def outputs(
         self, pieces: Iterable[Samples] | Section, pace: Pace | None = None

@@ -25,6 +25,11 @@ FRONT_END_REACH = 3
 401 samples on each side, a hop and a quarter; decimation reads 95 samples of 32 kHz. Where zeros
 follow the sound, they are in the last three frames, because a window of 400
 samples spans 2.5 hops."""
+LARGEST = 100_000
+"""Most frames of a chunk in a file, 1,000 s: it bounds the memory of a file from outside."""
+CROPPED = 100
+"""Most frames by which the log-mel of a clip differs from the clip: VGGish crops to whole patches
+of 96 frames, and the last frames are cropped or padded."""
 PIECE = 500
 """Frames of a log-mel that are computed at once where a front end runs piece by piece: what lies
 between its steps then fits the cache of a processor."""
@@ -156,7 +161,19 @@ class Layout:
             raise ValueError("each map must have a stride and a count")
         if any(size % found.coarsest for size in (found.context, found.step)):
             raise ValueError("chunks must be multiples of the coarsest stride")
+        if any(found.coarsest % stride for stride in found.strides):
+            raise ValueError("the coarsest stride must be a multiple of each stride")
+        if max(found.context, found.step) > LARGEST or max(contexts) > found.context:
+            raise ValueError(f"chunks must have at most {LARGEST} frames, and no more lookahead "
+                             "than context")  # fmt: skip
+        frames = found.samples / found.frame
+        if any(abs(frames - one) > CROPPED for one in found.mel_frames):
+            raise ValueError("a window must have the frames of its log-mels")
         return found
+
+    def rows_in(self, chunk: Chunk, index: int) -> int:
+        """Rows of a map of a chunk, its context included."""
+        return self.counts[index] + chunk.grown // self.strides[index]
 
     def chunks(
         self,

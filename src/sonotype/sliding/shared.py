@@ -22,12 +22,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sonotype.audio.buffer import SampleBuffer, window_start
+from sonotype.core.errors import ModelFileError
 from sonotype.core.prefetch import prefetch
 from sonotype.models.operation import Operation
 from sonotype.sliding.layout import Chunk, Layout, Pace, Section, Span
@@ -81,6 +83,7 @@ class SharedWindows(Generic[Output_co]):
         threads: chunks to compute side by side; 1 computes each when it is needed.
         spans: of each window, whose totals the network gets: those of the first span, then those
             of the next; ``None`` is the whole window.
+        name: of the model file, for errors.
     """
 
     def __init__(
@@ -91,10 +94,11 @@ class SharedWindows(Generic[Output_co]):
         *,
         threads: int = 1,
         spans: Sequence[Span | None] = (None,),
+        name: str | Path = "model",
     ) -> None:
         self.layout, self.reductions = layout, tuple(reductions)
         self.network, self.threads = network, threads
-        self.spans = tuple(spans)
+        self.spans, self.name = tuple(spans), name
         self._maps = [index for reduction in reductions for index in reduction.maps]
 
     def outputs(
@@ -109,6 +113,9 @@ class SharedWindows(Generic[Output_co]):
                 or a section, whose chunks are those of the whole recording.
             hop: samples from window to window, at least 1; can be fractional.
             pace: of live sound: no chunk is then read before the outputs of the last are given.
+
+        Raises:
+            ModelFileError: the network does not give the rows that the layout names.
         """
         layout = self.layout if pace is None else self.layout.at_pace(pace)
         done, core, last = 0, 0, None
@@ -163,6 +170,10 @@ class SharedWindows(Generic[Output_co]):
                 found = self.network.rows(waveform)
             else:
                 found = self.network.rows_of(mels.of_chunk(chunk, waveform))
+            for index, part in zip(self._maps, found, strict=True):
+                if part.shape[1] != self.layout.rows_in(chunk, index):
+                    raise ModelFileError(f"{self.name}: the layout of windows does not fit its "
+                                         "network; export the model again")  # fmt: skip
             rows = zip(found, strides, strict=True)
             return chunk.windows, [part[:, chunk.rows(stride)] for part, stride in rows]
 
