@@ -167,6 +167,7 @@ NO_GRAPH = b64encode(b"no model").decode()
         (windows_document(frame_classes=3), "its frames have other classes"),
         ({"layout": {**LAYOUT, "coarsest": 0}}, "positive whole numbers"),
         ({"layout": {**LAYOUT, "strides": ["a"]}}, "positive whole numbers"),
+        ({"layout": {**LAYOUT, "counts": [10**400]}}, "positive whole numbers"),
         ({"layout": {**LAYOUT, "samples": RATE - 1}}, "not as long as the clips"),
         ({"layout": {**LAYOUT, "frame": 80, "mel_frames": [200]}}, "not as long as the clips"),
         ({"layout": {**LAYOUT, "frame": 1}}, "the frames of its log-mels"),
@@ -226,6 +227,15 @@ def test_graphs_that_cannot_be_run_and_other_shapes_are_errors() -> None:
     product = [node("MatMul", ["waveform", "waveform"], [name]) for name in ("a", "embedding")]
     with pytest.raises(ModelFileError, match=r"^model: cannot be run "):
         graph_engine(product, ["batch", "samples"])(clips)
+
+
+def test_names_that_are_not_text_are_damage(tmp_path: Path) -> None:
+    content = write_onnx(tmp_path / "model.onnx").read_bytes()
+    path = tmp_path / "other.onnx"
+    path.write_bytes(content.replace(b"\x12\x07samples", b"\x12\x07sample\xff"))
+    assert path.read_bytes() != content
+    with pytest.raises(ModelFileError, match=f"^{path}: is no ONNX model, or damaged "):
+        load(path)
 
 
 def test_onnxruntime_without_memory_is_missing_memory(monkeypatch: pytest.MonkeyPatch) -> None:

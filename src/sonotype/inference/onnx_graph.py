@@ -45,12 +45,12 @@ class OnnxGraph:
         self.name = name
         try:
             self._session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+            self.inputs = {one.name: _shape(one) for one in self._session.get_inputs()}
+            self.outputs = {one.name: _shape(one) for one in self._session.get_outputs()}
         except Exception as error:  # onnxruntime's error classes are not public
             raise ModelFileError(
                 f"{name}: is no ONNX model, or damaged ({_reason(error)})"
             ) from None
-        self.inputs = {one.name: _shape(one) for one in self._session.get_inputs()}
-        self.outputs = {one.name: _shape(one) for one in self._session.get_outputs()}
 
     def metadata(self) -> dict[str, str]:
         """The entries that the file holds beside its graph.

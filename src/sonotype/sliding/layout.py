@@ -153,7 +153,7 @@ class Layout:
         numbers: tuple[object, ...] = (found.samples, found.frame, found.coarsest, found.step)
         numbers += (*found.mel_frames, *found.strides, *found.counts)
         contexts = (found.context, found.lookahead or 0)
-        if not all(type(one) is int and one > 0 for one in numbers):
+        if not all(type(one) is int and 0 < one < 2**53 for one in numbers):
             raise ValueError("sizes must be positive whole numbers")
         if not all(type(one) is int and one >= 0 for one in contexts):
             raise ValueError("contexts must be whole numbers")
