@@ -314,6 +314,12 @@ class ScoreOptions:
     threshold_target: float = option(0.9, "The target of the thresholds", low=0.01, high=1)
 
 
+LONGEST_FILTER = 600.0
+"""Seconds of the longest filter of scores: the time that a filter takes grows with its length."""
+LONGEST_EVENT = 1e6
+"""Seconds, 11 days, that lengths of events and gaps are at most."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EventOptions:
     """How to make events from the scores of a class over time."""
@@ -330,15 +336,30 @@ class EventOptions:
         low=0.01,
         high=1,
     )
-    median: float = option(0.0, "Length of the median filter in seconds; 0 for none", low=0)
+    median: float = option(
+        0.0, "Length of the median filter in seconds; 0 for none", low=0, high=LONGEST_FILTER
+    )
     merge_gap: float = option(
-        0.0, "Join events of a class with a gap of at most this length in seconds", low=0
+        0.0,
+        "Join events of a class with a gap of at most this length in seconds",
+        low=0,
+        high=LONGEST_EVENT,
     )
-    min_length: float = option(0.0, "Drop events that are shorter, in seconds", low=0)
+    min_length: float = option(
+        0.0, "Drop events that are shorter, in seconds", low=0, high=LONGEST_EVENT
+    )
     max_length: float = option(
-        0.0, "End longer events at this length in seconds; 0 for no limit", low=0
+        0.0,
+        "End longer events at this length in seconds; 0 for no limit",
+        low=0,
+        high=LONGEST_EVENT,
     )
-    step: float = option(0.64, "Method change_point: length of the step filter in seconds", low=0)
+    step: float = option(
+        0.64,
+        "Method change_point: length of the step filter in seconds",
+        low=0,
+        high=LONGEST_FILTER,
+    )
     merge_absolute: float = option(
         0.2,
         "Method change_point: join events if their score is less than this above that of the gap; "
