@@ -314,9 +314,9 @@ class ScoreOptions:
     threshold_target: float = option(0.9, "The target of the thresholds", low=0.01, high=1)
 
 
-LONGEST_FILTER = 600.0
+LONGEST_FILTER = 600
 """Seconds of the longest filter of scores: the time that a filter takes grows with its length."""
-LONGEST_EVENT = 1e6
+LONGEST_EVENT = 1_000_000
 """Seconds, 11 days, that lengths of events and gaps are at most."""
 
 
