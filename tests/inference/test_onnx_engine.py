@@ -224,6 +224,10 @@ def test_graphs_that_cannot_be_run_and_other_shapes_are_errors() -> None:
     turned = [node("Transpose", ["waveform"], [name]) for name in ("a", "embedding")]
     with pytest.raises(ModelFileError, match=r"gives \(4, 2\) values for 2"):
         graph_engine(turned, ["samples", "batch"])(clips)
+    with pytest.raises(ModelFileError, match="gives values that are no probabilities"):
+        graph_engine(identities, ["batch", 4])(2 * clips)
+    broken = graph_engine(identities, ["batch", 4])(clips * np.nan)
+    assert np.isnan(broken.proba["a"]).all(), "is reported for the sound"
     product = [node("MatMul", ["waveform", "waveform"], [name]) for name in ("a", "embedding")]
     with pytest.raises(ModelFileError, match=r"^model: cannot be run "):
         graph_engine(product, ["batch", "samples"])(clips)

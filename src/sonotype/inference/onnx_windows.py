@@ -39,6 +39,8 @@ EMBEDDING = "embedding"
 UNKNOWN = "unknown_score"
 """Names of the last outputs of the graphs of clips and of windows; each head is an output of its
 name."""
+ROUNDING = 1e-4
+"""By which probabilities of a graph can be below 0 or above 1."""
 GRAPHS = ("front_ends", "rows", "outputs")
 
 
@@ -257,6 +259,7 @@ class FrameNetwork:
         """Probabilities ``[frames, classes]`` from totals."""
         [scores] = self._scores(named_totals(totals)).values()
         check_count(self._scores, scores, totals[0].shape[1])
+        check_probabilities(self._scores, scores)
         return scores
 
 
@@ -269,12 +272,15 @@ def output_of(graph: OnnxGraph, inputs: Mapping[str, Array], count: int) -> Engi
         count: of clips or windows in the inputs.
 
     Raises:
-        ModelFileError: as for :class:`OnnxGraph`; a value is not there for each clip or window.
+        ModelFileError: as for :class:`OnnxGraph`; a value is not there for each clip or window;
+            values of a head are no probabilities.
     """
     found = graph(inputs)
     for value in found.values():
         check_count(graph, value, count)
     proba = {name: value for name, value in found.items() if name not in (EMBEDDING, UNKNOWN)}
+    for value in proba.values():
+        check_probabilities(graph, value)
     return EngineOutput(proba, found[EMBEDDING], unknown=found.get(UNKNOWN))
 
 
@@ -282,6 +288,12 @@ def check_count(graph: OnnxGraph, value: Array, count: int) -> None:
     """Raise a ``ModelFileError`` if an output has not ``count`` values on its first axis."""
     if value.shape[:1] != (count,):
         raise ModelFileError(f"{graph.name}: its graph gives {value.shape} values for {count}")
+
+
+def check_probabilities(graph: OnnxGraph, value: Array) -> None:
+    """Raise a ``ModelFileError`` if finite values are below 0 or above 1, apart from rounding."""
+    if ((value < -ROUNDING) | (value > 1 + ROUNDING)).any():
+        raise ModelFileError(f"{graph.name}: its graph gives values that are no probabilities")
 
 
 def named_totals(totals: Sequence[Rows]) -> dict[str, Rows]:
