@@ -91,3 +91,25 @@ def test_outputs_outside_of_the_folder_are_damage(tmp_path: Path, change: dict[s
         ledger.store(found, Stamp(1, 2, "x"), replace(outputs, **change))
         with pytest.raises(SonotypeError, match="is damaged"):
             ledger.entry(RECORDING)
+
+
+ENDLESS = (
+    "CREATE TRIGGER t AFTER INSERT ON files BEGIN INSERT INTO files WITH RECURSIVE c(n) AS "
+    "(SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT CAST(n AS BLOB), zeroblob(1000) FROM c; END"
+)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [ENDLESS, "CREATE VIEW v AS SELECT 1", "CREATE TABLE more (x)", "DROP INDEX files_by_path",
+     "ALTER TABLE files ADD COLUMN x", "CREATE INDEX more ON files (name)"],
+)  # fmt: skip
+def test_a_schema_of_another_origin_is_damage(tmp_path: Path, statement: str) -> None:
+    """Triggers and views would be executed by the statements of this program."""
+    path = tmp_path / "ledger"
+    Ledger(path).__exit__(None, None, None)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(statement)
+        database.commit()
+    with pytest.raises(SonotypeError, match="is damaged"):
+        Ledger(path)

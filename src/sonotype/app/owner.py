@@ -6,9 +6,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from sonotype.core.io import refuse_link, refuse_links
 from sonotype.serve.problems import ProblemError
 
 LOCK = "app.lock"
+RUNS = "runs"
+"""In the hidden folder: the run folders."""
 IN_USE = "Another sonotype app uses this project. Use its page, or end it and try again."
 
 
@@ -31,11 +34,15 @@ class Owner:
 
         Raises:
             ProblemError: ``project-in-use``.
+            OptionsError: the hidden folder, or something in it, is a link.
             OSError: the folder cannot be written.
         """
         if self._lock is not None and self._hidden.is_dir():
             return False
         self.release()  # the folder was removed meanwhile
+        refuse_link(self._hidden)
+        refuse_links(self._hidden)
+        refuse_links(self._hidden / RUNS)
         self._hidden.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._hidden / LOCK, thread_local=False)
         try:

@@ -15,7 +15,7 @@ from sonotype.app.clip_files import ClipFile, ClipFiles
 from sonotype.app.clip_names import check_suffix, safe_class_name, safe_file_name, same_name
 from sonotype.app.disk import move_into, rename_folder, write_out, writing
 from sonotype.app.layout import class_names, names_in
-from sonotype.app.owner import Owner
+from sonotype.app.owner import RUNS, Owner
 from sonotype.audio.clip_length import automatic_seconds
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.io import atomic, is_folder
@@ -51,7 +51,7 @@ class Project:
     @property
     def runs(self) -> Path:
         """The folder of the run folders."""
-        return self.hidden / "runs"
+        return self.hidden / RUNS
 
     # The whole project
 

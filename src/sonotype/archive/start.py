@@ -23,6 +23,7 @@ from sonotype.archive.remote import address_of
 from sonotype.archive.sources import UNKNOWN, SoundFile, below_unlisted
 from sonotype.archive.tasks import Row, Task, Verb
 from sonotype.core.errors import OptionsError
+from sonotype.core.io import refuse_link, refuse_links
 from sonotype.core.version import __version__
 from sonotype.detect.writers.event_rows import utf8_text
 
@@ -93,10 +94,20 @@ def _without_slash(source: str | Path) -> str:
     return address.rstrip("/") if address else str(source)
 
 
+LEVELS = 20
+"""Of folders of partitions, at most."""
+
+
 def remove_unknown(folder: Path, ledger: ArchiveLedger) -> None:
-    """Remove the Parquet files of a killed start; forget recordings whose files were removed."""
+    """Remove the Parquet files of a killed start; forget recordings whose files were removed.
+
+    Raises:
+        OptionsError: there are links among the folders, which would lead to other archives.
+    """
     known = ledger.parts()
     for root in (ROWS, SPOOL):
+        refuse_link(folder / root)
+        refuse_links(folder / root, LEVELS)
         for path in sorted((folder / root).rglob("*.parquet")):
             own = OWN_NAME.fullmatch(path.name)
             if own and path.relative_to(folder).as_posix() not in known:

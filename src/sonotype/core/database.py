@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sonotype.core.errors import SonotypeError
-from sonotype.core.io import stays_inside
+from sonotype.core.io import refuse_link, stays_inside
 
 _DAMAGED = (
     sqlite3.SQLITE_CORRUPT,
@@ -26,6 +26,10 @@ _ERRNO = {
     sqlite3.SQLITE_CANTOPEN: errno.EACCES,
 }
 
+BESIDE = ("-journal", "-wal", "-shm")
+"""Ends of the names of the files that SQLite writes beside a database."""
+OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+
 
 class Database:
     """An open database.
@@ -38,13 +42,17 @@ class Database:
         advice: what to do if the file is damaged.
 
     Raises:
-        SonotypeError: it is damaged, of another program, or of another version.
+        SonotypeError: it is damaged, of another program, or of another version, or has other
+            tables than these, or views or triggers.
+        OptionsError: the file is a link.
     """
 
     def __init__(
         self, path: Path, schema: Sequence[str], *, application: int, version: int, advice: str
     ) -> None:
         self._path, self._advice = path, advice
+        for one in (path, *(path.with_name(path.name + suffix) for suffix in BESIDE)):
+            refuse_link(one)
         with self.clear_errors():
             self._database = sqlite3.connect(path, isolation_level=None)
             try:
@@ -54,9 +62,9 @@ class Database:
                 raise
 
     def _open(self, schema: Sequence[str], application: int, version: int) -> None:
-        if self._pragma("quick_check(1)") != "ok":
-            raise self.damaged()
-        if self._pragma("application_id") == 0 and not self.rows("SELECT 1 FROM sqlite_master"):
+        self._database.execute("PRAGMA trusted_schema = OFF")
+        objects = self.rows("SELECT count(*) FROM sqlite_master")[0][0]
+        if self._pragma("application_id") == 0 and not objects:
             with self.transaction():
                 for statement in schema:
                     self._database.execute(statement)
@@ -68,6 +76,12 @@ class Database:
             raise SonotypeError(
                 f"{self._path}: is of another version of sonotype; name another --out folder"
             )
+        # A trigger or a view of someone else would be executed by the statements of this program.
+        wanted = objects_of(schema)
+        if objects > len(wanted) or self.rows(OBJECTS) != wanted:
+            raise self.damaged()
+        if self._pragma("quick_check(1)") != "ok":
+            raise self.damaged()
 
     def close(self) -> None:
         """Close the file."""
@@ -142,6 +156,17 @@ class Database:
             f"{self._path}: is damaged; {self._advice}, name another --out folder, "
             f"or remove {self._path.parent}"
         )
+
+
+def objects_of(schema: Sequence[str]) -> list[Any]:
+    """Type, name and text of all that the statements of a schema create."""
+    database = sqlite3.connect(":memory:")
+    try:
+        for statement in schema:
+            database.execute(statement)
+        return database.execute(OBJECTS).fetchall()
+    finally:
+        database.close()
 
 
 def text_of(text: str) -> str:

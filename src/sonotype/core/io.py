@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,48 @@ def stays_inside(name: str) -> bool:
     return all(parts) and {".", ".."}.isdisjoint(parts) and "\0" not in name and not apart
 
 
+def refuse_link(path: Path) -> None:
+    """Raise an ``OptionsError`` if a file or folder of this program is a link to another place.
+
+    A folder that someone else made could otherwise have files of its reader changed.
+    """
+    if is_link(path):
+        raise OptionsError(
+            f"{path} is a link to another place, which sonotype does not change; replace it by "
+            "what it refers to, or name another folder"
+        )
+
+
+def refuse_links(folder: Path, levels: int = 1) -> None:
+    """:func:`refuse_link` for all that is in a folder, which may be a link itself.
+
+    Args:
+        folder: may be missing.
+        levels: of folders whose files and folders are looked at.
+    """
+    if levels and is_folder(folder):
+        for name in os.listdir(folder):  # noqa: PTH208 (names alone, and no Path for each)
+            refuse_link(folder / name)
+            refuse_links(folder / name, levels - 1)
+
+
+def file_inside(folder: Path, name: str) -> Path:
+    """The path of a file of this program in a folder; the folder itself may be a link.
+
+    Args:
+        folder: that contains the file.
+        name: relative, with ``/``.
+
+    Raises:
+        OptionsError: a folder between both is a link.
+    """
+    *between, last = name.split("/")
+    for part in between:
+        folder = folder / part
+        refuse_link(folder)
+    return folder / last
+
+
 def is_folder(path: Path) -> bool:
     """Whether a path is a folder; also of a name that is too long or in a closed folder.
 
@@ -51,13 +94,18 @@ def is_link(path: Path) -> bool:
 
     ``Path.is_symlink`` raises an error for these.
     """
-    return os.path.islink(path)  # noqa: PTH114
+    return os.path.islink(path) or _is_junction(path)  # noqa: PTH114
 
 
 def file_sha256(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is_junction(path: Path) -> bool:
+    """Whether a path is a junction, the link to a folder of Windows."""
+    return sys.version_info >= (3, 12) and os.path.isjunction(path)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from sonotype.core.database import Database, text_of
 from sonotype.core.detections import DetectedEvent, DetectedRecording
+from sonotype.core.errors import SonotypeError
 from sonotype.core.json_text import json_text
 from sonotype.detect.ledger_entry import Entry, Outputs, Stamp
 
@@ -54,6 +55,10 @@ class Ledger:
             path, _SCHEMA, application=APPLICATION, version=VERSION,
             advice="to detect all recordings again",
         )  # fmt: skip
+
+    def damaged(self) -> SonotypeError:
+        """The error of a damaged ledger."""
+        return self._database.damaged()
 
     def __enter__(self) -> Self:
         return self

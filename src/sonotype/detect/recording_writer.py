@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sonotype.core.detections import DetectedRecording
 from sonotype.core.errors import AudioError
+from sonotype.core.io import file_inside
 from sonotype.detect.clips import Span, clip_names, cut_clips
 from sonotype.detect.ledger import Ledger
 from sonotype.detect.ledger_entry import Entry, Outputs, Stamp
@@ -93,7 +94,7 @@ class RecordingWriter:
         if old is None:
             self.write(found, entry.stamp, wanted, new=False)
             return
-        outputs, picture = old.joined(wanted), self._folder / _picture(old)
+        outputs, picture = old.joined(wanted), file_inside(self._folder, _picture(old))
         # Clips that the user deleted do not come back with another format of labels.
         same = (old.clip_name, old.margin) == (outputs.clip_name, outputs.margin)
         moved = old.name != outputs.name and picture.exists()
@@ -109,9 +110,16 @@ class RecordingWriter:
         )
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files, and the folders in which there is nothing else."""
+        """Remove files, and the folders in which there is nothing else.
+
+        Raises:
+            SonotypeError: a name is not in a folder of files of recordings.
+            OptionsError: a folder is a link.
+        """
         for name in names:
-            path = self._folder / name
+            if name.partition("/")[0] not in (LABELS, PICTURES, CLIPS):
+                raise self._ledger.damaged()
+            path = file_inside(self._folder, name)
             path.unlink(missing_ok=True)
             with suppress(OSError):
                 for folder in path.parents:
@@ -129,7 +137,7 @@ class RecordingWriter:
         self, found: DetectedRecording, spans: Mapping[str, Span], margin: float
     ) -> DetectedRecording:
         try:
-            paths = {self._folder / name: span for name, span in spans.items()}
+            paths = {file_inside(self._folder, name): span for name, span in spans.items()}
             cut_clips(found.path, paths, margin)
         except AudioError as error:  # removed or replaced since it was read
             return replace(found, error=found.error or f"no clips: {error.cause}")
@@ -140,7 +148,7 @@ class RecordingWriter:
             write_recording_file(self._path(name), text, found)
 
     def _path(self, name: str) -> Path:
-        path = self._folder / name
+        path = file_inside(self._folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from sonotype.core.detections import DetectedRecording
 from sonotype.core.errors import MissingExtraError
-from sonotype.core.io import atomic
+from sonotype.core.io import atomic, refuse_link
 from sonotype.detect.writers.event_tables import csv_header, csv_rows, json_lines
 from sonotype.detect.writers.kaleidoscope_csv import kaleidoscope_table
 from sonotype.detect.writers.label_files import LABEL_FORMATS, has_label_file, label_file
@@ -71,13 +71,12 @@ class GrowingTables:
 @contextmanager
 def growing_tables(folder: Path, formats: Iterable[str]) -> Iterator[GrowingTables]:
     """Open the tables that grow, which exist."""
+    chosen = {name: folder / TABLE_NAMES[name] for name in formats if name in GROWING}
+    for path in chosen.values():
+        refuse_link(path)
     with ExitStack() as stack:
         yield GrowingTables(
-            [
-                (name, stack.enter_context(_text_file(folder / TABLE_NAMES[name], "a")))
-                for name in formats
-                if name in GROWING
-            ]
+            [(name, stack.enter_context(_text_file(path, "a"))) for name, path in chosen.items()]
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sonotype.core.errors import SonotypeError
-from sonotype.core.io import remove_parts
+from sonotype.core.io import refuse_links, remove_parts
 
 LOCK = "run.lock"
 """The process that writes a run holds this lock, which ends with the process. The file is removed
@@ -24,7 +24,9 @@ def locked_run(folder: Path) -> Iterator[None]:
 
     Raises:
         SonotypeError: another process writes this run, or the folder cannot be written.
+        OptionsError: there are links in the folder.
     """
+    refuse_links(folder, 2)
     lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
