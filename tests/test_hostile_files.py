@@ -12,13 +12,19 @@ import pickle
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from script_modules import SCRIPTS
+
+from sonotype.audio.decode import seconds_of
+from sonotype.audio.stream import stream as stream_sound
+from sonotype.core.errors import SonotypeError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="paths of Linux in the files")
 
@@ -102,6 +108,28 @@ def test_object_arrays_are_no_predictions(folder: Path) -> None:
 def test_a_huge_header_allocates_nothing(folder: Path, length: int) -> None:
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", length) + b"{" + bytes(100))
     assert guarded(folder, "model.safetensors", "sonotype.load(path)").startswith("refused")
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFF0, 0x30000000, 70_000])
+def test_a_huge_format_chunk_of_a_wav_file_is_not_read(folder: Path, size: int) -> None:
+    """The file is sparse: it takes no space on the disk."""
+    path = folder / "sound.wav"
+    with path.open("wb") as stream:
+        stream.write(
+            b"RIFF" + struct.pack("<I", 0xFFFFFFFF) + b"WAVEfmt " + struct.pack("<I", size)
+        )
+        stream.write(struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16))
+        stream.seek(0x40000000)
+        stream.write(b"data" + struct.pack("<I", 16000) + bytes(16000))
+    tracemalloc.start()
+    try:
+        with suppress(SonotypeError):
+            list(stream_sound(path, sample_rate=8000))
+        with suppress(SonotypeError):
+            seconds_of(path)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/passwd", "../../../etc/passwd"])

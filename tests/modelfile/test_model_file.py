@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 
 from sonotype.config import SystemOptions, to_dict
 from sonotype.core.errors import ModelFileError
+from sonotype.modelfile import model_file
 from sonotype.modelfile.card import FORMAT_VERSION, ModelCard
 from sonotype.modelfile.model_file import load_model, read_card, save_model
 from sonotype.models.build import build_system
@@ -479,6 +480,18 @@ def test_weights_of_another_system(tmp_path: Path, system: System) -> None:
     start = "the weights do not fit the header (Error(s) in loading state_dict for System: "
     assert text.startswith(start)
     assert "\n" not in text
+
+
+def test_classes_without_weights_take_no_memory(
+    tmp_path: Path, system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *coarse, fine = CARD.heads
+    many = replace(fine, classes=tuple(map(str, range(50_000))), parent_index=(0,) * 50_000)
+    card = replace(CARD, heads=(*coarse, many), scores={})
+    path = save_model(tmp_path / "m.safetensors", system, card)
+    monkeypatch.setattr(model_file, "build_system", lambda *_: pytest.fail("is not built"))
+    wanted = f"the weights do not fit the header (the classes of {many.name})"
+    assert refusal(path) == wanted
 
 
 # Weights that are not finite

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,14 @@ TIMEOUT: tuple[float, float] = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes on it."""
 
 RETRIES = 2
-CHUNK = 64 * 1024
+CHUNK = 2048
+"""Bytes after which size and speed are looked at."""
+MOST = 2_000_000_000
+"""Bytes of the largest file whose size is not known."""
+SLACK = 1_000_000
+"""Bytes beyond a known size that are read, so that an error can name the size of a wrong file."""
+SLOWEST, PATIENCE = 1000.0, 60.0
+"""A connection that gives fewer bytes a second than this is ended after this many seconds."""
 SCRATCH = ".download-"
 """Start of the names of temporary folders."""
 
@@ -55,7 +64,8 @@ def fetch(
             atomic(destination) as part,
             scratch_folder(destination.parent, SCRATCH) as folder,
         ):
-            downloaded = _retrieve(address, folder / destination.name, progress)
+            most = MOST if size is None else size + SLACK
+            downloaded = _retrieve(address, folder / destination.name, most, progress)
             if issue := content_issue(downloaded, size, sha256):
                 raise ValueError(f"the address gave another file, {issue}")
             downloaded.replace(part)
@@ -81,23 +91,41 @@ def content_issue(path: Path, size: int | None, sha256: str | None) -> str | Non
     return None
 
 
-def _retrieve(address: str, path: Path, progress: bool) -> Path:
+def _retrieve(address: str, path: Path, most: int, progress: bool) -> Path:
     pooch.get_logger().setLevel("ERROR")  # retries are not reported
     names = {"registry": {path.name: None}, "urls": {path.name: address}}
     cache = pooch.create(path.parent, base_url="", retry_if_failed=RETRIES, **names)
     with ExitStack() as responses:
 
-        def close_later(response: Any, *_: object, **__: object) -> None:
+        def watch(response: Any, *_: object, **__: object) -> None:
             responses.callback(response.close)  # pooch does not close it after an error
+            response.iter_content = partial(_bounded, response.iter_content, most)
 
         downloader = pooch.HTTPDownloader(
             progressbar=progress and sys.stderr.isatty(),
             chunk_size=CHUNK,
             timeout=TIMEOUT,
             headers={"Accept-Encoding": "identity"},  # so that Content-Length is the file's length
-            hooks={"response": close_later},
+            hooks={"response": watch},
         )
         return Path(cache.fetch(path.name, downloader=downloader))
+
+
+def _bounded(chunks: Callable[..., Iterator[bytes]], most: int, **options: Any) -> Iterator[bytes]:
+    """The chunks of a response, while there are not too many bytes, and they come fast enough.
+
+    Raises:
+        OSError: which pooch does not take for a reason to try again.
+    """
+    received, begin = 0, time.monotonic()
+    for chunk in chunks(**options):
+        received += len(chunk)
+        if received > most:
+            raise OSError(f"the address gave another file, of more than {most:,} bytes")
+        seconds = time.monotonic() - begin
+        if seconds > PATIENCE and received < seconds * SLOWEST:
+            raise OSError(f"it gave {received:,} bytes in {seconds:.0f} s, which is too slow")
+        yield chunk
 
 
 def _cause(failure: BaseException) -> str:

@@ -100,6 +100,8 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
             f"{path}: the weights {name} are not finite, so the model cannot classify; train it "
             "again with a lower learning rate"
         )
+    tensors = renamed_weights(tensors)
+    _check_heads(card, tensors, path)
     try:
         system = build_system(card.options, card.heads)
     except (OptionsError, ValueError) as error:
@@ -113,11 +115,21 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
     _add_members(system, card, tensors, path)
     _add_frame_head(system, card, tensors, path)
     try:
-        system.load_state_dict(renamed_weights(tensors))
+        system.load_state_dict(tensors)
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{path}: the weights do not fit the header ({detail})") from None
     return system.eval(), card
+
+
+def _check_heads(card: ModelCard, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Compare the classes with the weights before memory is taken for classes without weights."""
+    for head in card.heads:
+        weight = tensors.get(f"classifiers.{head.name}.weight")
+        if weight is None or weight.shape[:1] != (len(head.classes),):
+            raise ModelFileError(
+                f"{path}: the weights do not fit the header (the classes of {head.name})"
+            )
 
 
 def _add_unknown(

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import stat
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from soundsets import faults_of
 
 from sonotype.core.errors import DataError
+from sonotype.data.readers import unpack
 from sonotype.data.readers.unpack import unpack_zip
 
 
@@ -93,3 +95,21 @@ def test_an_archive_with_a_nameless_entry_leaves_nothing(tmp_path: Path) -> None
     with pytest.raises(DataError):
         unpack_zip(tmp_path / "x.zip", tmp_path / "set")
     assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
+
+
+@pytest.mark.parametrize("names", [["a", "a/b"], ["x" * 300], ["a/..", "b"]])
+def test_names_that_no_folder_can_have(tmp_path: Path, names: list[str]) -> None:
+    archive = pack(tmp_path / "x.zip", dict.fromkeys(names, "1"))
+    with suppress(DataError):
+        unpack_zip(archive, tmp_path / "set")
+    assert {path.name for path in tmp_path.iterdir()} <= {"x.zip", "set"}
+
+
+def test_an_archive_that_would_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = pack(tmp_path / "x.zip", {"a": "1" * 1000, "b": "2" * 1001})
+    monkeypatch.setattr(unpack, "MOST", 2000)
+    with pytest.raises(DataError, match="unpacked it would have 2,001 bytes"):
+        unpack_zip(archive, tmp_path / "set")
+    assert not (tmp_path / "set").exists()

@@ -24,6 +24,9 @@ KNOWN_CHUNKS = (
 _MIN_UNCOUNTED = 4096
 """At least this many bytes after the declared end are samples; fewer are a tag."""
 
+_MOST_FORMAT = 65_536
+"""Bytes of the largest format chunk: known ones have at most a few hundred."""
+
 _PLAIN, _EXTENSIBLE = (1, 3, 6, 7), 0xFFFE
 """Format tags of integers, floats, A-law and mu-law; and the tag of an extensible format chunk."""
 
@@ -96,6 +99,8 @@ def _wav_at(file: Bytes, begin: int) -> WavInfo | None:
         if name == b"ds64" and size >= 16:
             long_size = int.from_bytes(file[body + 8 : body + 16], "little")
         elif name == b"fmt ":
+            if size > _MOST_FORMAT:
+                return None
             format_chunk = file[body - 8 : body + size + size % 2]
         elif name == b"data":
             if len(format_chunk) < 24:

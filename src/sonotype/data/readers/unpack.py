@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import shutil
 import zipfile
@@ -11,6 +12,12 @@ from pathlib import Path
 from sonotype.core.errors import DataError, DataIssue
 from sonotype.core.scratch import scratch_folder
 
+MOST = 8_000_000_000
+"""Bytes that an archive may have when it is unpacked."""
+BAD_NAMES = (
+    *(errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR),
+)
+"""Errors of names that no folder can have, or that are those of a file and of a folder."""
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
     *(RuntimeError, ValueError, LookupError),
@@ -38,8 +45,12 @@ def unpack_zip(archive: Path, folder: Path) -> Path:
         unpacked.mkdir()
         try:
             with zipfile.ZipFile(archive) as opened:
+                if (size := sum(one.file_size for one in opened.infolist())) > MOST:
+                    raise ValueError(f"unpacked it would have {size:,} bytes")
                 opened.extractall(unpacked)
-        except _DAMAGED as error:
+        except (*_DAMAGED, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in BAD_NAMES:
+                raise  # of the disk
             issue = DataIssue(str(archive), 0, f"not a complete zip archive ({error}); delete it")
             raise DataError(archive, [issue]) from error
         entries = list(unpacked.iterdir())
