@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 BASELINES := $(VENV)/baselines-installed
 SITE_TOOLS := $(VENV)/site-tools-installed
 
-.PHONY: demo test bench docs lint format clean
+.PHONY: demo test bench docs release lint format clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -37,6 +37,10 @@ $(SITE_TOOLS): $(INSTALLED)
 
 docs: $(SITE_TOOLS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# Downloads several GB and takes about half an hour. dist must be empty: make clean removes it.
+release: $(INSTALLED)
+	$(BIN)/python scripts/release.py --out dist
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

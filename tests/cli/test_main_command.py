@@ -11,7 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
+import soundfile
 import typer
 
 from sonotype import __version__
@@ -172,6 +174,22 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[1].startswith(f"Python {platform.python_version()}, {platform.system()} ")
     assert {f"torch {version('torch')}", f"numpy {version('numpy')}"} <= set(lines)
     assert not [line for line in lines if "not installed" in line]
+    assert f"libsndfile {soundfile.__libsndfile_version__}" in lines
+    [shown] = [line for line in lines if line.startswith("FFmpeg ")]
+    codec = ".".join(map(str, av.library_versions["libavcodec"]))
+    assert shown.startswith(f"FFmpeg {av.ffmpeg_version_info} (")
+    assert f"libavcodec {codec}" in shown
+
+
+def test_the_version_names_a_decoder_that_cannot_be_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    assert run(["--version"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    [shown] = [line for line in lines if line.startswith("libsndfile ")]
+    assert shown.startswith("libsndfile cannot be loaded (ModuleNotFoundError: ")
+    assert [line for line in lines if line.startswith(f"FFmpeg {av.ffmpeg_version_info}")]
 
 
 def test_the_version_names_a_required_package_that_is_missing(
