@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.errors import OptionsError, SonotypeError, is_memory_error
 from sonotype.core.io import FORBIDDEN, FULL, remove_parts
 from sonotype.core.text import listed
 from sonotype.detect.ledger import Ledger
@@ -73,6 +73,8 @@ def output_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if is_memory_error(error):  # the folder is not to blame
+            raise
         cause, at = error.strerror or str(error), error.filename
         where = f"{Path(at).name}: {cause}" if at and Path(at) != folder else cause
         if error.errno in FULL:
