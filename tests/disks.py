@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from sonotype.cli.main import run
+from sonotype.core.io import is_part
+
 BLOCK = 4096
+FULL = ("No space left on device", "no space left on the disk", "database or disk is full")
 
 
 @contextmanager
@@ -59,6 +63,22 @@ def read_only(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         _unmount(folder)
+
+
+def refused(capsys: pytest.CaptureFixture[str], place: Path, *words: object) -> str:
+    """The text of the error of a command, which names the place and the cause."""
+    capsys.readouterr()
+    assert run(list(map(str, words))) not in (0, 130)
+    text = capsys.readouterr().err
+    assert "unexpected" not in text
+    assert str(place) in text
+    assert any(cause in text for cause in FULL), text
+    return text
+
+
+def no_part(folder: Path) -> bool:
+    """Whether there is no temporary file or folder below a folder."""
+    return not any(is_part(path.name) for path in folder.rglob("*"))
 
 
 def _mount(*words: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from disks import full_but_for, small_disk
+from disks import full_but_for, no_part, refused, small_disk
 from publishing import CONTENT, Answer, make_hasty, serve
 from safetensors import safe_open
 from small_models import flags, write_model
@@ -19,9 +19,6 @@ from training_data import write_tones
 from sonotype.cli.main import run
 from sonotype.core.download import fetch
 from sonotype.core.errors import WeightsError
-from sonotype.core.io import is_part
-
-FULL = ("No space left on device", "no space left on the disk", "database or disk is full")
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +42,6 @@ def _empty(disk: Path) -> Iterator[None]:
     yield
     for path in disk.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def refused(capsys: pytest.CaptureFixture[str], place: Path, *words: object) -> str:
-    """The text of the error of a command, which names the place and the cause."""
-    capsys.readouterr()
-    assert run(list(map(str, words))) not in (0, 130)
-    text = capsys.readouterr().err
-    assert "unexpected" not in text
-    assert str(place) in text
-    assert any(cause in text for cause in FULL)
-    return text
-
-
-def no_part(folder: Path) -> bool:
-    return not any(is_part(path.name) for path in folder.rglob("*"))
 
 
 def content(path: Path) -> object:

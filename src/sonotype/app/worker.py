@@ -20,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.errors import OptionsError, SonotypeError, is_memory_error, memory_cause
 from sonotype.core.json_text import json_text
 
 IDLE_SECONDS = 1800
@@ -59,7 +59,7 @@ def main() -> None:
     try:
         tell("end", **work(job, tell))
     except Exception as error:
-        known = isinstance(error, SonotypeError | OSError | MemoryError)
+        known = isinstance(error, SonotypeError | OSError) or is_memory_error(error)
         if not known:
             traceback.print_exc()
         tell("end", failed=_message_of(error), details=not known)
@@ -176,12 +176,12 @@ def _warm() -> None:
 def _message_of(error: Exception) -> str:
     if isinstance(error, SonotypeError):
         return str(error)
+    if is_memory_error(error):
+        return f"{memory_cause(error)}: close other programs, and train again"
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         return f"{text}: free space, or check the folder, and train again"
-    if isinstance(error, MemoryError):
-        return "there is not enough memory: close other programs, and train again"
     return f"unexpected {type(error).__name__}: {text}"
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sonotype.cli.layout import Command
-from sonotype.core.errors import SonotypeError
+from sonotype.core.errors import SonotypeError, is_memory_error, memory_cause
 from sonotype.core.version import version_report
 
 # \b keeps the lines of a paragraph as they are.
@@ -30,6 +30,12 @@ Exit codes:
   7    optional dependency not installed
   130  interrupted
 """
+
+MORE_MEMORY = (
+    "close other programs, or use a smaller --batch-size or shorter sounds; training and detection "
+    "go on where they stopped"
+)
+"""What to do when memory is missing."""
 
 COMMANDS = (
     "train", "distill", "evaluate", "crossval", "study", "learning-curve", "suspects", "predict",
@@ -109,18 +115,13 @@ def run(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         message, code = str(error), error.exit_code
-    except MemoryError:
-        if debug:
-            raise
-        message = (
-            "not enough memory; close other programs, or use a smaller --batch-size or shorter "
-            "sounds; training and detection go on where they stopped"
-        )
     except Exception as error:
         if debug:
             raise
         cause = " ".join([f"{type(error).__name__}:", *str(error).split()])
         message = f"unexpected {cause} (use --debug for the traceback)"
+        if is_memory_error(error):
+            message = f"{memory_cause(error)}; {MORE_MEMORY}"
     typer.secho(f"error: {message}", fg=typer.colors.RED, err=True)
     return code
 

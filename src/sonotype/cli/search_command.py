@@ -14,6 +14,7 @@ from sonotype.cli.suggest_command import LabelFormats, label_formats
 from sonotype.config import from_flat
 from sonotype.core.errors import AudioError, DataError, OptionsError
 from sonotype.core.text import counted, shorten
+from sonotype.evaluation.outputs import require_new_folder
 from sonotype.search.options import SearchOptions
 
 SHOWN_FAILURES = 3
@@ -74,6 +75,7 @@ def search(
     label = _label(label or like[0].stem)
     out = _folder(out, label)
     from sonotype.audio.decode import seconds_of
+    from sonotype.core.io import atomic_folder
     from sonotype.detect.job_folder import output_errors
     from sonotype.inference.load import load
     from sonotype.search.nearest import Wanted, open_archive
@@ -96,9 +98,9 @@ def search(
     seconds = perf_counter() - began
     failures: list[tuple[Path, str]] = []
     if found.hits:
-        with output_errors(out):
+        with output_errors(out, goes_on=False), atomic_folder(out) as begun:
             failures = write_found(
-                out, found.hits, label, chosen_formats, model.audio_spec.sample_rate / 2
+                begun, found.hits, label, chosen_formats, model.audio_spec.sample_rate / 2
             )
     copies = f"; left out as the query itself: {found.copies}" if found.copies else ""
     typer.echo(f"{len(found.hits)} of {opened.rows:,} windows, found in {seconds:.2f} s{copies}")
@@ -141,8 +143,7 @@ def _folder(out: Path | None, label: str) -> Path:
     from sonotype.detect.output_names import safe_name
 
     out = out or Path(f"found_{safe_name(label)}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OptionsError(f"--out {out}: exists already; name a new or an empty folder")
+    require_new_folder(out)
     return out
 
 

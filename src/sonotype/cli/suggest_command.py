@@ -11,6 +11,7 @@ from sonotype.cli.recordings import ModelAndRecordings, model_and_recordings, pr
 from sonotype.config import Device
 from sonotype.core.errors import AudioError, OptionsError
 from sonotype.core.text import counted, duration
+from sonotype.evaluation.outputs import require_new_folder
 
 SHOWN_FAILURES = 3
 MOST = 500
@@ -69,8 +70,9 @@ def suggest(
         paths, out,
         no_standard_input="suggest reads no standard input; write the sound into a file",
     )  # fmt: skip
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OptionsError(f"--out {out}: exists already; name a new or an empty folder")
+    require_new_folder(out)
+    from sonotype.core.io import atomic_folder
+    from sonotype.detect.job_folder import output_errors
     from sonotype.inference.load import load
     from sonotype.suggest.output import SHOWN, TABLE, table_lines, write_suggestions
     from sonotype.suggest.suggest import suggest as suggest_windows
@@ -79,10 +81,11 @@ def suggest(
     found = suggest_windows(model, recordings, count, hop=hop, level=level)
     failures = list(found.failures)
     if found.chosen:
-        failures += write_suggestions(
-            out, found.chosen, recordings,
-            formats=chosen_formats, highest=model.audio_spec.sample_rate / 2,
-        )  # fmt: skip
+        with output_errors(out, goes_on=False), atomic_folder(out) as begun:
+            failures += write_suggestions(
+                begun, found.chosen, recordings,
+                formats=chosen_formats, highest=model.audio_spec.sample_rate / 2,
+            )  # fmt: skip
     typer.echo(
         f"{counted(len(recordings), 'recording')}, {duration(found.seconds)} of sound, "
         f"{counted(found.windows, 'window')}"

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+NO_MEMORY = (
+    "allocate memory", "bad_alloc", "out of memory", "not enough memory", "out_of_memory",
+    "alloc_failed",
+)  # fmt: skip
+"""In the texts of errors of torch, CUDA and onnxruntime when memory is missing, in lower case."""
+PROBABLY_NO_MEMORY = (
+    "could not create a primitive", "could not create a memory", "could not execute a primitive",
+    "can't start new thread",
+)  # fmt: skip
+"""Texts of oneDNN and Python that do not name their cause: with a model that is otherwise able to
+run, memory is missing for a kernel or for the stack of a thread."""
 
 
 class SonotypeError(Exception):
@@ -116,8 +130,47 @@ def cause_of(error: Exception) -> str:
     """The cause of any error on one file, for a report of the file."""
     if isinstance(error, AudioError):
         return error.cause
-    if isinstance(error, MemoryError):
-        return "not enough memory"
+    if is_memory_error(error):
+        return memory_cause(error)
     if isinstance(error, SonotypeError):
         return " ".join(str(error).split())
     return f"cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an error of any library means that memory is missing.
+
+    Of errors of the system, the number decides; of those of torch, onnxruntime and Python itself,
+    which have no class for it, the text. All others may quote the name of a file.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    library = type(error).__module__.partition(".")[0]
+    if type(error) is not RuntimeError and library not in ("torch", "onnxruntime"):
+        return False
+    text = str(error).lower()
+    return any(part in text for part in (*NO_MEMORY, *PROBABLY_NO_MEMORY))
+
+
+def memory_cause(error: BaseException) -> str:
+    """The cause in an error for which :func:`is_memory_error` holds.
+
+    A text that may have another cause is quoted.
+    """
+    text = " ".join(str(error).split())
+    if any(part in text.lower() for part in PROBABLY_NO_MEMORY):
+        return f"probably not enough memory ({text[:200]})"
+    return "not enough memory"
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn the errors of torch and other libraries for missing memory into a ``MemoryError``."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_memory_error(error):
+            raise
+        raise MemoryError(str(error)) from error

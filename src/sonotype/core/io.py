@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,6 +134,45 @@ def atomic(path: Path) -> Iterator[Path]:
         # If the folder itself fails, this error must not hide the first error.
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder; on success its files are those of ``folder``.
+
+    The temporary folder is hidden. If the block fails, there is no new file in ``folder``. After a
+    kill the temporary folder may remain; nothing reads it, and :func:`is_new_or_empty` passes it
+    over.
+
+    Args:
+        folder: new, or empty; a new one gets its name when it is complete. Missing folders above
+            are created.
+
+    Raises:
+        OSError: the folder cannot be written, or another program wrote into it.
+    """
+    is_new = not is_folder(folder)
+    parent = folder.parent if is_new else folder
+    parent.mkdir(parents=True, exist_ok=True)
+    part = parent / f".{folder.name[:NAME_CHARACTERS]}.{uuid4().hex}{PART}"
+    try:
+        part.mkdir()
+        yield part
+        if is_new:
+            part.rename(folder)
+        else:
+            for path in sorted(part.iterdir()):
+                path.rename(folder / path.name)
+        _sync_folder(parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def is_new_or_empty(folder: Path) -> bool:
+    """Whether nothing is at a path, or a folder without files other than temporary ones."""
+    if not os.path.lexists(folder):
+        return True
+    return is_folder(folder) and all(is_part(path.name) for path in folder.iterdir())
 
 
 @contextmanager

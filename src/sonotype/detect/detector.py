@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sonotype.audio.decode import name_of
 from sonotype.config import EventOptions, check, to_dict
 from sonotype.core.detections import DetectedEvent, DetectedRecording, ScoreBlock
-from sonotype.core.errors import AudioError, OptionsError, cause_of
+from sonotype.core.errors import AudioError, OptionsError, cause_of, is_memory_error
 from sonotype.core.hierarchy import head_of_level
 from sonotype.core.io import file_sha256
 from sonotype.core.json_text import json_text
@@ -149,6 +149,8 @@ class Detector:
                 end = float(block.times[-1])
                 yield Step(block, finder.add(block))
         except (AudioError, OSError) as failure:
+            if is_memory_error(failure):
+                raise
             error = cause_of(failure)
         yield Step(None, within(finder.finish(), end), error)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.errors import OptionsError, SonotypeError, is_memory_error
 from sonotype.core.io import FORBIDDEN, FULL, remove_parts
 from sonotype.core.text import listed
 from sonotype.detect.ledger import Ledger
@@ -64,8 +64,12 @@ def locked(folder: Path, ledger: str = LEDGER, command: str = "detect") -> Itera
 
 
 @contextmanager
-def output_errors(folder: Path) -> Iterator[None]:
+def output_errors(folder: Path, *, goes_on: bool = True) -> Iterator[None]:
     """Turn errors of writing, such as a full disk or a missing permission, into a clear error.
+
+    Args:
+        folder: of the outputs.
+        goes_on: whether a second start of the command goes on where the first one stopped.
 
     Raises:
         SonotypeError: names the folder, the cause and the remedy.
@@ -73,10 +77,13 @@ def output_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if is_memory_error(error):  # the folder is not to blame
+            raise
         cause, at = error.strerror or str(error), error.filename
         where = f"{Path(at).name}: {cause}" if at and Path(at) != folder else cause
         if error.errno in FULL:
-            advice = "free some space there, then start the same command again: it goes on"
+            advice = "free some space there, then start the same command again"
+            advice += ": it goes on" if goes_on else ""
         elif error.errno in FORBIDDEN:
             advice = "name a folder in which you may write, or allow writing there"
         else:

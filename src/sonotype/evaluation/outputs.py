@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from sonotype.core.errors import OptionsError, SonotypeError
-from sonotype.core.io import PART, rename_synced, write_text
+from sonotype.core.io import PART, is_new_or_empty, rename_synced, write_text
 
 STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 PAGES = (".html", ".htm", ".md")
@@ -162,6 +162,16 @@ def require_free_folder(
             raise OptionsError(f"--out {folder}: {name} is an input ({same}); name another folder")
     if existing and not force:
         raise OptionsError(f"--out {folder}: holds {', '.join(existing)} already; {advice}")
+
+
+def require_new_folder(folder: Path) -> None:
+    """Refuse a folder that has files.
+
+    Raises:
+        OptionsError: names the folder and the remedy.
+    """
+    if not is_new_or_empty(folder):
+        raise OptionsError(f"--out {folder}: exists already; name a new or an empty folder")
 
 
 @contextmanager

@@ -30,6 +30,8 @@ from sonotype.core.errors import (
     SonotypeError,
     StoppedError,
     WeightsError,
+    is_memory_error,
+    memory_cause,
 )
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text
@@ -309,6 +311,8 @@ def described(error: Exception) -> str:
     """The message of our own errors; type and first line of unexpected ones."""
     if isinstance(error, SonotypeError):
         return str(error)
+    if is_memory_error(error):
+        return f"{memory_cause(error)}; close other programs, or use a smaller --batch-size"
     first = next(iter(str(error).strip().splitlines()), "")
     return f"unexpected {type(error).__name__}" + (f": {first}" if first else "")
 

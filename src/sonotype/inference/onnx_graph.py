@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sonotype.core.errors import MissingExtraError, ModelFileError
+from sonotype.core.errors import MissingExtraError, ModelFileError, is_memory_error
 from sonotype.inference.prediction import Array
 
 Shape = tuple[int | None, ...]
 """Declared sizes of an array; ``None`` where the size may vary."""
-
-NO_MEMORY = ("bad_alloc", "allocate memory")
-"""In the messages of onnxruntime when memory is missing."""
 
 
 class OnnxGraph:
@@ -48,9 +45,10 @@ class OnnxGraph:
             self.inputs = {one.name: _shape(one) for one in self._session.get_inputs()}
             self.outputs = {one.name: _shape(one) for one in self._session.get_outputs()}
         except Exception as error:  # onnxruntime's error classes are not public
-            raise ModelFileError(
-                f"{name}: is no ONNX model, or damaged ({_reason(error)})"
-            ) from None
+            what = "is no ONNX model, or damaged"
+            if is_memory_error(error):  # a damaged file, too, may ask for any size
+                what = "needs more memory than there is, or is damaged"
+            raise ModelFileError(f"{name}: {what} ({_reason(error)})") from None
 
     def metadata(self) -> dict[str, str]:
         """The entries that the file holds beside its graph.
@@ -73,7 +71,7 @@ class OnnxGraph:
         try:
             values = self._session.run(names, dict(inputs))
         except Exception as error:  # onnxruntime's error classes are not public
-            if isinstance(error, MemoryError) or any(part in str(error) for part in NO_MEMORY):
+            if is_memory_error(error):
                 raise MemoryError(_reason(error)) from None
             raise ModelFileError(f"{self.name}: cannot be run ({_reason(error)})") from None
         found: dict[str, Array] = dict(zip(names, values, strict=True))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from scipy.special import expit
 
+from sonotype.core.errors import memory_errors
 from sonotype.core.types import Heads
 from sonotype.inference.engine import EngineOutput
 from sonotype.inference.postprocess import probabilities
@@ -56,8 +57,12 @@ class TorchEngine:
         """Nothing: a model file is checked as a whole when it is loaded."""
 
     def __call__(self, waveforms: Array) -> EngineOutput:
-        """Output for clips ``[batch, samples]`` at the sample rate of the system."""
-        with torch.inference_mode():
+        """Output for clips ``[batch, samples]`` at the sample rate of the system.
+
+        Raises:
+            MemoryError: torch gets no memory.
+        """
+        with memory_errors(), torch.inference_mode():
             output = self.fused(torch.from_numpy(waveforms).to(self.device))
             return self._output(output, tuple(_array(weights) for weights in output.attention))
 
@@ -69,10 +74,11 @@ class TorchEngine:
         pace: Pace | None = None,
     ) -> Iterator[tuple[int, EngineOutput]]:
         """Output for overlapping windows, without attention."""
-        if (shared := self._shared.get(samples)) is None:
-            shared = self._shared[samples] = system_windows(self.fused, samples)
-        for first, output in shared.outputs(pieces, hop, pace):
-            yield first, self._output(output)
+        with memory_errors():
+            if (shared := self._shared.get(samples)) is None:
+                shared = self._shared[samples] = system_windows(self.fused, samples)
+            for first, output in shared.outputs(pieces, hop, pace):
+                yield first, self._output(output)
 
     def frames(
         self, pieces: Iterable[Array] | Section, samples: int, pace: Pace | None = None
@@ -80,9 +86,16 @@ class TorchEngine:
         """Probabilities of frames; ``None`` without a frame head."""
         if self.fused.frame_head is None:
             return None
-        if (shared := self._frames.get(samples)) is None:
-            shared = self._frames[samples] = system_frames(self.fused, samples)
-        return ((first, expit(logits)) for first, logits in shared.outputs(pieces, pace))
+        return self._outputs_of_frames(pieces, samples, pace)
+
+    def _outputs_of_frames(
+        self, pieces: Iterable[Array] | Section, samples: int, pace: Pace | None
+    ) -> Iterator[tuple[int, Array]]:
+        with memory_errors():
+            if (shared := self._frames.get(samples)) is None:
+                shared = self._frames[samples] = system_frames(self.fused, samples)
+            for first, logits in shared.outputs(pieces, pace):
+                yield first, expit(logits)
 
     @torch.inference_mode()
     def _output(

@@ -10,7 +10,7 @@ from pathlib import Path
 from sonotype.audio.decode import seconds_of
 from sonotype.core.detections import DetectedEvent
 from sonotype.core.errors import AudioError
-from sonotype.core.io import write_text
+from sonotype.core.io import atomic
 from sonotype.core.text import align, clock
 from sonotype.detect.output_names import Recording, name_recordings
 from sonotype.detect.window_files import Window, clip_paths, write_windows
@@ -55,7 +55,6 @@ def write_found(
 
     Raises:
         OSError: a file cannot be written.
-        OptionsError: likewise, of the table.
     """
     folder.mkdir(parents=True, exist_ok=True)
     places, missing = _find(hits)
@@ -87,7 +86,8 @@ def write_found(
         )
         for rank, hit in enumerate(hits, start=1)
     ]
-    write_text(folder / TABLE, csv_text([COLUMNS, *rows]))
+    with atomic(folder / TABLE) as part:
+        part.write_text(csv_text([COLUMNS, *rows]), encoding="utf-8")
     return [*failures.items(), *missing.items()]
 
 

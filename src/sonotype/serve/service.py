@@ -15,7 +15,7 @@ from sonotype.audio.decode import Audio
 from sonotype.config import check
 from sonotype.core.cpu import available_cpus
 from sonotype.core.detections import DetectedRecording, ScoreBlock
-from sonotype.core.errors import OptionsError
+from sonotype.core.errors import OptionsError, is_memory_error, memory_cause
 from sonotype.core.io import file_sha256
 from sonotype.core.text import listed
 from sonotype.detect.detect_options import DetectOptions
@@ -168,7 +168,8 @@ class Service:
             result = await asyncio.wrap_future(future)
         except Exception as error:
             log.error("the network failed", exc_info=error)
-            raise ProblemError("internal-error", "the network failed; see the log") from None
+            cause = memory_cause(error) if is_memory_error(error) else "the network failed"
+            raise ProblemError("internal-error", f"{cause}; see the log") from None
         if isinstance(result, Failure):
             raise ProblemError("unreadable-sound", result.cause)
         return result

@@ -13,7 +13,7 @@ from sonotype.audio.clip import AudioSpec, load_for_clip
 from sonotype.audio.decode import Audio
 from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.audio.stream import stream
-from sonotype.core.errors import AudioError, TruncatedError
+from sonotype.core.errors import AudioError, TruncatedError, is_memory_error
 from sonotype.serve.problems import ProblemError
 from sonotype.serve.settings import ServeSettings
 
@@ -107,7 +107,7 @@ def failure_of(error: Exception, detail_of: str = "sound") -> ProblemError:
         return error
     if isinstance(error, AudioError) and not isinstance(error.__cause__, OSError):
         return ProblemError("unreadable-sound", error.cause)
-    if isinstance(error, MemoryError):
-        return ProblemError("unreadable-sound", "needs too much memory")
+    if is_memory_error(error):
+        return ProblemError("unreadable-sound", "there is not enough memory for it")
     log.error("unexpected error on a %s", detail_of, exc_info=error)
     return ProblemError("unreadable-sound", CANNOT_READ)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sonotype.core.detections import DetectedEvent
-from sonotype.core.io import write_text
+from sonotype.core.io import atomic
 from sonotype.core.text import align, clock
 from sonotype.detect.output_names import Recording
 from sonotype.detect.window_files import clip_paths, write_windows
@@ -59,7 +59,8 @@ def write_suggestions(
         _row(rank, one, clips[window])
         for rank, (one, window) in enumerate(zip(chosen, windows, strict=True), start=1)
     ]
-    write_text(folder / TABLE, csv_text([COLUMNS, *rows]))
+    with atomic(folder / TABLE) as part:
+        part.write_text(csv_text([COLUMNS, *rows]), encoding="utf-8")
     return failures
 
 
