@@ -10,9 +10,11 @@ import errno
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from sonotype.core.errors import OptionsError
@@ -58,6 +60,30 @@ def file_sha256(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_saved(path: Path) -> bytes:
+    """The content of a file that a program wrote earlier.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file: reading a named pipe would wait for a
+            writer, possibly forever.
+    """
+    with open_saved(path) as stream:
+        return stream.read()
+
+
+def open_saved(path: Path) -> BinaryIO:
+    """The file of :func:`read_saved`, open for reading; with the same errors."""
+    stream = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 (has an opener)
+    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        return stream
+    stream.close()
+    raise OSError(errno.EINVAL, "is no regular file", str(path))
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import write_text
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, read_json
 from sonotype.core.progress import OnMessage
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
@@ -98,7 +97,7 @@ def crossval(
         return CrossvalResult({}, "", True)
     scores, predictions = [], []
     for run in runs.values():
-        scores.append(scores_from_json(json.loads((run.folder / SCORES).read_text("utf-8"))))
+        scores.append(scores_from_json(read_json(run.folder / SCORES)))
         predictions.append(load_predictions(run.folder / PREDICTIONS))
     # Each fold has notes of its own, such as its official folds; these hold for all.
     notes = [score_notes(run.manifest, run.split.note) for run in runs.values()]

@@ -6,7 +6,6 @@ were scored on the same clips are compared clip by clip.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from scipy.stats import binomtest
 
 from sonotype.core.errors import ModelFileError, OptionsError
 from sonotype.core.hierarchy import CategorySource
+from sonotype.core.json_text import read_json
 from sonotype.core.text import listed
 from sonotype.evaluation.bootstrap import METRICS
 from sonotype.evaluation.compare import (
@@ -146,7 +146,7 @@ def _fold_order(path: Path) -> tuple[int, str]:
 def _recorded(path: Path) -> tuple[CategorySource, tuple[str, ...]]:
     """How the category was read, and the notes, from ``scores.json``."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         found = found.get("pooled", found)
         return found["category_source"], tuple(found["notes"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -184,7 +184,7 @@ def _options(folder: Path) -> _Options | None:
         return None
     data, options = config_of_folder(config.parent)
     values = {name: _text(value) for name, value in options.flat().items()}
-    fingerprint = str(json.loads(config.read_text(encoding="utf-8")).get("fingerprint"))
+    fingerprint = str(read_json(config).get("fingerprint"))
     return _Options(data, fingerprint, values, frozenset(set_options(options)) - MAY_DIFFER)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.io import replacing
+from sonotype.core.io import read_saved, replacing
 from sonotype.core.types import LEVELS, Content
 from sonotype.data.manifest import Manifest
 from sonotype.data.records import normalise_label
@@ -34,7 +34,7 @@ def read_split(path: Path) -> list[dict[str, str]]:
     Raises:
         OptionsError: it is another table.
     """
-    rows = rows_of(path.read_bytes().decode("utf-8", "surrogateescape"))
+    rows = rows_of(read_saved(path).decode("utf-8", "surrogateescape"))
     if any({"subset", "path", "group", LEVELS[0]} - row.keys() for row in rows):
         raise OptionsError(f"{path} is not the split of a run: columns are missing")
     return rows
