@@ -104,7 +104,7 @@ class Project:
     def set_backbone(self, name: str) -> None:
         """Choose the backbone of the next training; the name is not checked here."""
         with self._change():
-            text = json_text({**self._settings(), "backbone": name}, indent=2, ensure_ascii=False)
+            text = json_text({**self._settings(), "backbone": name}, indent=2)
             with atomic(self.hidden / "project.json") as part:
                 part.write_text(text + "\n", encoding="utf-8")
 

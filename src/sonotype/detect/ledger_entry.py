@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,10 @@ from sonotype.detect.output_options import FORMATS
 
 LARGEST = 1e9
 """Of times in seconds, frequencies in Hz and scores; a recording of 30 years is as long."""
+
+
+LONGEST_NAME = 255
+"""Bytes of the name of a file."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class Outputs:
         names = (found.name, found.clip_name)
         if not all(isinstance(name, str) and stays_inside(name) for name in names):
             raise ValueError("a name outside of the folder")
+        if any(len(os.fsencode(part)) > LONGEST_NAME for name in names for part in name.split("/")):
+            raise ValueError("a name that no file can have")
         if not set(FORMATS).issuperset(found.formats) or not isinstance(found.picture, bool):
             raise ValueError("unknown formats, or no answer about the picture")
         if found.margin is not None:
