@@ -85,11 +85,11 @@ def _check_depth(value: Any, text: str | bytes) -> None:
     level = [value]
     for _ in range(DEEPEST + 1):
         parts = [one for one in level if isinstance(one, dict | list)]
+        if not parts:
+            return
         level = [
             entry for one in parts for entry in (one.values() if isinstance(one, dict) else one)
         ]
-        if not level:
-            return
     raise ValueError(_TOO_DEEP)
 
 

@@ -6,6 +6,7 @@ This file does not import torch: ONNX files carry the same document.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -208,6 +209,8 @@ def _check_rest(card: ModelCard) -> None:
         raise ValueError(f"unknown_head is {_shown(card.unknown_head)}, must be a head")
     if card.unknown_threshold is not None:
         _numbers("unknown_threshold", [card.unknown_threshold])
+        if abs(card.unknown_threshold) > LARGEST:  # an integer that no float holds
+            raise ValueError(f"unknown_threshold is {_shown(card.unknown_threshold)}, too large")
     for name in ("training", "scores", "versions", "licences"):
         _object(name, getattr(card, name))
     _check_training(card.training)
@@ -260,8 +263,7 @@ def _list(name: str, value: Any) -> list[Any]:
 
 def _numbers(name: str, value: Any) -> list[Any]:
     for entry in _list(name, value):
-        # An integer can be below infinity and still too large for a float.
-        if type(entry) not in (int, float) or not -LARGEST <= entry <= LARGEST:
+        if type(entry) not in (int, float) or not -math.inf < entry < math.inf:
             raise TypeError(f"{name} has {_shown(entry)}, which is not a finite number")
     return list(value)
 
