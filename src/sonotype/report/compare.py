@@ -14,7 +14,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from sonotype.core.errors import ModelFileError, OptionsError
-from sonotype.core.hierarchy import CategorySource
+from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource
 from sonotype.core.json_text import read_json
 from sonotype.core.text import listed
 from sonotype.evaluation.bootstrap import METRICS
@@ -148,7 +148,10 @@ def _recorded(path: Path) -> tuple[CategorySource, tuple[str, ...]]:
     try:
         found = read_json(path)
         found = found.get("pooled", found)
-        return found["category_source"], tuple(found["notes"])
+        source, notes = found["category_source"], tuple(found["notes"])
+        if source not in CATEGORY_SOURCES or not all(isinstance(note, str) for note in notes):
+            raise ValueError("category_source or notes is of another kind")
+        return source, notes
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise OptionsError(f"{path} cannot be read ({error}); score the run again") from None
 
