@@ -46,5 +46,15 @@ def test_json_is_written_by_one_function() -> None:
     assert found - DIGESTED == {"core/json_text.py", *messages}
 
 
+def test_json_is_read_by_one_function() -> None:
+    """It refuses values that are nested too deeply, and integers that most functions cannot use."""
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.rglob("*.py")
+        if "json.load" in calls_of(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert found == {"core/json_text.py"}
+
+
 def calls_of(tree: ast.AST) -> str:
     return " ".join(ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from fake_archive import archive, write_sounds
 
 from sonotype.archive.ledger import NAME, ArchiveLedger
 from sonotype.archive.parts import DamagedPartError, rewrite_part
+from sonotype.archive.sources import SoundFile
 from sonotype.archive.tasks import Row
 from sonotype.core.errors import SonotypeError
 
@@ -102,3 +104,20 @@ def test_text_of_rows_that_is_not_utf_8(sounds: Path, tmp_path: Path) -> None:
     pyarrow.parquet.write_table(table.set_column(0, "path", texts), part)
     with pytest.raises(DamagedPartError):
         rewrite_part(out, part.relative_to(out).as_posix(), {"x"})
+
+
+@pytest.mark.parametrize("value", [10**400, 10**19, 1e400, 1e300, float("nan"), "1", True, [], -1])
+@pytest.mark.parametrize(
+    "entry", ["number", "size", "offset", "duration", "first", "end", "sample_rate", "samples"]
+)
+def test_numbers_of_rows_that_no_recording_has(tmp_path: Path, entry: str, value: Any) -> None:
+    values = json.loads(Row("x").to_json())
+    with ArchiveLedger(tmp_path / NAME) as ledger:
+        ledger.add([(SoundFile("x", 10, "1 2"), "", [Row("x")])])
+    text = json.dumps({**values, entry: value})
+    change(tmp_path, "UPDATE rows SET row = ?", text)
+    with (
+        ArchiveLedger(tmp_path / NAME) as ledger,
+        pytest.raises(SonotypeError, match=f"{NAME}: is damaged"),
+    ):
+        ledger.pending_size()

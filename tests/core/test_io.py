@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.io import atomic, replacing
+from sonotype.core.io import atomic, open_saved, read_saved, replacing
 
 
 def names(folder: Path) -> list[str]:
@@ -171,3 +171,21 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic(tmp_path / "none" / "a.txt") as part:
         part.write_text("new")
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.timeout(30)
+def test_a_named_pipe_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"content")
+    for read in (read_saved, open_saved):
+        with pytest.raises(OSError, match="is no regular file") as caught:
+            read(tmp_path / "pipe")
+        assert caught.value.filename == str(tmp_path / "pipe")
+        with pytest.raises(IsADirectoryError):
+            read(tmp_path)
+        with pytest.raises(FileNotFoundError):
+            read(tmp_path / "missing")
+    assert read_saved(tmp_path / "file") == b"content"
+    with open_saved(tmp_path / "file") as stream:
+        assert stream.read() == b"content"

@@ -113,3 +113,45 @@ def test_a_schema_of_another_origin_is_damage(tmp_path: Path, statement: str) ->
         database.commit()
     with pytest.raises(SonotypeError, match="is damaged"):
         Ledger(path)
+
+
+HUGE = "1" + "0" * 400
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("events", f'[[{start}, {end}, "owl", 0.5]]') for start, end in (
+            (HUGE, HUGE), (0, HUGE), (0, "1e400"), (0, "1e300"), (0, "1e10"), (0, "NaN"),
+            ("-Infinity", 1), (-1, 1), (2, 1), (0, "null"), (0, "true"), (0, '"1"'))),
+        *(("events", f'[[0, 1, "owl", {score}]]') for score in ("NaN", HUGE, "1e400", "[]")),
+        *(("events", f'[[0, 1, "owl", 0.5, {low}, 1]]') for low in ("NaN", HUGE, "-1", '"1"')),
+        ("events", '[[0, 1, "zzz", 0.5]]'),
+        *(("outputs", f'{{"name": {name}, "clip_name": "a", "formats": []}}') for name in (
+            5, "null", "[]", f'"{"x" * 300}"')),
+        *(("outputs", f'{{"name": "a", "clip_name": "a", "formats": [], "margin": {margin}}}')
+          for margin in ("NaN", "Infinity", "1e400", HUGE, '"1"', "-1", "true")),
+        ("seconds", 1e300), ("seconds", -1.0), ("seconds", "x"), ("highest", float("inf")),
+    ],
+)  # fmt: skip
+def test_values_that_no_job_stored_are_damage(tmp_path: Path, column: str, value: Any) -> None:
+    path = tmp_path / "ledger"
+    found = DetectedRecording(RECORDING, 10.0, (DetectedEvent(1.0, 2.0, "owl", 0.5),), 4000.0)
+    with Ledger(path) as ledger:
+        ledger.store(found, Stamp(1, 2, "x"), Outputs("night", "night", ("csv",), 0.5))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"UPDATE recordings SET {column} = ?", (value,))
+        database.commit()
+    with (
+        Ledger(path, {"x": ("owl", "frog")}) as ledger,
+        pytest.raises(SonotypeError, match="is damaged"),
+    ):
+        (ledger.entry if column == "outputs" else ledger.recording)(RECORDING)
+
+
+def test_labels_of_another_detector_stay(tmp_path: Path) -> None:
+    """The result of a recording that is not there now is kept, also with another model."""
+    found = DetectedRecording(RECORDING, 10.0, (DetectedEvent(1.0, 2.0, "owl", 0.5),), 4000.0)
+    with Ledger(tmp_path / "ledger", {"other": ("frog",)}) as ledger:
+        ledger.store(found, Stamp(1, 2, "x"), Outputs("night", "night"))
+        assert ledger.recording(RECORDING) == found

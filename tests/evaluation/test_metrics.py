@@ -208,6 +208,46 @@ def test_scores_come_back_from_json_exactly(one: Predictions) -> None:
     assert scores_from_json(json.loads(text)) == scores
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "reason"),
+    [
+        *((f"heads.category.f1.{end}", value, f"{end} is ")
+          for end in ("value", "low", "high")
+          for value in ("x", [], True, 10**400, float("nan"), float("inf"))),
+        ("heads.category.f1.value", None, "value is None"),
+        ("heads.category.n", 10**400, "n is 1"),
+        ("heads.category.groups", 0.5, "groups is 0.5"),
+        ("heads.category.labels.0", 5, "labels is "),
+        ("heads.category.labels", ["a"], "labels"),
+        ("heads.category.confusion.0", [1], "confusion must be a square of "),
+        ("heads.category.confusion.0.0", "1", "confusion is "),
+        ("heads.category.confusion", 5, "not iterable"),
+        ("heads.category.per_class.0.f1", "1", "f1 is '1'"),
+        ("heads.category.per_class.0.support", -1, "support is -1"),
+        ("heads.category.calibration.error", None, "error is None"),
+        ("heads.category.calibration", 5, "must be a mapping"),
+        ("heads.category", None, "not subscriptable"),
+        ("clips", "8", "clips is '8'"),
+        ("category_source", 5, "category_source is 5"),
+        ("notes", [5], "notes is "),
+        ("notes", 5, "not iterable"),
+        ("foreign", 5, "not iterable"),
+        ("unknown", {"known": 1, "kept": "x"}, "kept is 'x'"),
+        ("unknown", {"known": 1, "kept": 1.0, "recognised": 0.5}, "auroc is missing"),
+    ],
+)  # fmt: skip
+def test_values_of_another_type_are_named(place: str, value: Any, reason: str) -> None:
+    plain = scores_to_json(score(many()))
+    *outer, last = [int(name) if name.isdecimal() else name for name in place.split(".")]
+    inner: Any = plain
+    for name in outer:
+        inner = inner[name]
+    inner[last] = value
+    with pytest.raises(SonotypeError, match="not scores of sonotype: ") as caught:
+        scores_from_json(plain)
+    assert reason in str(caught.value)
+
+
 def test_json_of_something_else_is_refused() -> None:
     plain = scores_to_json(score(many()))
     del plain["heads"]["category"]["confusion"]

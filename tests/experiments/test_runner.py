@@ -12,10 +12,12 @@ from training_data import SMALL
 
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.experiments.opening import open_run
-from sonotype.experiments.run_folder import seconds_of
+from sonotype.experiments.run_folder import config_of_folder, finished_at, seconds_of
 from sonotype.experiments.run_options import RunOptions
 from sonotype.experiments.runner import (
+    FAILURE,
     FailedRunsError,
+    failure_of,
     headline,
     run_many,
     train_or_resume,
@@ -68,3 +70,22 @@ def test_a_run_killed_before_its_time_was_written(tmp_path: Path) -> None:
     scores = {"heads": {"category": {"f1": {"value": 0.5}}}}
     (tmp_path / "scores.json").write_text(json.dumps(scores))
     assert headline(tmp_path) == "category F1 0.500"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "5", '{"heads": []}', "[" * 100_000])
+def test_damaged_files_of_a_run_are_named(tmp_path: Path, text: str) -> None:
+    """The other runs of a study go on."""
+    for name in (FAILURE, "scores.json", "time.json"):
+        (tmp_path / name).write_text(text)
+    assert seconds_of(tmp_path) == 0
+    assert finished_at(tmp_path) is None
+    assert f"{FAILURE} cannot be read" in failure_of(tmp_path)
+    if text != '{"heads": []}':  # no clip was scored
+        assert "scores.json cannot be read" in headline(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"options": {"epochs": 1' + "0" * 400 + "}}"])
+def test_a_config_that_no_run_wrote(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(OptionsError, match=r"config\.json cannot be read \(.*"):
+        config_of_folder(tmp_path)

@@ -315,7 +315,30 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="unfinished run"):
         model_card(run)
     write(run / "model.safetensors")
-    for wrong in ("{", json.dumps({"heads": {}})):
+    for wrong in ("{", "[" * 100_000, "[]", json.dumps({"heads": {}})):
         (run / "scores.json").write_text(wrong)
         with pytest.raises(SonotypeError, match=r"scores\.json"):
             model_card(run)
+
+
+@pytest.mark.parametrize("name", ["source", "options", "split", "teaching"])
+def test_options_of_other_types_are_no_command(tmp_path: Path, name: str) -> None:
+    """A card says that they are unknown, whatever a file has in their place."""
+    odd = {
+        "recipe": "linear",
+        "seed": 3,
+        "group_pattern": 5,
+        "split": [],
+        "epochs": {},
+        "teachers": [],
+    }
+    model = write(tmp_path / "model.safetensors", training={**TRAINING, name: odd})
+    assert "does not record how it was trained" in model_card(model)
+
+
+def test_numbers_of_a_tuning_that_no_program_wrote(tmp_path: Path) -> None:
+    tuned = {"recordings": 2, "seconds": 1e300, "events": 7, "rates": {"f1": 1e300}}
+    detection = Detection("event", (EventOptions(),) * 4, hop=0.5, tuned=tuned)
+    text = model_card(write(tmp_path / "model.safetensors", detection=detection))
+    assert "Detection in recordings" in text
+    assert "were fitted to" not in text

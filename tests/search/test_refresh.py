@@ -14,6 +14,8 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from archives import clustered, nearest, windows, write_part
 from filelock import FileLock
@@ -326,3 +328,29 @@ def test_paths_of_a_damaged_index(tmp_path: Path) -> None:
         found(tmp_path)
     shutil.rmtree(tmp_path / "index")
     assert found(tmp_path) == expected([1])
+
+
+@pytest.mark.parametrize("name", ["window_seconds", "hop"])
+@pytest.mark.parametrize("value", ["1" + "0" * 400, "1e999", "NaN", "[" * 100_000, "true, 1", "[]"])
+def test_a_part_with_odd_values_about_its_windows(tmp_path: Path, name: str, value: str) -> None:
+    add(tmp_path, 0)
+    odd = add(tmp_path, 1)
+    about = {"model": '"m"', "model_sha256": '"0"', "window_seconds": "1", "hop": "1", name: value}
+    text = ", ".join(f'"{key}": {one}' for key, one in about.items())
+    table = pyarrow.parquet.read_table(odd)
+    described = table.replace_schema_metadata({"sonotype": f"{{{text}}}"})
+    pyarrow.parquet.write_table(described, odd)
+    failures = opened(tmp_path).failures
+    assert [failure.name for failure in failures] == [odd.name]
+    assert "does not say which model computed it" in failures[0].cause
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.timeout(60)
+def test_a_named_pipe_is_no_part(tmp_path: Path) -> None:
+    add(tmp_path, 0)
+    os.mkfifo(tmp_path / "rows" / "pipe.parquet")
+    failures = opened(tmp_path).failures
+    assert [(one.name, one.cause) for one in failures] == [
+        ("pipe.parquet", "cannot be opened: is no regular file")
+    ]

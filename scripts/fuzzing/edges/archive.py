@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from random import Random
@@ -23,6 +24,7 @@ TABLES = {
     "parts": ("name",),
     "contents": ("path", "part"),
 }
+ABOUT = {"model": "builtin", "model_sha256": "0", "window_seconds": 1, "hop": 1, "folder": "/"}
 LEDGER, PART, MANIFEST = "archive.sqlite", "rows/part.parquet", "index/manifest.json"
 
 
@@ -60,14 +62,33 @@ def _write_part(path: Path) -> None:
     vectors = np.random.default_rng(0).normal(size=ROWS * FEATURES).astype(np.float32)
     lists = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors), FEATURES)
     columns = {"path": ["a.wav"] * ROWS, "start": numbers, "end": numbers + 1, "embedding": lists}
-    about = '{"model": "builtin", "model_sha256": "0", "window_seconds": 1, "hop": 1}'
-    table = pyarrow.table(columns).replace_schema_metadata({"sonotype": about})
-    pyarrow.parquet.write_table(table, path)
+    _describe(pyarrow.table(columns), json.dumps(ABOUT).encode(), path)
+
+
+def _describe(table: Any, about: bytes, path: Path) -> None:
+    """Write a part with this text about its embeddings."""
+    import pyarrow.parquet
+
+    described = table.replace_schema_metadata({b"sonotype": about})
+    pyarrow.parquet.write_table(described, path)
+
+
+def _mutated(value: Any, rng: Random) -> str:
+    """The JSON text of a mutated value, as a database and a case can store it."""
+    text = json_document(mutated_value(value, rng), rng)
+    return text.encode("utf-8", "replace").decode()
 
 
 def _make(archive: dict[str, bytes], rng: Random) -> Case:
     name = rng.choice([name for name in archive if not name.endswith("usearch")])
     content = archive[name]
+    if name in (PART, MANIFEST) and rng.random() < 0.1:
+        return Case("pipe", archive, {"name": name})
+    if name == PART and rng.random() < 0.5:
+        return Case("about", archive, {"about": _mutated(ABOUT, rng)})
+    if name == LEDGER and rng.random() < 0.4:
+        return Case("row", archive, {"table": "rows", "column": "row", "bytes": False,
+                                     "value": _mutated(_row(rng), rng)})  # fmt: skip
     if name == LEDGER and rng.random() < 0.7:
         table = rng.choice(list(TABLES))
         value = odd_value(rng) if rng.random() < 0.5 else odd_text(rng)
@@ -87,6 +108,16 @@ def _make(archive: dict[str, bytes], rng: Random) -> Case:
     return Case(name, archive | {name: changed})
 
 
+def _row(rng: Random) -> dict[str, Any]:
+    """The JSON values of a row."""
+    kind = rng.choice(("file", "segment", "frequencies"))
+    return {
+        "path": LONG, "number": 1, "size": 10, "offset": 1.0, "duration": rng.choice((None, 2.0)),
+        "kind": kind, "first": 0, "end": rng.choice((None, 4)), "sample_rate": 8000,
+        "samples": 16000, "events": [[0.5, 1.0, "owl", 0.5]], "wanted": [0, 1],
+    }  # fmt: skip
+
+
 def _run(_: Any, case: Case, folder: Path) -> None:
     archive, outside = folder / "archive", folder / "outside.parquet"
     outside.write_bytes(b"not of the archive")
@@ -94,6 +125,11 @@ def _run(_: Any, case: Case, folder: Path) -> None:
         (archive / name).parent.mkdir(parents=True, exist_ok=True)
         (archive / name).write_bytes(content)
     try:
+        if case.call == "about":
+            _describe_part(archive / PART, case.values["about"].encode())
+        if case.call == "pipe":
+            (archive / case.values["name"]).unlink()
+            os.mkfifo(archive / case.values["name"])
         if case.call == "row":
             _set(archive / LEDGER, **case.values)
         if case.call in ("row", LEDGER):
@@ -104,6 +140,12 @@ def _run(_: Any, case: Case, folder: Path) -> None:
         if sorted(path.name for path in folder.iterdir()) != ["archive", outside.name]:
             raise FindError("outside", "files beside the archive were changed")
         shutil.rmtree(archive)
+
+
+def _describe_part(path: Path, about: bytes) -> None:
+    import pyarrow.parquet
+
+    _describe(pyarrow.parquet.read_table(path), about, path)
 
 
 def _set(path: Path, table: str, column: str, value: Any, bytes: bool) -> None:  # noqa: A002

@@ -22,12 +22,52 @@ EVENTS = to_dict(EventOptions())
 
 
 def _prepare(folder: Path) -> list[Parts]:
-    models = [take_apart(content) for content in small_models(folder)]
+    models = [_complete(take_apart(content)) for content in small_models(folder)]
     for parts in models:  # the digest of a file that was put together is right, or this fails
         content = parts.file(json.dumps(parts.card))
-        for call in ("predict", "info", "detect"):
+        for call in ("predict", "info", "text", "detect"):
             _run(None, Case(call, {"prepared.safetensors": content}), folder)
     return models
+
+
+def _complete(parts: Parts) -> Parts:
+    """A model whose card also has what a run records of its training, and scores."""
+    from sonotype.config import ScoreOptions
+    from sonotype.experiments.run_options import RunOptions
+
+    options = RunOptions.of({"recipe": "linear", "evaluation": "crossfit"})
+    training = {
+        "data": "sounds", "synthetic": True, "fingerprint": "0" * 64, "seen": ["0" * 16, "1" * 16],
+        "clips": {"train": 8, "val": 2, "test": 2}, "protocol": "crossfit", "grouped": True,
+        "options": to_dict(options.train), "split": to_dict(options.split),
+        "source": to_dict(options.source), "backbone": "builtin",
+        "teaching": {**to_dict(options.teaching), "teachers": ["runs/a", "runs/b"]},
+        "best_epoch": 3, "val_f1": 0.5, "interrupted": False,
+    }  # fmt: skip
+    scores = {
+        "heads": {head["name"]: _scores(head["classes"]) for head in parts.card["heads"]},
+        "category_source": ScoreOptions().category_source, "clips": 8, "groups": 4,
+        "notes": ["one note"], "foreign": {},
+        "unknown": {"known": 8, "kept": 0.9, "negatives": 2, "false_alarms": 0.1, "foreign": 2,
+                    "recognised": 0.5, "auroc": 0.8},
+    }  # fmt: skip
+    card = {**parts.card, "training": training, "scores": scores, "licences": {"weights x": "MIT"}}
+    return Parts(card, parts.tensors, parts.data)
+
+
+def _scores(classes: list[str]) -> dict[str, Any]:
+    """Scores of a head."""
+    interval = {"value": 0.5, "low": 0.25, "high": 1.0}
+    one = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
+    return {
+        "labels": classes, "n": 8, "groups": 4,
+        **dict.fromkeys(("accuracy", "precision", "recall", "f1"), interval),
+        "per_class": [{"label": name, **one} for name in classes],
+        "confusion": [[1] * len(classes) for _ in classes],
+        "calibration": {"error": 0.1, "brier": 0.2, "log_loss": 0.3},
+        "ranking": {"average_precision": interval, "micro_average_precision": interval,
+                    "lwlrap": interval},
+    }  # fmt: skip
 
 
 def _make(models: list[Parts], rng: Random) -> Case:
@@ -37,7 +77,13 @@ def _make(models: list[Parts], rng: Random) -> Case:
         name = rng.choice(("m.safetensors", "m.safetensors", "m.onnx", "m.ckpt", "m.pt", "m"))
         return Case(rng.choice(("load", "card")), {name: content})
     document = json_document(mutated_value(parts.card, rng), rng)
-    call = rng.choices(("card", "load", "predict", "info", "detect"), (80, 4, 7, 4, 5))[0]
+    call = rng.choices(("card", "load", "predict", "info", "text", "detect"), (64, 4, 7, 6, 14, 5))[
+        0
+    ]
+    if call in ("info", "text") and rng.random() < 0.8:  # both show these entries
+        name = rng.choice(("training", "training", "scores", "detection"))
+        entry = parts.card[name] or _windows(parts.card)
+        document = json_document({**parts.card, name: mutated_value(entry, rng)}, rng)
     if call == "detect" and rng.random() < 0.7:
         document = json_document({**parts.card, "detection": _detection(parts.card, rng)}, rng)
     content = parts.file(document)
@@ -51,6 +97,7 @@ def _run(_: Any, case: Case, folder: Path) -> None:
     from sonotype.cli.info_command import info
     from sonotype.modelfile.card import card_of, document_of
     from sonotype.modelfile.card_file import read_card
+    from sonotype.report.model_card import model_card
 
     [(name, content)] = case.files.items()
     path = folder / name
@@ -63,7 +110,10 @@ def _run(_: Any, case: Case, folder: Path) -> None:
         return
     if case.call == "info":
         with contextlib.redirect_stdout(io.StringIO()):
-            info(path)
+            info(path, classes=True)
+        return
+    if case.call == "text":
+        model_card(path).encode("utf-8", "surrogatepass")
         return
     if case.call == "detect":
         _detect(path)
@@ -80,13 +130,20 @@ def _run(_: Any, case: Case, folder: Path) -> None:
 
 def _detection(card: dict[str, Any], rng: Random) -> Any:
     """Mutated settings of detection, also of a model without any."""
+    return mutated_value(card.get("detection") or _windows(card), rng)
+
+
+def _windows(card: dict[str, Any]) -> dict[str, Any]:
+    """Settings of detection for a model without any."""
     head = card["heads"][0]
-    windows = {
-        "head": head["name"], "hop": 0.25, "frame_scales": [], "tuned": {}, "seen": [],
+    rates = {"recall": 0.5, "precision": 0.5, "f1": 0.5, "false_alarms": 2.0}
+    return {
+        "head": head["name"], "hop": 0.25, "frame_scales": [], "seen": [],
+        "tuned": {"recordings": 2, "seconds": 90.5, "events": 7, "simulated": False,
+                  "held_out": True, "rates": rates, "notes": ["one note"]},
         "shared": {name: value for name, value in EVENTS.items() if name != "threshold"},
         "events": [{"threshold": 0.3} for _ in head["classes"]],
     }  # fmt: skip
-    return mutated_value(card.get("detection") or windows, rng)
 
 
 def _detect(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from sonotype.app.owner import RUNS, Owner
 from sonotype.audio.clip_length import automatic_seconds
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.io import atomic, is_folder
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, read_json
 from sonotype.serve.problems import ProblemError
 
 DEFAULT_BACKBONE = "builtin"
@@ -105,7 +104,7 @@ class Project:
     def set_backbone(self, name: str) -> None:
         """Choose the backbone of the next training; the name is not checked here."""
         with self._change():
-            text = json_text({**self._settings(), "backbone": name}, indent=2, ensure_ascii=False)
+            text = json_text({**self._settings(), "backbone": name}, indent=2)
             with atomic(self.hidden / "project.json") as part:
                 part.write_text(text + "\n", encoding="utf-8")
 
@@ -267,7 +266,7 @@ class Project:
 
     def _settings(self) -> dict[str, object]:
         try:
-            found = json.loads((self.hidden / "project.json").read_text(encoding="utf-8"))
+            found = read_json(self.hidden / "project.json")
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 from sonotype.app.project import Project
 from sonotype.app.worker_process import answers, end_worker, give_job, start_worker
 from sonotype.core.errors import MissingExtraError, SonotypeError
+from sonotype.core.json_text import read_json
 from sonotype.core.text import listed
 from sonotype.core.types import LEVELS
 from sonotype.data.splits.split_file import SPLIT, read_split
@@ -20,6 +20,7 @@ from sonotype.experiments.run_files import CONFIG, MODEL, REPORT, SCORES, TIME, 
 from sonotype.serve.problems import ProblemError
 
 ONNX, EXPORT_LOG = "model.onnx", "export.log"
+MOST_RECORDINGS = 10**9
 
 _exporting = threading.Lock()
 _known: dict[Path, tuple[tuple[int, int], Run]] = {}
@@ -155,7 +156,7 @@ def _read(folder: Path) -> Run | None:
         return _known[folder][1]
     try:
         run = _read_files(folder)
-    except (OSError, ValueError, KeyError, TypeError, SonotypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SonotypeError) as error:
         cause = " ".join(str(error).split())
         run = Run(folder.name, folder, "", 0, {}, "", None, f"The run cannot be read: {cause}")
     _known[folder] = stamps, run
@@ -163,10 +164,10 @@ def _read(folder: Path) -> Run | None:
 
 
 def _read_files(folder: Path) -> Run:
-    options = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["options"]
+    options = read_json(folder / CONFIG)["options"]
     scores: dict[str, Any] = {}
     with contextlib.suppress(FileNotFoundError):  # a run without clips to score
-        scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        scores = read_json(folder / SCORES)
     heads = scores.get("heads", {})
     rows = read_split(folder / SPLIT)
     classes: dict[str, int] = {}
@@ -195,15 +196,22 @@ def accuracy_of(interval: Mapping[str, float], recordings: int) -> dict[str, flo
     Args:
         interval: ``value``, ``low`` and ``high`` of the bootstrap.
         recordings: number of the independent samples.
+
+    Raises:
+        ValueError, TypeError, KeyError: the values are damaged.
     """
     from scipy.special import betaincinv
 
-    value = interval["value"]
+    shares = value, below, above = tuple(interval[name] for name in ("value", "low", "high"))
+    if type(recordings) is not int or not 0 <= recordings <= MOST_RECORDINGS:
+        raise ValueError("the number of groups in the scores is damaged")
+    if not all(isinstance(one, int | float) and 0 <= one <= 1 for one in shares):
+        raise ValueError("the accuracy in the scores is no share")
     right = round(value * recordings)
     wrong, tail = recordings - right, 0.025  # of Clopper and Pearson
     lowest = betaincinv(right, wrong + 1, tail) if right else 0.0
     highest = betaincinv(right + 1, wrong, 1 - tail) if wrong else 1.0
-    low, high = min(interval["low"], lowest), max(interval["high"], highest)
+    low, high = min(below, lowest), max(above, highest)
     return {"value": value, "low": float(low), "high": float(high)}
 
 

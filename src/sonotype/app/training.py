@@ -7,7 +7,6 @@ the job. A process that has imported everything waits for the next job, so that 
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 import time
@@ -24,7 +23,7 @@ from sonotype.app.training_steps import PREPARING, STARTING, Place, place_of
 from sonotype.app.worker_process import KILLED, Process, answers, end_worker, give_job, start_worker
 from sonotype.core.errors import OptionsError
 from sonotype.core.io import write_text
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, read_json
 from sonotype.experiments.run_files import finished_at
 from sonotype.serve.problems import ProblemError
 
@@ -298,7 +297,7 @@ class Training:
 def read_job(path: Path) -> tuple[str, str, int] | None:
     """Run, backbone and attempts in the file of a job; ``None`` if it is missing or damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path, finite=True)
         run, backbone, attempts = str(found["run"]), str(found["backbone"]), int(found["attempts"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -8,7 +8,6 @@ its standard input does, as it does when the server ends or is killed.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sonotype.core.errors import OptionsError, SonotypeError, is_memory_error, memory_cause
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, json_value
 
 IDLE_SECONDS = 1800
 """A process without a job ends after this time, since it holds memory."""
@@ -53,7 +52,7 @@ def main() -> None:
     if not line:
         return
     threading.Thread(target=_end_with_input, daemon=True).start()
-    job = json.loads(line)
+    job = json_value(line)
     _print_to(Path(job["log"]))
     work = {"train": train, "export": export}[job["kind"]]
     try:

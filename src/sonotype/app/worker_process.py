@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, json_value
 
 END_SECONDS = 5.0
 """Time for a killed process to be gone."""
@@ -57,7 +56,7 @@ def answers(process: Process) -> Iterator[dict[str, Any]]:
     with contextlib.suppress(OSError, ValueError):  # the pipe was closed
         for line in process.stdout or ():
             with contextlib.suppress(ValueError):  # a line that was cut when the process died
-                found = json.loads(line)
+                found = json_value(line)
                 yield found
                 if found["kind"] == "end":
                     return

@@ -10,15 +10,16 @@ repeated unit are others, and must not be mixed with those of the first try.
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 from sonotype.archive.archive_options import BATCH_SIZE
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, json_value
+
+LONGEST = 1e9
+"""Seconds of a recording; more are damage."""
 
 Verb = Literal["predict", "detect", "embed"]
 Kind = Literal["file", "segment", "frequencies"]
@@ -74,25 +75,24 @@ class Row:
             ValueError: the text is of another origin.
         """
         try:
-            values = json.loads(text)
+            values = json_value(text, finite=True)
             first, end = values["wanted"]
             events = tuple(
                 (start, end, label, score) for start, end, label, score in values["events"]
             )
             row = cls(**values | {"wanted": (first, end), "events": events})
-            numbers = (row.number, row.size, row.first, row.sample_rate, row.samples, first, end)
-            spans = (row.offset, row.duration or 0.0, row.end or 0)
-            spans += tuple(
-                value for start, end, _, score in events for value in (start, end, score)
-            )
+            numbers = [row.number, row.size, row.first, row.sample_rate, row.samples, first, end]
+            numbers += [] if row.end is None else [row.end]
+            spans = [row.offset] + ([] if row.duration is None else [row.duration])
+            spans += [value for start, end, _, score in events for value in (start, end, score)]
             valid = (
                 row.kind in get_args(Kind)
                 and isinstance(row.path, str)
-                and all(isinstance(number, int) and number >= 0 for number in numbers)
-                and all(isinstance(one, int | float) and math.isfinite(one) for one in spans)
+                and all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+                and all(type(one) in (int, float) and 0 <= one <= LONGEST for one in spans)
                 and all(isinstance(label, str) for _, _, label, _ in events)
             )
-        except (TypeError, KeyError, RecursionError, OverflowError) as error:
+        except (TypeError, KeyError) as error:
             raise ValueError(f"not a row ({error})") from error
         if not valid:
             raise ValueError("not a row (a value of another type)")
@@ -120,7 +120,7 @@ class Unit:
     @classmethod
     def from_json(cls, text: str) -> Unit:
         """The unit of :meth:`to_json`."""
-        number, partition, rows = json.loads(text)
+        number, partition, rows = json_value(text, finite=True)
         return cls(number, partition, tuple(map(Row.from_json, rows)))
 
 

@@ -11,10 +11,12 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from sonotype.core.errors import OptionsError
@@ -107,6 +109,30 @@ def file_sha256(path: Path) -> str:
 def _is_junction(path: Path) -> bool:
     """Whether a path is a junction, the link to a folder of Windows."""
     return sys.version_info >= (3, 12) and os.path.isjunction(path)
+
+
+def read_saved(path: Path) -> bytes:
+    """The content of a file that a program wrote earlier.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file: reading a named pipe would wait for a
+            writer, possibly forever.
+    """
+    with open_saved(path) as stream:
+        return stream.read()
+
+
+def open_saved(path: Path) -> BinaryIO:
+    """The file of :func:`read_saved`, open for reading; with the same errors."""
+    stream = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 (has an opener)
+    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        return stream
+    stream.close()
+    raise OSError(errno.EINVAL, "is no regular file", str(path))
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sonotype.core.errors import DataIssue
+from sonotype.core.json_text import read_json
 
 INFO_FILE = "sonotype.json"
 
@@ -31,10 +32,10 @@ def read_dataset_info(folder: Path) -> tuple[DatasetInfo, tuple[DataIssue, ...]]
     if not path.is_file():
         return DatasetInfo(), ()
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path, encoding="utf-8-sig")
     except json.JSONDecodeError as error:
         return DatasetInfo(), (DataIssue(str(path), error.lineno, f"not JSON: {error.msg}"),)
-    except (ValueError, RecursionError, OSError) as error:
+    except (ValueError, OSError) as error:
         return DatasetInfo(), (DataIssue(str(path), 0, f"cannot be read: {error}"),)
     if not isinstance(content, dict):
         return DatasetInfo(), (

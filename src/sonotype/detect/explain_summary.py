@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, json_value
 
 ODDS = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)
 """Odds of the thresholds that are tried, relative to those of the threshold of a class."""
@@ -115,5 +114,5 @@ def summary_to_json(summary: Summary, edges: Sequence[float], advice: list[str])
         edges: of the bins of the histograms in log-odds.
         advice: sentences.
     """
-    plain: dict[str, Any] = json.loads(json_text(asdict(summary)))
+    plain: dict[str, Any] = json_value(json_text(asdict(summary)))
     return {**plain, "events": summary.events, "log_odds": list(edges), "advice": advice}

@@ -148,7 +148,8 @@ def detect_recordings(
     """
     if "parquet" in options.all_formats():
         require_parquet()
-    with output_errors(folder), locked(folder), Ledger(folder / LEDGER) as ledger:
+    classes = {detector.digest: detector.classes}
+    with output_errors(folder), locked(folder), Ledger(folder / LEDGER, classes) as ledger:
         return _Job(detector, folder, options, ledger, new_timeline, explanation).run(recordings)
 
 

@@ -6,20 +6,19 @@ a job that is killed at any moment knows exactly which recordings are complete.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import starmap
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from sonotype.core.database import Database, text_of
 from sonotype.core.detections import DetectedEvent, DetectedRecording
 from sonotype.core.errors import SonotypeError
-from sonotype.core.json_text import json_text
-from sonotype.detect.ledger_entry import Entry, Outputs, Stamp
+from sonotype.core.json_text import json_text, json_value
+from sonotype.detect.ledger_entry import Entry, Outputs, Stamp, number_of, require_labels
 
 APPLICATION = 0x534F4E4F
 """Marks a database of this program in its header."""
@@ -36,7 +35,7 @@ _SCHEMA = (
     "CREATE TABLE files (name BLOB PRIMARY KEY, path BLOB NOT NULL)",
     "CREATE INDEX files_by_path ON files (path)",
 )
-_NOT_STORED_HERE = (ValueError, TypeError, KeyError, RecursionError)
+_NOT_STORED_HERE = (ValueError, TypeError, KeyError)
 """Errors of reading JSON values that this program did not store."""
 
 
@@ -45,12 +44,17 @@ class Ledger:
 
     Args:
         path: of the file, which is created if it is missing or empty.
+        classes: by digest of a detector the labels that its events can have; events of other
+            detectors can have any.
 
     Raises:
         SonotypeError: it is damaged, of another program, or of a newer version.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, classes: Mapping[str, Collection[str]] = MappingProxyType({})
+    ) -> None:
+        self._classes = classes
         self._database = Database(
             path, _SCHEMA, application=APPLICATION, version=VERSION,
             advice="to detect all recordings again",
@@ -82,7 +86,7 @@ class Ledger:
             return None
         size, modified, digest, failed, text, complete = rows[0]
         try:
-            outputs = Outputs.of(json.loads(text)) if text else None
+            outputs = Outputs.of(json_value(text, finite=True)) if text else None
         except _NOT_STORED_HERE as error:
             raise self._database.damaged() from error
         return Entry(Stamp(size, modified, digest), bool(failed), outputs, bool(complete))
@@ -95,14 +99,18 @@ class Ledger:
             SonotypeError: the result is damaged.
         """
         rows = self._rows(
-            "SELECT seconds, events, highest, error FROM recordings WHERE path = ?", _key(path)
+            "SELECT seconds, events, highest, error, digest FROM recordings WHERE path = ?",
+            _key(path),
         )
         if not rows:
             raise KeyError(path)
-        seconds, stored, highest, error = rows[0]
+        seconds, stored, highest, error, digest = rows[0]
         try:
-            found = tuple(starmap(_event, json.loads(stored)))
-            return DetectedRecording(path, float(seconds), found, float(highest), str(error))
+            found = tuple(starmap(_event, json_value(stored, finite=True)))
+            seconds, highest = number_of(seconds), number_of(highest)
+            if digest in self._classes:
+                require_labels(found, self._classes[digest])
+            return DetectedRecording(path, seconds, found, highest, str(error))
         except _NOT_STORED_HERE as damage:
             raise self._database.damaged() from damage
 
@@ -202,8 +210,11 @@ def _event(
     """The event of stored values; a ``TypeError`` or ``ValueError`` for others."""
     if not isinstance(label, str):
         raise TypeError("a label is a text")
-    low, high = (value if value is None else float(value) for value in (low, high))
-    return DetectedEvent(float(start), float(end), label, float(score), low, high)
+    low, high = (value if value is None else number_of(value) for value in (low, high))
+    start, end, score = number_of(start), number_of(end), number_of(score)
+    if end < start:
+        raise ValueError("an event ends before it starts")
+    return DetectedEvent(start, end, label, score, low, high)
 
 
 def _key(path: Path) -> bytes:

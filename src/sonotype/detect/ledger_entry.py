@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sonotype.core.detections import DetectedEvent
 from sonotype.core.io import stays_inside
 from sonotype.detect.output_options import FORMATS
+
+LARGEST = 1e9
+"""Of times in seconds, frequencies in Hz and scores; a recording of 30 years is as long."""
+
+
+LONGEST_NAME = 255
+"""Bytes of the name of a file."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +75,15 @@ class Outputs:
                 a folder.
         """
         found = cls(**values | {"formats": tuple(values["formats"])})
-        if not all(map(stays_inside, (found.name, found.clip_name))):
+        names = (found.name, found.clip_name)
+        if not all(isinstance(name, str) and stays_inside(name) for name in names):
             raise ValueError("a name outside of the folder")
+        if any(len(os.fsencode(part)) > LONGEST_NAME for name in names for part in name.split("/")):
+            raise ValueError("a name that no file can have")
         if not set(FORMATS).issuperset(found.formats) or not isinstance(found.picture, bool):
             raise ValueError("unknown formats, or no answer about the picture")
         if found.margin is not None:
-            float(found.margin)
+            number_of(found.margin)
         return found
 
     def covers(self, wanted: Outputs) -> bool:
@@ -103,3 +116,22 @@ class Entry:
     failed: bool
     outputs: Outputs | None
     complete: bool
+
+
+def number_of(value: Any) -> float:
+    """A stored time, frequency or score.
+
+    Raises:
+        TypeError, ValueError: it is no number from 0 to :data:`LARGEST`.
+    """
+    if type(value) not in (int, float):
+        raise TypeError(f"{value!r:.40} is no number")
+    if not 0 <= value <= LARGEST:
+        raise ValueError(f"{value!r:.40} is no time, frequency or score")
+    return float(value)
+
+
+def require_labels(events: Iterable[DetectedEvent], classes: Collection[str]) -> None:
+    """Raise a ``ValueError`` if an event has a label that is no class of its detector."""
+    if others := {event.label for event in events} - {*classes}:
+        raise ValueError(f"the label {min(others)!r:.40} is no class")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, json_value
 from sonotype.evaluation.bootstrap import METRICS
 from sonotype.evaluation.metrics import HeadScores, Scores
 
@@ -106,5 +105,5 @@ def spread(values: Sequence[float]) -> Spread:
 
 def folds_to_json(summary: FoldSummary) -> dict[str, Any]:
     """The summary as dicts, lists, numbers and strings for :func:`json.dumps`."""
-    plain: dict[str, Any] = json.loads(json_text(asdict(summary)))
+    plain: dict[str, Any] = json_value(json_text(asdict(summary)))
     return plain

@@ -11,7 +11,6 @@ Heads whose clips have any number of labels are scored by class, see
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc
 
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.hierarchy import CategorySource
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, json_value
 from sonotype.core.text import listed
 from sonotype.core.types import IGNORE_INDEX, Head
 from sonotype.evaluation.bootstrap import METRICS, interval, resample
@@ -39,6 +38,7 @@ from sonotype.evaluation.multilabel import (
     resample_multi,
 )
 from sonotype.evaluation.predictions import Decisions, FloatArray, IntArray, Predictions
+from sonotype.evaluation.scores_check import checked
 
 if TYPE_CHECKING:
     from sonotype.evaluation.held_out import HeadChange
@@ -373,7 +373,7 @@ def _score_head(
 
 def scores_to_json(scores: Scores) -> dict[str, Any]:
     """The scores as dicts, lists, numbers and strings for :func:`json.dumps`."""
-    plain: dict[str, Any] = json.loads(json_text(asdict(scores)))
+    plain: dict[str, Any] = json_value(json_text(asdict(scores)))
     return plain
 
 
@@ -384,33 +384,59 @@ def scores_from_json(value: Mapping[str, Any]) -> Scores:
         SonotypeError: the value is something else; names the missing or wrong field.
     """
     try:
+        total = checked(_Totals(value["category_source"], value["clips"], value["groups"],
+                                tuple(value["notes"])))  # fmt: skip
         return Scores(
             heads={name: _head_from_json(head) for name, head in value["heads"].items()},
-            category_source=value["category_source"],
-            clips=value["clips"],
-            groups=value["groups"],
-            notes=tuple(value["notes"]),
-            unknown=UnknownScores(**found) if (found := value.get("unknown")) else None,
+            **total.__dict__,
+            unknown=_unknown_from_json(found) if (found := value.get("unknown")) else None,
             foreign=dict(value.get("foreign", {})),
         )
     except KeyError as error:
         raise SonotypeError(f"not scores of sonotype: {error} is missing") from error
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, ValueError) as error:
         raise SonotypeError(f"not scores of sonotype: {error}") from error
 
 
+@dataclass(frozen=True)
+class _Totals:
+    """The entries of scores that are texts and numbers."""
+
+    category_source: str
+    clips: int
+    groups: int
+    notes: tuple[str, ...]
+
+
 def _head_from_json(value: Mapping[str, Any]) -> HeadScores:
-    return HeadScores(
-        labels=tuple(value["labels"]),
-        n=value["n"],
-        groups=value["groups"],
-        **{name: Interval(**value[name]) for name in METRICS},
-        per_class=tuple(ClassScore(**entry) for entry in value["per_class"]),
-        confusion=tuple(tuple(row) for row in value["confusion"]),
-        calibration=Calibration(**found) if (found := value.get("calibration")) else None,
-        ranking=_ranking_from_json(ranking) if (ranking := value.get("ranking")) else None,
+    found = checked(
+        HeadScores(
+            labels=tuple(value["labels"]),
+            n=value["n"],
+            groups=value["groups"],
+            **{name: checked(Interval(**value[name])) for name in METRICS},
+            per_class=tuple(checked(ClassScore(**entry)) for entry in value["per_class"]),
+            confusion=tuple(tuple(row) for row in value["confusion"]),
+            calibration=checked(Calibration(**known))
+            if (known := value.get("calibration"))
+            else None,
+            ranking=_ranking_from_json(ranking) if (ranking := value.get("ranking")) else None,
+        )
     )
+    size = len(found.labels)
+    if len(found.per_class) != size:
+        raise ValueError(f"{len(found.per_class)} classes for {size} labels")
+    if found.confusion and [len(row) for row in found.confusion] != [size] * size:
+        raise ValueError(f"confusion must be a square of {size} labels")
+    return found
 
 
 def _ranking_from_json(value: Mapping[str, Any]) -> Ranking:
-    return Ranking(**{name: Interval(**value[name]) for name in MULTI_METRICS[4:]})
+    return Ranking(**{name: checked(Interval(**value[name])) for name in MULTI_METRICS[4:]})
+
+
+def _unknown_from_json(value: Mapping[str, Any]) -> UnknownScores:
+    found = checked(UnknownScores(**value))
+    if found.recognised is not None and found.auroc is None:
+        raise ValueError("auroc is missing")
+    return found

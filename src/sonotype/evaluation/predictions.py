@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +15,8 @@ import numpy.typing as npt
 
 from sonotype.core.errors import DataError, DataIssue, OptionsError, SonotypeError
 from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource, read_hierarchy
-from sonotype.core.io import replacing
-from sonotype.core.json_text import json_text
+from sonotype.core.io import open_saved, replacing
+from sonotype.core.json_text import json_text, json_value
 from sonotype.core.types import IGNORE_INDEX, Head, Heads, merged_heads
 
 IntArray = npt.NDArray[np.integer]
@@ -278,8 +277,8 @@ def load_predictions(path: Path) -> Predictions:
         DataError: the file is missing, damaged, or of another kind.
     """
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            names = json.loads(file["names"].tobytes())
+        with open_saved(path) as stream, np.load(stream, allow_pickle=False) as file:
+            names = json_value(file["names"].tobytes())
             heads = tuple(_head_of(entry) for entry in names["heads"])
             return Predictions(
                 tuple(names["paths"]),

@@ -124,7 +124,7 @@ def _metrics(scores: Scores) -> Iterator[str]:
             yield f"{name} are scored on the {counted(head.n, 'clip')} with such a label"
         if head.accuracy.low is None and head.groups == 1:
             yield f"{name}: all clips are of one group, so there is no interval"
-        elif head.accuracy.low == 1 and not head.ranking:
+        elif head.accuracy.low == 1 and head.groups and not head.ranking:
             # Rule of three: without an error in G trials the 95 % bound on the rate is 3 / G.
             bound = _round_down(min(100, 300 / head.groups))
             yield from wrap(

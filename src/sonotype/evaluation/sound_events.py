@@ -13,7 +13,6 @@ without a reference event in a resample is not in the macro mean of that resampl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,7 +22,7 @@ import numpy as np
 from sonotype.config import check
 from sonotype.core.errors import OptionsError
 from sonotype.core.event_matching import MICROSECONDS, IntArray, cut, merge, microseconds
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, json_value
 from sonotype.core.text import counted, listed
 from sonotype.evaluation.bootstrap import CHUNK, draws
 from sonotype.evaluation.event_counts import (
@@ -345,5 +344,5 @@ def _notes(
 
 def event_scores_to_json(scores: EventScores) -> dict[str, Any]:
     """The scores as dicts, lists, numbers and strings; undefined values are ``None``."""
-    plain: dict[str, Any] = json.loads(json_text(asdict(scores)))
+    plain: dict[str, Any] = json_value(json_text(asdict(scores)))
     return plain

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sonotype.core.errors import OptionsError
+from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.io import write_text
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, read_json
 from sonotype.core.progress import OnMessage
 from sonotype.data.augment.augmented_copies import Transform
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split
 from sonotype.data.splits.training_split import fold_splits
 from sonotype.evaluation.folds import folds_to_json, summarise_folds
-from sonotype.evaluation.metrics import score, scores_from_json, scores_to_json
+from sonotype.evaluation.metrics import Scores, score, scores_from_json, scores_to_json
 from sonotype.evaluation.predictions import concatenate, load_predictions
 from sonotype.evaluation.report import render_folds
 from sonotype.evaluation.write_report import write_report
@@ -98,7 +97,7 @@ def crossval(
         return CrossvalResult({}, "", True)
     scores, predictions = [], []
     for run in runs.values():
-        scores.append(scores_from_json(json.loads((run.folder / SCORES).read_text("utf-8"))))
+        scores.append(_scores_of(run.folder / SCORES))
         predictions.append(load_predictions(run.folder / PREDICTIONS))
     # Each fold has notes of its own, such as its official folds; these hold for all.
     notes = [score_notes(run.manifest, run.split.note) for run in runs.values()]
@@ -113,3 +112,10 @@ def crossval(
     write_text(folder / SCORES, json_text(values, indent=1) + "\n")
     write_text(folder / "scores.txt", report)
     return CrossvalResult(values, report, False)
+
+
+def _scores_of(path: Path) -> Scores:
+    try:
+        return scores_from_json(read_json(path))
+    except (OSError, ValueError, SonotypeError) as error:
+        raise SonotypeError(f"{path} cannot be read ({error}); remove its fold") from None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
+
+from sonotype.core.json_text import read_json
 
 CONFIG, MODEL, SCORES = "config.json", "model.safetensors", "scores.json"
 PREDICTIONS, HISTORY, TIME = "predictions.npz", "training.csv", "time.json"
@@ -15,6 +16,6 @@ REPORT = "report.html"
 def finished_at(folder: Path) -> datetime | None:
     """When a run ended; ``None`` where it is not known, as for runs of earlier versions."""
     try:
-        return datetime.fromisoformat(json.loads((folder / TIME).read_text("utf-8"))["finished"])
+        return datetime.fromisoformat(read_json(folder / TIME)["finished"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

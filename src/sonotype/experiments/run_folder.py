@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -21,7 +20,7 @@ from typing import Any
 
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.io import file_sha256, is_part, replacing, write_text
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, read_json
 from sonotype.core.text import listed
 from sonotype.core.version import __version__
 from sonotype.data.readers.walk import sounds_below
@@ -213,7 +212,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         OptionsError: the file cannot be read, or holds something else.
     """
     try:
-        return {**json.loads(path.read_text(encoding="utf-8"))}
+        return {**read_json(path)}
     except (OSError, ValueError, TypeError) as error:
         raise OptionsError(f"{path} cannot be read ({error})") from None
 
@@ -253,8 +252,8 @@ def seconds_of(folder: Path) -> float:
     version.
     """
     try:
-        return float(json.loads((folder / TIME).read_text(encoding="utf-8"))["seconds"])
-    except FileNotFoundError:
+        return float(read_json(folder / TIME, finite=True)["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
         return 0.0
 
 

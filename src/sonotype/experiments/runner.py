@@ -7,7 +7,6 @@ failed one has its error in ``failure.json``.
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import os
 import sys
@@ -34,7 +33,7 @@ from sonotype.core.errors import (
     memory_cause,
 )
 from sonotype.core.io import write_text
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, read_json
 from sonotype.core.progress import OnMessage, steps
 from sonotype.core.text import counted, duration
 from sonotype.experiments.context import RunContext, ignore
@@ -325,7 +324,10 @@ def finished(context: RunContext) -> bool:
 def failure_of(folder: Path) -> str:
     """The error of a failed run in one line; empty for others."""
     path = folder / FAILURE
-    text = json.loads(path.read_text(encoding="utf-8"))["error"] if path.exists() else ""
+    try:
+        text = str(read_json(path)["error"]) if path.exists() else ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        text = f"{path} cannot be read ({error})"
     return next(iter(text.splitlines()), "")
 
 
@@ -333,10 +335,13 @@ def headline(folder: Path) -> str:
     """The main score of each head of a finished run, for a line of progress."""
     if not (folder / SCORES).exists():  # nothing was tested
         return "finished"
-    scores: dict[str, Any] = json.loads((folder / SCORES).read_text(encoding="utf-8"))
-    if not scores["heads"]:  # no clip had a label that was learnt
-        return "finished"
-    coarse, *finer = scores["heads"].items()
-    texts = [f"{coarse[0]} F1 {coarse[1]['f1']['value']:.3f}"]
-    texts += [f"{name} accuracy {head['accuracy']['value']:.3f}" for name, head in finer]
+    try:
+        heads: dict[str, Any] = read_json(folder / SCORES)["heads"]
+        if not heads:  # no clip had a label that was learnt
+            return "finished"
+        coarse, *finer = heads.items()
+        texts = [f"{coarse[0]} F1 {coarse[1]['f1']['value']:.3f}"]
+        texts += [f"{name} accuracy {head['accuracy']['value']:.3f}" for name, head in finer]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"finished, but {folder / SCORES} cannot be read ({error})"
     return "  ".join(texts)

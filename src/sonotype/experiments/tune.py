@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from sonotype.config import from_dict
 from sonotype.core.annotations import AnnotatedRecording
 from sonotype.core.device import device_of
 from sonotype.core.errors import DataError, DataIssue, OptionsError, StoppedError
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, json_value
 from sonotype.core.progress import track
 from sonotype.core.types import Content, Head
 from sonotype.data.augment.streams import StreamOptions, minutes_for, simulate_streams
@@ -164,7 +163,7 @@ def tune(
             detection=job.keeps_head, progress=progress,
         ).notes  # fmt: skip
     facts = {"simulated": bool(manifest.clips), **facts, "notes": notes}
-    tuned = json.loads(json_text({**facts, **report_json(report)}))
+    tuned = json_value(json_text({**facts, **report_json(report)}))
     seen = job.seen([*contents.values(), *backgrounds.values()])
     detection = replace(detection, tuned=tuned, seen=seen)
     save_model(target, system, replace(classifier.card, detection=detection))

@@ -33,6 +33,7 @@ from numpy.lib import format as npy
 
 from sonotype.core.errors import SonotypeError
 from sonotype.core.io import rename_synced, sync
+from sonotype.core.json_text import json_value
 
 SHARD, PART, LOCK, RESERVED = ".npy", ".part", "lock", "reserved"
 FREE_SHARE = 0.95
@@ -261,7 +262,7 @@ def read_shard(shard: Path) -> Rows:
     rows = np.load(shard, mmap_mode="r")
     with shard.open("rb") as stream:
         stream.seek(rows.offset + rows.nbytes)
-        keys = json.load(stream)
+        keys = json_value(stream.read())
     return dict(zip(keys, rows.view(np.ndarray), strict=True))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import ModelFileError
 from sonotype.core.io import is_folder
+from sonotype.core.json_text import read_json
 from sonotype.data.readers.walk import sounds_below
 from sonotype.data.suffixes import (
     CHECKPOINT_SUFFIXES,
@@ -108,7 +108,7 @@ def _has_config(folder: Path) -> bool:
     """Whether a folder holds the ``config.json`` of a run, not one of another program."""
     path = folder / CONFIG
     try:
-        config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        config = read_json(path) if path.is_file() else None
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and {"sonotype", "options"} <= config.keys()

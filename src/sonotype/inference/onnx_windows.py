@@ -9,7 +9,6 @@ is a fourth graph, from totals to the scores of frames. Other runtimes ignore th
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from sonotype.core.errors import ModelFileError
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, json_value
 from sonotype.core.text import counted
 from sonotype.inference.engine import EngineOutput
 from sonotype.inference.onnx_graph import OnnxGraph, Shape
@@ -132,10 +131,7 @@ def window_graphs(document: str) -> WindowGraphs | None:
     Raises:
         ValueError: the document is damaged.
     """
-    try:
-        found = json.loads(document)
-    except RecursionError:
-        raise ValueError("its values are nested too deeply") from None
+    found = json_value(document)
     if not isinstance(found, dict) or found.get("version") != VERSION:
         return None
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from sonotype.audio.clip import AudioSpec
 from sonotype.config import ScoreOptions, SystemOptions, from_dict, shortest_clip, to_dict
 from sonotype.core.errors import ModelFileError, OptionsError
 from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, json_value
 from sonotype.core.types import Head, Heads
 from sonotype.modelfile.detection import Detection, detection_of
 from sonotype.modelfile.older_formats import upgrade
@@ -24,6 +25,7 @@ from sonotype.modelfile.older_formats import upgrade
 FORMAT_VERSION = 7
 KEY = "sonotype"
 """Key of the document in the metadata of a file."""
+LARGEST = sys.float_info.max
 RATE_STEP, HIGHEST_RATE = 16_000, 192_000
 """The sample rate of a network is a multiple of 16 kHz."""
 
@@ -102,9 +104,9 @@ def card_of(document: str, path: str | Path) -> ModelCard:
             the entry.
     """
     try:
-        values = json.loads(document)
+        values = json_value(document, wide=True)
         version = values.pop("format_version")
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+    except (ValueError, KeyError, AttributeError, TypeError):
         raise ModelFileError(f"{path}: the header is no readable description of a model") from None
     if type(version) is not int or version < 1:
         raise ModelFileError(
@@ -131,6 +133,10 @@ def card_of(document: str, path: str | Path) -> ModelCard:
             **values,
         )
         _check_rest(card)
+        for name in ("training", "scores"):
+            _require_usual_integers(name, getattr(card, name))
+        if detection is not None:
+            _require_usual_integers("detection.tuned", detection.tuned)
     except (OptionsError, TypeError, KeyError, AttributeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ModelFileError(f"{path}: the header does not describe a model ({reason})") from None
@@ -203,12 +209,44 @@ def _check_rest(card: ModelCard) -> None:
         raise ValueError(f"unknown_head is {_shown(card.unknown_head)}, must be a head")
     if card.unknown_threshold is not None:
         _numbers("unknown_threshold", [card.unknown_threshold])
+        if abs(card.unknown_threshold) > LARGEST:  # an integer that no float holds
+            raise ValueError(f"unknown_threshold is {_shown(card.unknown_threshold)}, too large")
     for name in ("training", "scores", "versions", "licences"):
         _object(name, getattr(card, name))
-    for name in ("clips", "split", "teaching"):
-        _object(f"training.{name}", card.training.get(name, {}))
+    _check_training(card.training)
     for name, texts in (("versions", card.versions), ("licences", card.licences)):
         _strings(name, list(texts.values()))
+
+
+def _check_training(training: Mapping[str, Any]) -> None:
+    """Raise a ``TypeError`` if an entry that commands read has the wrong type."""
+    for name in ("clips", "options", "split", "source", "teaching"):
+        _object(f"training.{name}", training.get(name, {}))
+    for name in ("data", "backbone"):
+        _strings(f"training.{name}", [training.get(name, "")])
+    for name in ("fingerprint", "protocol"):
+        if training.get(name) is not None:
+            _strings(f"training.{name}", [training[name]])
+    if training.get("seen") is not None:  # ``None``: not known
+        _strings("training.seen", training["seen"])
+    for name in ("teachers", "unlabelled"):
+        _strings(f"training.teaching.{name}", training.get("teaching", {}).get(name, []))
+    for name, default in (("seed", 0), ("class_weights", False)):
+        value = training.get("options", {}).get(name, default)
+        if type(value) is not type(default):
+            raise TypeError(f"training.options.{name} is {_shown(value)}, which is another type")
+
+
+def _require_usual_integers(name: str, value: Any) -> None:
+    """Raise a ``ValueError`` for an integer of more than 64 bits, which many functions refuse."""
+    if isinstance(value, Mapping):
+        for entry, part in value.items():
+            _require_usual_integers(f"{name}.{entry}", part)
+    elif isinstance(value, list):
+        for part in value:
+            _require_usual_integers(name, part)
+    elif type(value) is int and not -(2**63) <= value < 2**64:
+        raise ValueError(f"{name} has {_shown(value)}, which has more than 64 bits")
 
 
 def _object(name: str, value: Any) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any
 from sonotype.config import EventOptions, from_dict, to_dict
 
 LONGEST_HOP = 60.0
+LARGEST_SCALE = 2**31
+"""Of a frame head, in frames; a recording is shorter."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ def detection_of(values: Any, classes: Mapping[str, int]) -> Detection | None:
     if not isinstance(events, list) or len(events) != classes[head]:
         raise ValueError(f"detection must have options of {classes[head]} classes")
     scales, hop = values.get("frame_scales", []), values.get("hop", 0.0)
-    if not isinstance(scales, list) or not all(type(s) is int and s > 0 and s % 2 for s in scales):
+    if not isinstance(scales, list) or not all(
+        type(s) is int and 0 < s < LARGEST_SCALE and s % 2 for s in scales
+    ):
         raise ValueError("frame_scales of detection must be odd numbers")
     if type(hop) not in (int, float) or not 0 <= hop <= LONGEST_HOP or math.isnan(hop):
         raise ValueError(f"hop of detection must be from 0 to {LONGEST_HOP:g} s")

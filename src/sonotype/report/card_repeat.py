@@ -63,7 +63,7 @@ def _recorded(card: ModelCard) -> RunOptions | None:
     values = {name: value for part in parts for name, value in part.items() if name in known}
     try:
         return RunOptions.of(values)
-    except OptionsError:  # an option of an earlier version
+    except (OptionsError, TypeError, ValueError):  # an option of an earlier version
         return None
 
 

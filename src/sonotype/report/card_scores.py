@@ -14,6 +14,7 @@ from sonotype.report.front_matter import metrics_of
 from sonotype.report.markdown import md, table
 from sonotype.report.page import percent
 
+LARGEST = 1e12
 CLASSES = 100
 """Most classes in a table; of more, those with the lowest F1."""
 
@@ -160,9 +161,9 @@ def _rates(tuned: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         [title, f"{value:.3f}"]
         for name, title in names.items()
-        if isinstance(value := rates.get(name), int | float)
+        if _is_number(value := rates.get(name))
     ]
-    if isinstance(value := rates.get("false_alarms"), int | float):
+    if _is_number(value := rates.get("false_alarms")):
         rows.append(["false alarms in an hour", f"{value:.1f}"])
     if rows:
         held_out = tuned.get("held_out")
@@ -170,11 +171,16 @@ def _rates(tuned: Mapping[str, Any]) -> Iterator[str]:
         yield table(["", "value"], rows, right=1)
 
 
+def _is_number(value: Any) -> bool:
+    """Whether a value of a file is a number as the program writes it."""
+    return type(value) in (int, float) and 0 <= value <= LARGEST
+
+
 def _tuned_to(tuned: Mapping[str, Any]) -> Iterator[str]:
     """What the settings were fitted to; older files do not record it."""
     kind = "simulated recording" if tuned.get("simulated") else "annotated recording"
     number, seconds, events = (tuned.get(name) for name in ("recordings", "seconds", "events"))
-    if isinstance(number, int) and isinstance(seconds, int | float) and isinstance(events, int):
+    if isinstance(number, int) and _is_number(seconds) and isinstance(events, int):
         yield (
             f"The settings were fitted to {counted(number, kind)}, {duration(seconds)}, "
             f"{counted(events, 'event')}."

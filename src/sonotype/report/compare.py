@@ -6,7 +6,6 @@ were scored on the same clips are compared clip by clip.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 from scipy.stats import binomtest
 
 from sonotype.core.errors import ModelFileError, OptionsError
-from sonotype.core.hierarchy import CategorySource
+from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource
+from sonotype.core.json_text import read_json
 from sonotype.core.text import listed
 from sonotype.evaluation.bootstrap import METRICS
 from sonotype.evaluation.compare import (
@@ -146,9 +146,12 @@ def _fold_order(path: Path) -> tuple[int, str]:
 def _recorded(path: Path) -> tuple[CategorySource, tuple[str, ...]]:
     """How the category was read, and the notes, from ``scores.json``."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         found = found.get("pooled", found)
-        return found["category_source"], tuple(found["notes"])
+        source, notes = found["category_source"], tuple(found["notes"])
+        if source not in CATEGORY_SOURCES or not all(isinstance(note, str) for note in notes):
+            raise ValueError("category_source or notes is of another kind")
+        return source, notes
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise OptionsError(f"{path} cannot be read ({error}); score the run again") from None
 
@@ -184,7 +187,7 @@ def _options(folder: Path) -> _Options | None:
         return None
     data, options = config_of_folder(config.parent)
     values = {name: _text(value) for name, value in options.flat().items()}
-    fingerprint = str(json.loads(config.read_text(encoding="utf-8")).get("fingerprint"))
+    fingerprint = str(read_json(config).get("fingerprint"))
     return _Options(data, fingerprint, values, frozenset(set_options(options)) - MAY_DIFFER)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.json_text import read_json
 from sonotype.evaluation.metrics import Interval
 from sonotype.evaluation.power_law import Advice, Curve, Point
 from sonotype.report.levels import Level
@@ -34,7 +34,7 @@ def require_same_classes(curve: Curve, folder: Path, levels: Sequence[Level]) ->
 
 def curve_note(record: RunRecord, folder: Path) -> str:
     """That a learning curve is of other data; empty if it is not, or if that is not known."""
-    found = json.loads((folder / CURVE).read_text(encoding="utf-8"))
+    found = read_json(folder / CURVE)
     known = None if record.card is None else record.card.training.get("fingerprint")
     if known is None or found.get("fingerprint", known) == known:
         return ""
@@ -54,7 +54,7 @@ def read_curve(folder: Path) -> Curve:
             f"with sonotype learning-curve DATA --out {folder}"
         )
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
         points = {
             name: tuple(
                 Point(one["clips_per_class"], Interval(**one["accuracy"])) for one in value[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from sonotype.core.errors import SonotypeError
 from sonotype.core.io import write_text
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, json_value, read_json
 from sonotype.doctor.examine import examine
 from sonotype.doctor.findings import SEVERITIES, Finding, Place
 from sonotype.doctor.report import json_report
@@ -84,7 +83,7 @@ def examination_of(
         return Examination(0, (), str(error))
     date = f"{datetime.now().astimezone():%Y-%m-%d %H:%M}"
     state = state_of(found.sounds)
-    value = json.loads(json_report(found)) | {"date": date, "state": state}
+    value = json_value(json_report(found)) | {"date": date, "state": state}
     with suppress(SonotypeError, OSError):
         write_text(path, json_text(value, indent=2, ensure_ascii=False) + "\n")
     return Examination(len(found.measured), found.findings, date=date, state=state)
@@ -118,12 +117,12 @@ def _changed(record: RunRecord, known: Examination) -> bool:
 def _read(path: Path) -> Examination | None:
     """The findings in a file; ``None`` if it is missing or damaged."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
         findings = tuple(
             Finding(**{**one, "places": tuple(Place(**place) for place in one["places"])})
             for one in value["findings"]
         )
         date, state = (str(value.get(name, "")) for name in ("date", "state"))
         return Examination(int(value["sounds"]), findings, date=date, state=state)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None

@@ -7,7 +7,6 @@ is stated as unknown. The structure follows Mitchell et al., "Model cards for mo
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.json_text import read_json
 from sonotype.core.text import counted, printable
 from sonotype.data.splits.split_file import SPLIT, read_split
 from sonotype.evaluation.metrics import Scores, scores_from_json
@@ -144,7 +144,7 @@ def _read_card(file: Path) -> ModelCard:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise SonotypeError(f"{path} cannot be read ({error})") from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from sonotype.config import SystemOptions
 from sonotype.core.errors import DataError, DataIssue, OptionsError, SonotypeError
+from sonotype.core.json_text import read_json
 from sonotype.core.types import Heads, heads_of
 from sonotype.data.splits.split_file import FIXED, SPLIT, read_split
 from sonotype.evaluation.metrics import Scores, scores_from_json
@@ -180,7 +180,7 @@ def read_run(folder: Path) -> RunRecord:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return {**json.loads(path.read_text(encoding="utf-8"))}
+        return {**read_json(path)}
     except (OSError, ValueError, TypeError) as error:
         raise SonotypeError(f"{path} cannot be read ({error})") from None
 

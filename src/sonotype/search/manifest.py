@@ -6,7 +6,6 @@ process that was killed. The manifest is replaced atomically, after the other fi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from sonotype.core.io import atomic
-from sonotype.core.json_text import json_text
+from sonotype.core.json_text import json_text, read_json
 from sonotype.search.parts import ArchiveInfo, PartFile
 
 FOLDER, MANIFEST = "index", "manifest.json"
@@ -112,7 +111,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of an index; ``None`` without a valid one."""
     try:
-        document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        document = read_json(folder / MANIFEST, finite=True)
         if document["format"] != FORMAT:
             return None
         graph = document["graph"]
@@ -129,7 +128,7 @@ def read_manifest(folder: Path) -> Manifest | None:
             graph=Graph(*graph) if graph else None,
         )
         return found if _is_valid(found) else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -7,7 +7,6 @@ the embeddings, and in which folder ``embed`` was started: relative paths are re
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sonotype.core.errors import MissingExtraError, OptionsError
+from sonotype.core.json_text import json_value
 
 ROWS, SUFFIX = "rows", ".parquet"
 COLUMNS = ("path", "start", "end", "embedding")
@@ -74,7 +74,7 @@ class ArchiveInfo:
                 float(document["window_seconds"]),
                 float(document["hop"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"{error} is missing or invalid") from error
         if not (0 < found.window_seconds < np.inf and 0 < found.hop < np.inf):
             raise ValueError("window_seconds and hop must be positive")
@@ -225,7 +225,7 @@ def _document(metadata: dict[bytes, bytes]) -> Any:
     if KEY not in metadata:
         raise PartError("was not written by sonotype embed")
     try:
-        return json.loads(metadata[KEY])
+        return json_value(metadata[KEY], finite=True)
     except ValueError as error:
         raise PartError(f"does not say which model computed it: {error}") from error
 

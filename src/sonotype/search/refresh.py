@@ -21,7 +21,7 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from sonotype.core.errors import SonotypeError
-from sonotype.core.io import FORBIDDEN, FULL, refuse_link, refuse_links, remove_parts
+from sonotype.core.io import FORBIDDEN, FULL, open_saved, refuse_link, refuse_links, remove_parts
 from sonotype.core.progress import OnMessage, measure
 from sonotype.core.text import counted
 from sonotype.search.flat_files import KINDS, FlatFiles, FlatWriter, is_complete
@@ -225,7 +225,7 @@ class _Refresh:
     ) -> FlatWriter | None:
         """Append the rows of a part; note it if it is damaged."""
         try:
-            stream = (self._archive / ROWS / part.name).open("rb")
+            stream = open_saved(self._archive / ROWS / part.name)
         except FileNotFoundError:  # was removed meanwhile
             return writer
         except OSError as error:

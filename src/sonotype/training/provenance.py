@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.io import replacing
+from sonotype.core.io import read_saved, replacing
 from sonotype.core.types import LEVELS, Clip
 from sonotype.data.digest import PREFIX, Contents, prefixes
 from sonotype.data.splits.split_file import DIGESTS, SPLIT, file_name, read_split, rows_of
@@ -185,7 +185,7 @@ def write_seen_clips(folder: Path, seen: SeenClips) -> None:
 
 
 def _read(path: Path) -> SeenClips:
-    rows = rows_of(path.read_bytes().decode("utf-8", "surrogateescape"))
+    rows = rows_of(read_saved(path).decode("utf-8", "surrogateescape"))
     if any({"path", "category"} - row.keys() for row in rows):
         raise OptionsError(
             f"{path} lacks the columns path and category of a list of seen clips; train the run "

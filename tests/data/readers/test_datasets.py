@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import sonotype
 from sonotype.core.errors import DataError, OptionsError
 from sonotype.data import SourceOptions, open_source, split
 from sonotype.data.manifest import Manifest
+from sonotype.data.readers.datasets import read_json_lines
 
 pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow")
 pytest.importorskip("pyarrow.parquet")
@@ -264,3 +266,30 @@ def test_offsets_beyond_the_data_of_an_arrow_file_are_an_issue(tmp_path: Path) -
     file.write_bytes(content.replace(offsets, damaged))
     with pytest.raises(DataError, match="cannot be read"):
         open_source(root)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("layout", ["parquet", "arrow", "state"])
+def test_a_named_pipe_in_place_of_a_table(tmp_path: Path, layout: str) -> None:
+    """Reading it would wait for a writer forever."""
+    if layout == "parquet":
+        os.mkfifo(tmp_path / "train-0.parquet")
+    elif layout == "arrow":
+        (tmp_path / "state.json").write_text('{"_data_files": [{"filename": "a.arrow"}]}')
+        os.mkfifo(tmp_path / "a.arrow")
+    else:
+        os.mkfifo(tmp_path / "state.json")
+    text = issues_of(tmp_path)
+    if layout != "state":
+        assert "a named pipe, not a table" in text
+
+
+def test_numbers_of_any_size_in_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.jsonl"
+    path.write_text(f'{{"file_name": "a.wav", "id": {10**40}}}\n')
+    assert read_json_lines(path).records[0].cells == {"file_name": "a.wav", "id": str(10**40)}
+    path.write_text("[" * 100_000)
+    [issue] = read_json_lines(path).issues
+    assert issue.line == 1
+    assert "nested too deeply" in issue.cause

@@ -7,16 +7,17 @@ are files like all others. Splits are subsets, as folders named train, validatio
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sonotype.audio.special import special_kind
 from sonotype.core.cache_folder import cache_root
 from sonotype.core.errors import DataIssue, MissingExtraError
-from sonotype.core.io import atomic
+from sonotype.core.io import atomic, read_saved
+from sonotype.core.json_text import json_value, read_json
 from sonotype.data.manifest import SUBSETS
 from sonotype.data.readers.csv_table import Table, TableRow, read_csv
 from sonotype.data.readers.folder import ROLES
@@ -113,6 +114,8 @@ def read_parts(parts: Sequence[Part], audio: str | None = None) -> tuple[Table, 
 
 def read_part(path: Path, audio: str | None = None) -> Table:
     """A table of CSV, JSON lines, Parquet or Arrow; its line numbers count rows from 1."""
+    if kind := special_kind(path):
+        return Table((), (), (DataIssue(str(path), 0, f"{kind}, not a table"),))
     suffix = path.suffix.lower()
     if suffix == ".csv":
         return read_csv(path)
@@ -132,17 +135,17 @@ def read_part(path: Path, audio: str | None = None) -> Table:
 def read_json_lines(path: Path) -> Table:
     """One JSON object in a line; lists of texts are several labels."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_saved(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         return Table((), (), (DataIssue(str(path), 0, f"cannot be read ({error})"),))
     rows: list[TableRow] = []
     issues: list[DataIssue] = []
     for number, line in enumerate(lines, 1):
         try:
-            values = json.loads(line) if line.strip() else None
+            values = json_value(line, wide=True) if line.strip() else None
             if values is not None:
                 rows.append(TableRow(number, {key: cell_text(one) for key, one in values.items()}))
-        except (ValueError, AttributeError, RecursionError) as error:
+        except (ValueError, AttributeError) as error:
             issues.append(DataIssue(str(path), number, f"not a JSON object with texts ({error})"))
     header = tuple(dict.fromkeys(key for row in rows for key in row.cells))
     rows = [replace(row, cells=dict.fromkeys(header, "") | dict(row.cells)) for row in rows]
@@ -181,6 +184,8 @@ def has_sounds(path: Path) -> bool:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
+        return False
+    if special_kind(path):
         return False
     try:
         return bool(_audio_columns(pyarrow.parquet.read_schema(path)))
@@ -233,9 +238,9 @@ def _batches(path: Path) -> tuple[Any, Iterator[Any]]:
 def _features(schema: Any) -> Mapping[str, Any]:
     """The features that the library ``datasets`` writes into a schema; empty if there are none."""
     try:
-        document = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        document = json_value((schema.metadata or {}).get(b"huggingface", b"{}"))
         found = document["info"]["features"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -300,8 +305,8 @@ def _arrow_files(folder: Path) -> list[Path]:
 def _json_list(path: Path, key: str) -> list[str]:
     """Names in a JSON file; those with a path are left out, as is a file that cannot be read."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))[key]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        values = read_json(path)[key]
+    except (OSError, ValueError, KeyError, TypeError):
         return []
     if not isinstance(values, list):
         return []

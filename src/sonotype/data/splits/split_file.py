@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.io import replacing
+from sonotype.core.io import read_saved, replacing
 from sonotype.core.types import LEVELS, Content
 from sonotype.data.manifest import Manifest
 from sonotype.data.records import normalise_label
@@ -33,8 +33,12 @@ def read_split(path: Path) -> list[dict[str, str]]:
 
     Raises:
         OptionsError: it is another table.
+        OSError: it cannot be read, or is no regular file.
     """
-    rows = rows_of(path.read_bytes().decode("utf-8", "surrogateescape"))
+    try:
+        rows = rows_of(read_saved(path).decode("utf-8", "surrogateescape"))
+    except csv.Error as error:
+        raise OptionsError(f"{path} is not the split of a run: {error}") from None
     if any({"subset", "path", "group", LEVELS[0]} - row.keys() for row in rows):
         raise OptionsError(f"{path} is not the split of a run: columns are missing")
     return rows
