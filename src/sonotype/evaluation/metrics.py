@@ -384,10 +384,14 @@ def scores_from_json(value: Mapping[str, Any]) -> Scores:
         SonotypeError: the value is something else; names the missing or wrong field.
     """
     try:
-        total = checked(_Totals(value["category_source"], value["clips"], value["groups"],
-                                tuple(value["notes"])))  # fmt: skip
+        heads = {name: _head_from_json(head) for name, head in value["heads"].items()}
+        total = checked(
+            _Totals(
+                value["category_source"], value["clips"], value["groups"], tuple(value["notes"])
+            )
+        )
         return Scores(
-            heads={name: _head_from_json(head) for name, head in value["heads"].items()},
+            heads=heads,
             **total.__dict__,
             unknown=_unknown_from_json(found) if (found := value.get("unknown")) else None,
             foreign=dict(value.get("foreign", {})),

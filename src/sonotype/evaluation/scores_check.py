@@ -19,7 +19,8 @@ def checked(found: Kind) -> Kind:
     Raises:
         TypeError: a field has another type, or a number is not finite or too large; names it.
     """
-    hints = _hints(found.__class__)
+    kind: type = type(found)
+    hints = _hints(kind)
     for item in fields(found):  # type: ignore[arg-type]
         value = getattr(found, item.name)
         if not _fits(value, hints[item.name]):

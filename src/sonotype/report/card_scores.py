@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from sonotype.core.text import counted, duration
 from sonotype.core.types import plural
@@ -171,7 +171,7 @@ def _rates(tuned: Mapping[str, Any]) -> Iterator[str]:
         yield table(["", "value"], rows, right=1)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     """Whether a value of a file is a number as the program writes it."""
     return type(value) in (int, float) and 0 <= value <= LARGEST
 
