@@ -56,6 +56,8 @@ def test_typer_supports_literals() -> None:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the checks, a folder of assets next to it, and a make that prints its argument."""
+    if not (ROOT / ".ci" / "run").is_file():
+        pytest.skip(".ci/run is not in the source archive")
     (tmp_path / "main" / ".ci").mkdir(parents=True)
     shutil.copy(ROOT / ".ci" / "run", tmp_path / "main" / ".ci")
     (tmp_path / "shared" / "golden").mkdir(parents=True)
