@@ -19,12 +19,12 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
-# Without the edge onnx: its corpus is an export, which takes a minute.
 INPUTS = {
+    "onnx": 25,  # its corpus is an export, which takes most of a minute
     "decoder": 200, "labels": 250, "tables": 150, "outputs": 40, "saved": 200, "archive": 100,
     "model": 200, "http": 200, "app": 60,
 }  # fmt: skip
-NEEDS = {"http": ("fastapi",), "app": ("fastapi",),
+NEEDS = {"onnx": ("onnx", "onnxruntime"), "http": ("fastapi",), "app": ("fastapi",),
          "tables": ("pyarrow",), "outputs": ("pyarrow",),
          "archive": ("pyarrow", "usearch")}  # fmt: skip
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,18 +100,37 @@ def test_a_temporary_error_is_retried(server: Server, tmp_path: Path, first: Ans
     assert len(list(tmp_path.iterdir())) == 1
 
 
+FETCH = """
+import hashlib, pathlib, sys
+from sonotype.core.download import fetch
+print("ready", flush=True)
+sys.stdin.readline()
+path = fetch(sys.argv[1], pathlib.Path(sys.argv[2]), sha256=sys.argv[3])
+print(hashlib.sha256(path.read_bytes()).hexdigest())
+"""
+
+
 def test_two_downloads_at_the_same_time(server: Server, tmp_path: Path) -> None:
-    address = server.publish("a.bin", Answer(BODY, pause=0.2))
-    threads = [
-        threading.Thread(
-            target=fetch, args=(address, tmp_path / "a.bin"), kwargs={"sha256": DIGEST}
-        )
+    """In two processes; both have asked before the first one gets its answer."""
+    address = server.publish("a.bin", Answer(BODY, pause=2))
+    command = [sys.executable, "-c", FETCH, address, str(tmp_path / "a.bin"), DIGEST]
+    both = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    for process in both:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    while len(server.asked) < 2:
+        assert [process.poll() for process in both] == [None, None]
+        time.sleep(0.01)
+    for process in both:
+        found, _ = process.communicate(timeout=60)
+        assert (process.returncode, found) == (0, f"{DIGEST}\n")
     assert len(server.asked) == 2
     assert list(tmp_path.iterdir()) == [tmp_path / "a.bin"]
     assert (tmp_path / "a.bin").read_bytes() == BODY

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
+from safetensors.torch import load_file
 from training_data import SMALL
 
 import sonotype
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.experiments.run_lock import LOCK, locked_run
+from sonotype.experiments.runner import processes
 
 PART = f".config.json.{'0123456789abcdef' * 2}.part"
 
@@ -19,12 +23,60 @@ PART = f".config.json.{'0123456789abcdef' * 2}.part"
 def test_the_second_of_two_processes_is_refused_and_the_first_is_not_disturbed(
     tones: Path, tmp_path: Path
 ) -> None:
+    """The first process stands in the middle of its training, while this one tries to train."""
+    run, context = tmp_path / "run", processes()
+    begun, refused = context.Event(), context.Event()
+    first = context.Process(target=train_slowly, args=(str(tones), str(run), begun, refused))
+    first.start()
+    try:
+        assert begun.wait(120)
+        before = content(run)
+        with pytest.raises(SonotypeError, match="run already holds a run"):
+            sonotype.train(tones, run, **SMALL)
+        with pytest.raises(SonotypeError, match="run: another process"):
+            sonotype.train(None, run, resume=True)
+        assert content(run) == before
+        assert first.is_alive()
+        refused.set()
+        first.join(120)
+        assert first.exitcode == 0
+    finally:
+        refused.set()
+        first.kill()
+        first.join()
+    sonotype.train(tones, tmp_path / "alone", **SMALL)
+    found, expected = (load_file(tmp_path / n / "model.safetensors") for n in ("run", "alone"))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert (run / "scores.json").read_bytes() == (tmp_path / "alone/scores.json").read_bytes()
+
+
+def train_slowly(tones: str, run: str, begun: Event, refused: Event) -> None:
+    """Train; wait after the first epoch until another process was refused."""
+
+    def on_message(line: str) -> None:
+        if line.startswith("epoch   1/"):
+            begun.set()
+            assert refused.wait(120)
+
+    sonotype.train(tones, run, on_message=on_message, **SMALL)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_lock_of_a_killed_process_is_free(tones: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     with FileLock(run / LOCK), pytest.raises(SonotypeError, match=r"run: another process"):
         sonotype.train(tones, run, **SMALL)
     assert sorted(path.name for path in run.iterdir()) == [LOCK]
-    sonotype.train(tones, run, **SMALL)  # the lock of a killed process is free
+    sonotype.train(tones, run, **SMALL)
     assert (run / "scores.json").exists()
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_detector import FakeDetector, job
 from small_models import write_model
-from training_data import SMALL, write_tones
+from sound_files import encoded, noise
+from training_data import RATE, SMALL, write_tones
 
 import sonotype
 from sonotype.audio.stream import stream
@@ -92,6 +95,61 @@ def test_a_recording_that_is_replaced_while_it_is_read(tones: Path, tmp_path: Pa
     again = FakeDetector()
     job([tones], tmp_path / "out", detector=again)
     assert again.read == [victim]
+
+
+FORMATS: dict[str, dict[str, str]] = {
+    "wav": {"format": "WAV", "subtype": "PCM_16"},
+    "flac": {"format": "FLAC", "subtype": "PCM_16"},
+    "mp3": {"format": "MP3"},
+    "ogg": {"format": "OGG", "subtype": "VORBIS"},
+    "opus": {"format": "OGG", "subtype": "OPUS"},
+}
+
+
+def changed_while_read(path: Path, change: Callable[[], object]) -> tuple[np.ndarray, str]:
+    """The samples of a file that changes after some blocks, and the error."""
+    blocks: list[np.ndarray] = []
+    try:
+        for number, samples in enumerate(stream(path, block=1000)):
+            blocks.append(samples)
+            if number == 10:
+                change()
+    except SonotypeError as error:
+        return np.concatenate(blocks), str(error)
+    return np.concatenate(blocks), ""
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("rest", ["a quarter", "another file"])
+def test_a_file_that_is_cut_off_while_it_is_read_is_an_error(
+    tmp_path: Path, kind: str, rest: str
+) -> None:
+    """The samples before the error are those of the file."""
+    path, content = tmp_path / f"sound.{kind}", encoded(noise(30, rate=RATE), RATE, **FORMATS[kind])
+    path.write_bytes(content)
+    whole = np.concatenate(list(stream(path)))
+    left = content[: len(content) // 4] if rest == "a quarter" else b"no sound " * 50
+    found, error = changed_while_read(path, lambda: path.write_bytes(left))
+    assert path.name in error
+    assert 10_000 <= len(found) < len(whole)
+    np.testing.assert_allclose(found, whole[: len(found)], atol=1e-3)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows replaces no open file")
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("what", ["replaced", "removed"])
+def test_a_file_that_is_replaced_or_removed_while_it_is_read_is_read_to_its_end(
+    tmp_path: Path, kind: str, what: str
+) -> None:
+    path = tmp_path / f"sound.{kind}"
+    path.write_bytes(encoded(noise(30, rate=RATE), RATE, **FORMATS[kind]))
+    whole = np.concatenate(list(stream(path)))
+    (tmp_path / "other").write_bytes(b"no sound " * 50)
+    other = tmp_path / "other"
+    change = (lambda: other.replace(path)) if what == "replaced" else path.unlink
+    found, error = changed_while_read(path, change)
+    assert error == ""
+    np.testing.assert_array_equal(found, whole)
 
 
 def test_a_stream_ends_where_a_file_is_cut_off_meanwhile(tmp_path: Path) -> None:

@@ -365,6 +365,51 @@ def test_runs_at_the_same_time_keep_the_limit_together(tmp_path: Path) -> None:
     assert max(*sizes, bytes_in(tmp_path)) <= limit
 
 
+FILL_ROWS = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from sonotype.features.store import FeatureStore
+root, limit, size, kind = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+def compute(indices):
+    for first in range(0, len(indices), 2):
+        batch = np.array(indices[first : first + 2], np.float32)[:, None]
+        yield {"a": batch.repeat(size, axis=1), "b": -batch}
+        time.sleep(0.05)
+print("ready", flush=True)
+sys.stdin.readline()
+for turn in "123":
+    keys = [turn + key for key in "abcdef"]
+    kinds = {"a": f"{kind}-a", "b": f"{kind}-b"}
+    found = FeatureStore(root, limit).fill(kinds, keys, compute)
+    assert [float(row[0]) for row in found["a"]] == [0, 1, 2, 3, 4, 5]
+    assert [float(row[0]) for row in found["b"]] == [0, -1, -2, -3, -4, -5]
+"""
+
+
+def test_two_processes_keep_the_limit_together(tmp_path: Path) -> None:
+    limit = 6.5 * ROW + 3000
+    command = [sys.executable, "-c", FILL_ROWS, str(tmp_path), str(limit), str(SIZE)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    both = [subprocess.Popen([*command, kind], text=True, **pipes) for kind in "pq"]
+    for process in both:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    largest = 0
+    while any(process.poll() is None for process in both):
+        largest = max(largest, bytes_in(tmp_path))
+        time.sleep(0.005)
+    for process in both:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in both] == [0, 0]
+    assert 6 * ROW <= max(largest, bytes_in(tmp_path)) <= limit
+    assert parts(tmp_path) == []
+
+
 def test_a_shard_that_cannot_be_removed_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

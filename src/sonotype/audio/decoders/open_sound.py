@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,7 +25,7 @@ from sonotype.audio.headers.frame_length import has_free_bit_rate, mpeg_header
 from sonotype.audio.headers.ogg import ogg_pages
 from sonotype.audio.headers.wav import WavInfo, WavSlice, find_wavs
 from sonotype.audio.special import special_kind
-from sonotype.core.errors import AudioError
+from sonotype.core.errors import AudioError, TruncatedError
 
 _UNKNOWN_COUNT = 2**62
 """libsndfile may report the largest integer as the length of a file whose end is missing."""
@@ -47,7 +48,8 @@ def open_sound(source: str | Path | bytes, name: str) -> Iterator[Decoder]:
         name: of the file in messages.
 
     Raises:
-        AudioError: missing, empty, not a file, not a sound, or without samples.
+        AudioError: missing, empty, not a file, not a sound, or without samples; at the end also if
+            the file was cut off meanwhile, which some decoders take for the end of the sound.
     """
     if source == b"":
         raise AudioError(name, "is empty (0 bytes)")
@@ -60,8 +62,11 @@ def open_sound(source: str | Path | bytes, name: str) -> Iterator[Decoder]:
                 content = source
             else:
                 file = stack.enter_context(Path(source).open("rb"))
-                content = FileBytes(file) if Path(source).stat().st_size > _SMALL else file.read()
+                size = os.fstat(file.fileno()).st_size
+                content = FileBytes(file) if size > _SMALL else file.read()
             yield _decoder(source, content, name, stack)
+            if not isinstance(source, bytes) and os.fstat(file.fileno()).st_size < size:
+                raise TruncatedError(name, "was cut off while it was read")
         except OSError as error:
             raise AudioError(name, f"cannot be read: {error.strerror or error}") from error
 
