@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sonotype.core.errors import ModelFileError, OptionsError
+from sonotype.core.errors import ModelFileError, OptionsError, is_memory_error
 from sonotype.core.io import atomic
 from sonotype.modelfile.card import KEY, ModelCard, card_of, document_of
 from sonotype.modelfile.card_file import DIGEST, header_of
@@ -117,6 +117,8 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
     try:
         system.load_state_dict(tensors)
     except RuntimeError as error:
+        if is_memory_error(error):
+            raise
         detail = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{path}: the weights do not fit the header ({detail})") from None
     return system.eval(), card

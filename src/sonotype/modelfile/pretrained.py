@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from sonotype.core.errors import OptionsError, WeightsError
+from sonotype.core.errors import OptionsError, WeightsError, is_memory_error
 from sonotype.modelfile.builtin import builtin_path as builtin_path
 from sonotype.modelfile.hub_address import is_hub_address
 from sonotype.modelfile.model_file import load_model
@@ -115,6 +115,8 @@ def load_backbone(name: str, *, progress: bool = False) -> Backbone:
     try:
         backbone.load_state_dict(backbone.rename(read_state_dict(path)))
     except RuntimeError as error:
+        if is_memory_error(error):
+            raise
         detail = " ".join(str(error).split())[:300]
         raise WeightsError(f"{path} does not hold the weights of {name}: {detail}") from None
     return backbone
