@@ -110,7 +110,7 @@ def test_a_huge_header_allocates_nothing(folder: Path, length: int) -> None:
     assert guarded(folder, "model.safetensors", "sonotype.load(path)").startswith("refused")
 
 
-@pytest.mark.parametrize("size", [0xFFFFFFF0, 0x30000000, 70_000])
+@pytest.mark.parametrize("size", [0x4000000, 70_000])
 def test_a_huge_format_chunk_of_a_wav_file_is_not_read(folder: Path, size: int) -> None:
     """The file is sparse: it takes no space on the disk."""
     path = folder / "sound.wav"
@@ -119,7 +119,7 @@ def test_a_huge_format_chunk_of_a_wav_file_is_not_read(folder: Path, size: int) 
             b"RIFF" + struct.pack("<I", 0xFFFFFFFF) + b"WAVEfmt " + struct.pack("<I", size)
         )
         stream.write(struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16))
-        stream.seek(0x40000000)
+        stream.seek(20 + size)
         stream.write(b"data" + struct.pack("<I", 16000) + bytes(16000))
     tracemalloc.start()
     try:

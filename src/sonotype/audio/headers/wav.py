@@ -24,8 +24,9 @@ KNOWN_CHUNKS = (
 _MIN_UNCOUNTED = 4096
 """At least this many bytes after the declared end are samples; fewer are a tag."""
 
-_MOST_FORMAT = 65_536
-"""Bytes of the largest format chunk: known ones have at most a few hundred."""
+_MOST_FORMAT, _FORMAT = 65_536, 40
+"""Bytes of the largest format chunk, since known ones have at most a few hundred; and bytes that are
+read of a larger one, those of an extensible format chunk."""
 
 _PLAIN, _EXTENSIBLE = (1, 3, 6, 7), 0xFFFE
 """Format tags of integers, floats, A-law and mu-law; and the tag of an extensible format chunk."""
@@ -99,9 +100,8 @@ def _wav_at(file: Bytes, begin: int) -> WavInfo | None:
         if name == b"ds64" and size >= 16:
             long_size = int.from_bytes(file[body + 8 : body + 16], "little")
         elif name == b"fmt ":
-            if size > _MOST_FORMAT:
-                return None
-            format_chunk = file[body - 8 : body + size + size % 2]
+            kept = size if size <= _MOST_FORMAT else _FORMAT
+            format_chunk = name + kept.to_bytes(4, order) + file[body : body + kept + kept % 2]
         elif name == b"data":
             if len(format_chunk) < 24:
                 return None
