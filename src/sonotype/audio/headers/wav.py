@@ -25,8 +25,8 @@ _MIN_UNCOUNTED = 4096
 """At least this many bytes after the declared end are samples; fewer are a tag."""
 
 _MOST_FORMAT, _FORMAT = 65_536, 40
-"""Bytes of the largest format chunk, since known ones have at most a few hundred; and bytes that are
-read of a larger one, those of an extensible format chunk."""
+"""Bytes of the largest format chunk, since known ones have at most a few hundred; and bytes that
+are read of a larger one, those of an extensible format chunk."""
 
 _PLAIN, _EXTENSIBLE = (1, 3, 6, 7), 0xFFFE
 """Format tags of integers, floats, A-law and mu-law; and the tag of an extensible format chunk."""
