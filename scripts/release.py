@@ -226,7 +226,8 @@ def completed(
         name = canonicalize_name(component["name"])
         if name in packages:
             components.append({**_without_paths(component), "hashes": _hashes(packages[name])})
-    missing = set(packages) - {canonicalize_name(one["name"]) for one in components}
+    own = content["metadata"]["component"]
+    missing = set(packages) - {canonicalize_name(one["name"]) for one in (own, *components)}
     unknown = {name for name, digest in packages.items() if not digest}
     if missing or unknown:
         raise SystemExit(
