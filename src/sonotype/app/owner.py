@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sonotype.core.io import refuse_link, refuse_links
+from sonotype.core.io import refuse_links
 from sonotype.serve.problems import ProblemError
 
 LOCK = "app.lock"
@@ -40,7 +40,6 @@ class Owner:
         if self._lock is not None and self._hidden.is_dir():
             return False
         self.release()  # the folder was removed meanwhile
-        refuse_link(self._hidden)
         refuse_links(self._hidden)
         refuse_links(self._hidden / RUNS)
         self._hidden.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from sonotype.archive.remote import address_of
 from sonotype.archive.sources import UNKNOWN, SoundFile, below_unlisted
 from sonotype.archive.tasks import Row, Task, Verb
 from sonotype.core.errors import OptionsError
-from sonotype.core.io import refuse_link, refuse_links
+from sonotype.core.io import refuse_links
 from sonotype.core.version import __version__
 from sonotype.detect.writers.event_rows import utf8_text
 
@@ -106,7 +106,6 @@ def remove_unknown(folder: Path, ledger: ArchiveLedger) -> None:
     """
     known = ledger.parts()
     for root in (ROWS, SPOOL):
-        refuse_link(folder / root)
         refuse_links(folder / root, LEVELS)
         for path in sorted((folder / root).rglob("*.parquet")):
             own = OWN_NAME.fullmatch(path.name)

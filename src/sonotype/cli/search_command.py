@@ -14,7 +14,6 @@ from sonotype.cli.suggest_command import LabelFormats, label_formats
 from sonotype.config import from_flat
 from sonotype.core.errors import AudioError, DataError, OptionsError
 from sonotype.core.text import counted, shorten
-from sonotype.evaluation.outputs import require_new_folder
 from sonotype.search.options import SearchOptions
 
 SHOWN_FAILURES = 3
@@ -143,6 +142,8 @@ def _folder(out: Path | None, label: str) -> Path:
     from sonotype.detect.output_names import safe_name
 
     out = out or Path(f"found_{safe_name(label)}")
+    from sonotype.evaluation.outputs import require_new_folder
+
     require_new_folder(out)
     return out
 

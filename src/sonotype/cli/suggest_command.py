@@ -11,7 +11,6 @@ from sonotype.cli.recordings import ModelAndRecordings, model_and_recordings, pr
 from sonotype.config import Device
 from sonotype.core.errors import AudioError, OptionsError
 from sonotype.core.text import counted, duration
-from sonotype.evaluation.outputs import require_new_folder
 
 SHOWN_FAILURES = 3
 MOST = 500
@@ -70,6 +69,8 @@ def suggest(
         paths, out,
         no_standard_input="suggest reads no standard input; write the sound into a file",
     )  # fmt: skip
+    from sonotype.evaluation.outputs import require_new_folder
+
     require_new_folder(out)
     from sonotype.core.io import atomic_folder
     from sonotype.detect.job_folder import output_errors

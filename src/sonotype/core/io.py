@@ -55,15 +55,15 @@ def refuse_link(path: Path) -> None:
 
 
 def refuse_links(folder: Path, levels: int = 1) -> None:
-    """:func:`refuse_link` for all that is in a folder, which may be a link itself.
+    """:func:`refuse_link` for a folder and for all that is in it.
 
     Args:
         folder: may be missing.
         levels: of folders whose files and folders are looked at.
     """
+    refuse_link(folder)
     if levels and is_folder(folder):
         for name in os.listdir(folder):  # noqa: PTH208 (names alone, and no Path for each)
-            refuse_link(folder / name)
             refuse_links(folder / name, levels - 1)
 
 

@@ -26,7 +26,7 @@ def locked_run(folder: Path) -> Iterator[None]:
         SonotypeError: another process writes this run, or the folder cannot be written.
         OptionsError: there are links in the folder.
     """
-    refuse_links(folder, 2)
+    refuse_links(folder.resolve(), 2)  # the user may have named a link
     lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from sonotype.core.errors import SonotypeError
-from sonotype.core.io import FORBIDDEN, FULL, open_saved, refuse_link, refuse_links, remove_parts
+from sonotype.core.io import FORBIDDEN, FULL, open_saved, refuse_links, remove_parts
 from sonotype.core.progress import OnMessage, measure
 from sonotype.core.text import counted
 from sonotype.search.flat_files import KINDS, FlatFiles, FlatWriter, is_complete
@@ -129,7 +129,6 @@ def index_errors(archive: Path) -> Iterator[None]:
 @contextmanager
 def _locked(folder: Path, on_message: OnMessage) -> Iterator[None]:
     """Wait until no other process changes the index. The lock ends with the process."""
-    refuse_link(folder)
     refuse_links(folder)
     folder.mkdir(exist_ok=True)
     lock = FileLock(folder / LOCK)

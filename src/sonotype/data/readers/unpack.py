@@ -15,7 +15,12 @@ from sonotype.core.scratch import scratch_folder
 MOST = 8_000_000_000
 """Bytes that an archive may have when it is unpacked."""
 BAD_NAMES = (
-    *(errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR),
+    errno.EEXIST,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
 )
 """Errors of names that no folder can have, or that are those of a file and of a folder."""
 _DAMAGED = (
