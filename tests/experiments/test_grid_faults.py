@@ -16,6 +16,7 @@ from training_data import SMALL, write_tones
 
 from sonotype.cli.main import run as main
 from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.text import shorten
 from sonotype.data.splits.split import Split
 from sonotype.experiments import learning_curve as curves
 from sonotype.experiments.context import RunContext
@@ -122,7 +123,11 @@ def failing(errors: dict[str, Exception]) -> Callable[[RunContext], TrainResult]
     ("row", "error", "cause"),
     [
         ("a", ValueError("two\nlines"), "unexpected ValueError: two"),
-        ("b", MemoryError(), "unexpected MemoryError"),
+        (
+            "b",
+            MemoryError(),
+            "not enough memory; close other programs, or use a smaller --batch-size",
+        ),
         ("b", SonotypeError("no room; make some"), "no room; make some"),
     ],
 )
@@ -143,7 +148,8 @@ def test_only_a_failed_run_is_run_again_and_the_table_shows_it(
     shown, errors = capsys.readouterr()
     name = f"{row}/fold_1_seed_0"
     assert errors == f"error: 1 of 4 runs failed:\n  {name}: {cause}\n"
-    assert f"failed; run the same command to run these again\n{name}: {cause}\n" in shown
+    heading, line = "failed; run the same command to run these again\n", f"{name}: {cause}"
+    assert f"{heading}{shorten(line, 80)}\n" in shown
     metrics = json.loads((tmp_path / "out/study.json").read_text())
     assert metrics["failed"] == [{"run": name, "error": cause}]
     assert [line["name"] for line in metrics["rows"]] == ["b" if row == "a" else "a"]

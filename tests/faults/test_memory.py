@@ -150,9 +150,7 @@ def test_real_shortage_in_a_prediction_of_windows_is_a_row_that_names_it(
 ) -> None:
     out = tmp_path / "found.jsonl"
     words = ("--hop", "0.5", "--format", "jsonl", "--out", out)
-    done = with_little_memory(
-        spare, "predict", large / "model.safetensors", large / "field", *words
-    )
+    done = with_little_memory(spare, "predict", large, *words)
     assert done.returncode == 3, done.stderr
     rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     causes = [row["error"] for row in rows if row["error"]]
@@ -168,9 +166,7 @@ def test_real_shortage_in_a_prediction_of_clips_ends_the_command(
     large: Path, tmp_path: Path, spare: int
 ) -> None:
     words = ("--format", "jsonl", "--out", tmp_path / "found.jsonl")
-    done = with_little_memory(
-        spare, "predict", large / "model.safetensors", large / "field", *words
-    )
+    done = with_little_memory(spare, "predict", large, *words)
     assert_named(done)
 
 

@@ -167,7 +167,7 @@ NO_GRAPH = b64encode(b"no model").decode()
         (windows_document(frame_classes=3), "its frames have other classes"),
         ({"layout": {**LAYOUT, "coarsest": 0}}, "positive whole numbers"),
         ({"layout": {**LAYOUT, "strides": ["a"]}}, "positive whole numbers"),
-        ({"layout": {**LAYOUT, "counts": [10**400]}}, "positive whole numbers"),
+        ({"layout": {**LAYOUT, "counts": [10**400]}}, "more than 64 bits"),
         ({"layout": {**LAYOUT, "samples": RATE - 1}}, "not as long as the clips"),
         ({"layout": {**LAYOUT, "frame": 80, "mel_frames": [200]}}, "not as long as the clips"),
         ({"layout": {**LAYOUT, "frame": 1}}, "the frames of its log-mels"),

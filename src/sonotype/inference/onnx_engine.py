@@ -178,7 +178,8 @@ def _difference(graph: OnnxGraph, card: ModelCard) -> str:
     if set(graph.outputs) != expected:
         return f"its outputs are {sorted(graph.outputs)}, not {sorted(expected)}"
     for name, count in counts.items():
-        size = graph.outputs[name][-1:]
-        if size != (count,):
-            return f"its output {name} has {size} classes, the header names {count}"
+        *_, size = (None, *graph.outputs[name])
+        if size != count:
+            found = "an unknown number of" if size is None else size
+            return f"its output {name} has {found} classes, the header names {count}"
     return ""
