@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from serving import assert_problem, running
 
+from sonotype.audio.clip import load_for_clip
 from sonotype.core.errors import AudioError
 from sonotype.inference.load import load
 from sonotype.serve.problems import PROBLEMS
@@ -82,7 +84,36 @@ def test_errors_of_the_system_are_not_repeated() -> None:
     error = AudioError("x", "cannot be read: /secret")
     error.__cause__ = OSError("/secret")
     assert failure_of(error).detail == "cannot be read"
-    assert failure_of(MemoryError()).name == "unreadable-sound"
+    memory = failure_of(RuntimeError("/secret: std::bad_alloc"))
+    assert memory.name == "not-enough-memory"
+    assert "secret" not in memory.detail
+
+
+def test_missing_memory_is_a_fault_of_the_service_and_not_of_the_sound(
+    onnx_model: Path, sounds: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client may send the same sound again; other sounds of the request keep their answers."""
+    classifier = load(onnx_model)
+    content = sounds["dog.wav"].read_bytes()
+    loaded = load_for_clip
+
+    def fail(source: bytes, *arguments: Any, **options: Any) -> Any:
+        if source == content:
+            raise MemoryError
+        return loaded(source, *arguments, **options)
+
+    with running(classifier) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr("sonotype.serve.sounds.load_for_clip", fail)
+            answer = client.post("/v1/classify", content=content)
+            assert_problem(answer, "not-enough-memory")
+            assert int(answer.headers["retry-after"]) > 0
+            files = [("file", (name, sounds[name].read_bytes())) for name in ("dog.wav", "cat.mp3")]
+            first, second = client.post("/v1/classify", files=files).json()["results"]
+            assert first["problem"] == "/problems/not-enough-memory"
+            assert second["problem"] is None
+        monkeypatch.setattr(classifier, "predict_proba", lambda *_: fail(content))
+        assert_problem(client.post("/v1/classify", content=content), "not-enough-memory")
 
 
 def test_the_type_of_a_problem_is_an_address(client: httpx.Client) -> None:

@@ -23,7 +23,7 @@ from websockets.exceptions import (
 from websockets.sync.client import ClientConnection, connect
 
 from sonotype.detect.detect_options import DetectOptions
-from sonotype.detect.detector import open_detector
+from sonotype.detect.detector import Detector, open_detector
 from sonotype.detect.writers.event_rows import rounded, score_text
 from sonotype.inference.load import load
 from sonotype.serve import stream
@@ -105,6 +105,30 @@ def test_a_problem_ends_the_stream(
     assert found[-1]["type"] == f"/problems/{problem}"
     assert "Traceback" not in str(found)
     assert socket.protocol.close_code == 1008
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (MemoryError("/secret"), "not-enough-memory"),
+        (RuntimeError("/secret: out of memory"), "not-enough-memory"),
+        (RuntimeError("/secret"), "internal-error"),
+    ],
+)
+def test_a_fault_of_the_service_ends_the_stream_and_tells_nothing(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, error: Exception, problem: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Detector, "steps", fail)
+    with opened(client, "?rate=8000") as socket:
+        socket.send(b"\0" * 1000)
+        socket.send("end")
+        [found] = messages(socket)
+    assert found["type"] == f"/problems/{problem}"
+    assert "secret" not in str(found)
+    assert socket.protocol.close_code == 1011
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ PROBLEMS = {
     "too-many-requests": Kind(429, "The service is busy", retry=True),
     "internal-error": Kind(500, "The service failed"),
     "not-ready": Kind(503, "The service is not ready", retry=True),
+    "not-enough-memory": Kind(503, "The service has not enough memory", retry=True),
     "took-too-long": Kind(503, "The request took too long", retry=True),
 }
 """Kinds by the last part of their ``type``."""

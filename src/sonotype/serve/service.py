@@ -15,7 +15,7 @@ from sonotype.audio.decode import Audio
 from sonotype.config import check
 from sonotype.core.cpu import available_cpus
 from sonotype.core.detections import DetectedRecording, ScoreBlock
-from sonotype.core.errors import OptionsError, is_memory_error, memory_cause
+from sonotype.core.errors import OptionsError, is_memory_error
 from sonotype.core.io import file_sha256
 from sonotype.core.text import listed
 from sonotype.detect.detect_options import DetectOptions
@@ -37,6 +37,9 @@ SOUNDS_AT_ONCE = 4
 """Sounds of one request at work at once; one request with many must not delay all others."""
 BATCH_SIZE = 8
 """Default, for an engine that is faster with batches."""
+
+OF_THE_SERVICE = ("too-many-requests", "internal-error", "not-ready", "took-too-long")
+"""Problems that concern all sounds of a request; another problem is the row of its sound."""
 
 NOT_READY = "the service starts or stops"
 
@@ -168,8 +171,9 @@ class Service:
             result = await asyncio.wrap_future(future)
         except Exception as error:
             log.error("the network failed", exc_info=error)
-            cause = memory_cause(error) if is_memory_error(error) else "the network failed"
-            raise ProblemError("internal-error", f"{cause}; see the log") from None
+            if is_memory_error(error):
+                raise
+            raise ProblemError("internal-error", "the network failed; see the log") from None
         if isinstance(result, Failure):
             raise ProblemError("unreadable-sound", result.cause)
         return result
@@ -217,7 +221,7 @@ class Service:
                     return Outcome(upload.name, await work(upload, stop))
                 except Exception as error:
                     problem = failure_of(error)
-                    if problem.kind.status in (429, 500, 503):
+                    if problem.name in OF_THE_SERVICE:
                         raise problem from None
                     return Outcome(upload.name, problem)
 

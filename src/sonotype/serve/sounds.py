@@ -108,6 +108,6 @@ def failure_of(error: Exception, detail_of: str = "sound") -> ProblemError:
     if isinstance(error, AudioError) and not isinstance(error.__cause__, OSError):
         return ProblemError("unreadable-sound", error.cause)
     if is_memory_error(error):
-        return ProblemError("unreadable-sound", "there is not enough memory for it")
+        return ProblemError("not-enough-memory", "there is not enough memory for it")
     log.error("unexpected error on a %s", detail_of, exc_info=error)
     return ProblemError("unreadable-sound", CANNOT_READ)

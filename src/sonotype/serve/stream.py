@@ -18,7 +18,7 @@ from fastapi import Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from sonotype.audio.decode import Samples
-from sonotype.core.errors import AudioError, OptionsError
+from sonotype.core.errors import AudioError, OptionsError, is_memory_error
 from sonotype.core.json_text import json_text
 from sonotype.detect.detector import Detector
 from sonotype.detect.writers.event_rows import rounded
@@ -149,8 +149,9 @@ async def run_stream(
             await _end_with(socket, _problem_of(error), POLICY)
     except Exception as error:
         log.error("a stream failed", exc_info=error)
-        detail = "the error is in the log of the service"
-        await _end_with(socket, ProblemError("internal-error", detail), FAILED)
+        name = "not-enough-memory" if is_memory_error(error) else "internal-error"
+        problem = ProblemError(name, "the error is in the log of the service")
+        await _end_with(socket, problem, FAILED)
     finally:
         pipe.close()
         service.metrics.sounds.labels("/v1/stream").inc()
