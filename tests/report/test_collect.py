@@ -9,6 +9,7 @@ import shutil
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -224,6 +225,32 @@ def test_the_examination_is_kept_in_the_run_folder(two_levels: Path, tmp_path: P
     assert collect(run, QUICK).examination == found
     (run / "doctor.json").write_text("{")
     assert collect(run, QUICK).examination is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"severity": "fatal"},
+        {"severity": []},
+        {"what": 3},
+        {"remedy": None},
+        {"kind": ["silent"]},
+        {"places": [{"where": 1}]},
+        {"places": [{"where": "a.wav", "detail": {"x": 1}}]},
+        {"places": "a.wav"},
+        {"more": 1},
+    ],
+)
+def test_findings_of_other_types_are_not_used(
+    two_levels: Path, tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    run = Path(shutil.copytree(two_levels, tmp_path / "run"))
+    finding = {"kind": "silent", "severity": "error", "what": "silent", "remedy": "remove it"}
+    for values in ({}, damage):
+        places = {"places": [{"where": "a.wav", "detail": "0.0"}]}
+        value = {"sounds": 1, "findings": [finding | places | values]}
+        (run / "doctor.json").write_text(json.dumps(value))
+        assert (collect(run, QUICK).examination is None) is bool(values)
 
 
 def test_changed_data_are_examined_again(tmp_path: Path, unscored: Path) -> None:

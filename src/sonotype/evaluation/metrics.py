@@ -20,6 +20,7 @@ import numpy.typing as npt
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
 from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.field_types import checked
 from sonotype.core.hierarchy import CategorySource
 from sonotype.core.json_text import json_text, json_value
 from sonotype.core.text import listed
@@ -38,7 +39,6 @@ from sonotype.evaluation.multilabel import (
     resample_multi,
 )
 from sonotype.evaluation.predictions import Decisions, FloatArray, IntArray, Predictions
-from sonotype.evaluation.scores_check import checked
 
 if TYPE_CHECKING:
     from sonotype.evaluation.held_out import HeadChange

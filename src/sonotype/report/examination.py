@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sonotype.core.errors import SonotypeError
+from sonotype.core.field_types import checked
 from sonotype.core.io import write_text
 from sonotype.core.json_text import json_text, json_value, read_json
 from sonotype.doctor.examine import examine
@@ -114,12 +117,16 @@ def _changed(record: RunRecord, known: Examination) -> bool:
         return False
 
 
+def _place(values: Mapping[str, Any]) -> Place:
+    return checked(Place(**values))
+
+
 def _read(path: Path) -> Examination | None:
     """The findings in a file; ``None`` if it is missing or damaged."""
     try:
         value = read_json(path)
         findings = tuple(
-            Finding(**{**one, "places": tuple(Place(**place) for place in one["places"])})
+            checked(Finding(**{**one, "places": tuple(_place(place) for place in one["places"])}))
             for one in value["findings"]
         )
         date, state = (str(value.get(name, "")) for name in ("date", "state"))

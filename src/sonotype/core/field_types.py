@@ -1,11 +1,11 @@
-"""Whether scores that were read from a file have the types of their fields."""
+"""Whether a dataclass that was read from a file has the types of its fields."""
 
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 LARGEST, MOST = 1e9, 2**53
 """Limits of scores and of counts; those that the program writes are far below."""
@@ -14,7 +14,9 @@ Kind = TypeVar("Kind")
 
 
 def checked(found: Kind) -> Kind:
-    """A dataclass with numbers, texts, tuples and dataclasses, if its fields have their types.
+    """A dataclass, if its fields have their types.
+
+    The types are numbers, texts, literals, tuples, and dataclasses that were checked themselves.
 
     Raises:
         TypeError: a field has another type, or a number is not finite or too large; names it.
@@ -40,6 +42,8 @@ def _fits(value: Any, hint: Any) -> bool:
         [hint] = set(get_args(hint)) - {NoneType}
     if get_origin(hint) is tuple:
         return isinstance(value, tuple) and all(_fits(one, get_args(hint)[0]) for one in value)
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
     if hint is float:
         return type(value) in (int, float) and -LARGEST <= value <= LARGEST
     if hint is int:
