@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from sonotype.app.models import KEPT, Models
 from sonotype.app.project import Project
 from sonotype.app.routes_training import router
 from sonotype.app.runs import accuracy_of, onnx_of, run_of, run_values
+from sonotype.app.snapshot import snapshot
 from sonotype.app.state import State
-from sonotype.app.training import Training
+from sonotype.app.training import Job, Training
 from sonotype.core.errors import MissingExtraError, ModelFileError
 from sonotype.report.run_report import write_training_report
 from sonotype.serve.problems import ProblemError
@@ -321,6 +323,19 @@ def asked(project: Project, *requests: tuple[str, str, bytes | None]) -> list[ht
 
 def got(project: Project, path: str) -> httpx.Response:
     return asked(project, ("GET", path, None))[0]
+
+
+def test_a_run_is_shown_when_its_training_has_ended(copy: Project) -> None:
+    """Its result is there before its report is; the page must not move under the buttons."""
+    context = context_of(copy)
+    context.training._job = Job("0002", "builtin", time.monotonic())
+    values = snapshot(context)
+    assert values["training"]["state"] == "running"
+    assert [run["id"] for run in values["runs"]] == ["0001"]
+    context.training._take({"kind": "end", "warning": ""})
+    values = snapshot(context)
+    assert values["training"]["state"] == "done"
+    assert [run["id"] for run in values["runs"]] == ["0002", "0001"]
 
 
 def test_files_of_a_run_are_served(copy: Project) -> None:

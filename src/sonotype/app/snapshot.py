@@ -41,7 +41,9 @@ def class_values(project: Project, label: str) -> Values:
 
 
 def _values(context: AppContext) -> Values:
-    project = context.project
+    project, training = context.project, context.training.values()
+    # A run has its result before its report, while its training still runs.
+    unfinished = training["run"] if training and training["state"] == "running" else None
     needs = advice_of(project)
     return {
         "project": {
@@ -54,8 +56,8 @@ def _values(context: AppContext) -> Values:
             "ready": needs.ready,
             "command": _command(project),
         },
-        "training": context.training.values(),
-        "runs": run_values(project),
+        "training": training,
+        "runs": [run for run in run_values(project) if run["id"] != unfinished],
         "models": context.models.values(),
     }
 
