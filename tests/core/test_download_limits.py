@@ -67,7 +67,6 @@ def test_a_file_without_end(
 
 def test_a_connection_that_is_too_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "PATIENCE", 0.5)
-    monkeypatch.setattr(download, "CHUNK", 10)
     begin = time.monotonic()
     with (
         sending(b"x", 0.02) as (address, _),

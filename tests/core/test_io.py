@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from sonotype.core.errors import OptionsError
-from sonotype.core.io import atomic, open_saved, read_saved, replacing
+from sonotype.core.io import atomic, atomic_folder, open_saved, read_saved, replacing
 
 
 def names(folder: Path) -> list[str]:
@@ -189,3 +190,49 @@ def test_a_named_pipe_is_not_read(tmp_path: Path) -> None:
     assert read_saved(tmp_path / "file") == b"content"
     with open_saved(tmp_path / "file") as stream:
         assert stream.read() == b"content"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="leases are of Linux")
+def test_a_saved_file_that_another_process_has_leased(tmp_path: Path) -> None:
+    """A file server gives up its lease when another program opens the file."""
+    path = tmp_path / "split.csv"
+    path.write_text("x")
+    holder = (
+        "import fcntl, os, signal, sys, time\n"
+        "signal.signal(signal.SIGIO, lambda *_: None)\n"
+        "file = os.open(sys.argv[1], os.O_RDWR)\n"
+        "fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n"
+        "print('held', flush=True)\n"
+        "time.sleep(100)\n"
+        "os.close(file)\n"
+        "time.sleep(100)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline() != "held\n":
+                pytest.skip("this file system has no leases")
+            threading.Timer(1.0, process.kill).start()
+            assert read_saved(path) == b"x"
+        finally:
+            process.kill()
+
+
+def test_files_that_were_moved_are_moved_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, out = Path.rename, tmp_path / "out"
+    out.mkdir()
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name == "b" and self.parent != out:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError), atomic_folder(out) as part:
+        for name in "abc":
+            (part / name).touch()
+    assert list(out.iterdir()) == []

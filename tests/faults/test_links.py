@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import fake_detector
 import numpy as np
@@ -14,25 +16,16 @@ import pytest
 from app_projects import tones_project
 from archives import clustered, windows, write_part
 from fake_archive import archive, write_sounds
-from training_data import SMALL, write_tones
+from linked_folders import LINK, contents, make_victim
 
 from sonotype.app.project import Project
 from sonotype.archive.ledger import NAME
+from sonotype.core.database import SUPER_JOURNAL
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.io import file_inside, refuse_links
-from sonotype.experiments.pipeline import train
 from sonotype.search.nearest import Wanted, open_archive
 
-LINK = "is a link to another place"
 LEDGER = "ledger.sqlite"
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def moved_behind_a_link(path: Path, place: Path) -> None:
@@ -43,11 +36,7 @@ def moved_behind_a_link(path: Path, place: Path) -> None:
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Path:
-    folder = tmp_path / "victim"
-    folder.mkdir()
-    (folder / "thesis.txt").write_text("years of work")
-    (folder / "x.wav").write_bytes(b"a sound")
-    return folder
+    return make_victim(tmp_path / "victim")
 
 
 @pytest.fixture
@@ -111,6 +100,57 @@ def test_ledgers(sounds: Path, tmp_path: Path, victim: Path, name: str) -> None:
     with pytest.raises(OptionsError, match=LINK):
         fake_detector.job([sounds], out)
     assert contents(victim) == before
+
+
+def with_super_journal(database: Path, named: Path) -> None:
+    """Write a journal of SQLite, of which the last record names another file."""
+    page = int.from_bytes(database.read_bytes()[16:18], "big")
+    name = os.fsencode(named)
+    pages = database.stat().st_size // page
+    numbers = (0, 1234, pages, 512, page)
+    header = SUPER_JOURNAL + b"".join(number.to_bytes(4, "big") for number in numbers)
+    record = [(2**30 // page + 1).to_bytes(4, "big"), name]
+    record += [len(name).to_bytes(4, "big"), sum(name).to_bytes(4, "big"), SUPER_JOURNAL]
+    journal = database.with_name(f"{database.name}-journal")
+    journal.write_bytes(header.ljust(512, b"\0") + b"".join(record))
+
+
+def test_sqlite_removes_the_file_that_a_journal_names(tmp_path: Path, victim: Path) -> None:
+    """Without a check: the journal of these tests is one that SQLite follows."""
+    path = tmp_path / "some.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE t (x)")
+    with_super_journal(path, victim / "thesis.txt")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("SELECT * FROM t").fetchall()
+    if (victim / "thesis.txt").exists():
+        pytest.skip("this SQLite follows no such journal")
+    assert [one.name for one in victim.iterdir()] == ["x.wav"]
+
+
+@pytest.mark.parametrize("job", [fake_detector.job, archive])
+def test_a_journal_names_no_file_of_another_place(
+    sounds: Path, tmp_path: Path, victim: Path, job: Callable[..., Any]
+) -> None:
+    out = tmp_path / "out"
+    job([sounds], out)
+    [database] = out.glob("*.sqlite")
+    with_super_journal(database, victim / "thesis.txt")
+    before = contents(victim)
+    with pytest.raises(SonotypeError, match="is damaged"):
+        job([sounds], out)
+    assert contents(victim) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize("name", [LEDGER, f"{LEDGER}-journal", f"{LEDGER}-wal"])
+def test_a_named_pipe_beside_a_ledger(sounds: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "out"
+    fake_detector.job([sounds], out)
+    (out / name).unlink(missing_ok=True)
+    os.mkfifo(out / name)
+    with pytest.raises(SonotypeError, match="is damaged"):
+        fake_detector.job([sounds], out)
 
 
 @pytest.mark.parametrize("name", ["rows", "a folder below"])
@@ -189,18 +229,4 @@ def test_projects_of_the_page(
     for change in (project.open, lambda: project.set_backbone("mn04")):
         with pytest.raises(OptionsError, match=LINK):
             change()
-    assert contents(victim) == before
-
-
-def test_runs(tmp_path: Path, victim: Path) -> None:
-    tones = write_tones(tmp_path / "tones", clips=4)
-    run = tmp_path / "run"
-    train(tones, run, **SMALL)
-    (run / "model.safetensors").unlink()
-    shutil.rmtree(run / "training")
-    (run / "training").symlink_to(victim)
-    (run / "scores.json").unlink()
-    before = contents(victim)
-    with pytest.raises(OptionsError, match=LINK):
-        train(None, run, resume=True)
     assert contents(victim) == before

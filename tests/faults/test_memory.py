@@ -216,6 +216,12 @@ def test_errors_of_missing_memory_are_known(error: Exception, expected: bool) ->
     assert ("not enough memory" in cause_of(error)) is expected
 
 
+def test_the_error_of_windows_for_missing_memory() -> None:
+    error = OSError(errno.EINVAL, "The paging file is too small for this operation to complete")
+    error.winerror = 1455  # type: ignore[attr-defined,unused-ignore]
+    assert is_memory_error(error)
+
+
 def test_a_text_that_may_have_another_cause_is_quoted() -> None:
     text = "could not create a primitive"
     assert cause_of(RuntimeError(text)) == f"probably not enough memory ({text})"

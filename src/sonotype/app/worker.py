@@ -19,7 +19,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sonotype.core.errors import OptionsError, SonotypeError, is_memory_error, memory_cause
+from sonotype.core.errors import (
+    LinkError,
+    OptionsError,
+    SonotypeError,
+    is_memory_error,
+    memory_cause,
+)
 from sonotype.core.json_text import json_text, json_value
 
 IDLE_SECONDS = 1800
@@ -101,6 +107,8 @@ def _train(job: Mapping[str, Any], run: Path, on_message: Callable[[str], None])
         try:
             train(None, run, resume=True, **more)
             return
+        except LinkError:  # what was trained so far stays
+            raise
         except OptionsError:  # nothing to continue, or the sounds have changed
             shutil.rmtree(run, ignore_errors=True)
     train(job["data"], run, **more, **job["options"])

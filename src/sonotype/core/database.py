@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sonotype.core.errors import SonotypeError
-from sonotype.core.io import refuse_link, stays_inside
+from sonotype.core.io import open_saved, refuse_link, stays_inside
 
 _DAMAGED = (
     sqlite3.SQLITE_CORRUPT,
@@ -26,8 +26,13 @@ _ERRNO = {
     sqlite3.SQLITE_CANTOPEN: errno.EACCES,
 }
 
-BESIDE = ("-journal", "-wal", "-shm")
+JOURNAL = "-journal"
+BESIDE = (JOURNAL, "-wal", "-shm")
 """Ends of the names of the files that SQLite writes beside a database."""
+SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+"""End of a journal that names a second journal, see https://www.sqlite.org/fileformat2.html. SQLite
+removes the file of that name, anywhere. It is written where a transaction changes several
+databases, which the statements of this program never do."""
 OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
 
 
@@ -53,6 +58,10 @@ class Database:
         self._path, self._advice = path, advice
         for one in (path, *(path.with_name(path.name + suffix) for suffix in BESIDE)):
             refuse_link(one)
+            if one.exists() and not one.is_file():  # SQLite waits for the writer of a named pipe
+                raise self.damaged()
+        if _has_super_journal(path.with_name(path.name + JOURNAL)):
+            raise self.damaged()
         with self.clear_errors():
             self._database = sqlite3.connect(path, isolation_level=None)
             try:
@@ -156,6 +165,15 @@ class Database:
             f"{self._path}: is damaged; {self._advice}, name another --out folder, "
             f"or remove {self._path.parent}"
         )
+
+
+def _has_super_journal(journal: Path) -> bool:
+    try:
+        with open_saved(journal) as stream:
+            stream.seek(-min(len(SUPER_JOURNAL), journal.stat().st_size), os.SEEK_END)
+            return stream.read() == SUPER_JOURNAL
+    except FileNotFoundError:
+        return False
 
 
 def objects_of(schema: Sequence[str]) -> list[Any]:

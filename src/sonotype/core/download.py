@@ -20,8 +20,8 @@ TIMEOUT: tuple[float, float] = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes on it."""
 
 RETRIES = 2
-CHUNK = 2048
-"""Bytes after which size and speed are looked at."""
+CHUNK = 65_536
+"""Bytes that are read at once, if there are so many."""
 MOST = 2_000_000_000
 """Bytes of the largest file whose size is not known."""
 SLACK = 1_000_000
@@ -99,6 +99,8 @@ def _retrieve(address: str, path: Path, most: int, progress: bool) -> Path:
 
         def watch(response: Any, *_: object, **__: object) -> None:
             responses.callback(response.close)  # pooch does not close it after an error
+            if hasattr(response.raw, "read1"):  # in newer versions of urllib3
+                response.raw.stream = partial(_arriving, response.raw)
             response.iter_content = partial(_bounded, response.iter_content, most)
 
         downloader = pooch.HTTPDownloader(
@@ -109,6 +111,15 @@ def _retrieve(address: str, path: Path, most: int, progress: bool) -> Path:
             hooks={"response": watch},
         )
         return Path(cache.fetch(path.name, downloader=downloader))
+
+
+def _arriving(raw: Any, size: int, **options: Any) -> Iterator[bytes]:
+    """The content of a response as it arrives, at most some bytes at once.
+
+    The method of urllib3 waits for the last of these bytes; a slow server would not be noticed.
+    """
+    while chunk := raw.read1(size, **options):
+        yield chunk
 
 
 def _bounded(chunks: Callable[..., Iterator[bytes]], most: int, **options: Any) -> Iterator[bytes]:

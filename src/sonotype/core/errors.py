@@ -21,6 +21,10 @@ PROBABLY_NO_MEMORY = (
 run, memory is missing for a kernel or for the stack of a thread."""
 
 
+PAGING_FILE = 1455
+"""Number of the error of Windows for missing memory."""
+
+
 class SonotypeError(Exception):
     """Base of all errors that a user can cause; the message says what to do."""
 
@@ -31,6 +35,10 @@ class OptionsError(SonotypeError):
     """An invalid option or combination of options; the message names the option."""
 
     exit_code = 2
+
+
+class LinkError(OptionsError):
+    """A file or folder of this program that is a link to another place."""
 
 
 class AudioError(SonotypeError):
@@ -146,7 +154,7 @@ def is_memory_error(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
+        return error.errno == errno.ENOMEM or getattr(error, "winerror", None) == PAGING_FILE
     library = type(error).__module__.partition(".")[0]
     if type(error) is not RuntimeError and library not in ("torch", "onnxruntime"):
         return False

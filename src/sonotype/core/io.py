@@ -13,13 +13,14 @@ import re
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 from uuid import uuid4
 
-from sonotype.core.errors import OptionsError
+from sonotype.core.errors import LinkError, OptionsError
 
 PART = ".part"
 NAME_CHARACTERS = 50
@@ -43,12 +44,12 @@ def stays_inside(name: str) -> bool:
 
 
 def refuse_link(path: Path) -> None:
-    """Raise an ``OptionsError`` if a file or folder of this program is a link to another place.
+    """Raise a ``LinkError`` if a file or folder of this program is a link to another place.
 
     A folder that someone else made could otherwise have files of its reader changed.
     """
     if is_link(path):
-        raise OptionsError(
+        raise LinkError(
             f"{path} is a link to another place, which sonotype does not change; replace it by "
             "what it refers to, or name another folder"
         )
@@ -62,9 +63,12 @@ def refuse_links(folder: Path, levels: int = 1) -> None:
         levels: of folders whose files and folders are looked at.
     """
     refuse_link(folder)
-    if levels and is_folder(folder):
-        for name in os.listdir(folder):  # noqa: PTH208 (names alone, and no Path for each)
-            refuse_links(folder / name, levels - 1)
+    if not is_folder(folder) or not levels:
+        return
+    with os.scandir(folder) as entries:  # far fewer questions to the system than for each path
+        for entry in entries:
+            if entry.is_symlink() or entry.is_dir():
+                refuse_links(folder / entry.name, levels - 1)
 
 
 def file_inside(folder: Path, name: str) -> Path:
@@ -75,7 +79,7 @@ def file_inside(folder: Path, name: str) -> Path:
         name: relative, with ``/``.
 
     Raises:
-        OptionsError: a folder between both is a link.
+        LinkError: a folder between both is a link.
     """
     *between, last = name.split("/")
     for part in between:
@@ -131,8 +135,25 @@ def open_saved(path: Path) -> BinaryIO:
     raise OSError(errno.EINVAL, "is no regular file", str(path))
 
 
+def open_to_append(path: Path) -> TextIO:
+    """A text file, open for appending.
+
+    Raises:
+        OSError: it cannot be written, or is a named pipe that no program reads.
+    """
+    return open(path, "a", encoding="utf-8", opener=_open_without_waiting)
+
+
 def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    flag = getattr(os, "O_NONBLOCK", 0)
+    try:
+        return os.open(path, flags | flag, 0o666)
+    except (
+        BlockingIOError
+    ):  # another process has a lease of the file, which it gives up in a moment
+        if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (for an opener)
+            return os.open(path, flags, 0o666)
+        raise
 
 
 @contextmanager
@@ -185,13 +206,38 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         part.mkdir()
         yield part
         if is_new:
-            part.rename(folder)
+            _rename(part, folder)
         else:
-            for path in sorted(part.iterdir()):
-                path.rename(folder / path.name)
+            _move_content(part, folder)
         _sync_folder(parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _move_content(part: Path, folder: Path) -> None:
+    """Move all files of one folder into another, or none."""
+    moved: list[str] = []
+    try:
+        for path in sorted(part.iterdir()):
+            _rename(path, folder / path.name)
+            moved.append(path.name)
+    except OSError:
+        for name in moved:
+            with contextlib.suppress(OSError):
+                (folder / name).rename(part / name)
+        raise
+
+
+def _rename(path: Path, new: Path) -> None:
+    """Rename a file or folder; wait for programs that examine new files in Windows."""
+    for pause in (0.1, 0.3, 0.6) if os.name == "nt" else ():
+        try:
+            path.rename(new)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    path.rename(new)
 
 
 def is_new_or_empty(folder: Path) -> bool:

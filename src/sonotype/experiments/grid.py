@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 from pathlib import Path
 
+from sonotype.core.io import file_inside
 from sonotype.core.progress import OnMessage
 from sonotype.data.manifest import Manifest
 from sonotype.data.splits.split import Split
@@ -76,7 +77,7 @@ def _contexts(plan: Plan, data: str | Path, out: Path, progress: bool) -> dict[s
         manifest, fingerprint = sources[source]
         options = for_source(options, manifest)
         split = split_of(manifest, options, run.fold)
-        folder = out / run.folder
+        folder = file_inside(out, run.folder)
         contexts[run.name] = RunContext(data, manifest, fingerprint, split, options, folder)
     return contexts
 

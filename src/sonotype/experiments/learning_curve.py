@@ -12,7 +12,7 @@ import numpy as np
 
 from sonotype.config import CurveOptions, from_dict
 from sonotype.core.errors import OptionsError, StoppedError
-from sonotype.core.io import write_text
+from sonotype.core.io import refuse_link, write_text
 from sonotype.core.json_text import json_text
 from sonotype.core.progress import OnMessage, track
 from sonotype.data.manifest import Manifest
@@ -91,6 +91,7 @@ def run_learning_curve(
         require_single(manifest, "a learning curve")
         return splits_by_size(manifest, how, chosen.train.seed)
 
+    refuse_link(folder / RUNS)
     runs = open_and_split(
         data, folder / RUNS, chosen, make_splits, progress=progress, on_message=on_message
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,7 +27,7 @@ def locked_run(folder: Path) -> Iterator[None]:
         SonotypeError: another process writes this run, or the folder cannot be written.
         OptionsError: there are links in the folder.
     """
-    refuse_links(folder.resolve(), 2)  # the user may have named a link
+    refuse_links(Path(os.path.realpath(folder)), 2)  # the user may have named a link
     lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ from sonotype.core.errors import (
     is_memory_error,
     memory_cause,
 )
-from sonotype.core.io import write_text
+from sonotype.core.io import open_to_append, refuse_links, write_text
 from sonotype.core.json_text import json_text, read_json
 from sonotype.core.progress import OnMessage, steps
 from sonotype.core.text import counted, duration
@@ -98,6 +98,7 @@ def train_or_resume(
     folder = Path(folder)
     shared = {"progress": progress, "on_message": on_message}
     context = open_run(data, folder, RunOptions.of(options), **shared)
+    refuse_links(Path(os.path.realpath(folder)), 2)  # the user may have named a link
     check_same_config(context)
     if finished(context):
         on_message(f"{folder}: already finished")
@@ -133,9 +134,11 @@ def run_many(
 
     Raises:
         FailedRunsError: some runs failed; the next call runs these again.
-        OptionsError: a run was started with other options or data.
+        OptionsError: a run was started with other options or data, or there are links in its
+            folder.
     """
     for context in runs.values():
+        refuse_links(context.folder, 2)
         check_same_config(context)
     left = {name: context for name, context in runs.items() if not finished(context)}
     done = len(runs) - len(left)
@@ -282,7 +285,7 @@ def run_or_resume(context: RunContext) -> Result:
     folder, start = context.folder, time.monotonic()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOG).open("a", encoding="utf-8") as stream:
+        with open_to_append(folder / LOG) as stream:
 
             def log(line: str) -> None:
                 stream.write(line + "\n")
@@ -294,7 +297,7 @@ def run_or_resume(context: RunContext) -> Result:
         return StoppedError()
     except Exception as error:
         if not isinstance(error, SonotypeError):
-            with contextlib.suppress(OSError), (folder / LOG).open("a", encoding="utf-8") as stream:
+            with contextlib.suppress(OSError), open_to_append(folder / LOG) as stream:
                 stream.write(traceback.format_exc())
         return error
     if result.interrupted:
