@@ -124,14 +124,15 @@ def read_saved(path: Path) -> bytes:
 
 def open_saved(path: Path) -> BinaryIO:
     """The file of :func:`read_saved`, open for reading; with the same errors."""
-    stream = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 (has an opener)
+    stream = open(path, "rb", opener=open_without_waiting)  # noqa: SIM115 (has an opener)
     if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         return stream
     stream.close()
     raise OSError(errno.EINVAL, "is no regular file", str(path))
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
+def open_without_waiting(path: str, flags: int) -> int:
+    """For ``open``: a named pipe does not wait for the program at its other end."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
