@@ -69,7 +69,7 @@ def test_a_named_pipe_in_place_of_decisions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [f"{LONG},1,0.5", "x,1,0.5", ",1,0.5", "1,1,x", "-2,1,0.5", "1" * 5000 + ",1,1", "1,1"]
+    "line", [f"{LONG},1,0.5", "x,1,0.5", ",1,0.5", "2,1,x", "-2,1,0.5", "1" * 5000 + ",1,1", "2,1"]
 )
 def test_rows_of_a_log_that_cannot_be_read_are_left_out(tmp_path: Path, line: str) -> None:
     log(tmp_path, 1, "0,3,0.75", line, "1,7,0.5")
