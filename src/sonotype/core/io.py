@@ -128,7 +128,7 @@ def read_saved(path: Path) -> bytes:
 
 def open_saved(path: Path) -> BinaryIO:
     """The file of :func:`read_saved`, open for reading; with the same errors."""
-    stream = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 (has an opener)
+    stream = open(path, "rb", opener=open_without_waiting)  # noqa: SIM115 (has an opener)
     if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         return stream
     stream.close()
@@ -141,16 +141,15 @@ def open_to_append(path: Path) -> TextIO:
     Raises:
         OSError: it cannot be written, or is a named pipe that no program reads.
     """
-    return open(path, "a", encoding="utf-8", opener=_open_without_waiting)
+    return open(path, "a", encoding="utf-8", opener=open_without_waiting)
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
+def open_without_waiting(path: str, flags: int) -> int:
+    """For ``open``: a named pipe does not wait for the program at its other end."""
     flag = getattr(os, "O_NONBLOCK", 0)
     try:
         return os.open(path, flags | flag, 0o666)
-    except (
-        BlockingIOError
-    ):  # another process has a lease of the file, which it gives up in a moment
+    except BlockingIOError:  # a program has a lease of the file, and gives it up when asked
         if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (for an opener)
             return os.open(path, flags, 0o666)
         raise

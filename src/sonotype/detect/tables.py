@@ -9,7 +9,7 @@ from typing import TextIO
 
 from sonotype.core.detections import DetectedRecording
 from sonotype.core.errors import MissingExtraError
-from sonotype.core.io import atomic, refuse_link
+from sonotype.core.io import atomic, open_without_waiting, refuse_link
 from sonotype.detect.writers.event_tables import csv_header, csv_rows, json_lines
 from sonotype.detect.writers.kaleidoscope_csv import kaleidoscope_table
 from sonotype.detect.writers.label_files import LABEL_FORMATS, has_label_file, label_file
@@ -70,7 +70,12 @@ class GrowingTables:
 
 @contextmanager
 def growing_tables(folder: Path, formats: Iterable[str]) -> Iterator[GrowingTables]:
-    """Open the tables that grow, which exist."""
+    """Open the tables that grow, which exist.
+
+    Raises:
+        OptionsError: one is a link.
+        OSError: one cannot be written, or is a named pipe.
+    """
     chosen = {name: folder / TABLE_NAMES[name] for name in formats if name in GROWING}
     for path in chosen.values():
         refuse_link(path)
@@ -130,4 +135,7 @@ def _rows(table_format: str, recording: DetectedRecording) -> str:
 
 def _text_file(path: Path, mode: str) -> TextIO:
     # A file name that is not UTF-8 must not stop a job of hours: it is written with escapes.
-    return path.open(mode, newline="", encoding="utf-8", errors="backslashreplace")  # type: ignore[return-value]
+    return open(  # type: ignore[return-value]
+        path, mode, newline="", encoding="utf-8", errors="backslashreplace",
+        opener=open_without_waiting,
+    )  # fmt: skip

@@ -18,6 +18,7 @@ from sonotype.core.hierarchy import CATEGORY_SOURCES, CategorySource, read_hiera
 from sonotype.core.io import open_saved, replacing
 from sonotype.core.json_text import json_text, json_value
 from sonotype.core.types import IGNORE_INDEX, Head, Heads, merged_heads
+from sonotype.evaluation.npz_file import read_npz
 
 IntArray = npt.NDArray[np.integer]
 FloatArray = npt.NDArray[np.floating]
@@ -28,7 +29,7 @@ TRUE, PROBA, PRESENT, AGREEMENT = "true.", "proba.", "present.", "agreement."
 UNKNOWN = "unknown"
 
 NPZ_ERRORS = (
-    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
     *(zipfile.BadZipFile, zlib.error, RuntimeError),  # of encrypted and newer archives
 )
 """Errors of reading a damaged or foreign ``.npz``."""
@@ -274,31 +275,33 @@ def load_predictions(path: Path) -> Predictions:
     """Read a file of :func:`save_predictions`, bit for bit.
 
     Raises:
-        DataError: the file is missing, damaged, or of another kind.
+        DataError: the file is missing, damaged, or of another kind; also if it claims more memory
+            than a file of its size can need, see :mod:`sonotype.evaluation.npz_file`.
     """
     try:
-        with open_saved(path) as stream, np.load(stream, allow_pickle=False) as file:
-            names = json_value(file["names"].tobytes())
-            heads = tuple(_head_of(entry) for entry in names["heads"])
-            return Predictions(
-                tuple(names["paths"]),
-                tuple(names["groups"]),
-                {head.name: file[f"{TRUE}{head.name}"] for head in heads},
-                {head.name: file[f"{PROBA}{head.name}"] for head in heads},
-                heads,
-                file.get(UNKNOWN),
-                names.get("unknown_threshold"),
-                {
-                    head.name: file[f"{PRESENT}{head.name}"]
-                    for head in heads
-                    if f"{PRESENT}{head.name}" in file
-                },
-                agreement={
-                    head.name: file[f"{AGREEMENT}{head.name}"]
-                    for head in heads
-                    if f"{AGREEMENT}{head.name}" in file
-                },
-            )
+        with open_saved(path) as stream:
+            file = read_npz(stream)
+        names = json_value(file["names"].tobytes())
+        heads = tuple(_head_of(entry) for entry in names["heads"])
+        return Predictions(
+            tuple(names["paths"]),
+            tuple(names["groups"]),
+            {head.name: file[f"{TRUE}{head.name}"] for head in heads},
+            {head.name: file[f"{PROBA}{head.name}"] for head in heads},
+            heads,
+            file.get(UNKNOWN),
+            names.get("unknown_threshold"),
+            {
+                head.name: file[f"{PRESENT}{head.name}"]
+                for head in heads
+                if f"{PRESENT}{head.name}" in file
+            },
+            agreement={
+                head.name: file[f"{AGREEMENT}{head.name}"]
+                for head in heads
+                if f"{AGREEMENT}{head.name}" in file
+            },
+        )
     except FileNotFoundError as error:
         raise DataError(path, [DataIssue(str(path), 0, "there is no such file")]) from error
     except NPZ_ERRORS as error:

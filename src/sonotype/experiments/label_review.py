@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from sonotype.core.csv_file import saved_rows
 from sonotype.core.errors import DataError, DataIssue, OptionsError
 from sonotype.core.io import replacing
 from sonotype.core.types import Clip, Heads
@@ -88,16 +89,15 @@ def read_decisions(path: Path) -> dict[str, Decision]:
     """Decisions by path of the sound; none if there is no such file.
 
     Raises:
-        OptionsError: it is another table.
+        OptionsError: it is another table, or cannot be read.
     """
     try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
-            rows = [*csv.DictReader(stream)]
+        rows = saved_rows(path, "a table of the decisions of a review")
     except FileNotFoundError:
         return {}
     names = [field.name for field in dataclasses.fields(Decision)]
     for row in rows:
-        if [*row] != names or None in row.values() or row["choice"] not in get_args(Choice):
+        if [*row] != names or row["choice"] not in get_args(Choice):
             raise OptionsError(f"{path} holds no decisions of a review: name another --out")
     found = [Decision(**row) for row in rows]  # type: ignore[arg-type]  # checked above
     return {one.path: one for one in found}

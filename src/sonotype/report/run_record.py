@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sonotype.config import SystemOptions
+from sonotype.core.csv_file import saved_rows
 from sonotype.core.errors import DataError, DataIssue, OptionsError, SonotypeError
 from sonotype.core.json_text import read_json
 from sonotype.core.types import Heads, heads_of
@@ -199,11 +199,11 @@ def read_suspicious(path: Path) -> tuple[SuspiciousLabel, ...] | None:
 
     Raises:
         DataError: it is another table.
+        OptionsError: it is no CSV table, or cannot be read.
     """
     if not path.is_file():
         return None
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
-        rows = [*csv.DictReader(stream)]
+    rows = saved_rows(path, "a table of suspicious labels")
     try:
         return tuple(
             SuspiciousLabel(

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sonotype.config import TrainOptions
+from sonotype.core.csv_file import readable_rows
 from sonotype.core.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
+
+
+LAST_EPOCH = 10**9
+"""A larger number in a log is damage; no plot could show it."""
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
@@ -19,15 +25,17 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
 
     Where two sessions logged an epoch, the later session counts: the earlier one was killed after
     the checkpoint from which the later one resumed. A folder without logs gives an empty list.
+    Logs and rows that cannot be read are left out: a training must not end without its results
+    because a log is damaged.
     """
     epochs: dict[int, dict[str, Any]] = {}
     for session in range(1, _session_count(folder) + 1):
         path = folder / "log" / f"part_{session}" / "metrics.csv"
-        with path.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
-                epoch = int(row["epoch"]) + 1
+        with suppress(OSError):
+            for row in readable_rows(path):
                 values = {name: value for name, value in row.items() if value and name != "step"}
-                epochs[epoch] = epochs.get(epoch, {}) | values | {"epoch": epoch}
+                if (epoch := _epoch(values)) is not None:
+                    epochs[epoch] = epochs.get(epoch, {}) | values | {"epoch": epoch}
     return [epochs[epoch] for epoch in sorted(epochs)]
 
 
@@ -49,6 +57,17 @@ def require_tensorboard(options: TrainOptions) -> None:
             importlib.import_module("tensorboard")
         except ImportError:
             raise MissingExtraError("--tensorboard", "tensorboard") from None
+
+
+def _epoch(values: Mapping[str, str]) -> int | None:
+    """The epoch of a row, from 1; ``None`` if a value of the row is no number."""
+    try:
+        for value in values.values():
+            float(value)
+        epoch = int(values["epoch"])
+    except (KeyError, ValueError):
+        return None
+    return epoch + 1 if 0 <= epoch < LAST_EPOCH else None
 
 
 def _session_count(folder: Path) -> int:

@@ -13,11 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from sonotype.core.csv_file import saved_rows
 from sonotype.core.errors import OptionsError
-from sonotype.core.io import read_saved, replacing
+from sonotype.core.io import replacing
 from sonotype.core.types import LEVELS, Clip
 from sonotype.data.digest import PREFIX, Contents, prefixes
-from sonotype.data.splits.split_file import DIGESTS, SPLIT, file_name, read_split, rows_of
+from sonotype.data.splits.split_file import DIGESTS, SPLIT, file_name, read_split
 from sonotype.modelfile.model_file import read_card
 from sonotype.modelfile.pretrained import model_file_of
 
@@ -125,7 +126,7 @@ def clips_seen_by(model: Path) -> SeenClips:
 
     Raises:
         ModelFileError: the file is invalid.
-        OptionsError: ``split.csv`` beside it is invalid.
+        OptionsError: ``split.csv`` or ``seen_clips.csv`` beside it is invalid.
     """
     split, earlier = model.parent / SPLIT, model.parent / SEEN_CLIPS
     training = read_card(model).training
@@ -185,7 +186,7 @@ def write_seen_clips(folder: Path, seen: SeenClips) -> None:
 
 
 def _read(path: Path) -> SeenClips:
-    rows = rows_of(read_saved(path).decode("utf-8", "surrogateescape"))
+    rows = saved_rows(path, "a list of seen clips", optional=DIGESTS)
     if any({"path", "category"} - row.keys() for row in rows):
         raise OptionsError(
             f"{path} lacks the columns path and category of a list of seen clips; train the run "

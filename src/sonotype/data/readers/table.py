@@ -21,6 +21,7 @@ from sonotype.data.readers.label_sets import (
     nearly_class_columns,
     with_class_columns,
 )
+from sonotype.data.readers.row_limit import excess_rows, parquet_rows
 from sonotype.data.records import ClipRecord, Listing
 from sonotype.data.splits.groups import assign_groups
 from sonotype.data.validate import TRAINING, Rules, validate
@@ -239,6 +240,8 @@ def read_parquet(path: Path) -> Table:
     if kind := special_kind(path):
         return Table((), (), (DataIssue(str(path), 0, f"{kind}, not a table; name a file"),))
     try:
+        if cause := excess_rows(parquet_rows(pyarrow.parquet.read_metadata(path))):
+            return Table((), (), (DataIssue(str(path), 0, cause),))
         content = pyarrow.parquet.read_table(path)
         content.validate(full=True)
         header = tuple(content.column_names)

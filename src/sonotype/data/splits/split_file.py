@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sonotype.core.csv_file import saved_rows
 from sonotype.core.errors import OptionsError
-from sonotype.core.io import read_saved, replacing
+from sonotype.core.io import replacing
 from sonotype.core.types import LEVELS, Content
 from sonotype.data.manifest import Manifest
 from sonotype.data.records import normalise_label
@@ -32,22 +33,18 @@ def read_split(path: Path) -> list[dict[str, str]]:
     """The rows of a run's ``split.csv``.
 
     Raises:
-        OptionsError: it is another table.
-        OSError: it cannot be read, or is no regular file.
+        OptionsError: it is another table, or cannot be read.
+        FileNotFoundError: there is no such file.
     """
-    try:
-        rows = rows_of(read_saved(path).decode("utf-8", "surrogateescape"))
-    except csv.Error as error:
-        raise OptionsError(f"{path} is not the split of a run: {error}") from None
+    rows = [_renamed(row) for row in saved_rows(path, "the split of a run")]
     if any({"subset", "path", "group", LEVELS[0]} - row.keys() for row in rows):
         raise OptionsError(f"{path} is not the split of a run: columns are missing")
     return rows
 
 
-def rows_of(table: str) -> list[dict[str, str]]:
-    """The rows of a table as :func:`split_table` writes it; earlier versions wrote ``part``."""
-    rows = csv.DictReader(io.StringIO(table, newline=""))
-    return [{"subset" if name == "part" else name: row[name] for name in row} for row in rows]
+def _renamed(row: Mapping[str, str]) -> dict[str, str]:
+    """A row with the column names of today; earlier versions wrote ``part``."""
+    return {"subset" if name == "part" else name: row[name] for name in row}
 
 
 def same_split(path: Path, manifest: Manifest, split: Split) -> bool:
@@ -59,7 +56,7 @@ def same_split(path: Path, manifest: Manifest, split: Split) -> bool:
     Raises:
         OptionsError: the table is no split.
     """
-    now = rows_of(split_table(manifest, split))
+    now = [*csv.DictReader(io.StringIO(split_table(manifest, split), newline=""))]
     return _canonical_rows(read_split(path)) == _canonical_rows(now)
 
 
