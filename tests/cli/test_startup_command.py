@@ -8,6 +8,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -23,6 +24,15 @@ heavy = "torch numpy scipy pandas sklearn matplotlib pytorch_lightning soundfile
 found = set(heavy.split()) & set(sys.modules)
 assert code == 0 and found == set(sys.argv[1].split()), (code, sorted(found))
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An installed package has bytecode; without it, each start would compile all modules."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+        yield
 
 
 def seconds(argv: list[str]) -> float:
