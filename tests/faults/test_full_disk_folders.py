@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from disks import full_but_for, no_part, refused, small_disk
+from linked_folders import contents
 from small_models import write_model
 from training_data import RATE, tone
 
@@ -44,14 +45,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 @pytest.mark.parametrize(("free", "existing"), [(0, True), (150, False), (150, True)])
 def test_suggestions_are_complete_or_missing(
     root: Path, disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], free: int,
@@ -71,8 +64,8 @@ def test_suggestions_are_complete_or_missing(
         assert no_part(disk)
     assert run([*command, str(out)]) == 0
     assert run([*command, str(tmp_path / "whole")]) == 0
-    assert files(out) == files(tmp_path / "whole")
-    assert len(files(out)) > 12
+    assert contents(out) == contents(tmp_path / "whole")
+    assert len(contents(out)) > 12
 
 
 @pytest.mark.parametrize("free", [0, 150])
@@ -93,7 +86,7 @@ def test_a_search_writes_all_or_nothing(
         assert list(disk.iterdir()) == [disk / "ballast"]
     assert run([*command, str(out)]) == 0
     assert run([*command, str(tmp_path / "whole")]) == 0
-    assert files(out) == files(tmp_path / "whole")
+    assert contents(out) == contents(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("free", [150])
@@ -105,10 +98,10 @@ def test_a_picture_of_an_explanation_is_complete_or_missing(
     with full_but_for(disk, free):
         assert AGAIN in refused(capsys, out, *command, out)
         assert no_part(disk)
-        begun = files(out)
+        begun = contents(out)
     assert run([*command, str(out)]) == 0
-    assert files(out) == files(out) | begun, "what was complete stays the same"
-    assert sorted(files(out)) == ["0.png", "1.png", "2.png"]
+    assert contents(out) == contents(out) | begun, "what was complete stays the same"
+    assert sorted(contents(out)) == ["0.png", "1.png", "2.png"]
 
 
 @pytest.mark.parametrize(("verb", "free"), [("embed", 0), ("embed", 64), ("detect", 64)])

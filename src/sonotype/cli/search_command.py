@@ -140,10 +140,9 @@ def _folder(out: Path | None, label: str) -> Path:
         OptionsError: it is not empty.
     """
     from sonotype.detect.output_names import safe_name
-
-    out = out or Path(f"found_{safe_name(label)}")
     from sonotype.evaluation.outputs import require_new_folder
 
+    out = out or Path(f"found_{safe_name(label)}")
     require_new_folder(out)
     return out
 

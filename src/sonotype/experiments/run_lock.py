@@ -27,7 +27,7 @@ def locked_run(folder: Path) -> Iterator[None]:
         SonotypeError: another process writes this run, or the folder cannot be written.
         OptionsError: there are links in the folder.
     """
-    refuse_links(Path(os.path.realpath(folder)), 2)  # the user may have named a link
+    refuse_links_of_run(Path(os.path.realpath(folder)))  # the user may have named a link
     lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,3 +51,8 @@ def locked_run(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # Windows: an open file stays until it is released
             (folder / LOCK).unlink()
         lock.release()
+
+
+def refuse_links_of_run(folder: Path) -> None:
+    """Raise a ``LinkError`` if a run folder is a link, or there are links in it."""
+    refuse_links(folder, 2)

@@ -32,7 +32,7 @@ from sonotype.core.errors import (
     is_memory_error,
     memory_cause,
 )
-from sonotype.core.io import open_to_append, refuse_links, write_text
+from sonotype.core.io import open_to_append, write_text
 from sonotype.core.json_text import json_text, read_json
 from sonotype.core.progress import OnMessage, steps
 from sonotype.core.text import counted, duration
@@ -46,6 +46,7 @@ from sonotype.experiments.run_folder import (
     check_same_config,
     write_seconds,
 )
+from sonotype.experiments.run_lock import refuse_links_of_run
 from sonotype.experiments.run_options import RunOptions
 from sonotype.training.random_state import kept_random_state
 from sonotype.training.result import DONE
@@ -98,7 +99,7 @@ def train_or_resume(
     folder = Path(folder)
     shared = {"progress": progress, "on_message": on_message}
     context = open_run(data, folder, RunOptions.of(options), **shared)
-    refuse_links(Path(os.path.realpath(folder)), 2)  # the user may have named a link
+    refuse_links_of_run(Path(os.path.realpath(folder)))  # the user may have named a link
     check_same_config(context)
     if finished(context):
         on_message(f"{folder}: already finished")
@@ -138,7 +139,7 @@ def run_many(
             folder.
     """
     for context in runs.values():
-        refuse_links(context.folder, 2)
+        refuse_links_of_run(context.folder)
         check_same_config(context)
     left = {name: context for name, context in runs.items() if not finished(context)}
     done = len(runs) - len(left)

@@ -32,6 +32,8 @@ from sonotype.models.system import System
 from sonotype.models.unknown import UnknownScore
 from sonotype.sliding.system_frames import frame_features, frame_scales, has_frames
 
+MANY = 10_000
+"""Classes for which a network takes noticeable memory."""
 MEMBER_NAME = re.compile(r"members\.networks\.(\d+)\.pooling\.attentions\.(\d+)\.")
 
 
@@ -122,10 +124,6 @@ def load_model(path: str | Path) -> tuple[System, ModelCard]:
         detail = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{path}: the weights do not fit the header ({detail})") from None
     return system.eval(), card
-
-
-MANY = 10_000
-"""Classes for which a network takes noticeable memory."""
 
 
 def _check_heads(card: ModelCard, tensors: Mapping[str, Tensor], path: Path) -> None:
