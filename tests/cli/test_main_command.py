@@ -17,7 +17,7 @@ import soundfile
 import typer
 
 from sonotype import __version__
-from sonotype.cli.main import main, program, run
+from sonotype.cli.main import COMMANDS, main, overview, program, run
 from sonotype.core import errors
 from sonotype.core.errors import DataIssue, SonotypeError
 from sonotype.experiments.runner import FailedRunsError
@@ -117,6 +117,31 @@ def test_commands() -> None:
         "weights get",
         "weights path",
     }
+
+
+def test_the_overview_shows_the_summaries_of_the_commands() -> None:
+    full: Any = typer.main.get_command(program())
+    outline: Any = typer.main.get_command(overview())
+    for name, command in full.commands.items():
+        assert COMMANDS[name] == command.help.strip().splitlines()[0]
+    assert list(outline.commands) == list(full.commands) == list(COMMANDS)
+    helps = [command.get_help(typer.Context(command)) for command in (full, outline)]
+    assert helps[0] == helps[1]
+
+
+def test_a_command_may_follow_two_dashes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--", "info", "none.safetensors"]) == 6
+    assert "none.safetensors" in capsys.readouterr().err
+
+
+def test_the_first_page_lists_all_commands_whatever_follows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["--help", "train"]) == 0
+    page = capsys.readouterr().out
+    assert all(f"\n  {name} " in page for name in COMMANDS)
+    assert run(["tran"]) == 2
+    assert "'train'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -37,12 +37,39 @@ MORE_MEMORY = (
 )
 """What to do when memory is missing."""
 
-COMMANDS = (
-    "train", "distill", "evaluate", "crossval", "study", "learning-curve", "suspects", "predict",
-    "embed", "tune", "detect", "listen", "serve", "suggest", "search", "explain", "doctor",
-    "report", "compare", "info", "card", "export", "push", "app",
-)  # fmt: skip
-"""In the order of the help. Each is a function of its name in a module of its name."""
+COMMANDS = {
+    "train": "Train a classifier on labelled sounds and score it.",
+    "distill": "Train a small student model from teacher models.",
+    "evaluate": "Score a model on labelled sounds or annotated recordings.",
+    "crossval": "Train on all folds but one and test on it, for each fold.",
+    "study": "Run experiments defined in TOML and compare the scores.",
+    "learning-curve": "Estimate the scores with more labelled clips.",
+    "suspects": "List the clips of a run whose labels are probably wrong.",
+    "predict": "Classify sound files, and all sounds in folders.",
+    "embed": "Write embeddings of windows of recordings, for search.",
+    "tune": "Fit how a model detects events, to recordings or to clips.",
+    "detect": "Detect events in recordings, and in folders of recordings.",
+    "listen": "Detect events in live sound, until it ends or Ctrl-C.",
+    "serve": "Serve a model over HTTP: classify, detect, stream.",
+    "suggest": "Suggest which parts of recordings to label next.",
+    "search": "Find the windows of an archive that sound like a clip.",
+    "explain": "Show which parts of sounds a class depends on.",
+    "doctor": "Find faults in labelled sounds, with a remedy for each.",
+    "report": "Write a run as one HTML page with sounds and pictures.",
+    "compare": "Compare trained runs side by side, with 95 % intervals.",
+    "info": "Show labels, data, licences, scores and layers of a model.",
+    "card": "Write a model card, with the header of Hugging Face.",
+    "export": "Export a model to ONNX, for use without torch.",
+    "push": "Send a model to the Hugging Face Hub, with a model card.",
+    "app": "Open a page to record, train and try a detector.",
+    "data": "List, download and check data sets.",
+    "weights": "List, download and locate pretrained weights.",
+}
+"""The summary of each command, in the order of the help.
+
+A command is a function of its name in a module of its name; so is a group, whose module has a
+program of its own. The first help page imports none of them.
+"""
 GROUPS = ("data", "weights")
 """Commands with commands of their own."""
 
@@ -67,8 +94,28 @@ def _top(
     pass
 
 
-def program(names: Iterable[str] = (*COMMANDS, *GROUPS)) -> typer.Typer:
+def program(names: Iterable[str] = COMMANDS) -> typer.Typer:
     """The program with some of its commands; only their modules are imported."""
+    app = _without_commands()
+    for name in names:
+        function = name.replace("-", "_")
+        module = import_module(f"sonotype.cli.{function}_command")
+        if name in GROUPS:
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name, cls=Command)(getattr(module, function))
+    return app
+
+
+def overview() -> typer.Typer:
+    """The program with the names and summaries of its commands, of which none can be called."""
+    app = _without_commands()
+    for name, summary in COMMANDS.items():
+        app.command(name, help=summary)(_no_command)
+    return app
+
+
+def _without_commands() -> typer.Typer:
     app = typer.Typer(
         name="sonotype",
         help="Train and run audio event classifiers.",
@@ -80,22 +127,17 @@ def program(names: Iterable[str] = (*COMMANDS, *GROUPS)) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_top)
-    for name in names:
-        function = name.replace("-", "_")
-        module = import_module(f"sonotype.cli.{function}_command")
-        if name in GROUPS:
-            app.add_typer(module.app, name=name)
-        else:
-            app.command(name, cls=Command)(getattr(module, function))
     return app
 
 
-def _named(arguments: Sequence[str]) -> tuple[str, ...]:
-    """The command that the arguments name, or all of them if it is not a command."""
-    if list(arguments) == ["--version"]:
-        return COMMANDS[:1]  # typer wants a command
-    name = next((argument for argument in arguments if not argument.startswith("-")), "")
-    return (name,) if name in (*COMMANDS, *GROUPS) else (*COMMANDS, *GROUPS)
+def _no_command() -> None:
+    raise NotImplementedError
+
+
+def _needed(arguments: Sequence[str]) -> typer.Typer:
+    """The program with the command that comes first; else the overview, for help and errors."""
+    name = next((argument for argument in arguments if argument != "--"), "")
+    return program((name,)) if name in COMMANDS else overview()
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -105,7 +147,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     code = 1
     try:
-        program(_named(arguments))(args=arguments, prog_name="sonotype")
+        _needed(arguments)(args=arguments, prog_name="sonotype")
         return 0
     except SystemExit as stop:  # typer reports success, wrong usage and Ctrl-C this way
         if not isinstance(stop.code, str):
