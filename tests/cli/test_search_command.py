@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.dataset
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 from archives import Row, write_part
@@ -149,17 +150,17 @@ def test_several_queries(field: Path, tmp_path: Path) -> None:
 
 
 def test_a_recording_that_is_gone(
-    field: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    field: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     archive = tmp_path / "archive"
     shutil.copytree(field / "archive", archive, ignore=shutil.ignore_patterns("index"))
     rows = [("gone/a.wav", 0.0, 1.0), ("s3://bucket/b.wav", 0.0, 1.0)]
     part = next((archive / "rows").rglob("*.parquet"))
-    classifier_sha = file_sha256(Path(model_of(field)))
-    vectors = np.random.default_rng(0).standard_normal((2, features_of(field)))
+    vectors = np.random.default_rng(0).standard_normal((2, features_of(archive)))
     write_part(
-        archive, "part-9.parquet", rows, vectors, model=model_of(field),
-        model_sha256=classifier_sha,
+        archive, "part-9.parquet", rows, vectors, model=str(model),
+        model_sha256=file_sha256(model),
     )  # fmt: skip
     part.write_bytes(b"damaged")
     monkeypatch.chdir(tmp_path)
@@ -177,20 +178,11 @@ def test_a_recording_that_is_gone(
     assert all((tmp_path / "found" / row["clip"]).is_file() for row in found if row["clip"])
 
 
-def model_of(field: Path) -> str:
-    from sonotype.search.manifest import read_manifest
-
-    manifest = read_manifest(field / "archive" / "index")
-    assert manifest is not None
-    return manifest.info.model
-
-
-def features_of(field: Path) -> int:
-    from sonotype.search.manifest import read_manifest
-
-    manifest = read_manifest(field / "archive" / "index")
-    assert manifest is not None
-    return manifest.features
+def features_of(archive: Path) -> int:
+    """The size of the embeddings of an archive."""
+    part = next((archive / "rows").rglob("*.parquet"))
+    size: int = pq.read_schema(part).field("embedding").type.list_size
+    return size
 
 
 Change = Callable[[Path], object]
@@ -237,7 +229,7 @@ def test_the_model_was_moved_or_changed(
 ) -> None:
     here = shutil.copy(model, tmp_path / "here.safetensors")
     archive = tmp_path / "archive"
-    vectors = np.ones((1, features_of(field)))
+    vectors = np.ones((1, features_of(field / "archive")))
     gone = tmp_path / "gone.safetensors"
     write_part(
         archive, "part-0.parquet", [("a.wav", 0.0, 1.0)], vectors, model=str(gone),
