@@ -65,6 +65,8 @@ def refusal(path: Path) -> str:
         dictionary("(1,)", "'V2000000000'"),
         dictionary(f"(0, {10**30})"),
         "-" * 9000 + "1",
+        "{'descr': (",
+        "{'shape': (1,)}\n  }\n }",
     ],
 )
 def test_headers_that_claim_more_than_the_file_has(tmp_path: Path, claims: str) -> None:

@@ -26,6 +26,15 @@ from fuzzing.mutate import (
 from sonotype.core.detections import DetectedEvent, DetectedRecording
 
 SPLIT = "subset,path,group,category\ntrain,a.wav,g,a\ntest,b.wav,h,b\n"
+TABLES = {
+    "split": SPLIT,
+    "seen": "path,category,file_digest,sound_digest\na.wav,a,0,1\nb.wav,b\n",
+    "suspicious": "path,level,label,suggested,probability,probability_suggested\n"
+                  "a.wav,category,a,b,0.125,0.5\n",
+    "decisions": "path,level,label,choice,new_label\na.wav,category,a,relabel,b\n",
+    "log": "epoch,step,train_loss,val_loss\n0,4,1.5,\n0,4,,2.5\n1,8,1.25,2.25\n",
+}  # fmt: skip
+"""CSV tables of a run, by what reads them."""
 SUMS = f"{'0' * 64}  model.safetensors\n{'1' * 64}  README.md\n"
 RECORDING = Path("/recordings/night.wav")
 DIGEST, LABEL = "x", "owl"
@@ -70,7 +79,7 @@ def _prepare(folder: Path) -> dict[str, bytes]:
         "ledger": (folder / "ledger").read_bytes(),
         "predictions": (folder / "predictions.npz").read_bytes(),
         "zip": _zip(["set/a.wav", "set/b/c.wav"]),
-        "split": SPLIT.encode(),
+        **{name: text.encode() for name, text in TABLES.items()},
         "sums": SUMS.encode(),
         "page": b"",
     }
@@ -87,13 +96,15 @@ def _zip(names: list[str]) -> bytes:
 def _make(corpus: dict[str, bytes], rng: Random) -> Case:
     call = rng.choice(list(corpus))
     content = corpus[call]
-    if call in ("split", "sums"):
+    if call in (*TABLES, "sums"):
         return Case(call, {"file": encoded(mutated_text(content.decode(), rng), rng)})
     if call == "page":
         return _page(rng)
     if call == "zip" and rng.random() < 0.4:
         names = [odd_text(rng).encode("utf-8", "replace").decode() for _ in range(3)]
         return Case(call, {"file": _zip([name for name in names if name and "\0" not in name])})
+    if call == "predictions" and rng.random() < 0.5:
+        return Case(call, {"file": _with_changed_member(content, rng)})
     if call == "ledger" and rng.random() < 0.5:
         name = rng.choice(
             ("events", "events", "outputs", "outputs", "seconds", "highest", "digest", "error",
@@ -108,6 +119,19 @@ def _make(corpus: dict[str, bytes], rng: Random) -> Case:
             value = value.encode("utf-8", "replace").decode()
         return Case("row", {"file": content}, {"column": name, "value": value})
     return Case(call, {"file": mutated_bytes(content, list(corpus.values()), rng)})
+
+
+def _with_changed_member(content: bytes, rng: Random) -> bytes:
+    """A zip archive with one changed file, whose checksum is right."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = rng.choice(list(members))
+    members[name] = mutated_bytes(members[name], list(members.values()), rng)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for one, changed in members.items():
+            archive.writestr(zipfile.ZipInfo(one), changed)
+    return stream.getvalue()
 
 
 def _page(rng: Random) -> Case:
@@ -131,7 +155,6 @@ def _content(value: Any) -> bytes:
 
 def _run(_: Any, case: Case, folder: Path) -> None:
     from sonotype.data.readers.unpack import unpack_zip
-    from sonotype.data.splits.split_file import read_split
     from sonotype.evaluation.predictions import load_predictions
     from sonotype.modelfile.checksums import read_checksums
 
@@ -147,8 +170,8 @@ def _run(_: Any, case: Case, folder: Path) -> None:
             raise FindError("outside", "the archive wrote beside its folder")
     elif case.call == "predictions":
         load_predictions(path)
-    elif case.call == "split":
-        read_split(path)
+    elif case.call in TABLES:
+        _read_table(case.call, path)
     elif case.call == "sums":
         read_checksums(path, "SHA256SUMS")
     else:
@@ -156,6 +179,29 @@ def _run(_: Any, case: Case, folder: Path) -> None:
             statement = f"UPDATE recordings SET {case.values['column']} = ?"  # noqa: S608
             change(path, statement, case.values["value"])
         _read_ledger(path)
+
+
+def _read_table(call: str, path: Path) -> None:
+    """Read a table of a run, as what needs it does."""
+    from sonotype.data.splits.split_file import read_split
+    from sonotype.experiments.label_review import read_decisions
+    from sonotype.report.run_record import read_suspicious
+    from sonotype.training.history import read_history
+    from sonotype.training.provenance import read_seen_clips
+
+    if call == "split":
+        read_split(path)
+    elif call == "suspicious":
+        read_suspicious(path)
+    elif call == "decisions":
+        read_decisions(path)
+    elif call == "seen":
+        read_seen_clips(path)
+    else:
+        log = path.parent / "log" / "part_1"
+        log.mkdir(parents=True)
+        path.rename(log / "metrics.csv")
+        read_history(path.parent)
 
 
 def _read_ledger(path: Path) -> None:

@@ -7,6 +7,7 @@ to, terabytes.
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 from typing import Any, BinaryIO
 
@@ -71,4 +72,6 @@ def _claimed(content: Any) -> int:
         shape, _, dtype = _HEADERS[version](content)
     except MemoryError:  # the parser of Python, of deep terms
         raise ValueError("the header of an array is nested too deeply") from None
+    except (tokenize.TokenError, SyntaxError) as error:  # numpy's attempt at Python 2 headers
+        raise ValueError(f"the header of an array is damaged ({error.args[0]})") from None
     return math.prod(shape) * int(dtype.itemsize)

@@ -138,7 +138,7 @@ def clips_seen_by(model: Path) -> SeenClips:
     selected_on_test = training.get("split", {}).get("select_on") == "test"
     subsets = (*SEEN_SUBSETS, "test") if selected_on_test else SEEN_SUBSETS
     own = frozenset(_clip_in(row) for row in read_split(split) if row["subset"] in subsets)
-    return union_of([own, _read(earlier)]) if earlier.is_file() else own
+    return union_of([own, read_seen_clips(earlier)]) if earlier.is_file() else own
 
 
 def clips_seen_by_backbone(backbone: str, source: str) -> SeenClips:
@@ -185,7 +185,12 @@ def write_seen_clips(folder: Path, seen: SeenClips) -> None:
         part.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
 
 
-def _read(path: Path) -> SeenClips:
+def read_seen_clips(path: Path) -> SeenClips:
+    """The clips in a file of :func:`write_seen_clips`.
+
+    Raises:
+        OptionsError: it cannot be read, or is another table.
+    """
     rows = saved_rows(path, "a list of seen clips", optional=DIGESTS)
     if any({"path", "category"} - row.keys() for row in rows):
         raise OptionsError(
