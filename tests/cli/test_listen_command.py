@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Any:
         reading, writing = os.pipe()
 
         def feed() -> None:
-            with os.fdopen(writing, "wb") as pipe:
+            # The command may end, and close the pipe, before all is written.
+            with suppress(BrokenPipeError), os.fdopen(writing, "wb") as pipe:
                 pipe.write(content)
 
         thread = threading.Thread(target=feed)
