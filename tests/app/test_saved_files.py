@@ -79,6 +79,8 @@ def test_a_damaged_time_is_unknown(project: Project, text: str) -> None:
         *(json.dumps(scores()).replace('"groups": 2', f'"groups": {groups}')
           for groups in (HUGE, "1e999", "1e9", "-1", '"2"', "null", "true")),
         '{"heads": []}', '{"heads": {"category": 5}}', '{"heads": {"category": {"accuracy": 5}}}',
+        *(json.dumps({"heads": {"category": {"accuracy": empty, "groups": 2}}})
+          for empty in (False, 0, "", [], {})),
     ],
 )  # fmt: skip
 def test_scores_of_another_kind(project: Project, text: str) -> None:

@@ -183,7 +183,7 @@ def _read_files(folder: Path) -> Run:
         clips=len(rows),
         classes=classes,
         backbone=str(options["backbone"]),
-        accuracy=accuracy and accuracy_of(accuracy, heads[LEVELS[0]]["groups"]),
+        accuracy=None if accuracy is None else accuracy_of(accuracy, heads[LEVELS[0]]["groups"]),
         note=_note(classes, scored=accuracy is not None),
     )
 
