@@ -47,7 +47,12 @@ def option(default: Any, help_text: str, **more: Any) -> Any:
 class SystemOptions:
     """All that rebuilds a network except its labels; stored in the model file."""
 
-    system: SystemName = option("cbir_2", "Network: cbir_1 to cbir_4", common=True, metavar="NAME")
+    system: SystemName = option(
+        "cbir_2",
+        "Network: cbir_1 to cbir_4",
+        common=True,
+        metavar="NAME",
+    )
     backbone: str = option(
         "auto",
         "Pretrained network; auto (mn04, or builtin if mn04 is not available), vggish, mn01 to "
@@ -81,7 +86,7 @@ class SystemOptions:
     )
     seconds: float = option(
         5.0,
-        "Clip length in s, 0: recorded; then from 1 to 5 s",
+        "Clip length in s; 0: nine of ten clips fit into it, 1 to 5 s",
         low=0,
         high=60,
         common=True,
@@ -331,7 +336,7 @@ class EventOptions:
     threshold: float = option(0.5, "Score from which an event counts", low=0, high=1)
     hysteresis: float = option(
         1.0,
-        "Method threshold: an event goes on, to both sides, while the score is at least this share "
+        "Method threshold: an event extends, to both sides, while the score is at least this share "
         "of the threshold; 1 for no hysteresis",
         low=0.01,
         high=1,
@@ -405,7 +410,7 @@ class TeachingOptions:
         1.0, "Weight of the distance between the embeddings; 0 for none", low=0
     )
     frame_weight: float = option(
-        10.0, "Weight of the distance between the predictions per frame; 0 for none", low=0
+        10.0, "Weight of the distance between the features per frame; 0 for none", low=0
     )
 
 

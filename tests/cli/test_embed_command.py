@@ -70,7 +70,7 @@ def test_ctrl_c(
     monkeypatch.setattr(driver, "run_archive", stopped)
     words = ["embed", str(folder / "field"), "--out", str(tmp_path / "out")]
     assert run(words) == 130
-    assert "start the same command again to go on" in capfd.readouterr().err
+    assert "start the same command again to resume" in capfd.readouterr().err
 
 
 def test_the_table_of_errors_is_no_source(

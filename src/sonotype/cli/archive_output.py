@@ -63,7 +63,7 @@ def write_archive(
         summary = run_archive(spec, sources, out, options, engine_of(options))
     except KeyboardInterrupt:
         typer.echo(f"stopped; the results so far are in {out}", err=True)
-        typer.echo("start the same command again to go on", err=True)
+        typer.echo("start the same command again to resume", err=True)
         raise typer.Exit(StoppedError.exit_code) from None
     _print(summary, out)
     if summary.failures:

@@ -54,8 +54,8 @@ def detect(
 ) -> None:
     """Detect events in recordings, and in folders of recordings.
 
-    A stopped job goes on if it is started again with the same --out folder: only new and
-    changed recordings are read. The exit code is 3 if a recording could not be read.
+    The same command resumes a stopped job; only new and changed recordings are
+    read. The exit code is 3 if a recording could not be read.
 
     Example: sonotype detect model.safetensors field --out results --clips
     """
@@ -90,7 +90,7 @@ def detect(
         )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo(f"stopped; the results so far are in {out}", err=True)
-        typer.echo("start the same command again to go on", err=True)
+        typer.echo("start the same command again to resume", err=True)
         raise typer.Exit(StoppedError.exit_code) from None
     print_summary(summary, out, outputs)
     if explanation is not None:

@@ -47,8 +47,8 @@ def embed(
 
     They are in Parquet files, for all windows of all recordings.
 
-    A stopped job goes on if it is started again with the same --out folder: only new and
-    changed recordings are read. The exit code is 3 if a recording could not be read.
+    The same command resumes a stopped job; only new and changed recordings are
+    read. The exit code is 3 if a recording could not be read.
 
     Example: sonotype embed model.safetensors field --out embeddings
     """

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     from sonotype.live.reports import Report
 
 
-@with_options(Input=InputOptions, Detection=DetectOptions, Listening=ListenOptions)
+@with_options(
+    {"frequencies": "off"},
+    {"frequencies": "Not possible with live sound, which is not kept"},
+    Input=InputOptions,
+    Detection=DetectOptions,
+    Listening=ListenOptions,
+)
 def listen(
     paths: Annotated[
         list[Path] | None,

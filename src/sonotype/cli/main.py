@@ -33,7 +33,7 @@ Exit codes:
 
 MORE_MEMORY = (
     "close other programs, or use a smaller --batch-size or shorter sounds; training and detection "
-    "go on where they stopped"
+    "continue where they stopped"
 )
 """What to do when memory is missing."""
 

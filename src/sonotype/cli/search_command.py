@@ -97,7 +97,7 @@ def search(
     seconds = perf_counter() - began
     failures: list[tuple[Path, str]] = []
     if found.hits:
-        with output_errors(out, goes_on=False), atomic_folder(out) as begun:
+        with output_errors(out, resumes=False), atomic_folder(out) as begun:
             failures = write_found(
                 begun, found.hits, label, chosen_formats, model.audio_spec.sample_rate / 2
             )

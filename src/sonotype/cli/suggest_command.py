@@ -82,7 +82,7 @@ def suggest(
     found = suggest_windows(model, recordings, count, hop=hop, level=level)
     failures = list(found.failures)
     if found.chosen:
-        with output_errors(out, goes_on=False), atomic_folder(out) as begun:
+        with output_errors(out, resumes=False), atomic_folder(out) as begun:
             failures += write_suggestions(
                 begun, found.chosen, recordings,
                 formats=chosen_formats, highest=model.audio_spec.sample_rate / 2,

@@ -14,7 +14,7 @@ from sonotype.data.source_options import SourceOptions
 
 Data = Annotated[
     Path | None,
-    typer.Argument(metavar="DATA", help="Folder of class folders, CSV or Parquet, ESC-50, MSoS"),
+    typer.Argument(metavar="DATA", help="Class folders, a table, annotated recordings, a data set"),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="New folder for the run")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write report.html")]
@@ -38,10 +38,10 @@ def train(
 ) -> None:
     """Train a classifier on labelled sounds and score it.
 
-    Ctrl-C stops the training and keeps a usable model. --resume takes all options
+    Ctrl-C stops the training; --resume continues it. --resume takes all options
     from the run; only --cache-gb, --devices and --nodes may differ.
 
-    Example: sonotype train recordings --out runs/first --system cbir_2
+    Example: sonotype train recordings --out runs/first
     """
     run_training(data, out, resume, options | {"verbose": verbose}, report=not no_report)
 

@@ -64,12 +64,12 @@ def locked(folder: Path, ledger: str = LEDGER, command: str = "detect") -> Itera
 
 
 @contextmanager
-def output_errors(folder: Path, *, goes_on: bool = True) -> Iterator[None]:
+def output_errors(folder: Path, *, resumes: bool = True) -> Iterator[None]:
     """Turn errors of writing, such as a full disk or a missing permission, into a clear error.
 
     Args:
         folder: of the outputs.
-        goes_on: whether a second start of the command goes on where the first one stopped.
+        resumes: whether a second start of the command resumes the first one.
 
     Raises:
         SonotypeError: names the folder, the cause and the remedy.
@@ -83,7 +83,7 @@ def output_errors(folder: Path, *, goes_on: bool = True) -> Iterator[None]:
         where = f"{Path(at).name}: {cause}" if at and Path(at) != folder else cause
         if error.errno in FULL:
             advice = "free some space there, then start the same command again"
-            advice += ": it goes on" if goes_on else ""
+            advice += " to resume" if resumes else ""
         elif error.errno in FORBIDDEN:
             advice = "name a folder in which you may write, or allow writing there"
         else:

@@ -117,7 +117,7 @@ def index_errors(archive: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in FULL:
-            advice = "free some space there, then start the same command again: it goes on"
+            advice = "free some space there, then start the same command again to resume"
         elif error.errno in FORBIDDEN:
             advice = "allow writing there, or copy the archive to a folder in which you may write"
         else:

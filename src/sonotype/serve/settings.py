@@ -50,7 +50,8 @@ class ServeSettings:
         86_400.0, "Longest stream", low=1, high=1e7, metavar="SECONDS"
     )
     threads: int = option(
-        0, "Threads of the network and as many for decoding [default: one for each processor]",
+        0, "Threads for decoding and detection, and for the network of a model.onnx "
+        "[default: one for each processor]",
         low=0, high=256, metavar="N",
     )  # fmt: skip
     batch_size: int = option(
