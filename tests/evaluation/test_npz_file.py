@@ -66,6 +66,8 @@ def refusal(path: Path) -> str:
         dictionary(f"(0, {10**30})"),
         "-" * 9000 + "1",
         "{'descr': (",
+        dictionary("(1,)", "()"),
+        dictionary("(1,)", "('<f4',)"),
         "{'shape': (1,)}\n  }\n }",
     ],
 )

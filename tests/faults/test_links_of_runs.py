@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from linked_folders import LINK, contents, make_victim
 from training_data import FOLDED, SMALL, write_table, write_tones
 
@@ -24,18 +25,92 @@ def victim(tmp_path: Path) -> Path:
     return make_victim(tmp_path / "victim")
 
 
-def test_runs(tmp_path: Path, victim: Path) -> None:
-    tones = write_tones(tmp_path / "tones", clips=4)
-    run = tmp_path / "run"
-    train(tones, run, **SMALL)
-    (run / "model.safetensors").unlink()
-    shutil.rmtree(run / "training")
-    (run / "training").symlink_to(victim)
-    (run / "scores.json").unlink()
+LOG = "training/log/part_1"
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that lacks its model, its scores and the mark of its end."""
+    folder = tmp_path_factory.mktemp("unfinished")
+    run = folder / "run"
+    train(write_tones(folder / "tones", clips=4), run, **SMALL)
+    for name in ("model.safetensors", "scores.json", "training/done.json"):
+        (run / name).unlink()
+    return run
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "training", "training/log", LOG, f"{LOG}/metrics.csv", f"{LOG}/new.yaml",
+        "training/log/part_2", "training/last.ckpt", "training/new",
+    ],
+)  # fmt: skip
+def test_runs(unfinished: Path, tmp_path: Path, victim: Path, name: str) -> None:
+    run = Path(shutil.copytree(unfinished, tmp_path / "run"))
+    path = run / name
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    # A folder with the log of another program, a file, or a file that does not exist yet.
+    (victim / "metrics.csv").write_text("precious")
+    places = {"metrics.csv": "thesis.txt", "last.ckpt": "thesis.txt", "new.yaml": "new.txt"}
+    path.symlink_to(victim / places.get(path.name, ""))
     before = contents(victim)
     with pytest.raises(OptionsError, match=LINK):
         train(None, run, resume=True)
     assert contents(victim) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
+def test_a_named_pipe_for_a_checkpoint(unfinished: Path, tmp_path: Path, name: str) -> None:
+    run = Path(shutil.copytree(unfinished, tmp_path / "run"))
+    (run / "training" / name).unlink()
+    os.mkfifo(run / "training" / name)
+    with pytest.raises(SonotypeError, match=f"{name} cannot be read as a checkpoint") as caught:
+        train(None, run, resume=True)
+    assert str(run / "training") in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", "half", {"epoch": "last"}, [1, 2]])
+@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
+def test_a_damaged_checkpoint(unfinished: Path, tmp_path: Path, name: str, content: object) -> None:
+    run = Path(shutil.copytree(unfinished, tmp_path / "run"))
+    path = run / "training" / name
+    if content == "half":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(SonotypeError, match=f"{name} cannot be read as a checkpoint"):
+        train(None, run, resume=True)
+    shutil.rmtree(run / "training")
+    train(None, run, resume=True)
+    assert (run / "scores.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"train_loss", b"train_\xff"),
+        (b"val_loss", b"val_\xff"),
+        (b"train_loss", b"train_$\\frac{$"),
+        (b"\n0,", b"\n7,1e308,-1e308,1e308\n0,"),
+        (b"\n", b"\n\xff,"),
+        (b",", b"\x00"),
+    ],
+)
+def test_a_damaged_log_does_not_end_a_training_without_its_results(
+    unfinished: Path, tmp_path: Path, old: bytes, new: bytes
+) -> None:
+    run = Path(shutil.copytree(unfinished, tmp_path / "run"))
+    log = run / LOG / "metrics.csv"
+    assert old in log.read_bytes()
+    log.write_bytes(log.read_bytes().replace(old, new))
+    train(None, run, resume=True)
+    assert (run / "scores.json").is_file()
 
 
 @pytest.fixture(scope="module")

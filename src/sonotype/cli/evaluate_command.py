@@ -12,12 +12,7 @@ from sonotype.cli.train_command import print_outputs
 from sonotype.data.source_options import SourceOptions
 
 
-@with_options(
-    {},
-    {"tta_shifts": "Average over time-shifted copies [default: the model's]"},
-    Model=ModelOptions,
-    Data=SourceOptions,
-)
+@with_options(Model=ModelOptions, Data=SourceOptions)
 def evaluate(
     model: Annotated[
         Path,

@@ -55,8 +55,7 @@ class ModelOptions:
         None, "Source of the category [default: the model's]"
     )
     tta_shifts: int | None = option(
-        None, "Average over time-shifted copies; with --hop it needs --exact "
-        "[default: the model's]", low=1, high=16,
+        None, "Number of time-shifted copies to average over [default: the model's]", low=1, high=16
     )  # fmt: skip
     device: Device = option("auto", "Device")
 

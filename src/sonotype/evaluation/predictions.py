@@ -29,7 +29,7 @@ TRUE, PROBA, PRESENT, AGREEMENT = "true.", "proba.", "present.", "agreement."
 UNKNOWN = "unknown"
 
 NPZ_ERRORS = (
-    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
+    *(OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, OverflowError),
     *(zipfile.BadZipFile, zlib.error, RuntimeError),  # of encrypted and newer archives
 )
 """Errors of reading a damaged or foreign ``.npz``."""

@@ -53,6 +53,10 @@ def locked_run(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+LEVELS = 4
+"""Of the folders and files of a run; the deepest is ``training/log/part_1/metrics.csv``."""
+
+
 def refuse_links_of_run(folder: Path) -> None:
     """Raise a ``LinkError`` if a run folder is a link, or there are links in it."""
-    refuse_links(folder, 2)
+    refuse_links(folder, LEVELS)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from sonotype.core.errors import OptionsError, WeightsError, is_memory_error
+from sonotype.core.io import open_saved
 from sonotype.modelfile.builtin import builtin_path as builtin_path
 from sonotype.modelfile.hub_address import is_hub_address
 from sonotype.modelfile.model_file import load_model
@@ -131,7 +132,8 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         WeightsError: a missing, damaged or foreign file, or other content; names file and cause.
     """
     try:
-        content: object = torch.load(path, map_location="cpu", weights_only=True)
+        with open_saved(path) as stream:
+            content: object = torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can raise almost any error
         if forbidden := re.search(r"GLOBAL (\S+)", str(error)):
             cause = f"it holds objects other than tensors ({forbidden[1]}), which could run code"

@@ -13,8 +13,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from sonotype.config import TrainOptions
-from sonotype.core.errors import SonotypeError, StoppedError
-from sonotype.core.io import atomic
+from sonotype.core.errors import SonotypeError, StoppedError, is_memory_error
+from sonotype.core.io import atomic, open_saved
 from sonotype.modelfile.model_file import first_not_finite
 from sonotype.models.system import System
 from sonotype.training.module import SCORE
@@ -91,6 +91,31 @@ def _checkpoint(folder: Path, name: str, monitor: str | None) -> PortableCheckpo
     )
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, on the CPU; its epoch is a number, its weights are a dict.
+
+    Raises:
+        SonotypeError: it cannot be read, or is damaged.
+    """
+    try:
+        with open_saved(path) as stream:
+            state: Any = torch.load(stream, map_location="cpu", weights_only=True)
+        kinds = {"epoch": int, "state_dict": dict, "callbacks": dict}
+        if all(isinstance(state[name], kind) for name, kind in kinds.items()):
+            return dict(state)
+        cause = "it holds other values"
+    except Exception as error:  # a damaged file can raise almost any error
+        if is_memory_error(error):
+            raise
+        cause = type(error).__name__
+        if isinstance(error, OSError):
+            cause = error.strerror or cause
+    raise SonotypeError(
+        f"{path} cannot be read as a checkpoint ({cause}); to train from the start, delete the "
+        f"folder {path.parent}, then continue with --resume"
+    )
+
+
 def load_chosen_weights(
     system: System, folder: Path, options: TrainOptions
 ) -> tuple[int, float | None]:
@@ -100,7 +125,7 @@ def load_chosen_weights(
         The epoch, counted from 1, and its validation score; ``None`` for the last epoch.
 
     Raises:
-        SonotypeError: weights are not finite.
+        SonotypeError: weights are not finite, or the checkpoint cannot be read.
         StoppedError: no epoch was finished.
     """
     path = folder / (BEST if options.checkpoint == "best" else LAST)
@@ -108,8 +133,8 @@ def load_chosen_weights(
         raise StoppedError(
             f"{folder}: interrupted before the first epoch was done; continue with --resume"
         )
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    epoch = int(state["epoch"]) + 1
+    state = read_checkpoint(path)
+    epoch = state["epoch"] + 1
     weights = {
         name.removeprefix("system."): tensor
         for name, tensor in state["state_dict"].items()

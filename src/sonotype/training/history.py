@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import math
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
 
-LAST_EPOCH = 10**9
-"""A larger number in a log is damage; no plot could show it."""
+LAST_EPOCH, LARGEST = 10**9, 1e30
+"""A larger epoch or finite value in a log is damage; no plot could show it."""
+PART = re.compile(r"part_([0-9]{1,9})")
+"""Folder of the log of a session."""
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
@@ -25,15 +29,19 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
 
     Where two sessions logged an epoch, the later session counts: the earlier one was killed after
     the checkpoint from which the later one resumed. A folder without logs gives an empty list.
-    Logs and rows that cannot be read are left out: a training must not end without its results
-    because a log is damaged.
+    Logs, rows and columns that cannot be read are left out: a training must not end without its
+    results because a log is damaged.
     """
     epochs: dict[int, dict[str, Any]] = {}
-    for session in range(1, _session_count(folder) + 1):
+    for session in _sessions(folder):
         path = folder / "log" / f"part_{session}" / "metrics.csv"
         with suppress(OSError):
             for row in readable_rows(path):
-                values = {name: value for name, value in row.items() if value and name != "step"}
+                values = {
+                    name: value
+                    for name, value in row.items()
+                    if value and name != "step" and name.isascii()
+                }
                 if (epoch := _epoch(values)) is not None:
                     epochs[epoch] = epochs.get(epoch, {}) | values | {"epoch": epoch}
     return [epochs[epoch] for epoch in sorted(epochs)]
@@ -43,7 +51,7 @@ def new_loggers(folder: Path, options: TrainOptions) -> list[Logger]:
     """The loggers of a new session; each has its own folder, as Lightning empties older folders."""
     from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger  # slow to import
 
-    session = f"part_{_session_count(folder) + 1}"
+    session = f"part_{max(_sessions(folder), default=0) + 1}"
     loggers: list[Logger] = [CSVLogger(folder, name="log", version=session)]
     if options.tensorboard:
         loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
@@ -60,15 +68,17 @@ def require_tensorboard(options: TrainOptions) -> None:
 
 
 def _epoch(values: Mapping[str, str]) -> int | None:
-    """The epoch of a row, from 1; ``None`` if a value of the row is no number."""
+    """The epoch of a row, from 1; ``None`` if a value of the row is no number, or damaged."""
     try:
-        for value in values.values():
-            float(value)
+        if any(LARGEST < abs(float(value)) < math.inf for value in values.values()):
+            return None
         epoch = int(values["epoch"])
     except (KeyError, ValueError):
         return None
     return epoch + 1 if 0 <= epoch < LAST_EPOCH else None
 
 
-def _session_count(folder: Path) -> int:
-    return len(list((folder / "log").glob("part_*/metrics.csv")))
+def _sessions(folder: Path) -> list[int]:
+    """The numbers of the sessions that have logs."""
+    names = [path.name for path in (folder / "log").glob("part_*")]
+    return sorted(int(found[1]) for name in names if (found := PART.fullmatch(name)))

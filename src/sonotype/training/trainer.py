@@ -10,7 +10,6 @@ import threading
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from torch.utils.data import DataLoader
 
 from sonotype.config import TrainOptions
@@ -25,6 +24,7 @@ from sonotype.training.checkpoint import (
     AtomicCheckpoints,
     checkpoint_callbacks,
     load_chosen_weights,
+    read_checkpoint,
 )
 from sonotype.training.dataset import Batch, loader, targets
 from sonotype.training.distillation.targets import TeacherTargets
@@ -185,7 +185,7 @@ def _run(trainer: pl.Trainer, learner: Learner, loaders: Loaders, folder: Path) 
     checkpoint = folder / LAST if (folder / LAST).exists() else None
     if checkpoint is not None:
         # Lightning takes the order of the first resumed epoch before it sets that epoch.
-        done = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"] + 1
+        done = read_checkpoint(checkpoint)["epoch"] + 1
         loaders[0].sampler.set_epoch(done)  # type: ignore[attr-defined]
     main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT) if main_thread else None
