@@ -58,3 +58,49 @@ def test_json_is_read_by_one_function() -> None:
 
 def calls_of(tree: ast.AST) -> str:
     return " ".join(ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call))
+
+
+def test_packages_import_none_of_their_modules() -> None:
+    """Else two threads that import two modules of a package can find one of them half imported."""
+    packages = sorted(path for path in ROOT.rglob("__init__.py") if path.parent != ROOT)
+    assert packages
+    wrong = [
+        (path, node.module)
+        for path in packages
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sonotype")
+    ]
+    assert not wrong
+
+
+CODE = """
+import sys, threading, time
+from importlib.abc import MetaPathFinder
+
+class Slow(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.startswith("sonotype.frontends"):
+            time.sleep(0.2)
+
+sys.meta_path.insert(0, Slow())
+errors = []
+
+def use(module):
+    try:
+        __import__(module)
+    except Exception as error:
+        errors.append(error)
+
+names = ["sonotype.frontends.mel", "sonotype.frontends.vggish_logmel"]
+threads = [threading.Thread(target=use, args=(name,)) for name in names]
+for thread in threads:
+    thread.start()
+    time.sleep(0.1)
+for thread in threads:
+    thread.join()
+assert not errors, errors
+"""
+
+
+def test_threads_import_front_ends_at_the_same_time() -> None:
+    subprocess.run([sys.executable, "-c", CODE], check=True)

@@ -38,7 +38,8 @@ def sonotype_mel(setting: Setting) -> Run:
     """The front ends of this package."""
     import torch
 
-    from sonotype.frontends import EfficientATLogMel, VGGishLogMel
+    from sonotype.frontends.efficientat_logmel import EfficientATLogMel
+    from sonotype.frontends.vggish_logmel import VGGishLogMel
 
     front_end = VGGishLogMel() if setting == VGGISH else EfficientATLogMel()
 

@@ -7,7 +7,7 @@ import soxr
 import torch
 from references import decimated
 
-from sonotype.frontends import Decimate
+from sonotype.frontends.decimate import Decimate
 
 
 def run(samples: npt.ArrayLike, factor: int = 2) -> npt.NDArray[np.float32]:

@@ -13,8 +13,9 @@ import torch
 from references import efficientat_log_mel, triangles, vggish_log_mel
 from torch import Tensor, nn
 
-from sonotype.frontends import EfficientATLogMel, VGGishLogMel
+from sonotype.frontends.efficientat_logmel import EfficientATLogMel
 from sonotype.frontends.frames import BLOCK, in_blocks, squared_parts
+from sonotype.frontends.vggish_logmel import VGGishLogMel
 
 PADDED = VGGishLogMel(pad_end=True)
 FRONT_ENDS = [VGGishLogMel(), PADDED, EfficientATLogMel()]

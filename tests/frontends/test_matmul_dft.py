@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from sonotype.frontends import EfficientATLogMel, VGGishLogMel, efficientat_logmel, vggish_logmel
+from sonotype.frontends import efficientat_logmel, vggish_logmel
+from sonotype.frontends.efficientat_logmel import EfficientATLogMel
 from sonotype.frontends.matmul_dft import MatmulPower, matmul_frontend
+from sonotype.frontends.vggish_logmel import VGGishLogMel
 
 SAMPLES = 32_000
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sonotype.core.errors import WeightsError
-from sonotype.frontends import VGGishLogMel
+from sonotype.frontends.vggish_logmel import VGGishLogMel
 from sonotype.modelfile.pretrained import load_backbone, read_state_dict
 from sonotype.modelfile.weights_registry import WEIGHTS
 from sonotype.models.backbones.mobilenet import MobileNet

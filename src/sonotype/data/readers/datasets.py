@@ -21,7 +21,7 @@ from sonotype.core.json_text import json_value, read_json
 from sonotype.data.manifest import SUBSETS
 from sonotype.data.readers.csv_table import Table, TableRow, read_csv
 from sonotype.data.readers.folder import ROLES
-from sonotype.data.readers.row_limit import MOST_ROWS, excess_rows, parquet_rows
+from sonotype.data.readers.row_limit import Room
 from sonotype.data.suffixes import SOUND_SUFFIXES
 
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -80,11 +80,8 @@ def read_parts(parts: Sequence[Part], audio: str | None = None) -> tuple[Table, 
         parts: at least one.
         audio: column of the sounds, if there are several.
     """
-    tables: list[Table] = []
-    left = MOST_ROWS
-    for part in parts:
-        tables.append(read_part(part.file, audio, left))
-        left = max(0, left - len(tables[-1].records))
+    room = Room()
+    tables = [read_part(part.file, audio, room) for part in parts]
     header = next((table.header for table in tables if table.header), ())
     issues = [issue for table in tables for issue in table.issues]
     issues += [
@@ -117,13 +114,14 @@ def read_parts(parts: Sequence[Part], audio: str | None = None) -> tuple[Table, 
     ), several
 
 
-def read_part(path: Path, audio: str | None = None, most: int = MOST_ROWS) -> Table:
+def read_part(path: Path, audio: str | None = None, room: Room | None = None) -> Table:
     """A table of CSV, JSON lines, Parquet or Arrow; its line numbers count rows from 1.
 
     Args:
         path: of the table.
         audio: column of the sounds, if there are several.
-        most: rows that a table of Parquet or Arrow may have; more are an issue.
+        room: what a table of Parquet or Arrow may still have; more is an issue. What is read is
+            taken from it.
     """
     if kind := special_kind(path):
         return Table((), (), (DataIssue(str(path), 0, f"{kind}, not a table"),))
@@ -137,7 +135,7 @@ def read_part(path: Path, audio: str | None = None, most: int = MOST_ROWS) -> Ta
     except ImportError as error:
         raise MissingExtraError("reading a data set in Parquet or Arrow", "parquet") from error
     try:
-        return _arrow_table(path, audio, most)
+        return _arrow_table(path, audio, room or Room())
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         cause = str(error).splitlines()[0]
         return Table((), (), (DataIssue(str(path), 0, f"cannot be read ({cause})"),))
@@ -204,9 +202,8 @@ def has_sounds(path: Path) -> bool:
         return False
 
 
-def _arrow_table(path: Path, audio: str | None, most: int) -> Table:
-    schema, batches, claimed = _batches(path)
-    _require_few(claimed, most)
+def _arrow_table(path: Path, audio: str | None, room: Room) -> Table:
+    schema, batches = _batches(path, room)
     features = _features(schema)
     columns = _audio_columns(schema)
     if audio in schema.names and (len(columns) > 1 or not columns):
@@ -219,8 +216,8 @@ def _arrow_table(path: Path, audio: str | None, most: int) -> Table:
     issues: list[DataIssue] = []
     number = 0
     for batch in batches:
-        _require_few(number + batch.num_rows, most)
         batch.validate(full=True)  # offsets beyond the data would end the process
+        room.take(batch, columns)
         for values in batch.to_pylist():
             number += 1
             try:
@@ -236,22 +233,17 @@ def _arrow_table(path: Path, audio: str | None, most: int) -> Table:
     return Table(tuple(schema.names), tuple(rows), tuple(issues))
 
 
-def _require_few(rows: int, most: int) -> None:
-    """Raise a ``ValueError`` for too many rows, before they are in memory."""
-    if cause := excess_rows(rows, most):
-        raise ValueError(cause)
-
-
-def _batches(path: Path) -> tuple[Any, Iterator[Any], int]:
-    """The schema, the rows in batches, and their number; 0 where the file does not tell it."""
+def _batches(path: Path, room: Room) -> tuple[Any, Iterator[Any]]:
+    """The schema, and the rows in batches."""
     import pyarrow
     import pyarrow.parquet
 
     if path.suffix.lower() == ".parquet":
         file = pyarrow.parquet.ParquetFile(path)
-        return file.schema_arrow, file.iter_batches(batch_size=BATCH), parquet_rows(file.metadata)
+        room.check_metadata(file.metadata)
+        return file.schema_arrow, file.iter_batches(batch_size=BATCH)
     stream = pyarrow.ipc.open_stream(pyarrow.memory_map(str(path)))
-    return stream.schema, iter(stream), 0
+    return stream.schema, iter(stream)
 
 
 def _features(schema: Any) -> Mapping[str, Any]:

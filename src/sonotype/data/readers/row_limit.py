@@ -1,12 +1,67 @@
-"""A limit on the rows of a data set in Parquet or Arrow, where equal rows take no space."""
+"""Limits of a data set in Parquet or Arrow, where equal values take no space in the file."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 MOST_ROWS = 10_000_000
-"""Rows of one data set; in memory a row takes about 500 bytes. A file of 20 million equal rows can
-have 130 kB."""
+"""Rows of one data set. A file of 20 million equal rows can have 130 kB."""
+MOST_VALUES = 20_000_000
+"""Cells of one data set, and elements of lists in them; in memory one takes about 100 bytes."""
+MOST_TEXT = 10**9
+"""Bytes of texts in one data set, each text counted as often as it occurs. Sounds do not count:
+they are written to files one after the other."""
+
+
+class TooLargeError(ValueError):
+    """A data set is larger than its limits."""
+
+
+class Room:
+    """What may still be read of a data set.
+
+    Attributes:
+        rows: how many rows.
+        values: how many cells, and elements of lists.
+        text: how many bytes of texts.
+    """
+
+    def __init__(self) -> None:
+        self.rows, self.values, self.text = MOST_ROWS, MOST_VALUES, MOST_TEXT
+
+    def check_metadata(self, metadata: Any) -> None:
+        """Check the numbers of rows and values in the metadata of a Parquet file.
+
+        Raises:
+            TooLargeError: there are too many.
+        """
+        groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+        columns = [group.column(index) for group in groups for index in range(group.num_columns)]
+        _require("rows", parquet_rows(metadata), self.rows, MOST_ROWS)
+        values = sum(max(0, int(column.num_values)) for column in columns)
+        _require("values", values, self.values, MOST_VALUES)
+
+    def take(self, batch: Any, sounds: Collection[str] = ()) -> None:
+        """Count a batch of rows, before it is converted to objects of Python.
+
+        Args:
+            batch: a ``RecordBatch``, which is valid.
+            sounds: columns whose content is not kept.
+
+        Raises:
+            TooLargeError: there are too many rows or values, or too much text.
+            ValueError: a column has values of a type that is not read.
+        """
+        _require("rows", batch.num_rows, self.rows, MOST_ROWS)
+        self.rows -= batch.num_rows
+        values = sum(map(_values, batch.columns))
+        _require("values", values, self.values, MOST_VALUES)
+        self.values -= values
+        names = [name for name in batch.schema.names if name not in sounds]
+        text = sum(_text_bytes(batch.column(name)) for name in dict.fromkeys(names))
+        _require("bytes of text", text, self.text, MOST_TEXT)
+        self.text -= text
 
 
 def parquet_rows(metadata: Any) -> int:
@@ -19,16 +74,56 @@ def parquet_rows(metadata: Any) -> int:
     return max(int(metadata.num_rows), sum(max(0, int(rows)) for rows in groups))
 
 
-def excess_rows(rows: int, most: int = MOST_ROWS) -> str:
-    """The cause why rows are not read; empty if they are.
+def _require(kind: str, number: int, left: int, most: int) -> None:
+    """Raise a ``TooLargeError`` if there is more of something than a data set may still have."""
+    if number > left:
+        raise TooLargeError(
+            f"{most - left + number:,} {kind}; a data set has at most {most:,}: write what is needed "
+            "into another file"
+        )
 
-    Args:
-        rows: of a table.
-        most: how many more rows the data set may have.
+
+def _inner(array: Any) -> list[Any]:
+    """The arrays in a nested one: the elements of lists, the fields of structures.
+
+    Raises:
+        ValueError: values of this type are not counted, so they are not read.
     """
-    if rows <= most:
-        return ""
-    return (
-        f"{rows:,} rows; a data set has at most {MOST_ROWS:,}: write those that are needed into "
-        "another file"
-    )
+    from pyarrow import types
+
+    kind = array.type
+    if types.is_struct(kind):
+        return list(array.flatten())
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return [array.flatten()]
+    if hasattr(kind, "storage_type"):  # a type of an extension, which names another one
+        return [array.storage]
+    if types.is_nested(kind) or any(word in str(kind) for word in ("view", "run_end_encoded")):
+        raise ValueError(f"values of the type {kind} are not read")
+    return []
+
+
+def _values(array: Any) -> int:
+    return len(array) + sum(map(_values, _inner(array)))
+
+
+def _text_bytes(array: Any) -> int:
+    import pyarrow.compute
+    from pyarrow import types
+
+    if types.is_dictionary(array.type):
+        if not _is_text(array.type.value_type):
+            return 0
+        lengths = pyarrow.compute.binary_length(array.dictionary).take(array.indices)
+    elif _is_text(array.type):
+        lengths = pyarrow.compute.binary_length(array)
+    else:
+        return sum(map(_text_bytes, _inner(array)))
+    return int(pyarrow.compute.sum(lengths, min_count=0).as_py())
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    texts = types.is_string, types.is_large_string, types.is_binary, types.is_large_binary
+    return any(fits(kind) for fits in texts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sonotype.audio.special import special_kind
 from sonotype.core.errors import DataIssue, MissingExtraError, OptionsError
@@ -21,7 +22,7 @@ from sonotype.data.readers.label_sets import (
     nearly_class_columns,
     with_class_columns,
 )
-from sonotype.data.readers.row_limit import excess_rows, parquet_rows
+from sonotype.data.readers.row_limit import Room, TooLargeError
 from sonotype.data.records import ClipRecord, Listing
 from sonotype.data.splits.groups import assign_groups
 from sonotype.data.validate import TRAINING, Rules, validate
@@ -42,6 +43,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
 """The columns, and the names by which they are recognised."""
 
 REQUIRED = ("path", "category")
+
+BATCH = 1000
+"""Rows of a Parquet file that are converted at once."""
 
 
 def read_table(
@@ -240,33 +244,46 @@ def read_parquet(path: Path) -> Table:
     if kind := special_kind(path):
         return Table((), (), (DataIssue(str(path), 0, f"{kind}, not a table; name a file"),))
     try:
-        if cause := excess_rows(parquet_rows(pyarrow.parquet.read_metadata(path))):
-            return Table((), (), (DataIssue(str(path), 0, cause),))
-        content = pyarrow.parquet.read_table(path)
-        content.validate(full=True)
-        header = tuple(content.column_names)
+        with pyarrow.parquet.ParquetFile(path) as file:
+            return _parquet_table(path, file)
+    except TooLargeError as error:
+        return Table((), (), (DataIssue(str(path), 0, str(error)),))
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         cause = str(error).partition("\n")[0]
         return Table((), (), (DataIssue(str(path), 0, f"not a Parquet file ({cause})"),))
-    nested = [
-        field.name for field in content.schema if pyarrow.types.is_nested(field.type)
-    ]  # as in exports that carry the sound itself inside the table
+
+
+def _parquet_table(path: Path, file: Any) -> Table:
+    """The rows of an open Parquet file.
+
+    Raises:
+        ValueError: it is too large, or damaged; so are the errors of pyarrow.
+    """
+    from pyarrow import types
+
+    schema, room = file.schema_arrow, Room()
     issues = [
         DataIssue(
-            str(path), 1, f"column {name!r} holds structures, not text; export paths to files"
+            str(path), 1, f"column {field.name!r} holds structures, not text; export paths to files"
         )
-        for name in nested
+        for field in schema
+        if types.is_nested(field.type)  # as in exports that carry the sound itself in the table
     ]
     if issues:
         return Table((), (), tuple(issues))
-    try:
-        columns = [list(map(_text, column.to_pylist())) for column in content.columns]
-    except (ValueError, OverflowError) as error:  # a date that Python does not have
-        return Table((), (), (DataIssue(str(path), 0, f"holds unreadable values ({error})"),))
-    records = [
-        TableRow(number, dict(zip(header, row, strict=True)))
-        for number, row in enumerate(zip(*columns, strict=True), 1)
-    ]
+    room.check_metadata(file.metadata)
+    header, records = tuple(schema.names), list[TableRow]()
+    for batch in file.iter_batches(batch_size=BATCH):
+        batch.validate(full=True)
+        room.take(batch)
+        try:
+            columns = [list(map(_text, column.to_pylist())) for column in batch.columns]
+        except (ValueError, OverflowError) as error:  # a date that Python does not have
+            return Table((), (), (DataIssue(str(path), 0, f"holds unreadable values ({error})"),))
+        records += [
+            TableRow(number, dict(zip(header, row, strict=True)))
+            for number, row in enumerate(zip(*columns, strict=True), len(records) + 1)
+        ]
     return Table(header, tuple(records))
 
 
