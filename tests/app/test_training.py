@@ -22,7 +22,7 @@ from sonotype.app.runs import run_values
 from sonotype.app.state import State
 from sonotype.app.training import CHANGED, INTERRUPTED, JOB, Job, Training
 from sonotype.app.worker_process import KILLED
-from sonotype.experiments.run_folder import MODEL, TIME
+from sonotype.experiments.run_folder import CONFIG, MODEL, TIME
 from sonotype.serve.problems import ProblemError
 
 WAIT = 120
@@ -235,6 +235,51 @@ def test_a_killed_server_takes_its_process_along_and_the_next_one_goes_on(
     assert values is not None
     assert (values["run"], values["state"], values["message"]) == ("0001", "done", "")
     assert [run["clips"] for run in run_values(project)] == [9]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a permission there")
+@pytest.mark.parametrize(("name", "words"), [("notes.txt", "is a link"), (CONFIG, "cannot be")])
+def test_a_run_whose_fault_can_be_removed_stays(
+    project: Project, tmp_path: Path, name: str, words: str
+) -> None:
+    training = Training(project, State())
+    training.start()
+    run, end = project.runs / "0001", time.monotonic() + WAIT
+    while not (run / CONFIG).exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    training.close()
+    assert not (run / TIME).exists(), "the training was faster than this test"
+    (run / "marker").write_text("hours")
+    aside = tmp_path / "aside"
+    if name == CONFIG:  # reading a folder in its place is an error of the system
+        (run / name).rename(aside)
+        (run / name).mkdir()
+    else:
+        (run / name).symlink_to(tmp_path)
+
+    for _ in range(3):  # the next server continues it, however often
+        training = Training(project, State())
+        training.open()
+        values = training.wait(WAIT)
+        training.close()
+        assert values is not None
+        assert values["state"] == "failed"
+        assert words in values["message"]
+        assert (run / "marker").exists()
+        assert (project.hidden / JOB).exists()
+
+    if name == CONFIG:
+        (run / name).rmdir()
+        aside.rename(run / name)
+    else:
+        (run / name).unlink()
+    training = Training(project, State())
+    training.open()
+    values = training.wait(WAIT)
+    training.close()
+    assert values is not None
+    assert (values["state"], values["message"]) == ("done", "")
+    assert (run / "marker").exists()
 
 
 def test_a_job_that_was_interrupted_twice_is_given_up(project: Project) -> None:

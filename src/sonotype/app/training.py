@@ -255,7 +255,7 @@ class Training:
         if kind == "end":
             if "failed" in answer:
                 log = f"; details are in {self._project.hidden / LOG}" if answer["details"] else ""
-                self._end("failed", f"{answer['failed']}{log}")
+                self._end("failed", f"{answer['failed']}{log}", keep=answer.get("keep", False))
             else:
                 self._end("done", answer["warning"])
             return
@@ -268,24 +268,33 @@ class Training:
             self._job = replace(job, place=place)
         self._state.changed()
 
-    def _end(self, state: Outcome, message: str) -> None:
+    def _end(self, state: Outcome, message: str, *, keep: bool = False) -> None:
         """Record the end of the job, whose process has ended or is about to.
 
         What an unfinished job has written is removed, and the next server does not continue it. A
         run that is finished but for its report stays.
+
+        Args:
+            state: of the job.
+            message: what went wrong, if anything did.
+            keep: whether what was written stays, and the next server continues it.
         """
         if self._job is None:
             return
         run = self._project.runs / self._job.run
         if state != "done" and finished_at(run) is not None:
             state, message = "done", f"{NO_REPORT}{message}"
-        if state != "done":
+        keep = keep and state != "done"
+        if state != "done" and not keep:
             shutil.rmtree(run, ignore_errors=True)
         place = Place("", 1.0) if state == "done" else self._job.place
         seconds = time.monotonic() - self._job.began
         self._job = replace(self._job, state=state, message=message, place=place, seconds=seconds)
-        with suppress(OSError):
-            (self._project.hidden / JOB).unlink(missing_ok=True)
+        with suppress(OSError, OptionsError):
+            if keep:
+                self._write(replace(self._job, attempts=0))
+            else:
+                (self._project.hidden / JOB).unlink(missing_ok=True)
         self._process = None
         self._state.changed()
 

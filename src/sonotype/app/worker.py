@@ -23,6 +23,7 @@ from sonotype.core.errors import (
     LinkError,
     OptionsError,
     SonotypeError,
+    UnreadableError,
     is_memory_error,
     memory_cause,
 )
@@ -32,6 +33,9 @@ IDLE_SECONDS = 1800
 """A process without a job ends after this time, since it holds memory."""
 TELL_SECONDS = 0.1
 """Least time between two lines about one step."""
+
+KEPT = LinkError, UnreadableError
+"""Errors of a run after which what was trained so far stays: the user can remove the cause."""
 
 USED = (
     "sonotype.experiments.pipeline",
@@ -67,7 +71,7 @@ def main() -> None:
         known = isinstance(error, SonotypeError | OSError) or is_memory_error(error)
         if not known:
             traceback.print_exc()
-        tell("end", failed=_message_of(error), details=not known)
+        tell("end", failed=_message_of(error), details=not known, keep=isinstance(error, KEPT))
 
 
 def train(job: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
@@ -107,7 +111,7 @@ def _train(job: Mapping[str, Any], run: Path, on_message: Callable[[str], None])
         try:
             train(None, run, resume=True, **more)
             return
-        except LinkError:  # what was trained so far stays
+        except KEPT:
             raise
         except OptionsError:  # nothing to continue, or the sounds have changed
             shutil.rmtree(run, ignore_errors=True)

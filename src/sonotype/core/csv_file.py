@@ -7,7 +7,7 @@ import io
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from sonotype.core.errors import OptionsError
+from sonotype.core.errors import OptionsError, UnreadableError
 from sonotype.core.io import read_saved
 
 
@@ -20,8 +20,8 @@ def saved_rows(path: Path, kind: str, optional: Collection[str] = ()) -> list[di
         optional: columns whose cells a row may lack at its end; they are then empty.
 
     Raises:
-        OptionsError: it cannot be read, is no regular file or no CSV table, or a row has more or
-            fewer cells than the header.
+        OptionsError: it is no CSV table, or a row has more or fewer cells than the header.
+        UnreadableError: it cannot be read, or is no regular file.
         FileNotFoundError: there is no such file.
     """
     try:
@@ -29,7 +29,7 @@ def saved_rows(path: Path, kind: str, optional: Collection[str] = ()) -> list[di
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise OptionsError(f"{path} cannot be read ({error.strerror or error})") from None
+        raise UnreadableError(f"{path} cannot be read ({error.strerror or error})") from None
     rows = csv.DictReader(io.StringIO(text, newline=""))
     try:
         found = [*rows]

@@ -41,6 +41,10 @@ class LinkError(OptionsError):
     """A file or folder of this program that is a link to another place."""
 
 
+class UnreadableError(OptionsError):
+    """A file of this program that exists and cannot be read, perhaps for a while only."""
+
+
 class AudioError(SonotypeError):
     """Audio that cannot be read.
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.errors import OptionsError, SonotypeError, UnreadableError
 from sonotype.core.io import file_sha256, is_part, replacing, write_text
 from sonotype.core.json_text import json_text, read_json
 from sonotype.core.text import listed
@@ -213,7 +213,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     """
     try:
         return {**read_json(path)}
-    except (OSError, ValueError, TypeError) as error:
+    except OSError as error:
+        kind = OptionsError if isinstance(error, FileNotFoundError) else UnreadableError
+        raise kind(f"{path} cannot be read ({error})") from None
+    except (ValueError, TypeError) as error:
         raise OptionsError(f"{path} cannot be read ({error})") from None
 
 

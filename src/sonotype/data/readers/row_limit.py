@@ -78,8 +78,8 @@ def _require(kind: str, number: int, left: int, most: int) -> None:
     """Raise a ``TooLargeError`` if there is more of something than a data set may still have."""
     if number > left:
         raise TooLargeError(
-            f"{most - left + number:,} {kind}; a data set has at most {most:,}: write what is needed "
-            "into another file"
+            f"{most - left + number:,} {kind}; a data set has at most {most:,}: write what is "
+            "needed into another file"
         )
 
 
