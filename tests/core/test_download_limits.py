@@ -18,7 +18,7 @@ from sonotype.core.errors import WeightsError
 
 
 @contextmanager
-def sending(piece: bytes, pause: float) -> Iterator[tuple[str, list[int]]]:
+def sending(piece: bytes, pause: float, encoding: str = "") -> Iterator[tuple[str, list[int]]]:
     """A server that sends a piece again and again; its address, and the numbers of sent bytes."""
     sent: list[int] = []
     end = threading.Event()
@@ -26,6 +26,8 @@ def sending(piece: bytes, pause: float) -> Iterator[tuple[str, list[int]]]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
+            if encoding:
+                self.send_header("Content-Encoding", encoding)
             self.end_headers()
             sent.append(0)
             with suppress(OSError):
@@ -75,3 +77,27 @@ def test_a_connection_that_is_too_slow(tmp_path: Path, monkeypatch: pytest.Monke
         fetch(address, tmp_path / "a.bin")
     assert time.monotonic() - begin < 10
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoding_without_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty blocks of gzip: a decoder waits for content that never comes."""
+    monkeypatch.setattr(download, "MOST", 1_000_000)
+    with (
+        sending(bytes([0, 0, 0, 255, 255]) * 5000, 0, "gzip") as (address, _),
+        pytest.raises(WeightsError, match=r"another file, of more than 1,000,000 bytes"),
+    ):
+        fetch(address, tmp_path / "a.bin")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_with_an_old_urllib3_small_pieces_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "PATIENCE", 0.2)
+    monkeypatch.setattr(download, "SMALL_CHUNK", 16)
+    monkeypatch.setattr(download, "can_read_what_arrived", lambda: False)
+    with (
+        sending(b"x", 0.02) as (address, _),
+        pytest.raises(WeightsError, match=r"gave \d+ bytes in \d+ s, which is too slow"),
+    ):
+        fetch(address, tmp_path / "a.bin")

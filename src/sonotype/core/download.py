@@ -20,8 +20,8 @@ TIMEOUT: tuple[float, float] = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes on it."""
 
 RETRIES = 2
-CHUNK = 65_536
-"""Bytes that are read at once, if there are so many."""
+CHUNK, SMALL_CHUNK = 65_536, 2048
+"""Bytes that are read at once: at most, and exactly with versions of urllib3 that wait for them."""
 MOST = 2_000_000_000
 """Bytes of the largest file whose size is not known."""
 SLACK = 1_000_000
@@ -92,6 +92,7 @@ def content_issue(path: Path, size: int | None, sha256: str | None) -> str | Non
 
 
 def _retrieve(address: str, path: Path, most: int, progress: bool) -> Path:
+    arriving = can_read_what_arrived()
     pooch.get_logger().setLevel("ERROR")  # retries are not reported
     names = {"registry": {path.name: None}, "urls": {path.name: address}}
     cache = pooch.create(path.parent, base_url="", retry_if_failed=RETRIES, **names)
@@ -99,13 +100,13 @@ def _retrieve(address: str, path: Path, most: int, progress: bool) -> Path:
 
         def watch(response: Any, *_: object, **__: object) -> None:
             responses.callback(response.close)  # pooch does not close it after an error
-            if hasattr(response.raw, "read1"):  # in newer versions of urllib3
+            if arriving:
                 response.raw.stream = partial(_arriving, response.raw)
             response.iter_content = partial(_bounded, response.iter_content, most)
 
         downloader = pooch.HTTPDownloader(
             progressbar=progress and sys.stderr.isatty(),
-            chunk_size=CHUNK,
+            chunk_size=CHUNK if arriving else SMALL_CHUNK,
             timeout=TIMEOUT,
             headers={"Accept-Encoding": "identity"},  # so that Content-Length is the file's length
             hooks={"response": watch},
@@ -113,12 +114,21 @@ def _retrieve(address: str, path: Path, most: int, progress: bool) -> Path:
         return Path(cache.fetch(path.name, downloader=downloader))
 
 
-def _arriving(raw: Any, size: int, **options: Any) -> Iterator[bytes]:
+def can_read_what_arrived() -> bool:
+    """Whether this version of urllib3 has a method for it."""
+    from urllib3.response import HTTPResponse  # as slow to import as requests
+
+    return hasattr(HTTPResponse, "read1")
+
+
+def _arriving(raw: Any, size: int, **_: Any) -> Iterator[bytes]:
     """The content of a response as it arrives, at most some bytes at once.
 
     The method of urllib3 waits for the last of these bytes; a slow server would not be noticed.
+    Nothing is decoded: no encoding was asked for, and one can go on without an end and without any
+    content.
     """
-    while chunk := raw.read1(size, **options):
+    while chunk := raw.read1(size, decode_content=False):
         yield chunk
 
 
