@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sonotype.data.readers import row_limit
 from sonotype.data.readers.datasets import Part, read_part, read_parts
-from sonotype.data.readers.row_limit import MOST_ROWS, parquet_rows
+from sonotype.data.readers.row_limit import MOST_ROWS, batch_rows, parquet_rows
 from sonotype.data.readers.table import read_parquet
 
 pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow")
@@ -168,6 +169,25 @@ def test_what_is_counted(
         writer.write_table(table)
     [issue] = read_part(path).issues
     assert f"{wanted}; a data set has at most 100: " in issue.cause
+
+
+def test_content_that_little_unpacks_to_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    sounds = [{"bytes": bytes([number]) * 10**8, "path": f"{number}.wav"} for number in range(4)]
+    pyarrow.parquet.write_table(pyarrow.table({"audio": sounds}), path, compression="zstd")
+    assert path.stat().st_size < 1_000_000
+    for read in (read_part, read_parquet):
+        [issue] = read(path).issues
+        assert read is read_parquet or "bytes that unpack to 400,0" in issue.cause
+
+
+@pytest.mark.parametrize(("size", "rows"), [(1000, 64), (3 * 10**7, 8), (3 * 10**8, 1)])
+def test_few_large_sounds_are_converted_at_once(tmp_path: Path, size: int, rows: int) -> None:
+    """A sound that all rows share is once in the file."""
+    path = tmp_path / "x.parquet"
+    sound = np.random.default_rng(0).bytes(size)
+    pyarrow.parquet.write_table(pyarrow.table({"a": [sound] * (9 if size < 10**8 else 1)}), path)
+    assert batch_rows(pyarrow.parquet.read_metadata(path)) == rows
 
 
 def test_sounds_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

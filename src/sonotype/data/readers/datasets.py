@@ -21,15 +21,13 @@ from sonotype.core.json_text import json_value, read_json
 from sonotype.data.manifest import SUBSETS
 from sonotype.data.readers.csv_table import Table, TableRow, read_csv
 from sonotype.data.readers.folder import ROLES
-from sonotype.data.readers.row_limit import Room
+from sonotype.data.readers.row_limit import Room, batch_rows
 from sonotype.data.suffixes import SOUND_SUFFIXES
 
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 STATE, SPLITS = "state.json", "dataset_dict.json"
 FOLDS = {name: str(number) for number, name in SUBSETS.items()}
 FOLD = "fold"
-BATCH = 64
-"""Rows of a table that are in memory at once."""
 
 MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff": ".mp3"}
 NAME_LENGTH = 100
@@ -241,7 +239,7 @@ def _batches(path: Path, room: Room) -> tuple[Any, Iterator[Any]]:
     if path.suffix.lower() == ".parquet":
         file = pyarrow.parquet.ParquetFile(path)
         room.check_metadata(file.metadata)
-        return file.schema_arrow, file.iter_batches(batch_size=BATCH)
+        return file.schema_arrow, file.iter_batches(batch_size=batch_rows(file.metadata))
     stream = pyarrow.ipc.open_stream(pyarrow.memory_map(str(path)))
     return stream.schema, iter(stream)
 

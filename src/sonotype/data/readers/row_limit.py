@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 MOST_ROWS = 10_000_000
@@ -12,6 +12,12 @@ MOST_VALUES = 20_000_000
 MOST_TEXT = 10**9
 """Bytes of texts in one data set, each text counted as often as it occurs. Sounds do not count:
 they are written to files one after the other."""
+ALWAYS_READ, HIGHEST_RATIO = 256 * 2**20, 100
+"""Bytes of a Parquet file, unpacked, that are read, however small it is; and their highest ratio to
+those of a larger file. Zstandard can reach 10,000."""
+BATCH, BATCH_BYTES = 64, 256 * 2**20
+"""Rows that are converted at once, and about how many bytes they may have: one sound that all rows
+share is once in the file, and once for each row in memory."""
 
 
 class TooLargeError(ValueError):
@@ -37,10 +43,13 @@ class Room:
             TooLargeError: there are too many.
         """
         groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-        columns = [group.column(index) for group in groups for index in range(group.num_columns)]
+        columns = [column for group in groups for column in _columns(group)]
         _require("rows", parquet_rows(metadata), self.rows, MOST_ROWS)
         values = sum(max(0, int(column.num_values)) for column in columns)
         _require("values", values, self.values, MOST_VALUES)
+        packed, unpacked = _sizes(columns)
+        if unpacked > max(ALWAYS_READ, HIGHEST_RATIO * packed):
+            raise TooLargeError(f"{packed:,} bytes that unpack to {unpacked:,}; not a data set")
 
     def take(self, batch: Any, sounds: Collection[str] = ()) -> None:
         """Count a batch of rows, before it is converted to objects of Python.
@@ -72,6 +81,24 @@ def parquet_rows(metadata: Any) -> int:
     """
     groups = (metadata.row_group(index).num_rows for index in range(metadata.num_row_groups))
     return max(int(metadata.num_rows), sum(max(0, int(rows)) for rows in groups))
+
+
+def batch_rows(metadata: Any) -> int:
+    """How many rows of a Parquet file to convert at once. No value is larger than its column."""
+    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
+    largest = max((_sizes(_columns(group))[1] for group in groups), default=0)
+    return max(1, min(BATCH, BATCH_BYTES // max(1, largest)))
+
+
+def _columns(group: Any) -> list[Any]:
+    return [group.column(index) for index in range(group.num_columns)]
+
+
+def _sizes(columns: Iterable[Any]) -> tuple[int, int]:
+    """Bytes of columns in the file, and unpacked."""
+    sizes = [(column.total_compressed_size, column.total_uncompressed_size) for column in columns]
+    packed, unpacked = zip(*sizes, strict=True) if sizes else ((), ())
+    return sum(max(0, size) for size in packed), sum(max(0, size) for size in unpacked)
 
 
 def _require(kind: str, number: int, left: int, most: int) -> None:

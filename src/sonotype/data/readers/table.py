@@ -22,7 +22,7 @@ from sonotype.data.readers.label_sets import (
     nearly_class_columns,
     with_class_columns,
 )
-from sonotype.data.readers.row_limit import Room, TooLargeError
+from sonotype.data.readers.row_limit import Room, TooLargeError, batch_rows
 from sonotype.data.records import ClipRecord, Listing
 from sonotype.data.splits.groups import assign_groups
 from sonotype.data.validate import TRAINING, Rules, validate
@@ -43,9 +43,6 @@ ALIASES: dict[str, tuple[str, ...]] = {
 """The columns, and the names by which they are recognised."""
 
 REQUIRED = ("path", "category")
-
-BATCH = 1000
-"""Rows of a Parquet file that are converted at once."""
 
 
 def read_table(
@@ -273,7 +270,7 @@ def _parquet_table(path: Path, file: Any) -> Table:
         return Table((), (), tuple(issues))
     room.check_metadata(file.metadata)
     header, records = tuple(schema.names), list[TableRow]()
-    for batch in file.iter_batches(batch_size=BATCH):
+    for batch in file.iter_batches(batch_size=batch_rows(file.metadata)):
         batch.validate(full=True)
         room.take(batch)
         try:
