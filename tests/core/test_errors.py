@@ -28,6 +28,7 @@ def test_each_kind_has_its_exit_code() -> None:
         "SonotypeError": 1,
         "OptionsError": 2,
         "LinkError": 2,
+        "UnreadableError": 2,
         "AudioError": 3,
         "DataError": 4,
         "WeightsError": 5,

@@ -238,7 +238,7 @@ def _batches(path: Path, room: Room) -> tuple[Any, Iterator[Any]]:
 
     if path.suffix.lower() == ".parquet":
         file = pyarrow.parquet.ParquetFile(path)
-        room.check_metadata(file.metadata)
+        room.check_metadata(file.metadata, path.stat().st_size)
         return file.schema_arrow, file.iter_batches(batch_size=batch_rows(file.metadata))
     stream = pyarrow.ipc.open_stream(pyarrow.memory_map(str(path)))
     return stream.schema, iter(stream)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
 MOST_ROWS = 10_000_000
@@ -36,20 +36,24 @@ class Room:
     def __init__(self) -> None:
         self.rows, self.values, self.text = MOST_ROWS, MOST_VALUES, MOST_TEXT
 
-    def check_metadata(self, metadata: Any) -> None:
-        """Check the numbers of rows and values in the metadata of a Parquet file.
+    def check_metadata(self, metadata: Any, size: int) -> None:
+        """Check the numbers of rows and values that the metadata of a Parquet file claims.
+
+        The metadata of columns is not looked at: if it is damaged, pyarrow ends the process.
+
+        Args:
+            metadata: of the file.
+            size: bytes of the file.
 
         Raises:
-            TooLargeError: there are too many.
+            TooLargeError: there are too many, or they have too many bytes for the file.
         """
-        groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-        columns = [column for group in groups for column in _columns(group)]
-        _require("rows", parquet_rows(metadata), self.rows, MOST_ROWS)
-        values = sum(max(0, int(column.num_values)) for column in columns)
-        _require("values", values, self.values, MOST_VALUES)
-        packed, unpacked = _sizes(columns)
-        if unpacked > max(ALWAYS_READ, HIGHEST_RATIO * packed):
-            raise TooLargeError(f"{packed:,} bytes that unpack to {unpacked:,}; not a data set")
+        rows = parquet_rows(metadata)
+        _require("rows", rows, self.rows, MOST_ROWS)
+        _require("values", rows * int(metadata.num_columns), self.values, MOST_VALUES)
+        unpacked = sum(_unpacked(metadata))
+        if unpacked > max(ALWAYS_READ, HIGHEST_RATIO * size):
+            raise TooLargeError(f"{size:,} bytes that unpack to {unpacked:,}; not a data set")
 
     def take(self, batch: Any, sounds: Collection[str] = ()) -> None:
         """Count a batch of rows, before it is converted to objects of Python.
@@ -67,8 +71,8 @@ class Room:
         values = sum(map(_values, batch.columns))
         _require("values", values, self.values, MOST_VALUES)
         self.values -= values
-        names = [name for name in batch.schema.names if name not in sounds]
-        text = sum(_text_bytes(batch.column(name)) for name in dict.fromkeys(names))
+        columns = zip(batch.schema.names, batch.columns, strict=True)  # names can be equal
+        text = sum(_text_bytes(column) for name, column in columns if name not in sounds)
         _require("bytes of text", text, self.text, MOST_TEXT)
         self.text -= text
 
@@ -84,21 +88,14 @@ def parquet_rows(metadata: Any) -> int:
 
 
 def batch_rows(metadata: Any) -> int:
-    """How many rows of a Parquet file to convert at once. No value is larger than its column."""
+    """How many rows of a Parquet file to convert at once. No value is larger than its group."""
+    return max(1, min(BATCH, BATCH_BYTES // max([1, *_unpacked(metadata)])))
+
+
+def _unpacked(metadata: Any) -> list[int]:
+    """Bytes of each group of rows, unpacked."""
     groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
-    largest = max((_sizes(_columns(group))[1] for group in groups), default=0)
-    return max(1, min(BATCH, BATCH_BYTES // max(1, largest)))
-
-
-def _columns(group: Any) -> list[Any]:
-    return [group.column(index) for index in range(group.num_columns)]
-
-
-def _sizes(columns: Iterable[Any]) -> tuple[int, int]:
-    """Bytes of columns in the file, and unpacked."""
-    sizes = [(column.total_compressed_size, column.total_uncompressed_size) for column in columns]
-    packed, unpacked = zip(*sizes, strict=True) if sizes else ((), ())
-    return sum(max(0, size) for size in packed), sum(max(0, size) for size in unpacked)
+    return [max(0, int(group.total_byte_size)) for group in groups]
 
 
 def _require(kind: str, number: int, left: int, most: int) -> None:

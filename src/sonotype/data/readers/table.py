@@ -268,7 +268,7 @@ def _parquet_table(path: Path, file: Any) -> Table:
     ]
     if issues:
         return Table((), (), tuple(issues))
-    room.check_metadata(file.metadata)
+    room.check_metadata(file.metadata, path.stat().st_size)
     header, records = tuple(schema.names), list[TableRow]()
     for batch in file.iter_batches(batch_size=batch_rows(file.metadata)):
         batch.validate(full=True)
