@@ -95,7 +95,7 @@ def test_with_an_old_urllib3_small_pieces_are_read(
 ) -> None:
     monkeypatch.setattr(download, "PATIENCE", 0.2)
     monkeypatch.setattr(download, "SMALL_CHUNK", 16)
-    monkeypatch.setattr(download, "can_read_what_arrived", lambda: False)
+    monkeypatch.setattr(download, "can_read_what_arrived", lambda _: False)
     with (
         sending(b"x", 0.02) as (address, _),
         pytest.raises(WeightsError, match=r"gave \d+ bytes in \d+ s, which is too slow"),

@@ -92,7 +92,6 @@ def content_issue(path: Path, size: int | None, sha256: str | None) -> str | Non
 
 
 def _retrieve(address: str, path: Path, most: int, progress: bool) -> Path:
-    arriving = can_read_what_arrived()
     pooch.get_logger().setLevel("ERROR")  # retries are not reported
     names = {"registry": {path.name: None}, "urls": {path.name: address}}
     cache = pooch.create(path.parent, base_url="", retry_if_failed=RETRIES, **names)
@@ -100,13 +99,14 @@ def _retrieve(address: str, path: Path, most: int, progress: bool) -> Path:
 
         def watch(response: Any, *_: object, **__: object) -> None:
             responses.callback(response.close)  # pooch does not close it after an error
-            if arriving:
-                response.raw.stream = partial(_arriving, response.raw)
-            response.iter_content = partial(_bounded, response.iter_content, most)
+            size = SMALL_CHUNK
+            if can_read_what_arrived(response.raw):
+                response.raw.stream, size = partial(_arriving, response.raw), CHUNK
+            chunks = partial(response.iter_content, chunk_size=size)
+            response.iter_content = lambda **_: _bounded(chunks, most)
 
         downloader = pooch.HTTPDownloader(
             progressbar=progress and sys.stderr.isatty(),
-            chunk_size=CHUNK if arriving else SMALL_CHUNK,
             timeout=TIMEOUT,
             headers={"Accept-Encoding": "identity"},  # so that Content-Length is the file's length
             hooks={"response": watch},
@@ -114,11 +114,9 @@ def _retrieve(address: str, path: Path, most: int, progress: bool) -> Path:
         return Path(cache.fetch(path.name, downloader=downloader))
 
 
-def can_read_what_arrived() -> bool:
-    """Whether this version of urllib3 has a method for it."""
-    from urllib3.response import HTTPResponse  # as slow to import as requests
-
-    return hasattr(HTTPResponse, "read1")
+def can_read_what_arrived(raw: Any) -> bool:
+    """Whether this version of urllib3, which has made the response, has a method for it."""
+    return hasattr(raw, "read1")
 
 
 def _arriving(raw: Any, size: int, **_: Any) -> Iterator[bytes]:
@@ -132,14 +130,14 @@ def _arriving(raw: Any, size: int, **_: Any) -> Iterator[bytes]:
         yield chunk
 
 
-def _bounded(chunks: Callable[..., Iterator[bytes]], most: int, **options: Any) -> Iterator[bytes]:
+def _bounded(chunks: Callable[[], Iterator[bytes]], most: int) -> Iterator[bytes]:
     """The chunks of a response, while there are not too many bytes, and they come fast enough.
 
     Raises:
         OSError: which pooch does not take for a reason to try again.
     """
     received, begin = 0, time.monotonic()
-    for chunk in chunks(**options):
+    for chunk in chunks():
         received += len(chunk)
         if received > most:
             raise OSError(f"the address gave another file, of more than {most:,} bytes")

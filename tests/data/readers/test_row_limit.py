@@ -203,6 +203,21 @@ def test_sounds_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [row.cells["label"] for row in table.records] == ["x", "y"]
 
 
+def test_rows_without_columns(tmp_path: Path) -> None:
+    """A damaged file of Arrow can have them."""
+    parts = []
+    empty = pyarrow.RecordBatch.from_struct_array(pyarrow.array([{}] * 3, pyarrow.struct([])))
+    for name, batch in (("a", pyarrow.record_batch({"path": ["a.wav"]})), ("b", empty)):
+        path = tmp_path / f"{name}.arrow"
+        with pyarrow.ipc.new_stream(path, batch.schema) as writer:
+            writer.write_batch(batch)
+        parts.append(Part(path))
+    table, _ = read_parts(parts)
+    [issue] = table.issues
+    assert (issue.file, issue.cause) == (str(parts[1].file), "other columns than in a.arrow")
+    assert table.records == ()
+
+
 def test_columns_of_one_name(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     table = pyarrow.table([["a.wav"], ["b"]], names=["path", "path"])

@@ -85,7 +85,7 @@ def read_parts(parts: Sequence[Part], audio: str | None = None) -> tuple[Table, 
     issues += [
         DataIssue(str(part.file), 1, f"other columns than in {parts[0].file.name}")
         for part, table in zip(parts, tables, strict=True)
-        if table.header and set(table.header) != set(header)
+        if (table.header or table.records) and set(table.header) != set(header)
     ]
     splits = list(dict.fromkeys(part.split for part in parts))
     several = len(splits) > 1
