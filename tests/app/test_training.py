@@ -282,6 +282,26 @@ def test_a_run_whose_fault_can_be_removed_stays(
     assert (run / "marker").exists()
 
 
+def test_a_new_training_removes_the_run_that_could_not_be_continued(project: Project) -> None:
+    run = project.runs / "0001"
+    (run / CONFIG).mkdir(parents=True)  # a folder cannot be read as a file
+    job = {"run": "0001", "backbone": "builtin", "attempts": 0}
+    (project.hidden / JOB).write_text(json.dumps(job))
+    training = Training(project, State())
+    training.open()
+    values = training.wait(WAIT)
+    assert values is not None
+    assert values["state"] == "failed"
+    assert run.exists()
+    training.start()
+    values = training.wait(WAIT)
+    training.close()
+    assert values is not None
+    assert (values["run"], values["state"]) == ("0002", "done")
+    assert not run.exists()
+    assert not (project.hidden / JOB).exists()
+
+
 def test_a_job_that_was_interrupted_twice_is_given_up(project: Project) -> None:
     (project.runs / "0003").mkdir(parents=True)
     job = {"run": "0003", "backbone": "builtin", "attempts": 2}

@@ -145,7 +145,10 @@ class Training:
         with self._lock:
             if self._running and self._job is not None:
                 raise ProblemError("training-runs", "A training runs: wait for it, or cancel it.")
-            return self._run(Job(self._next_run(), chosen, time.monotonic()), resume=False)
+            kept, job = read_job(self._project.hidden / JOB), self._next_run()
+            if kept is not None:  # it failed, and the user does not wait for it
+                shutil.rmtree(self._project.runs / kept[0], ignore_errors=True)
+            return self._run(Job(job, chosen, time.monotonic()), resume=False)
 
     def cancel(self) -> dict[str, Any] | None:
         """End the job that runs, and remove its folder. Of an ended job nothing changes."""
@@ -277,7 +280,8 @@ class Training:
         Args:
             state: of the job.
             message: what went wrong, if anything did.
-            keep: whether what was written stays, and the next server continues it.
+            keep: whether what was written stays, and the next server continues it; a new training
+                removes it.
         """
         if self._job is None:
             return

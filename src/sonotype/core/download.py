@@ -99,6 +99,9 @@ def _retrieve(address: str, path: Path, most: int, progress: bool) -> Path:
 
         def watch(response: Any, *_: object, **__: object) -> None:
             responses.callback(response.close)  # pooch does not close it after an error
+            encoding = response.headers.get("Content-Encoding", "identity")
+            if encoding != "identity":
+                raise OSError(f"it comes with the encoding {encoding}, which was not asked for")
             size = SMALL_CHUNK
             if can_read_what_arrived(response.raw):
                 response.raw.stream, size = partial(_arriving, response.raw), CHUNK
@@ -119,14 +122,12 @@ def can_read_what_arrived(raw: Any) -> bool:
     return hasattr(raw, "read1")
 
 
-def _arriving(raw: Any, size: int, **_: Any) -> Iterator[bytes]:
+def _arriving(raw: Any, size: int, **options: Any) -> Iterator[bytes]:
     """The content of a response as it arrives, at most some bytes at once.
 
     The method of urllib3 waits for the last of these bytes; a slow server would not be noticed.
-    Nothing is decoded: no encoding was asked for, and one can go on without an end and without any
-    content.
     """
-    while chunk := raw.read1(size, decode_content=False):
+    while chunk := raw.read1(size, **options):
         yield chunk
 
 

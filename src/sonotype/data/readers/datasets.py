@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sonotype.core.json_text import json_value, read_json
 from sonotype.data.manifest import SUBSETS
 from sonotype.data.readers.csv_table import Table, TableRow, read_csv
 from sonotype.data.readers.folder import ROLES
-from sonotype.data.readers.row_limit import Room, batch_rows
+from sonotype.data.readers.row_limit import Room, batch_rows, open_parquet, without_dictionaries
 from sonotype.data.suffixes import SOUND_SUFFIXES
 
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -216,7 +217,10 @@ def _arrow_table(path: Path, audio: str | None, room: Room) -> Table:
     for batch in batches:
         batch.validate(full=True)  # offsets beyond the data would end the process
         room.take(batch, columns)
-        for values in batch.to_pylist():
+        batch = without_dictionaries(batch)
+        at_once = 1 if columns else max(1, batch.num_rows)  # sounds are not kept in memory
+        slices = (batch.slice(first, at_once) for first in range(0, batch.num_rows, at_once))
+        for values in chain.from_iterable(one.to_pylist() for one in slices):
             number += 1
             try:
                 cells = {
@@ -237,9 +241,9 @@ def _batches(path: Path, room: Room) -> tuple[Any, Iterator[Any]]:
     import pyarrow.parquet
 
     if path.suffix.lower() == ".parquet":
-        file = pyarrow.parquet.ParquetFile(path)
+        file = open_parquet(path)
         room.check_metadata(file.metadata, path.stat().st_size)
-        return file.schema_arrow, file.iter_batches(batch_size=batch_rows(file.metadata))
+        return file.schema_arrow, file.iter_batches(batch_size=batch_rows(file))
     stream = pyarrow.ipc.open_stream(pyarrow.memory_map(str(path)))
     return stream.schema, iter(stream)
 

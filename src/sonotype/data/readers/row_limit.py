@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
 MOST_ROWS = 10_000_000
 """Rows of one data set. A file of 20 million equal rows can have 130 kB."""
-MOST_VALUES = 20_000_000
+MOST_VALUES = 50_000_000
 """Cells of one data set, and elements of lists in them; in memory one takes about 100 bytes."""
 MOST_TEXT = 10**9
 """Bytes of texts in one data set, each text counted as often as it occurs. Sounds do not count:
@@ -15,13 +16,13 @@ they are written to files one after the other."""
 ALWAYS_READ, HIGHEST_RATIO = 256 * 2**20, 100
 """Bytes of a Parquet file, unpacked, that are read, however small it is; and their highest ratio to
 those of a larger file. Zstandard can reach 10,000."""
-BATCH, BATCH_BYTES = 64, 256 * 2**20
-"""Rows that are converted at once, and about how many bytes they may have: one sound that all rows
-share is once in the file, and once for each row in memory."""
+BATCH, NESTED_BATCH, BATCH_BYTES = 16_384, 64, 256 * 2**20
+"""Rows of a Parquet file that are read at once, without and with nested columns, and about how many
+bytes they have at most."""
 
 
-class TooLargeError(ValueError):
-    """A data set is larger than its limits."""
+class LimitError(ValueError):
+    """A data set is larger than its limits, or has values that cannot be counted."""
 
 
 class Room:
@@ -46,14 +47,14 @@ class Room:
             size: bytes of the file.
 
         Raises:
-            TooLargeError: there are too many, or they have too many bytes for the file.
+            LimitError: there are too many, or they have too many bytes for the file.
         """
         rows = parquet_rows(metadata)
         _require("rows", rows, self.rows, MOST_ROWS)
         _require("values", rows * int(metadata.num_columns), self.values, MOST_VALUES)
         unpacked = sum(_unpacked(metadata))
         if unpacked > max(ALWAYS_READ, HIGHEST_RATIO * size):
-            raise TooLargeError(f"{size:,} bytes that unpack to {unpacked:,}; not a data set")
+            raise LimitError(f"{size:,} bytes that unpack to {unpacked:,}; not a data set")
 
     def take(self, batch: Any, sounds: Collection[str] = ()) -> None:
         """Count a batch of rows, before it is converted to objects of Python.
@@ -63,8 +64,8 @@ class Room:
             sounds: columns whose content is not kept.
 
         Raises:
-            TooLargeError: there are too many rows or values, or too much text.
-            ValueError: a column has values of a type that is not read.
+            LimitError: there are too many rows or values, too much text, or values of a type that
+                is not read.
         """
         _require("rows", batch.num_rows, self.rows, MOST_ROWS)
         self.rows -= batch.num_rows
@@ -77,6 +78,20 @@ class Room:
         self.text -= text
 
 
+def without_dictionaries(batch: Any) -> Any:
+    """A counted batch whose columns are no dictionaries; they are converted far faster."""
+    import pyarrow
+    from pyarrow import types
+
+    if not any(types.is_dictionary(field.type) for field in batch.schema):
+        return batch
+    columns = [
+        column.dictionary_decode() if types.is_dictionary(column.type) else column
+        for column in batch.columns
+    ]
+    return pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
 def parquet_rows(metadata: Any) -> int:
     """The number of rows of a Parquet file by its metadata.
 
@@ -87,9 +102,28 @@ def parquet_rows(metadata: Any) -> int:
     return max(int(metadata.num_rows), sum(max(0, int(rows)) for rows in groups))
 
 
-def batch_rows(metadata: Any) -> int:
-    """How many rows of a Parquet file to convert at once. No value is larger than its group."""
-    return max(1, min(BATCH, BATCH_BYTES // max([1, *_unpacked(metadata)])))
+def open_parquet(path: Path) -> Any:
+    """A ``ParquetFile`` whose texts are dictionaries: a text that rows share is once in memory."""
+    from pyarrow.parquet import ParquetFile, read_schema
+
+    kinds = _kinds("string", "large_string", "binary", "large_binary")
+    names = [field.name for field in read_schema(path) if any(fits(field.type) for fits in kinds)]
+    return ParquetFile(path, read_dictionary=names)
+
+
+def batch_rows(file: Any) -> int:
+    """How many rows of a ``ParquetFile`` of :func:`open_parquet` to read at once.
+
+    In nested columns a value that all rows share is once in the file, and once for each row in
+    memory: no value is larger than its group of rows.
+    """
+    from pyarrow import types
+
+    sizes = _unpacked(file.metadata)
+    if any(types.is_nested(field.type) for field in file.schema_arrow):
+        return max(1, min(NESTED_BATCH, BATCH_BYTES // max([1, *sizes])))
+    mean = sum(sizes) // max(1, parquet_rows(file.metadata))
+    return max(1, min(BATCH, BATCH_BYTES // max(1, mean)))
 
 
 def _unpacked(metadata: Any) -> list[int]:
@@ -99,9 +133,9 @@ def _unpacked(metadata: Any) -> list[int]:
 
 
 def _require(kind: str, number: int, left: int, most: int) -> None:
-    """Raise a ``TooLargeError`` if there is more of something than a data set may still have."""
+    """Raise a ``LimitError`` if there is more of something than a data set may still have."""
     if number > left:
-        raise TooLargeError(
+        raise LimitError(
             f"{most - left + number:,} {kind}; a data set has at most {most:,}: write what is "
             "needed into another file"
         )
@@ -111,19 +145,24 @@ def _inner(array: Any) -> list[Any]:
     """The arrays in a nested one: the elements of lists, the fields of structures.
 
     Raises:
-        ValueError: values of this type are not counted, so they are not read.
+        LimitError: values of this type cannot be counted, so they are not read.
     """
     from pyarrow import types
 
     kind = array.type
     if types.is_struct(kind):
         return list(array.flatten())
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return [array.flatten()]
+    if types.is_map(kind):
+        return [array.keys, array.items]
     if hasattr(kind, "storage_type"):  # a type of an extension, which names another one
         return [array.storage]
-    if types.is_nested(kind) or any(word in str(kind) for word in ("view", "run_end_encoded")):
-        raise ValueError(f"values of the type {kind} are not read")
+    if any(
+        fits(kind)
+        for fits in _kinds("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
+    ):
+        return [array.flatten()]
+    if types.is_nested(kind) or "run_end_encoded" in str(kind):
+        raise LimitError(f"values of the type {kind} are not read")
     return []
 
 
@@ -136,18 +175,28 @@ def _text_bytes(array: Any) -> int:
     from pyarrow import types
 
     if types.is_dictionary(array.type):
-        if not _is_text(array.type.value_type):
-            return 0
-        lengths = pyarrow.compute.binary_length(array.dictionary).take(array.indices)
-    elif _is_text(array.type):
-        lengths = pyarrow.compute.binary_length(array)
+        lengths = _lengths(array.dictionary)
+        lengths = lengths if lengths is None else lengths.take(array.indices)
     else:
+        lengths = _lengths(array)
+    if lengths is None:
         return sum(map(_text_bytes, _inner(array)))
     return int(pyarrow.compute.sum(lengths, min_count=0).as_py())
 
 
-def _is_text(kind: Any) -> bool:
+def _lengths(array: Any) -> Any:
+    """The length of each text in bytes; ``None`` of other values."""
+    import pyarrow
+    import pyarrow.compute
+
+    if any(fits(array.type) for fits in _kinds("string_view", "binary_view")):
+        array = array.cast(pyarrow.large_binary())
+    texts = _kinds("string", "large_string", "binary", "large_binary")
+    return pyarrow.compute.binary_length(array) if any(fits(array.type) for fits in texts) else None
+
+
+def _kinds(*names: str) -> list[Callable[[Any], bool]]:
+    """The tests of pyarrow for types of these names that this version has."""
     from pyarrow import types
 
-    texts = types.is_string, types.is_large_string, types.is_binary, types.is_large_binary
-    return any(fits(kind) for fits in texts)
+    return [getattr(types, f"is_{name}") for name in names if hasattr(types, f"is_{name}")]

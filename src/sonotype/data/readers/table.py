@@ -22,7 +22,13 @@ from sonotype.data.readers.label_sets import (
     nearly_class_columns,
     with_class_columns,
 )
-from sonotype.data.readers.row_limit import Room, TooLargeError, batch_rows
+from sonotype.data.readers.row_limit import (
+    LimitError,
+    Room,
+    batch_rows,
+    open_parquet,
+    without_dictionaries,
+)
 from sonotype.data.records import ClipRecord, Listing
 from sonotype.data.splits.groups import assign_groups
 from sonotype.data.validate import TRAINING, Rules, validate
@@ -241,9 +247,9 @@ def read_parquet(path: Path) -> Table:
     if kind := special_kind(path):
         return Table((), (), (DataIssue(str(path), 0, f"{kind}, not a table; name a file"),))
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             return _parquet_table(path, file)
-    except TooLargeError as error:
+    except LimitError as error:
         return Table((), (), (DataIssue(str(path), 0, str(error)),))
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         cause = str(error).partition("\n")[0]
@@ -270,10 +276,11 @@ def _parquet_table(path: Path, file: Any) -> Table:
         return Table((), (), tuple(issues))
     room.check_metadata(file.metadata, path.stat().st_size)
     header, records = tuple(schema.names), list[TableRow]()
-    for batch in file.iter_batches(batch_size=batch_rows(file.metadata)):
+    for batch in file.iter_batches(batch_size=batch_rows(file)):
         batch.validate(full=True)
         room.take(batch)
         try:
+            batch = without_dictionaries(batch)
             columns = [list(map(_text, column.to_pylist())) for column in batch.columns]
         except (ValueError, OverflowError) as error:  # a date that Python does not have
             return Table((), (), (DataIssue(str(path), 0, f"holds unreadable values ({error})"),))
