@@ -104,3 +104,25 @@ assert not errors, errors
 
 def test_threads_import_front_ends_at_the_same_time() -> None:
     subprocess.run([sys.executable, "-c", CODE], check=True)
+
+
+def test_threads_of_the_page_import_slow_packages_one_after_the_other() -> None:
+    slow = ("scipy", "torch", *(f"sonotype.{name}." for name in (
+        "evaluation", "explain", "export", "frontends", "inference", "report"
+    )))  # fmt: skip
+    files = [path for path in (ROOT / "app").glob("*.py") if path.name != "worker.py"]
+    found, locked = set(), set()
+    for path in files:
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                found |= {(path.name, name) for name in imports_in(function, slow)}
+            if isinstance(function, ast.With) and "IMPORTING" in ast.unparse(function.items[0]):
+                locked |= {(path.name, name) for name in imports_in(function, slow)}
+    assert found
+    assert found == locked
+
+
+def imports_in(tree: ast.AST, names: tuple[str, ...]) -> set[str]:
+    """The modules of these packages from which a part of a program imports."""
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {node.module for node in nodes if node.module and node.module.startswith(names)}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sonotype.app.pictures import grey_png
 from sonotype.app.tray import Detected, Sound
+from sonotype.app.warm_up import IMPORTING
 from sonotype.audio.clip import AudioSpec
 from sonotype.audio.decode import load_audio
 from sonotype.audio.pad import crop_offset
@@ -128,8 +129,9 @@ def explain(
         AudioError: the sound cannot be read.
         OptionsError: an ONNX model, an unknown class.
     """
-    from sonotype.explain.explanation import explain as explanation_of
-    from sonotype.report.media import data_uri, importance_uri
+    with IMPORTING:
+        from sonotype.explain.explanation import explain as explanation_of
+        from sonotype.report.media import data_uri, importance_uri
 
     check_start(sound, start)
     found = explanation_of(classifier, sound.path, label, start=start)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from sonotype.app.project import Project
 from sonotype.app.runs import Run, finished_runs, run_of
+from sonotype.app.warm_up import IMPORTING
 from sonotype.core.errors import SonotypeError
 from sonotype.core.text import counted
 from sonotype.core.types import LEVELS, Head
@@ -77,7 +78,8 @@ def comparison_values(project: Project, run_id: str) -> dict[str, Any]:
 
 def _scored(run: Run) -> dict[str, Scored]:
     """The scored sounds of a run by the digest of their content; the first of equal ones."""
-    from sonotype.evaluation.predictions import load_predictions
+    with IMPORTING:
+        from sonotype.evaluation.predictions import load_predictions
 
     path = run.folder / PREDICTIONS
     if not path.is_file():
@@ -108,7 +110,8 @@ def _difference(pairs: Sequence[tuple[Scored, Scored]]) -> dict[str, float | Non
     """Accuracies and the paired interval of their difference; ``None`` without common sounds."""
     if not pairs:
         return None
-    from sonotype.evaluation.compare import RunResults, compare
+    with IMPORTING:
+        from sonotype.evaluation.compare import RunResults, compare
 
     names = {one.label for pair in pairs for one in pair}
     names |= {one.predicted for pair in pairs for one in pair}
@@ -194,7 +197,8 @@ def comparison_text(
     better, worse = right.count((False, True)), right.count((True, False))
     if not better and not worse:
         return f"{text} Both runs are right on the same sounds."
-    from scipy.stats import binomtest
+    with IMPORTING:
+        from scipy.stats import binomtest
 
     if binomtest(better, better + worse).pvalue >= SIGNIFICANT:
         verdict = "the difference can be chance"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sonotype.app.project import Project
 from sonotype.app.runs import finished_runs
+from sonotype.app.warm_up import IMPORTING
 from sonotype.core.errors import SonotypeError
 from sonotype.experiments.run_files import MODEL
 from sonotype.inference.locate import find_model
@@ -107,7 +108,8 @@ class Models:
         Raises:
             ProblemError: there is no such model, or it cannot be loaded.
         """
-        from sonotype.inference.load import load  # imports torch
+        with IMPORTING:
+            from sonotype.inference.load import load  # imports torch
 
         choice = self._choice(model_id)
         try:
@@ -158,7 +160,8 @@ def _values(choice: Choice, card: ModelCard) -> dict[str, Any]:
 def _read_card(path: Path) -> ModelCard:
     """The card in a model file of either kind; weights are read of an ONNX file alone."""
     if path.suffix.lower() == ONNX_SUFFIX:
-        from sonotype.inference.onnx_engine import load_onnx
+        with IMPORTING:
+            from sonotype.inference.onnx_engine import load_onnx
 
         return load_onnx(path)[1]
     return read_card(path)

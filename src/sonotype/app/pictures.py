@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from sonotype.app.warm_up import IMPORTING
 from sonotype.audio.decode import Samples, seconds_of
 from sonotype.audio.decoders.open_sound import open_sound
 from sonotype.audio.stream import stream
@@ -154,7 +155,8 @@ class _Frames:
     """Frames of a sound of about this length, at its own rate."""
 
     def __init__(self, rate: int, seconds: float) -> None:
-        from sonotype.frontends.mel import mel_bands  # imports torch
+        with IMPORTING:
+            from sonotype.frontends.mel import mel_bands  # imports torch
 
         self.size = min(2 ** max(math.ceil(math.log2(rate / BIN)), 5), LARGEST_SIZE)
         hops = [self.size // part for part in (8, 4, 2, 1)]
@@ -179,7 +181,8 @@ class _Frames:
                 kept = kept[count * self.hop :]
 
     def _of(self, samples: Samples) -> Levels:
-        from scipy.fft import rfft  # takes a while
+        with IMPORTING:
+            from scipy.fft import rfft  # takes a while
 
         windows = np.lib.stride_tricks.sliding_window_view(samples, self.size)[:: self.hop]
         spectra = rfft(windows * self._window)

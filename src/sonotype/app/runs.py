@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sonotype.app.project import Project
+from sonotype.app.warm_up import IMPORTING
 from sonotype.app.worker_process import answers, end_worker, give_job, start_worker
 from sonotype.core.errors import MissingExtraError, SonotypeError
 from sonotype.core.json_text import read_json
@@ -119,7 +120,8 @@ def onnx_of(run: Run) -> Path:
         if path.is_file():
             return path
         try:
-            from sonotype.export.graph import require_onnx
+            with IMPORTING:
+                from sonotype.export.graph import require_onnx
 
             require_onnx()
         except MissingExtraError as error:
@@ -200,7 +202,8 @@ def accuracy_of(interval: Mapping[str, float], recordings: int) -> dict[str, flo
     Raises:
         ValueError, TypeError, KeyError: the values are damaged.
     """
-    from scipy.special import betaincinv
+    with IMPORTING:
+        from scipy.special import betaincinv
 
     shares = value, below, above = tuple(interval[name] for name in ("value", "low", "high"))
     if type(recordings) is not int or not 0 <= recordings <= MOST_RECORDINGS:

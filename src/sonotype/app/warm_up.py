@@ -12,6 +12,12 @@ from importlib import import_module
 AFTER_SECONDS = 4.0
 """Time from the start of the server; the first page is shown before."""
 
+IMPORTING = threading.RLock()
+"""Held while a thread imports packages that take seconds, such as torch and scipy.
+
+Python locks each module alone: of two threads that import two modules of one package, one can find
+the package half imported."""
+
 USED = (
     "sonotype.inference.load",
     "sonotype.inference.torch_engine",
@@ -34,5 +40,5 @@ def start_warm_up(seconds: float = AFTER_SECONDS) -> threading.Timer:
 def warm_up() -> None:
     """Import the modules; an error is left to the request that needs them."""
     for name in USED:
-        with suppress(Exception):
+        with suppress(Exception), IMPORTING:
             import_module(name)
