@@ -6,6 +6,7 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -78,18 +79,18 @@ def _prepare(folder: Path) -> dict[str, bytes]:
     return {
         "ledger": (folder / "ledger").read_bytes(),
         "predictions": (folder / "predictions.npz").read_bytes(),
-        "zip": _zip(["set/a.wav", "set/b/c.wav"]),
+        "zip": _zip((name, b"content") for name in ("set/a.wav", "set/b/c.wav")),
         **{name: text.encode() for name, text in TABLES.items()},
         "sums": SUMS.encode(),
         "page": b"",
     }
 
 
-def _zip(names: list[str]) -> bytes:
+def _zip(files: Iterable[tuple[str, bytes]]) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in names:
-            archive.writestr(zipfile.ZipInfo(name), b"content")
+        for name, content in files:
+            archive.writestr(zipfile.ZipInfo(name), content)
     return stream.getvalue()
 
 
@@ -102,7 +103,8 @@ def _make(corpus: dict[str, bytes], rng: Random) -> Case:
         return _page(rng)
     if call == "zip" and rng.random() < 0.4:
         names = [odd_text(rng).encode("utf-8", "replace").decode() for _ in range(3)]
-        return Case(call, {"file": _zip([name for name in names if name and "\0" not in name])})
+        files = [(name, b"content") for name in names if name and "\0" not in name]
+        return Case(call, {"file": _zip(files)})
     if call == "predictions" and rng.random() < 0.5:
         return Case(call, {"file": _with_changed_member(content, rng)})
     if call == "ledger" and rng.random() < 0.5:
@@ -127,11 +129,7 @@ def _with_changed_member(content: bytes, rng: Random) -> bytes:
         members = {name: archive.read(name) for name in archive.namelist()}
     name = rng.choice(list(members))
     members[name] = mutated_bytes(members[name], list(members.values()), rng)
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for one, changed in members.items():
-            archive.writestr(zipfile.ZipInfo(one), changed)
-    return stream.getvalue()
+    return _zip(members.items())
 
 
 def _page(rng: Random) -> Case:

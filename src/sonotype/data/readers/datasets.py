@@ -238,7 +238,6 @@ def _arrow_table(path: Path, audio: str | None, room: Room) -> Table:
 def _batches(path: Path, room: Room) -> tuple[Any, Iterator[Any]]:
     """The schema, and the rows in batches."""
     import pyarrow
-    import pyarrow.parquet
 
     if path.suffix.lower() == ".parquet":
         file = open_parquet(path)

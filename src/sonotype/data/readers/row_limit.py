@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,11 @@ those of a larger file. Zstandard can reach 10,000."""
 BATCH, NESTED_BATCH, BATCH_BYTES = 16_384, 64, 256 * 2**20
 """Rows of a Parquet file that are read at once, without and with nested columns, and about how many
 bytes they have at most."""
+
+
+TEXTS = ("string", "large_string", "binary", "large_binary")
+LISTS = ("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
+"""Names of types in pyarrow."""
 
 
 class LimitError(ValueError):
@@ -106,8 +111,7 @@ def open_parquet(path: Path) -> Any:
     """A ``ParquetFile`` whose texts are dictionaries: a text that rows share is once in memory."""
     from pyarrow.parquet import ParquetFile, read_schema
 
-    kinds = _kinds("string", "large_string", "binary", "large_binary")
-    names = [field.name for field in read_schema(path) if any(fits(field.type) for fits in kinds)]
+    names = [field.name for field in read_schema(path) if _has_type(field.type, *TEXTS)]
     return ParquetFile(path, read_dictionary=names)
 
 
@@ -156,10 +160,7 @@ def _inner(array: Any) -> list[Any]:
         return [array.keys, array.items]
     if hasattr(kind, "storage_type"):  # a type of an extension, which names another one
         return [array.storage]
-    if any(
-        fits(kind)
-        for fits in _kinds("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
-    ):
+    if _has_type(kind, *LISTS):
         return [array.flatten()]
     if types.is_nested(kind) or "run_end_encoded" in str(kind):
         raise LimitError(f"values of the type {kind} are not read")
@@ -189,14 +190,13 @@ def _lengths(array: Any) -> Any:
     import pyarrow
     import pyarrow.compute
 
-    if any(fits(array.type) for fits in _kinds("string_view", "binary_view")):
+    if _has_type(array.type, "string_view", "binary_view"):
         array = array.cast(pyarrow.large_binary())
-    texts = _kinds("string", "large_string", "binary", "large_binary")
-    return pyarrow.compute.binary_length(array) if any(fits(array.type) for fits in texts) else None
+    return pyarrow.compute.binary_length(array) if _has_type(array.type, *TEXTS) else None
 
 
-def _kinds(*names: str) -> list[Callable[[Any], bool]]:
-    """The tests of pyarrow for types of these names that this version has."""
+def _has_type(kind: Any, *names: str) -> bool:
+    """Whether a type has one of these names; a version of pyarrow may lack some of them."""
     from pyarrow import types
 
-    return [getattr(types, f"is_{name}") for name in names if hasattr(types, f"is_{name}")]
+    return any(getattr(types, f"is_{name}")(kind) for name in names if hasattr(types, f"is_{name}"))
