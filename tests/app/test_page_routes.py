@@ -16,6 +16,7 @@ from app.page_host import page_of, sound
 
 from sonotype.app import page_server
 from sonotype.app.context import AppContext
+from sonotype.app.stored_file import StoredFile
 
 
 def upload(page: httpx.Client, label: str, name: str, content: bytes) -> httpx.Response:
@@ -236,3 +237,48 @@ def test_copies_of_clips_for_the_browser_are_few(
     after = {found.name for found in context.tray.folder.iterdir()}
     assert len(after) == 2
     assert len(after - before) == 1
+
+
+@pytest.mark.parametrize("headers", [{}, {"range": "bytes=0-3"}, {"range": "bytes=0-3,8-11"}])
+@pytest.mark.parametrize("moment", ["before it is found", "before it is opened"])
+def test_a_sound_that_vanishes_before_it_is_played_is_gone(
+    page: httpx.Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+    headers: dict[str, str],
+) -> None:
+    page.post("/api/classes", json={"name": "dog"})
+    upload(page, "dog", "x.wav", sound(tmp_path / "a.wav").read_bytes())
+    found = StoredFile.set_stat_headers
+
+    def made(path: Path) -> str:
+        if moment == "before it is found":
+            path.unlink()
+        return "audio/wav"
+
+    def vanishes(self: StoredFile, facts: Any) -> None:
+        found(self, facts)
+        Path(self.path).unlink()
+
+    monkeypatch.setattr("sonotype.app.routes_clips.media_type", made)
+    if moment == "before it is opened":
+        monkeypatch.setattr(StoredFile, "set_stat_headers", vanishes)
+    answer = page.get("/api/classes/dog/clips/x.wav/audio", headers=headers)
+    assert problem_of(answer) == (404, "gone")
+    assert "accept-ranges" not in answer.headers
+
+
+def test_a_sound_that_cannot_be_opened_is_a_problem(
+    page: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.post("/api/classes", json={"name": "dog"})
+    upload(page, "dog", "x.wav", sound(tmp_path / "a.wav").read_bytes())
+
+    async def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("anyio.open_file", refused)
+    answer = page.get("/api/classes/dog/clips/x.wav/audio")
+    assert problem_of(answer) == (422, "not-possible")
+    assert answer.json()["detail"] == "The file cannot be read: Permission denied."

@@ -15,6 +15,7 @@ from sonotype.serve.problems import ProblemError
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 DISK_IS_FULL = "The disk is full, and nothing was stored. Free some space, then try again."
+GONE = "The file or folder was removed or renamed meanwhile. Look at the list again."
 NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EMLINK, errno.EINVAL, errno.ENOSYS)
 """Errors of file systems without hard links."""
 
@@ -46,9 +47,7 @@ def problem_of(error: OSError, folder: Path) -> ProblemError:
             "with another --project.",
         )
     if isinstance(error, FileNotFoundError):
-        return ProblemError(
-            "gone", "The file or folder was removed or renamed meanwhile. Look at the list again."
-        )
+        return ProblemError("gone", GONE)
     cause = error.strerror or str(error)
     return ProblemError("not-possible", f"The folder {folder} cannot be changed: {cause}.")
 

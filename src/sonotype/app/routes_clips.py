@@ -6,7 +6,6 @@ import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request, Response
-from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from sonotype.app.clip_files import ClipFile
@@ -19,6 +18,7 @@ from sonotype.app.pictures import thumbnail
 from sonotype.app.playable_copies import PlayableCopies
 from sonotype.app.playback import WAV, media_type
 from sonotype.app.sound_files import examine
+from sonotype.app.stored_file import StoredFile
 from sonotype.app.uploads import body_of, declared_size, write_upload
 from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import AudioError
@@ -91,9 +91,9 @@ def _add_contents(routes: APIRouter, context: AppContext) -> None:
         clip = project.clip(label, file)
         try:
             if kind := media_type(clip.path):
-                return FileResponse(clip.path, media_type=kind)
+                return StoredFile(clip.path, media_type=kind)
             with writing(context.tray.folder):  # not in the project, which is kept as it is
-                return FileResponse(copies.of(clip.path, _key(clip)), media_type=WAV)
+                return StoredFile(copies.of(clip.path, _key(clip)), media_type=WAV)
         except AudioError as error:
             raise _unreadable(clip, error) from None
 

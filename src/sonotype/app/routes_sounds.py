@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -23,6 +23,7 @@ from sonotype.app.context import AppContext
 from sonotype.app.cuts import cut, cut_name
 from sonotype.app.pictures import TALLEST, WIDEST, picture
 from sonotype.app.playback import WAV, media_type, write_playable
+from sonotype.app.stored_file import StoredFile
 from sonotype.app.tray import Sound, not_written
 from sonotype.app.uploads import body_of, declared_size
 from sonotype.core.errors import AudioError, SonotypeError
@@ -78,7 +79,7 @@ def _files(routes: APIRouter, context: AppContext) -> None:
     @routes.get("/{identity}/audio")
     async def audio(identity: str) -> Response:
         path, kind = await _with(context, identity, _playable)
-        return FileResponse(path, media_type=kind, content_disposition_type="inline")
+        return StoredFile(path, media_type=kind, content_disposition_type="inline")
 
     @routes.get("/{identity}/picture")
     async def show(

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Body, FastAPI
-from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from sonotype.app.comparison import comparison_values
 from sonotype.app.context import AppContext
 from sonotype.app.runs import Run, file_of, onnx_of, run_of
+from sonotype.app.stored_file import StoredFile
 from sonotype.experiments.run_files import MODEL, REPORT
 from sonotype.serve.problems import ProblemError
 
@@ -49,18 +49,18 @@ def router(context: AppContext) -> APIRouter:
         return context.training.cancel()
 
     @routes.get("/api/runs/{run_id}/report")
-    def report(run_id: str) -> FileResponse:
+    def report(run_id: str) -> StoredFile:
         path = file_of(run_of(context.project, run_id), REPORT)
         headers = {"Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no-store"}
-        return FileResponse(path, media_type="text/html", headers=headers)
+        return StoredFile(path, media_type="text/html", headers=headers)
 
     @routes.get("/api/runs/{run_id}/model")
-    def model(run_id: str) -> FileResponse:
+    def model(run_id: str) -> StoredFile:
         run = run_of(context.project, run_id)
         return _download(context, run, file_of(run, MODEL))
 
     @routes.get("/api/runs/{run_id}/onnx")
-    def onnx(run_id: str) -> FileResponse:
+    def onnx(run_id: str) -> StoredFile:
         run = run_of(context.project, run_id)
         return _download(context, run, onnx_of(run))
 
@@ -84,8 +84,6 @@ def _backbone(wanted: Any) -> str | None:
     return backbone
 
 
-def _download(context: AppContext, run: Run, path: Path) -> FileResponse:
+def _download(context: AppContext, run: Run, path: Path) -> StoredFile:
     name = f"{context.project.folder.name}-{run.id}{path.suffix}"
-    return FileResponse(
-        path, media_type=BINARY, filename=name, headers={"Cache-Control": "no-store"}
-    )
+    return StoredFile(path, media_type=BINARY, filename=name, headers={"Cache-Control": "no-store"})

@@ -90,6 +90,7 @@ export function clipList(card, className, context) {
     keepChildren(list, visible, (clip) => `${className()}/${clip.file}`, makeItem, updateItem);
     // The items of a renamed class are new ones: the focus goes to the same place.
     if (focused >= 0 && !list.contains(document.activeElement)) focusAt(focused);
+    if (playing && !playing.isConnected) stopPlaying();
     const hidden = clips.length - visible.length;
     more.hidden = hidden === 0;
     if (hidden) setText(more, `Show ${Math.min(hidden, MORE_SHOWN)} more of ${clips.length}`);
@@ -163,7 +164,8 @@ export function clipList(card, className, context) {
     stopIfPlaying(file);
     clips = clips.filter((clip) => clip.file !== file);
     render();
-    if (hadFocus) focusAt(index);
+    // Without an index the list was loaded before the answer came, and moved the focus then.
+    if (hadFocus && index >= 0) focusAt(index);
     load();
   }
 
