@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ INTERRUPTED = 130
 
 def train_until(
     beginning: str, data: Path, run: Path, options: dict[str, Any], *,
-    sent: int = signal.SIGKILL, delay: float = 0,
+    sent: int = signal.SIGKILL, delay: float = 0, started: Path | None = None,
 ) -> int:  # fmt: skip
-    """Train; send a signal some seconds after a message that begins so. Returns the exit code."""
-    arguments = (beginning, str(data), str(run), options, sent, delay)
+    """Train; send a signal some seconds after a message that begins so. Returns the exit code.
+
+    The file ``started`` gets the numbers of the processes that the training has started by then.
+    """
+    arguments = (beginning, str(data), str(run), options, sent, delay, started)
     process = processes().Process(target=_train, args=arguments)
     process.start()
     process.join(60)
@@ -33,8 +37,9 @@ def train_until(
 
 
 def _train(
-    beginning: str, data: str, run: str, options: dict[str, Any], sent: int, delay: float
-) -> None:
+    beginning: str, data: str, run: str, options: dict[str, Any], sent: int, delay: float,
+    started: Path | None,
+) -> None:  # fmt: skip
     from sonotype.experiments.pipeline import train
 
     # A shell that starts the tests in the background has them ignore ctrl-C.
@@ -42,6 +47,8 @@ def _train(
 
     def on_message(line: str) -> None:
         if line.startswith(beginning):
+            if started:
+                started.write_text(" ".join(map(str, descendants(os.getpid()))), encoding="utf-8")
             if delay:
                 threading.Timer(delay, os.kill, (os.getpid(), sent)).start()
             else:
@@ -64,3 +71,11 @@ def descendants(pid: int) -> list[int]:
     path = Path(f"/proc/{pid}/task/{pid}/children")
     children = [int(child) for child in path.read_text().split()] if path.exists() else []
     return children + [each for child in children for each in descendants(child)]
+
+
+def expect_ended(pids: list[int], seconds: float = 60) -> None:
+    """Processes end within some time; known on Linux only."""
+    deadline = time.monotonic() + seconds
+    while left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, f"processes are left: {left}"
+        time.sleep(0.01)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from finished_runs import result_of
-from killed_training import descendants, study_of_two_jobs
+from killed_training import descendants, expect_ended, study_of_two_jobs
 from soundsets import manifest_of
 from training_data import FOLDED, write_table
 
@@ -200,10 +200,7 @@ def test_a_killed_study_is_resumed_to_the_same_figures(
     others = descendants(process.pid)
     process.kill()
     process.join()
-    deadline = time.monotonic() + 60
-    while any(Path(f"/proc/{pid}").exists() for pid in others):
-        assert time.monotonic() < deadline, "processes of the study are left"
-        time.sleep(0.01)
+    expect_ended(others)
     done = [name for name in RUNS if (out / "runs" / name / "scores.json").exists()]
     assert 1 <= len(done) < 4
     before, messages = {name: times(out / "runs" / name) for name in done}, list[str]()

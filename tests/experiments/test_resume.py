@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from killed_training import INTERRUPTED, train_until
+from killed_training import INTERRUPTED, expect_ended, train_until
 from safetensors.torch import load_file
 from training_data import SMALL, write_tones
 
@@ -45,6 +46,15 @@ def test_a_seed_gives_the_same_weights_and_another_seed_others(
     assert not torch.equal(
         first["classifiers.category.weight"], second["classifiers.category.weight"]
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_killed_training_leaves_no_loading_process(tones: Path, tmp_path: Path) -> None:
+    options = OPTIONS | {"system": "cbir_3", "workers": 2, "n_augmented": 0}
+    train_until("epoch   1/4", tones, tmp_path / "run", options, started=tmp_path / "started")
+    started = [int(pid) for pid in (tmp_path / "started").read_text().split()]
+    assert len(started) >= 2
+    expect_ended(started)
 
 
 @pytest.mark.parametrize(

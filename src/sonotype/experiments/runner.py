@@ -10,7 +10,6 @@ import contextlib
 import multiprocessing
 import os
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from typing import Any
 
 import torch
 
+from sonotype.core.child_process import exit_with_parent
 from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import (
     MissingExtraError,
@@ -262,14 +262,7 @@ def _submit(pool: ProcessPoolExecutor | None, context: RunContext) -> Future[Res
 def _begin_process(threads: int) -> None:
     """Use a share of the processors; exit when the parent is killed."""
     torch.set_num_threads(threads)
-    parent = multiprocessing.parent_process()
-
-    def exit_with_parent() -> None:
-        if parent is not None:
-            parent.join()
-        os._exit(1)
-
-    threading.Thread(target=exit_with_parent, daemon=True).start()
+    exit_with_parent()
 
 
 def run_in_process(context: RunContext) -> Result:

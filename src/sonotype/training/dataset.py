@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from sonotype.core.child_process import exit_with_parent
 from sonotype.core.errors import AudioError
 from sonotype.core.prefetch import prefetch
 from sonotype.core.types import Clip, Heads
@@ -218,9 +219,15 @@ def loader(
         sampler=EpochBatches(len(source), batch_size, shuffle=shuffle, seed=seed),
         num_workers=0 if cached else workers,
         persistent_workers=workers > 0 and not cached,
+        worker_init_fn=_begin_worker,
         # A generator of its own: a new iterator must not draw from that of dropout.
         generator=torch.Generator(),
     )
     if isinstance(found, ThreadedLoader) and isinstance(source, LabelledWaveforms):
         found.threads = threads_for(source.waveforms)
     return found
+
+
+def _begin_worker(_: int) -> None:
+    """Torch looks only for the parent of this process, which may be a server that stays."""
+    exit_with_parent()
