@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sonotype.app.clip_files import ClipFile
 from sonotype.app.layout import loose_sounds, nested_classes
 from sonotype.app.needs import Needs, needs_of
@@ -12,12 +14,11 @@ from sonotype.data.readers.folder import ROLES
 
 def advice_of(project: Project) -> Needs:
     """Whether a training can start, and what to do next."""
-    labels = project.classes()
-    clips = [project.clips(label) for label in labels]
-    problem = _layout(project, labels) or _unreadable(clips)
+    clips = project.all_clips()
+    problem = _layout(project, list(clips)) or _unreadable(clips.values())
     if problem:
         return Needs({}, False, problem)
-    return needs_of({label: len(some) for label, some in zip(labels, clips, strict=True)})
+    return needs_of({label: len(some) for label, some in clips.items()})
 
 
 def _layout(project: Project, labels: list[str]) -> str:
@@ -38,7 +39,7 @@ def _layout(project: Project, labels: list[str]) -> str:
     return ""
 
 
-def _unreadable(clips: list[list[ClipFile]]) -> str:
+def _unreadable(clips: Iterable[list[ClipFile]]) -> str:
     for some in clips:
         for clip in some:
             if clip.seconds is None:

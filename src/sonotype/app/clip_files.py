@@ -14,10 +14,11 @@ from sonotype.app.sound_files import length_of
 from sonotype.core.io import file_sha256
 from sonotype.data.records import is_sound
 
-Stamp = tuple[int, int]
-"""Time of the last change in ns, and size; it changes with the content of a file."""
+Stamp = tuple[int, int, int, int]
+"""Changes with the content of a file, and if another file takes its place: see :func:`stamp_of`."""
 
-KEPT_DIGESTS = 1000
+KEPT_DIGESTS = 100_000
+"""More than a class has: for each new sound, the digests of those of the same size are compared."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,10 @@ class ClipFiles:
         found = self.status(path)
         if found is None:
             return None
-        stamp = _stamp(found)
+        stamp = stamp_of(found)
         seconds = self._seconds(path, stamp)
+        if seconds is None and self.status(path) is None:  # it was moved or removed meanwhile
+            return None
         return ClipFile(path.parent.name, path.name, path, seconds, found.st_mtime, stamp)
 
     def clips(self, folder: Path) -> list[ClipFile]:
@@ -81,25 +84,30 @@ class ClipFiles:
             return None
 
     def same_content(self, folder: Path, path: Path) -> Path | None:
-        """A sound in a class folder with the same bytes as a file; files are read once.
+        """Another sound in a class folder with the same bytes as a file; files are read once.
+
+        A link to the file is no other sound: it has nothing when the file is moved.
 
         Raises:
             OSError: the file is gone.
         """
-        stamp = _stamp(path.stat())
+        wanted = path.stat()
+        stamp = stamp_of(wanted)
         for name in names_in(folder):
             found = self.status(folder / name)
-            if found is None or found.st_size != stamp[1]:
+            if found is None or found.st_size != wanted.st_size:
                 continue
             with suppress(OSError):  # removed meanwhile
-                if self._digest(folder / name, _stamp(found)) == self._digest(path, stamp):
+                if (folder / name).samefile(path):
+                    continue
+                if self._digest(folder / name, stamp_of(found)) == self._digest(path, stamp):
                     return folder / name
         return None
 
     def note_length(self, path: Path, seconds: float) -> None:
         """Remember the length of a sound, which is known."""
         with suppress(OSError):  # removed meanwhile
-            self._note(path, _stamp(path.stat()), seconds)
+            self._note(path, stamp_of(path.stat()), seconds)
 
     def keep_folders(self, folders: Collection[Path]) -> None:
         """Forget the lengths of all sounds in other folders."""
@@ -110,13 +118,20 @@ class ClipFiles:
         known = self._lengths.get(path.parent, {}).get(path.name)
         if known is not None and known[0] == stamp:
             return known[1]
-        seconds: float | None
-        try:
-            seconds = length_of(path)
-        except Exception:  # a damaged file; the findings say what is wrong
-            seconds = None
+        seconds = self.length(path)
+        if seconds is None:
+            if not opens(path):  # another program has it, or took it away: read it again later
+                return None
+            seconds = self.length(path)
         self._note(path, stamp, seconds)
         return seconds
+
+    def length(self, path: Path) -> float | None:
+        """The length of a sound in seconds, read now; ``None`` if it cannot be read."""
+        try:
+            return length_of(path)
+        except Exception:  # a damaged file; the findings say what is wrong
+            return None
 
     def _note(self, path: Path, stamp: Stamp, seconds: float | None) -> None:
         self._lengths.setdefault(path.parent, {})[path.name] = (stamp, seconds)
@@ -125,5 +140,20 @@ class ClipFiles:
         return self._digests.get((path, stamp), lambda: file_sha256(path))
 
 
-def _stamp(found: os.stat_result) -> Stamp:
-    return found.st_mtime_ns, found.st_size
+def stamp_of(found: os.stat_result) -> Stamp:
+    """Times of the last change of content and of status in ns, size, and number of the file.
+
+    Files of one archive often have the same size and time, and keep both when they are moved. The
+    time of the status changes then; on Windows the number of the file does.
+    """
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def opens(path: Path) -> bool:
+    """Whether a file can be opened and read now."""
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError:
+        return False
+    return True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sonotype.app.clip_files import ClipFile
 from sonotype.app.findings import Findings
+
+EPOCH, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def clip_values(clip: ClipFile, findings: Findings, learnt: float | None = None) -> dict[str, Any]:
@@ -21,6 +23,12 @@ def clip_values(clip: ClipFile, findings: Findings, learnt: float | None = None)
         "class": clip.label,
         "file": clip.file,
         "seconds": clip.seconds,
-        "added": datetime.fromtimestamp(clip.added, UTC).isoformat(timespec="milliseconds"),
+        "added": _time(clip.added),
         "findings": findings.of_clip(clip, learnt),
     }
+
+
+def _time(seconds: float) -> str:
+    """A time since 1970 in ISO format; file systems may have times that no calendar has."""
+    seconds = min(max(seconds, 0.0), (LATEST - EPOCH).total_seconds())
+    return (EPOCH + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")

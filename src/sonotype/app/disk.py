@@ -74,10 +74,34 @@ def move_into(source: Path, folder: Path, name: str) -> Path:
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            source.rename(target)
+        else:
+            _unlink_source(source, target)
             return target
-        source.unlink()
+        try:
+            target.open("x").close()  # renaming replaces an empty file: this one
+        except FileExistsError:
+            continue
+        try:
+            source.replace(target)
+        except OSError:
+            with suppress(OSError):
+                target.unlink()
+            raise
         return target
+
+
+def _unlink_source(source: Path, target: Path) -> None:
+    """Remove the first one of two links to a file; if that is not possible, the second one."""
+    try:
+        if source.samefile(target):  # else another program has saved a new file there
+            source.unlink()
+    except FileNotFoundError:  # another program has removed it, and the target has the sound
+        pass
+    except OSError:  # such as on Windows while it is played
+        with suppress(OSError):
+            if source.samefile(target):
+                target.unlink()
+        raise
 
 
 def rename_folder(folder: Path, name: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sonotype.app.clip_files import ClipFile, Stamp
+from sonotype.app.clip_files import ClipFile, Stamp, opens, stamp_of
 from sonotype.app.layout import links_out
 from sonotype.app.project import Project
 from sonotype.app.sound_files import LONG, length_of
@@ -21,7 +21,6 @@ from sonotype.doctor.file_format import wrong_suffix
 from sonotype.doctor.findings import KINDS, Place
 from sonotype.doctor.measure import Measurement, measure
 from sonotype.doctor.sound_checks import check_sound
-from sonotype.serve.problems import ProblemError
 
 Values = dict[str, Any]
 
@@ -30,6 +29,9 @@ LEARNT_IN_PART, TOO_LONG = "learnt_in_part", "too_long"
 TOLERANCE = 1.1
 """Times the learnt length up to which a sound is not reported: encoders pad sounds."""
 CUT = "choose the file with Cut from a recording, drag over the spectrogram, and keep each part"
+
+TRIES = 3
+"""Looks at a project whose files are moved meanwhile; then the last findings stand."""
 
 LEFT_OUT = frozenset({"grouping"})
 """Kinds whose remedy is an option of the command line."""
@@ -69,6 +71,7 @@ class Findings:
         self._project = project
         self._measured: dict[Path, tuple[Stamp, Measurement]] = {}
         self._one_at_a_time = threading.Lock()
+        self._last: list[Values] = []
 
     def of_clip(self, clip: ClipFile, learnt: float | None = None) -> list[Values]:
         """The findings of one sound: values of kind, severity and text.
@@ -80,10 +83,7 @@ class Findings:
         found = self._measure(clip.path)
         faults = list(check_sound(found, negative=is_negative(clip.label)))
         if not found.error:
-            try:
-                real = wrong_suffix(clip.path)
-            except OSError:  # removed meanwhile
-                real = ""
+            real = wrong_suffix(clip.path)
             faults += [("wrong_extension", f"is {real}")] if real else []
         values = [
             {"kind": kind, "severity": KINDS[kind][0], "text": _text(KINDS[kind][1], detail)}
@@ -103,12 +103,18 @@ class Findings:
             ``None``) and a detail.
         """
         with self._one_at_a_time:  # several tabs ask at once
-            try:
-                diagnosis = examine(self._project.folder, near=False, measured_by=self._measure)
-            except (SonotypeError, OSError):  # nothing is there yet, or it changed meanwhile
-                return self._links()
-            self._forget(diagnosis)
-        return [*self._links(), *self._values(diagnosis), *self._lengths()]
+            for _ in range(TRIES):
+                try:
+                    diagnosis = examine(self._project.folder, near=False, measured_by=self._measure)
+                except SonotypeError:  # nothing is there yet
+                    return self._links()
+                except OSError:  # a sound or a class was moved or removed meanwhile
+                    continue
+                if all(os.path.lexists(item.path) for item in diagnosis.sounds.items):
+                    self._forget(diagnosis)
+                    self._last = [*self._links(), *self._values(diagnosis), *self._lengths()]
+                    break
+            return self._last or self._links()
 
     def _values(self, diagnosis: Diagnosis) -> Iterator[Values]:
         classes = self._project.classes()
@@ -140,13 +146,11 @@ class Findings:
         """The sounds of which only the start is learnt."""
         learnt = self._project.learnt_seconds()
         places: dict[str, list[Values]] = {TOO_LONG: [], LEARNT_IN_PART: []}
-        for label in self._project.classes():
-            with suppress(ProblemError):  # removed meanwhile
-                for clip in self._project.clips(label):
-                    if kind := _length_issue(clip, learnt):
-                        detail = _seconds_text(clip.seconds or 0.0)
-                        place = {"class": label, "file": clip.file, "detail": detail}
-                        places[kind].append(place)
+        for label, clips in self._project.all_clips().items():
+            for clip in clips:
+                if kind := _length_issue(clip, learnt):
+                    detail = _seconds_text(clip.seconds or 0.0)
+                    places[kind].append({"class": label, "file": clip.file, "detail": detail})
         for kind, some in places.items():
             if some:
                 yield _finding(kind, "warning", _length_text(kind, learnt), "", some)
@@ -156,11 +160,17 @@ class Findings:
             found = path.stat()
         except OSError as error:
             return Measurement(path, error=error.strerror or "cannot be read")
-        stamp = (found.st_mtime_ns, found.st_size)
+        stamp = stamp_of(found)
         known = self._measured.get(path)
-        if known is None or known[0] != stamp:
-            known = self._measured[path] = (stamp, _measured(path))
-        return known[1]
+        if known is not None and known[0] == stamp:
+            return known[1]
+        measurement = _measured(path)
+        if measurement.error:
+            if not opens(path):  # another program has it, or took it away: read it again later
+                return measurement
+            measurement = _measured(path)
+        self._measured[path] = (stamp, measurement)
+        return measurement
 
     def _forget(self, diagnosis: Diagnosis) -> None:
         """Keep no measurements of files that are gone."""

@@ -65,7 +65,7 @@ class Models:
             Choice(f"file-{number}", _short_name(path), find_model(path))
             for number, path in enumerate(paths)
         )
-        self._lock = threading.Lock()
+        self._lock, self._loading = threading.Lock(), threading.Lock()
         self._cards: dict[Path, tuple[Stamp, ModelCard]] = {}
         self._loaded: OrderedDict[Stamp, Classifier] = OrderedDict()
         for choice in self._given:
@@ -114,7 +114,7 @@ class Models:
         choice = self._choice(model_id)
         try:
             stamp = _stamp(choice.path)
-            with self._lock:
+            with self._loading:
                 if stamp not in self._loaded:
                     self._loaded[stamp] = load(choice.path)
                 self._loaded.move_to_end(stamp)

@@ -16,7 +16,7 @@ from sonotype.app.disk import move_into, rename_folder, write_out, writing
 from sonotype.app.layout import class_names, names_in
 from sonotype.app.owner import RUNS, Owner
 from sonotype.audio.clip_length import automatic_seconds
-from sonotype.core.errors import OptionsError, SonotypeError
+from sonotype.core.errors import LinkError, OptionsError, SonotypeError
 from sonotype.core.io import atomic, is_folder
 from sonotype.core.json_text import json_text, read_json
 from sonotype.serve.problems import ProblemError
@@ -67,7 +67,7 @@ class Project:
             raise OptionsError(f"--project {self.folder}: is not a folder; name a folder")
         try:
             os.listdir(self.folder)  # noqa: PTH208 (only whether it can be read)
-            self.require_writable()
+            self._take()
         except OSError as error:
             raise OptionsError(
                 f"--project {self.folder}: cannot be opened ({error.strerror}); name another folder"
@@ -90,10 +90,10 @@ class Project:
         Raises:
             ProblemError: ``read-only``, ``storage-full``, ``project-in-use`` or ``not-possible``.
         """
-        with self._changing, writing(self.folder):
-            if self._owner.take():
-                for left in self._incoming().glob("*"):  # of a server that was killed
-                    left.unlink(missing_ok=True)
+        try:
+            self._take()
+        except LinkError as error:  # made after :meth:`open`
+            raise ProblemError("not-possible", f"{error}.") from None
 
     @property
     def backbone(self) -> str:
@@ -169,12 +169,19 @@ class Project:
         """
         return self._files.clips(self.class_folder(label))
 
+    def all_clips(self) -> dict[str, list[ClipFile]]:
+        """The sounds of all classes, by class; a class that is removed meanwhile is left out."""
+        found = {}
+        for label in self.classes():
+            with suppress(ProblemError):
+                found[label] = self.clips(label)
+        return found
+
     def learnt_seconds(self) -> float:
         """Seconds at the start of a sound that the next training learns, as it chooses them."""
         lengths = []
-        for label in self.classes():
-            with suppress(ProblemError):  # removed meanwhile
-                lengths += [clip.seconds or 0.0 for clip in self.clips(label)]
+        for clips in self.all_clips().values():
+            lengths += [clip.seconds or 0.0 for clip in clips]
         return automatic_seconds(lengths)
 
     def clip(self, label: str, file: str) -> ClipFile:
@@ -205,15 +212,22 @@ class Project:
                 path.unlink(missing_ok=True)
 
     def store(
-        self, label: str, name: str, source: Path, seconds: float | None = None
+        self,
+        label: str,
+        name: str,
+        source: Path,
+        seconds: float | None = None,
+        *,
+        new_class: bool = True,
     ) -> tuple[ClipFile, bool]:
-        """Move a complete, readable file into a class, which is made if it is missing.
+        """Move a complete, readable file into a class.
 
         Args:
             label: the class.
             name: wanted name of the file; it is made safe and free.
             source: the file, of :meth:`incoming`.
             seconds: its length, if that is known.
+            new_class: make a class that is missing; otherwise it is the problem ``gone``.
 
         Returns:
             The clip, and ``True``; if the class has a sound with the same bytes, that clip and
@@ -223,29 +237,29 @@ class Project:
         write_out(source, self.folder)
         if label in self.classes():
             self._read_alike(self.folder / label, source)
+        if seconds is None:
+            seconds = self._files.length(source)
         with self._change():
-            label = self._class_for(label)
+            label = self._class_for(label) if new_class else self.class_folder(label).name
             folder = self.folder / label
             same = self._files.same_content(folder, source)
-            target = same or move_into(source, folder, safe_file_name(name))
-        if same is None and seconds is not None:
-            self._files.note_length(target, seconds)
-        return self.clip(label, target.name), same is None
+            if same is None:
+                return self._moved(source, folder, safe_file_name(name), seconds), True
+        return self.clip(label, same.name), False
 
     def move(self, label: str, file: str, to: str) -> ClipFile:
         """Move a sound to another class; into the trash if that class has the same bytes."""
-        path, folder = self._clip_path(label, file), self.class_folder(to)
+        clip, folder = self.clip(label, file), self.class_folder(to)
         if label == to:
-            return self.clip(label, file)
-        self._read_alike(folder, path)
+            return clip
+        self._read_alike(folder, clip.path)
         with self._change():
             path, folder = self._clip_path(label, file), self.class_folder(to)
-            target = self._files.same_content(folder, path)
-            if target is not None:
-                self.trash(label, file)
-            else:
-                target = move_into(path, folder, file)
-        return self.clip(to, target.name)
+            same = self._files.same_content(folder, path)
+            if same is None:
+                return self._moved(path, folder, file, clip.seconds)
+            self.trash(label, file)
+        return self.clip(to, same.name)
 
     def trash(self, label: str, file: str) -> None:
         """Move a sound into the trash."""
@@ -256,6 +270,30 @@ class Project:
             move_into(path, folder, file)
 
     # Helpers
+
+    def _take(self) -> None:
+        """:meth:`require_writable`, with the ``LinkError`` of a hidden folder that is a link."""
+        with self._changing, writing(self.folder):
+            if self._owner.take():
+                for left in self._incoming().glob("*"):  # of a server that was killed
+                    left.unlink(missing_ok=True)
+
+    def _moved(self, source: Path, folder: Path, name: str, seconds: float | None) -> ClipFile:
+        """Move a file into a class folder; nobody can move it on before it is looked at.
+
+        Args:
+            source: the file.
+            folder: of the class.
+            name: wanted name of the file.
+            seconds: length of the sound, which is not read while the lock is held.
+        """
+        target = move_into(source, folder, name)
+        if seconds is not None:
+            self._files.note_length(target, seconds)
+        found = self._files.clip(target)
+        if found is None:  # another program took it
+            raise _no_sound(folder.name, target.name)
+        return found
 
     @contextmanager
     def _change(self) -> Iterator[None]:

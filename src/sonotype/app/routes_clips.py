@@ -6,6 +6,7 @@ import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi.concurrency import contextmanager_in_threadpool
 from starlette.concurrency import run_in_threadpool
 
 from sonotype.app.clip_files import ClipFile
@@ -18,7 +19,7 @@ from sonotype.app.pictures import thumbnail
 from sonotype.app.playable_copies import PlayableCopies
 from sonotype.app.playback import WAV, media_type
 from sonotype.app.sound_files import examine
-from sonotype.app.stored_file import StoredFile
+from sonotype.app.stored_file import StoredFile, reading
 from sonotype.app.uploads import body_of, declared_size, write_upload
 from sonotype.core.cpu import available_cpus
 from sonotype.core.errors import AudioError
@@ -59,11 +60,13 @@ def _add_changes(routes: APIRouter, context: AppContext) -> None:
         check_suffix(name)
         await run_in_threadpool(project.class_folder, label)
         size = declared_size(request)
-        with project.incoming(name) as path:
+        async with contextmanager_in_threadpool(project.incoming(name)) as path:
             with writing(project.folder):
                 await write_upload(body_of(request), path, printable(name), size)
             facts = await run_in_threadpool(examine, path, printable(name), whole=False)
-            clip, stored = await run_in_threadpool(project.store, label, name, path, facts.seconds)
+            clip, stored = await run_in_threadpool(
+                project.store, label, name, path, facts.seconds, new_class=False
+            )
         values = await run_in_threadpool(clip_values, clip, findings)
         if stored:
             state.changed()
@@ -90,7 +93,9 @@ def _add_contents(routes: APIRouter, context: AppContext) -> None:
     def audio(label: str, file: str) -> Response:
         clip = project.clip(label, file)
         try:
-            if kind := media_type(clip.path):
+            with reading():
+                kind = media_type(clip.path)
+            if kind:
                 return StoredFile(clip.path, media_type=kind)
             with writing(context.tray.folder):  # not in the project, which is kept as it is
                 return StoredFile(copies.of(clip.path, _key(clip)), media_type=WAV)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import StreamingResponse
 
 from sonotype.app.context import AppContext
-from sonotype.app.disk import problem_of
 from sonotype.app.needs import BACKBONES
+from sonotype.app.project import Project
 from sonotype.app.routes_clips import clip_routes
-from sonotype.app.snapshot import class_values, snapshot, snapshot_text
+from sonotype.app.snapshot import Values, class_values, snapshot, snapshot_text
 from sonotype.serve.json_response import json_response
 from sonotype.serve.problems import ProblemError
 
@@ -70,19 +71,26 @@ def _add_classes(routes: APIRouter, context: AppContext) -> None:
     def add_class(name: Text) -> Response:
         label = project.add_class(name)
         state.changed()
-        return json_response(class_values(project, label), 201)
+        return json_response(_class(project, label), 201)
 
     @routes.patch("/classes/{label}")
     def rename_class(label: str, name: Text) -> Response:
         new = project.rename_class(label, name)
         state.changed()
-        return json_response(class_values(project, new))
+        return json_response(_class(project, new))
 
     @routes.delete("/classes/{label}", status_code=204)
     def remove_class(label: str) -> Response:
         project.remove_class(label)
         state.changed()
         return Response(status_code=204)
+
+
+def _class(project: Project, label: str) -> Values:
+    """The values of a class, without sounds if it was removed meanwhile."""
+    with suppress(ProblemError):
+        return class_values(label, project.clips(label))
+    return class_values(label, [])
 
 
 async def _events(context: AppContext, request: Request) -> AsyncIterator[bytes]:
@@ -92,8 +100,8 @@ async def _events(context: AppContext, request: Request) -> AsyncIterator[bytes]
         version = state.version
         try:
             text, plain = await asyncio.to_thread(snapshot_text, context)
-        except OSError as error:  # the folder changes at this moment
-            raise problem_of(error, context.project.folder) from error
+        except (OSError, ProblemError):  # the folder changes at this moment: look again
+            text, plain = "", sent
         if plain != sent:
             sent, last = plain, time.monotonic()
             yield b"data: " + text.encode("utf-8", "backslashreplace") + b"\n\n"

@@ -35,6 +35,8 @@ from sonotype.serve.problems import ProblemError
 if TYPE_CHECKING:
     from sonotype.inference.classifier import Classifier
 
+MOST_SECONDS = 1e9
+"""Of the ends of a picture; no sound is that long."""
 NDJSON = "application/x-ndjson"
 
 Result = TypeVar("Result")
@@ -91,7 +93,7 @@ def _files(routes: APIRouter, context: AppContext) -> None:
     ) -> Response:
         with tray.using(identity) as sound:
             stop = sound.facts.seconds if end is None else end
-            if not (math.isfinite(start) and math.isfinite(stop) and start < stop):
+            if not -MOST_SECONDS <= start < stop <= MOST_SECONDS:
                 raise ProblemError("invalid-parameter", "end must be after start, in seconds")
             try:
                 # Without the shield a client that goes away would cancel it for all.
@@ -183,16 +185,28 @@ async def _detect(
     """The lines of a detection; it stops when the client or the server ends."""
     model, threshold = wanted
     gone = False
-    with context.tray.using(identity) as sound:
-        lines = _analysis().detect(
-            classifier, model, sound, threshold, lambda: gone or context.state.closed
-        )
-        try:
-            while (values := await run_in_threadpool(_next, lines, sound.name)) is not None:
-                yield (json_text(values, ensure_ascii=False) + "\n").encode()
-        finally:
-            gone = True
-            lines.close()
+    try:
+        with context.tray.using(identity) as sound:
+            lines = _analysis().detect(
+                classifier, model, sound, threshold, lambda: gone or context.state.closed
+            )
+            try:
+                while (values := await run_in_threadpool(_next, lines, sound.name)) is not None:
+                    yield _line(values)
+            finally:
+                gone = True
+                lines.close()
+    except ProblemError as problem:  # removed since the request was looked at
+        yield _line(_failed(problem))
+
+
+def _line(values: Mapping[str, Any]) -> bytes:
+    return (json_text(values, ensure_ascii=False) + "\n").encode()
+
+
+def _failed(problem: ProblemError) -> dict[str, Any]:
+    """The last line of a detection that failed, since the answer has begun."""
+    return {"kind": "end", "events": 0, "error": problem.detail}
 
 
 def _next(lines: Iterator[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
@@ -200,7 +214,7 @@ def _next(lines: Iterator[Mapping[str, Any]], name: str) -> Mapping[str, Any] | 
     try:
         return next(lines, None)
     except (SonotypeError, OSError, MemoryError) as error:
-        return {"kind": "end", "events": 0, "error": failure(error, name).detail}
+        return _failed(failure(error, name))
 
 
 def failure(error: Exception, name: str) -> ProblemError:
@@ -213,6 +227,8 @@ def failure(error: Exception, name: str) -> ProblemError:
         detail = "This computer has not enough memory. Close other programs and try again."
         return ProblemError("not-possible", detail)
     assert isinstance(error, OSError)  # noqa: S101 (for mypy)
+    if isinstance(error, FileNotFoundError):  # such as by a program that empties the folder
+        return ProblemError("gone", f"The file of {name} was removed. Add the sound again.")
     return not_written(error)
 
 

@@ -154,8 +154,9 @@ def _read(folder: Path) -> Run | None:
         stamps = (folder / TIME).stat().st_mtime_ns, (folder / MODEL).stat().st_mtime_ns
     except OSError:
         return None
-    if folder in _known and _known[folder][0] == stamps:
-        return _known[folder][1]
+    known = _known.get(folder)  # another thread may drop it
+    if known is not None and known[0] == stamps:
+        return known[1]
     try:
         run = _read_files(folder)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SonotypeError) as error:

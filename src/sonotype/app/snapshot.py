@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from sonotype.app.advice import advice_of
+from sonotype.app.clip_files import ClipFile
 from sonotype.app.context import AppContext
 from sonotype.app.needs import backbone_values
 from sonotype.app.project import Project
@@ -28,9 +29,8 @@ def snapshot_text(context: AppContext) -> tuple[str, str]:
     return json_text({"version": context.state.version, **values}, ensure_ascii=False), plain
 
 
-def class_values(project: Project, label: str) -> Values:
+def class_values(label: str, clips: list[ClipFile]) -> Values:
     """Name, number and seconds of the clips of a class, and whether it stands for no class."""
-    clips = project.clips(label)
     seconds = sum(clip.seconds or 0.0 for clip in clips)
     return {
         "name": label,
@@ -49,7 +49,7 @@ def _values(context: AppContext) -> Values:
         "project": {
             "folder": str(project.folder),
             "name": project.folder.name,
-            "classes": [class_values(project, label) for label in project.classes()],
+            "classes": [class_values(label, clips) for label, clips in project.all_clips().items()],
             "backbone": project.backbone,
             "backbones": backbone_values(),
             "advice": needs.advice,

@@ -60,8 +60,8 @@ def examine(path: Path, name: str, *, whole: bool = True) -> Facts:
             length is that of :func:`length_of`.
 
     Raises:
-        ProblemError: ``unsupported-media-type`` for a video without sound, ``unreadable-sound`` for
-            anything else that cannot be read.
+        ProblemError: ``unsupported-media-type`` for a video without sound, ``gone`` if another
+            program took the file away, ``unreadable-sound`` for anything else that cannot be read.
     """
     try:
         with open_sound(path, name) as file:
@@ -71,7 +71,7 @@ def examine(path: Path, name: str, *, whole: bool = True) -> Facts:
             seconds = file.total() / rate if whole else _length(file)
             damage = file.damage
     except AudioError as error:
-        raise _refused(error.cause, name) from None
+        raise _refused(error.cause, name) if path.exists() else _taken(name) from None
     if issue or not seconds:
         raise _refused(issue or damage, name)
     notes = []
@@ -79,7 +79,11 @@ def examine(path: Path, name: str, *, whole: bool = True) -> Facts:
         notes.append(f"The file {damage}. The {duration(seconds)} that are there are used.")
     if seconds <= LISTENED and float(np.abs(samples).max(initial=0.0)) < SILENT:
         notes.append("The sound is silent.")
-    return Facts(seconds, rate, channels_of(path), " ".join(notes))
+    try:
+        channels = channels_of(path)
+    except OSError:
+        raise _taken(name) from None
+    return Facts(seconds, rate, channels, " ".join(notes))
 
 
 def length_of(path: Path) -> float:
@@ -133,3 +137,8 @@ def _refused(cause: str, name: str) -> ProblemError:
         "unreadable-sound",
         f"{name} {cause}. Choose another file, or save the sound as WAV and add it again.",
     )
+
+
+def _taken(name: str) -> ProblemError:
+    detail = f"Another program took {name} away before it was read. Add the sound again."
+    return ProblemError("gone", detail)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from stat import ST_MTIME
+
 from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from sonotype.app.disk import GONE
 from sonotype.serve.problems import ProblemError
+
+LAST_TIME = 253_402_300_799
+"""Seconds since 1970 at the end of the year 9999."""
 
 
 class StoredFile(FileResponse):
@@ -39,10 +47,39 @@ class StoredFile(FileResponse):
 
         try:
             await super().__call__(scope, receive, send_when_open)
-        except (OSError, RuntimeError) as error:  # RuntimeError: starlette found no file
+        except OSError as error:
             if sent:
                 raise
-            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-                detail = f"The file cannot be read: {error.strerror or error}."
-                raise ProblemError("not-possible", detail) from None
+            raise not_read(error) from None
+        except RuntimeError:  # starlette found no file
+            if sent:
+                raise
             raise ProblemError("gone", GONE) from None
+
+    def set_stat_headers(self, stat_result: os.stat_result) -> None:
+        """Set length and time; a time that the header cannot have is the last that it can."""
+        values = list(stat_result[:10])
+        if values[ST_MTIME] > LAST_TIME:
+            values[ST_MTIME] = LAST_TIME
+            stat_result = os.stat_result(values)
+        super().set_stat_headers(stat_result)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turn an error of opening a file that is to be sent into a problem.
+
+    Raises:
+        ProblemError: ``gone`` or ``not-possible``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise not_read(error) from None
+
+
+def not_read(error: OSError) -> ProblemError:
+    """The problem of a file that cannot be opened or read."""
+    if isinstance(error, FileNotFoundError):
+        return ProblemError("gone", GONE)
+    return ProblemError("not-possible", f"The file cannot be read: {error.strerror or error}.")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sonotype.app.advice import advice_of
+from sonotype.app.layout import names_in
 from sonotype.app.needs import BACKBONES, why_not
 from sonotype.app.project import Project
 from sonotype.app.state import State
@@ -192,7 +193,7 @@ class Training:
     def _next_run(self) -> str:
         """The name of a folder that no run of this project has had since the server started."""
         folder = self._project.runs
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        names = names_in(folder)
         numbers = [int(name) for name in names if name.isascii() and name.isdecimal()]
         self._last = max([self._last, *numbers]) + 1
         return f"{self._last:04}"
@@ -246,7 +247,10 @@ class Training:
         """An answer; of a failure because classes or sounds are missing now, with what to do."""
         if answer.get("failed", KILLED) == KILLED:
             return answer
-        needs = advice_of(self._project)
+        try:
+            needs = advice_of(self._project)
+        except OSError:  # the folder changes at this moment
+            return answer
         if needs.ready:
             return answer
         return {**answer, "failed": f"{CHANGED} {needs.advice}", "details": False}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
+from sonotype.app.disk import FULL
 from sonotype.app.pictures import Overview, highest_frequency, overview_of
 from sonotype.app.sound_files import Facts, examine
 from sonotype.app.uploads import write_upload
@@ -218,11 +218,11 @@ class Tray:
 
 def not_written(error: OSError) -> ProblemError:
     """The problem of a file that cannot be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         detail = "The disk is full. Free some space, then add the sound again."
         return ProblemError("storage-full", detail)
     detail = f"The sound cannot be written ({error.strerror or error}). Check the disk."
-    return ProblemError("storage-full", detail)
+    return ProblemError("not-possible", detail)
 
 
 def _suffix(name: str) -> str:

@@ -27,9 +27,12 @@ _SIZES = 12
 
 
 def format_of(path: Path) -> str:
-    """The format of a file by its first bytes; empty if it is none of the known formats."""
-    with path.open("rb") as stream:
-        head = stream.read(64)
+    """The format of a file by its first bytes; empty for others, and if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(64)
+    except OSError:  # removed meanwhile, for example
+        return ""
     if head[:4] in (b"RIFF", b"RF64", b"RIFX"):
         return {b"WAVE": "WAV", b"AVI ": "AVI"}.get(head[8:_SIZES], "")
     if head[:4] == b"FORM":
