@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import shutil
 import socket
 import threading
@@ -22,6 +23,7 @@ pytest.importorskip("fastapi", reason="needs sonotype[app]")
 from sounds_app import changing, files_of, lines_of, problem, sounds_app, upload, wait_for, wav
 
 from sonotype.app import tray as tray_module
+from sonotype.app.tray import Tray
 from sonotype.inference.classifier import Classifier
 from sonotype.inference.load import load
 
@@ -159,3 +161,24 @@ def test_several_people_get_their_own_results(client: httpx.Client) -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(work, [*sounds, *sounds]))
     assert together == [*alone, *alone]
+
+
+def test_a_sound_that_is_removed_before_its_detection_begins(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = upload(client, "a.wav", wav(changing(1)))
+    tray, using = client.context.tray, Tray.using  # type: ignore[attr-defined]
+    calls = []
+
+    def removed(self: Tray, identity: str) -> Any:
+        calls.append(identity)
+        if len(calls) == 2:  # the first call is that of the route, the second one of the stream
+            tray.remove(identity)
+        return using(self, identity)
+
+    monkeypatch.setattr(Tray, "using", removed)
+    answer = client.post(f"/api/sounds/{one['id']}/detect?model=m")
+    assert answer.status_code == 200
+    assert [json.loads(line) for line in answer.text.splitlines()] == [
+        {"kind": "end", "events": 0, "error": "This sound was removed. Add it again."}
+    ]

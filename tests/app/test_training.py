@@ -397,3 +397,30 @@ def test_a_process_waits_for_the_next_job(project: Project, training: Training) 
     assert training._spare is not spare
     training.close()
     assert not is_alive(spare.pid)
+
+
+def test_a_class_that_is_removed_while_a_failure_is_explained_ends_the_job(
+    project: Project, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Project.clips
+
+    def removed(self: Project, label: str) -> Any:
+        if label == "hum":
+            shutil.rmtree(self.folder / label, ignore_errors=True)
+        return real(self, label)
+
+    training.start()
+    past_start(training)
+    monkeypatch.setattr(Project, "clips", removed)
+    shutil.rmtree(project.folder / "beep")
+    answer = {"kind": "end", "failed": "a sound is missing", "details": False}
+    explained = training._explained(answer)
+    assert explained["failed"].startswith(CHANGED)
+
+    def unreadable(self: Project, label: str) -> Any:
+        raise FileNotFoundError(label)
+
+    monkeypatch.setattr(Project, "clips", unreadable)
+    add_tone(project.folder, "beep", 0)
+    assert training._explained(answer) == answer
+    training.cancel()

@@ -151,7 +151,8 @@ class Project:
         """Move a class with its sounds into the trash."""
         with self._change():
             folder = self.class_folder(label)
-            folder.rename(self._trash_folder() / label)
+            with self._trash_folder() as trash:
+                folder.rename(trash / label)
 
     def class_folder(self, label: str) -> Path:
         """The folder of a class; raises the ``ProblemError`` ``gone`` if there is none."""
@@ -265,9 +266,9 @@ class Project:
         """Move a sound into the trash."""
         with self._change():
             path = self._clip_path(label, file)
-            folder = self._trash_folder() / label
-            folder.mkdir()
-            move_into(path, folder, file)
+            with self._trash_folder() as trash:
+                (trash / label).mkdir()
+                move_into(path, trash / label, file)
 
     # Helpers
 
@@ -279,7 +280,7 @@ class Project:
                     left.unlink(missing_ok=True)
 
     def _moved(self, source: Path, folder: Path, name: str, seconds: float | None) -> ClipFile:
-        """Move a file into a class folder; nobody can move it on before it is looked at.
+        """Move a file into a class folder, and look at it before the lock is released.
 
         Args:
             source: the file.
@@ -312,12 +313,19 @@ class Project:
     def _incoming(self) -> Path:
         return self.hidden / "incoming"
 
-    def _trash_folder(self) -> Path:
-        """A new folder in the trash."""
+    @contextmanager
+    def _trash_folder(self) -> Iterator[Path]:
+        """A new folder in the trash; it goes again if nothing could be moved there."""
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         folder = self.hidden / "trash" / f"{now}-{uuid4().hex[:6]}"
         folder.mkdir(parents=True)
-        return folder
+        try:
+            yield folder
+        except OSError:
+            with suppress(OSError):
+                for path in (*folder.iterdir(), folder):
+                    path.rmdir()  # an empty folder only
+            raise
 
     def _require_free(self, label: str, besides: str = "") -> None:
         for name in names_in(self.folder):

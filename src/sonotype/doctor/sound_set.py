@@ -164,7 +164,15 @@ def _passed_over(root: Path) -> list[Path]:
         path
         for folder in sorted(found.folders)
         if folder != root and folder not in closed
-        for path in sorted(folder.iterdir())
+        for path in _entries(folder)
         if path.is_file() and not path.name.startswith(".") and not is_sound(path)
         if path.suffix.lower() not in COMPANIONS
     ]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, sorted; nothing if it was removed meanwhile."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
