@@ -23,7 +23,7 @@ from training_data import RATE, tone
 HERTZ = {"beep": 1500.0, "hum": 200.0}
 """Classes of the sounds, and their frequencies; the microphone delivers beeps."""
 BACKGROUND = "background"
-SOON = 20_000
+SOON = 60_000
 """Milliseconds that a test waits for what comes soon."""
 VIOLATION = "addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective))"
 REFUSED = "Failed to load resource"

@@ -76,6 +76,15 @@ def descendants(pid: int) -> list[int]:
 def expect_ended(pids: list[int], seconds: float = 60) -> None:
     """Processes end within some time; known on Linux only."""
     deadline = time.monotonic() + seconds
-    while left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
+    while left := [pid for pid in pids if _runs(pid)]:
         assert time.monotonic() < deadline, f"processes are left: {left}"
         time.sleep(0.01)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs; one that has ended has an entry until its parent asks for it."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return text.rpartition(")")[2].split()[0] != "Z"

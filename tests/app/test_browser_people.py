@@ -153,6 +153,7 @@ def play_move_and_rename(page: Any) -> None:
     first = card(page, "beep").get_by_test_id("clip-name").first.inner_text()
     for source, target in (("beep", "hum"), ("hum", "beep")):
         clip = card(page, source).get_by_test_id("clip").filter(has_text=first)
+        page.wait_for_function("[...document.images].every((image) => image.complete)")
         clip.get_by_test_id("clip-play").focus()
         page.keyboard.press("Enter")
         expect(clip.get_by_role("button", name=f"Stop {first}")).to_be_visible()

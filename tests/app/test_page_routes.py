@@ -116,7 +116,10 @@ def test_two_tabs_see_each_change(page: httpx.Client, context: AppContext) -> No
         tab.start()
     first.wait(20)
     page.post("/api/classes", json={"name": "dog"})
-    time.sleep(0.6)
+    end = time.monotonic() + 20
+    while any(some[-1] != 1 for some in seen):
+        assert time.monotonic() < end
+        time.sleep(0.01)
     (context.project.folder / "cat").mkdir()  # by another program
     for tab in tabs:
         tab.join(20)

@@ -74,7 +74,7 @@ def is_alive(pid: int) -> bool:
         return (
             not state.parent.parent.is_dir() or state.read_text().rsplit(")")[1].split()[0] != "Z"
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

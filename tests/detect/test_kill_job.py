@@ -60,7 +60,7 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
     job([sounds], whole, **OPTIONS)
     script = fake_detector.__file__
     command = [
-        sys.executable, script, str(out), "0.02", json.dumps(OPTIONS), str(sounds),
+        sys.executable, script, str(out), "0.1", json.dumps(OPTIONS), str(sounds),
     ]  # fmt: skip
     generator = random.Random(2)
     killed, stages = 0, set()

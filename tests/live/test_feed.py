@@ -76,7 +76,9 @@ def test_a_stall_is_noticed_and_ends() -> None:
 
     def write() -> None:
         feed.put(numbered(0, 5))
-        sleep(0.8)
+        end = monotonic() + 20
+        while len(waits) < 2 and monotonic() < end:
+            sleep(0.01)
         feed.put(numbered(5, 5))
         feed.end()
 

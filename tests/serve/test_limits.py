@@ -138,7 +138,9 @@ def test_slow_headers_are_cut(
             link.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             answer = b""
             while b'"ok"}' not in answer:
-                answer += link.recv(65_536)
+                piece = link.recv(65_536)
+                assert piece, answer
+                answer += piece
             begin = begin or b"G"
         start = time.monotonic()
         for byte in (begin[:1], begin[1:]):

@@ -11,7 +11,7 @@ from pathlib import Path
 from sonotype.app.kept import Kept
 from sonotype.app.layout import is_inside, names_in
 from sonotype.app.sound_files import length_of
-from sonotype.core.io import file_sha256
+from sonotype.core.io import file_sha256, is_link
 from sonotype.data.records import is_sound
 
 Stamp = tuple[int, int, int, int]
@@ -86,7 +86,7 @@ class ClipFiles:
     def same_content(self, folder: Path, path: Path) -> Path | None:
         """Another sound in a class folder with the same bytes as a file; files are read once.
 
-        A link to the file is no other sound: it has nothing when the file is moved.
+        A symbolic link to the file is no other sound: it has nothing when the file is moved.
 
         Raises:
             OSError: the file is gone.
@@ -97,17 +97,30 @@ class ClipFiles:
             found = self.status(folder / name)
             if found is None or found.st_size != wanted.st_size:
                 continue
+            if is_link(folder / name) and os.path.samestat(found, wanted):
+                continue
             with suppress(OSError):  # removed meanwhile
-                if (folder / name).samefile(path):
-                    continue
                 if self._digest(folder / name, stamp_of(found)) == self._digest(path, stamp):
                     return folder / name
         return None
 
-    def note_length(self, path: Path, seconds: float) -> None:
-        """Remember the length of a sound, which is known."""
-        with suppress(OSError):  # removed meanwhile
-            self._note(path, stamp_of(path.stat()), seconds)
+    def unread(self, path: Path, seconds: float | None = None) -> ClipFile | None:
+        """:meth:`clip` without reading the file.
+
+        Args:
+            path: the file.
+            seconds: its length, if that is known, which is remembered; otherwise the length of the
+                result is what was read before, or ``None``.
+        """
+        found = self.status(path)
+        if found is None:
+            return None
+        stamp = stamp_of(found)
+        if seconds is not None:
+            self._note(path, stamp, seconds)
+        known = self._lengths.get(path.parent, {}).get(path.name)
+        seconds = known[1] if known is not None and known[0] == stamp else None
+        return ClipFile(path.parent.name, path.name, path, seconds, found.st_mtime, stamp)
 
     def keep_folders(self, folders: Collection[Path]) -> None:
         """Forget the lengths of all sounds in other folders."""

@@ -66,16 +66,20 @@ def move_into(source: Path, folder: Path, name: str) -> Path:
     while True:
         target = folder / free_name(name, os.listdir(folder))  # noqa: PTH208 (names are wanted)
         try:
+            if os.name == "nt":  # replaces nothing there; an open file may have no second link
+                source.rename(target)
+                return target
             if is_link(source):
                 raise OSError(errno.ENOTSUP, "a hard link would be one to the target")
+            moved = source.stat()
             os.link(source, target)
         except FileExistsError:  # another program was faster
             continue
         except OSError as error:
-            if error.errno not in NO_LINKS:
+            if os.name == "nt" or error.errno not in NO_LINKS:
                 raise
         else:
-            _unlink_source(source, target)
+            _unlink_source(source, target, moved)
             return target
         try:
             target.open("x").close()  # renaming replaces an empty file: this one
@@ -90,14 +94,20 @@ def move_into(source: Path, folder: Path, name: str) -> Path:
         return target
 
 
-def _unlink_source(source: Path, target: Path) -> None:
-    """Remove the first one of two links to a file; if that is not possible, the second one."""
+def _unlink_source(source: Path, target: Path, moved: os.stat_result) -> None:
+    """Remove the first one of two links to a file; if that is not possible, the second one.
+
+    Args:
+        source: the first link.
+        target: the second link.
+        moved: status of the file.
+    """
     try:
-        if source.samefile(target):  # else another program has saved a new file there
+        if os.path.samestat(source.stat(), moved):  # else another program has saved a new file
             source.unlink()
     except FileNotFoundError:  # another program has removed it, and the target has the sound
         pass
-    except OSError:  # such as on Windows while it is played
+    except OSError:
         with suppress(OSError):
             if source.samefile(target):
                 target.unlink()

@@ -103,18 +103,20 @@ class Findings:
             ``None``) and a detail.
         """
         with self._one_at_a_time:  # several tabs ask at once
-            for _ in range(TRIES):
+            for left in reversed(range(TRIES)):
                 try:
                     diagnosis = examine(self._project.folder, near=False, measured_by=self._measure)
                 except SonotypeError:  # nothing is there yet
                     return self._links()
                 except OSError:  # a sound or a class was moved or removed meanwhile
                     continue
-                if all(os.path.lexists(item.path) for item in diagnosis.sounds.items):
+                # In the end without the sounds that are gone.
+                if not left or all(os.path.lexists(item.path) for item in diagnosis.sounds.items):
                     self._forget(diagnosis)
                     self._last = [*self._links(), *self._values(diagnosis), *self._lengths()]
-                    break
-            return self._last or self._links()
+                    return self._last
+            found, self._last = self._last, []  # once: the cause may stay
+            return found or self._links()
 
     def _values(self, diagnosis: Diagnosis) -> Iterator[Values]:
         classes = self._project.classes()
@@ -126,9 +128,16 @@ class Findings:
                 for one in finding.places
                 if not self._is_about_counts(one, diagnosis)
                 for place in _places(one, classes)
+                if self._is_there(place)
             ]
             if places:
                 yield _finding(finding.kind, finding.severity, finding.what, finding.remedy, places)
+
+    def _is_there(self, place: Values) -> bool:
+        """Whether the sound of a place was not moved or removed meanwhile."""
+        if place["class"] is None or place["file"] is None:
+            return True
+        return os.path.lexists(self._project.folder / place["class"] / place["file"])
 
     def _is_about_counts(self, place: Place, diagnosis: Diagnosis) -> bool:
         """Whether an issue only says that sounds are missing, as the advice of the page does."""

@@ -246,7 +246,8 @@ class Project:
             same = self._files.same_content(folder, source)
             if same is None:
                 return self._moved(source, folder, safe_file_name(name), seconds), True
-        return self.clip(label, same.name), False
+            found = self._seen(same)
+        return self._files.clip(same) or found, False
 
     def move(self, label: str, file: str, to: str) -> ClipFile:
         """Move a sound to another class; into the trash if that class has the same bytes."""
@@ -258,9 +259,12 @@ class Project:
             path, folder = self._clip_path(label, file), self.class_folder(to)
             same = self._files.same_content(folder, path)
             if same is None:
-                return self._moved(path, folder, file, clip.seconds)
+                now = self._files.unread(path)
+                unchanged = now is not None and now.stamp == clip.stamp
+                return self._moved(path, folder, file, clip.seconds if unchanged else None)
             self.trash(label, file)
-        return self.clip(to, same.name)
+            found = self._seen(same)
+        return self._files.clip(same) or found
 
     def trash(self, label: str, file: str) -> None:
         """Move a sound into the trash."""
@@ -286,14 +290,19 @@ class Project:
             source: the file.
             folder: of the class.
             name: wanted name of the file.
-            seconds: length of the sound, which is not read while the lock is held.
+            seconds: length of the sound, if it is known.
         """
-        target = move_into(source, folder, name)
-        if seconds is not None:
-            self._files.note_length(target, seconds)
-        found = self._files.clip(target)
-        if found is None:  # another program took it
-            raise _no_sound(folder.name, target.name)
+        return self._seen(move_into(source, folder, name), seconds)
+
+    def _seen(self, path: Path, seconds: float | None = None) -> ClipFile:
+        """The sound in a file, which is not read, for the lock of the changes is held.
+
+        Raises:
+            ProblemError: ``gone``: another program took it.
+        """
+        found = self._files.unread(path, seconds)
+        if found is None:
+            raise _no_sound(path.parent.name, path.name)
         return found
 
     @contextmanager

@@ -23,6 +23,8 @@ LEAST_PAUSE = 0.2
 """Seconds between two events of a page."""
 LOOK_AGAIN = 2.0
 """Seconds after which the folder is looked at for changes by other programs."""
+MOST_FAILURES = 5
+"""Looks at a project in a row that may fail."""
 BEAT = 15.0
 """Seconds without an event after which a comment shows that the connection is open."""
 
@@ -95,13 +97,16 @@ def _class(project: Project, label: str) -> Values:
 
 async def _events(context: AppContext, request: Request) -> AsyncIterator[bytes]:
     """Server-sent events: the snapshot at once, and after each change."""
-    state, sent, last = context.state, "", time.monotonic()
+    state, sent, last, failures = context.state, "", time.monotonic(), 0
     while not state.closed and not await request.is_disconnected():
         version = state.version
         try:
             text, plain = await asyncio.to_thread(snapshot_text, context)
+            failures = 0
         except (OSError, ProblemError):  # the folder changes at this moment: look again
-            text, plain = "", sent
+            text, plain, failures = "", sent, failures + 1
+            if failures == MOST_FAILURES:
+                return  # the page asks for the state, and shows what is wrong
         if plain != sent:
             sent, last = plain, time.monotonic()
             yield b"data: " + text.encode("utf-8", "backslashreplace") + b"\n\n"

@@ -228,7 +228,8 @@ def failure(error: Exception, name: str) -> ProblemError:
         return ProblemError("not-possible", detail)
     assert isinstance(error, OSError)  # noqa: S101 (for mypy)
     if isinstance(error, FileNotFoundError):  # such as by a program that empties the folder
-        return ProblemError("gone", f"The file of {name} was removed. Add the sound again.")
+        detail = f"A file of {name} was removed by another program. Add the sound again."
+        return ProblemError("gone", detail)
     return not_written(error)
 
 

@@ -81,8 +81,10 @@ def examine(path: Path, name: str, *, whole: bool = True) -> Facts:
         notes.append("The sound is silent.")
     try:
         channels = channels_of(path)
-    except OSError:
+    except FileNotFoundError:
         raise _taken(name) from None
+    except OSError as error:
+        raise _refused(f"cannot be read: {error.strerror or error}", name) from None
     return Facts(seconds, rate, channels, " ".join(notes))
 
 

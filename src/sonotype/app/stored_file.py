@@ -51,16 +51,16 @@ class StoredFile(FileResponse):
             if sent:
                 raise
             raise not_read(error) from None
-        except RuntimeError:  # starlette found no file
-            if sent:
+        except RuntimeError:
+            if sent or os.path.isfile(self.path):  # noqa: PTH113 (any kind of path)
                 raise
             raise ProblemError("gone", GONE) from None
 
     def set_stat_headers(self, stat_result: os.stat_result) -> None:
-        """Set length and time; a time that the header cannot have is the last that it can."""
+        """Set length and time; a time that the header cannot have is the nearest that it can."""
         values = list(stat_result[:10])
-        if values[ST_MTIME] > LAST_TIME:
-            values[ST_MTIME] = LAST_TIME
+        if not 0 <= values[ST_MTIME] <= LAST_TIME:
+            values[ST_MTIME] = min(max(values[ST_MTIME], 0), LAST_TIME)
             stat_result = os.stat_result(values)
         super().set_stat_headers(stat_result)
 

@@ -7,6 +7,7 @@ the job. A process that has imported everything waits for the next job, so that 
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sonotype.app.advice import advice_of
-from sonotype.app.layout import names_in
+from sonotype.app.disk import writing
 from sonotype.app.needs import BACKBONES, why_not
 from sonotype.app.project import Project
 from sonotype.app.state import State
@@ -146,7 +147,9 @@ class Training:
         with self._lock:
             if self._running and self._job is not None:
                 raise ProblemError("training-runs", "A training runs: wait for it, or cancel it.")
-            kept, job = read_job(self._project.hidden / JOB), self._next_run()
+            kept = read_job(self._project.hidden / JOB)
+            with writing(self._project.folder):
+                job = self._next_run()
             if kept is not None:  # it failed, and the user does not wait for it
                 shutil.rmtree(self._project.runs / kept[0], ignore_errors=True)
             return self._run(Job(job, chosen, time.monotonic()), resume=False)
@@ -192,8 +195,10 @@ class Training:
 
     def _next_run(self) -> str:
         """The name of a folder that no run of this project has had since the server started."""
-        folder = self._project.runs
-        names = names_in(folder)
+        try:
+            names = os.listdir(self._project.runs)  # noqa: PTH208 (names are wanted)
+        except FileNotFoundError:
+            names = []
         numbers = [int(name) for name in names if name.isascii() and name.isdecimal()]
         self._last = max([self._last, *numbers]) + 1
         return f"{self._last:04}"

@@ -12,6 +12,8 @@ import { counted, duration } from "./words.js";
 
 /** Sounds per class that are enough to begin. */
 export const ENOUGH = 5;
+/** After this time the new name has come, as a rule with the state of the project. */
+const LONGEST_CHANGE_MS = 2000;
 
 /**
  * @typedef {ClassInfo & {draft?: boolean}} CardInfo
@@ -41,7 +43,32 @@ export function classCard(first, context, actions) {
   const root = copyTemplate("class-card-template");
   let info = first;
   const name = () => info.name;
-  const clips = clipList(root, name, context);
+  let changing = false;
+  const clips = clipList(root, name, context, () => changing);
+
+  /**
+   * Asks for no clips while the class gets another name or is deleted: they have no address then.
+   * @template T
+   * @param {() => Promise<T>} change
+   */
+  async function whileChanging(change) {
+    changing = true;
+    try {
+      await clips.idle();
+      return await change();
+    } finally {
+      setTimeout(() => {
+        if (!changing) return;
+        changing = false;
+        clips.load();
+      }, LONGEST_CHANGE_MS);
+    }
+  }
+  /** @type {CardActions} */
+  const own = {
+    rename: (...given) => whileChanging(() => actions.rename(...given)),
+    remove: (...given) => whileChanging(() => actions.remove(...given)),
+  };
 
   /** Makes the class of a prepared card before its first sound. */
   async function ensureClass() {
@@ -62,13 +89,14 @@ export function classCard(first, context, actions) {
   startUploads(root, context, store);
   cardRecorder(root, context, store);
   startCut(root, context, name);
-  startRename(root, () => info, actions);
-  startDelete(root, () => info, context, actions);
+  startRename(root, () => info, own);
+  startDelete(root, () => info, context, own);
 
   /** @param {CardInfo} next */
   function update(next) {
     const changed = next.name !== info.name || next.clips !== info.clips || next.seconds !== info.seconds;
     const before = info;
+    if (next.name !== info.name) changing = false;
     info = next;
     setText(part(root, "title"), info.name);
     nameControls(root, info.name);

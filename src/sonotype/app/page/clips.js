@@ -47,15 +47,17 @@ audio.addEventListener("ended", () => setPlaying(null));
  * @property {(clip: Clip) => void} add  shows a clip that was just stored
  * @property {(file: string) => Promise<boolean>} reveal  focuses a clip; false if there is none
  * @property {() => void} clear
+ * @property {() => Promise<void>} idle  resolves when no list is asked for
  */
 
 /**
  * @param {HTMLElement} card  copy of the template of a class
  * @param {() => string} className
  * @param {import("./types.js").Context} context
+ * @param {() => boolean} changing  whether the class gets another name or is deleted now
  * @returns {ClipList}
  */
-export function clipList(card, className, context) {
+export function clipList(card, className, context, changing) {
   const list = part(card, "clips");
   const more = part(card, "more");
   /** @type {Clip[]} */
@@ -63,15 +65,25 @@ export function clipList(card, className, context) {
   let shown = FIRST_SHOWN;
   let timer = 0;
   let lastLoad = 0;
+  // A list that was asked for before a change on this page does not have that change.
+  let changes = 0;
+  let asked = Promise.resolve();
 
   const clipAddress = (/** @type {string} */ file, /** @type {string[]} */ ...rest) =>
     address("api", "classes", className(), "clips", file, ...rest);
 
-  async function fetchClips() {
+  function fetchClips() {
+    asked = askForClips();
+    return asked;
+  }
+
+  async function askForClips() {
     lastLoad = Date.now();
+    if (changing() || !card.isConnected) return; // the next state loads the clips, if there are any
     const name = className();
-    const found = await context.attempt(() => getJson(address("api", "classes", name, "clips")));
-    if (!found || name !== className()) return;
+    const before = ++changes;
+    const found = await context.attempt(() => getJson(address("api", "classes", name, "clips")).catch(unlessGone));
+    if (!found || name !== className() || before !== changes) return;
     clips = newestFirst(found);
     render();
   }
@@ -162,6 +174,7 @@ export function clipList(card, className, context) {
     const index = clips.findIndex((clip) => clip.file === file);
     const hadFocus = list.contains(document.activeElement);
     stopIfPlaying(file);
+    changes += 1;
     clips = clips.filter((clip) => clip.file !== file);
     render();
     // Without an index the list was loaded before the answer came, and moved the focus then.
@@ -222,8 +235,10 @@ export function clipList(card, className, context) {
   return {
     load,
     add(clip) {
+      changes += 1;
       clips = newestFirst([clip, ...clips.filter((one) => one.file !== clip.file)]);
       render();
+      load();
     },
     async reveal(file) {
       if (!clips.some((clip) => clip.file === file)) await fetchClips();
@@ -236,10 +251,21 @@ export function clipList(card, className, context) {
       return true;
     },
     clear() {
+      changes += 1;
       clips = [];
       render();
     },
+    idle: () => asked,
   };
+}
+
+/**
+ * The class was renamed or deleted by someone else: the next state says so.
+ * @param {import("./api.js").RequestError} error
+ * @returns {undefined}
+ */
+function unlessGone(error) {
+  if (error.kind !== "gone") throw error;
 }
 
 /** @param {Clip[]} clips @returns {Clip[]} */

@@ -117,7 +117,14 @@ export function createSounds(context, handlers) {
 
   async function refresh() {
     try {
-      sounds = await getJson(address("api", "sounds"));
+      const before = new Set(sounds.map((each) => each.id));
+      /** @type {Sound[]} */
+      const found = await getJson(address("api", "sounds"));
+      // What was added or removed on this page meanwhile, the list may not have.
+      const now = new Set(sounds.map((each) => each.id));
+      const listed = new Set(found.map((each) => each.id));
+      const added = sounds.filter((each) => !before.has(each.id) && !listed.has(each.id));
+      sounds = [...found.filter((each) => !before.has(each.id) || now.has(each.id)), ...added];
       render();
     } catch {
       // The line about the connection says what is wrong.
