@@ -24,6 +24,7 @@ from sonotype.core.database import SUPER_JOURNAL
 from sonotype.core.errors import OptionsError, SonotypeError
 from sonotype.core.io import file_inside, refuse_links
 from sonotype.search.nearest import Wanted, open_archive
+from sonotype.serve.problems import ProblemError
 
 LEDGER = "ledger.sqlite"
 
@@ -226,7 +227,9 @@ def test_projects_of_the_page(
     project = Project(project.folder)
     link(project, victim)
     before = contents(victim)
-    for change in (project.open, lambda: project.set_backbone("mn04")):
-        with pytest.raises(OptionsError, match=LINK):
-            change()
+    with pytest.raises(OptionsError, match=LINK):
+        project.open()
+    with pytest.raises(ProblemError, match=LINK) as problem:  # an answer of the page
+        project.set_backbone("mn04")
+    assert problem.value.name == "not-possible"
     assert contents(victim) == before
