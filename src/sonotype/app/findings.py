@@ -31,7 +31,7 @@ TOLERANCE = 1.1
 CUT = "choose the file with Cut from a recording, drag over the spectrogram, and keep each part"
 
 TRIES = 3
-"""Looks at a project whose files are moved meanwhile; then the last findings stand."""
+"""Looks at a project whose files are moved meanwhile."""
 
 LEFT_OUT = frozenset({"grouping"})
 """Kinds whose remedy is an option of the command line."""

@@ -245,7 +245,8 @@ class Project:
             folder = self.folder / label
             same = self._files.same_content(folder, source)
             if same is None:
-                return self._moved(source, folder, safe_file_name(name), seconds), True
+                target = move_into(source, folder, safe_file_name(name))
+                return self._seen(target, seconds), True
             found = self._seen(same)
         return self._files.clip(same) or found, False
 
@@ -261,7 +262,8 @@ class Project:
             if same is None:
                 now = self._files.unread(path)
                 unchanged = now is not None and now.stamp == clip.stamp
-                return self._moved(path, folder, file, clip.seconds if unchanged else None)
+                target = move_into(path, folder, file)
+                return self._seen(target, clip.seconds if unchanged else None)
             self.trash(label, file)
             found = self._seen(same)
         return self._files.clip(same) or found
@@ -283,19 +285,12 @@ class Project:
                 for left in self._incoming().glob("*"):  # of a server that was killed
                     left.unlink(missing_ok=True)
 
-    def _moved(self, source: Path, folder: Path, name: str, seconds: float | None) -> ClipFile:
-        """Move a file into a class folder, and look at it before the lock is released.
+    def _seen(self, path: Path, seconds: float | None = None) -> ClipFile:
+        """The sound in a file, which is not read, because the lock of the changes is held.
 
         Args:
-            source: the file.
-            folder: of the class.
-            name: wanted name of the file.
+            path: the file.
             seconds: length of the sound, if it is known.
-        """
-        return self._seen(move_into(source, folder, name), seconds)
-
-    def _seen(self, path: Path, seconds: float | None = None) -> ClipFile:
-        """The sound in a file, which is not read, for the lock of the changes is held.
 
         Raises:
             ProblemError: ``gone``: another program took it.
