@@ -26,6 +26,8 @@ BACKGROUND = "background"
 SOON = 60_000
 """Milliseconds that a test waits for what comes soon."""
 VIOLATION = "addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective))"
+PICTURES = "[...document.images].every((image) => image.complete)"
+"""Whether all pictures have arrived."""
 REFUSED = "Failed to load resource"
 """How the browser begins its own message about an answer that is an error."""
 
@@ -140,9 +142,15 @@ def _watch(opened: Opened, server: Server) -> None:
             opened.requests.append(request.url)
 
     opened.page.on("request", asked)
-    opened.page.on("console", lambda message: opened.errors.append(message.text))
+    opened.page.on("console", lambda message: opened.errors.append(_said(message)))
     opened.page.on("pageerror", lambda error: opened.errors.append(str(error)))
     opened.page.on("dialog", lambda dialog: (opened.errors.append("dialog"), dialog.dismiss()))
+
+
+def _said(message: Any) -> str:
+    """A message of the console; that of a refused request names the address, too."""
+    text = str(message.text)
+    return f"{text} {message.location['url']}" if text.startswith(REFUSED) else text
 
 
 def expect(locator: Any, seconds: float = SOON / 1000) -> Any:

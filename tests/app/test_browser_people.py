@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs sonotype[app]")
 
 from app_browser import (
+    PICTURES,
     Server,
     card,
     expect,
@@ -40,49 +41,6 @@ FOCUS = """() => {
     visible: shown && Boolean(outlined(element) || outlined(element.closest(".file"))),
   };
 }"""
-
-
-def test_a_class_is_renamed_and_deleted_right_after_a_change(
-    browser: Any, empty_server: Server
-) -> None:
-    """Its sounds are not asked for under a name that it has no more."""
-    with page_at(browser, empty_server, script=SLOW_LISTS) as opened:
-        page = opened.page
-        page.get_by_test_id("class-add-name").fill("quick 0")
-        page.get_by_test_id("class-add").click()
-        for number in range(3):
-            one = card(page, f"quick {number}")
-            one.get_by_test_id("class-file").set_input_files(sounds_of("hum", 1, 90 + number))
-            expect(one.get_by_test_id("clip")).to_have_count(number + 1)
-            until(page, lambda: page.evaluate(PICTURES))
-            one.get_by_test_id("class-rename").click()
-            one.get_by_test_id("class-rename-name").fill(f"quick {number + 1}")
-            page.keyboard.press("Enter")
-            expect(card(page, f"quick {number + 1}").get_by_test_id("clip")).to_have_count(
-                number + 1
-            )
-        one = card(page, "quick 3")
-        one.get_by_test_id("class-file").set_input_files(sounds_of("hum", 1, 99))
-        expect(one.get_by_test_id("clip")).to_have_count(4)
-        until(page, lambda: page.evaluate(PICTURES))
-        one.get_by_test_id("class-delete").click()
-        one.get_by_test_id("class-delete-yes").click()
-        expect(one).to_have_count(0)
-        page.wait_for_timeout(600)  # longer than a request for clips is put off
-        expect(page.get_by_test_id("error")).to_have_text("")
-
-
-SLOW_LISTS = """
-const plain = window.fetch;
-window.fetch = async (address, options) => {
-  const list = String(address).endsWith("/clips") && (options?.method ?? "GET") === "GET";
-  if (list) await new Promise((done) => setTimeout(done, 500));
-  return plain(address, options);
-};
-"""
-"""Lists of sounds are asked for late, as from a busy computer."""
-PICTURES = "[...document.images].every((image) => image.complete)"
-"""Whether all pictures have arrived."""
 
 
 def test_two_people_work_on_one_project(browser: Any, trained_server: Server) -> None:

@@ -29,7 +29,7 @@ const LONGEST_CHANGE_MS = 2000;
 
 /**
  * @typedef {object} CardActions
- * @property {(from: string, to: string, draft: boolean) => Promise<boolean>} rename
+ * @property {(from: string, to: string, draft: boolean) => Promise<boolean|undefined>} rename
  * @property {(name: string) => Promise<void>} remove
  */
 
@@ -43,23 +43,29 @@ export function classCard(first, context, actions) {
   const root = copyTemplate("class-card-template");
   let info = first;
   const name = () => info.name;
-  let changing = false;
-  const clips = clipList(root, name, context, () => changing);
+  /** @type {{running: boolean}|null}  a new name or the end of the class that no state has shown yet */
+  let change = null;
+  const clips = clipList(root, name, context, () => change !== null);
 
   /**
    * Asks for no clips while the class gets another name or is deleted: they have no address then.
+   * A second change while the first runs, such as after a double press of Enter, is left out.
    * @template T
-   * @param {() => Promise<T>} change
+   * @param {() => Promise<T>} work
+   * @returns {Promise<T|undefined>}
    */
-  async function whileChanging(change) {
-    changing = true;
+  async function whileChanging(work) {
+    if (change?.running) return undefined;
+    const own = { running: true };
+    change = own;
     try {
       await clips.idle();
-      return await change();
+      return await work();
     } finally {
+      own.running = false;
       setTimeout(() => {
-        if (!changing) return;
-        changing = false;
+        if (change !== own) return;
+        change = null;
         clips.load();
       }, LONGEST_CHANGE_MS);
     }
@@ -96,7 +102,7 @@ export function classCard(first, context, actions) {
   function update(next) {
     const changed = next.name !== info.name || next.clips !== info.clips || next.seconds !== info.seconds;
     const before = info;
-    if (next.name !== info.name) changing = false;
+    if (next.name !== info.name) change = null;
     info = next;
     setText(part(root, "title"), info.name);
     nameControls(root, info.name);

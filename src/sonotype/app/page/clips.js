@@ -47,7 +47,7 @@ audio.addEventListener("ended", () => setPlaying(null));
  * @property {(clip: Clip) => void} add  shows a clip that was just stored
  * @property {(file: string) => Promise<boolean>} reveal  focuses a clip; false if there is none
  * @property {() => void} clear
- * @property {() => Promise<void>} idle  resolves when no list is asked for
+ * @property {() => Promise<unknown>} idle  resolves when no list is asked for
  */
 
 /**
@@ -67,14 +67,16 @@ export function clipList(card, className, context, changing) {
   let lastLoad = 0;
   // A list that was asked for before a change on this page does not have that change.
   let changes = 0;
+  /** @type {Promise<unknown>} */
   let asked = Promise.resolve();
 
   const clipAddress = (/** @type {string} */ file, /** @type {string[]} */ ...rest) =>
     address("api", "classes", className(), "clips", file, ...rest);
 
   function fetchClips() {
-    asked = askForClips();
-    return asked;
+    const answer = askForClips();
+    asked = Promise.all([asked, answer]);
+    return answer;
   }
 
   async function askForClips() {
