@@ -23,6 +23,17 @@ from training_data import RATE, tone
 HERTZ = {"beep": 1500.0, "hum": 200.0}
 """Classes of the sounds, and their frequencies; the microphone delivers beeps."""
 BACKGROUND = "background"
+BUTTONS = """
+window.buttons = new Set();
+new MutationObserver((changes) => {
+  for (const { target } of changes) {
+    const button = (target.closest ? target : target.parentElement)?.closest("button");
+    if (!button) continue;
+    window.buttons.add(button.textContent.trim()).add(button.getAttribute("aria-label"));
+  }
+}).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+"""
+"""Keeps what buttons said, however short."""
 SOON = 60_000
 """Milliseconds that a test waits for what comes soon."""
 VIOLATION = "addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective))"
@@ -117,6 +128,7 @@ def page_at(
     chosen = {"permissions": ["microphone"], "viewport": {"width": 1400, "height": 900}}
     context = browser.new_context(**chosen | options)
     context.add_init_script(VIOLATION)
+    context.add_init_script(BUTTONS)
     if script:
         context.add_init_script(script)
     opened = Opened(context.new_page())
@@ -167,6 +179,11 @@ def until(page: Any, condition: Callable[[], bool], seconds: float = SOON / 1000
     while not condition():
         assert time.monotonic() < end
         page.wait_for_timeout(30)
+
+
+def until_said(page: Any, button: str) -> None:
+    """Wait until a button has had a text or a label since the last call; it may be another now."""
+    until(page, lambda: page.evaluate("(text) => window.buttons.delete(text)", button))
 
 
 def card(page: Any, label: str) -> Any:

@@ -19,6 +19,7 @@ from app_browser import (
     expect,
     page_at,
     samples_of,
+    until_said,
     upload,
     wav,
 )  # fmt: skip
@@ -86,7 +87,7 @@ def test_a_class_refuses_what_cannot_be_read(browser: Any, trained_server: Serve
             clip = frog.get_by_test_id("clip").filter(has_text=name)
             expect(clip.locator(".finding")).to_be_visible()
         frog.get_by_role("button", name=f"Play {SAFE}").click()
-        expect(frog.get_by_role("button", name=f"Stop {SAFE}")).to_be_visible()
+        until_said(page, f"Stop {SAFE}")
         page.get_by_test_id("class-delete").nth(classes(page).index("frog")).click()
         frog.get_by_test_id("class-delete-yes").click()
         expect(frog).to_have_count(0)

@@ -20,6 +20,7 @@ from app_browser import (
     sounds_of,
     top_label,
     until,
+    until_said,
     upload,
     wav,
 )  # fmt: skip
@@ -69,6 +70,7 @@ def test_two_people_work_on_one_project(browser: Any, trained_server: Server) ->
             expect(person.page.get_by_test_id("try-name")).to_have_text(f"of {label}.wav")
             until(person.page, lambda p=person, w=label: top_label(p.page, "try-bars") == w)
         one.page.get_by_test_id("tab-build").click()
+        until(one.page, lambda: one.page.evaluate(PICTURES))
         card(one.page, "heron").get_by_test_id("class-delete").click()
         card(one.page, "heron").get_by_test_id("class-delete-yes").click()
         expect(card(other.page, "heron")).to_have_count(0)
@@ -157,7 +159,7 @@ def play_move_and_rename(page: Any) -> None:
         until(page, lambda: page.evaluate(PICTURES))  # the address of one that is moved is gone
         clip.get_by_test_id("clip-play").focus()
         page.keyboard.press("Enter")
-        expect(clip.get_by_role("button", name=f"Stop {first}")).to_be_visible()
+        until_said(page, f"Stop {first}")
         tab_to(page, "clip-move-open", source)
         page.keyboard.press("Space")
         assert focus(page)["name"] == "clip-move"
@@ -174,7 +176,7 @@ def play_move_and_rename(page: Any) -> None:
     page.keyboard.type("drone")
     page.keyboard.press("Enter")
     expect(card(page, "drone")).to_be_visible()  # may come before the answer, which moves the focus
-    expect(card(page, "drone").get_by_test_id("class-rename")).to_be_focused()
+    expect(card(page, "drone").get_by_test_id("class-name")).to_be_focused()
     focus(page)
 
 
@@ -195,7 +197,7 @@ def select_on_the_spectrogram(page: Any) -> None:
     )
     expect(page.get_by_test_id("try-range")).to_contain_text("0.20 s to 0.50 s")
     page.keyboard.press("Space")
-    expect(page.get_by_test_id("try-play")).to_have_text("Pause")
+    until_said(page, "Pause")
     expect(page.get_by_test_id("try-play")).to_have_text("Play")
     tab_to(page, "try-zoom")
     page.keyboard.press("Enter")

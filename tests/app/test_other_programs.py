@@ -254,7 +254,7 @@ def test_a_sound_that_another_tab_moves_on_was_stored(
 
 
 @pytest.mark.parametrize("action", ["rename", "remove"])
-def test_an_upload_does_not_bring_back_a_class(
+def test_an_upload_follows_its_class_and_does_not_bring_it_back(
     page: httpx.Client, context: AppContext, tmp_path: Path, action: str
 ) -> None:
     project = context.project
@@ -274,8 +274,13 @@ def test_an_upload_does_not_bring_back_a_class(
         yield content[100:]
 
     answer = page.post("/api/classes/dog/clips", params={"name": "x.wav"}, content=body())
-    assert problem_of(answer) == (404, "gone")
-    assert project.classes() == (["hound"] if action == "rename" else [])
+    if action == "rename":
+        assert (answer.status_code, answer.json()["class"]) == (201, "hound")
+        assert project.classes() == ["hound"]
+        assert [clip.file for clip in project.clips("hound")] == ["x.wav", "a.wav"]
+    else:
+        assert problem_of(answer) == (404, "gone")
+        assert project.classes() == []
     assert list((project.hidden / "incoming").iterdir()) == []
 
 

@@ -106,6 +106,46 @@ def test_a_class_is_renamed_but_never_onto_another(project: Project) -> None:
     assert [clip.file for clip in project.clips("Dog")] == ["x.wav"]
 
 
+def test_sounds_are_found_under_a_label_that_their_class_had(project: Project) -> None:
+    added(project, "dog", "x.wav", 1)
+    project.rename_class("dog", "wolf")
+    project.rename_class("wolf", "hound")
+    for label in ("dog", "wolf", "hound"):
+        assert [clip.label for clip in project.clips(label)] == ["hound"]
+        assert project.clip(label, "x.wav").path == project.folder / "hound" / "x.wav"
+    assert project.move("dog", "x.wav", "wolf").label == "hound"
+    for change in (lambda: project.rename_class("dog", "cow"), lambda: project.remove_class("dog")):
+        with problem("gone"):
+            change()
+    added(project, "dog", "y.wav", 2)  # a class of the old name is another class
+    assert [clip.file for clip in project.clips("dog")] == ["y.wav"]
+    assert [clip.file for clip in project.clips("wolf")] == ["x.wav"]
+    project.remove_class("dog")
+    with problem("gone"):
+        project.clips("dog")
+    project.rename_class("hound", "wolf")  # and back
+    assert [clip.label for clip in project.clips("hound")] == ["wolf"]
+    project.trash("hound", "x.wav")
+    assert [path.parent.name for path in project.hidden.rglob("trash/*/*/x.wav")] == ["wolf"]
+    project.remove_class("wolf")
+    for label in ("dog", "wolf", "hound"):
+        with problem("gone"):
+            project.clips(label)
+
+
+def test_a_label_that_a_class_did_not_get_is_not_followed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label in ("dog", "wolf"):
+        project.add_class(label)
+    monkeypatch.setattr(Project, "_require_free", lambda *_, **__: None)
+    with problem("name-taken"):
+        project.rename_class("dog", "wolf")
+    project.remove_class("dog")
+    with problem("gone"):
+        project.clips("dog")
+
+
 def test_a_folder_that_appears_meanwhile_is_not_replaced(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

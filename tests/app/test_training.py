@@ -91,17 +91,31 @@ def model_parts(run: Path) -> tuple[dict[str, Any], bytes]:
     return json.loads(content[8:end]), content[end:]
 
 
+class Noted(State):
+    """Notes the fraction of the job at each change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.training: Training | None = None
+        self.fractions: list[float] = []
+
+    def changed(self) -> None:
+        super().changed()
+        job = self.training and self.training._job
+        if job and job.state == "running":
+            self.fractions.append(job.place.fraction)
+
+
 def test_the_model_is_that_of_the_command_line(project: Project, tmp_path: Path) -> None:
-    state = State()
-    training = Training(project, state)
+    state = Noted()
+    training = state.training = Training(project, state)
     assert training.values() is None
     started = training.start()
     assert started["run"] == "0001"
     assert started["state"] == "running"
-    fractions = []
-    while (values := training.values()) and values["state"] == "running":
-        fractions.append(values["fraction"])
-        time.sleep(0.01)
+    values = training.wait(WAIT)
+    assert values is not None
+    fractions = state.fractions
     training.close()
     assert training.values() == values | {
         "state": "done",

@@ -30,7 +30,9 @@ class Project:
     Nothing is made on the disk before something is saved; from then on, or from :meth:`open` on,
     no other server may change the project. Every method may be called in any thread. Labels and
     names of files are looked up among those that are there, so no text leads out of the project.
-    Sounds are read without the lock of the changes, since this may take long.
+    For the sounds of a class, a label that it had before is its label, too: what a page asked for
+    or sends while the class is renamed finds it. Sounds are read without the lock of the changes,
+    since this may take long.
 
     Attributes:
         folder: absolute path.
@@ -41,6 +43,7 @@ class Project:
         self._changing = threading.RLock()
         self._owner = Owner(self.hidden)
         self._files = ClipFiles(self.folder)
+        self._renamed: dict[str, str] = {}
 
     @property
     def hidden(self) -> Path:
@@ -130,6 +133,7 @@ class Project:
             self._require_free(label)
             with _as_taken(label):
                 (self.folder / label).mkdir()
+            self._renamed.pop(label, None)
         return label
 
     def rename_class(self, label: str, name: str) -> str:
@@ -140,25 +144,33 @@ class Project:
         """
         new = safe_class_name(name)
         with self._change():
-            folder = self.class_folder(label)
+            self._require_class(label)
             if new != label:
                 self._require_free(new, besides=label)
-                with _as_taken(new):
-                    rename_folder(folder, new)
+                with _as_taken(new), self._following(label, new):
+                    rename_folder(self.folder / label, new)
         return new
 
     def remove_class(self, label: str) -> None:
         """Move a class with its sounds into the trash."""
         with self._change():
-            folder = self.class_folder(label)
+            self._require_class(label)
             with self._trash_folder() as trash:
-                folder.rename(trash / label)
+                (self.folder / label).rename(trash / label)
 
     def class_folder(self, label: str) -> Path:
-        """The folder of a class; raises the ``ProblemError`` ``gone`` if there is none."""
-        if label not in self.classes():
-            raise ProblemError("gone", f"There is no class {label} in the project.")
-        return self.folder / label
+        """The folder of a class, also by a label that it had before.
+
+        Raises:
+            ProblemError: ``gone``: there is no such class.
+        """
+        classes = self.classes()
+        now: str | None = label
+        while now is not None and now not in classes:
+            now = self._renamed.get(now)
+        if now is None:
+            raise _no_class(label)
+        return self.folder / now
 
     # Clips
 
@@ -236,8 +248,8 @@ class Project:
         """
         check_suffix(name)
         write_out(source, self.folder)
-        if label in self.classes():
-            self._read_alike(self.folder / label, source)
+        if not new_class or label in self.classes():
+            self._read_alike(self.class_folder(label), source)
         if seconds is None:
             seconds = self._files.length(source)
         with self._change():
@@ -253,7 +265,7 @@ class Project:
     def move(self, label: str, file: str, to: str) -> ClipFile:
         """Move a sound to another class; into the trash if that class has the same bytes."""
         clip, folder = self.clip(label, file), self.class_folder(to)
-        if label == to:
+        if folder == clip.path.parent:
             return clip
         self._read_alike(folder, clip.path)
         with self._change():
@@ -273,8 +285,9 @@ class Project:
         with self._change():
             path = self._clip_path(label, file)
             with self._trash_folder() as trash:
-                (trash / label).mkdir()
-                move_into(path, trash / label, file)
+                folder = trash / path.parent.name
+                folder.mkdir()
+                move_into(path, folder, file)
 
     # Helpers
 
@@ -331,6 +344,21 @@ class Project:
                     path.rmdir()  # an empty folder only
             raise
 
+    @contextmanager
+    def _following(self, label: str, new: str) -> Iterator[None]:
+        """Note the new name of a class before it has it; not if it does not get it."""
+        self._renamed.pop(new, None)
+        self._renamed[label] = new
+        try:
+            yield
+        except BaseException:
+            del self._renamed[label]
+            raise
+
+    def _require_class(self, label: str) -> None:
+        if label not in self.classes():
+            raise _no_class(label)
+
     def _require_free(self, label: str, besides: str = "") -> None:
         for name in names_in(self.folder):
             if name != besides and same_name(name, label):
@@ -365,6 +393,10 @@ def _as_taken(label: str) -> Iterator[None]:
         yield
     except FileExistsError:
         raise ProblemError("name-taken", f"There is a class {label} already.") from None
+
+
+def _no_class(label: str) -> ProblemError:
+    return ProblemError("gone", f"There is no class {label} in the project.")
 
 
 def _no_sound(label: str, file: str) -> ProblemError:

@@ -44,8 +44,11 @@ export function start(context) {
     const wanted = new Map(cardsOf(classes).map((info) => [info.name, info]));
     /** @type {Map<string, Card>} */
     const next = new Map();
+    const fresh = [...wanted.keys()].filter((name) => !cards.has(name));
     for (const [name, card] of cards) {
-      const renamed = renames.get(name);
+      const sent = renames.get(name);
+      // The program may have replaced characters: the only new name is then that of this class.
+      const renamed = sent && !wanted.has(sent) && fresh.length === 1 ? fresh[0] : sent;
       const now = !wanted.get(name)?.draft && wanted.has(name) ? name : renamed && wanted.has(renamed) ? renamed : name;
       if (wanted.has(now) && !next.has(now)) next.set(now, card);
       else card.root.remove();
@@ -67,14 +70,16 @@ export function start(context) {
 
   /** @param {string} from @param {string} to @param {boolean} draft */
   async function rename(from, to, draft) {
+    const before = renames.get(from);
     renames.set(from, to);
     const done = await context.attempt(async () => {
       if (draft) await sendJson("POST", address("api", "classes"), { name: to });
       else await sendJson("PATCH", address("api", "classes", from), { name: to });
       return true;
     });
-    if (!done) renames.delete(from);
-    else setTimeout(() => renames.delete(from), 5000);
+    if (done) setTimeout(() => renames.get(from) === to && renames.delete(from), 5000);
+    else if (before) renames.set(from, before);
+    else renames.delete(from);
     return done === true;
   }
 
@@ -86,10 +91,12 @@ export function start(context) {
       await sendJson("DELETE", address("api", "classes", name));
       return true;
     });
-    if (!done) return;
+    if (!done) return false;
     stopPlaying();
-    focusCard(neighbour);
+    const focused = document.activeElement;
+    if (focused === document.body || cards.get(name)?.root.contains(focused)) focusCard(neighbour);
     context.status(`The class ${name} was deleted.`);
+    return true;
   }
 
   /** @param {Event} event */

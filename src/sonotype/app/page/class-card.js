@@ -12,8 +12,8 @@ import { counted, duration } from "./words.js";
 
 /** Sounds per class that are enough to begin. */
 export const ENOUGH = 5;
-/** After this time the new name has come, as a rule with the state of the project. */
-const LONGEST_CHANGE_MS = 2000;
+/** Long after a deletion a card is still there only if there is a class of its name again. */
+const LONGEST_DELETION_MS = 10_000;
 
 /**
  * @typedef {ClassInfo & {draft?: boolean}} CardInfo
@@ -29,8 +29,8 @@ const LONGEST_CHANGE_MS = 2000;
 
 /**
  * @typedef {object} CardActions
- * @property {(from: string, to: string, draft: boolean) => Promise<boolean|undefined>} rename
- * @property {(name: string) => Promise<void>} remove
+ * @property {(from: string, to: string, draft: boolean) => Promise<boolean>} rename
+ * @property {(name: string) => Promise<boolean>} remove
  */
 
 /**
@@ -43,43 +43,29 @@ export function classCard(first, context, actions) {
   const root = copyTemplate("class-card-template");
   let info = first;
   const name = () => info.name;
-  /** @type {{running: boolean}|null}  a new name or the end of the class that no state has shown yet */
-  let change = null;
-  const clips = clipList(root, name, context, () => change !== null);
+  /** @type {object|null} */
+  let deletion = null;
+  const clips = clipList(root, name, context, () => deletion !== null || Boolean(info.draft));
 
-  /**
-   * Asks for no clips while the class gets another name or is deleted: they have no address then.
-   * A second change while the first runs, such as after a double press of Enter, is left out.
-   * @template T
-   * @param {() => Promise<T>} work
-   * @returns {Promise<T|undefined>}
-   */
-  async function whileChanging(work) {
-    if (change?.running) return undefined;
-    const own = { running: true };
-    change = own;
-    try {
-      await clips.idle();
-      return await work();
-    } finally {
-      own.running = false;
-      setTimeout(() => {
-        if (change !== own) return;
-        change = null;
-        clips.load();
-      }, LONGEST_CHANGE_MS);
-    }
+  /** Deletes the class; its clips are not asked for from now on, since they have no address. */
+  async function remove() {
+    if (deletion) return;
+    const own = (deletion = {});
+    clips.stop();
+    const done = await actions.remove(info.name);
+    const goOn = () => {
+      if (deletion !== own) return;
+      deletion = null;
+      clips.load();
+    };
+    if (done) setTimeout(goOn, LONGEST_DELETION_MS);
+    else goOn();
   }
-  /** @type {CardActions} */
-  const own = {
-    rename: (...given) => whileChanging(() => actions.rename(...given)),
-    remove: (...given) => whileChanging(() => actions.remove(...given)),
-  };
 
-  /** Makes the class of a prepared card before its first sound. */
+  /** Makes the class of a prepared card before its first sound; another tab may have made it. */
   async function ensureClass() {
     if (!info.draft) return;
-    await sendJson("POST", address("api", "classes"), { name: info.name });
+    await sendJson("POST", address("api", "classes"), { name: info.name }).catch(unlessTaken);
     info = { ...info, draft: false };
   }
 
@@ -95,15 +81,18 @@ export function classCard(first, context, actions) {
   startUploads(root, context, store);
   cardRecorder(root, context, store);
   startCut(root, context, name);
-  startRename(root, () => info, own);
-  startDelete(root, () => info, context, own);
+  startRename(root, () => info, actions.rename);
+  startDelete(root, () => info, context, remove);
 
   /** @param {CardInfo} next */
   function update(next) {
     const changed = next.name !== info.name || next.clips !== info.clips || next.seconds !== info.seconds;
     const before = info;
-    if (next.name !== info.name) change = null;
     info = next;
+    if (info.draft) {
+      deletion = null;
+      part(root, "confirm").hidden = true;
+    }
     setText(part(root, "title"), info.name);
     nameControls(root, info.name);
     part(root, "negative").hidden = !info.negative || info.name.toLowerCase() === "background";
@@ -119,6 +108,11 @@ export function classCard(first, context, actions) {
   }
 
   return { root, name, update, reveal: clips.reveal, focus: () => part(root, "title").focus() };
+}
+
+/** @param {import("./api.js").RequestError} error */
+function unlessTaken(error) {
+  if (error.kind !== "name-taken") throw error;
 }
 
 /** @param {CardInfo} info */
@@ -209,35 +203,44 @@ function startCut(root, context, name) {
   });
 }
 
-/** @param {HTMLElement} root @param {() => CardInfo} info @param {CardActions} actions */
-function startRename(root, info, actions) {
+/** @param {HTMLElement} root @param {() => CardInfo} info @param {CardActions["rename"]} rename */
+function startRename(root, info, rename) {
   const [form, input, open] = ["rename-form", "rename-name", "rename"].map((key) => part(root, key));
   const show = (/** @type {boolean} */ on) => {
     form.hidden = !on;
     part(root, "top").hidden = on;
-    if (on) {
-      input.value = info().name;
-      input.focus();
-      input.select();
-    } else {
-      open.focus();
-    }
   };
-  open.addEventListener("click", () => show(true));
-  part(root, "rename-cancel").addEventListener("click", () => show(false));
+  const cancel = () => {
+    show(false);
+    open.focus();
+  };
+  open.addEventListener("click", () => {
+    show(true);
+    input.value = info().name;
+    input.focus();
+    input.select();
+  });
+  part(root, "rename-cancel").addEventListener("click", cancel);
   input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-    if (event.key === "Escape") show(false);
+    if (event.key === "Escape") cancel();
   });
   form.addEventListener("submit", async (/** @type {Event} */ event) => {
     event.preventDefault();
     const to = input.value.trim();
-    const same = to === info().name;
-    if (same || (to && (await actions.rename(info().name, to, Boolean(info().draft))))) show(false);
+    if (!to || input.readOnly) return;
+    input.readOnly = true;
+    const done = to === info().name || (await rename(info().name, to, Boolean(info().draft)));
+    input.readOnly = false;
+    if (!done || form.hidden) return;
+    const here = form.contains(document.activeElement);
+    show(false);
+    // Not to the button: a second press of Enter would open the form again.
+    if (here) part(root, "title").focus();
   });
 }
 
-/** @param {HTMLElement} root @param {() => CardInfo} info @param {Context} context @param {CardActions} actions */
-function startDelete(root, info, context, actions) {
+/** @param {HTMLElement} root @param {() => CardInfo} info @param {Context} context @param {() => void} remove */
+function startDelete(root, info, context, remove) {
   const box = part(root, "confirm");
   const close = () => {
     box.hidden = true;
@@ -256,5 +259,5 @@ function startDelete(root, info, context, actions) {
   box.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.key === "Escape") close();
   });
-  part(root, "confirm-yes").addEventListener("click", () => actions.remove(info().name));
+  part(root, "confirm-yes").addEventListener("click", remove);
 }

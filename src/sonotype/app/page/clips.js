@@ -47,17 +47,17 @@ audio.addEventListener("ended", () => setPlaying(null));
  * @property {(clip: Clip) => void} add  shows a clip that was just stored
  * @property {(file: string) => Promise<boolean>} reveal  focuses a clip; false if there is none
  * @property {() => void} clear
- * @property {() => Promise<unknown>} idle  resolves when no list is asked for
+ * @property {() => void} stop  asks no more for the list that was asked for last
  */
 
 /**
  * @param {HTMLElement} card  copy of the template of a class
  * @param {() => string} className
  * @param {import("./types.js").Context} context
- * @param {() => boolean} changing  whether the class gets another name or is deleted now
+ * @param {() => boolean} noClass  whether there is no such class yet, or soon no more
  * @returns {ClipList}
  */
-export function clipList(card, className, context, changing) {
+export function clipList(card, className, context, noClass) {
   const list = part(card, "clips");
   const more = part(card, "more");
   /** @type {Clip[]} */
@@ -67,24 +67,18 @@ export function clipList(card, className, context, changing) {
   let lastLoad = 0;
   // A list that was asked for before a change on this page does not have that change.
   let changes = 0;
-  /** @type {Promise<unknown>} */
-  let asked = Promise.resolve();
+  let asking = new AbortController();
 
   const clipAddress = (/** @type {string} */ file, /** @type {string[]} */ ...rest) =>
     address("api", "classes", className(), "clips", file, ...rest);
 
-  function fetchClips() {
-    const answer = askForClips();
-    asked = Promise.all([asked, answer]);
-    return answer;
-  }
-
-  async function askForClips() {
+  async function fetchClips() {
     lastLoad = Date.now();
-    if (changing() || !card.isConnected) return; // the next state loads the clips, if there are any
+    if (noClass() || !card.isConnected) return; // the next state loads the clips, if there are any
     const name = className();
     const before = ++changes;
-    const found = await context.attempt(() => getJson(address("api", "classes", name, "clips")).catch(unlessGone));
+    const list = address("api", "classes", name, "clips");
+    const found = await context.attempt(() => getJson(list, asking.signal).catch(unlessGone));
     if (!found || name !== className() || before !== changes) return;
     clips = newestFirst(found);
     render();
@@ -257,7 +251,10 @@ export function clipList(card, className, context, changing) {
       clips = [];
       render();
     },
-    idle: () => asked,
+    stop() {
+      asking.abort();
+      asking = new AbortController();
+    },
   };
 }
 
