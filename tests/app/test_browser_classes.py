@@ -42,7 +42,17 @@ window.fetch = async (address, options) => {
   return plain(address, options);
 };
 """
-"""Requests of a method, to addresses with an end, are sent when the test says ``release``."""
+"""``hold(method, end)`` keeps back requests to addresses with an end until ``release(method)``."""
+LATE_STATES = """
+window.late = [];
+window.takeStates = () => window.late.splice(0).forEach((take) => take());
+const listen = EventSource.prototype.addEventListener;
+EventSource.prototype.addEventListener = function (kind, take) {
+  const later = (event) => (window.holdStates ? window.late.push(() => take(event)) : take(event));
+  listen.call(this, kind, kind === "message" ? later : take);
+};
+"""
+"""From ``holdStates = true`` on, states come at ``takeStates()``."""
 LATEST = 1000
 """Milliseconds until a list that the page put off is asked for, and a refusal is in the console."""
 
@@ -113,10 +123,10 @@ def test_no_list_of_a_class_that_is_being_deleted(browser: Any, empty_server: Se
         before = asked(page, "GET /api/classes/first/clips")
         add_sounds(page, "first", 1)
         until(page, lambda: asked(page, "GET /api/classes/first/clips") > before)
-        before = asked(page, "GET /api/classes/first/clips")
         page.evaluate("hold('DELETE', '')")
         delete_class(page, "first")
         until(page, lambda: asked(page, "DELETE /api/classes/first") == 1)
+        before = asked(page, "GET /api/classes/first/clips")
         card(page, "first").get_by_test_id("class-delete-yes").click()
         add_sounds(page, "first", 2)  # the page asks for the list after this, as a rule
         page.wait_for_timeout(LATEST)
@@ -152,12 +162,12 @@ def test_the_last_background_becomes_a_prepared_card(browser: Any, empty_server:
         page = opened.page
         add_class(page, "first")
         add_class(page, "background")
-        before = asked(page, "GET /api/classes/background/clips")
         delete_class(page, "background")
         background = card(page, "background")
         expect(background.get_by_test_id("class-count")).to_contain_text("No sounds yet")
         expect(background.get_by_test_id("class-delete-yes")).to_be_hidden()
         expect(background.get_by_test_id("clip")).to_have_count(0)
+        before = asked(page, "GET /api/classes/background/clips")
         no_error(page)
         type_new_name(page, "background", "test")
         page.keyboard.press("Enter")
@@ -188,7 +198,7 @@ def test_two_tabs_make_the_class_of_a_prepared_card(browser: Any, empty_server: 
 
 
 def test_a_name_that_becomes_another_keeps_the_card(browser: Any, empty_server: Server) -> None:
-    """A folder cannot have each character."""
+    """The name of a folder cannot contain every character."""
     with page_at(browser, empty_server) as opened:
         page = opened.page
         for name in ("first", "other"):
@@ -244,6 +254,24 @@ def test_sounds_that_arrive_while_a_class_is_renamed(browser: Any, empty_server:
         no_error(page)
 
 
+def test_changes_that_follow_before_the_state_comes(browser: Any, empty_server: Server) -> None:
+    with page_at(browser, empty_server, script=LATE_STATES) as opened:
+        page = opened.page
+        add_class(page, "first")
+        page.evaluate("window.holdStates = true")
+        for old, new in (("first", "a/b"), ("a_b", "third")):
+            type_new_name(page, old, new)
+            page.keyboard.press("Enter")
+            expect(card(page, new.replace("/", "_")).get_by_test_id("class-name")).to_be_focused()
+            no_error(page)
+        delete_class(page, "third")
+        expect(page.get_by_test_id("status")).to_contain_text("The class third was deleted")
+        expect(card(page, "third").get_by_test_id("clip")).to_have_count(0)
+        page.evaluate("takeStates()")
+        expect(card(page, "third")).to_have_count(0)
+        no_error(page)
+
+
 def test_a_slow_change_takes_nothing_from_a_person(browser: Any, empty_server: Server) -> None:
     with page_at(browser, empty_server, script=HOLD) as opened:
         page = opened.page
@@ -255,6 +283,8 @@ def test_a_slow_change_takes_nothing_from_a_person(browser: Any, empty_server: S
         page.keyboard.press("Enter")
         page.keyboard.type("lost")  # the name that was sent stays
         expect(card(page, "first").get_by_test_id("class-rename-name")).to_have_value("second")
+        page.keyboard.press("Escape")
+        expect(card(page, "first").get_by_test_id("class-rename-name")).to_be_visible()
         name.focus()
         page.evaluate("release('PATCH')")
         expect(card(page, "second").get_by_test_id("class-rename")).to_be_visible()

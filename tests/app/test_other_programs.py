@@ -83,7 +83,7 @@ def test_a_class_that_is_removed_meanwhile_is_left_out_of_the_state(
         if label == "dog":
             shutil.rmtree(project.folder / label, ignore_errors=True)
 
-    before(monkeypatch, "sonotype.app.project.Project.clips", removed)
+    before(monkeypatch, "sonotype.app.project.Project.class_folder", removed)
     state = page.get("/api/state")
     assert [one["name"] for one in state.json()["project"]["classes"]] == ["cat"]
     assert not advice_of(context.project).ready
@@ -251,6 +251,22 @@ def test_a_sound_that_another_tab_moves_on_was_stored(
     others[0].join(20)
     assert (answer.status_code, answer.json()["stored"]) == (201, True)
     assert files(project.folder) == ["cat/x.wav"]
+
+
+@pytest.mark.parametrize(("what", "reads"), [("audio", "media_type"), ("picture", "thumbnail")])
+def test_a_sound_is_read_again_if_its_class_is_renamed_meanwhile(
+    page: httpx.Client, context: AppContext, monkeypatch: pytest.MonkeyPatch, what: str, reads: str
+) -> None:
+    project = context.project
+    sound(project.folder / "dog" / "a.wav")
+
+    def rename(*_: object) -> None:
+        if project.classes() == ["dog"]:
+            project.rename_class("dog", "hound")
+
+    before(monkeypatch, f"sonotype.app.routes_clips.{reads}", rename)
+    assert page.get(f"/api/classes/dog/clips/a.wav/{what}").status_code == 200
+    assert project.classes() == ["hound"]
 
 
 @pytest.mark.parametrize("action", ["rename", "remove"])

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,52 @@ def test_sounds_are_found_under_a_label_that_their_class_had(project: Project) -
     for label in ("dog", "wolf", "hound"):
         with problem("gone"):
             project.clips(label)
+
+
+def test_a_label_never_leads_to_another_class(project: Project) -> None:
+    added(project, "dog", "x.wav", 1)
+    project.rename_class("dog", "wolf")
+    project.rename_class("wolf", "hound")
+    project.add_class("wolf")
+    assert project.class_folder("dog").name == "hound"
+    project.remove_class("wolf")
+    project.add_class("cow")
+    project.rename_class("cow", "wolf")
+    assert project.class_folder("dog").name == "hound"
+    project.remove_class("hound")
+    project.add_class("hound")
+    with problem("gone"):
+        project.class_folder("dog")
+    project.rename_class("wolf", "cat")
+    (project.folder / "wolf").mkdir()  # by another program
+    project.remove_class("wolf")
+    with problem("gone"):
+        project.class_folder("wolf")
+
+
+def test_a_class_is_always_found_while_it_is_renamed(project: Project) -> None:
+    added(project, "dog", "x.wav", 1)
+    problems: list[Exception] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            try:
+                assert project.class_folder("dog").is_absolute()
+                assert project.clip("dog", "x.wav").seconds
+                assert [clip.file for clip in project.clips("dog")] == ["x.wav"]
+            except Exception as error:  # of another thread
+                problems.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(100):
+        project.rename_class(project.classes()[0], f"dog {number}")
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert problems == []
 
 
 def test_a_label_that_a_class_did_not_get_is_not_followed(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 from sonotype.app.clip_files import ClipFile, ClipFiles
@@ -21,7 +22,11 @@ from sonotype.core.io import atomic, is_folder
 from sonotype.core.json_text import json_text, read_json
 from sonotype.serve.problems import ProblemError
 
+T = TypeVar("T")
+
 DEFAULT_BACKBONE = "builtin"
+TRIES = 3
+"""Times that something in a class is looked for without the lock of the changes."""
 
 
 class Project:
@@ -30,9 +35,10 @@ class Project:
     Nothing is made on the disk before something is saved; from then on, or from :meth:`open` on,
     no other server may change the project. Every method may be called in any thread. Labels and
     names of files are looked up among those that are there, so no text leads out of the project.
-    For the sounds of a class, a label that it had before is its label, too: what a page asked for
-    or sends while the class is renamed finds it. Sounds are read without the lock of the changes,
-    since this may take long.
+    For the sounds of a class, a label that it had before is its label, too, until another class has
+    it: what a page asked for or sends while the class is renamed finds it. Classes are renamed and
+    removed only by the label that they have. Sounds are read without the lock of the changes, since
+    this may take long.
 
     Attributes:
         folder: absolute path.
@@ -133,7 +139,7 @@ class Project:
             self._require_free(label)
             with _as_taken(label):
                 (self.folder / label).mkdir()
-            self._renamed.pop(label, None)
+            self._give_free(label)
         return label
 
     def rename_class(self, label: str, name: str) -> str:
@@ -157,6 +163,7 @@ class Project:
             self._require_class(label)
             with self._trash_folder() as trash:
                 (self.folder / label).rename(trash / label)
+            self._give_free(label)
 
     def class_folder(self, label: str) -> Path:
         """The folder of a class, also by a label that it had before.
@@ -164,10 +171,7 @@ class Project:
         Raises:
             ProblemError: ``gone``: there is no such class.
         """
-        classes = self.classes()
-        now: str | None = label
-        while now is not None and now not in classes:
-            now = self._renamed.get(now)
+        now = self._settled(lambda: self._label_now(label))
         if now is None:
             raise _no_class(label)
         return self.folder / now
@@ -180,14 +184,15 @@ class Project:
         Raises:
             ProblemError: ``gone``: there is no such class.
         """
-        return self._files.clips(self.class_folder(label))
+        return self._clips(label)[1]
 
     def all_clips(self) -> dict[str, list[ClipFile]]:
         """The sounds of all classes, by class; a class that is removed meanwhile is left out."""
         found = {}
         for label in self.classes():
             with suppress(ProblemError):
-                found[label] = self.clips(label)
+                now, clips = self._clips(label)
+                found[now] = clips
         return found
 
     def learnt_seconds(self) -> float:
@@ -203,7 +208,7 @@ class Project:
         Raises:
             ProblemError: ``gone``: there is no such class or sound.
         """
-        found = self._files.clip(self._clip_path(label, file))
+        found = self._settled(lambda: self._files.clip(self._clip_path(label, file)))
         if found is None:
             raise _no_sound(label, file)
         return found
@@ -248,7 +253,7 @@ class Project:
         """
         check_suffix(name)
         write_out(source, self.folder)
-        if not new_class or label in self.classes():
+        with suppress(ProblemError):
             self._read_alike(self.class_folder(label), source)
         if seconds is None:
             seconds = self._files.length(source)
@@ -344,16 +349,59 @@ class Project:
                     path.rmdir()  # an empty folder only
             raise
 
+    def _settled(self, read: Callable[[], T | None]) -> T | None:
+        """What is looked for in a class: again if it is not there, since a class may be renamed.
+
+        Args:
+            read: returns ``None`` if it is not there; it is called with the lock of the changes at
+                last, when no class is renamed.
+        """
+        for _ in range(TRIES):
+            if (found := read()) is not None:
+                return found
+        with self._changing:
+            return read()
+
+    def _label_now(self, label: str) -> str | None:
+        """The label of a class that has or had a label; ``None`` if there is no such class."""
+        classes = self.classes()
+        now: str | None = label
+        while now is not None and now not in classes:
+            now = self._renamed.get(now)
+        return now
+
     @contextmanager
     def _following(self, label: str, new: str) -> Iterator[None]:
-        """Note the new name of a class before it has it; not if it does not get it."""
-        self._renamed.pop(new, None)
+        """Note the new label of a class before it has it; not if it does not get it."""
+        self._give_free(new)
         self._renamed[label] = new
         try:
             yield
         except BaseException:
             del self._renamed[label]
             raise
+
+    def _give_free(self, label: str) -> None:
+        """Another class has a label now, or none: earlier labels lead past it."""
+        after = self._renamed.pop(label, None)
+        for old in [old for old, new in self._renamed.items() if new == label]:
+            if after is None:
+                del self._renamed[old]
+            else:
+                self._renamed[old] = after
+
+    def _clips(self, label: str) -> tuple[str, list[ClipFile]]:
+        """The label that a class has now, and its sounds."""
+
+        def read() -> tuple[str, list[ClipFile]] | None:
+            folder = self.class_folder(label)
+            found = self._files.clips(folder)
+            return (folder.name, found) if is_folder(folder) else None
+
+        found = self._settled(read)
+        if found is None:
+            raise _no_class(label)
+        return found
 
     def _require_class(self, label: str) -> None:
         if label not in self.classes():
@@ -375,10 +423,15 @@ class Project:
 
     def _clip_path(self, label: str, file: str) -> Path:
         """The file of a sound of a class; raises the ``ProblemError`` ``gone`` if there is none."""
-        folder = self.class_folder(label)
-        if file not in names_in(folder) or self._files.status(folder / file) is None:
+        path = self._settled(lambda: self._clip_path_now(label, file))
+        if path is None:
             raise _no_sound(label, file)
-        return folder / file
+        return path
+
+    def _clip_path_now(self, label: str, file: str) -> Path | None:
+        folder = self.class_folder(label)
+        there = file in names_in(folder) and self._files.status(folder / file) is not None
+        return folder / file if there else None
 
     def _read_alike(self, folder: Path, path: Path) -> None:
         """Read the contents that :meth:`store` compares, before the lock is held."""

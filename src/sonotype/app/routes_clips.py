@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.concurrency import contextmanager_in_threadpool
@@ -18,6 +19,7 @@ from sonotype.app.kept import Kept
 from sonotype.app.pictures import thumbnail
 from sonotype.app.playable_copies import PlayableCopies
 from sonotype.app.playback import WAV, media_type
+from sonotype.app.project import Project
 from sonotype.app.sound_files import examine
 from sonotype.app.stored_file import StoredFile, reading
 from sonotype.app.uploads import body_of, declared_size, write_upload
@@ -27,6 +29,8 @@ from sonotype.core.prefetch import prefetch
 from sonotype.core.text import printable
 from sonotype.serve.json_response import json_response
 from sonotype.serve.problems import ProblemError
+
+T = TypeVar("T")
 
 KEPT_PICTURES = 1000
 """Thumbnails in memory, of a few kB each."""
@@ -91,16 +95,15 @@ def _add_contents(routes: APIRouter, context: AppContext) -> None:
 
     @routes.get("/{file}/audio")
     def audio(label: str, file: str) -> Response:
-        clip = project.clip(label, file)
-        try:
+        def response(clip: ClipFile) -> Response:
             with reading():
                 kind = media_type(clip.path)
             if kind:
                 return StoredFile(clip.path, media_type=kind)
             with writing(context.tray.folder):  # not in the project, which is kept as it is
                 return StoredFile(copies.of(clip.path, _key(clip)), media_type=WAV)
-        except AudioError as error:
-            raise _unreadable(clip, error) from None
+
+        return _from_clip(project, label, file, response)
 
     @routes.get("/{file}/picture")
     def picture(
@@ -109,19 +112,35 @@ def _add_contents(routes: APIRouter, context: AppContext) -> None:
         width: Annotated[int, Query(ge=1, le=WIDEST)] = 160,
         height: Annotated[int, Query(ge=1, le=TALLEST)] = 48,
     ) -> Response:
-        clip = project.clip(label, file)
-        try:
-            found = pictures.get(
-                f"{_key(clip)} {width} {height}", lambda: thumbnail(clip.path, width, height)
-            )
-        except AudioError as error:
-            raise _unreadable(clip, error) from None
-        return Response(found, media_type="image/png")
+        def content(clip: ClipFile) -> bytes:
+            key = f"{_key(clip)} {width} {height}"
+            return pictures.get(key, lambda: thumbnail(clip.path, width, height))
+
+        return Response(_from_clip(project, label, file, content), media_type="image/png")
 
 
 def _key(clip: ClipFile) -> str:
     """A text that changes with the path and the content of a clip."""
     return hashlib.sha256(repr((str(clip.path), clip.stamp)).encode()).hexdigest()[:24]
+
+
+def _from_clip(project: Project, label: str, file: str, read: Callable[[ClipFile], T]) -> T:
+    """What is read of a clip; again if its class is renamed meanwhile.
+
+    Raises:
+        ProblemError: ``unreadable-sound``, ``gone``, or of the reading.
+    """
+    clip = project.clip(label, file)
+    while True:
+        try:
+            return read(clip)
+        except (AudioError, ProblemError) as error:
+            before, clip = clip, project.clip(label, file)
+            if clip.path != before.path:
+                continue
+            if isinstance(error, AudioError):
+                raise _unreadable(clip, error) from None
+            raise
 
 
 def _unreadable(clip: ClipFile, error: AudioError) -> ProblemError:

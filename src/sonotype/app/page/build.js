@@ -72,15 +72,16 @@ export function start(context) {
   async function rename(from, to, draft) {
     const before = renames.get(from);
     renames.set(from, to);
-    const done = await context.attempt(async () => {
-      if (draft) await sendJson("POST", address("api", "classes"), { name: to });
-      else await sendJson("PATCH", address("api", "classes", from), { name: to });
-      return true;
+    const made = await context.attempt(() => {
+      if (draft) return sendJson("POST", address("api", "classes"), { name: to });
+      return sendJson("PATCH", address("api", "classes", from), { name: to });
     });
-    if (done) setTimeout(() => renames.get(from) === to && renames.delete(from), 5000);
-    else if (before) renames.set(from, before);
+    if (made) {
+      renames.set(from, made.name);
+      setTimeout(() => renames.get(from) === made.name && renames.delete(from), 5000);
+    } else if (before) renames.set(from, before);
     else renames.delete(from);
-    return done === true;
+    return made?.name;
   }
 
   /** @param {string} name */

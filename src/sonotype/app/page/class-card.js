@@ -12,8 +12,8 @@ import { counted, duration } from "./words.js";
 
 /** Sounds per class that are enough to begin. */
 export const ENOUGH = 5;
-/** Long after a deletion a card is still there only if there is a class of its name again. */
-const LONGEST_DELETION_MS = 10_000;
+/** A card that is still there after this time asks for its sounds again: its class was made anew. */
+const LONGEST_DELETION_MS = 3000;
 
 /**
  * @typedef {ClassInfo & {draft?: boolean}} CardInfo
@@ -29,7 +29,7 @@ const LONGEST_DELETION_MS = 10_000;
 
 /**
  * @typedef {object} CardActions
- * @property {(from: string, to: string, draft: boolean) => Promise<boolean>} rename
+ * @property {(from: string, to: string, draft: boolean) => Promise<string|undefined>} rename  the new name
  * @property {(name: string) => Promise<boolean>} remove
  */
 
@@ -58,22 +58,45 @@ export function classCard(first, context, actions) {
       deletion = null;
       clips.load();
     };
-    if (done) setTimeout(goOn, LONGEST_DELETION_MS);
-    else goOn();
+    if (!done) return goOn();
+    part(root, "confirm").hidden = true;
+    clips.clear();
+    setTimeout(goOn, LONGEST_DELETION_MS);
   }
 
-  /** Makes the class of a prepared card before its first sound; another tab may have made it. */
+  /** @param {string} to @returns {Promise<boolean>} whether the class has another name now */
+  async function rename(to) {
+    const from = info.name;
+    const now = await actions.rename(from, to, Boolean(info.draft));
+    // A change that follows at once needs the name that the next state will have.
+    if (now && info.name === from) update({ ...info, name: now, draft: false });
+    return now !== undefined;
+  }
+
+  /**
+   * Makes the class of a prepared card before its first sound.
+   * @returns {Promise<import("./api.js").RequestError|undefined>} that the name is taken: perhaps another tab made it
+   */
   async function ensureClass() {
-    if (!info.draft) return;
-    await sendJson("POST", address("api", "classes"), { name: info.name }).catch(unlessTaken);
+    if (!info.draft) return undefined;
+    try {
+      await sendJson("POST", address("api", "classes"), { name: info.name });
+    } catch (thrown) {
+      const error = /** @type {import("./api.js").RequestError} */ (thrown);
+      if (error.kind !== "name-taken") throw error;
+      return error;
+    }
     info = { ...info, draft: false };
+    return undefined;
   }
 
   /** @param {Blob} file @param {string} fileName @param {(fraction: number) => void} [onFraction] */
   async function store(file, fileName, onFraction) {
-    await ensureClass();
+    const taken = await ensureClass();
     const path = withQuery(address("api", "classes", name(), "clips"), { name: fileName });
-    const clip = await sendFile(path, file, onFraction);
+    const clip = await sendFile(path, file, onFraction).catch((error) => {
+      throw (error.kind === "gone" && taken) || error;
+    });
     clips.add(clip);
     return clip;
   }
@@ -81,7 +104,7 @@ export function classCard(first, context, actions) {
   startUploads(root, context, store);
   cardRecorder(root, context, store);
   startCut(root, context, name);
-  startRename(root, () => info, actions.rename);
+  startRename(root, () => info, rename);
   startDelete(root, () => info, context, remove);
 
   /** @param {CardInfo} next */
@@ -108,11 +131,6 @@ export function classCard(first, context, actions) {
   }
 
   return { root, name, update, reveal: clips.reveal, focus: () => part(root, "title").focus() };
-}
-
-/** @param {import("./api.js").RequestError} error */
-function unlessTaken(error) {
-  if (error.kind !== "name-taken") throw error;
 }
 
 /** @param {CardInfo} info */
@@ -203,7 +221,7 @@ function startCut(root, context, name) {
   });
 }
 
-/** @param {HTMLElement} root @param {() => CardInfo} info @param {CardActions["rename"]} rename */
+/** @param {HTMLElement} root @param {() => CardInfo} info @param {(to: string) => Promise<boolean>} rename */
 function startRename(root, info, rename) {
   const [form, input, open] = ["rename-form", "rename-name", "rename"].map((key) => part(root, key));
   const show = (/** @type {boolean} */ on) => {
@@ -211,6 +229,7 @@ function startRename(root, info, rename) {
     part(root, "top").hidden = on;
   };
   const cancel = () => {
+    if (input.readOnly) return; // the name is sent, and the answer closes the form
     show(false);
     open.focus();
   };
@@ -229,9 +248,9 @@ function startRename(root, info, rename) {
     const to = input.value.trim();
     if (!to || input.readOnly) return;
     input.readOnly = true;
-    const done = to === info().name || (await rename(info().name, to, Boolean(info().draft)));
+    const done = to === info().name || (await rename(to));
     input.readOnly = false;
-    if (!done || form.hidden) return;
+    if (!done) return;
     const here = form.contains(document.activeElement);
     show(false);
     // Not to the button: a second press of Enter would open the form again.

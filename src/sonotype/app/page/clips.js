@@ -47,14 +47,14 @@ audio.addEventListener("ended", () => setPlaying(null));
  * @property {(clip: Clip) => void} add  shows a clip that was just stored
  * @property {(file: string) => Promise<boolean>} reveal  focuses a clip; false if there is none
  * @property {() => void} clear
- * @property {() => void} stop  asks no more for the list that was asked for last
+ * @property {() => void} stop  ends the requests for lists that are not answered yet
  */
 
 /**
  * @param {HTMLElement} card  copy of the template of a class
  * @param {() => string} className
  * @param {import("./types.js").Context} context
- * @param {() => boolean} noClass  whether there is no such class yet, or soon no more
+ * @param {() => boolean} noClass  whether the class is not made yet or is being deleted
  * @returns {ClipList}
  */
 export function clipList(card, className, context, noClass) {
