@@ -257,7 +257,8 @@ def test_sounds_that_arrive_while_a_class_is_renamed(browser: Any, empty_server:
 def test_changes_that_follow_before_the_state_comes(browser: Any, empty_server: Server) -> None:
     with page_at(browser, empty_server, script=LATE_STATES) as opened:
         page = opened.page
-        add_class(page, "first")
+        for name in ("other", "first"):
+            add_class(page, name)
         page.evaluate("window.holdStates = true")
         for old, new in (("first", "a/b"), ("a_b", "third")):
             type_new_name(page, old, new)
@@ -267,7 +268,8 @@ def test_changes_that_follow_before_the_state_comes(browser: Any, empty_server: 
         delete_class(page, "third")
         expect(page.get_by_test_id("status")).to_contain_text("The class third was deleted")
         expect(card(page, "third").get_by_test_id("clip")).to_have_count(0)
-        page.evaluate("takeStates()")
+        expect(page.get_by_test_id("class-name").first).to_be_focused()
+        page.evaluate("(window.holdStates = false), takeStates()")
         expect(card(page, "third")).to_have_count(0)
         no_error(page)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from app.page_host import sound
 
+from sonotype.app import layout
 from sonotype.app.findings import Findings
 from sonotype.app.project import Project
 from sonotype.core.errors import OptionsError, SonotypeError
@@ -172,12 +173,45 @@ def test_a_class_is_always_found_while_it_is_renamed(project: Project) -> None:
     threads = [threading.Thread(target=look) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for number in range(100):
-        project.rename_class(project.classes()[0], f"dog {number}")
-    ended.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for number in range(100):
+            project.rename_class(project.classes()[0], f"dog {number}")
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
     assert problems == []
+
+
+def test_a_class_that_is_renamed_while_classes_are_listed_is_listed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its new name is not in the listing, and its old one is no folder any more."""
+    added(project, "dog", "x.wav", 1)
+    real = layout.is_class
+
+    def renamed(name: str, folder: Path) -> bool:
+        monkeypatch.setattr(layout, "is_class", real)
+        project.rename_class("dog", "hound")
+        return real(name, folder)
+
+    monkeypatch.setattr(layout, "is_class", renamed)
+    assert {label: len(clips) for label, clips in project.all_clips().items()} == {"hound": 1}
+
+
+def test_a_move_between_classes_that_become_one_keeps_the_sound(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added(project, "cat", "x.wav", 1)
+    project.add_class("dog")
+
+    def become_one(*_: object) -> None:
+        project.remove_class("dog")
+        project.rename_class("cat", "dog")
+
+    monkeypatch.setattr(Project, "_read_alike", become_one)
+    assert project.move("cat", "x.wav", "dog").path == project.folder / "dog" / "x.wav"
+    assert [clip.file for clip in project.clips("dog")] == ["x.wav"]
 
 
 def test_a_label_that_a_class_did_not_get_is_not_followed(
@@ -191,6 +225,19 @@ def test_a_label_that_a_class_did_not_get_is_not_followed(
     project.remove_class("dog")
     with problem("gone"):
         project.clips("dog")
+
+
+def test_a_name_that_is_refused_leaves_earlier_labels(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.add_class("dog")
+    project.rename_class("dog", "wolf")
+    (project.folder / "dog").mkdir()  # by another program, after its name was found free
+    monkeypatch.setattr(Project, "_require_free", lambda *_, **__: None)
+    with problem("name-taken"):
+        project.rename_class("wolf", "dog")
+    (project.folder / "dog").rmdir()
+    assert project.class_folder("dog").name == "wolf"
 
 
 def test_a_folder_that_appears_meanwhile_is_not_replaced(

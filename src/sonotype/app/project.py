@@ -35,10 +35,10 @@ class Project:
     Nothing is made on the disk before something is saved; from then on, or from :meth:`open` on,
     no other server may change the project. Every method may be called in any thread. Labels and
     names of files are looked up among those that are there, so no text leads out of the project.
-    For the sounds of a class, a label that it had before is its label, too, until another class has
-    it: what a page asked for or sends while the class is renamed finds it. Classes are renamed and
-    removed only by the label that they have. Sounds are read without the lock of the changes, since
-    this may take long.
+    For the sounds that are in a class or are added to it, a label that it had before is its label,
+    too, until another class has it: what a page sends while the class is renamed finds it. To
+    rename or remove a class, or to make one with a sound, only the label that it has now counts.
+    Sounds are read without the lock of the changes, since this may take long.
 
     Attributes:
         folder: absolute path.
@@ -188,8 +188,12 @@ class Project:
 
     def all_clips(self) -> dict[str, list[ClipFile]]:
         """The sounds of all classes, by class; a class that is removed meanwhile is left out."""
-        found = {}
-        for label in self.classes():
+        labels, found = self.classes(), {}
+        for _ in range(TRIES):
+            before, labels = labels, self.classes()
+            if labels == before:  # otherwise one may be renamed now, and have neither label
+                break
+        for label in labels:
             with suppress(ProblemError):
                 now, clips = self._clips(label)
                 found[now] = clips
@@ -275,6 +279,8 @@ class Project:
         self._read_alike(folder, clip.path)
         with self._change():
             path, folder = self._clip_path(label, file), self.class_folder(to)
+            if folder == path.parent:
+                return self._seen(path)
             same = self._files.same_content(folder, path)
             if same is None:
                 now = self._files.unread(path)
@@ -373,12 +379,13 @@ class Project:
     @contextmanager
     def _following(self, label: str, new: str) -> Iterator[None]:
         """Note the new label of a class before it has it; not if it does not get it."""
+        before = dict(self._renamed)
         self._give_free(new)
         self._renamed[label] = new
         try:
             yield
         except BaseException:
-            del self._renamed[label]
+            self._renamed = before
             raise
 
     def _give_free(self, label: str) -> None:

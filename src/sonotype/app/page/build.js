@@ -86,8 +86,11 @@ export function start(context) {
 
   /** @param {string} name */
   async function remove(name) {
-    const names = [...cards.keys()];
-    const neighbour = names[names.indexOf(name) + 1] ?? names[names.indexOf(name) - 1];
+    // The key of a card is its name in the last state.
+    const keys = [...cards.keys()];
+    const place = [...cards.values()].findIndex((card) => card.name() === name);
+    const own = cards.get(keys[place]);
+    const neighbour = keys[place + 1] ?? keys[place - 1];
     const done = await context.attempt(async () => {
       await sendJson("DELETE", address("api", "classes", name));
       return true;
@@ -95,7 +98,7 @@ export function start(context) {
     if (!done) return false;
     stopPlaying();
     const focused = document.activeElement;
-    if (focused === document.body || cards.get(name)?.root.contains(focused)) focusCard(neighbour);
+    if (focused === document.body || own?.root.contains(focused)) focusCard(neighbour);
     context.status(`The class ${name} was deleted.`);
     return true;
   }
