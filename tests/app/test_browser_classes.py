@@ -94,6 +94,14 @@ def asked(page: Any, what: str) -> int:
     return list(page.evaluate("window.asked")).count(what)
 
 
+def hold_a_list(page: Any, name: str) -> None:
+    """The list of a class with one sound is asked for after a second one, and kept back."""
+    page.evaluate("hold('GET', '/clips')")
+    before = asked(page, f"GET /api/classes/{name}/clips")
+    add_sounds(page, name, 1)
+    until(page, lambda: asked(page, f"GET /api/classes/{name}/clips") > before)
+
+
 def no_error(page: Any) -> None:
     page.wait_for_timeout(LATEST)
     expect(page.get_by_test_id("error")).to_have_text("")
@@ -103,10 +111,7 @@ def test_lists_that_are_late_find_a_renamed_class(browser: Any, empty_server: Se
     with page_at(browser, empty_server, script=HOLD) as opened:
         page = opened.page
         add_class(page, "first")
-        page.evaluate("hold('GET', '/clips')")
-        before = asked(page, "GET /api/classes/first/clips")
-        add_sounds(page, "first", 1)
-        until(page, lambda: asked(page, "GET /api/classes/first/clips") > before)
+        hold_a_list(page, "first")
         type_new_name(page, "first", "second")
         page.keyboard.press("Enter")
         expect(card(page, "second").get_by_test_id("class-name")).to_be_focused()
@@ -119,10 +124,7 @@ def test_no_list_of_a_class_that_is_being_deleted(browser: Any, empty_server: Se
     with page_at(browser, empty_server, script=HOLD) as opened:
         page = opened.page
         add_class(page, "first")
-        page.evaluate("hold('GET', '/clips')")
-        before = asked(page, "GET /api/classes/first/clips")
-        add_sounds(page, "first", 1)
-        until(page, lambda: asked(page, "GET /api/classes/first/clips") > before)
+        hold_a_list(page, "first")
         page.evaluate("hold('DELETE', '')")
         delete_class(page, "first")
         until(page, lambda: asked(page, "DELETE /api/classes/first") == 1)

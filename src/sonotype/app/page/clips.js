@@ -259,7 +259,7 @@ export function clipList(card, className, context, noClass) {
 }
 
 /**
- * The class was renamed or deleted by someone else: the next state says so.
+ * The class was deleted by someone else: the next state says so.
  * @param {import("./api.js").RequestError} error
  * @returns {undefined}
  */
